@@ -1,0 +1,250 @@
+// Package record holds the engine's stored records and their tables: columns,
+// keys, indexes and references, each declared once.
+//
+// Columns are only ever added, at the end of a binding function, in the same
+// change as a numbered migration of the SQL backends and a higher version of
+// [Schema].
+package record
+
+import (
+	"time"
+
+	"example.com/latchkey/store"
+)
+
+// Schema is all tables of the engine, parents before children.
+var Schema = store.NewSchema("latchkey", 1,
+	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table)
+
+// Address is an e-mail address in use, by a user or by an identity of that
+// user: it belongs to one user at a time. The row goes in the transaction that
+// drops its last holder.
+type Address struct {
+	Address string
+	UserID  string
+}
+
+func (a *Address) bind(b *store.Binder) {
+	b.Text("address", &a.Address)
+	b.Text("user_id", &a.UserID)
+}
+
+// Addresses is keyed by address.
+var Addresses = store.Declare("addresses", (*Address).bind, store.Keys{
+	Primary: []string{"address"},
+	Indexes: []store.IndexOn{
+		{Name: "user", Columns: []string{"user_id"}},
+	},
+})
+
+// User is one account.
+type User struct {
+	ID  string
+	Key string // internal, made at insert and never used again: what logs carry
+	// Created and Updated are the times of the row, Registered and Accessed
+	// those of the person.
+	Created, Updated, Registered, Accessed time.Time
+	Name                                   string
+	Email                                  string // "" for none
+	EmailVerified                          bool
+	Phone                                  string // "" for none
+	PhoneVerified                          bool
+	Password                               []byte // sealed hash; nil for none
+	PasswordUpdated                        time.Time
+	Blocked                                bool
+	MustReset                              bool
+	MFA                                    bool
+	Epoch                                  int64  // raised by what ends server-made tokens
+	Labels                                 string // JSON, a list of texts
+	Prefs                                  string // JSON, an object
+}
+
+func (u *User) bind(b *store.Binder) {
+	b.Text("id", &u.ID)
+	b.Text("key", &u.Key)
+	b.Time("created", &u.Created)
+	b.Time("updated", &u.Updated)
+	b.Time("registered", &u.Registered)
+	b.Time("accessed", &u.Accessed)
+	b.Text("name", &u.Name)
+	b.NullText("email", &u.Email)
+	b.Bool("email_verified", &u.EmailVerified)
+	b.NullText("phone", &u.Phone)
+	b.Bool("phone_verified", &u.PhoneVerified)
+	b.NullBytes("password", &u.Password)
+	b.NullTime("password_updated", &u.PasswordUpdated)
+	b.Bool("blocked", &u.Blocked)
+	b.Bool("must_reset", &u.MustReset)
+	b.Bool("mfa", &u.MFA)
+	b.Int("epoch", &u.Epoch)
+	b.JSON("labels", &u.Labels)
+	b.JSON("prefs", &u.Prefs)
+}
+
+// Users is keyed by id.
+var Users = store.Declare("users", (*User).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "email", Columns: []string{"email"}, Unique: true},
+		{Name: "phone", Columns: []string{"phone"}, Unique: true},
+		{Name: "created", Columns: []string{"created"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"email"}, Parent: Addresses.Primary()},
+	},
+})
+
+// Session is a signed-in client. Everything that decides about it is in its
+// row, as facts; the last group is of its user.
+type Session struct {
+	ID          string
+	UserID      string
+	Digest      []byte // of its secret
+	Created     time.Time
+	Updated     time.Time
+	Expire      time.Time
+	Provider    string
+	ProviderUID string
+	Factors     string    // proven, separated by spaces
+	Challenged  time.Time // last challenge completed; zero for never
+	Touched     time.Time
+	IP          string
+	Client      string // JSON, what the user agent said
+
+	UserBlocked   bool
+	UserMustReset bool
+	UserMFA       bool
+	UserFactors   string // usable as a second one, separated by spaces
+}
+
+func (s *Session) bind(b *store.Binder) {
+	b.Text("id", &s.ID)
+	b.Text("user_id", &s.UserID)
+	b.Bytes("digest", &s.Digest)
+	b.Time("created", &s.Created)
+	b.Time("updated", &s.Updated)
+	b.Time("expire", &s.Expire)
+	b.Text("provider", &s.Provider)
+	b.Text("provider_uid", &s.ProviderUID)
+	b.Text("factors", &s.Factors)
+	b.NullTime("challenged", &s.Challenged)
+	b.Time("touched", &s.Touched)
+	b.Text("ip", &s.IP)
+	b.JSON("client", &s.Client)
+	b.Bool("user_blocked", &s.UserBlocked)
+	b.Bool("user_must_reset", &s.UserMustReset)
+	b.Bool("user_mfa", &s.UserMFA)
+	b.Text("user_factors", &s.UserFactors)
+}
+
+// Sessions is keyed by id and kept under the digest, by which every request
+// finds it.
+var Sessions = store.Declare("sessions", (*Session).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "digest", Columns: []string{"digest"}, Unique: true, Cluster: true},
+		{Name: "user", Columns: []string{"user_id", "created"}},
+		{Name: "expire", Columns: []string{"expire"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+	},
+})
+
+// Target is an address at which a user gets messages.
+type Target struct {
+	ID           string
+	UserID       string
+	Created      time.Time
+	Updated      time.Time
+	Name         string
+	ProviderID   string // "" for none
+	ProviderType string // email, sms or push
+	Identifier   string
+	Expired      bool
+}
+
+func (t *Target) bind(b *store.Binder) {
+	b.Text("id", &t.ID)
+	b.Text("user_id", &t.UserID)
+	b.Time("created", &t.Created)
+	b.Time("updated", &t.Updated)
+	b.Text("name", &t.Name)
+	b.NullText("provider_id", &t.ProviderID)
+	b.Text("provider_type", &t.ProviderType)
+	b.Text("identifier", &t.Identifier)
+	b.Bool("expired", &t.Expired)
+}
+
+// Targets is keyed by id.
+var Targets = store.Declare("targets", (*Target).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "identifier", Columns: []string{"provider_type", "identifier"}, Unique: true},
+		{Name: "user", Columns: []string{"user_id", "created"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+	},
+})
+
+// Failure counts the wrong answers in a row for one thing that is guarded: a
+// purpose and the keyed digest of an identifier, known or not.
+type Failure struct {
+	Purpose string
+	Subject []byte
+	Count   int64
+	Last    time.Time
+	Expire  time.Time
+}
+
+func (f *Failure) bind(b *store.Binder) {
+	b.Text("purpose", &f.Purpose)
+	b.Bytes("subject", &f.Subject)
+	b.Int("count", &f.Count)
+	b.Time("last", &f.Last)
+	b.Time("expire", &f.Expire)
+}
+
+// Failures is keyed by purpose and subject.
+var Failures = store.Declare("failures", (*Failure).bind, store.Keys{
+	Primary: []string{"purpose", "subject"},
+	Indexes: []store.IndexOn{
+		{Name: "expire", Columns: []string{"expire"}},
+	},
+})
+
+// Log is one line of the audit log. It refers to nothing: it outlives what it
+// speaks of.
+type Log struct {
+	ID       string
+	UserKey  string // of the user it concerns
+	Created  time.Time
+	Event    string
+	Resource string
+	Actor    string // id of who acted, "" for nobody signed in
+	Mode     string // user, guest or server
+	IP       string
+	Agent    string // user agent
+}
+
+func (l *Log) bind(b *store.Binder) {
+	b.Text("id", &l.ID)
+	b.Text("user_key", &l.UserKey)
+	b.Time("created", &l.Created)
+	b.Text("event", &l.Event)
+	b.Text("resource", &l.Resource)
+	b.Text("actor", &l.Actor)
+	b.Text("mode", &l.Mode)
+	b.Text("ip", &l.IP)
+	b.Text("agent", &l.Agent)
+}
+
+// Logs is keyed by id.
+var Logs = store.Declare("logs", (*Log).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "user", Columns: []string{"user_key", "created"}},
+		{Name: "created", Columns: []string{"created"}},
+	},
+})

@@ -1,0 +1,235 @@
+// Package bbolt keeps everything in one file by go.etcd.io/bbolt, in the
+// process of the host. One process may have the file open.
+//
+// Every commit is synced to the disk before Update returns. Closures that wait
+// for one another share a commit. The file holds one bucket for each index;
+// rows stand in the bucket of their table's clustering key.
+package bbolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
+	"example.com/latchkey/store/internal/kv"
+)
+
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = 500 * time.Millisecond
+
+// Options of [OpenWith]. The zero Options are those of [Open].
+type Options struct {
+	Schema *store.Schema // the tables; nil means the engine's
+}
+
+// Open opens the file at path, makes it if there is none (readable by its
+// owner alone), and brings its tables up to date. A file that another process
+// holds is [store.ErrLocked] after half a second; one of another program is
+// [store.ErrForeign], one of a newer version [store.ErrNewer], and both are
+// left as they are.
+func Open(path string) (store.Store, error) { return OpenWith(path, Options{}) }
+
+// OpenWith opens the file at path with options.
+func OpenWith(path string, o Options) (store.Store, error) {
+	if o.Schema == nil {
+		o.Schema = record.Schema
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:        lockWait,
+		NoFreelistSync: true,
+		FreelistType:   bolt.FreelistMapType,
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("bbolt: %w", store.ErrLocked)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bbolt: open: %w", err)
+	}
+	d := &driver{db: db, names: bucketNames(o.Schema)}
+	if err := d.migrate(o.Schema); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	d.writer = backend.NewWriter(d.begin)
+	return backend.New(d, o.Schema), nil
+}
+
+type driver struct {
+	db     *bolt.DB
+	names  [][]byte // of the buckets, by ordinal
+	writer *backend.Writer
+}
+
+func bucketNames(s *store.Schema) [][]byte {
+	names := make([][]byte, s.NumIndexes())
+	for _, t := range s.Tables() {
+		for _, ix := range t.Indexes() {
+			names[ix.Ordinal()] = []byte(t.Name() + "." + ix.Name())
+		}
+	}
+	return names
+}
+
+func (d *driver) read(fn func(kv.Reader) error) error {
+	return d.db.View(func(tx *bolt.Tx) error {
+		return fn(kv.Reader{Space: &space{driver: d, tx: tx}})
+	})
+}
+
+func (d *driver) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	err = d.read(func(r kv.Reader) error {
+		row, err = r.Get(ctx, ix, key...)
+		return err
+	})
+	return row, err
+}
+
+func (d *driver) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = d.read(func(r kv.Reader) error {
+		rows, err = r.List(ctx, q)
+		return err
+	})
+	return rows, err
+}
+
+func (d *driver) Count(ctx context.Context, q store.Query) (n int, err error) {
+	err = d.read(func(r kv.Reader) error {
+		n, err = r.Count(ctx, q)
+		return err
+	})
+	return n, err
+}
+
+func (d *driver) Update(ctx context.Context, body func(store.Tx) error) error {
+	return d.writer.Update(ctx, body)
+}
+
+func (d *driver) Close() error {
+	d.writer.Close()
+	return d.db.Close()
+}
+
+func (d *driver) begin(alone bool) (backend.Batch, error) {
+	tx, err := d.db.Begin(true)
+	if err != nil {
+		return nil, fmt.Errorf("bbolt: begin: %w", err)
+	}
+	s := &space{driver: d, tx: tx, buckets: make([]*bolt.Bucket, len(d.names))}
+	return &batch{Tx: kv.NewTx(s), tx: tx, alone: alone}, nil
+}
+
+// batch is one bbolt transaction. bbolt has no savepoints: a part is undone
+// from the journal of what it changed.
+type batch struct {
+	*kv.Tx
+	tx    *bolt.Tx
+	alone bool
+	mark  int
+}
+
+func (b *batch) Begin() error {
+	b.mark = b.Mark()
+	return nil
+}
+
+func (b *batch) Keep() error { return nil }
+
+func (b *batch) Undo() error {
+	if b.alone {
+		return nil // the whole transaction is rolled back
+	}
+	return b.Tx.Undo(b.mark)
+}
+
+func (b *batch) Commit() error {
+	if err := b.tx.Commit(); err != nil {
+		return fmt.Errorf("bbolt: %w: %w", store.ErrUnknownOutcome, err)
+	}
+	return nil
+}
+
+func (b *batch) Rollback() { _ = b.tx.Rollback() }
+
+// space keeps tables in the buckets of one transaction.
+type space struct {
+	*driver
+	tx      *bolt.Tx
+	buckets []*bolt.Bucket // those opened so far; nil to keep none
+}
+
+func (s *space) bucket(ix *store.Index) *bolt.Bucket {
+	n := ix.Ordinal()
+	if s.buckets == nil {
+		return s.tx.Bucket(s.names[n])
+	}
+	if s.buckets[n] == nil {
+		s.buckets[n] = s.tx.Bucket(s.names[n])
+	}
+	return s.buckets[n]
+}
+
+func (s *space) Row(t *store.Table, key []byte) (store.Row, bool, error) {
+	b := s.bucket(t.Cluster()).Get(key)
+	if b == nil {
+		return store.Row{}, false, nil
+	}
+	row, err := decodeRow(t, b)
+	return row, true, err
+}
+
+func (s *space) SetRow(t *store.Table, key []byte, row store.Row) error {
+	return s.bucket(t.Cluster()).Put(key, encodeRow(t, row))
+}
+
+func (s *space) DropRow(t *store.Table, key []byte) error {
+	return s.bucket(t.Cluster()).Delete(key)
+}
+
+func (s *space) Entry(ix *store.Index, key []byte) ([]byte, bool) {
+	b := s.bucket(ix).Get(key)
+	return append([]byte(nil), b...), b != nil
+}
+
+func (s *space) SetEntry(ix *store.Index, key, cluster []byte) error {
+	return s.bucket(ix).Put(key, cluster)
+}
+
+func (s *space) DropEntry(ix *store.Index, key []byte) error {
+	return s.bucket(ix).Delete(key)
+}
+
+func (s *space) Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool) {
+	c := s.bucket(ix).Cursor()
+	isRow := ix == ix.Table().Cluster()
+	step := c.Next
+	var k, v []byte
+	if backwards {
+		step = c.Prev
+		if to == nil {
+			k, v = c.Last()
+		} else if k, v = c.Seek(to); k == nil {
+			k, v = c.Last()
+		} else {
+			k, v = c.Prev()
+		}
+	} else {
+		k, v = c.Seek(from)
+	}
+	for ; k != nil; k, v = step() {
+		if string(k) < string(from) || to != nil && string(k) >= string(to) {
+			return
+		}
+		if isRow {
+			v = k
+		}
+		if !visit(k, v) {
+			return
+		}
+	}
+}

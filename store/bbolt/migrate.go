@@ -1,0 +1,105 @@
+package bbolt
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/kv"
+)
+
+// The bucket of the file's own facts, and the key of the schema in it.
+var (
+	metaBucket = []byte("meta")
+	schemaKey  = []byte("schema")
+)
+
+// layout is what the file says of its schema.
+type layout struct {
+	Name    string   `json:"name"`
+	Version int      `json:"version"`
+	Buckets []string `json:"buckets"`
+}
+
+// migrate makes the buckets of tables and indexes that the file does not have,
+// and fills new indexes of old tables, in one transaction. Rows keep the form
+// in which they were written: new columns come last and are read as null or
+// zero.
+func (d *driver) migrate(schema *store.Schema) error {
+	want := layout{Name: schema.Name(), Version: schema.Version()}
+	for _, name := range d.names {
+		want.Buckets = append(want.Buckets, string(name))
+	}
+	var have layout
+	err := d.db.View(func(tx *bolt.Tx) (err error) {
+		have, err = readLayout(tx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case have.Name == "":
+	case have.Name != want.Name:
+		return fmt.Errorf("bbolt: %w: it holds %q", store.ErrForeign, have.Name)
+	case have.Version > want.Version:
+		return fmt.Errorf("bbolt: %w: version %d, not %d", store.ErrNewer, have.Version, want.Version)
+	case have.Version == want.Version:
+		return nil
+	}
+	return d.db.Update(func(tx *bolt.Tx) error {
+		s := &space{driver: d, tx: tx, buckets: make([]*bolt.Bucket, len(d.names))}
+		for _, t := range schema.Tables() {
+			if err := s.addBuckets(t, have.Buckets); err != nil {
+				return err
+			}
+		}
+		return writeLayout(tx, want)
+	})
+}
+
+func readLayout(tx *bolt.Tx) (have layout, err error) {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		if k, _ := tx.Cursor().First(); k != nil {
+			return have, fmt.Errorf("bbolt: %w", store.ErrForeign)
+		}
+		return have, nil
+	}
+	if err := json.Unmarshal(meta.Get(schemaKey), &have); err != nil || have.Name == "" {
+		return have, fmt.Errorf("bbolt: %w", store.ErrForeign)
+	}
+	return have, nil
+}
+
+func writeLayout(tx *bolt.Tx, l layout) error {
+	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return meta.Put(schemaKey, b)
+}
+
+// addBuckets makes the buckets of a table that are not among have.
+func (s *space) addBuckets(t *store.Table, have []string) error {
+	var added []*store.Index
+	for _, ix := range t.Indexes() {
+		name := string(s.names[ix.Ordinal()])
+		if slices.Contains(have, name) {
+			continue
+		}
+		if _, err := s.tx.CreateBucket([]byte(name)); err != nil {
+			return fmt.Errorf("bbolt: create %s: %w", name, err)
+		}
+		if ix != t.Cluster() {
+			added = append(added, ix)
+		}
+	}
+	return kv.Fill(s, t, added)
+}

@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Binder binds the fields of a record to the columns of a table. A record's
+// binding function calls it once for each field, always in the same order:
+//
+//	func (s *Session) bind(b *store.Binder) {
+//		b.Text("id", &s.ID)
+//		b.Time("expire", &s.Expire)
+//		b.NullText("provider_uid", &s.ProviderUID)
+//	}
+//
+// The Null forms keep the zero value of the field as null.
+type Binder struct {
+	mode    bindMode
+	at      int
+	values  []Value
+	columns []Column
+}
+
+type bindMode uint8
+
+const (
+	describe bindMode = iota // fields to columns
+	encode                   // fields to values
+	decode                   // values to fields
+)
+
+func (b *Binder) next() Value {
+	v := b.values[b.at]
+	b.at++
+	return v
+}
+
+func (b *Binder) column(name string, kind Kind, nullable bool) {
+	b.columns = append(b.columns, Column{Name: name, Kind: kind, Nullable: nullable})
+}
+
+// Text binds a text column.
+func (b *Binder) Text(name string, p *string) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindText, false)
+	case encode:
+		b.values = append(b.values, Text(*p))
+	case decode:
+		*p = b.next().s
+	}
+}
+
+// NullText binds a text column in which "" is null.
+func (b *Binder) NullText(name string, p *string) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindText, true)
+	case encode:
+		v := Text(*p)
+		if *p == "" {
+			v = Null
+		}
+		b.values = append(b.values, v)
+	case decode:
+		*p = b.next().s
+	}
+}
+
+// JSON binds a text column that holds JSON.
+func (b *Binder) JSON(name string, p *string) {
+	b.Text(name, p)
+	if b.mode == describe {
+		b.columns[len(b.columns)-1].JSON = true
+	}
+}
+
+// Bytes binds a bytes column.
+func (b *Binder) Bytes(name string, p *[]byte) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindBytes, false)
+	case encode:
+		b.values = append(b.values, Bytes(*p))
+	case decode:
+		*p = b.next().Bytes()
+	}
+}
+
+// NullBytes binds a bytes column in which a slice of length 0 is null.
+func (b *Binder) NullBytes(name string, p *[]byte) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindBytes, true)
+	case encode:
+		v := Null
+		if len(*p) > 0 {
+			v = Bytes(*p)
+		}
+		b.values = append(b.values, v)
+	case decode:
+		*p = nil
+		if v := b.next(); !v.IsNull() {
+			*p = v.Bytes()
+		}
+	}
+}
+
+// Int binds an integer column.
+func (b *Binder) Int(name string, p *int64) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindInt, false)
+	case encode:
+		b.values = append(b.values, Int(*p))
+	case decode:
+		*p = b.next().n
+	}
+}
+
+// Bool binds a bool column.
+func (b *Binder) Bool(name string, p *bool) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindBool, false)
+	case encode:
+		b.values = append(b.values, Bool(*p))
+	case decode:
+		*p = b.next().n != 0
+	}
+}
+
+// Time binds a time column.
+func (b *Binder) Time(name string, p *time.Time) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindTime, false)
+	case encode:
+		b.values = append(b.values, Time(*p))
+	case decode:
+		*p = b.next().Time()
+	}
+}
+
+// NullTime binds a time column in which the zero time is null.
+func (b *Binder) NullTime(name string, p *time.Time) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindTime, true)
+	case encode:
+		v := Null
+		if !p.IsZero() {
+			v = Time(*p)
+		}
+		b.values = append(b.values, v)
+	case decode:
+		*p = b.next().Time()
+	}
+}
+
+// Typed is a table whose rows are records of type T. It is immutable and safe
+// for concurrent use.
+type Typed[T any] struct {
+	*Table
+	bind func(*T, *Binder)
+}
+
+// Declare declares a table once: its columns by the binding function of its
+// record, its indexes and references by keys. It panics if the declaration is
+// inconsistent, which only its programmer can cause.
+func Declare[T any](name string, bind func(*T, *Binder), keys Keys) Typed[T] {
+	b := Binder{mode: describe}
+	bind(new(T), &b)
+	return Typed[T]{newTable(name, b.columns, keys), bind}
+}
+
+var binders = sync.Pool{New: func() any { return new(Binder) }}
+
+// Row returns the row of a record.
+func (t Typed[T]) Row(record *T) Row {
+	b := binders.Get().(*Binder)
+	*b = Binder{mode: encode, values: make([]Value, 0, len(t.columns))}
+	t.bind(record, b)
+	row := Row{b.values}
+	*b = Binder{}
+	binders.Put(b)
+	return row
+}
+
+// Record returns the record of a row of this table.
+func (t Typed[T]) Record(row Row) *T {
+	b := binders.Get().(*Binder)
+	*b = Binder{mode: decode, values: row.values}
+	record := new(T)
+	t.bind(record, b)
+	*b = Binder{}
+	binders.Put(b)
+	return record
+}
+
+// Get returns the record with that key in a unique index of the table.
+func (t Typed[T]) Get(ctx context.Context, r Reader, ix *Index, key ...Value) (*T, error) {
+	row, err := r.Get(ctx, ix, key...)
+	if err != nil {
+		return nil, err
+	}
+	return t.Record(row), nil
+}
+
+// List returns the records that q selects.
+func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
+	rows, err := r.List(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]*T, len(rows))
+	for i, row := range rows {
+		records[i] = t.Record(row)
+	}
+	return records, nil
+}
+
+// Insert adds a record.
+func (t Typed[T]) Insert(ctx context.Context, tx Tx, record *T) error {
+	return tx.Insert(ctx, t.Table, t.Row(record))
+}
+
+// Replace stores a record in the place of the one with its primary key.
+func (t Typed[T]) Replace(ctx context.Context, tx Tx, record *T) error {
+	return tx.Replace(ctx, t.Table, t.Row(record))
+}
+
+// Delete removes the record with that primary key.
+func (t Typed[T]) Delete(ctx context.Context, tx Tx, key ...Value) error {
+	return tx.Delete(ctx, t.Table, key...)
+}

@@ -1,0 +1,162 @@
+package backend
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"example.com/latchkey/store"
+)
+
+func invalid(t *store.Table, format string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", store.ErrInvalid, t.Name(), fmt.Sprintf(format, args...))
+}
+
+func (s *Shell) checkTable(t *store.Table) error {
+	if !s.schema.Has(t) {
+		return fmt.Errorf("%w: table is not of this store's schema", store.ErrInvalid)
+	}
+	return nil
+}
+
+func (s *Shell) checkIndex(ix *store.Index) error {
+	if ix == nil {
+		return fmt.Errorf("%w: no index", store.ErrInvalid)
+	}
+	return s.checkTable(ix.Table())
+}
+
+func checkValue(t *store.Table, column int, v store.Value) error {
+	c := t.Columns()[column]
+	if v.Kind() != c.Kind {
+		return invalid(t, "%s is %s, not %s", c.Name, v.Kind(), c.Kind)
+	}
+	if v.Kind() == store.KindText && (strings.IndexByte(v.Text(), 0) >= 0 || !utf8.ValidString(v.Text())) {
+		return invalid(t, "%s holds NUL or is not UTF-8", c.Name)
+	}
+	return nil
+}
+
+// checkPrefix checks values against the first of those columns; nulls pass.
+func checkPrefix(t *store.Table, columns []int, values []store.Value) error {
+	if len(values) > len(columns) {
+		return invalid(t, "%d values for %d columns", len(values), len(columns))
+	}
+	for i, v := range values {
+		if v.IsNull() {
+			continue
+		}
+		if err := checkValue(t, columns[i], v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hasNull(values []store.Value) bool {
+	for _, v := range values {
+		if v.IsNull() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Shell) checkKey(ix *store.Index, key []store.Value) error {
+	if err := s.checkIndex(ix); err != nil {
+		return err
+	}
+	if !ix.Unique() || len(key) != len(ix.Columns()) {
+		return invalid(ix.Table(), "%s is not a unique index over %d columns", ix.Name(), len(key))
+	}
+	return checkPrefix(ix.Table(), ix.Columns(), key)
+}
+
+func (s *Shell) checkRow(t *store.Table, row store.Row) error {
+	if err := s.checkTable(t); err != nil {
+		return err
+	}
+	if row.Len() != len(t.Columns()) {
+		return invalid(t, "row of %d values for %d columns", row.Len(), len(t.Columns()))
+	}
+	for i, c := range t.Columns() {
+		v := row.At(i)
+		if v.IsNull() && c.Nullable {
+			continue
+		}
+		if err := checkValue(t, i, v); err != nil {
+			return err
+		}
+	}
+	for _, ix := range t.Indexes() {
+		size := 0
+		for _, c := range ix.Order() {
+			size += len(row.At(c).Text())
+		}
+		if size > store.MaxKey {
+			return invalid(t, "key of %s is longer than %d bytes", ix.Name(), store.MaxKey)
+		}
+	}
+	return nil
+}
+
+// checkQuery also reports whether q can select anything at all: nothing
+// compares with a null.
+func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err error) {
+	if err := s.checkIndex(q.Index); err != nil {
+		return false, err
+	}
+	t, columns := q.Index.Table(), q.Index.Columns()
+	if err := checkPrefix(t, columns, q.Equal); err != nil {
+		return false, err
+	}
+	least := 1
+	if counting {
+		least = 0
+	}
+	if q.Limit < least || q.Limit > store.MaxLimit {
+		return false, invalid(t, "limit %d is not %d to %d", q.Limit, least, store.MaxLimit)
+	}
+	possible = !hasNull(q.Equal)
+	for _, b := range []store.Bound{q.From, q.To} {
+		if !b.Set {
+			continue
+		}
+		if len(q.Equal) == len(columns) {
+			return false, invalid(t, "no column of %s is left for a range", q.Index.Name())
+		}
+		if b.Value.IsNull() {
+			possible = false
+		} else if err := checkValue(t, columns[len(q.Equal)], b.Value); err != nil {
+			return false, err
+		}
+	}
+	if q.After == nil {
+		return possible, nil
+	}
+	return possible, checkPosition(q)
+}
+
+func checkPosition(q store.Query) error {
+	t, order := q.Index.Table(), q.Index.Order()
+	if len(q.After) != len(order) {
+		return invalid(t, "position of %d values in an order of %d", len(q.After), len(order))
+	}
+	for i, v := range q.After {
+		if v.IsNull() && t.Columns()[order[i]].Nullable {
+			continue
+		}
+		if err := checkValue(t, order[i], v); err != nil {
+			return err
+		}
+		if i < len(q.Equal) && store.Compare(v, q.Equal[i]) != 0 {
+			return invalid(t, "position is outside the query")
+		}
+	}
+	for i := range q.Equal {
+		if q.After[i].IsNull() {
+			return invalid(t, "position is outside the query")
+		}
+	}
+	return nil
+}

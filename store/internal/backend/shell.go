@@ -1,0 +1,293 @@
+// Package backend has what all backends share: the checks of arguments, the
+// mark that finds a store used inside its own transaction, the state of a
+// transaction, and the writer that lets many closures share one commit.
+package backend
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"example.com/latchkey/store"
+)
+
+// Driver is a backend without its shell. Arguments have been checked: tables
+// are of the schema, values have the kinds of their columns, keys and Equal
+// hold no null.
+type Driver interface {
+	store.Reader
+	// Update runs body in a transaction, and commits if body returns nil.
+	// body may run on another goroutine, and again. A panic in it, and
+	// runtime.Goexit, end Update in the same way.
+	Update(ctx context.Context, body func(tx store.Tx) error) error
+	// Close is called once, when no call is running and none will come.
+	Close() error
+}
+
+// Shell makes a store of a driver.
+type Shell struct {
+	driver Driver
+	schema *store.Schema
+
+	mu      sync.RWMutex // held for reading by every call, for writing by Close
+	closed  atomic.Bool
+	closing error
+}
+
+// New returns the store over a driver.
+func New(d Driver, schema *store.Schema) *Shell {
+	return &Shell{driver: d, schema: schema}
+}
+
+// enter begins a call; leave ends it.
+func (s *Shell) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if nested(ctx, s) {
+		return store.ErrNested
+	}
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	s.mu.RLock()
+	if s.closed.Load() {
+		s.mu.RUnlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (s *Shell) leave() { s.mu.RUnlock() }
+
+// Get implements [store.Reader].
+func (s *Shell) Get(ctx context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
+	if err := s.enter(ctx); err != nil {
+		return store.Row{}, err
+	}
+	defer s.leave()
+	return s.get(ctx, s.driver, ix, key)
+}
+
+func (s *Shell) get(ctx context.Context, r store.Reader, ix *store.Index, key []store.Value) (store.Row, error) {
+	if err := s.checkKey(ix, key); err != nil {
+		return store.Row{}, err
+	}
+	if hasNull(key) {
+		return store.Row{}, store.ErrNotFound
+	}
+	return r.Get(ctx, ix, key...)
+}
+
+// List implements [store.Reader].
+func (s *Shell) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.list(ctx, s.driver, q)
+}
+
+func (s *Shell) list(ctx context.Context, r store.Reader, q store.Query) ([]store.Row, error) {
+	if possible, err := s.checkQuery(q, false); err != nil || !possible {
+		return nil, err
+	}
+	return r.List(ctx, q)
+}
+
+// Count implements [store.Reader].
+func (s *Shell) Count(ctx context.Context, q store.Query) (int, error) {
+	if err := s.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	return s.count(ctx, s.driver, q)
+}
+
+func (s *Shell) count(ctx context.Context, r store.Reader, q store.Query) (int, error) {
+	if possible, err := s.checkQuery(q, true); err != nil || !possible {
+		return 0, err
+	}
+	return r.Count(ctx, q)
+}
+
+// Update implements [store.Store].
+func (s *Shell) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.driver.Update(ctx, func(raw store.Tx) error { return s.run(ctx, raw, fn) })
+}
+
+// run calls fn once with a transaction that ends with it.
+func (s *Shell) run(ctx context.Context, raw store.Tx, fn func(context.Context, store.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx := &guard{shell: s, outer: ctx, raw: raw}
+	inner, m := marked(ctx, s)
+	defer tx.end()
+	defer m.live.Store(false)
+	if err := fn(inner, tx); err != nil {
+		return err
+	}
+	m.live.Store(false)
+	if err := tx.end(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// Close implements [store.Store]. It waits for running calls; a second call
+// answers as the first.
+func (s *Shell) Close() error {
+	if !s.closed.Swap(true) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closing = s.driver.Close()
+		return s.closing
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.closing
+}
+
+// guard is the transaction that a closure sees.
+type guard struct {
+	shell *Shell
+	outer context.Context // of the caller of Update
+
+	mu     sync.Mutex // a goroutine that outlives the closure must not meet the next one's transaction
+	raw    store.Tx   // nil after the end
+	failed error
+}
+
+// end takes the transaction away and reports whether it had failed.
+func (g *guard) end() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.raw = nil
+	return g.failed
+}
+
+func (g *guard) do(ctx context.Context, call func(store.Tx) error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.raw == nil {
+		return store.ErrDone
+	}
+	if g.failed != nil {
+		return store.ErrAborted
+	}
+	g.failed = store.ErrAborted // stands if the call panics
+	err := g.outer.Err()
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = call(g.raw)
+	}
+	g.failed = nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		g.failed = err
+	}
+	return err
+}
+
+func (g *guard) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	err = g.do(ctx, func(tx store.Tx) error {
+		row, err = g.shell.get(ctx, tx, ix, key)
+		return err
+	})
+	return row, err
+}
+
+func (g *guard) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = g.do(ctx, func(tx store.Tx) error {
+		rows, err = g.shell.list(ctx, tx, q)
+		return err
+	})
+	return rows, err
+}
+
+func (g *guard) Count(ctx context.Context, q store.Query) (n int, err error) {
+	err = g.do(ctx, func(tx store.Tx) error {
+		n, err = g.shell.count(ctx, tx, q)
+		return err
+	})
+	return n, err
+}
+
+func (g *guard) Insert(ctx context.Context, t *store.Table, row store.Row) error {
+	return g.do(ctx, func(tx store.Tx) error {
+		if err := g.shell.checkRow(t, row); err != nil {
+			return err
+		}
+		return tx.Insert(ctx, t, row)
+	})
+}
+
+func (g *guard) Replace(ctx context.Context, t *store.Table, row store.Row) error {
+	return g.do(ctx, func(tx store.Tx) error {
+		if err := g.shell.checkRow(t, row); err != nil {
+			return err
+		}
+		return tx.Replace(ctx, t, row)
+	})
+}
+
+func (g *guard) Delete(ctx context.Context, t *store.Table, key ...store.Value) error {
+	return g.do(ctx, func(tx store.Tx) error {
+		if err := g.shell.checkTable(t); err != nil {
+			return err
+		}
+		if err := g.shell.checkKey(t.Primary(), key); err != nil {
+			return err
+		}
+		if hasNull(key) {
+			return store.ErrNotFound
+		}
+		return tx.Delete(ctx, t, key...)
+	})
+}
+
+func (g *guard) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
+	err = g.do(ctx, func(tx store.Tx) error {
+		possible, err := g.shell.checkQuery(q, false)
+		if err != nil || !possible {
+			return err
+		}
+		n, err = tx.DeleteRange(ctx, q)
+		return err
+	})
+	return n, err
+}
+
+type markKey struct{}
+
+// mark says that a context belongs to a running closure of a store. Marks of
+// different stores nest.
+type mark struct {
+	shell *Shell
+	outer *mark
+	live  atomic.Bool // a goroutine that keeps the context is refused only while the closure runs
+}
+
+func marked(ctx context.Context, s *Shell) (context.Context, *mark) {
+	outer, _ := ctx.Value(markKey{}).(*mark)
+	m := &mark{shell: s, outer: outer}
+	m.live.Store(true)
+	return context.WithValue(ctx, markKey{}, m), m
+}
+
+func nested(ctx context.Context, s *Shell) bool {
+	m, _ := ctx.Value(markKey{}).(*mark)
+	for ; m != nil; m = m.outer {
+		if m.shell == s && m.live.Load() {
+			return true
+		}
+	}
+	return false
+}

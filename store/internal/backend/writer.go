@@ -1,0 +1,298 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.com/latchkey/store"
+)
+
+// Batch is one open transaction of a database, in which the closures of
+// several callers run one after the other. It is used by the writer alone.
+type Batch interface {
+	store.Tx
+	// Begin opens a part that Undo can take back. A batch of one has one part.
+	Begin() error
+	// Keep ends the part and keeps its changes.
+	Keep() error
+	// Undo ends the part and takes its changes back. An error means that the
+	// whole batch is lost.
+	Undo() error
+	// Commit ends the batch. After an error nothing was kept, unless it is
+	// [store.ErrUnknownOutcome].
+	Commit() error
+	// Rollback ends the batch and takes everything back.
+	Rollback()
+}
+
+// ErrBusy is what opening a batch answers while another process holds the
+// database: the writer tries again until the contexts of all who wait have
+// ended.
+var ErrBusy = errors.New("store: database is busy")
+
+// maxBatch bounds how many closures share a commit, and so how long the first
+// of them waits for it.
+const maxBatch = 256
+
+// Writer runs closures on one goroutine and lets those that wait share one
+// commit. There is no timer: a lone closure begins at once and is committed
+// alone; what arrives while a batch runs makes up the next one. Every closure
+// succeeds or fails alone.
+type Writer struct {
+	open func(alone bool) (Batch, error)
+
+	mu      sync.Mutex
+	waiting []*request
+	closed  bool
+	wake    chan struct{} // holds one token when something waits
+	stopped chan struct{}
+
+	// Of the writer's goroutine. They are fields so that a new goroutine can
+	// go on where one that ended in runtime.Goexit stood.
+	batch Batch
+	jobs  []*request // of the batch
+	next  int        // the first of jobs that has not run
+	alone []*request // to run again, each in a batch of its own
+}
+
+// request is one call of Update.
+type request struct {
+	ctx     context.Context
+	body    func(store.Tx) error
+	state   atomic.Int32 // waiting, then running or withdrawn
+	done    chan struct{}
+	err     error
+	panicky bool // value is of a panic
+	value   any
+	goexit  bool
+}
+
+const (
+	stateWaiting = iota
+	stateRunning
+	stateWithdrawn
+)
+
+// NewWriter starts a writer that opens its batches with open. Closing it ends
+// the goroutine.
+func NewWriter(open func(alone bool) (Batch, error)) *Writer {
+	w := &Writer{open: open, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+// Update runs body in a batch and returns after its commit. A caller whose
+// context ends before body began gets the context's error; after that the
+// writer's answer is awaited.
+func (w *Writer) Update(ctx context.Context, body func(store.Tx) error) error {
+	r := &request{ctx: ctx, body: body, done: make(chan struct{})}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return store.ErrClosed
+	}
+	w.waiting = append(w.waiting, r)
+	w.mu.Unlock()
+	w.signal()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(stateWaiting, stateWithdrawn) {
+			return ctx.Err()
+		}
+		<-r.done
+	}
+	switch {
+	case r.panicky:
+		panic(r.value)
+	case r.goexit:
+		runtime.Goexit()
+	}
+	return r.err
+}
+
+func (w *Writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close lets what waits finish and ends the goroutine.
+func (w *Writer) Close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.signal()
+	<-w.stopped
+}
+
+// take returns what to run in the next batch; nil when nothing waits.
+func (w *Writer) take() (jobs []*request, closed bool) {
+	if n := len(w.alone); n > 0 {
+		r := w.alone[n-1]
+		w.alone = w.alone[:n-1]
+		return []*request{r}, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.waiting), maxBatch)
+	for _, r := range w.waiting[:n] {
+		if r.state.CompareAndSwap(stateWaiting, stateRunning) {
+			jobs = append(jobs, r)
+		}
+	}
+	rest := copy(w.waiting, w.waiting[n:])
+	clear(w.waiting[rest:])
+	w.waiting = w.waiting[:rest]
+	if rest > 0 {
+		w.signal()
+	}
+	return jobs, w.closed && rest == 0
+}
+
+func (w *Writer) run() {
+	ended := false
+	defer func() {
+		if !ended {
+			go w.run() // a closure called runtime.Goexit
+		}
+	}()
+	for {
+		if w.batch != nil {
+			w.finish()
+		}
+		jobs, closed := w.take()
+		if len(jobs) > 0 {
+			w.begin(jobs)
+			continue
+		}
+		if closed {
+			break
+		}
+		<-w.wake
+	}
+	ended = true
+	close(w.stopped)
+}
+
+func (w *Writer) begin(jobs []*request) {
+	batch, err := w.open(len(jobs) == 1)
+	for errors.Is(err, ErrBusy) {
+		time.Sleep(time.Millisecond + rand.N(4*time.Millisecond))
+		if jobs = stillWanted(jobs); len(jobs) == 0 {
+			return
+		}
+		batch, err = w.open(len(jobs) == 1)
+	}
+	if err != nil {
+		for _, r := range jobs {
+			r.answer(err)
+		}
+		return
+	}
+	w.batch, w.jobs, w.next = batch, jobs, 0
+}
+
+// stillWanted answers those whose context has ended and returns the others.
+func stillWanted(jobs []*request) []*request {
+	var wanted []*request
+	for _, r := range jobs {
+		if err := r.ctx.Err(); err != nil {
+			r.answer(err)
+		} else {
+			wanted = append(wanted, r)
+		}
+	}
+	return wanted
+}
+
+// finish runs what is left of the batch, commits it and answers.
+func (w *Writer) finish() {
+	for w.batch != nil && w.next < len(w.jobs) {
+		r := w.jobs[w.next]
+		w.next++
+		w.runOne(r)
+	}
+	if w.batch == nil {
+		return
+	}
+	kept := 0
+	for _, r := range w.jobs {
+		if !r.failed() {
+			kept++
+		}
+	}
+	var err error
+	if kept > 0 {
+		err = w.batch.Commit()
+	} else {
+		w.batch.Rollback()
+	}
+	for _, r := range w.jobs {
+		if r.failed() {
+			r.answer(r.err)
+		} else {
+			r.answer(err)
+		}
+	}
+	w.batch, w.jobs = nil, nil
+}
+
+// runOne runs one closure. It may end the goroutine, when the closure calls
+// runtime.Goexit; all that is to be done then is done in the deferred call.
+func (w *Writer) runOne(r *request) {
+	if r.err = w.batch.Begin(); r.err != nil {
+		w.lose(r)
+		return
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			if r.value = recover(); r.value != nil {
+				r.panicky = true
+			} else {
+				r.goexit = true
+			}
+		}
+		if !r.failed() {
+			if r.err = w.batch.Keep(); r.err == nil {
+				return
+			}
+		}
+		if err := w.batch.Undo(); err != nil {
+			r.err = errors.Join(r.err, err)
+			w.lose(r)
+		}
+	}()
+	r.err = r.body(w.batch)
+	returned = true
+}
+
+// lose gives up a batch in which r could not be undone. The closures that had
+// succeeded in it, and those that had not run, run again, each alone, so that
+// r's failure stays its own.
+func (w *Writer) lose(r *request) {
+	w.batch.Rollback()
+	for _, other := range w.jobs {
+		switch {
+		case other == r || other.failed():
+			other.answer(other.err)
+		default:
+			w.alone = append(w.alone, other)
+		}
+	}
+	w.batch, w.jobs = nil, nil
+}
+
+func (r *request) failed() bool { return r.err != nil || r.panicky || r.goexit }
+
+func (r *request) answer(err error) {
+	r.err = err
+	close(r.done)
+}

@@ -1,0 +1,129 @@
+// Package kv keeps tables in ordered maps of bytes: keys that sort as their
+// values do, index entries, uniqueness, references and queries. Memory and
+// bbolt share it.
+package kv
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"example.com/latchkey/store"
+)
+
+// Keys. Every component ends itself, so that no field can run into the next,
+// and a key is a prefix of another only if its components are.
+//
+//	nullable column   0x00 for null, 0x01 before any other value
+//	text, bytes       0x00 as 0x00 0xFF, then 0x00 0x00
+//	integer, time     eight bytes, big-endian, sign bit flipped
+//	bool              one byte
+func appendValue(dst []byte, c store.Column, v store.Value) []byte {
+	if c.Nullable {
+		if v.IsNull() {
+			return append(dst, 0)
+		}
+		dst = append(dst, 1)
+	}
+	switch c.Kind {
+	case store.KindText, store.KindBytes:
+		s := v.Text()
+		for i := range len(s) {
+			dst = append(dst, s[i])
+			if s[i] == 0 {
+				dst = append(dst, 0xFF)
+			}
+		}
+		return append(dst, 0, 0)
+	case store.KindBool:
+		return append(dst, byte(v.Int()))
+	default:
+		return binary.BigEndian.AppendUint64(dst, uint64(v.Int())^(1<<63))
+	}
+}
+
+func appendValues(dst []byte, t *store.Table, columns []int, values []store.Value) []byte {
+	for i, v := range values {
+		dst = appendValue(dst, t.Columns()[columns[i]], v)
+	}
+	return dst
+}
+
+// appendEntry appends the key of the entry at a position of an index: the
+// indexed columns, and the primary key behind them unless the index is unique
+// and holds no null there.
+func appendEntry(dst []byte, ix *store.Index, position []store.Value) []byte {
+	n := len(ix.Columns())
+	alone := ix.Unique()
+	for _, v := range position[:n] {
+		alone = alone && !v.IsNull()
+	}
+	if !alone {
+		n = len(position)
+	}
+	return appendValues(dst, ix.Table(), ix.Order(), position[:n])
+}
+
+func entryOf(ix *store.Index, row store.Row) []byte {
+	return appendEntry(make([]byte, 0, 64), ix, ix.Position(row))
+}
+
+// past returns the first key behind all that begin with prefix; nil if there
+// is none.
+func past(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xFF {
+			end := append([]byte(nil), prefix[:i+1]...)
+			end[i]++
+			return end
+		}
+	}
+	return nil
+}
+
+// last is behind every key: the longest run of 0xFF in one is of a few
+// integers.
+var last = bytes.Repeat([]byte{0xFF}, store.MaxKey)
+
+// span returns the keys that q selects: from included, to excluded, nil for
+// no bound.
+func span(q store.Query) (from, to []byte) {
+	t, columns := q.Index.Table(), q.Index.Columns()
+	prefix := appendValues(make([]byte, 0, 64), t, columns, q.Equal)
+	from, to = prefix, past(prefix)
+	if q.From.Set || q.To.Set {
+		c := t.Columns()[columns[len(q.Equal)]]
+		at := func(v store.Value) []byte { return appendValue(append([]byte(nil), prefix...), c, v) }
+		switch {
+		case q.From.Set && q.From.Open:
+			if from = past(at(q.From.Value)); from == nil {
+				from = last
+			}
+		case q.From.Set:
+			from = at(q.From.Value)
+		case c.Nullable:
+			from = append(append([]byte(nil), prefix...), 1)
+		}
+		switch {
+		case q.To.Set && q.To.Open:
+			to = at(q.To.Value)
+		case q.To.Set:
+			to = past(at(q.To.Value))
+		}
+	}
+	if q.After != nil {
+		at := appendEntry(nil, q.Index, q.After)
+		if q.Descending {
+			if to == nil || string(at) < string(to) {
+				to = at
+			}
+		} else if at = append(at, 0); string(at) > string(from) {
+			from = at
+		}
+	}
+	return from, to
+}
+
+func errDamaged(ix *store.Index) error {
+	return fmt.Errorf("store: %s.%s and its table disagree", ix.Table().Name(), ix.Name())
+}

@@ -1,0 +1,378 @@
+package kv
+
+import (
+	"context"
+
+	"example.com/latchkey/store"
+)
+
+// Space is what tables are kept in: for every index of the schema, by its
+// ordinal, one ordered map. The map of a table's clustering key holds rows, the
+// others hold keys of that map. Slices handed in belong to the space, those
+// handed out to the caller.
+type Space interface {
+	Row(t *store.Table, key []byte) (row store.Row, found bool, err error)
+	SetRow(t *store.Table, key []byte, row store.Row) error
+	DropRow(t *store.Table, key []byte) error
+	Entry(ix *store.Index, key []byte) (cluster []byte, found bool)
+	SetEntry(ix *store.Index, key, cluster []byte) error
+	DropEntry(ix *store.Index, key []byte) error
+	// Scan visits the entries of an index from from, included, to to,
+	// excluded, until visit returns false. The slices are good during the
+	// visit only; for a clustering key the two are the same. visit changes
+	// nothing.
+	Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool)
+}
+
+// Reader reads tables in a space. It implements [store.Reader] for arguments
+// that have been checked.
+type Reader struct{ Space Space }
+
+// Get implements [store.Reader].
+func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
+	var buf [128]byte
+	k := appendValues(buf[:0], ix.Table(), ix.Columns(), key)
+	if ix != ix.Table().Cluster() {
+		cluster, found := r.Space.Entry(ix, k)
+		if !found {
+			return store.Row{}, store.ErrNotFound
+		}
+		k = cluster
+	}
+	row, found, err := r.Space.Row(ix.Table(), k)
+	if err == nil && !found {
+		err = store.ErrNotFound
+	}
+	return row, err
+}
+
+// keys returns the cluster keys of what q selects, in order.
+func (r Reader) keys(q store.Query) [][]byte {
+	var keys [][]byte
+	from, to := span(q)
+	r.Space.Scan(q.Index, from, to, q.Descending, func(_, cluster []byte) bool {
+		keys = append(keys, append([]byte(nil), cluster...))
+		return len(keys) < q.Limit
+	})
+	return keys
+}
+
+// List implements [store.Reader].
+func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
+	keys := r.keys(q)
+	rows := make([]store.Row, len(keys))
+	for i, key := range keys {
+		row, found, err := r.Space.Row(q.Index.Table(), key)
+		if err == nil && !found {
+			err = errDamaged(q.Index)
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = row
+	}
+	return rows, nil
+}
+
+// Count implements [store.Reader].
+func (r Reader) Count(_ context.Context, q store.Query) (int, error) {
+	n := 0
+	from, to := span(q)
+	r.Space.Scan(q.Index, from, to, false, func(_, _ []byte) bool {
+		n++
+		return n != q.Limit
+	})
+	return n, nil
+}
+
+// Tx changes tables in a space, and keeps a journal by which it can take its
+// changes back. It implements [store.Tx] for arguments that have been checked.
+type Tx struct {
+	Reader
+	journal []step
+}
+
+// step says what stood at a key before a change.
+type step struct {
+	ix      *store.Index // a clustering key for a row
+	key     []byte
+	row     store.Row // of what stood there, if anything did
+	cluster []byte
+	stood   bool
+}
+
+// NewTx returns a transaction over a space.
+func NewTx(s Space) *Tx { return &Tx{Reader: Reader{s}} }
+
+// Mark returns a point to which [Tx.Undo] can go back.
+func (tx *Tx) Mark() int { return len(tx.journal) }
+
+// Undo takes back every change since mark, the newest first.
+func (tx *Tx) Undo(mark int) error {
+	for i := len(tx.journal) - 1; i >= mark; i-- {
+		if err := tx.revert(tx.journal[i]); err != nil {
+			return err
+		}
+		tx.journal[i] = step{}
+	}
+	tx.journal = tx.journal[:mark]
+	return nil
+}
+
+func (tx *Tx) revert(s step) error {
+	t, isRow := s.ix.Table(), s.ix == s.ix.Table().Cluster()
+	switch {
+	case isRow && s.stood:
+		return tx.Space.SetRow(t, s.key, s.row)
+	case isRow:
+		return tx.Space.DropRow(t, s.key)
+	case s.stood:
+		return tx.Space.SetEntry(s.ix, s.key, s.cluster)
+	default:
+		return tx.Space.DropEntry(s.ix, s.key)
+	}
+}
+
+// Insert implements [store.Tx].
+func (tx *Tx) Insert(_ context.Context, t *store.Table, row store.Row) error {
+	entries := make([][]byte, len(t.Indexes()))
+	for i, ix := range t.Indexes() {
+		entries[i] = entryOf(ix, row)
+		if err := tx.free(ix, entries[i]); err != nil {
+			return err
+		}
+	}
+	for _, ref := range t.References() {
+		if err := tx.parentStands(ref, row); err != nil {
+			return err
+		}
+	}
+	cluster := clusterKey(t, entries)
+	for i, ix := range t.Indexes() {
+		if err := tx.set(ix, entries[i], cluster, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clusterKey(t *store.Table, entries [][]byte) []byte {
+	for i, ix := range t.Indexes() {
+		if ix == t.Cluster() {
+			return entries[i]
+		}
+	}
+	return nil
+}
+
+// free reports ErrExists if a unique index has an entry at key. An entry of a
+// key with a null ends in the primary key, so it never collides.
+func (tx *Tx) free(ix *store.Index, key []byte) error {
+	if !ix.Unique() {
+		return nil
+	}
+	taken := false
+	if ix == ix.Table().Cluster() {
+		_, found, err := tx.Space.Row(ix.Table(), key)
+		if err != nil {
+			return err
+		}
+		taken = found
+	} else {
+		_, taken = tx.Space.Entry(ix, key)
+	}
+	if taken {
+		return store.Taken(ix)
+	}
+	return nil
+}
+
+// set puts the row or an entry where nothing stands.
+func (tx *Tx) set(ix *store.Index, key, cluster []byte, row store.Row) error {
+	tx.journal = append(tx.journal, step{ix: ix, key: key})
+	if ix == ix.Table().Cluster() {
+		return tx.Space.SetRow(ix.Table(), key, row)
+	}
+	return tx.Space.SetEntry(ix, key, cluster)
+}
+
+func (tx *Tx) drop(ix *store.Index, key, cluster []byte, row store.Row) error {
+	tx.journal = append(tx.journal, step{ix: ix, key: key, cluster: cluster, row: row, stood: true})
+	if ix == ix.Table().Cluster() {
+		return tx.Space.DropRow(ix.Table(), key)
+	}
+	return tx.Space.DropEntry(ix, key)
+}
+
+// change puts something else where a row or an entry stands.
+func (tx *Tx) change(ix *store.Index, key, oldCluster, newCluster []byte, oldRow, newRow store.Row) error {
+	tx.journal = append(tx.journal, step{ix: ix, key: key, cluster: oldCluster, row: oldRow, stood: true})
+	if ix == ix.Table().Cluster() {
+		return tx.Space.SetRow(ix.Table(), key, newRow)
+	}
+	return tx.Space.SetEntry(ix, key, newCluster)
+}
+
+func (tx *Tx) parentStands(ref store.Reference, row store.Row) error {
+	key := make([]store.Value, len(ref.Columns))
+	for i, c := range ref.Columns {
+		if key[i] = row.At(c); key[i].IsNull() {
+			return nil
+		}
+	}
+	_, err := tx.Get(context.Background(), ref.Parent, key...)
+	if err == store.ErrNotFound {
+		return store.ErrReference
+	}
+	return err
+}
+
+// childless reports ErrReference if a row of another table refers to row. With
+// next, a reference to what next keeps does not count.
+func (tx *Tx) childless(t *store.Table, row store.Row, next *store.Row) error {
+	for _, ref := range t.Children() {
+		key := ref.Parent.Key(row)
+		if next != nil && sameValues(key, ref.Parent.Key(*next)) {
+			continue
+		}
+		n, err := tx.Count(context.Background(), store.Query{Index: ref.Child, Equal: key, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return store.ErrReference
+		}
+	}
+	return nil
+}
+
+func sameValues(a, b []store.Value) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Replace implements [store.Tx].
+func (tx *Tx) Replace(ctx context.Context, t *store.Table, row store.Row) error {
+	old, err := tx.Get(ctx, t.Primary(), t.Primary().Key(row)...)
+	if err != nil {
+		return err
+	}
+	n := len(t.Indexes())
+	before, after := make([][]byte, n), make([][]byte, n)
+	for i, ix := range t.Indexes() {
+		before[i], after[i] = entryOf(ix, old), entryOf(ix, row)
+		if string(before[i]) == string(after[i]) {
+			continue
+		}
+		if err := tx.free(ix, after[i]); err != nil {
+			return err
+		}
+	}
+	for _, ref := range t.References() {
+		if sameColumns(ref.Columns, old, row) {
+			continue
+		}
+		if err := tx.parentStands(ref, row); err != nil {
+			return err
+		}
+	}
+	if err := tx.childless(t, old, &row); err != nil {
+		return err
+	}
+	oldCluster, newCluster := clusterKey(t, before), clusterKey(t, after)
+	moved := string(oldCluster) != string(newCluster)
+	for i, ix := range t.Indexes() {
+		switch {
+		case string(before[i]) != string(after[i]):
+			if err := tx.drop(ix, before[i], oldCluster, old); err != nil {
+				return err
+			}
+			err = tx.set(ix, after[i], newCluster, row)
+		case moved || ix == t.Cluster():
+			err = tx.change(ix, before[i], oldCluster, newCluster, old, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameColumns(columns []int, a, b store.Row) bool {
+	for _, c := range columns {
+		if a.At(c) != b.At(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// Delete implements [store.Tx].
+func (tx *Tx) Delete(ctx context.Context, t *store.Table, key ...store.Value) error {
+	row, err := tx.Get(ctx, t.Primary(), key...)
+	if err != nil {
+		return err
+	}
+	return tx.remove(t, row)
+}
+
+func (tx *Tx) remove(t *store.Table, row store.Row) error {
+	if err := tx.childless(t, row, nil); err != nil {
+		return err
+	}
+	cluster := entryOf(t.Cluster(), row)
+	for _, ix := range t.Indexes() {
+		if err := tx.drop(ix, entryOf(ix, row), cluster, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteRange implements [store.Tx].
+func (tx *Tx) DeleteRange(ctx context.Context, q store.Query) (int, error) {
+	rows, err := tx.List(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if err := tx.remove(q.Index.Table(), row); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
+}
+
+// Fill writes the entries of every row of a table into indexes that are new
+// and empty.
+func Fill(s Space, t *store.Table, indexes []*store.Index) error {
+	if len(indexes) == 0 {
+		return nil
+	}
+	var keys [][]byte
+	s.Scan(t.Cluster(), nil, nil, false, func(key, _ []byte) bool {
+		keys = append(keys, append([]byte(nil), key...))
+		return true
+	})
+	tx := NewTx(s)
+	for _, key := range keys {
+		row, _, err := s.Row(t, key)
+		if err != nil {
+			return err
+		}
+		for _, ix := range indexes {
+			entry := entryOf(ix, row)
+			if err := tx.free(ix, entry); err != nil {
+				return err
+			}
+			if err := s.SetEntry(ix, entry, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+// Package sqltext writes the statements of the SQL backends. Names come from
+// declared tables, values are always parameters.
+package sqltext
+
+import (
+	"slices"
+	"strings"
+
+	"example.com/latchkey/store"
+)
+
+// Dialect is what differs between databases.
+type Dialect struct {
+	// Placeholder returns the n-th parameter, counted from 1.
+	Placeholder func(n int) string
+	// Type returns the type of a column in a table.
+	Type func(c store.Column) string
+	// Select returns a column as an item of a select list.
+	Select func(name string) string
+}
+
+// Statement is the text of a statement and the values of its parameters.
+type Statement struct {
+	Text string
+	Args []store.Value
+}
+
+// builder writes one statement.
+type builder struct {
+	Dialect
+	strings.Builder
+	args []store.Value
+}
+
+func (b *builder) words(parts ...string) {
+	for _, p := range parts {
+		b.WriteString(p)
+	}
+}
+
+func (b *builder) param(v store.Value) {
+	b.args = append(b.args, v)
+	b.WriteString(b.Placeholder(len(b.args)))
+}
+
+func (b *builder) done() Statement { return Statement{b.String(), b.args} }
+
+func names(t *store.Table, columns []int) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = t.Columns()[c].Name
+	}
+	return out
+}
+
+func (b *builder) selectList(t *store.Table) {
+	for i, c := range t.Columns() {
+		if i > 0 {
+			b.words(", ")
+		}
+		b.words(b.Select(c.Name))
+	}
+}
+
+// equal writes a comparison for each value with the first columns.
+func (b *builder) equal(t *store.Table, columns []int, values []store.Value) {
+	for i, v := range values {
+		if i > 0 {
+			b.words(" AND ")
+		}
+		b.words(t.Columns()[columns[i]].Name, " = ")
+		b.param(v)
+	}
+}
+
+// Get selects the row with a key in a unique index.
+func (d Dialect) Get(ix *store.Index, key []store.Value) Statement {
+	b := &builder{Dialect: d}
+	b.words("SELECT ")
+	b.selectList(ix.Table())
+	b.words(" FROM ", ix.Table().Name(), " WHERE ")
+	b.equal(ix.Table(), ix.Columns(), key)
+	return b.done()
+}
+
+// Insert adds a row.
+func (d Dialect) Insert(t *store.Table, row store.Row) Statement {
+	b := &builder{Dialect: d}
+	b.words("INSERT INTO ", t.Name(), " (")
+	for i, c := range t.Columns() {
+		if i > 0 {
+			b.words(", ")
+		}
+		b.words(c.Name)
+	}
+	b.words(") VALUES (")
+	for i := range t.Columns() {
+		if i > 0 {
+			b.words(", ")
+		}
+		b.param(row.At(i))
+	}
+	b.words(")")
+	return b.done()
+}
+
+// Replace sets every column of the row with the primary key of row, but those
+// of the primary key.
+func (d Dialect) Replace(t *store.Table, row store.Row) Statement {
+	b := &builder{Dialect: d}
+	b.words("UPDATE ", t.Name(), " SET ")
+	for i, c := range replaced(t) {
+		if i > 0 {
+			b.words(", ")
+		}
+		b.words(t.Columns()[c].Name, " = ")
+		b.param(row.At(c))
+	}
+	b.words(" WHERE ")
+	b.equal(t, t.Primary().Columns(), t.Primary().Key(row))
+	return b.done()
+}
+
+// ReplaceArgs returns the values of the parameters of [Dialect.Replace].
+func ReplaceArgs(t *store.Table, row store.Row) []store.Value {
+	columns := replaced(t)
+	args := make([]store.Value, 0, len(columns)+len(t.Primary().Columns()))
+	for _, c := range columns {
+		args = append(args, row.At(c))
+	}
+	return append(args, t.Primary().Key(row)...)
+}
+
+// replaced returns the columns that a replacement sets: all of them in a table
+// that has nothing but its primary key.
+func replaced(t *store.Table) []int {
+	var columns []int
+	for c := range t.Columns() {
+		if !slices.Contains(t.Primary().Columns(), c) {
+			columns = append(columns, c)
+		}
+	}
+	if columns == nil {
+		return t.Primary().Columns()
+	}
+	return columns
+}
+
+// Delete removes the row with a primary key.
+func (d Dialect) Delete(t *store.Table, key []store.Value) Statement {
+	b := &builder{Dialect: d}
+	b.words("DELETE FROM ", t.Name(), " WHERE ")
+	b.equal(t, t.Primary().Columns(), key)
+	return b.done()
+}
+
+// List selects the rows of a query.
+func (d Dialect) List(q store.Query) Statement {
+	b := &builder{Dialect: d}
+	b.page(q, b.selectList)
+	return b.done()
+}
+
+// Count counts the rows of a query.
+func (d Dialect) Count(q store.Query) Statement {
+	b := &builder{Dialect: d}
+	if q.Limit == 0 {
+		b.words("SELECT count(*) FROM ", q.Index.Table().Name())
+		b.where(q, false)
+		return b.done()
+	}
+	b.words("SELECT count(*) FROM (")
+	b.page(q, func(*store.Table) { b.words("1") })
+	b.words(") AS page")
+	return b.done()
+}
+
+// DeleteRange deletes the rows of a query, found by their primary key.
+func (d Dialect) DeleteRange(q store.Query) Statement {
+	b := &builder{Dialect: d}
+	t := q.Index.Table()
+	key := strings.Join(names(t, t.Primary().Columns()), ", ")
+	b.words("DELETE FROM ", t.Name(), " WHERE (", key, ") IN (")
+	b.page(q, func(*store.Table) { b.words(key) })
+	b.words(")")
+	return b.done()
+}
+
+// page writes one select with filter, order and limit.
+func (b *builder) page(q store.Query, list func(*store.Table)) {
+	t := q.Index.Table()
+	b.words("SELECT ")
+	list(t)
+	b.words(" FROM ", t.Name())
+	b.where(q, true)
+	b.words(" ORDER BY ")
+	for i, name := range names(t, q.Index.Order()) {
+		if i > 0 {
+			b.words(", ")
+		}
+		b.words(name)
+		if q.Descending {
+			b.words(" DESC")
+		}
+	}
+	b.words(" LIMIT ")
+	b.param(store.Int(int64(q.Limit)))
+}
+
+// where writes what a query selects.
+func (b *builder) where(q store.Query, positioned bool) {
+	t, columns := q.Index.Table(), q.Index.Columns()
+	and := " WHERE "
+	term := func(write func()) {
+		b.words(and)
+		write()
+		and = " AND "
+	}
+	if len(q.Equal) > 0 {
+		term(func() { b.equal(t, columns, q.Equal) })
+	}
+	bound := func(at store.Bound, op string) {
+		if !at.Set {
+			return
+		}
+		if !at.Open {
+			op += "="
+		}
+		term(func() {
+			b.words(t.Columns()[columns[len(q.Equal)]].Name, " ", op, " ")
+			b.param(at.Value)
+		})
+	}
+	bound(q.From, ">")
+	bound(q.To, "<")
+	if positioned && q.After != nil {
+		term(func() { b.after(q) })
+	}
+}
+
+// after writes that a row stands behind a position, over the columns that
+// Equal leaves open.
+func (b *builder) after(q store.Query) {
+	t, order, at := q.Index.Table(), q.Index.Order(), q.After
+	if n := len(q.Index.Columns()); q.Index.Unique() && !slices.Contains(at[:n], store.Null) {
+		order, at = order[:n], at[:n] // no two rows stand here
+	}
+	order, at = order[len(q.Equal):], at[len(q.Equal):]
+	if len(order) == 0 {
+		b.words("1 = 0") // Equal names the one row, and it is behind us
+		return
+	}
+	op := " > "
+	if q.Descending {
+		op = " < "
+	}
+	nullable := false
+	for _, c := range order {
+		nullable = nullable || t.Columns()[c].Nullable
+	}
+	if !nullable {
+		b.words("(", strings.Join(names(t, order), ", "), ")", op, "(")
+		for i, v := range at {
+			if i > 0 {
+				b.words(", ")
+			}
+			b.param(v)
+		}
+		b.words(")")
+		return
+	}
+	b.afterNulls(t, order, at, op, q.Descending)
+}
+
+// afterNulls writes the same where columns may be null: nulls stand before
+// every value, so a null is behind nothing and everything else behind it.
+func (b *builder) afterNulls(t *store.Table, order []int, at []store.Value, op string, descending bool) {
+	c, v := t.Columns()[order[0]], at[0]
+	b.words("(")
+	switch {
+	case v.IsNull() && descending:
+		b.words("1 = 0")
+	case v.IsNull():
+		b.words(c.Name, " IS NOT NULL")
+	case c.Nullable && descending:
+		b.words(c.Name, op)
+		b.param(v)
+		b.words(" OR ", c.Name, " IS NULL")
+	default:
+		b.words(c.Name, op)
+		b.param(v)
+	}
+	if len(order) > 1 {
+		b.words(" OR ", c.Name)
+		if v.IsNull() {
+			b.words(" IS NULL")
+		} else {
+			b.words(" = ")
+			b.param(v)
+		}
+		b.words(" AND ")
+		b.afterNulls(t, order[1:], at[1:], op, descending)
+	}
+	b.words(")")
+}
+
+// Create returns the statements that make a table and its indexes.
+func (d Dialect) Create(t *store.Table) []string {
+	var b strings.Builder
+	b.WriteString("CREATE TABLE " + t.Name() + " (\n")
+	for _, c := range t.Columns() {
+		b.WriteString("\t" + c.Name + " " + d.Type(c))
+		if !c.Nullable {
+			b.WriteString(" NOT NULL")
+		}
+		b.WriteString(",\n")
+	}
+	b.WriteString("\tPRIMARY KEY (" + strings.Join(names(t, t.Primary().Columns()), ", ") + ")")
+	for _, ref := range t.References() {
+		parent := ref.Parent.Table()
+		b.WriteString(",\n\tFOREIGN KEY (" + strings.Join(names(t, ref.Columns), ", ") + ") REFERENCES " +
+			parent.Name() + " (" + strings.Join(names(parent, ref.Parent.Columns()), ", ") + ")")
+	}
+	b.WriteString("\n)")
+	out := []string{b.String()}
+	for _, ix := range t.Indexes()[1:] {
+		unique, columns := "", ix.Order()
+		if ix.Unique() {
+			unique, columns = "UNIQUE ", ix.Columns()
+		}
+		out = append(out, "CREATE "+unique+"INDEX "+IndexName(ix)+" ON "+t.Name()+
+			" ("+strings.Join(names(t, columns), ", ")+")")
+	}
+	return out
+}
+
+// IndexName returns the name of an index in the database.
+func IndexName(ix *store.Index) string { return ix.Table().Name() + "_" + ix.Name() }
+
+// Columns returns the columns of an index as table.column, separated by comma
+// and space.
+func Columns(ix *store.Index) string {
+	out := names(ix.Table(), ix.Columns())
+	for i := range out {
+		out[i] = ix.Table().Name() + "." + out[i]
+	}
+	return strings.Join(out, ", ")
+}

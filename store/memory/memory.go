@@ -1,0 +1,210 @@
+// Package memory keeps everything in the memory of the process: for tests, and
+// for hosts whose accounts may be gone after a restart. There is no Reopen.
+//
+// Closures of Update run one at a time on their callers' goroutines, and reads
+// wait while one runs. Nothing runs in the background.
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"github.com/tidwall/btree"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
+	"example.com/latchkey/store/internal/kv"
+)
+
+// Options of [OpenWith]. The zero Options are those of [Open].
+type Options struct {
+	Schema *store.Schema // the tables; nil means the engine's
+}
+
+// Open returns an empty store for the engine's tables.
+func Open() store.Store { return OpenWith(Options{}) }
+
+// OpenWith returns an empty store with options.
+func OpenWith(o Options) store.Store {
+	if o.Schema == nil {
+		o.Schema = record.Schema
+	}
+	m := &memory{turn: make(chan struct{}, 1), maps: make([]table, o.Schema.NumIndexes())}
+	for _, t := range o.Schema.Tables() {
+		for _, ix := range t.Indexes() {
+			if ix == t.Cluster() {
+				m.maps[ix.Ordinal()].rows = make(map[string]store.Row)
+			} else if ix.Unique() {
+				m.maps[ix.Ordinal()].entries = make(map[string]string)
+			}
+		}
+	}
+	return backend.New(m, o.Schema)
+}
+
+// table is the ordered map of one index.
+type table struct {
+	order   btree.Map[string, string] // entry to cluster key; to nothing where a map below has it
+	rows    map[string]store.Row      // of a clustering key
+	entries map[string]string         // of another unique index, so that a lookup is one step
+}
+
+// memory is a driver and the space that it keeps tables in.
+type memory struct {
+	turn chan struct{} // held by the one running closure
+	mu   sync.RWMutex  // guards maps
+	maps []table
+}
+
+// rlock takes the lock for reading unless ctx ends first.
+func (m *memory) rlock(ctx context.Context) error {
+	if m.mu.TryRLock() {
+		return nil
+	}
+	if ctx.Done() == nil {
+		m.mu.RLock()
+		return nil
+	}
+	locked := make(chan struct{})
+	go func() {
+		m.mu.RLock()
+		select {
+		case locked <- struct{}{}:
+		case <-ctx.Done():
+			m.mu.RUnlock()
+		}
+	}()
+	select {
+	case <-locked:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *memory) Get(ctx context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
+	if err := m.rlock(ctx); err != nil {
+		return store.Row{}, err
+	}
+	defer m.mu.RUnlock()
+	return kv.Reader{Space: m}.Get(ctx, ix, key...)
+}
+
+func (m *memory) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	if err := m.rlock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.mu.RUnlock()
+	return kv.Reader{Space: m}.List(ctx, q)
+}
+
+func (m *memory) Count(ctx context.Context, q store.Query) (int, error) {
+	if err := m.rlock(ctx); err != nil {
+		return 0, err
+	}
+	defer m.mu.RUnlock()
+	return kv.Reader{Space: m}.Count(ctx, q)
+}
+
+func (m *memory) Update(ctx context.Context, body func(store.Tx) error) error {
+	select {
+	case m.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-m.turn }()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tx := kv.NewTx(m)
+	committed := false
+	defer func() { // a panic and Goexit pass through here too
+		if !committed {
+			_ = tx.Undo(0) // maps do not fail
+		}
+	}()
+	if err := body(tx); err != nil {
+		return err
+	}
+	committed = true
+	return nil
+}
+
+func (m *memory) Close() error {
+	m.maps = nil
+	return nil
+}
+
+func (m *memory) Row(t *store.Table, key []byte) (store.Row, bool, error) {
+	row, found := m.maps[t.Cluster().Ordinal()].rows[string(key)]
+	return row, found, nil
+}
+
+func (m *memory) SetRow(t *store.Table, key []byte, row store.Row) error {
+	b := &m.maps[t.Cluster().Ordinal()]
+	k := string(key)
+	b.rows[k] = row
+	b.order.Set(k, "")
+	return nil
+}
+
+func (m *memory) DropRow(t *store.Table, key []byte) error {
+	b := &m.maps[t.Cluster().Ordinal()]
+	delete(b.rows, string(key))
+	b.order.Delete(string(key))
+	return nil
+}
+
+func (m *memory) Entry(ix *store.Index, key []byte) ([]byte, bool) {
+	b := &m.maps[ix.Ordinal()]
+	cluster, found := b.entries[string(key)]
+	if b.entries == nil {
+		cluster, found = b.order.Get(string(key))
+	}
+	return []byte(cluster), found
+}
+
+func (m *memory) SetEntry(ix *store.Index, key, cluster []byte) error {
+	b := &m.maps[ix.Ordinal()]
+	k, c := string(key), string(cluster)
+	if b.entries != nil {
+		b.entries[k] = c
+	}
+	b.order.Set(k, c)
+	return nil
+}
+
+func (m *memory) DropEntry(ix *store.Index, key []byte) error {
+	b := &m.maps[ix.Ordinal()]
+	delete(b.entries, string(key))
+	b.order.Delete(string(key))
+	return nil
+}
+
+func (m *memory) Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool) {
+	b := &m.maps[ix.Ordinal()]
+	low, high := string(from), string(to)
+	each := func(key, cluster string) bool {
+		if b.rows != nil {
+			cluster = key
+		}
+		return visit([]byte(key), []byte(cluster))
+	}
+	if !backwards {
+		b.order.Ascend(low, func(key, cluster string) bool {
+			return (to == nil || key < high) && each(key, cluster)
+		})
+		return
+	}
+	down := func(key, cluster string) bool {
+		if to != nil && key >= high {
+			return true // the pivot itself is left out
+		}
+		return key >= low && each(key, cluster)
+	}
+	if to == nil {
+		b.order.Reverse(down)
+		return
+	}
+	b.order.Descend(high, down)
+}

@@ -1,0 +1,198 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
+	"example.com/latchkey/store/internal/sqltext"
+)
+
+// background is what every statement of the writer runs under: one that is
+// cancelled half way ends the whole transaction, and with it the work of other
+// callers. A caller's own context is looked at between the calls.
+var background = context.Background()
+
+func (f *file) begin(alone bool) (backend.Batch, error) {
+	b := &batch{file: f, alone: alone}
+	return b, b.exec("BEGIN IMMEDIATE")
+}
+
+// batch is one transaction on the writing connection. Each part is a
+// savepoint; a batch of one needs none.
+type batch struct {
+	*file
+	alone bool
+}
+
+// stmt returns a statement prepared on the writing connection.
+func (b *batch) stmt(text string) (*sql.Stmt, error) {
+	if stmt := b.prepared[text]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := b.conn.PrepareContext(background, text)
+	if err != nil {
+		return nil, wrap("prepare", err)
+	}
+	b.prepared[text] = stmt
+	return stmt, nil
+}
+
+func (b *batch) exec(text string) error {
+	_, err := b.change(text, nil)
+	return err
+}
+
+// change runs a statement and returns how many rows it changed.
+func (b *batch) change(text string, args []store.Value) (int, error) {
+	stmt, err := b.stmt(text)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(background, arguments(args)...)
+	if err != nil {
+		return 0, b.wrapWrite(err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// one runs a statement that must change one row.
+func (b *batch) one(text string, args []store.Value) error {
+	n, err := b.change(text, args)
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+func (b *batch) part(text string) error {
+	if b.alone {
+		return nil
+	}
+	return b.exec(text)
+}
+
+func (b *batch) Begin() error { return b.part("SAVEPOINT part") }
+
+func (b *batch) Keep() error { return b.part("RELEASE part") }
+
+func (b *batch) Undo() error {
+	if err := b.part("ROLLBACK TO part"); err != nil {
+		return err
+	}
+	return b.part("RELEASE part")
+}
+
+func (b *batch) Commit() error {
+	err := b.exec("COMMIT")
+	if err == nil {
+		return nil
+	}
+	b.Rollback() // a failed COMMIT may leave the transaction open
+	switch code(err) & 0xFF {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
+		return err
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnknownOutcome, err)
+}
+
+func (b *batch) Rollback() {
+	_ = b.exec("ROLLBACK") // fails when the database has rolled back by itself
+}
+
+func (b *batch) Get(_ context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
+	stmt, err := b.stmt(b.statements.get[ix.Ordinal()])
+	if err != nil {
+		return store.Row{}, err
+	}
+	return getRow(background, stmt, ix.Table(), key)
+}
+
+func (b *batch) List(_ context.Context, q store.Query) ([]store.Row, error) {
+	s := dialect.List(q)
+	stmt, err := b.stmt(s.Text)
+	if err != nil {
+		return nil, err
+	}
+	return listRows(background, stmt, q.Index.Table(), s.Args)
+}
+
+func (b *batch) Count(_ context.Context, q store.Query) (int, error) {
+	s := dialect.Count(q)
+	stmt, err := b.stmt(s.Text)
+	if err != nil {
+		return 0, err
+	}
+	return count(background, stmt, s.Args)
+}
+
+func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
+	_, err := b.change(b.statements.insert[t], row.Values())
+	return err
+}
+
+func (b *batch) Replace(_ context.Context, t *store.Table, row store.Row) error {
+	return b.one(b.statements.replace[t], sqltext.ReplaceArgs(t, row))
+}
+
+func (b *batch) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
+	return b.one(b.statements.delete[t], key)
+}
+
+func (b *batch) DeleteRange(_ context.Context, q store.Query) (int, error) {
+	s := dialect.DeleteRange(q)
+	return b.change(s.Text, s.Args)
+}
+
+// indexNames returns the unique indexes by the columns that the database names
+// when one is taken.
+func indexNames(s *store.Schema) map[string]*store.Index {
+	names := make(map[string]*store.Index)
+	for _, t := range s.Tables() {
+		for _, ix := range t.Indexes() {
+			if ix.Unique() {
+				names[sqltext.Columns(ix)] = ix
+			}
+		}
+	}
+	return names
+}
+
+func code(err error) int {
+	var e *driver.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+// wrapWrite turns what the database says of a change into the contract's
+// errors.
+func (b *batch) wrapWrite(err error) error {
+	switch code(err) {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		// constraint failed: UNIQUE constraint failed: users.email (2067)
+		_, columns, _ := strings.Cut(err.Error(), "UNIQUE constraint failed: ")
+		columns, _, _ = strings.Cut(columns, " (")
+		if ix := b.indexes[columns]; ix != nil {
+			return store.Taken(ix)
+		}
+		return store.ErrExists
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return store.ErrReference
+	}
+	if code(err)&0xFF == sqlite3.SQLITE_BUSY {
+		return fmt.Errorf("sqlite: %w", backend.ErrBusy)
+	}
+	return wrap("write", err)
+}
+
+func wrap(what string, err error) error { return fmt.Errorf("sqlite: %s: %w", what, err) }

@@ -1,0 +1,148 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net/url"
+	"os"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// The migrations of the engine's schema: file N takes version N-1 to N.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// applicationID tells the files of a schema from those of other programs.
+func applicationID(s *store.Schema) uint32 {
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, s.Name())
+	return h.Sum32() >> 1 // SQLite keeps it signed
+}
+
+// prepare makes the file or brings its tables up to date. The header is read
+// before the driver opens the file, which could change one that is not ours.
+func prepare(path string, schema *store.Schema) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return wrap("open", err)
+	}
+	err = checkHeader(f, schema)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	// Without WAL yet: what a new file says of itself is then in its header
+	// from the first commit on.
+	db, err := open(path, url.Values{"_pragma": {"busy_timeout(5000)", "synchronous(EXTRA)", "foreign_keys(1)"}})
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	return errors.Join(migrate(db, schema), db.Close())
+}
+
+// headerSize is the length of the header of an SQLite file; the user version
+// is 60 bytes into it and the application id 68.
+const headerSize = 100
+
+func checkHeader(r io.Reader, schema *store.Schema) error {
+	var header [headerSize]byte
+	n, err := io.ReadFull(r, header[:])
+	if err == io.EOF {
+		return nil // new
+	}
+	if err != nil || string(header[:16]) != "SQLite format 3\x00" {
+		return fmt.Errorf("sqlite: %w: %d bytes of header", store.ErrForeign, n)
+	}
+	return checkVersion(binary.BigEndian.Uint32(header[68:]), int(int32(binary.BigEndian.Uint32(header[60:]))), schema)
+}
+
+func checkVersion(application uint32, version int, schema *store.Schema) error {
+	if application != applicationID(schema) {
+		return fmt.Errorf("sqlite: %w", store.ErrForeign)
+	}
+	if version > schema.Version() {
+		return fmt.Errorf("sqlite: %w: version %d, not %d", store.ErrNewer, version, schema.Version())
+	}
+	return nil
+}
+
+// migrate takes the file to the schema's version in one transaction.
+func migrate(db *sql.DB, schema *store.Schema) error {
+	ctx := context.Background()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return wrap("open", err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return wrap("upgrade", err)
+	}
+	if err := upgrade(ctx, conn, schema); err != nil {
+		_, e := conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, e)
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		return wrap("upgrade", err)
+	}
+	return nil
+}
+
+func upgrade(ctx context.Context, conn *sql.Conn, schema *store.Schema) error {
+	var application uint32
+	var version, tables int
+	err := conn.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), "+
+		"(SELECT count(*) FROM sqlite_master)").Scan(&application, &version, &tables)
+	if err != nil {
+		return wrap("read version", err)
+	}
+	if application != 0 || tables != 0 {
+		if err := checkVersion(application, version, schema); err != nil {
+			return err
+		}
+	}
+	if version == schema.Version() {
+		return nil
+	}
+	steps, err := stepsFrom(version, schema)
+	if err != nil {
+		return err
+	}
+	steps = append(steps, fmt.Sprintf("PRAGMA application_id = %d", applicationID(schema)),
+		fmt.Sprintf("PRAGMA user_version = %d", schema.Version()))
+	for _, text := range steps {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			return wrap("upgrade", err)
+		}
+	}
+	return nil
+}
+
+// stepsFrom returns the statements that lead from a version to the schema's.
+func stepsFrom(version int, schema *store.Schema) (steps []string, err error) {
+	if schema != record.Schema {
+		if version != 0 {
+			return nil, fmt.Errorf("sqlite: schema %s has no migrations", schema.Name())
+		}
+		for _, t := range schema.Tables() {
+			steps = append(steps, dialect.Create(t)...)
+		}
+		return steps, nil
+	}
+	for v := version + 1; v <= schema.Version(); v++ {
+		text, err := migrations.ReadFile(fmt.Sprintf("migrations/%04d.sql", v))
+		if err != nil {
+			return nil, wrap("migrations", err)
+		}
+		steps = append(steps, string(text))
+	}
+	return steps, nil
+}

@@ -1,0 +1,265 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+)
+
+// MaxKey is the longest key that an index takes: the text and bytes of its
+// columns, and of the primary key behind them, together, in bytes.
+const MaxKey = 1024
+
+// Column is one field of a table.
+type Column struct {
+	Name     string
+	Kind     Kind
+	Nullable bool
+	JSON     bool // text that holds JSON; a SQL backend may give it its own type
+}
+
+// Index is an ordered set of columns by which rows are found. Every index is
+// ordered; a unique one holds each combination of values once. A null never
+// collides.
+type Index struct {
+	table   *Table
+	name    string
+	columns []int
+	unique  bool
+	full    []int // columns, then the columns of the primary key that are not among them
+	ordinal int
+}
+
+// Table returns the table that the index belongs to.
+func (ix *Index) Table() *Table { return ix.table }
+
+// Name returns the name of the index, unique within its table.
+func (ix *Index) Name() string { return ix.name }
+
+// Columns returns the positions of the indexed columns. The caller must not
+// change them.
+func (ix *Index) Columns() []int { return ix.columns }
+
+// Unique reports whether the index is unique.
+func (ix *Index) Unique() bool { return ix.unique }
+
+// Order returns the positions of the columns that a listing by this index is
+// ordered by: its own, then those of the primary key.
+func (ix *Index) Order() []int { return ix.full }
+
+// Ordinal is the number of the index in its schema, counted from 0 without
+// gaps; a backend may use it to number what it keeps.
+func (ix *Index) Ordinal() int { return ix.ordinal }
+
+// Nullable reports whether any column of the index may be null.
+func (ix *Index) Nullable() bool {
+	return slices.ContainsFunc(ix.columns, func(c int) bool { return ix.table.columns[c].Nullable })
+}
+
+// Position returns where row stands in a listing by this index, in the form
+// that [Query] takes as After.
+func (ix *Index) Position(row Row) []Value { return row.pick(ix.full) }
+
+// Key returns the values of the indexed columns of row.
+func (ix *Index) Key(row Row) []Value { return row.pick(ix.columns) }
+
+func (r Row) pick(columns []int) []Value {
+	values := make([]Value, len(columns))
+	for i, c := range columns {
+		values[i] = r.values[c]
+	}
+	return values
+}
+
+// Reference says that columns of a table name a row of a parent table. A
+// reference with a null in it names nothing.
+type Reference struct {
+	Columns []int  // in the child
+	Parent  *Index // a unique index of the parent over as many columns
+	Child   *Index // an index of the child that begins with the columns
+}
+
+// Table is the declaration of one table. It is immutable and known to every
+// backend; make one with [Declare].
+type Table struct {
+	name       string
+	columns    []Column
+	indexes    []*Index // the primary key first
+	cluster    *Index
+	references []Reference
+	children   []Reference // references of other tables to this one
+	schema     *Schema
+}
+
+// Name returns the name of the table.
+func (t *Table) Name() string { return t.name }
+
+// Columns returns the columns in their order. The caller must not change them.
+func (t *Table) Columns() []Column { return t.columns }
+
+// Primary returns the primary key: a unique index without nulls.
+func (t *Table) Primary() *Index { return t.indexes[0] }
+
+// Indexes returns all indexes, the primary key first. The caller must not
+// change them.
+func (t *Table) Indexes() []*Index { return t.indexes }
+
+// Cluster returns the unique index under which a key-value backend keeps the
+// row itself: the primary key unless the declaration names another.
+func (t *Table) Cluster() *Index { return t.cluster }
+
+// References returns what the table refers to. The caller must not change it.
+func (t *Table) References() []Reference { return t.references }
+
+// Children returns the references of other tables to this one, with Child in
+// the other table. The caller must not change it.
+func (t *Table) Children() []Reference { return t.children }
+
+// Index returns the index of that name. It panics if there is none: names are
+// written by the programmer who declared the table.
+func (t *Table) Index(name string) *Index {
+	for _, ix := range t.indexes {
+		if ix.name == name {
+			return ix
+		}
+	}
+	panic("store: table " + t.name + " has no index " + name)
+}
+
+// Keys declares how the rows of a table are found and tied together. Columns
+// are given by name.
+type Keys struct {
+	Primary    []string // the primary key; none of its columns may be nullable
+	Indexes    []IndexOn
+	References []RefersTo
+}
+
+// IndexOn declares an index. At most one of a table, unique and without
+// nullable columns, may be the clustering key.
+type IndexOn struct {
+	Name    string
+	Columns []string
+	Unique  bool
+	Cluster bool
+}
+
+// RefersTo declares that Columns name a row of the table of Parent, which must
+// be a unique index over as many columns. Some index of the child must begin
+// with Columns.
+type RefersTo struct {
+	Columns []string
+	Parent  *Index
+}
+
+func newTable(name string, columns []Column, keys Keys) *Table {
+	t := &Table{name: name, columns: columns}
+	t.addIndex(IndexOn{Name: "primary", Columns: keys.Primary, Unique: true})
+	t.cluster = t.indexes[0]
+	for _, on := range keys.Indexes {
+		ix := t.addIndex(on)
+		if on.Cluster {
+			t.cluster = ix
+		}
+	}
+	for _, ix := range []*Index{t.indexes[0], t.cluster} {
+		if len(ix.columns) == 0 || !ix.unique || ix.Nullable() {
+			panic("store: " + name + "." + ix.name + " must be unique and without nulls")
+		}
+	}
+	for _, ix := range t.indexes {
+		ix.full = slices.Clone(ix.columns)
+		for _, c := range t.indexes[0].columns {
+			if !slices.Contains(ix.full, c) {
+				ix.full = append(ix.full, c)
+			}
+		}
+	}
+	for _, to := range keys.References {
+		t.addReference(to)
+	}
+	return t
+}
+
+func (t *Table) addIndex(on IndexOn) *Index {
+	ix := &Index{table: t, name: on.Name, columns: t.positions(on.Columns), unique: on.Unique, ordinal: -1}
+	t.indexes = append(t.indexes, ix)
+	return ix
+}
+
+func (t *Table) addReference(to RefersTo) {
+	ref := Reference{Columns: t.positions(to.Columns), Parent: to.Parent}
+	if !to.Parent.unique || len(to.Parent.columns) != len(ref.Columns) {
+		panic("store: " + t.name + " refers to what is not a unique index of as many columns")
+	}
+	for _, ix := range t.indexes {
+		if len(ix.columns) >= len(ref.Columns) && slices.Equal(ix.columns[:len(ref.Columns)], ref.Columns) {
+			ref.Child = ix
+			break
+		}
+	}
+	if ref.Child == nil {
+		panic(fmt.Sprintf("store: no index of %s begins with the reference %v", t.name, to.Columns))
+	}
+	t.references = append(t.references, ref)
+}
+
+func (t *Table) positions(names []string) []int {
+	var out []int
+	for _, name := range names {
+		i := slices.IndexFunc(t.columns, func(c Column) bool { return c.Name == name })
+		if i < 0 {
+			panic("store: table " + t.name + " has no column " + name)
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// Schema is a set of tables that one store holds.
+type Schema struct {
+	name    string
+	version int
+	tables  []*Table
+	indexes int
+}
+
+// NewSchema makes a schema of tables, parents before children. The name tells
+// files of one program from those of another; the version rises by one with
+// every change of the tables. A table belongs to one schema: NewSchema panics
+// if it has one already.
+func NewSchema(name string, version int, tables ...*Table) *Schema {
+	s := &Schema{name: name, version: version, tables: tables}
+	for _, t := range tables {
+		if t.schema != nil {
+			panic("store: table " + t.name + " is in two schemas")
+		}
+		t.schema = s
+		for _, ix := range t.indexes {
+			ix.ordinal = s.indexes
+			s.indexes++
+		}
+		for _, ref := range t.references {
+			parent := ref.Parent.table
+			if parent.schema != s {
+				panic("store: " + t.name + " refers to a table that does not come before it")
+			}
+			parent.children = append(parent.children, ref)
+		}
+	}
+	return s
+}
+
+// Name returns the name of the schema.
+func (s *Schema) Name() string { return s.name }
+
+// Version returns the version of the schema.
+func (s *Schema) Version() int { return s.version }
+
+// Tables returns the tables, parents before children. The caller must not
+// change them.
+func (s *Schema) Tables() []*Table { return s.tables }
+
+// NumIndexes returns how many indexes all tables have together.
+func (s *Schema) NumIndexes() int { return s.indexes }
+
+// Has reports whether t is one of the schema's tables.
+func (s *Schema) Has(t *Table) bool { return t != nil && t.schema == s }
