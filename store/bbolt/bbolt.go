@@ -41,6 +41,14 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
+	d, err := openFile(path, o.Schema)
+	if err != nil {
+		return nil, err
+	}
+	return backend.New(d, o.Schema), nil
+}
+
+func openFile(path string, schema *store.Schema) (*driver, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:        lockWait,
 		NoFreelistSync: true,
@@ -52,12 +60,12 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bbolt: open: %w", err)
 	}
-	d := &driver{db: db, names: bucketNames(o.Schema)}
-	if err := d.migrate(o.Schema); err != nil {
+	d := &driver{db: db, names: bucketNames(schema)}
+	if err := d.migrate(schema); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	d.writer = backend.NewWriter(d.begin)
-	return backend.New(d, o.Schema), nil
+	return d, nil
 }
 
 type driver struct {

@@ -1,11 +1,17 @@
-package bbolt_test
+package bbolt
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
+	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
-	"example.com/latchkey/store/bbolt"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -13,12 +19,147 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, schema *store.Schema) storetest.Place {
 		path := filepath.Join(t.TempDir(), "test.db")
 		open := func() (store.Store, error) {
-			return bbolt.OpenWith(path, bbolt.Options{Schema: schema})
+			return OpenWith(path, Options{Schema: schema})
 		}
 		s, err := open()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return storetest.Place{Store: s, Reopen: open}
+	})
+}
+
+func TestSecondOpenerIsLockedOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("second opener: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(path); err != nil {
+		t.Fatalf("after the first has closed: %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type older struct{ ID, Name string }
+
+func (o *older) bind(b *store.Binder) {
+	b.Text("id", &o.ID)
+	b.Text("name", &o.Name)
+}
+
+type newer struct {
+	older
+	Rank int64
+	Note string
+}
+
+func (n *newer) bind(b *store.Binder) {
+	n.older.bind(b)
+	b.Int("rank", &n.Rank)
+	b.NullText("note", &n.Note)
+}
+
+func TestUpgradeAddsColumnsIndexesAndTables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	ctx := context.Background()
+	v1 := store.Declare("things", (*older).bind, store.Keys{Primary: []string{"id"}})
+	schema1 := store.NewSchema("upgrade", 1, v1.Table)
+	s, err := OpenWith(path, Options{Schema: schema1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return errors.Join(v1.Insert(ctx, tx, &older{"a", "Z"}), v1.Insert(ctx, tx, &older{"b", "Y"}))
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	v2 := store.Declare("things", (*newer).bind, store.Keys{
+		Primary: []string{"id"},
+		Indexes: []store.IndexOn{{Name: "name", Columns: []string{"name"}, Unique: true}, {Name: "rank", Columns: []string{"rank"}}},
+	})
+	more := store.Declare("more", (*older).bind, store.Keys{Primary: []string{"id"}})
+	schema2 := store.NewSchema("upgrade", 2, v2.Table, more.Table)
+	if s, err = OpenWith(path, Options{Schema: schema2}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := v2.List(ctx, s, store.Query{Index: v2.Index("name"), Limit: 10})
+	if err != nil || len(got) != 2 || got[0].ID != "b" || got[0].Rank != 0 || got[0].Note != "" {
+		t.Errorf("by the new index: %+v, %v", got, err)
+	}
+	if n, err := s.Count(ctx, store.Query{Index: v2.Index("rank")}); n != 2 || err != nil {
+		t.Errorf("by the other: %d, %v", n, err)
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return errors.Join(more.Insert(ctx, tx, &older{"c", "X"}), v2.Replace(ctx, tx, &newer{older: older{"a", "Z"}, Rank: 5}))
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenWith(path, Options{Schema: schema1}); !errors.Is(err, store.ErrNewer) {
+		t.Errorf("the older program: %v", err)
+	}
+	if _, err := Open(path); !errors.Is(err, store.ErrForeign) {
+		t.Errorf("another program: %v", err)
+	}
+}
+
+func TestForeignFileIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("users.primary"))
+		return err
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errors.Is(err, store.ErrForeign) {
+		t.Errorf("a bbolt file of another program: %v", err)
+	}
+}
+
+func TestSyncIsOn(t *testing.T) {
+	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.db.NoSync || d.db.NoGrowSync {
+		t.Error("commits are not synced")
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzDecodeRow(f *testing.F) {
+	table := record.Users.Table
+	f.Add(encodeRow(table, record.Users.Row(&record.User{ID: "a", Email: "a@x.org", Password: []byte{0, 1}})))
+	f.Add([]byte{rowFormat, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		row, err := decodeRow(table, b)
+		if err != nil {
+			return
+		}
+		again, err := decodeRow(table, encodeRow(table, row))
+		if err != nil || !bytes.Equal(encodeRow(table, again), encodeRow(table, row)) {
+			t.Errorf("%x does not come back, %v", b, err)
+		}
 	})
 }

@@ -47,14 +47,22 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
+	f, err := openFile(path, o.Schema)
+	if err != nil {
+		return nil, err
+	}
+	return backend.New(f, o.Schema), nil
+}
+
+func openFile(path string, schema *store.Schema) (*file, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	if err := prepare(path, o.Schema); err != nil {
+	if err := prepare(path, schema); err != nil {
 		return nil, err
 	}
-	d := &file{statements: statements(o.Schema), indexes: indexNames(o.Schema)}
+	d := &file{statements: statements(schema), indexes: indexNames(schema)}
 	if d.reads, err = connect(path, "query_only(1)", "busy_timeout(1000)"); err != nil {
 		return nil, err
 	}
@@ -68,7 +76,7 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	}
 	d.prepared = make(map[string]*sql.Stmt)
 	d.writer = backend.NewWriter(d.begin)
-	return backend.New(d, o.Schema), nil
+	return d, nil
 }
 
 // connect returns a pool of connections with the settings that all share, and
@@ -203,5 +211,7 @@ func (f *file) Update(ctx context.Context, body func(store.Tx) error) error {
 
 func (f *file) Close() error {
 	f.writer.Close()
-	return errors.Join(f.conn.Close(), f.writes.Close(), f.reads.Close())
+	// The last connection to go folds the log into the file; one that only
+	// reads could not.
+	return errors.Join(f.reads.Close(), f.conn.Close(), f.writes.Close())
 }

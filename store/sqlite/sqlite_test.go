@@ -1,11 +1,25 @@
-package sqlite_test
+package sqlite
 
 import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
-	"example.com/latchkey/store/sqlite"
+	"example.com/latchkey/store/internal/sqltext"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -13,7 +27,7 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t testing.TB, schema *store.Schema) storetest.Place {
 		path := filepath.Join(t.TempDir(), "test.db")
 		open := func() (store.Store, error) {
-			return sqlite.OpenWith(path, sqlite.Options{Schema: schema})
+			return OpenWith(path, Options{Schema: schema})
 		}
 		s, err := open()
 		if err != nil {
@@ -21,4 +35,303 @@ func TestContract(t *testing.T) {
 		}
 		return storetest.Place{Store: s, Reopen: open}
 	})
+}
+
+// shape lists what PRAGMA says of the engine's tables in a database.
+func shape(t *testing.T, db *sql.DB) map[string][]string {
+	t.Helper()
+	out := make(map[string][]string)
+	for _, table := range record.Schema.Tables() {
+		for name, query := range map[string]string{
+			"columns": `SELECT cid || ' ' || name || ' ' || type || ' ' || "notnull" || ' ' || pk FROM pragma_table_info(?)`,
+			"keys":    `SELECT "from" || ' ' || "table" || ' ' || "to" || ' ' || on_delete FROM pragma_foreign_key_list(?)`,
+			"indexes": `SELECT i.name || ' ' || i."unique" || ' ' || (SELECT group_concat(name) FROM pragma_index_info(i.name)) FROM pragma_index_list(?) i ORDER BY 1`,
+		} {
+			rows, err := db.Query(query, table.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rows.Next() {
+				var line string
+				if err := rows.Scan(&line); err != nil {
+					t.Fatal(err)
+				}
+				out[table.Name()+" "+name] = append(out[table.Name()+" "+name], line)
+			}
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return out
+}
+
+func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
+	migrated, err := open(filepath.Join(t.TempDir(), "migrated.db"), url.Values{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer migrated.Close()
+	declared, err := open(filepath.Join(t.TempDir(), "declared.db"), url.Values{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer declared.Close()
+	steps, err := stepsFrom(0, record.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := migrated.Exec(strings.Join(steps, ";\n")); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range record.Schema.Tables() {
+		if _, err := declared.Exec(strings.Join(dialect.Create(table), ";\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(shape(t, declared), shape(t, migrated)); diff != "" {
+		t.Errorf("declared against migrated (-declared +migrated):\n%s", diff)
+	}
+	if len(shape(t, migrated)) < 10 {
+		t.Error("nothing was compared")
+	}
+}
+
+func TestEveryConnectionHasItsSettings(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ctx := context.Background()
+	conns := []*sql.Conn{f.conn}
+	for range readers {
+		c, err := f.reads.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for i, c := range conns {
+		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
+			var got string
+			if err := c.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("connection %d: %s is %s, %v", i, pragma, got, err)
+			}
+		}
+	}
+	if _, err := conns[1].ExecContext(ctx, "DELETE FROM logs"); err == nil {
+		t.Error("a reading connection writes")
+	}
+}
+
+func TestForeignAndNewerFilesAreRefusedUntouched(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	other := filepath.Join(dir, "other.db")
+	db, err := open(other, url.Values{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE users (id INTEGER); PRAGMA user_version = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newer := filepath.Join(dir, "newer.db")
+	s, err := Open(newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	header, err := os.ReadFile(newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint32(header[60:], uint32(record.Schema.Version()+1))
+	write("newer.db", header)
+
+	for path, want := range map[string]error{
+		write("text.db", []byte("not a database, but a text that is longer than a header is, and has nothing of one in it at all")): store.ErrForeign,
+		write("short.db", []byte("SQLite format 3\x00")): store.ErrForeign,
+		other: store.ErrForeign,
+		newer: store.ErrNewer,
+	} {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(path); !errors.Is(err, want) {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+		after, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s was changed, %v", filepath.Base(path), err)
+		}
+	}
+}
+
+func TestOddPathsAndPermissions(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b?c=d&e#f%41ä")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "x?mode=memory&y%20.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 || info.Size() == 0 {
+		t.Errorf("%v, %d bytes", info.Mode(), info.Size())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("Close left more than the file behind: %v, %v", left, err)
+	}
+	if _, err := Open(filepath.Join(dir, "none", "x.db")); err == nil {
+		t.Error("opened in a folder that is not there")
+	}
+}
+
+func TestTwoOpenersShareTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	var stores [2]store.Store
+	var group sync.WaitGroup
+	for i := range stores { // both make the file at once
+		group.Go(func() {
+			var err error
+			if stores[i], err = Open(path); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if t.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for n := range 64 {
+		group.Go(func() {
+			now := time.UnixMicro(int64(n))
+			err := stores[n%2].Update(ctx, func(ctx context.Context, tx store.Tx) error {
+				return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: []byte{byte(n)}, Last: now, Expire: now})
+			})
+			if err != nil {
+				t.Errorf("writer %d: %v", n, err)
+			}
+		})
+	}
+	group.Wait()
+	for i, s := range stores {
+		if n, err := s.Count(ctx, store.Query{Index: record.Failures.Primary()}); n != 64 || err != nil {
+			t.Errorf("store %d counts %d, %v", i, n, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	other, err := open(path, url.Values{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	conn, err := other.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error)
+	go func() {
+		answer <- s.Update(ctx, func(context.Context, store.Tx) error { return nil })
+	}()
+	if _, err := s.Count(ctx, store.Query{Index: record.Users.Primary()}); err != nil {
+		t.Errorf("a reader waits: %v", err)
+	}
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) {
+		t.Errorf("the writer: %v", err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// No listing by an index may walk the whole table.
+func TestPagesAreIndexed(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, table := range record.Schema.Tables() {
+		row := make([]store.Value, len(table.Columns()))
+		for i, c := range table.Columns() {
+			row[i] = store.Zero(c.Kind)
+		}
+		for _, ix := range table.Indexes() {
+			for _, q := range []store.Query{
+				{Index: ix, Limit: 25},
+				{Index: ix, Limit: 25, Equal: ix.Key(store.NewRow(row))},
+				{Index: ix, Limit: 25, Equal: ix.Key(store.NewRow(row))[:len(ix.Columns())-1], From: store.Including(ix.Key(store.NewRow(row))[len(ix.Columns())-1])},
+			} {
+				plan := explain(t, f, dialect.List(q))
+				if !slices.ContainsFunc(plan, func(step string) bool { return strings.Contains(step, "INDEX") }) {
+					t.Errorf("%s.%s: %v", table.Name(), ix.Name(), plan)
+				}
+				if !ix.Nullable() && slices.ContainsFunc(plan, func(step string) bool { return strings.Contains(step, "TEMP B-TREE") }) {
+					t.Errorf("%s.%s is sorted: %v", table.Name(), ix.Name(), plan)
+				}
+			}
+		}
+	}
+}
+
+func explain(t *testing.T, f *file, s sqltext.Statement) (plan []string) {
+	t.Helper()
+	rows, err := f.reads.Query("EXPLAIN QUERY PLAN "+s.Text, arguments(s.Args)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	return plan
 }

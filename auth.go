@@ -1,0 +1,133 @@
+// Package latchkey is an auth engine that a Go service imports: accounts and
+// sessions, and the rules between them, over a store that the service chooses.
+// It has no transport: no handler, cookie or page is in it.
+//
+//	s, err := sqlite.Open("app.db")
+//	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}})
+//
+//	guest := engine.Guest(latchkey.Client{IP: ip, UserAgent: agent})
+//	session, err := guest.CreateEmailPasswordSession(ctx, email, password)
+//
+//	account, err := guest.Authenticate(ctx, session.Secret) // on every request
+//	user, err := account.User(ctx)
+//
+// # Who may call what
+//
+// A caller's power is the value that it holds. [Engine.Guest] gives what anyone
+// may do; [Guest.Authenticate] gives an [Account], with which a signed-in user
+// acts on their own account. There is no current user in a context.
+//
+// # Errors
+//
+// Answers that a caller may switch on are an [*Error], compared with errors.Is
+// to a sentinel such as [ErrInvalidCredentials]. Everything else is a fault; its
+// text names the operation and nothing more, and errors.Unwrap gives the cause.
+// An operation that returns an error has changed nothing, but for what it
+// counts; if the store does not know the outcome of a commit, the error says so
+// (store.ErrUnknownOutcome).
+//
+// # Time and concurrency
+//
+// Times are UTC in whole microseconds. Every method of every type may be called
+// from several goroutines at once.
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/store"
+)
+
+// Config configures an engine.
+type Config struct {
+	// Keys seal what the store must not tell. Active is required: there is no
+	// default key.
+	Keys Keys
+	// Policy is what the host decides about accounts; zero is the documented
+	// behaviour.
+	Policy Policy
+	// Hasher hashes passwords; nil means one with the defaults of package
+	// hasher, of the engine's own.
+	Hasher *hasher.Hasher
+	// Now is the clock; nil means time.Now. It is read once an operation.
+	Now func() time.Time
+}
+
+// Engine holds the rules. Make one with [New].
+type Engine struct {
+	store  store.Store
+	policy Policy
+	ring   *seal.Ring
+	hasher *hasher.Hasher
+	clock  func() time.Time
+	closed atomic.Bool
+}
+
+// New returns an engine over a store that the caller has opened, and closes
+// after the engine. It fails without a key, with a key that was not drawn at
+// random, and with a policy out of its bounds.
+func New(s store.Store, c Config) (*Engine, error) {
+	if s == nil {
+		return nil, errors.New("latchkey: no store")
+	}
+	ring, err := c.Keys.ring()
+	if err != nil {
+		return nil, err
+	}
+	policy, err := c.Policy.filled()
+	if err != nil {
+		return nil, err
+	}
+	if c.Hasher == nil {
+		if c.Hasher, err = hasher.New(hasher.Config{}); err != nil {
+			return nil, fmt.Errorf("latchkey: %w", err)
+		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Engine{store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now}, nil
+}
+
+// Close ends the engine: every later call of it, and of the handles that it
+// gave, is [ErrClosed]. It does not close the store.
+func (e *Engine) Close() error {
+	e.closed.Store(true)
+	return nil
+}
+
+// open reports ErrClosed once the engine is closed.
+func (e *Engine) open() error {
+	if e.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// now is the time of an operation.
+func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsecond) }
+
+// update runs fn in a transaction. fn may run again.
+func (e *Engine) update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	return e.store.Update(ctx, fn)
+}
+
+// newID returns a fresh id; ids sort by the time they were made.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// Guest is nobody yet, at one client: what needs no session.
+type Guest struct {
+	engine *Engine
+	client Client
+}
+
+// Guest returns the handle of whoever is at a client. It reads nothing.
+func (e *Engine) Guest(client Client) *Guest { return &Guest{e, client.canonical()} }

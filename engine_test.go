@@ -1,0 +1,131 @@
+package latchkey_test
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/bbolt"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/sqlite"
+	"example.com/latchkey/store/storetest"
+)
+
+const (
+	ada      = "ada@example.org"
+	password = "correct horse"
+	agent    = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/70.0.3538.110 Safari/537.36"
+)
+
+// backends are the stores on which every rule is tested.
+var backends = []struct {
+	name string
+	open func(dir string) (store.Store, error)
+}{
+	{"memory", func(string) (store.Store, error) { return memory.Open(), nil }},
+	{"bbolt", func(dir string) (store.Store, error) { return bbolt.Open(filepath.Join(dir, "test.bolt")) }},
+	{"sqlite", func(dir string) (store.Store, error) { return sqlite.Open(filepath.Join(dir, "test.db")) }},
+}
+
+// kit is one engine on one new store, with a clock that stands still.
+type kit struct {
+	*testing.T
+	*latchkey.Engine
+	store *storetest.Counted
+	clock *clock
+	guest *latchkey.Guest
+	ctx   context.Context
+}
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+var testClient = latchkey.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: agent}
+
+// onEveryStore runs test on each backend, and once more on memory with every
+// closure run twice.
+func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
+	t.Helper()
+	run := func(name string, open func(dir string) (store.Store, error)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := open(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := newKit(t, s, policy)
+			test(k)
+		})
+	}
+	for _, b := range backends {
+		run(b.name, b.open)
+	}
+	run("memory-twice", func(string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil })
+}
+
+func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	k := &kit{
+		T: t, store: &storetest.Counted{Store: s}, ctx: ctx,
+		clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+	}
+	var err error
+	k.Engine, err = latchkey.New(k.store, latchkey.Config{
+		Keys:   latchkey.Keys{Active: latchkey.GenerateKey()},
+		Policy: policy,
+		Hasher: hasher.ForTests(t),
+		Now:    k.clock.Now,
+	})
+	k.must(err)
+	k.guest = k.Guest(testClient)
+	t.Cleanup(func() {
+		cancel()
+		k.must(k.Close())
+		k.must(s.Close())
+	})
+	return k
+}
+
+func (k *kit) must(err error) {
+	k.Helper()
+	if err != nil {
+		k.Fatal(err)
+	}
+}
+
+func (k *kit) signUp(email string) *latchkey.User {
+	k.Helper()
+	user, err := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: email, Password: password, Name: "Ada"})
+	k.must(err)
+	return user
+}
+
+func (k *kit) signIn(email string) (*latchkey.Session, *latchkey.Account) {
+	k.Helper()
+	session, err := k.guest.CreateEmailPasswordSession(k.ctx, email, password)
+	k.must(err)
+	account, err := k.guest.Authenticate(k.ctx, session.Secret)
+	k.must(err)
+	return session, account
+}

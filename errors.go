@@ -1,0 +1,106 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Category says what kind of answer an error is, so that a transport can map
+// it to a code of its own without a list of types.
+type Category int
+
+// The categories.
+const (
+	Invalid       Category = iota + 1 // the input is not acceptable
+	Unauthorized                      // who asks has not proven who they are
+	Forbidden                         // who asks is known and may not
+	NotFound                          // there is no such thing in the caller's scope
+	Conflict                          // something else has it already
+	Precondition                      // something must happen first
+	Throttled                         // too often; later it may work
+	Unavailable                       // for the moment
+	Unimplemented                     // switched off
+)
+
+// Error is an answer that a caller may switch on: by a sentinel with
+// errors.Is, by its documented type, or by its category. Every other error of
+// the engine is a fault that the caller cannot mend. No error carries a secret.
+type Error struct {
+	Type     string // as documented, user_invalid_credentials
+	Category Category
+	Message  string // for a person
+}
+
+func (e *Error) Error() string { return e.Message + " (" + e.Type + ")" }
+
+// Is reports whether target is an error of the same type.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Type == e.Type
+}
+
+// The errors of the engine.
+var (
+	ErrArgumentInvalid       = &Error{"general_argument_invalid", Invalid, "An argument is invalid"}
+	ErrUnauthorized          = &Error{"general_unauthorized_scope", Unauthorized, "Not signed in, or the session has ended"}
+	ErrRateLimitExceeded     = &Error{"general_rate_limit_exceeded", Throttled, "Too many attempts; try again later"}
+	ErrBusy                  = &Error{"general_busy", Unavailable, "Too much to do at once; try again"}
+	ErrInvalidCredentials    = &Error{"user_invalid_credentials", Unauthorized, "The e-mail address or the password is wrong"}
+	ErrUserBlocked           = &Error{"user_blocked", Forbidden, "The user is blocked"}
+	ErrPasswordResetRequired = &Error{"user_password_reset_required", Precondition, "The password must be reset first"}
+	ErrUserAlreadyExists     = &Error{"user_already_exists", Conflict, "A user with this id or e-mail address exists"}
+	ErrUserNotFound          = &Error{"user_not_found", NotFound, "There is no such user"}
+	ErrSessionNotFound       = &Error{"user_session_not_found", NotFound, "There is no such session"}
+)
+
+// ErrClosed is the answer of an engine after Close.
+var ErrClosed = errors.New("latchkey: engine is closed")
+
+// ThrottledError is an [ErrRateLimitExceeded] that says how long to wait.
+type ThrottledError struct{ RetryAfter time.Duration }
+
+func (e *ThrottledError) Error() string {
+	return fmt.Sprintf("%v; wait %v", ErrRateLimitExceeded, e.RetryAfter.Round(time.Second))
+}
+
+// Unwrap returns [ErrRateLimitExceeded].
+func (e *ThrottledError) Unwrap() error { return ErrRateLimitExceeded }
+
+func invalid(what string, err error) error {
+	e := *ErrArgumentInvalid
+	e.Message = what + ": " + err.Error()
+	return &e
+}
+
+// fault is an error that the caller cannot mend. Its text names the operation
+// alone, since a driver's text may carry anything; the cause is unwrapped.
+type fault struct {
+	op    string
+	cause error
+}
+
+func (f *fault) Error() string {
+	switch {
+	case errors.Is(f.cause, context.Canceled):
+		return "latchkey: " + f.op + ": " + context.Canceled.Error()
+	case errors.Is(f.cause, context.DeadlineExceeded):
+		return "latchkey: " + f.op + ": " + context.DeadlineExceeded.Error()
+	}
+	return "latchkey: " + f.op + ": internal error"
+}
+
+func (f *fault) Unwrap() error { return f.cause }
+
+// outward is what an operation returns for err: the engine's own errors as
+// they are, everything else as a fault.
+func outward(op string, err error) error {
+	var own *Error
+	switch {
+	case err == nil, errors.Is(err, ErrClosed), errors.As(err, &own):
+		return err
+	default:
+		return &fault{op, err}
+	}
+}

@@ -1,0 +1,184 @@
+// Package hasher hashes passwords with argon2id and bounds what hashing may
+// cost a process.
+//
+// A hash is kept in PHC form, with its parameters. Verifying accepts stored
+// parameters only inside hard bounds, checked before anything is allocated:
+// memory up to 256 MiB, 1 to 10 passes, memory times passes up to 1 GiB, 1 to
+// 16 lanes, salt of 8 to 64 bytes, tag of 16 to 64 bytes, text of at most 1 KiB.
+//
+// At most min(memory budget / (2 x memory of a hash), number of CPUs) hashes
+// run at once. A hash counts twice its memory, because memory that is free
+// again waits for the collector. Others wait in a bounded queue, in order, for
+// a bounded time; then they get [ErrBusy].
+package hasher
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+)
+
+// What a call may answer, besides the error of its context.
+var (
+	// ErrBusy says that the queue was full or the wait over. It says nothing
+	// about the password.
+	ErrBusy = errors.New("hasher: busy")
+	// ErrFormat says that a stored hash cannot be verified: it is malformed,
+	// of an unknown scheme, or its parameters are out of bounds.
+	ErrFormat = errors.New("hasher: not a hash within bounds")
+)
+
+const (
+	saltSize = 16
+	tagSize  = 32
+)
+
+// Params are the cost parameters of argon2id.
+type Params struct {
+	Memory  uint32 // KiB
+	Time    uint32 // passes over the memory
+	Threads uint8  // lanes
+}
+
+// Default is the cost of a hash unless a [Config] says otherwise: 19,456 KiB,
+// 2 passes, 1 lane.
+func Default() Params { return Params{Memory: 19_456, Time: 2, Threads: 1} }
+
+// Strict is a higher cost: 65,536 KiB, 3 passes, 4 lanes.
+func Strict() Params { return Params{Memory: 65_536, Time: 3, Threads: 4} }
+
+// enough reports whether p is on or above one of the lines of the OWASP
+// Password Storage sheet.
+func (p Params) enough() bool {
+	for _, line := range []Params{{47_104, 1, 1}, {19_456, 2, 1}, {12_288, 3, 1}, {9_216, 4, 1}, {7_168, 5, 1}} {
+		if p.Memory >= line.Memory && p.Time >= line.Time && p.Threads >= 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// Config configures a [Hasher]. Zero fields mean the defaults.
+type Config struct {
+	// Params of new hashes; the default is [Default]. Less than the minimum
+	// of the OWASP Password Storage sheet is refused.
+	Params Params
+	// MemoryBudget is what all running hashes together may take, in bytes,
+	// each counted twice; the default is 512 MiB.
+	MemoryBudget int64
+	// Queue is how many callers may wait; the default is 64. More get ErrBusy
+	// at once.
+	Queue int
+	// Wait is how long a caller may wait; the default is 2 seconds.
+	Wait time.Duration
+}
+
+// Hasher makes and verifies hashes. It is safe for concurrent use.
+type Hasher struct {
+	params Params
+	gate   *gate
+}
+
+// New returns a hasher, or an error if the configuration is unsafe or does not
+// let one hash run.
+func New(c Config) (*Hasher, error) {
+	if c.Params == (Params{}) {
+		c.Params = Default()
+	}
+	if !c.Params.enough() || !c.Params.bounded() {
+		return nil, fmt.Errorf("hasher: parameters %+v are below the minimum or out of bounds", c.Params)
+	}
+	return build(c)
+}
+
+// ForTests returns a hasher with parameters too weak for anything but a test.
+func ForTests(tb testing.TB) *Hasher {
+	tb.Helper()
+	h, err := build(Config{Params: Params{Memory: 64, Time: 1, Threads: 1}, Queue: 1 << 20, Wait: time.Minute})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
+func build(c Config) (*Hasher, error) {
+	if c.MemoryBudget == 0 {
+		c.MemoryBudget = 512 << 20
+	}
+	if c.Queue == 0 {
+		c.Queue = 64
+	}
+	if c.Wait == 0 {
+		c.Wait = 2 * time.Second
+	}
+	if c.MemoryBudget < 2*c.Params.cost() || c.Queue < 0 || c.Wait < 0 {
+		return nil, errors.New("hasher: the budget does not let one hash run, or a limit is negative")
+	}
+	return &Hasher{
+		params: c.Params,
+		gate:   &gate{budget: c.MemoryBudget, slots: runtime.NumCPU(), queue: c.Queue, wait: c.Wait},
+	}, nil
+}
+
+// Params returns the parameters of new hashes.
+func (h *Hasher) Params() Params { return h.params }
+
+// Hash returns the hash of a password with a new salt. The password is brought
+// to Unicode normal form C first, and otherwise taken as it is; the caller has
+// checked its length.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	salt := make([]byte, saltSize)
+	_, _ = rand.Read(salt) // never fails: it ends the program instead
+	p := phc{Params: h.params, salt: salt}
+	tag, err := h.derive(ctx, p, password, tagSize)
+	if err != nil {
+		return "", err
+	}
+	p.tag = tag
+	return p.String(), nil
+}
+
+// Verify reports whether password is the one of a hash that [Hasher.Hash] made.
+// An empty hash costs as much as one with the parameters of new hashes, and
+// verifies nothing: callers use it where there is no password to compare with.
+func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
+	if hash == "" {
+		decoy := phc{Params: h.params, salt: make([]byte, saltSize)}
+		_, err := h.derive(ctx, decoy, password, tagSize)
+		return false, err
+	}
+	p, err := parse(hash)
+	if err != nil {
+		return false, err
+	}
+	tag, err := h.derive(ctx, p, password, len(p.tag))
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(tag, p.tag) == 1, nil
+}
+
+// Outdated reports whether a hash has other parameters than new hashes.
+func (h *Hasher) Outdated(hash string) bool {
+	p, err := parse(hash)
+	return err != nil || p.Params != h.params || len(p.tag) != tagSize || len(p.salt) != saltSize
+}
+
+func (h *Hasher) derive(ctx context.Context, p phc, password string, size int) ([]byte, error) {
+	if err := h.gate.enter(ctx, p.cost()); err != nil {
+		return nil, err
+	}
+	defer h.gate.leave(p.cost())
+	return argon2.IDKey(norm.NFC.Bytes([]byte(password)), p.salt, p.Time, p.Memory, p.Threads, uint32(size)), nil
+}
+
+// cost is the memory of one hash in bytes.
+func (p Params) cost() int64 { return int64(p.Memory) << 10 }

@@ -1,0 +1,182 @@
+package hasher
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHashVerifiesItsPasswordOnly(t *testing.T) {
+	h := ForTests(t)
+	ctx := context.Background()
+	hash, err := h.Hash(ctx, "correct horse")
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=64,t=1,p=1$") {
+		t.Fatalf("%s, %v", hash, err)
+	}
+	for password, want := range map[string]bool{"correct horse": true, "correct horsf": false, "correct horse ": false, "": false} {
+		if got, err := h.Verify(ctx, hash, password); got != want || err != nil {
+			t.Errorf("%q: %v, %v", password, got, err)
+		}
+	}
+	if other, _ := h.Hash(ctx, "correct horse"); other == hash {
+		t.Error("two hashes with one salt")
+	}
+	if ok, err := h.Verify(ctx, "", "correct horse"); ok || err != nil {
+		t.Errorf("no hash: %v, %v", ok, err)
+	}
+}
+
+// The vector of RFC 9106 uses secret and data, which PHC text has not; this one
+// was made with the reference command line tool of the Argon2 project:
+// argon2 somesalt -id -t 2 -k 65536 -p 1 -l 32, password "password".
+func TestPublishedVector(t *testing.T) {
+	h := ForTests(t)
+	const hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+	if ok, err := h.Verify(context.Background(), hash, "password"); !ok || err != nil {
+		p, _ := parse(hash)
+		t.Errorf("%v, %v (tag %s)", ok, err, hex.EncodeToString(p.tag))
+	}
+}
+
+func TestParametersBelowTheMinimumAreRefused(t *testing.T) {
+	for _, p := range []Params{{19_455, 2, 1}, {47_103, 1, 1}, {7_167, 5, 1}, {19_456, 2, 0}, {262_145, 2, 1}, {19_456, 11, 1}, {19_456, 2, 17}} {
+		if _, err := New(Config{Params: p}); err == nil {
+			t.Errorf("%+v is taken", p)
+		}
+	}
+	for _, p := range []Params{Default(), Strict(), {47_104, 1, 1}, {7_168, 5, 1}} {
+		if _, err := New(Config{Params: p}); err != nil {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+	if _, err := New(Config{MemoryBudget: 1 << 20}); err == nil {
+		t.Error("a budget below one hash is taken")
+	}
+}
+
+// AC-012: stored parameters are refused before anything is allocated.
+func TestAC012StoredParametersOutOfBounds(t *testing.T) {
+	h := ForTests(t)
+	const rest = "$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+	for _, hash := range []string{
+		"$argon2id$v=19$m=4194304,t=1,p=1" + rest,
+		"$argon2id$v=19$m=4294967296,t=1,p=1" + rest,
+		"$argon2id$v=19$m=65536,t=2147483648,p=1" + rest,
+		"$argon2id$v=19$m=65536,t=11,p=1" + rest,
+		"$argon2id$v=19$m=65536,t=2,p=4294967295" + rest,
+		"$argon2id$v=19$m=65536,t=2,p=257" + rest,
+		"$argon2id$v=19$m=65536,t=2,p=0" + rest,
+		"$argon2id$v=19$m=65536,t=0,p=1" + rest,
+		"$argon2id$v=19$m=262144,t=5,p=1" + rest,
+		"$argon2id$v=19$m=7,t=1,p=1" + rest,
+		"$argon2id$v=19$m=+64,t=1,p=1" + rest,
+		"$argon2id$v=19$m=064,t=1,p=1" + rest,
+		"$argon2id$v=19$m=64,t=1" + rest,
+		"$argon2id$v=19$t=1,m=64,p=1" + rest,
+		"$argon2id$v=16$m=64,t=1,p=1" + rest,
+		"$argon2i$v=19$m=64,t=1,p=1" + rest,
+		"$argon2id$v=19$m=64,t=1,p=1$c29t$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXP",
+		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ=$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=64,t=1,p=1" + rest + "\n",
+		"$argon2id$v=19$m=64,t=1,p=1" + rest + "$",
+		"plain", "$", "$$$$$", strings.Repeat("$", 2000), "$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 1<<20) + "$AAAA",
+	} {
+		if _, err := h.Verify(context.Background(), hash, "password"); !errors.Is(err, ErrFormat) {
+			t.Errorf("%.60s: %v", hash, err)
+		}
+	}
+}
+
+func TestOutdatedMeansOtherParameters(t *testing.T) {
+	h := ForTests(t)
+	hash, _ := h.Hash(context.Background(), "correct horse")
+	strong, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Outdated(hash) || !strong.Outdated(hash) || !h.Outdated("plain") {
+		t.Error("parameters are misjudged")
+	}
+}
+
+func TestGateBoundsWhatRunsAtOnce(t *testing.T) {
+	const cost = 100
+	g := &gate{budget: 3 * 2 * cost, slots: 2, queue: 1000, wait: time.Minute}
+	var running, most atomic.Int64
+	var group sync.WaitGroup
+	for n := range 200 {
+		group.Go(func() {
+			c := int64(cost)
+			if n%10 == 0 {
+				c = 10 * cost // over the budget: alone
+			}
+			if err := g.enter(context.Background(), c); err != nil {
+				t.Errorf("enter: %v", err)
+				return
+			}
+			if r := running.Add(1); r > most.Load() {
+				most.Store(r)
+			}
+			running.Add(-1)
+			g.leave(c)
+		})
+	}
+	group.Wait()
+	if most.Load() > 2 || g.running != 0 || g.used != 0 || len(g.waiting) != 0 {
+		t.Errorf("%d at once; left over: %+v", most.Load(), g)
+	}
+}
+
+func TestGateAnswersBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{budget: 100, slots: 1, queue: 2, wait: 2 * time.Second}
+		background := context.Background()
+		if err := g.enter(background, 10); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		answers := make(chan error, 3)
+		go func() { answers <- g.enter(background, 10) }()
+		ctx, cancel := context.WithTimeout(background, time.Second)
+		defer cancel()
+		go func() { answers <- g.enter(ctx, 10) }()
+		synctest.Wait()
+		if err := g.enter(background, 10); !errors.Is(err, ErrBusy) {
+			t.Errorf("a third waiter: %v", err)
+		}
+		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if err := <-answers; !errors.Is(err, ErrBusy) || time.Since(began) != 2*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		go func() { answers <- g.enter(background, 10) }()
+		synctest.Wait()
+		g.leave(10)
+		if err := <-answers; err != nil {
+			t.Errorf("the next in line: %v", err)
+		}
+		g.leave(10)
+		if g.running != 0 || g.used != 0 || len(g.waiting) != 0 {
+			t.Errorf("left over: %+v", g)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc")
+	f.Add("$argon2id$v=19$m=4294967295,t=1,p=1$$")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := parse(text)
+		if err == nil && (!p.bounded() || p.String() != text) {
+			t.Errorf("%q parses as %q", text, p)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+// Package canon brings what people and hosts type to the one form that the
+// engine checks, looks up and counts by, or refuses it.
+package canon
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// Limits of the forms.
+const (
+	MaxEmail     = 254 // bytes, in canonical form
+	maxLocal     = 64  // bytes before the @
+	MaxID        = 36  // characters
+	MaxName      = 128 // code points
+	MaxUserAgent = 512 // bytes that are kept
+)
+
+// Why something is refused. No error repeats the input.
+var (
+	ErrEmail = errors.New("not an e-mail address")
+	ErrID    = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
+	ErrName  = errors.New("not a name: at most 128 characters, no control characters")
+)
+
+// localExtra are the signs that a local part may have besides letters, digits
+// and dots. Left out are those of routing and quoting.
+const localExtra = "#$&'*+-/=?^_`{|}~"
+
+// Email returns the canonical form of an e-mail address: lower case, the
+// domain in its ASCII form. The grammar is that of mailboxes in practice: an
+// ASCII local part of letters, digits, some signs and single dots; one @; a
+// domain of at least two labels whose last is not a number. Quotes, comments,
+// lists, routing, address literals and anything that only becomes ASCII by
+// folding are refused.
+func Email(s string) (string, error) {
+	if len(s) > 4*MaxEmail { // a domain may get shorter
+		return "", ErrEmail
+	}
+	local, domain, found := strings.Cut(s, "@")
+	if !found || !validLocal(local) {
+		return "", ErrEmail
+	}
+	domain, err := canonicalDomain(domain)
+	if err != nil {
+		return "", err
+	}
+	out := strings.ToLower(local) + "@" + domain
+	if len(out) > MaxEmail {
+		return "", ErrEmail
+	}
+	return out, nil
+}
+
+func validLocal(s string) bool {
+	if s == "" || len(s) > maxLocal || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '.' && strings.IndexByte(localExtra, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// domains maps and checks as a look-up in the DNS would.
+var domains = idna.New(
+	idna.MapForLookup(),
+	idna.BidiRule(),
+	idna.StrictDomainName(true),
+	idna.VerifyDNSLength(true),
+)
+
+func canonicalDomain(s string) (string, error) {
+	// Compatibility mapping could make an @ or a dot of another sign.
+	for i, r := range s {
+		if r == utf8.RuneError || r > unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
+			return "", ErrEmail
+		}
+		if r <= unicode.MaxASCII && !isAlphanumeric(byte(r)) && r != '-' && r != '.' || i == 0 && r == '.' {
+			return "", ErrEmail
+		}
+	}
+	out, err := domains.ToASCII(s)
+	if err != nil || strings.HasSuffix(out, ".") || strings.ContainsAny(out, "@ ") {
+		return "", ErrEmail
+	}
+	labels := strings.Split(out, ".")
+	for i, label := range strings.Split(s, ".") {
+		if !isASCII(label) && (i >= len(labels) || !strings.HasPrefix(labels[i], "xn--")) {
+			return "", ErrEmail // full-width letters and their like
+		}
+	}
+	top := labels[len(labels)-1]
+	if len(labels) < 2 || strings.Trim(top, "0123456789") == "" {
+		return "", ErrEmail
+	}
+	return out, nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// ID checks an id that a caller made.
+func ID(s string) error {
+	if s == "" || len(s) > MaxID || !isAlphanumeric(s[0]) {
+		return ErrID
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '.' && c != '-' && c != '_' {
+			return ErrID
+		}
+	}
+	return nil
+}
+
+// Name checks a name. It is kept as it is.
+func Name(s string) error {
+	if len(s) > MaxName*utf8.UTFMax || utf8.RuneCountInString(s) > MaxName || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, isControl) {
+		return ErrName
+	}
+	return nil
+}
+
+// isControl reports what could break a line or a header.
+func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// UserAgent returns what is kept of a user agent: valid text of at most
+// MaxUserAgent bytes, control characters replaced.
+func UserAgent(s string) string {
+	s = s[:min(len(s), 2*MaxUserAgent)]
+	s = strings.Map(func(r rune) rune {
+		if isControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	for len(s) > MaxUserAgent {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}

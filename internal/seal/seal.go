@@ -1,0 +1,132 @@
+// Package seal keeps the engine's keys: what is sealed with them, and what is
+// digested with them.
+package seal
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+)
+
+// KeySize is the length of a root key in bytes.
+const KeySize = 32
+
+// The purposes of subkeys. One root key gives one subkey a purpose.
+const (
+	PasswordHash = "pwhash" // seals password hashes
+	Index        = "index"  // digests identifiers
+	keyID        = "key id" // names a root key without telling it
+)
+
+// What opening may answer.
+var (
+	// ErrUnknownKey says that the key is not on the ring: a fault of the
+	// configuration.
+	ErrUnknownKey = errors.New("seal: sealed with a key that is not configured")
+	// ErrDamaged says that the envelope is not one, was changed, or stands
+	// where it was not made for.
+	ErrDamaged = errors.New("seal: does not open")
+)
+
+// An envelope is the format, the algorithm (AES-256-GCM), the id of the root
+// key, the nonce, and the ciphertext with its tag.
+const (
+	format    = 1
+	algorithm = 1
+	idSize    = 8
+	nonceSize = 12
+	headSize  = 2 + idSize + nonceSize
+)
+
+// Ring is one active root key and any number of old ones.
+type Ring struct {
+	active [idSize]byte
+	keys   map[[idSize]byte][]byte
+}
+
+// NewRing returns a ring. The keys have KeySize bytes.
+func NewRing(active []byte, old ...[]byte) *Ring {
+	r := &Ring{keys: make(map[[idSize]byte][]byte)}
+	for _, key := range append(old, active) {
+		r.active = [idSize]byte(subkey(key, keyID))
+		r.keys[r.active] = bytes.Clone(key)
+	}
+	return r
+}
+
+func subkey(root []byte, purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, root, nil, "latchkey/"+purpose, KeySize)
+	if err != nil {
+		panic(err) // only of a length that is out of range
+	}
+	return key
+}
+
+func aead(root []byte, purpose string) cipher.AEAD {
+	block, err := aes.NewCipher(subkey(root, purpose))
+	if err != nil {
+		panic(err) // only of a length that is out of range
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // never for AES
+	}
+	return gcm
+}
+
+// Place is where a sealed value stands. A value that is moved does not open.
+type Place struct{ Table, Column, Record, Owner string }
+
+func (p Place) associated() []byte {
+	data := []byte{format}
+	for _, part := range []string{p.Table, p.Column, p.Record, p.Owner} {
+		data = binary.BigEndian.AppendUint32(data, uint32(len(part)))
+		data = append(data, part...)
+	}
+	return data
+}
+
+// Seal encrypts text for a place with the active key.
+func (r *Ring) Seal(purpose string, p Place, text []byte) []byte {
+	out := make([]byte, headSize, headSize+len(text)+16)
+	out[0], out[1] = format, algorithm
+	copy(out[2:], r.active[:])
+	nonce := out[2+idSize : headSize]
+	_, _ = rand.Read(nonce) // never fails: it ends the program instead
+	return aead(r.keys[r.active], purpose).Seal(out, nonce, text, p.associated())
+}
+
+// Open decrypts what Seal made for a place.
+func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
+	if len(sealed) < headSize || sealed[0] != format || sealed[1] != algorithm {
+		return nil, ErrDamaged
+	}
+	root, found := r.keys[[idSize]byte(sealed[2:2+idSize])]
+	if !found {
+		return nil, ErrUnknownKey
+	}
+	text, err := aead(root, purpose).Open(nil, sealed[2+idSize:headSize], sealed[headSize:], p.associated())
+	if err != nil {
+		return nil, ErrDamaged
+	}
+	return text, nil
+}
+
+// Digest returns the HMAC-SHA-256 of parts, each behind its length, under the
+// subkey of a purpose.
+func (r *Ring) Digest(purpose string, parts ...string) []byte {
+	mac := hmac.New(sha256.New, subkey(r.keys[r.active], purpose))
+	for _, part := range parts {
+		var size [4]byte
+		binary.BigEndian.PutUint32(size[:], uint32(len(part)))
+		mac.Write(size[:])
+		mac.Write([]byte(part))
+	}
+	return mac.Sum(nil)
+}

@@ -1,0 +1,139 @@
+package latchkey
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"example.com/latchkey/internal/seal"
+)
+
+const mask = "[secret]"
+
+// Secret is text that proves something: whoever has it is taken for its owner.
+// Printing, logging and encoding it show a mask; Reveal gives the text.
+type Secret string
+
+// Reveal returns the text, to be handed to its owner and nobody else.
+func (s Secret) Reveal() string { return string(s) }
+
+// Format prints the mask, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
+
+// MarshalText encodes the mask.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
+
+// LogValue logs the mask.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(mask) }
+
+// secretSize is the length of a session's secret in random bytes. As text it
+// is twice as many lower-case hexadecimal digits.
+const secretSize = 32
+
+func newSecret() Secret {
+	var b [secretSize]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
+	return Secret(hex.EncodeToString(b[:]))
+}
+
+// The labels under which secrets are digested: one for each purpose, so that a
+// secret of one never serves another.
+const sessionLabel = "sess/v1"
+
+// digest returns what the store keeps of a secret: SHA-256 of the label, a zero
+// byte and the secret. It reports false for text that cannot be a secret.
+func (s Secret) digest(label string) (sum [sha256.Size]byte, ok bool) {
+	if len(s) != 2*secretSize {
+		return sum, false
+	}
+	var buf [128]byte
+	b := append(append(buf[:0], label...), 0)
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return sum, false
+		}
+		b = append(b, s[i])
+	}
+	return sha256.Sum256(b), true
+}
+
+// keyPrefix begins the text of a key, so that one is known when it is seen
+// where it should not be.
+const keyPrefix = "latchkey1-"
+
+// Key is the root of everything that the engine seals: password hashes today.
+// Who has a copy of the store but not the key can use nothing in it. Keep it
+// apart from the store, and keep it: without it nobody signs in again.
+type Key struct{ root [seal.KeySize]byte }
+
+// GenerateKey returns a new random key.
+func GenerateKey() Key {
+	var k Key
+	_, _ = rand.Read(k.root[:]) // never fails: it ends the program instead
+	return k
+}
+
+// ParseKey reads the text of a key.
+func ParseKey(text string) (Key, error) {
+	var k Key
+	digits, found := strings.CutPrefix(text, keyPrefix)
+	b, err := hex.DecodeString(digits)
+	if !found || err != nil || len(b) != len(k.root) {
+		return Key{}, errors.New("latchkey: not the text of a key")
+	}
+	k.root = [seal.KeySize]byte(b)
+	return k, k.check()
+}
+
+// Reveal returns the text of the key, for the place where the host keeps it.
+func (k Key) Reveal() string { return keyPrefix + hex.EncodeToString(k.root[:]) }
+
+// check refuses what nobody drew at random: the zero key, few different bytes,
+// bytes that count up or down.
+func (k Key) check() error {
+	seen := make(map[byte]bool)
+	steps := make(map[byte]bool)
+	for i, b := range k.root {
+		seen[b] = true
+		if i > 0 {
+			steps[b-k.root[i-1]] = true
+		}
+	}
+	if len(seen) < 12 || len(steps) < 12 {
+		return errors.New("latchkey: not a random key; make one with GenerateKey")
+	}
+	return nil
+}
+
+// Format prints a mask, whatever the verb.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
+
+// MarshalText encodes a mask.
+func (k Key) MarshalText() ([]byte, error) { return []byte(mask), nil }
+
+// LogValue logs a mask.
+func (k Key) LogValue() slog.Value { return slog.StringValue(mask) }
+
+// Keys are the keys of an engine: the active one seals, all of them open.
+type Keys struct {
+	Active Key
+	Old    []Key
+}
+
+func (k Keys) ring() (*seal.Ring, error) {
+	if err := k.Active.check(); err != nil {
+		return nil, err
+	}
+	var old [][]byte
+	for _, key := range k.Old {
+		if err := key.check(); err != nil {
+			return nil, err
+		}
+		old = append(old, key.root[:])
+	}
+	return seal.NewRing(k.Active.root[:], old...), nil
+}

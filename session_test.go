@@ -1,0 +1,505 @@
+package latchkey_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+func TestSignInMakesASessionWithItsDevice(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.signUp(ada)
+		session, account := k.signIn("ADA@example.org")
+		now := k.clock.Now()
+		want := &latchkey.Session{
+			ID: session.ID, UserID: user.ID, CreatedAt: now, UpdatedAt: now, Expire: now.Add(365 * 24 * time.Hour),
+			Provider: "email", ProviderUID: ada, Factors: []string{"password"}, IP: "192.0.2.7", Current: true,
+			Device: latchkey.Device{
+				OSCode: "WIN", OSName: "Windows", OSVersion: "10", ClientType: "browser", ClientCode: "CH",
+				ClientName: "Chrome", ClientVersion: "70.0", ClientEngine: "Blink", DeviceName: "desktop",
+			},
+			Secret: session.Secret,
+		}
+		if diff := cmp.Diff(want, session); diff != "" {
+			k.Errorf("session (-want +got):\n%s", diff)
+		}
+		if len(session.Secret.Reveal()) != 64 {
+			k.Errorf("a secret of %d characters", len(session.Secret.Reveal()))
+		}
+		want.Secret = ""
+		got, err := account.GetSession(k.ctx, latchkey.Current)
+		k.must(err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			k.Errorf("current session (-want +got):\n%s", diff)
+		}
+		if account.UserID() != user.ID || account.SessionID() != session.ID {
+			k.Errorf("account of %s and %s", account.UserID(), account.SessionID())
+		}
+	})
+}
+
+func TestUnknownAddressWrongPasswordAndNoPasswordAreOneAnswer(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		for name, try := range map[string][2]string{
+			"unknown address": {"nobody@example.org", password},
+			"wrong password":  {ada, "wrong horse"},
+		} {
+			_, err := k.guest.CreateEmailPasswordSession(k.ctx, try[0], try[1])
+			if err != latchkey.ErrInvalidCredentials {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+		for name, try := range map[string][2]string{
+			"no address": {"", password}, "no password": {ada, ""}, "long password": {ada, strings.Repeat("x", 2000)},
+		} {
+			if _, err := k.guest.CreateEmailPasswordSession(k.ctx, try[0], try[1]); !errors.Is(err, latchkey.ErrArgumentInvalid) {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestKnownAndUnknownAddressesCostTheSame(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		cost := func(email string) string {
+			k.store.Reset()
+			before := k.rows()["failures"]
+			_, err := k.guest.CreateEmailPasswordSession(k.ctx, email, "wrong horse")
+			if err == nil {
+				k.Error("signed in")
+			}
+			return fmt.Sprint(k.store.Reads.Load(), k.store.Updates.Load(), k.store.Calls.Load(), k.rows()["failures"]-before)
+		}
+		if known, unknown := cost(ada), cost("nobody@example.org"); known != unknown {
+			k.Errorf("reads, updates, calls, rows: %s known, %s unknown", known, unknown)
+		}
+		if known, unknown := cost(ada), cost("nobody@example.org"); known != unknown {
+			k.Errorf("the second time: %s known, %s unknown", known, unknown)
+		}
+	})
+}
+
+func TestEleventhWrongPasswordSlowsTheAddress(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		wait := func(email string, delay time.Duration) {
+			k.Helper()
+			var throttled *latchkey.ThrottledError
+			_, err := k.guest.CreateEmailPasswordSession(k.ctx, email, password)
+			if !errors.As(err, &throttled) || throttled.RetryAfter != delay || !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+				k.Fatalf("%s: %v, want a wait of %v", email, err, delay)
+			}
+		}
+		fail := func(email string) {
+			k.Helper()
+			if _, err := k.guest.CreateEmailPasswordSession(k.ctx, email, "wrong horse"); err != latchkey.ErrInvalidCredentials {
+				k.Fatalf("%s: %v", email, err)
+			}
+		}
+		for _, email := range []string{ada, "nobody@example.org"} {
+			for range 11 {
+				fail(email)
+			}
+			for _, delay := range []time.Duration{30, 60, 120, 240, 480, 960, 1920, 3600, 3600} {
+				wait(email, delay*time.Second)
+				k.clock.pass(delay * time.Second)
+				fail(email)
+			}
+		}
+		k.clock.pass(time.Hour)
+		_, account := k.signIn(ada) // success forgets
+		for range 11 {
+			fail(ada)
+		}
+		if _, err := account.User(k.ctx); err != nil {
+			k.Errorf("a session suffers from a stranger's failures: %v", err)
+		}
+		k.clock.pass(24 * time.Hour) // and so does a day
+		for range 11 {
+			fail(ada)
+		}
+	})
+}
+
+func TestAuthenticateIsOneRead(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		session, _ := k.signIn(ada)
+		k.store.Reset()
+		_, err := k.guest.Authenticate(k.ctx, session.Secret)
+		k.must(err)
+		if r, u := k.store.Reads.Load(), k.store.Updates.Load(); r != 1 || u != 0 {
+			k.Errorf("%d reads and %d updates", r, u)
+		}
+	})
+}
+
+func TestAuthenticateRefusesWhatIsNoSecret(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		session, _ := k.signIn(ada)
+		s := session.Secret.Reveal()
+		other := "0"
+		if s[63] == '0' {
+			other = "1"
+		}
+		for name, text := range map[string]string{
+			"empty": "", "cut": s[:63], "extended": s + "0", "upper case": strings.ToUpper(s[:63]) + "A", "padded": s[:63] + "=",
+			"space": s[:63] + " ", "last character": s[:63] + other, "id": session.ID, "long": strings.Repeat("a", 1<<20),
+		} {
+			if _, err := k.guest.Authenticate(k.ctx, latchkey.Secret(text)); !errors.Is(err, latchkey.ErrUnauthorized) {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestSessionExpires(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit) {
+		k.signUp(ada)
+		session, account := k.signIn(ada)
+		k.clock.pass(time.Hour - time.Microsecond)
+		_, err := account.User(k.ctx)
+		k.must(err)
+		k.clock.pass(time.Microsecond)
+		if _, err := account.User(k.ctx); !errors.Is(err, latchkey.ErrUnauthorized) {
+			k.Errorf("kept handle: %v", err)
+		}
+		if _, err := k.guest.Authenticate(k.ctx, session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+			k.Errorf("secret: %v", err)
+		}
+		_, account = k.signIn(ada)
+		list, err := account.Sessions(k.ctx)
+		k.must(err)
+		if list.Total != 1 || k.rows()["sessions"] != 1 {
+			k.Errorf("%d sessions shown, %d rows kept", list.Total, k.rows()["sessions"])
+		}
+		if err := account.DeleteSession(k.ctx, session.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
+			k.Errorf("deleting the expired one: %v", err)
+		}
+	})
+}
+
+func TestBlockedUserIsToldAfterTheRightPasswordOnly(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.signUp(ada)
+		k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
+			row, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(user.ID))
+			if err != nil {
+				return err
+			}
+			row.Blocked = true
+			return record.Users.Replace(ctx, tx, row)
+		}))
+		before := k.rows()["sessions"]
+		if _, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, "wrong horse"); err != latchkey.ErrInvalidCredentials {
+			k.Errorf("wrong password: %v", err)
+		}
+		if _, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, password); err != latchkey.ErrUserBlocked {
+			k.Errorf("right password: %v", err)
+		}
+		if k.rows()["sessions"] != before {
+			k.Error("a blocked user got a session")
+		}
+	})
+}
+
+func TestSessionLimitEndsTheOldest(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SessionLimit: 3}, func(k *kit) {
+		k.signUp(ada)
+		var made []*latchkey.Session
+		var last *latchkey.Account
+		for range 5 {
+			k.clock.pass(time.Second)
+			session, account := k.signIn(ada)
+			made, last = append(made, session), account
+		}
+		list, err := last.Sessions(k.ctx)
+		k.must(err)
+		var ids []string
+		for _, s := range list.Sessions {
+			ids = append(ids, s.ID)
+		}
+		if diff := cmp.Diff([]string{made[2].ID, made[3].ID, made[4].ID}, ids); diff != "" {
+			k.Errorf("sessions (-want +got):\n%s", diff)
+		}
+		for i, s := range made {
+			_, err := k.guest.Authenticate(k.ctx, s.Secret)
+			if ended := i < 2; ended != errors.Is(err, latchkey.ErrUnauthorized) {
+				k.Errorf("session %d: %v", i, err)
+			}
+		}
+		if k.rows()["logs"] != 1+5+2 {
+			k.Errorf("%d log rows for a user, five sessions and two that ended", k.rows()["logs"])
+		}
+	})
+}
+
+func TestSessionLimitIsExactUnderConcurrency(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		var group sync.WaitGroup
+		for range 40 {
+			group.Go(func() {
+				if _, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, password); err != nil {
+					k.Errorf("sign-in: %v", err)
+				}
+				if n := k.rows()["sessions"]; n > 10 {
+					k.Errorf("%d sessions", n)
+				}
+			})
+		}
+		group.Wait()
+		if n := k.rows()["sessions"]; n != 10 {
+			k.Errorf("%d sessions after 40 sign-ins", n)
+		}
+	})
+}
+
+func TestAnonymousSessionMakesItsOwnUser(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		first, err := k.guest.CreateAnonymousSession(k.ctx)
+		k.must(err)
+		second, err := k.guest.CreateAnonymousSession(k.ctx)
+		k.must(err)
+		if first.UserID == second.UserID || first.Provider != "anonymous" || first.Factors[0] != "anonymous" {
+			k.Errorf("sessions %+v and %+v", first, second)
+		}
+		account, err := k.guest.Authenticate(k.ctx, first.Secret)
+		k.must(err)
+		user, err := account.User(k.ctx)
+		k.must(err)
+		if user.Email != "" || user.Name != "" || !user.PasswordUpdate.IsZero() || len(user.Targets) != 0 {
+			k.Errorf("anonymous user %+v", user)
+		}
+	})
+}
+
+func TestEndedSessionIsRefusedAtOnce(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		session, account := k.signIn(ada)
+		other, _ := k.signIn(ada)
+		k.must(account.DeleteSession(k.ctx, other.ID))
+		if _, err := k.guest.Authenticate(k.ctx, other.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+			k.Errorf("the other: %v", err)
+		}
+		if err := account.DeleteSession(k.ctx, other.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
+			k.Errorf("twice: %v", err)
+		}
+		k.must(account.DeleteSession(k.ctx, latchkey.Current))
+		if _, err := k.guest.Authenticate(k.ctx, session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+			k.Errorf("its own: %v", err)
+		}
+		for name, err := range map[string]error{
+			"delete": account.DeleteSession(k.ctx, latchkey.Current), "delete all": account.DeleteSessions(k.ctx),
+		} {
+			if !errors.Is(err, latchkey.ErrUnauthorized) {
+				k.Errorf("%s by a kept handle: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestDeleteSessionsEndsAllOfOneUser(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		k.signUp("bob@example.org")
+		_, account := k.signIn(ada)
+		k.signIn(ada)
+		_, bob := k.signIn("bob@example.org")
+		k.must(account.DeleteSessions(k.ctx))
+		if n := k.rows()["sessions"]; n != 1 {
+			k.Errorf("%d sessions are left, want Bob's", n)
+		}
+		_, err := bob.User(k.ctx)
+		k.must(err)
+	})
+}
+
+// AC-089: the id of another user's session is of no use.
+func TestAC089SessionIDOfAnotherUser(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		k.signUp("eve@example.org")
+		victim, _ := k.signIn(ada)
+		_, eve := k.signIn("eve@example.org")
+		if _, err := eve.GetSession(k.ctx, victim.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
+			k.Errorf("read: %v", err)
+		}
+		if err := eve.DeleteSession(k.ctx, victim.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
+			k.Errorf("revoke: %v", err)
+		}
+		if _, err := k.guest.Authenticate(k.ctx, latchkey.Secret(victim.ID)); !errors.Is(err, latchkey.ErrUnauthorized) {
+			k.Errorf("as a secret: %v", err)
+		}
+		_, err := k.guest.Authenticate(k.ctx, victim.Secret)
+		k.must(err)
+	})
+}
+
+// AC-017: there is no engine without a key that was drawn at random.
+func TestAC017NoKeyNoEngine(t *testing.T) {
+	counting := make([]byte, 32)
+	for i := range counting {
+		counting[i] = byte(i)
+	}
+	for name, text := range map[string]string{
+		"zero": strings.Repeat("00", 32), "repeated": strings.Repeat("ab", 32), "counting": fmt.Sprintf("%x", counting),
+		"two bytes": strings.Repeat("a1b2", 16), "short": "00ff", "not hex": strings.Repeat("zz", 32),
+	} {
+		if _, err := latchkey.ParseKey("latchkey1-" + text); err == nil {
+			t.Errorf("%s: parsed", name)
+		}
+	}
+	onEveryStore(t, documented, func(k *kit) {
+		if _, err := latchkey.New(k.store, latchkey.Config{}); err == nil {
+			k.Error("an engine without a key")
+		}
+		keys := latchkey.Keys{Active: latchkey.GenerateKey(), Old: make([]latchkey.Key, 1)}
+		if _, err := latchkey.New(k.store, latchkey.Config{Keys: keys}); err == nil {
+			k.Error("an engine with a zero old key")
+		}
+	})
+	key := latchkey.GenerateKey()
+	same, err := latchkey.ParseKey(key.Reveal())
+	if err != nil || same != key {
+		t.Errorf("a key does not come back: %v", err)
+	}
+}
+
+// AC-116, as far as values are printed: no verb and no encoder shows a secret.
+func TestAC116SecretsAreMasked(t *testing.T) {
+	secret := latchkey.Secret("hide-me")
+	key := latchkey.GenerateKey()
+	var out bytes.Buffer
+	session := &latchkey.Session{Secret: secret}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb+verb+verb, secret, session, key)
+	}
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "secret", secret, "session", session, "key", key)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("m", "secret", secret, "session", session, "key", key)
+	if err := json.NewEncoder(&out).Encode(session); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"hide-me", fmt.Sprintf("%x", "hide-me"), key.Reveal()[10:]} {
+		if strings.Contains(out.String(), text) {
+			t.Errorf("%q is shown in %s", text, out.String())
+		}
+	}
+}
+
+// AC-120: a copy of the database holds no secret of a session in any form that
+// could be used, and no password hash outside its seal.
+func TestAC120CopyOfTheDatabase(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		session, _ := k.signIn(ada)
+		for _, table := range record.Schema.Tables() {
+			rows, err := k.store.Store.List(k.ctx, store.Query{Index: table.Primary(), Limit: 100})
+			k.must(err)
+			for _, row := range rows {
+				for i, v := range row.Values() {
+					if strings.Contains(v.Text(), session.Secret.Reveal()) || strings.Contains(v.Text(), "argon2id") ||
+						strings.Contains(v.Text(), password) {
+						k.Errorf("%s.%s", table.Name(), table.Columns()[i].Name)
+					}
+				}
+			}
+		}
+	})
+}
+
+// AC-121: a sealed password hash does not open in another user's row.
+func TestAC121PasswordHashOfAnotherUser(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		victim := k.signUp(ada)
+		eve := k.signUp("eve@example.org")
+		k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
+			from, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(eve.ID))
+			if err != nil {
+				return err
+			}
+			to, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(victim.ID))
+			if err != nil {
+				return err
+			}
+			to.Password = from.Password
+			return record.Users.Replace(ctx, tx, to)
+		}))
+		_, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, password)
+		var own *latchkey.Error
+		if err == nil || errors.As(err, &own) {
+			k.Errorf("signing in with a moved hash: %v", err)
+		}
+	})
+}
+
+func TestClosedEngineRefuses(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		session, account := k.signIn(ada)
+		k.must(k.Close())
+		_, authenticate := k.guest.Authenticate(k.ctx, session.Secret)
+		_, create := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: "b@example.org", Password: password})
+		_, signIn := k.guest.CreateEmailPasswordSession(k.ctx, ada, password)
+		_, anonymous := k.guest.CreateAnonymousSession(k.ctx)
+		_, user := account.User(k.ctx)
+		for name, err := range map[string]error{
+			"Authenticate": authenticate, "CreateAccount": create, "CreateEmailPasswordSession": signIn,
+			"CreateAnonymousSession": anonymous, "User": user, "DeleteSessions": account.DeleteSessions(k.ctx),
+		} {
+			if !errors.Is(err, latchkey.ErrClosed) {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestFaultNamesTheOperationAndHidesTheCause(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.must(k.store.Store.Close())
+		_, err := k.guest.CreateAnonymousSession(k.ctx)
+		if err == nil || err.Error() != "latchkey: create anonymous session: internal error" || !errors.Is(err, store.ErrClosed) {
+			k.Errorf("%v", err)
+		}
+		ctx, cancel := context.WithCancel(k.ctx)
+		cancel()
+		if _, err := k.guest.CreateAnonymousSession(ctx); !errors.Is(err, context.Canceled) {
+			k.Errorf("cancelled: %v", err)
+		}
+	})
+}
+
+func TestPolicyBounds(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		for name, p := range map[string]latchkey.Policy{
+			"session limit":  {SessionLimit: 101},
+			"negative limit": {SessionLimit: -1},
+			"short session":  {SessionLength: time.Second},
+			"long session":   {SessionLength: 366 * 24 * time.Hour},
+			"short password": {PasswordMin: 7},
+			"long password":  {PasswordMin: 257},
+		} {
+			config := latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Policy: p}
+			if _, err := latchkey.New(k.store, config); err == nil {
+				k.Errorf("%s: taken", name)
+			}
+		}
+	})
+}
