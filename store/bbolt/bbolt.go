@@ -221,7 +221,7 @@ func (s *space) Scan(ix *store.Index, from, to []byte, backwards bool, visit fun
 		step = c.Prev
 		if to == nil {
 			k, v = c.Last()
-		} else if k, v = c.Seek(to); k == nil {
+		} else if k, _ = c.Seek(to); k == nil {
 			k, v = c.Last()
 		} else {
 			k, v = c.Prev()
