@@ -11,6 +11,9 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -39,14 +42,35 @@ func prepare(path string, schema *store.Schema) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	// Without WAL yet: what a new file says of itself is then in its header
-	// from the first commit on.
-	db, err := open(path, url.Values{"_pragma": {"busy_timeout(5000)", "synchronous(EXTRA)", "foreign_keys(1)"}})
+	// Another process may be making the file too. SQLite waits for a lock by
+	// itself, but not for one that it takes to change the journal's mode.
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		err = makeTables(path, schema)
+		if code(err)&0xFF != sqlite3.SQLITE_BUSY || time.Since(began) > openWait {
+			return err
+		}
+	}
+}
+
+// openWait is how long Open waits for other processes that open the file.
+const openWait = 5 * time.Second
+
+// makeTables brings the tables up to date and turns on the write-ahead log; in
+// this order, so that what a new file says of itself is in its header from the
+// first commit on.
+func makeTables(path string, schema *store.Schema) error {
+	db, err := open(path, url.Values{"_pragma": {"busy_timeout(1000)", "synchronous(EXTRA)", "foreign_keys(1)"}})
 	if err != nil {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	return errors.Join(migrate(db, schema), db.Close())
+	err = migrate(db, schema)
+	if err == nil {
+		if _, e := db.Exec("PRAGMA journal_mode = WAL"); e != nil {
+			err = wrap("open", e)
+		}
+	}
+	return errors.Join(err, db.Close())
 }
 
 // headerSize is the length of the header of an SQLite file; the user version
