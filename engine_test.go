@@ -87,7 +87,7 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	k := &kit{
-		T: t, store: &storetest.Counted{Store: s}, ctx: ctx,
+		T: t, store: storetest.Count(s), ctx: ctx,
 		clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 	}
 	var err error

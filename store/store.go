@@ -58,6 +58,7 @@ var (
 	ErrClosed         = errors.New("store: closed")
 	ErrForeign        = errors.New("store: not a file of this program")
 	ErrNewer          = errors.New("store: written by a newer version of this program")
+	ErrDamaged        = errors.New("store: damaged")
 )
 
 // ExistsError says which index is taken. It is an [ErrExists].
@@ -118,6 +119,15 @@ type Store interface {
 	Update(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
 	// Close waits for running calls and frees what the store holds.
 	Close() error
+}
+
+// Checker is what the embedded stores can do besides: look whether what they
+// keep is whole.
+type Checker interface {
+	// Check reads everything and reports [ErrDamaged] if the file is not
+	// whole, if rows and indexes disagree, or if a row refers to nothing. It
+	// changes nothing; writers may go on meanwhile.
+	Check(ctx context.Context) error
 }
 
 // Query selects rows by an index, in its order.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -49,6 +50,9 @@ func OpenWith(path string, o Options) (store.Store, error) {
 }
 
 func openFile(path string, schema *store.Schema) (*driver, error) {
+	if err := checkHeader(path); err != nil {
+		return nil, err
+	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:        lockWait,
 		NoFreelistSync: true,
@@ -60,7 +64,7 @@ func openFile(path string, schema *store.Schema) (*driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bbolt: open: %w", err)
 	}
-	d := &driver{db: db, names: bucketNames(schema)}
+	d := &driver{db: db, schema: schema, names: bucketNames(schema)}
 	if err := d.migrate(schema); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -70,6 +74,7 @@ func openFile(path string, schema *store.Schema) (*driver, error) {
 
 type driver struct {
 	db     *bolt.DB
+	schema *store.Schema
 	names  [][]byte // of the buckets, by ordinal
 	writer *backend.Writer
 }
@@ -84,10 +89,20 @@ func bucketNames(s *store.Schema) [][]byte {
 	return names
 }
 
-func (d *driver) read(fn func(kv.Reader) error) error {
+func (d *driver) read(fn func(kv.Reader) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer caught(&err)
 	return d.db.View(func(tx *bolt.Tx) error {
 		return fn(kv.Reader{Space: &space{driver: d, tx: tx}})
 	})
+}
+
+// caught makes an error of a panic of bbolt, which it raises when a page is not
+// what it must be, and of a fault in the mapped file, where faults panic.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("bbolt: %w: %v", store.ErrDamaged, v)
+	}
 }
 
 func (d *driver) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
@@ -118,12 +133,30 @@ func (d *driver) Update(ctx context.Context, body func(store.Tx) error) error {
 	return d.writer.Update(ctx, body)
 }
 
+func (d *driver) Check(ctx context.Context) error {
+	return d.read(func(r kv.Reader) error {
+		s := r.Space.(*space)
+		var found error
+		for err := range s.tx.Check() { // it must be read to its end
+			if found == nil {
+				found = fmt.Errorf("bbolt: %w: %w", store.ErrDamaged, err)
+			}
+		}
+		if found != nil {
+			return found
+		}
+		return kv.Check(ctx, s, d.schema)
+	})
+}
+
 func (d *driver) Close() error {
 	d.writer.Close()
 	return d.db.Close()
 }
 
-func (d *driver) begin(alone bool) (backend.Batch, error) {
+func (d *driver) begin(alone bool) (_ backend.Batch, err error) {
+	defer caught(&err)
+	debug.SetPanicOnFault(true) // of the writer's goroutine
 	tx, err := d.db.Begin(true)
 	if err != nil {
 		return nil, fmt.Errorf("bbolt: begin: %w", err)
@@ -148,21 +181,64 @@ func (b *batch) Begin() error {
 
 func (b *batch) Keep() error { return nil }
 
-func (b *batch) Undo() error {
+func (b *batch) Undo() (err error) {
 	if b.alone {
 		return nil // the whole transaction is rolled back
 	}
+	defer caught(&err)
 	return b.Tx.Undo(b.mark)
 }
 
-func (b *batch) Commit() error {
-	if err := b.tx.Commit(); err != nil {
-		return fmt.Errorf("bbolt: %w: %w", store.ErrUnknownOutcome, err)
-	}
-	return nil
+func (b *batch) Commit() (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("bbolt: %w: %w", store.ErrUnknownOutcome, err)
+		}
+	}()
+	defer caught(&err)
+	return b.tx.Commit()
 }
 
-func (b *batch) Rollback() { _ = b.tx.Rollback() }
+func (b *batch) Rollback() {
+	var err error
+	defer caught(&err) // the file is damaged then, and the next call says so
+	_ = b.tx.Rollback()
+}
+
+func (b *batch) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	defer caught(&err)
+	return b.Tx.Get(ctx, ix, key...)
+}
+
+func (b *batch) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	defer caught(&err)
+	return b.Tx.List(ctx, q)
+}
+
+func (b *batch) Count(ctx context.Context, q store.Query) (n int, err error) {
+	defer caught(&err)
+	return b.Tx.Count(ctx, q)
+}
+
+func (b *batch) Insert(ctx context.Context, t *store.Table, row store.Row) (err error) {
+	defer caught(&err)
+	return b.Tx.Insert(ctx, t, row)
+}
+
+func (b *batch) Replace(ctx context.Context, t *store.Table, row store.Row) (err error) {
+	defer caught(&err)
+	return b.Tx.Replace(ctx, t, row)
+}
+
+func (b *batch) Delete(ctx context.Context, t *store.Table, key ...store.Value) (err error) {
+	defer caught(&err)
+	return b.Tx.Delete(ctx, t, key...)
+}
+
+func (b *batch) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
+	defer caught(&err)
+	return b.Tx.DeleteRange(ctx, q)
+}
 
 // space keeps tables in the buckets of one transaction.
 type space struct {

@@ -2,7 +2,7 @@ package bbolt
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	"example.com/latchkey/store"
 )
@@ -12,7 +12,7 @@ import (
 // bytes behind their length, integers and times in eight bytes, bools in one.
 const rowFormat = 1
 
-var errCodec = errors.New("bbolt: damaged row")
+var errCodec = fmt.Errorf("bbolt: %w: a row does not decode", store.ErrDamaged)
 
 // encodeRow returns the bytes of a row. They are new: bbolt keeps values
 // without a copy until the commit.

@@ -30,7 +30,7 @@ func OpenWith(o Options) store.Store {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
-	m := &memory{turn: make(chan struct{}, 1), maps: make([]table, o.Schema.NumIndexes())}
+	m := &memory{schema: o.Schema, turn: make(chan struct{}, 1), maps: make([]table, o.Schema.NumIndexes())}
 	for _, t := range o.Schema.Tables() {
 		for _, ix := range t.Indexes() {
 			if ix == t.Cluster() {
@@ -52,9 +52,10 @@ type table struct {
 
 // memory is a driver and the space that it keeps tables in.
 type memory struct {
-	turn chan struct{} // held by the one running closure
-	mu   sync.RWMutex  // guards maps
-	maps []table
+	schema *store.Schema
+	turn   chan struct{} // held by the one running closure
+	mu     sync.RWMutex  // guards maps
+	maps   []table
 }
 
 // rlock takes the lock for reading unless ctx ends first.
@@ -128,6 +129,14 @@ func (m *memory) Update(ctx context.Context, body func(store.Tx) error) error {
 	}
 	committed = true
 	return nil
+}
+
+func (m *memory) Check(ctx context.Context) error {
+	if err := m.rlock(ctx); err != nil {
+		return err
+	}
+	defer m.mu.RUnlock()
+	return kv.Check(ctx, m, m.schema)
 }
 
 func (m *memory) Close() error {

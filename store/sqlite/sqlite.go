@@ -34,6 +34,11 @@ type Options struct {
 	// gets its tables from their declarations, and has no way up to a later
 	// version.
 	Schema *store.Schema
+	// MayLoseLastCommitsOnPowerLoss leaves out the sync of each commit
+	// (synchronous is NORMAL): a crash of the process loses nothing, but a
+	// power failure may take back what was acknowledged last, so that an ended
+	// session lives again.
+	MayLoseLastCommitsOnPowerLoss bool
 }
 
 // Open opens the file at path, makes it if there is none (readable by its
@@ -47,28 +52,28 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
-	f, err := openFile(path, o.Schema)
+	f, err := openFile(path, o)
 	if err != nil {
 		return nil, err
 	}
 	return backend.New(f, o.Schema), nil
 }
 
-func openFile(path string, schema *store.Schema) (*file, error) {
+func openFile(path string, o Options) (*file, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	if err := prepare(path, schema); err != nil {
+	if err := prepare(path, o.Schema); err != nil {
 		return nil, err
 	}
-	d := &file{statements: statements(schema), indexes: indexNames(schema)}
-	if d.reads, err = connect(path, "query_only(1)", "busy_timeout(1000)"); err != nil {
+	d := &file{statements: statements(o.Schema), indexes: indexNames(o.Schema)}
+	if d.reads, err = connect(path, o, "query_only(1)", "busy_timeout(1000)"); err != nil {
 		return nil, err
 	}
 	d.reads.SetMaxOpenConns(readers)
 	d.reads.SetMaxIdleConns(readers)
-	if d.writes, err = connect(path, "busy_timeout(0)"); err != nil {
+	if d.writes, err = connect(path, o, "busy_timeout(0)"); err != nil {
 		return nil, errors.Join(err, d.reads.Close())
 	}
 	if d.conn, err = d.writes.Conn(context.Background()); err != nil {
@@ -81,11 +86,15 @@ func openFile(path string, schema *store.Schema) (*file, error) {
 
 // connect returns a pool of connections with the settings that all share, and
 // more.
-func connect(path string, pragmas ...string) (*sql.DB, error) {
+func connect(path string, o Options, pragmas ...string) (*sql.DB, error) {
+	synchronous := "synchronous(FULL)"
+	if o.MayLoseLastCommitsOnPowerLoss {
+		synchronous = "synchronous(NORMAL)"
+	}
 	query := url.Values{"_pragma": append([]string{
 		"busy_timeout(5000)", // while the connection is set up; pragmas may change it afterwards
 		"journal_mode(WAL)",
-		"synchronous(FULL)",
+		synchronous,
 		"foreign_keys(1)",
 		"mmap_size(1073741824)",
 		"cache_size(-16384)",
@@ -207,6 +216,27 @@ func (f *file) readStmt(ctx context.Context, text string) (*sql.Stmt, error) {
 
 func (f *file) Update(ctx context.Context, body func(store.Tx) error) error {
 	return f.writer.Update(ctx, body)
+}
+
+func (f *file) Check(ctx context.Context) error {
+	var report string
+	err := f.reads.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&report)
+	if err == nil && report != "ok" {
+		err = errors.New(report)
+	}
+	if err == nil {
+		err = f.reads.QueryRowContext(ctx, "PRAGMA foreign_key_check").Scan(&report, new(any), new(any), new(any))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("a row refers to nothing")
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("sqlite: %w: %w", store.ErrDamaged, err)
 }
 
 func (f *file) Close() error {

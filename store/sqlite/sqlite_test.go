@@ -98,7 +98,7 @@ func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
 }
 
 func TestEveryConnectionHasItsSettings(t *testing.T) {
-	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 
 // No listing by an index may walk the whole table.
 func TestPagesAreIndexed(t *testing.T) {
-	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}

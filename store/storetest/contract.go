@@ -34,6 +34,7 @@ var contract = []struct {
 	{"CancellationRollsBack", cancellation},
 	{"FailureTouchesNobodyElse", failureAmongOthers},
 	{"UpdatesAreSerializable", serializable},
+	{"HistoriesAreLinearizable", histories},
 	{"UpdatesAreInRealTimeOrder", realTimeOrder},
 	{"ClosureSeesItsOwnChanges", ownChanges},
 	{"NestedUseIsRefused", nested},
@@ -50,6 +51,8 @@ var contract = []struct {
 	{"ReplaceMovesEveryIndex", replaceMoves},
 	{"DeleteRangeTakesWhatListShows", deleteRange},
 	{"ReturnedRowsBelongToTheCaller", rowsBelongToCaller},
+	{"FaultsLeaveAllOrNothing", faults},
+	{"CheckFindsItWhole", checked},
 	{"ClosedIsClosed", closed},
 	{"CommittedIsThereAfterReopen", reopened},
 	{"SameRowsAsAPlainModel", model},
@@ -370,22 +373,33 @@ func failureAmongOthers(s *suite) {
 		group.Go(func() {
 			defer func() { _ = recover() }()
 			ctx, cancel := context.WithCancel(s.context())
+			if n == 31 {
+				ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+			}
 			defer cancel()
 			err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 				if err := parents.Insert(ctx, tx, person(n)); err != nil {
 					return err
 				}
-				switch n % 8 {
-				case 1:
+				switch {
+				case n == 31: // hangs until its deadline
+					<-ctx.Done()
+				case n%8 == 1:
 					return errors.New("mine")
-				case 3:
+				case n%8 == 3:
 					panic("mine")
-				case 5:
+				case n%8 == 5:
 					runtime.Goexit()
-				case 7:
-					cancel()
-					_, err := tx.Count(ctx, store.Query{Index: byRank})
-					return err
+				case n%8 == 7: // cancelled in the middle of a statement
+					go cancel()
+					for {
+						if _, err := tx.List(ctx, store.Query{Index: byRank, Limit: 100}); err != nil {
+							return err
+						}
+						if err := parents.Replace(ctx, tx, person(n)); err != nil {
+							return err
+						}
+					}
 				}
 				return nil
 			})

@@ -132,6 +132,11 @@ func newSuite(t testing.TB, open Factory) *suite {
 	place := open(t, schema)
 	s := &suite{TB: t, place: place, Store: place.Store, open: open}
 	t.Cleanup(func() {
+		if c, ok := s.Store.(store.Checker); ok {
+			if err := c.Check(context.Background()); err != nil && !errors.Is(err, store.ErrClosed) {
+				t.Errorf("check: %v", err)
+			}
+		}
 		if err := s.Store.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}

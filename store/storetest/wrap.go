@@ -3,46 +3,196 @@ package storetest
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 
 	"example.com/latchkey/store"
 )
 
+// Call is one call of a store, as a [Hooked] store reports it.
+type Call struct {
+	// Name is Get, List, Count, Insert, Replace, Delete, DeleteRange, or Commit
+	// for the end of an Update.
+	Name string
+	// Inside says that the call is of a transaction.
+	Inside bool
+	// Done says that the call has had its effect.
+	Done bool
+}
+
+// Hooked is a store that asks Hook before and after every call, and fails the
+// call with the error that it gets. A call that fails after its effect has had
+// it; in a transaction it is rolled back with everything else. A failure after
+// Commit is of a transaction that stands.
+type Hooked struct {
+	store.Store
+	Hook func(Call) error
+}
+
+// FailNth fails the n-th call, counted from 1, before or after its effect.
+func FailNth(s store.Store, n int, after bool, err error) *Hooked {
+	var calls atomic.Int64
+	return &Hooked{s, func(c Call) error {
+		if c.Done == after && calls.Add(1) == int64(n) {
+			return err
+		}
+		return nil
+	}}
+}
+
+// UnknownOutcome reports [store.ErrUnknownOutcome] after every commit.
+func UnknownOutcome(s store.Store) *Hooked {
+	return &Hooked{s, func(c Call) error {
+		if c.Name == "Commit" && c.Done {
+			return store.ErrUnknownOutcome
+		}
+		return nil
+	}}
+}
+
+// ReadOnly fails every change with err.
+func ReadOnly(s store.Store, err error) *Hooked { return OutOfSpace(s, 0, err) }
+
+// OutOfSpace lets n changes pass and fails all later ones with err. Deleting
+// goes on.
+func OutOfSpace(s store.Store, n int, err error) *Hooked {
+	var changes atomic.Int64
+	return &Hooked{s, func(c Call) error {
+		grows := c.Name == "Insert" || c.Name == "Replace" || n == 0 && strings.HasPrefix(c.Name, "Delete")
+		if !c.Done && grows && changes.Add(1) > int64(n) {
+			return err
+		}
+		return nil
+	}}
+}
+
+// Delayed calls wait before every call.
+func Delayed(s store.Store, wait func()) *Hooked {
+	return &Hooked{s, func(c Call) error {
+		if !c.Done {
+			wait()
+		}
+		return nil
+	}}
+}
+
+func (h *Hooked) around(c Call, call func() error) error {
+	if err := h.Hook(c); err != nil {
+		return err
+	}
+	if err := call(); err != nil {
+		return err
+	}
+	c.Done = true
+	return h.Hook(c)
+}
+
+// Get implements [store.Reader].
+func (h *Hooked) Get(ctx context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
+	return hookedTx{hook: h, Reader: h.Store}.Get(ctx, ix, key...)
+}
+
+// List implements [store.Reader].
+func (h *Hooked) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	return hookedTx{hook: h, Reader: h.Store}.List(ctx, q)
+}
+
+// Count implements [store.Reader].
+func (h *Hooked) Count(ctx context.Context, q store.Query) (int, error) {
+	return hookedTx{hook: h, Reader: h.Store}.Count(ctx, q)
+}
+
+// Update implements [store.Store].
+func (h *Hooked) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	return h.around(Call{Name: "Commit"}, func() error {
+		return h.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			var failed error
+			if err := fn(ctx, hookedTx{hook: h, Reader: tx, tx: tx, failed: &failed}); err != nil {
+				return err
+			}
+			return failed // a failed call fails the transaction, even if hidden
+		})
+	})
+}
+
+// hookedTx is a transaction of a hooked store, or its reads outside of one.
+type hookedTx struct {
+	store.Reader
+	hook   *Hooked
+	tx     store.Tx // nil outside
+	failed *error
+}
+
+func (t hookedTx) call(name string, call func() error) error {
+	if t.tx == nil {
+		return t.hook.around(Call{Name: name}, call)
+	}
+	if *t.failed != nil {
+		return store.ErrAborted
+	}
+	err := t.hook.around(Call{Name: name, Inside: true}, call)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		*t.failed = err
+	}
+	return err
+}
+
+func (t hookedTx) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	err = t.call("Get", func() (err error) { row, err = t.Reader.Get(ctx, ix, key...); return err })
+	return row, err
+}
+
+func (t hookedTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = t.call("List", func() (err error) { rows, err = t.Reader.List(ctx, q); return err })
+	return rows, err
+}
+
+func (t hookedTx) Count(ctx context.Context, q store.Query) (n int, err error) {
+	err = t.call("Count", func() (err error) { n, err = t.Reader.Count(ctx, q); return err })
+	return n, err
+}
+
+func (t hookedTx) Insert(ctx context.Context, table *store.Table, row store.Row) error {
+	return t.call("Insert", func() error { return t.tx.Insert(ctx, table, row) })
+}
+
+func (t hookedTx) Replace(ctx context.Context, table *store.Table, row store.Row) error {
+	return t.call("Replace", func() error { return t.tx.Replace(ctx, table, row) })
+}
+
+func (t hookedTx) Delete(ctx context.Context, table *store.Table, key ...store.Value) error {
+	return t.call("Delete", func() error { return t.tx.Delete(ctx, table, key...) })
+}
+
+func (t hookedTx) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
+	err = t.call("DeleteRange", func() (err error) { n, err = t.tx.DeleteRange(ctx, q); return err })
+	return n, err
+}
+
 // Counted is a store that counts what is asked of it.
 type Counted struct {
-	store.Store
+	*Hooked
 	Reads   atomic.Int64 // Get, List and Count outside transactions
 	Updates atomic.Int64
 	Calls   atomic.Int64 // inside transactions
 }
 
-// Get implements [store.Reader].
-func (c *Counted) Get(ctx context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
-	c.Reads.Add(1)
-	return c.Store.Get(ctx, ix, key...)
-}
-
-// List implements [store.Reader].
-func (c *Counted) List(ctx context.Context, q store.Query) ([]store.Row, error) {
-	c.Reads.Add(1)
-	return c.Store.List(ctx, q)
-}
-
-// Count implements [store.Reader].
-func (c *Counted) Count(ctx context.Context, q store.Query) (int, error) {
-	c.Reads.Add(1)
-	return c.Store.Count(ctx, q)
-}
-
-// Update implements [store.Store].
-func (c *Counted) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
-	c.Updates.Add(1)
-	return c.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
-		return fn(ctx, eachCall{tx, func() error {
+// Count returns a store that counts what is asked of s.
+func Count(s store.Store) *Counted {
+	c := new(Counted)
+	c.Hooked = &Hooked{s, func(call Call) error {
+		switch {
+		case call.Done:
+		case call.Inside:
 			c.Calls.Add(1)
-			return nil
-		}})
-	})
+		case call.Name == "Commit":
+			c.Updates.Add(1)
+		default:
+			c.Reads.Add(1)
+		}
+		return nil
+	}}
+	return c
 }
 
 // Reset sets all counts to 0.
@@ -69,59 +219,4 @@ func (t Twice) Update(ctx context.Context, fn func(context.Context, store.Tx) er
 		return err
 	}
 	return t.Store.Update(ctx, fn)
-}
-
-// eachCall is a transaction that asks before each call.
-type eachCall struct {
-	store.Tx
-	before func() error
-}
-
-func (e eachCall) Get(ctx context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
-	if err := e.before(); err != nil {
-		return store.Row{}, err
-	}
-	return e.Tx.Get(ctx, ix, key...)
-}
-
-func (e eachCall) List(ctx context.Context, q store.Query) ([]store.Row, error) {
-	if err := e.before(); err != nil {
-		return nil, err
-	}
-	return e.Tx.List(ctx, q)
-}
-
-func (e eachCall) Count(ctx context.Context, q store.Query) (int, error) {
-	if err := e.before(); err != nil {
-		return 0, err
-	}
-	return e.Tx.Count(ctx, q)
-}
-
-func (e eachCall) Insert(ctx context.Context, t *store.Table, row store.Row) error {
-	if err := e.before(); err != nil {
-		return err
-	}
-	return e.Tx.Insert(ctx, t, row)
-}
-
-func (e eachCall) Replace(ctx context.Context, t *store.Table, row store.Row) error {
-	if err := e.before(); err != nil {
-		return err
-	}
-	return e.Tx.Replace(ctx, t, row)
-}
-
-func (e eachCall) Delete(ctx context.Context, t *store.Table, key ...store.Value) error {
-	if err := e.before(); err != nil {
-		return err
-	}
-	return e.Tx.Delete(ctx, t, key...)
-}
-
-func (e eachCall) DeleteRange(ctx context.Context, q store.Query) (int, error) {
-	if err := e.before(); err != nil {
-		return 0, err
-	}
-	return e.Tx.DeleteRange(ctx, q)
 }

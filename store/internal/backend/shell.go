@@ -21,6 +21,7 @@ type Driver interface {
 	// body may run on another goroutine, and again. A panic in it, and
 	// runtime.Goexit, end Update in the same way.
 	Update(ctx context.Context, body func(tx store.Tx) error) error
+	store.Checker
 	// Close is called once, when no call is running and none will come.
 	Close() error
 }
@@ -138,6 +139,15 @@ func (s *Shell) run(ctx context.Context, raw store.Tx, fn func(context.Context, 
 		return err
 	}
 	return ctx.Err()
+}
+
+// Check implements [store.Checker].
+func (s *Shell) Check(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.driver.Check(ctx)
 }
 
 // Close implements [store.Store]. It waits for running calls; a second call

@@ -6,7 +6,6 @@ package kv
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 
 	"example.com/latchkey/store"
 )
@@ -122,8 +121,4 @@ func span(q store.Query) (from, to []byte) {
 		}
 	}
 	return from, to
-}
-
-func errDamaged(ix *store.Index) error {
-	return fmt.Errorf("store: %s.%s and its table disagree", ix.Table().Name(), ix.Name())
 }

@@ -64,7 +64,7 @@ func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
 	for i, key := range keys {
 		row, found, err := r.Space.Row(q.Index.Table(), key)
 		if err == nil && !found {
-			err = errDamaged(q.Index)
+			err = damaged(q.Index, "an entry without its row")
 		}
 		if err != nil {
 			return nil, err

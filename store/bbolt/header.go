@@ -1,0 +1,82 @@
+package bbolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+
+	"example.com/latchkey/store"
+)
+
+// A bbolt file begins with two pages that each hold, behind a header of 16
+// bytes, one of the last two states of the file: magic number, format, page
+// size, flags, root bucket, freelist, number of pages, transaction, checksum.
+const (
+	pageHeader = 16
+	metaSize   = 64
+	metaMagic  = 0xED0CDAED
+	metaFormat = 2
+)
+
+// meta is one state of the file.
+type meta struct {
+	pageSize, pages, transaction uint64
+}
+
+// checkHeader refuses a file that bbolt would panic on or write to although it
+// is not ours to write: neither state is whole, or pages are missing. A file
+// that is not there or empty passes.
+func checkHeader(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bbolt: open: %w", err)
+	}
+	defer f.Close()
+	newest, magic := readMetas(f)
+	info, err := f.Stat() // after the states: a file only grows
+	switch {
+	case err != nil:
+		return fmt.Errorf("bbolt: open: %w", err)
+	case info.Size() == 0:
+		return nil
+	case !magic:
+		return fmt.Errorf("bbolt: %w", store.ErrForeign)
+	case newest == nil:
+		return fmt.Errorf("bbolt: %w: no whole state of the file", store.ErrDamaged)
+	case uint64(info.Size()) < newest.pages*newest.pageSize:
+		return fmt.Errorf("bbolt: %w: the file has lost its end", store.ErrDamaged)
+	}
+	return nil
+}
+
+// readMetas returns the newest state that is whole, nil if there is none, and
+// whether anything looks like one. Without the first the page size is not
+// known, so the second is looked for at each size.
+func readMetas(r io.ReaderAt) (newest *meta, magic bool) {
+	for offset := int64(0); offset <= 64<<10; offset = max(1<<10, offset*2) {
+		var b [metaSize]byte
+		if _, err := r.ReadAt(b[:], offset+pageHeader); err != nil {
+			continue
+		}
+		m, whole := parseMeta(b)
+		magic = magic || binary.NativeEndian.Uint32(b[:]) == metaMagic
+		if whole && (offset == 0 || m.pageSize == uint64(offset)) && (newest == nil || m.transaction > newest.transaction) {
+			newest = &m
+		}
+	}
+	return newest, magic
+}
+
+func parseMeta(b [metaSize]byte) (m meta, whole bool) {
+	sum := fnv.New64a()
+	_, _ = sum.Write(b[:56])
+	order := binary.NativeEndian
+	m = meta{uint64(order.Uint32(b[8:])), order.Uint64(b[40:]), order.Uint64(b[48:])}
+	return m, order.Uint32(b[:]) == metaMagic && order.Uint32(b[4:]) == metaFormat && order.Uint64(b[56:]) == sum.Sum64()
+}

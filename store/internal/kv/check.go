@@ -1,0 +1,73 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/latchkey/store"
+)
+
+func damaged(ix *store.Index, what string) error {
+	return fmt.Errorf("%w: %s.%s: %s", store.ErrDamaged, ix.Table().Name(), ix.Name(), what)
+}
+
+// Check reads every row of a schema, looks for its entry in every index and for
+// the rows that it refers to, and counts that no index has more entries than
+// its table has rows.
+func Check(ctx context.Context, s Space, schema *store.Schema) error {
+	for _, t := range schema.Tables() {
+		rows, err := checkRows(ctx, s, t)
+		if err != nil {
+			return err
+		}
+		for _, ix := range t.Indexes() {
+			entries := 0
+			s.Scan(ix, nil, nil, false, func(_, _ []byte) bool {
+				entries++
+				return entries <= rows
+			})
+			if entries != rows {
+				return damaged(ix, "more or fewer entries than rows")
+			}
+		}
+	}
+	return nil
+}
+
+func checkRows(ctx context.Context, s Space, t *store.Table) (rows int, err error) {
+	tx := NewTx(s)
+	s.Scan(t.Cluster(), nil, nil, false, func(key, _ []byte) bool {
+		rows++
+		if err = ctx.Err(); err != nil {
+			return false
+		}
+		var row store.Row
+		if row, _, err = s.Row(t, key); err != nil {
+			return false
+		}
+		err = checkRow(tx, t, key, row)
+		return err == nil
+	})
+	return rows, err
+}
+
+func checkRow(tx *Tx, t *store.Table, key []byte, row store.Row) error {
+	for _, ix := range t.Indexes() {
+		entry := entryOf(ix, row)
+		if ix == t.Cluster() {
+			if string(entry) != string(key) {
+				return damaged(ix, "a row under another's key")
+			}
+			continue
+		}
+		if cluster, found := tx.Space.Entry(ix, entry); !found || string(cluster) != string(key) {
+			return damaged(ix, "a row without its entry")
+		}
+	}
+	for _, ref := range t.References() {
+		if err := tx.parentStands(ref, row); err != nil {
+			return damaged(ref.Child, "a row that refers to nothing")
+		}
+	}
+	return nil
+}
