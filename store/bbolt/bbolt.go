@@ -49,14 +49,19 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	return backend.New(d, o.Schema), nil
 }
 
-func openFile(path string, schema *store.Schema) (*driver, error) {
+func openFile(path string, schema *store.Schema) (_ *driver, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer caught(&err)
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:        lockWait,
-		NoFreelistSync: true,
-		FreelistType:   bolt.FreelistMapType,
+		Timeout:      lockWait,
+		FreelistType: bolt.FreelistMapType,
+		// The freelist stays in the file. Without it bbolt reads every page at
+		// opening, on a goroutine of its own, where a damaged one ends the
+		// program.
+		NoFreelistSync: false,
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("bbolt: %w", store.ErrLocked)
@@ -135,17 +140,9 @@ func (d *driver) Update(ctx context.Context, body func(store.Tx) error) error {
 
 func (d *driver) Check(ctx context.Context) error {
 	return d.read(func(r kv.Reader) error {
-		s := r.Space.(*space)
-		var found error
-		for err := range s.tx.Check() { // it must be read to its end
-			if found == nil {
-				found = fmt.Errorf("bbolt: %w: %w", store.ErrDamaged, err)
-			}
-		}
-		if found != nil {
-			return found
-		}
-		return kv.Check(ctx, s, d.schema)
+		// Not tx.Check: it reads pages on a goroutine of its own, where a
+		// damaged one ends the program.
+		return kv.Check(ctx, r.Space, d.schema)
 	})
 }
 

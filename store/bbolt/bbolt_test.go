@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -135,6 +137,117 @@ func TestForeignFileIsRefused(t *testing.T) {
 	}
 }
 
+// full returns the path of a closed file with some thousand rows.
+func full(t *testing.T) (path string, content []byte) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "full.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
+		for n := range 3000 {
+			err := record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: fmt.Appendf(nil, "subject %d", n)})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if content, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	return path, content
+}
+
+func TestDamagedHeaderIsRefusedUntouched(t *testing.T) {
+	path, whole := full(t)
+	page := os.Getpagesize()
+	noMetas := bytes.Clone(whole)
+	noMetas[pageHeader+56]++
+	noMetas[page+pageHeader+56]++
+	for name, test := range map[string]struct {
+		content []byte
+		want    error
+	}{
+		"text":           {bytes.Repeat([]byte("not a database "), 5000), store.ErrForeign},
+		"one byte":       {whole[:1], store.ErrForeign},
+		"half a page":    {whole[:page/2], store.ErrDamaged},
+		"two pages":      {whole[:2*page], store.ErrDamaged},
+		"half the file":  {whole[:len(whole)/2], store.ErrDamaged},
+		"no whole state": {noMetas, store.ErrDamaged},
+	} {
+		if err := os.WriteFile(path, test.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(path); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", name, err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, test.content) {
+			t.Errorf("%s: the file was changed, %v", name, err)
+		}
+	}
+	oneMeta := bytes.Clone(whole)
+	oneMeta[pageHeader+56]++
+	if err := os.WriteFile(path, oneMeta, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path)
+	if err != nil {
+		t.Fatalf("one whole state of two: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Damage behind the header is an error of the call that meets it: no panic, no
+// fault.
+func TestDeepDamageIsAnError(t *testing.T) {
+	path, whole := full(t)
+	page := os.Getpagesize()
+	ctx := context.Background()
+	met := 0
+	for at := 2 * page; at < len(whole); at += page {
+		for _, bad := range []byte{0x00, 0xFF} {
+			content := bytes.Clone(whole)
+			for i := range page {
+				content[at+i] = bad
+			}
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(path)
+			if errors.Is(err, store.ErrLocked) {
+				t.Fatalf("page %d: %v", at/page, err)
+			}
+			if err != nil {
+				met++
+				continue
+			}
+			_, list := s.List(ctx, store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit})
+			_, get := s.Get(ctx, record.Failures.Primary(), store.Text("p"), store.Bytes([]byte("subject 7")))
+			update := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+				_, err := tx.DeleteRange(ctx, store.Query{Index: record.Failures.Index("expire"), Limit: store.MaxLimit})
+				return err
+			})
+			if errors.Join(list, get, update, s.(store.Checker).Check(ctx)) != nil {
+				met++
+			}
+			_ = s.Close()
+		}
+	}
+	if met < 10 {
+		t.Errorf("only %d damaged pages were noticed", met)
+	}
+}
+
 func TestSyncIsOn(t *testing.T) {
 	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
 	if err != nil {
@@ -163,3 +276,13 @@ func FuzzDecodeRow(f *testing.F) {
 		}
 	})
 }
+
+func opener(path string, schema *store.Schema) (store.Store, error) {
+	return OpenWith(path, Options{Schema: schema})
+}
+
+var killRounds = flag.Int("kill-rounds", 50, "how often TestKill kills its child")
+
+func TestKill(t *testing.T) { storetest.Kill(t, *killRounds, opener) }
+
+func TestLoneUpdateIsSynced(t *testing.T) { storetest.Sync(t, opener) }

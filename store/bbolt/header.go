@@ -23,7 +23,22 @@ const (
 
 // meta is one state of the file.
 type meta struct {
-	pageSize, pages, transaction uint64
+	pageSize, freelist, pages, transaction uint64
+}
+
+// noFreelist stands for the freelist's page in a file that has none.
+const noFreelist = ^uint64(0)
+
+// freelistWhole reports whether the page of the freelist says that it is one:
+// bbolt reads it at opening, and panics with the lock held if not.
+func (m *meta) freelistWhole(r io.ReaderAt) bool {
+	const flagFreelist = 0x10
+	if m.freelist == noFreelist {
+		return true
+	}
+	var b [pageHeader]byte
+	_, err := r.ReadAt(b[:], int64(m.freelist*m.pageSize))
+	return err == nil && binary.NativeEndian.Uint64(b[:]) == m.freelist && binary.NativeEndian.Uint16(b[8:]) == flagFreelist
 }
 
 // checkHeader refuses a file that bbolt would panic on or write to although it
@@ -38,7 +53,19 @@ func checkHeader(path string) error {
 		return fmt.Errorf("bbolt: open: %w", err)
 	}
 	defer f.Close()
-	newest, magic := readMetas(f)
+	for range 100 {
+		newest, magic := readMetas(f)
+		err := newest.check(f, magic)
+		// A process that holds the file may have written between the reads.
+		if again, _ := readMetas(f); err == nil || again == nil || newest == nil || *again == *newest {
+			return err
+		}
+	}
+	return nil // it is in use, and locked
+}
+
+// check looks at a file by its newest state, nil if there is none.
+func (m *meta) check(f *os.File, magic bool) error {
 	info, err := f.Stat() // after the states: a file only grows
 	switch {
 	case err != nil:
@@ -47,10 +74,12 @@ func checkHeader(path string) error {
 		return nil
 	case !magic:
 		return fmt.Errorf("bbolt: %w", store.ErrForeign)
-	case newest == nil:
+	case m == nil:
 		return fmt.Errorf("bbolt: %w: no whole state of the file", store.ErrDamaged)
-	case uint64(info.Size()) < newest.pages*newest.pageSize:
+	case uint64(info.Size()) < m.pages*m.pageSize:
 		return fmt.Errorf("bbolt: %w: the file has lost its end", store.ErrDamaged)
+	case !m.freelistWhole(f):
+		return fmt.Errorf("bbolt: %w: no freelist", store.ErrDamaged)
 	}
 	return nil
 }
@@ -77,6 +106,6 @@ func parseMeta(b [metaSize]byte) (m meta, whole bool) {
 	sum := fnv.New64a()
 	_, _ = sum.Write(b[:56])
 	order := binary.NativeEndian
-	m = meta{uint64(order.Uint32(b[8:])), order.Uint64(b[40:]), order.Uint64(b[48:])}
+	m = meta{uint64(order.Uint32(b[8:])), order.Uint64(b[32:]), order.Uint64(b[40:]), order.Uint64(b[48:])}
 	return m, order.Uint32(b[:]) == metaMagic && order.Uint32(b[4:]) == metaFormat && order.Uint64(b[56:]) == sum.Sum64()
 }

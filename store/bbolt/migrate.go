@@ -28,13 +28,14 @@ type layout struct {
 // and fills new indexes of old tables, in one transaction. Rows keep the form
 // in which they were written: new columns come last and are read as null or
 // zero.
-func (d *driver) migrate(schema *store.Schema) error {
+func (d *driver) migrate(schema *store.Schema) (err error) {
+	defer caught(&err)
 	want := layout{Name: schema.Name(), Version: schema.Version()}
 	for _, name := range d.names {
 		want.Buckets = append(want.Buckets, string(name))
 	}
 	var have layout
-	err := d.db.View(func(tx *bolt.Tx) (err error) {
+	err = d.db.View(func(tx *bolt.Tx) (err error) {
 		have, err = readLayout(tx)
 		return err
 	})

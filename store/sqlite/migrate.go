@@ -73,20 +73,42 @@ func makeTables(path string, schema *store.Schema) error {
 	return errors.Join(err, db.Close())
 }
 
-// headerSize is the length of the header of an SQLite file; the user version
-// is 60 bytes into it and the application id 68.
+// headerSize is the length of the header of an SQLite file.
 const headerSize = 100
 
-func checkHeader(r io.Reader, schema *store.Schema) error {
+// checkHeader refuses a file that is not ours, or that has lost its end. A file
+// that is empty passes.
+func checkHeader(f *os.File, schema *store.Schema) error {
 	var header [headerSize]byte
-	n, err := io.ReadFull(r, header[:])
+	n, err := io.ReadFull(f, header[:])
 	if err == io.EOF {
 		return nil // new
 	}
 	if err != nil || string(header[:16]) != "SQLite format 3\x00" {
 		return fmt.Errorf("sqlite: %w: %d bytes of header", store.ErrForeign, n)
 	}
-	return checkVersion(binary.BigEndian.Uint32(header[68:]), int(int32(binary.BigEndian.Uint32(header[60:]))), schema)
+	number := func(at int) uint32 { return binary.BigEndian.Uint32(header[at:]) }
+	if err := checkVersion(number(68), int(int32(number(60))), schema); err != nil {
+		return err
+	}
+	pageSize := int64(binary.BigEndian.Uint16(header[16:]))
+	if pageSize == 1 {
+		pageSize = 64 << 10
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return wrap("open", err)
+	}
+	// While there is a log, pages may be there and not yet here.
+	for _, log := range []string{"-wal", "-journal"} {
+		if l, err := os.Stat(f.Name() + log); err == nil && l.Size() > 0 {
+			return nil
+		}
+	}
+	if number(24) == number(92) && info.Size() < int64(number(28))*pageSize {
+		return fmt.Errorf("sqlite: %w: the file has lost its end", store.ErrDamaged)
+	}
+	return nil
 }
 
 func checkVersion(application uint32, version int, schema *store.Schema) error {

@@ -68,16 +68,21 @@ func openFile(path string, o Options) (*file, error) {
 		return nil, err
 	}
 	d := &file{statements: statements(o.Schema), indexes: indexNames(o.Schema)}
-	if d.reads, err = connect(path, o, "query_only(1)", "busy_timeout(1000)"); err != nil {
+	if d.reads, err = connect(path, o, "query_only(1)"); err != nil {
 		return nil, err
 	}
 	d.reads.SetMaxOpenConns(readers)
 	d.reads.SetMaxIdleConns(readers)
-	if d.writes, err = connect(path, o, "busy_timeout(0)"); err != nil {
+	if d.writes, err = connect(path, o); err != nil {
 		return nil, errors.Join(err, d.reads.Close())
 	}
 	if d.conn, err = d.writes.Conn(context.Background()); err != nil {
 		return nil, errors.Join(wrap("open", err), d.reads.Close(), d.writes.Close())
+	}
+	// The writer waits for another process itself, as long as its callers do:
+	// the driver's wait does not see a context.
+	if _, err := d.conn.ExecContext(context.Background(), "PRAGMA busy_timeout = 0"); err != nil {
+		return nil, errors.Join(wrap("open", err), d.reads.Close(), d.conn.Close(), d.writes.Close())
 	}
 	d.prepared = make(map[string]*sql.Stmt)
 	d.writer = backend.NewWriter(d.begin)
@@ -92,7 +97,7 @@ func connect(path string, o Options, pragmas ...string) (*sql.DB, error) {
 		synchronous = "synchronous(NORMAL)"
 	}
 	query := url.Values{"_pragma": append([]string{
-		"busy_timeout(5000)", // while the connection is set up; pragmas may change it afterwards
+		"busy_timeout(5000)",
 		"journal_mode(WAL)",
 		synchronous,
 		"foreign_keys(1)",
@@ -242,6 +247,10 @@ func (f *file) Check(ctx context.Context) error {
 func (f *file) Close() error {
 	f.writer.Close()
 	// The last connection to go folds the log into the file; one that only
-	// reads could not.
-	return errors.Join(f.reads.Close(), f.conn.Close(), f.writes.Close())
+	// reads, or that has statements left, could not.
+	errs := []error{f.reads.Close()}
+	for _, stmt := range f.prepared {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, f.conn.Close(), f.writes.Close())...)
 }

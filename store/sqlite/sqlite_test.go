@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
+	"flag"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -184,6 +186,82 @@ func TestForeignAndNewerFilesAreRefusedUntouched(t *testing.T) {
 	}
 }
 
+func TestDamageIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "full.db")
+	ctx := context.Background()
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for n := range 2000 {
+			if err := record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: fmt.Appendf(nil, "subject %d", n)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	for _, size := range []int{page, len(whole) - page, len(whole) - 1} {
+		if err := os.WriteFile(path, whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(path); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("cut to %d of %d bytes: %v", size, len(whole), err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, whole[:size]) {
+			t.Errorf("the cut file was changed, %v", err)
+		}
+	}
+	met := 0
+	for at := page; at < len(whole); at += page {
+		content := bytes.Clone(whole)
+		for i := range page {
+			content[at+i] = 0xFF
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path)
+		if err != nil {
+			met++
+			continue
+		}
+		if err := s.(store.Checker).Check(ctx); errors.Is(err, store.ErrDamaged) {
+			met++
+		}
+		_, _ = s.List(ctx, store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit})
+		_ = s.Close()
+	}
+	if pages := len(whole)/page - 1; met < pages-2 {
+		t.Errorf("%d of %d damaged pages were noticed", met, pages)
+	}
+}
+
+func TestWeakerDurabilityIsAskedForByName(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema, MayLoseLastCommitsOnPowerLoss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mode int
+	if err := f.conn.QueryRowContext(context.Background(), "PRAGMA synchronous").Scan(&mode); err != nil || mode != 1 {
+		t.Errorf("synchronous is %d, %v", mode, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOddPathsAndPermissions(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?c=d&e#f%41ä")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -194,7 +272,10 @@ func TestOddPathsAndPermissions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
+	err = s.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
+		return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p"})
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
@@ -335,3 +416,13 @@ func explain(t *testing.T, f *file, s sqltext.Statement) (plan []string) {
 	}
 	return plan
 }
+
+func opener(path string, schema *store.Schema) (store.Store, error) {
+	return OpenWith(path, Options{Schema: schema})
+}
+
+var killRounds = flag.Int("kill-rounds", 50, "how often TestKill kills its child")
+
+func TestKill(t *testing.T) { storetest.Kill(t, *killRounds, opener) }
+
+func TestLoneUpdateIsSynced(t *testing.T) { storetest.Sync(t, opener) }
