@@ -73,11 +73,31 @@ func (n *newer) bind(b *store.Binder) {
 	b.NullText("note", &n.Note)
 }
 
+// version is a schema of which there is an older or a newer one.
+type version[T any] struct {
+	things store.Typed[T]
+	schema *store.Schema
+}
+
+// upgradeSchemas returns a schema, the next version of it, and a table that is
+// new in that.
+func upgradeSchemas() (v1 version[older], v2 version[newer], more store.Typed[older]) {
+	v1.things = store.Declare("things", (*older).bind, store.Keys{Primary: []string{"id"}})
+	v1.schema = store.NewSchema("upgrade", 1, v1.things.Table)
+	v2.things = store.Declare("things", (*newer).bind, store.Keys{
+		Primary: []string{"id"},
+		Indexes: []store.IndexOn{{Name: "name", Columns: []string{"name"}, Unique: true}, {Name: "rank", Columns: []string{"rank"}}},
+	})
+	more = store.Declare("more", (*older).bind, store.Keys{Primary: []string{"id"}})
+	v2.schema = store.NewSchema("upgrade", 2, v2.things.Table, more.Table)
+	return v1, v2, more
+}
+
 func TestUpgradeAddsColumnsIndexesAndTables(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	ctx := context.Background()
-	v1 := store.Declare("things", (*older).bind, store.Keys{Primary: []string{"id"}})
-	schema1 := store.NewSchema("upgrade", 1, v1.Table)
+	first, second, more := upgradeSchemas()
+	v1, schema1, v2, schema2 := first.things, first.schema, second.things, second.schema
 	s, err := OpenWith(path, Options{Schema: schema1})
 	if err != nil {
 		t.Fatal(err)
@@ -89,12 +109,6 @@ func TestUpgradeAddsColumnsIndexesAndTables(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	v2 := store.Declare("things", (*newer).bind, store.Keys{
-		Primary: []string{"id"},
-		Indexes: []store.IndexOn{{Name: "name", Columns: []string{"name"}, Unique: true}, {Name: "rank", Columns: []string{"rank"}}},
-	})
-	more := store.Declare("more", (*older).bind, store.Keys{Primary: []string{"id"}})
-	schema2 := store.NewSchema("upgrade", 2, v2.Table, more.Table)
 	if s, err = OpenWith(path, Options{Schema: schema2}); err != nil {
 		t.Fatal(err)
 	}
@@ -286,3 +300,34 @@ var killRounds = flag.Int("kill-rounds", 50, "how often TestKill kills its child
 func TestKill(t *testing.T) { storetest.Kill(t, *killRounds, opener) }
 
 func TestLoneUpdateIsSynced(t *testing.T) { storetest.Sync(t, opener) }
+
+func TestKillWhileUpgrading(t *testing.T) {
+	older1, older2, _ := upgradeSchemas()
+	prepare := func(path string) error {
+		s, err := OpenWith(path, Options{Schema: older1.schema})
+		if err != nil {
+			return err
+		}
+		err = s.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
+			for n := range 2000 {
+				if err := older1.things.Insert(ctx, tx, &older{fmt.Sprint("id", n), fmt.Sprint("name", n)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return errors.Join(err, s.Close())
+	}
+	storetest.KillOpening(t, *killRounds, prepare, func(path string, _ *store.Schema) (store.Store, error) {
+		s, err := OpenWith(path, Options{Schema: older2.schema})
+		if err != nil {
+			return nil, err
+		}
+		for _, ix := range older2.things.Indexes() {
+			if n, err := s.Count(context.Background(), store.Query{Index: ix}); n != 2000 || err != nil {
+				return nil, errors.Join(fmt.Errorf("%d rows by %s", n, ix.Name()), err, s.Close())
+			}
+		}
+		return s, nil
+	})
+}

@@ -426,3 +426,7 @@ var killRounds = flag.Int("kill-rounds", 50, "how often TestKill kills its child
 func TestKill(t *testing.T) { storetest.Kill(t, *killRounds, opener) }
 
 func TestLoneUpdateIsSynced(t *testing.T) { storetest.Sync(t, opener) }
+
+func TestKillWhileMakingTheTables(t *testing.T) {
+	storetest.KillOpening(t, *killRounds, func(string) error { return nil }, opener)
+}

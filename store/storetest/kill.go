@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -54,12 +55,16 @@ func asChild(open Opener) {
 		return
 	}
 	n, _ := strconv.Atoi(job[1])
+	fmt.Println("opening")
 	s, err := open(job[2], schema)
 	if err == nil {
-		if job[0] == "lone" {
+		switch job[0] {
+		case "lone":
 			err = writeAlone(s, n)
-		} else {
+		case "kill":
 			err = writeOn(s, n)
+		default:
+			err = s.Close()
 		}
 	}
 	if err != nil {
@@ -99,10 +104,36 @@ func Kill(t *testing.T, rounds int, open Opener) {
 	}
 }
 
+// KillOpening kills a child process with SIGKILL while it opens a store, so
+// also while it makes or upgrades the tables. After each of the rounds the
+// store must open and be whole. prepare makes what the child finds.
+func KillOpening(t *testing.T, rounds int, prepare func(path string) error, open Opener) {
+	asChild(open)
+	for round := range rounds {
+		path := filepath.Join(t.TempDir(), "test.db")
+		if err := prepare(path); err != nil {
+			t.Fatal(err)
+		}
+		cmd, out := startChild(t, nil, "open", path, round)
+		out.Scan() // it begins
+		for range rand.IntN(1 << 12) {
+			runtime.Gosched() // for a while, and no clock
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		afterKill(t, open, path, nil)
+	}
+}
+
 // note takes down an acknowledgement: the number of a person and the stage
 // that it has reached. The last line may be cut.
 func note(t *testing.T, stages map[int]int, line string) {
 	t.Helper()
+	if line == "opening" {
+		return
+	}
 	number, stage, found := strings.Cut(line, " ")
 	if number == "error" {
 		t.Fatal(line)
