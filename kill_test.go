@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hasher"
 	"example.com/latchkey/store"
 )
 
@@ -27,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // openKept opens an engine on a folder, with the key that is kept there.
-func openKept(backend, dir string, h *hasher.Hasher) (*latchkey.Engine, store.Store, error) {
+func openKept(backend, dir string, c latchkey.Config) (*latchkey.Engine, store.Store, error) {
 	file := dir + "/key"
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -49,7 +48,8 @@ func openKept(backend, dir string, h *hasher.Hasher) (*latchkey.Engine, store.St
 		if err != nil {
 			return nil, nil, err
 		}
-		engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}, Hasher: h})
+		c.Keys.Active = key
+		engine, err := latchkey.New(s, c)
 		return engine, s, err
 	}
 	return nil, nil, errors.New("no such backend")
@@ -58,7 +58,7 @@ func openKept(backend, dir string, h *hasher.Hasher) (*latchkey.Engine, store.St
 // writeUntilKilled signs people up and in, and prints what was acknowledged.
 func writeUntilKilled(job string) {
 	backend, dir, _ := strings.Cut(job, ":")
-	engine, _, err := openKept(backend, dir, nil)
+	engine, _, err := openKept(backend, dir, latchkey.Config{})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -125,7 +125,7 @@ func killedAfter(t *testing.T, backend, dir string, lines int) (acknowledged [][
 
 func findsAgain(t *testing.T, backend, dir string, acknowledged [][2]string) {
 	t.Helper()
-	engine, s, err := openKept(backend, dir, nil)
+	engine, s, err := openKept(backend, dir, latchkey.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,129 @@
+// Package limits does the store's work on the raw libraries, as tightly as it
+// can be done: what the backends are measured against. It knows nothing of the
+// engine or of the store.
+package limits
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Session has the columns of the sessions table.
+type Session struct {
+	ID, UserID                          string
+	Digest                              []byte
+	Created, Updated, Expire            time.Time
+	Provider, ProviderUID, Factors      string
+	Challenged                          time.Time // zero for null
+	Touched                             time.Time
+	IP, Client                          string
+	UserBlocked, UserMustReset, UserMFA bool
+	UserFactors                         string
+}
+
+const client = `{"osCode":"LIN","osName":"Linux","clientType":"browser","clientCode":"FF","clientName":"Firefox","clientVersion":"140.0","clientEngine":"Gecko","deviceName":"desktop"}`
+
+// Users is how many users the sessions are spread over.
+func Users(sessions int) int { return max(1, sessions/4) }
+
+// UserID returns the id of the n-th user.
+func UserID(n int) string { return fmt.Sprintf("user-0000-0000-0000-%012d", n) }
+
+// NewSession returns the n-th session of so many users.
+func NewSession(n, users int) *Session {
+	at := time.UnixMicro(1_770_000_000_000_000 + int64(n)).UTC()
+	digest := Digest(n)
+	return &Session{
+		ID: fmt.Sprintf("session0-0000-0000-%012d", n), UserID: UserID(n % users), Digest: digest[:],
+		Created: at, Updated: at, Expire: at.Add(365 * 24 * time.Hour), Touched: at,
+		Provider: "email", ProviderUID: "somebody@example.org", Factors: "password", IP: "192.0.2.7", Client: client,
+	}
+}
+
+// Digest returns the digest of the n-th session.
+func Digest(n int) [32]byte {
+	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+// Log has the columns of the logs table.
+type Log struct {
+	ID, UserKey                             string
+	Created                                 time.Time
+	Event, Resource, Actor, Mode, IP, Agent string
+}
+
+// NewLog returns the log row of the n-th session.
+func NewLog(n, users int) *Log {
+	return &Log{
+		ID: fmt.Sprintf("logrow00-0000-0000-%012d", n), UserKey: UserID(n % users),
+		Created: time.UnixMicro(1_770_000_000_000_000 + int64(n)).UTC(), Event: "session.create",
+		Resource: "user/" + UserID(n%users), Actor: UserID(n % users), Mode: "user", IP: "192.0.2.7", Agent: "Mozilla/5.0",
+	}
+}
+
+// Memory is a map of sessions under a lock.
+type Memory struct {
+	mu       sync.RWMutex
+	sessions map[[32]byte]Session
+}
+
+// NewMemory returns a map of n sessions.
+func NewMemory(n int) *Memory {
+	m := &Memory{sessions: make(map[[32]byte]Session, n)}
+	for i := range n {
+		m.sessions[Digest(i)] = *NewSession(i, Users(n))
+	}
+	return m
+}
+
+// Get returns a copy of a session.
+func (m *Memory) Get(digest [32]byte) (*Session, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	s, found := m.sessions[digest]
+	return &s, found
+}
+
+// group lets writers share one commit: what waits while one runs makes up the
+// next.
+type group struct {
+	mu      sync.Mutex
+	waiting []*job
+	wake    chan struct{}
+}
+
+type job struct {
+	n    int
+	done chan error
+}
+
+func newGroup(run func(jobs []*job)) *group {
+	g := &group{wake: make(chan struct{}, 1)}
+	go func() {
+		for range g.wake {
+			g.mu.Lock()
+			jobs := g.waiting
+			g.waiting = nil
+			g.mu.Unlock()
+			if len(jobs) > 0 {
+				run(jobs)
+			}
+		}
+	}()
+	return g
+}
+
+func (g *group) do(n int) error {
+	j := &job{n, make(chan error, 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, j)
+	g.mu.Unlock()
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+	return <-j.done
+}
