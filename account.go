@@ -107,7 +107,7 @@ type NewAccount struct {
 	// one, a UUID of version 7.
 	UserID   string
 	Email    string
-	Password string // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
+	Password Secret // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
 	Name     string // at most 128 characters; may be ""
 }
 
@@ -123,10 +123,11 @@ func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (*User, error) 
 }
 
 func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) {
-	e, now := g.engine, g.engine.now()
+	e := g.engine
 	if err := e.open(); err != nil {
 		return nil, err
 	}
+	now := e.now()
 	if n.UserID == "" {
 		n.UserID = newID()
 	}
@@ -140,12 +141,12 @@ func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) 
 	if err := canon.Name(n.Name); err != nil {
 		return nil, invalid("name", err)
 	}
-	if err := e.policy.checkNewPassword(n.Password); err != nil {
+	if err := e.policy.checkNewPassword(n.Password.Reveal()); err != nil {
 		return nil, err
 	}
 	user := newUser(n.UserID, now)
 	user.Email, user.Name, user.PasswordUpdated = email, n.Name, now
-	if user.Password, err = e.hashPassword(ctx, user.ID, n.Password); err != nil {
+	if user.Password, err = e.hashPassword(ctx, user.ID, n.Password.Reveal()); err != nil {
 		return nil, err
 	}
 	var targets []*record.Target

@@ -42,6 +42,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
@@ -104,8 +105,12 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// open reports ErrClosed once the engine is closed.
+// open reports ErrClosed once the engine is closed, and that a zero handle has
+// no engine.
 func (e *Engine) open() error {
+	if e == nil || e.store == nil {
+		return errors.New("latchkey: a handle that no engine gave")
+	}
 	if e.closed.Load() {
 		return ErrClosed
 	}
@@ -119,6 +124,10 @@ func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsec
 func (e *Engine) update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
 	return e.store.Update(ctx, fn)
 }
+
+// Schema returns the tables of the engine, for the author of a backend: a store
+// that is handed to [New] holds these.
+func Schema() *store.Schema { return record.Schema }
 
 // newID returns a fresh id; ids sort by the time they were made.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

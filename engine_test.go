@@ -38,6 +38,7 @@ type kit struct {
 	*testing.T
 	*latchkey.Engine
 	store *storetest.Counted
+	keys  latchkey.Keys
 	clock *clock
 	guest *latchkey.Guest
 	ctx   context.Context
@@ -87,12 +88,12 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	k := &kit{
-		T: t, store: storetest.Count(s), ctx: ctx,
+		T: t, store: storetest.Count(s), keys: latchkey.Keys{Active: latchkey.GenerateKey()}, ctx: ctx,
 		clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 	}
 	var err error
 	k.Engine, err = latchkey.New(k.store, latchkey.Config{
-		Keys:   latchkey.Keys{Active: latchkey.GenerateKey()},
+		Keys:   k.keys,
 		Policy: policy,
 		Hasher: hasher.ForTests(t),
 		Now:    k.clock.Now,

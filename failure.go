@@ -66,9 +66,14 @@ func delayed(f *record.Failure, now time.Time) error {
 	return nil
 }
 
-// fail counts a wrong answer.
+// fail counts a wrong answer. Among answers that were given at once, one that
+// comes after the identifier was slowed is refused unseen, as a right one is:
+// otherwise the difference would tell which was right.
 func (g guard) fail(ctx context.Context, tx store.Tx, now time.Time) error {
 	f, err := g.failures(ctx, tx, now)
+	if err == nil {
+		err = delayed(f, now)
+	}
 	if err != nil {
 		return err
 	}

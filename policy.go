@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Policy is what a host decides about accounts. The zero Policy is the
@@ -17,8 +19,8 @@ type Policy struct {
 	// 365 days; 0 means a year. Sessions that exist keep the length they were
 	// made with.
 	SessionLength time.Duration
-	// PasswordMin is the least number of characters (code points) of a new
-	// password, 8 to 256; 0 means 8.
+	// PasswordMin is the least number of characters (code points in Unicode
+	// normal form C) of a new password, 8 to 256; 0 means 8.
 	PasswordMin int
 }
 
@@ -52,13 +54,14 @@ func (p Policy) filled() (Policy, error) {
 	return p, nil
 }
 
-// checkPasswordForm refuses what cannot be a password, before anything costly
+// checkPasswordForm counts the characters of Unicode normal form C, which is
+// what is hashed. It refuses what cannot be a password, before anything costly
 // is done with it.
 func checkPasswordForm(password string, least int) error {
 	if len(password) > passwordMaxBytes || !utf8.ValidString(password) {
 		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
 	}
-	if n := utf8.RuneCountInString(password); n < least || n > passwordMax {
+	if n := utf8.RuneCountInString(norm.NFC.String(password)); n < least || n > passwordMax {
 		return invalid("password", fmt.Errorf("not %d to %d characters", least, passwordMax))
 	}
 	return nil

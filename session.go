@@ -174,6 +174,9 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 		return right, nil, err
 	}
 	upgrade, err = e.hashPassword(ctx, user.ID, password)
+	if errors.Is(err, ErrBusy) {
+		return right, nil, nil // another time
+	}
 	return right, upgrade, err
 }
 
@@ -185,7 +188,8 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 // Errors: [ErrArgumentInvalid] for an address that is none and for a password
 // of a form that no password has (8 to 256 characters, 1,024 bytes);
 // [ErrInvalidCredentials] for an unknown address, a user without a password and
-// a wrong password, at the same cost; [ErrUserBlocked], after the right password
+// a wrong password, at the same cost (a hash with older parameters has its own
+// cost until the first right sign-in renews it); [ErrUserBlocked], after the right password
 // only; a [*ThrottledError] while the address is slowed: from the eleventh wrong
 // password in a row, 30 seconds, doubling up to an hour, for known and unknown
 // addresses alike; [ErrBusy] when too many passwords are being checked.
@@ -307,10 +311,11 @@ func (g *Guest) CreateAnonymousSession(ctx context.Context) (*Session, error) {
 }
 
 func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
-	e, now := g.engine, g.engine.now()
+	e := g.engine
 	if err := e.open(); err != nil {
 		return nil, err
 	}
+	now := e.now()
 	user := newUser(newID(), now)
 	in := g.newSignIn(providerAnonymous, "", factorAnonymous)
 	var made *record.Session

@@ -15,8 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/storetest"
 )
 
 func TestSignInMakesASessionWithItsDevice(t *testing.T) {
@@ -198,14 +200,7 @@ func TestSessionExpires(t *testing.T) {
 func TestBlockedUserIsToldAfterTheRightPasswordOnly(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		user := k.signUp(ada)
-		k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
-			row, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(user.ID))
-			if err != nil {
-				return err
-			}
-			row.Blocked = true
-			return record.Users.Replace(ctx, tx, row)
-		}))
+		k.changeUser(user.ID, func(u *record.User) { u.Blocked = true })
 		before := k.rows()["sessions"]
 		if _, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, "wrong horse"); err != latchkey.ErrInvalidCredentials {
 			k.Errorf("wrong password: %v", err)
@@ -389,12 +384,13 @@ func TestAC116SecretsAreMasked(t *testing.T) {
 	key := latchkey.GenerateKey()
 	var out bytes.Buffer
 	session := &latchkey.Session{Secret: secret}
+	account := latchkey.NewAccount{Password: secret}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		fmt.Fprintf(&out, verb+verb+verb, secret, session, key)
+		fmt.Fprintf(&out, verb+verb+verb+verb, secret, session, key, account)
 	}
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "secret", secret, "session", session, "key", key)
-	slog.New(slog.NewTextHandler(&out, nil)).Info("m", "secret", secret, "session", session, "key", key)
-	if err := json.NewEncoder(&out).Encode(session); err != nil {
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "secret", secret, "session", session, "key", key, "account", account)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("m", "secret", secret, "session", session, "key", key, "account", account)
+	if err := json.NewEncoder(&out).Encode([]any{session, account}); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"hide-me", fmt.Sprintf("%x", "hide-me"), key.Reveal()[10:]} {
@@ -502,4 +498,171 @@ func TestPolicyBounds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// interfere runs change once, between what an operation reads and the
+// transaction in which it acts on that.
+func (k *kit) interfere(change func()) {
+	done := false
+	hook := k.store.Hook
+	k.store.Hook = func(c storetest.Call) error {
+		if c.Name == "Commit" && !c.Done && !done {
+			done = true
+			change()
+		}
+		return hook(c)
+	}
+}
+
+// changeUser changes a user's row behind the engine's back.
+func (k *kit) changeUser(id string, change func(*record.User)) {
+	k.Helper()
+	k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
+		row, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(id))
+		if err != nil {
+			return err
+		}
+		change(row)
+		return record.Users.Replace(ctx, tx, row)
+	}))
+}
+
+func TestSignInSeesWhatChangedWhileThePasswordWasChecked(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.signUp(ada)
+		try := func() error {
+			_, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, password)
+			return err
+		}
+		k.interfere(func() { k.changeUser(user.ID, func(u *record.User) { u.Blocked = true }) })
+		if err := try(); err != latchkey.ErrUserBlocked {
+			k.Errorf("blocked meanwhile: %v", err)
+		}
+		k.changeUser(user.ID, func(u *record.User) { u.Blocked = false })
+		var old []byte
+		k.interfere(func() { k.changeUser(user.ID, func(u *record.User) { old, u.Password = u.Password, nil }) })
+		if err := try(); err != latchkey.ErrInvalidCredentials {
+			k.Errorf("password gone meanwhile: %v", err)
+		}
+		k.changeUser(user.ID, func(u *record.User) { u.Password = old })
+		k.interfere(func() { k.changeUser(user.ID, func(u *record.User) { u.Email = "" }) })
+		if err := try(); err != latchkey.ErrInvalidCredentials {
+			k.Errorf("address gone meanwhile: %v", err)
+		}
+		k.changeUser(user.ID, func(u *record.User) { u.Email = ada })
+		k.interfere(func() {
+			for range 11 {
+				_, _ = k.guest.CreateEmailPasswordSession(k.ctx, ada, "wrong horse")
+			}
+		})
+		if err := try(); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("slowed meanwhile: %v", err)
+		}
+		if n := k.rows()["sessions"]; n != 0 {
+			k.Errorf("%d sessions", n)
+		}
+	})
+}
+
+func TestBurstAtASlowedAddressTellsNothing(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		for range 11 {
+			_, _ = k.guest.CreateEmailPasswordSession(k.ctx, ada, "wrong horse")
+		}
+		k.clock.pass(30 * time.Second)
+		// Both have read that there is no delay, when a third is counted.
+		for _, try := range []string{"wrong horse", password} {
+			k.interfere(func() {
+				k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
+					rows, err := record.Failures.List(ctx, tx, store.Query{Index: record.Failures.Primary(), Limit: 1})
+					if err != nil {
+						return err
+					}
+					rows[0].Count, rows[0].Last = 12, k.clock.Now()
+					return record.Failures.Replace(ctx, tx, rows[0])
+				}))
+			})
+			if _, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, try); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+				k.Errorf("%q: %v", try, err)
+			}
+			k.clock.pass(time.Hour)
+		}
+	})
+}
+
+func TestBusyHasherIsNoFailedAttempt(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		ctx, cancel := context.WithCancel(k.ctx)
+		cancel()
+		for range 20 { // the wait for a slot ends with the context
+			if _, err := k.guest.CreateEmailPasswordSession(ctx, ada, "wrong horse"); !errors.Is(err, context.Canceled) {
+				k.Errorf("cancelled: %v", err)
+			}
+		}
+		if n := k.rows()["failures"]; n != 0 {
+			k.Errorf("%d failures were counted", n)
+		}
+		k.signIn(ada)
+	})
+}
+
+func TestOutdatedHashIsRenewedByTheRightPassword(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.signUp(ada)
+		read := func() []byte {
+			row, err := record.Users.Get(k.ctx, k.store.Store, record.Users.Primary(), store.Text(user.ID))
+			k.must(err)
+			return row.Password
+		}
+		old := read()
+		strong, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}})
+		k.must(err)
+		engine, err := latchkey.New(k.store, latchkey.Config{Keys: k.keys, Hasher: strong, Now: k.clock.Now})
+		k.must(err)
+		_, err = engine.Guest(testClient).CreateEmailPasswordSession(k.ctx, ada, "wrong horse")
+		if err != latchkey.ErrInvalidCredentials || !bytes.Equal(read(), old) {
+			k.Errorf("a wrong password: %v", err)
+		}
+		_, err = engine.Guest(testClient).CreateEmailPasswordSession(k.ctx, ada, password)
+		k.must(err)
+		renewed := read()
+		if bytes.Equal(renewed, old) {
+			k.Error("the hash was not renewed")
+		}
+		_, err = engine.Guest(testClient).CreateEmailPasswordSession(k.ctx, ada, password)
+		k.must(err)
+		if !bytes.Equal(read(), renewed) {
+			k.Error("a current hash was renewed")
+		}
+	})
+}
+
+func TestPasswordLengthIsCountedAsItIsHashed(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		_, err := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: ada, Password: latchkey.Secret(strings.Repeat("\u00e9", 200))})
+		k.must(err)
+		_, err = k.guest.CreateEmailPasswordSession(k.ctx, ada, strings.Repeat("e\u0301", 200))
+		k.must(err)
+		_, err = k.guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: "b@example.org", Password: latchkey.Secret(strings.Repeat("e\u0301", 4))})
+		if !errors.Is(err, latchkey.ErrArgumentInvalid) {
+			k.Errorf("4 characters: %v", err)
+		}
+	})
+}
+
+func TestZeroHandlesAreErrors(t *testing.T) {
+	ctx := context.Background()
+	for _, guest := range []*latchkey.Guest{{}, new(latchkey.Engine).Guest(latchkey.Client{})} {
+		_, authenticate := guest.Authenticate(ctx, "")
+		_, create := guest.CreateAccount(ctx, latchkey.NewAccount{})
+		_, signIn := guest.CreateEmailPasswordSession(ctx, ada, password)
+		_, anonymous := guest.CreateAnonymousSession(ctx)
+		for i, err := range []error{authenticate, create, signIn, anonymous} {
+			if err == nil {
+				t.Errorf("call %d of a zero guest", i)
+			}
+		}
+	}
 }

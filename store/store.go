@@ -13,7 +13,7 @@
 // The contract is the list below; package storetest runs every line of it.
 //
 //   - An absent row is [ErrNotFound]; a taken key is [ErrExists] and names its
-//     index; a missing or still referenced row is [ErrReference]. Each may be
+//     index, one of them if several are taken; a missing or still referenced row is [ErrReference]. Each may be
 //     wrapped; none carries values of a row.
 //   - Deleting an absent row is [ErrNotFound]: this is how a row that serves
 //     once is claimed.

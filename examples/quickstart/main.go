@@ -60,7 +60,7 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 		IP:        netip.MustParseAddr("127.0.0.1"),
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 	})
-	user, err := guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: password})
+	user, err := guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: latchkey.Secret(password)})
 	switch {
 	case err == nil:
 		fmt.Println("Signed up:", user.Email, "is user", user.ID)

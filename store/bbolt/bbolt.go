@@ -33,8 +33,9 @@ type Options struct {
 // Open opens the file at path, makes it if there is none (readable by its
 // owner alone), and brings its tables up to date. A file that another process
 // holds is [store.ErrLocked] after half a second; one of another program is
-// [store.ErrForeign], one of a newer version [store.ErrNewer], and both are
-// left as they are.
+// [store.ErrForeign], one of a newer version [store.ErrNewer], one whose header
+// or end is damaged [store.ErrDamaged], and all are left as they are. Damage
+// further in is an error of the call that meets it.
 func Open(path string) (store.Store, error) { return OpenWith(path, Options{}) }
 
 // OpenWith opens the file at path with options.
@@ -151,8 +152,7 @@ func (d *driver) Close() error {
 	return d.db.Close()
 }
 
-func (d *driver) begin(alone bool) (_ backend.Batch, err error) {
-	defer caught(&err)
+func (d *driver) begin(alone bool) (backend.Batch, error) {
 	debug.SetPanicOnFault(true) // of the writer's goroutine
 	tx, err := d.db.Begin(true)
 	if err != nil {
@@ -178,11 +178,10 @@ func (b *batch) Begin() error {
 
 func (b *batch) Keep() error { return nil }
 
-func (b *batch) Undo() (err error) {
+func (b *batch) Undo() error {
 	if b.alone {
 		return nil // the whole transaction is rolled back
 	}
-	defer caught(&err)
 	return b.Tx.Undo(b.mark)
 }
 
@@ -196,11 +195,7 @@ func (b *batch) Commit() (err error) {
 	return b.tx.Commit()
 }
 
-func (b *batch) Rollback() {
-	var err error
-	defer caught(&err) // the file is damaged then, and the next call says so
-	_ = b.tx.Rollback()
-}
+func (b *batch) Rollback() { _ = b.tx.Rollback() }
 
 func (b *batch) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
 	defer caught(&err)

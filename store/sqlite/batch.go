@@ -190,7 +190,7 @@ func (b *batch) wrapWrite(err error) error {
 		return store.ErrReference
 	}
 	if code(err)&0xFF == sqlite3.SQLITE_BUSY {
-		return fmt.Errorf("sqlite: %w", backend.ErrBusy)
+		return fmt.Errorf("sqlite: %w: %w", backend.ErrBusy, err)
 	}
 	return wrap("write", err)
 }

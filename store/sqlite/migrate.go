@@ -42,35 +42,46 @@ func prepare(path string, schema *store.Schema) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	// Another process may be making the file too. SQLite waits for a lock by
-	// itself, but not for one that it takes to change the journal's mode.
+	// SQLite waits for a lock by itself, but not for one that it takes to
+	// change the journal's mode, and not as long as another process may take to
+	// make the tables.
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		err = makeTables(path, schema)
-		if code(err)&0xFF != sqlite3.SQLITE_BUSY || time.Since(began) > openWait {
+		wait := openWait
+		if errors.Is(err, errUpgrading) {
+			wait = upgradeWait
+		}
+		if code(err)&0xFF != sqlite3.SQLITE_BUSY {
 			return err
+		}
+		if time.Since(began) > wait {
+			return fmt.Errorf("sqlite: %w: %w", store.ErrLocked, err)
 		}
 	}
 }
 
-// openWait is how long Open waits for other processes that open the file.
-const openWait = 5 * time.Second
+const (
+	// openWait is how long Open waits for a process that has locked readers
+	// out.
+	openWait = 700 * time.Millisecond
+	// upgradeWait is how long it waits for one that writes, if the tables have
+	// to be made or changed.
+	upgradeWait = 30 * time.Second
+)
+
+// errUpgrading marks an error of what needs the writer's lock.
+var errUpgrading = errors.New("upgrade")
 
 // makeTables brings the tables up to date and turns on the write-ahead log; in
 // this order, so that what a new file says of itself is in its header from the
-// first commit on.
+// first commit on. It locks a file only if there is something to do.
 func makeTables(path string, schema *store.Schema) error {
-	db, err := open(path, url.Values{"_pragma": {"busy_timeout(1000)", "synchronous(EXTRA)", "foreign_keys(1)"}})
+	db, err := open(path, url.Values{"_pragma": {"busy_timeout(100)", "synchronous(EXTRA)", "foreign_keys(1)"}})
 	if err != nil {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	err = migrate(db, schema)
-	if err == nil {
-		if _, e := db.Exec("PRAGMA journal_mode = WAL"); e != nil {
-			err = wrap("open", e)
-		}
-	}
-	return errors.Join(err, db.Close())
+	return errors.Join(migrate(db, schema), db.Close())
 }
 
 // headerSize is the length of the header of an SQLite file.
@@ -129,34 +140,55 @@ func migrate(db *sql.DB, schema *store.Schema) error {
 		return wrap("open", err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return wrap("upgrade", err)
+	var journal string
+	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+		return wrap("open", err)
 	}
-	if err := upgrade(ctx, conn, schema); err != nil {
-		_, e := conn.ExecContext(ctx, "ROLLBACK")
-		return errors.Join(err, e)
+	version, err := readVersion(ctx, conn, schema)
+	if err != nil || version == schema.Version() && journal == "wal" {
+		return err
 	}
-	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+	for _, step := range []func() error{
+		func() error { return exec(ctx, conn, "BEGIN IMMEDIATE") },
+		func() error { return upgrade(ctx, conn, schema) },
+		func() error { return exec(ctx, conn, "COMMIT") },
+		func() error { return exec(ctx, conn, "PRAGMA journal_mode = WAL") },
+	} {
+		if err := step(); err != nil {
+			_ = exec(ctx, conn, "ROLLBACK") // fails where there is none
+			return fmt.Errorf("%w: %w", errUpgrading, err)
+		}
+	}
+	return nil
+}
+
+func exec(ctx context.Context, conn *sql.Conn, text string) error {
+	if _, err := conn.ExecContext(ctx, text); err != nil {
 		return wrap("upgrade", err)
 	}
 	return nil
 }
 
-func upgrade(ctx context.Context, conn *sql.Conn, schema *store.Schema) error {
+// readVersion returns the version of the tables, 0 for a new file.
+func readVersion(ctx context.Context, conn *sql.Conn, schema *store.Schema) (version int, err error) {
 	var application uint32
-	var version, tables int
-	err := conn.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), "+
+	var tables int
+	err = conn.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), "+
 		"(SELECT count(*) FROM sqlite_master)").Scan(&application, &version, &tables)
 	if err != nil {
-		return wrap("read version", err)
+		return 0, wrap("read version", err)
 	}
 	if application != 0 || tables != 0 {
-		if err := checkVersion(application, version, schema); err != nil {
-			return err
-		}
+		err = checkVersion(application, version, schema)
 	}
-	if version == schema.Version() {
-		return nil
+	return version, err
+}
+
+// upgrade runs in a transaction: another process may have been faster.
+func upgrade(ctx context.Context, conn *sql.Conn, schema *store.Schema) error {
+	version, err := readVersion(ctx, conn, schema)
+	if err != nil || version == schema.Version() {
+		return err
 	}
 	steps, err := stepsFrom(version, schema)
 	if err != nil {
@@ -165,8 +197,8 @@ func upgrade(ctx context.Context, conn *sql.Conn, schema *store.Schema) error {
 	steps = append(steps, fmt.Sprintf("PRAGMA application_id = %d", applicationID(schema)),
 		fmt.Sprintf("PRAGMA user_version = %d", schema.Version()))
 	for _, text := range steps {
-		if _, err := conn.ExecContext(ctx, text); err != nil {
-			return wrap("upgrade", err)
+		if err := exec(ctx, conn, text); err != nil {
+			return err
 		}
 	}
 	return nil

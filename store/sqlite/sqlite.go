@@ -43,8 +43,10 @@ type Options struct {
 
 // Open opens the file at path, makes it if there is none (readable by its
 // owner alone), and brings its tables up to date. A file of another program is
-// [store.ErrForeign], one of a newer version [store.ErrNewer]; both are left as
-// they are.
+// [store.ErrForeign], one of a newer version [store.ErrNewer], one that has lost
+// its end [store.ErrDamaged]; all are left as they are. A file that another
+// process holds exclusively is [store.ErrLocked] within a second; where tables
+// have to be made or changed, Open waits half a minute for one that writes.
 func Open(path string) (store.Store, error) { return OpenWith(path, Options{}) }
 
 // OpenWith opens the file at path with options.

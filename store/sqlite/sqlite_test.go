@@ -21,6 +21,7 @@ import (
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
 	"example.com/latchkey/store/internal/sqltext"
 	"example.com/latchkey/store/storetest"
 )
@@ -429,4 +430,115 @@ func TestLoneUpdateIsSynced(t *testing.T) { storetest.Sync(t, opener) }
 
 func TestKillWhileMakingTheTables(t *testing.T) {
 	storetest.KillOpening(t, *killRounds, func(string) error { return nil }, opener)
+}
+
+// hold locks a file from another connection and returns how to let go.
+func hold(t *testing.T, path string, statements ...string) (release func()) {
+	t.Helper()
+	ctx := context.Background()
+	other, err := open(path, url.Values{"_pragma": {"locking_mode(EXCLUSIVE)"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := other.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range statements {
+		if _, err := conn.ExecContext(ctx, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := errors.Join(conn.Close(), other.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFileThatIsHeldExclusivelyIsLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	release := hold(t, path, "BEGIN EXCLUSIVE", "UPDATE users SET name = 'x' WHERE 0", "COMMIT")
+	if _, err := Open(path); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("held by another: %v", err)
+	}
+	release()
+	if s, err = Open(path); err != nil {
+		t.Fatalf("let go: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpeningDoesNotWaitForAWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	first, err := openFile(path, Options{Schema: record.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.conn.ExecContext(background, "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(path)
+	if err != nil {
+		t.Fatalf("while another writes: %v", err)
+	}
+	if _, err := first.conn.ExecContext(background, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(second.Close(), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A commit that fails leaves no transaction behind.
+func TestFailedCommitLeavesTheWriterUsable(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := backend.New(f, record.Schema)
+	insert := func(n int, size int) error {
+		return s.Update(background, func(ctx context.Context, tx store.Tx) error {
+			return record.Logs.Insert(ctx, tx, &record.Log{ID: fmt.Sprint(n), Agent: strings.Repeat("x", size)})
+		})
+	}
+	var pages int
+	if err := f.conn.QueryRowContext(background, "PRAGMA page_count").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.conn.ExecContext(background, fmt.Sprintf("PRAGMA max_page_count = %d", pages+2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := insert(1, 100_000); err == nil || errors.Is(err, store.ErrUnknownOutcome) {
+		t.Errorf("no space: %v", err)
+	}
+	if err := insert(2, 10); err != nil {
+		t.Errorf("the next: %v", err)
+	}
+	var group sync.WaitGroup
+	for n := range 16 { // one in a batch has no room; the others have
+		group.Go(func() {
+			size := 1
+			if n == 7 {
+				size = 100_000
+			}
+			if err := insert(100+n, size); (err == nil) != (n != 7) {
+				t.Errorf("writer %d: %v", n, err)
+			}
+		})
+	}
+	group.Wait()
+	if n, err := s.Count(background, store.Query{Index: record.Logs.Primary()}); n != 16 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
 }

@@ -121,6 +121,16 @@ func orphansAndParents(s *suite) {
 	}
 	s.want(remove(0), store.ErrReference)
 	s.want(remove(1), store.ErrReference)
+	// A reference with a null names nobody, not even somebody without a name.
+	s.add(nameless()...)
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		p := nameless()[0]
+		p.Name = "named"
+		if err := parents.Replace(ctx, tx, p); err != nil {
+			return err
+		}
+		return parents.Delete(ctx, tx, store.Text(nameless()[1].ID))
+	}))
 	s.want(s.update(func(ctx context.Context, tx store.Tx) error {
 		_, err := tx.DeleteRange(ctx, store.Query{Index: byRank, Limit: 10})
 		return err

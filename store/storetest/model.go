@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -43,10 +44,15 @@ func model(s *suite) {
 			if !slices.EqualFunc(got, want, sameRow) {
 				t.Fatalf("listed %d rows by %s, want %d: %+v", len(got), q.Index.Name(), len(want), q)
 			}
-			q.After, q.Limit = nil, store.MaxLimit
 			n, err := s.Count(s.context(), q)
+			if err != nil || n != len(want) {
+				t.Fatalf("counted %d, %v, want %d", n, err, len(want))
+			}
+			q.Limit = 0
+			n, err = s.Count(s.context(), q)
+			q.Limit = store.MaxLimit
 			if want := len(modelList(rows, q)); err != nil || n != want {
-				t.Fatalf("counted %d, %v, want %d", n, err, want)
+				t.Fatalf("counted %d without a limit, %v, want %d", n, err, want)
 			}
 		}
 	})
@@ -54,7 +60,7 @@ func model(s *suite) {
 
 var (
 	oddTexts = []string{"", "a", "A", "a ", "aa", "ab", "b", "\x01", "~", "é", "e\u0301", "\uffff", "\U0001F600", "\U0010FFFF"}
-	oddBytes = []string{"", "\x00", "\x00\x00", "\x00\xff", "\x01", "a", "a\x00", "a\x00b", "\xff", "\xff\xff"}
+	oddBytes = []string{"", strings.Repeat("\xff", store.MaxKey-8), "\x00", "\x00\x00", "\x00\xff", "\x01", "a", "a\x00", "a\x00b", "\xff", "\xff\xff"}
 	oddInts  = []int64{math.MinInt64, -256, -1, 0, 1, 255, 256, math.MaxInt64}
 	oddTimes = []time.Time{{}, time.UnixMicro(math.MinInt64 / 4).UTC(), time.UnixMicro(-1).UTC(), time.UnixMicro(0).UTC(), time.UnixMicro(1).UTC(), time.UnixMicro(math.MaxInt64 / 4).UTC()}
 )

@@ -67,6 +67,7 @@ var parents = store.Declare("parents", (*parent).bind, store.Keys{
 		{Name: "name", Columns: []string{"name"}, Unique: true},
 		{Name: "rank", Columns: []string{"rank", "alive"}},
 		{Name: "born", Columns: []string{"born", "rank"}},
+		{Name: "rankcode", Columns: []string{"rank", "code"}},
 	},
 })
 

@@ -33,6 +33,7 @@ type Shell struct {
 
 	mu      sync.RWMutex // held for reading by every call, for writing by Close
 	closed  atomic.Bool
+	once    sync.Once
 	closing error
 }
 
@@ -153,14 +154,12 @@ func (s *Shell) Check(ctx context.Context) error {
 // Close implements [store.Store]. It waits for running calls; a second call
 // answers as the first.
 func (s *Shell) Close() error {
-	if !s.closed.Swap(true) {
+	s.once.Do(func() {
+		s.closed.Store(true)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closing = s.driver.Close()
-		return s.closing
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	})
 	return s.closing
 }
 

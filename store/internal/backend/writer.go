@@ -3,8 +3,10 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,13 +184,18 @@ func (w *Writer) run() {
 }
 
 func (w *Writer) begin(jobs []*request) {
-	batch, err := w.open(len(jobs) == 1)
+	var batch Batch
+	open := func() (err error) {
+		batch, err = w.open(len(jobs) == 1)
+		return err
+	}
+	err := safely(open)
 	for errors.Is(err, ErrBusy) {
 		time.Sleep(time.Millisecond + rand.N(4*time.Millisecond))
 		if jobs = stillWanted(jobs); len(jobs) == 0 {
 			return
 		}
-		batch, err = w.open(len(jobs) == 1)
+		err = safely(open)
 	}
 	if err != nil {
 		for _, r := range jobs {
@@ -222,32 +229,46 @@ func (w *Writer) finish() {
 	if w.batch == nil {
 		return
 	}
-	kept := 0
-	for _, r := range w.jobs {
-		if !r.failed() {
-			kept++
-		}
-	}
 	var err error
-	if kept > 0 {
-		err = w.batch.Commit()
+	if slices.ContainsFunc(w.jobs, func(r *request) bool { return !r.failed() }) {
+		err = safely(w.batch.Commit)
 	} else {
-		w.batch.Rollback()
+		w.rollback()
 	}
+	kept := false // what a closure saw of those before it
 	for _, r := range w.jobs {
-		if r.failed() {
-			r.answer(r.err)
-		} else {
+		switch {
+		case !r.failed():
+			kept = true
 			r.answer(err)
+		case kept && err != nil && r.mayRunAgain():
+			r.answer(err) // it was refused for what does not stand
+		default:
+			r.answer(r.err)
 		}
 	}
 	w.batch, w.jobs = nil, nil
 }
 
+func (w *Writer) rollback() {
+	_ = safely(func() error { w.batch.Rollback(); return nil })
+}
+
+// safely makes an error of a panic of the database, which would otherwise end
+// the program from a goroutine that no caller sees.
+func safely(call func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v", store.ErrDamaged, v)
+		}
+	}()
+	return call()
+}
+
 // runOne runs one closure. It may end the goroutine, when the closure calls
 // runtime.Goexit; all that is to be done then is done in the deferred call.
 func (w *Writer) runOne(r *request) {
-	if r.err = w.batch.Begin(); r.err != nil {
+	if r.err = safely(w.batch.Begin); r.err != nil {
 		w.lose(r)
 		return
 	}
@@ -261,11 +282,11 @@ func (w *Writer) runOne(r *request) {
 			}
 		}
 		if !r.failed() {
-			if r.err = w.batch.Keep(); r.err == nil {
+			if r.err = safely(w.batch.Keep); r.err == nil {
 				return
 			}
 		}
-		if err := w.batch.Undo(); err != nil {
+		if err := safely(w.batch.Undo); err != nil {
 			r.err = errors.Join(r.err, err)
 			w.lose(r)
 		}
@@ -275,20 +296,29 @@ func (w *Writer) runOne(r *request) {
 }
 
 // lose gives up a batch in which r could not be undone. The closures that had
-// succeeded in it, and those that had not run, run again, each alone, so that
-// r's failure stays its own.
+// succeeded in it, those that failed after they may have seen such a success,
+// and those that had not run, run again, each alone, so that r's failure stays
+// its own.
 func (w *Writer) lose(r *request) {
-	w.batch.Rollback()
+	w.rollback()
+	kept := false
 	for _, other := range w.jobs {
 		switch {
-		case other == r || other.failed():
+		case other == r, other.failed() && !(kept && other.mayRunAgain()):
 			other.answer(other.err)
 		default:
+			kept = kept || !other.failed()
+			other.err = nil
 			w.alone = append(w.alone, other)
 		}
 	}
+	slices.Reverse(w.alone) // take begins at the end
 	w.batch, w.jobs = nil, nil
 }
+
+// mayRunAgain reports whether a closure that failed returned an error: what it
+// did otherwise is on its way to its caller.
+func (r *request) mayRunAgain() bool { return !r.panicky && !r.goexit }
 
 func (r *request) failed() bool { return r.err != nil || r.panicky || r.goexit }
 

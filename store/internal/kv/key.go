@@ -4,7 +4,6 @@
 package kv
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"example.com/latchkey/store"
@@ -80,10 +79,6 @@ func past(prefix []byte) []byte {
 	return nil
 }
 
-// last is behind every key: the longest run of 0xFF in one is of a few
-// integers.
-var last = bytes.Repeat([]byte{0xFF}, store.MaxKey)
-
 // span returns the keys that q selects: from included, to excluded, nil for
 // no bound.
 func span(q store.Query) (from, to []byte) {
@@ -96,7 +91,7 @@ func span(q store.Query) (from, to []byte) {
 		switch {
 		case q.From.Set && q.From.Open:
 			if from = past(at(q.From.Value)); from == nil {
-				from = last
+				return []byte{0}, []byte{0} // nothing is behind the greatest value
 			}
 		case q.From.Set:
 			from = at(q.From.Value)

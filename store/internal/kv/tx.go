@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"slices"
 
 	"example.com/latchkey/store"
 )
@@ -232,7 +233,10 @@ func (tx *Tx) parentStands(ref store.Reference, row store.Row) error {
 func (tx *Tx) childless(t *store.Table, row store.Row, next *store.Row) error {
 	for _, ref := range t.Children() {
 		key := ref.Parent.Key(row)
-		if next != nil && sameValues(key, ref.Parent.Key(*next)) {
+		if slices.Contains(key, store.Null) {
+			continue // what has no name is not referred to
+		}
+		if next != nil && slices.Equal(key, ref.Parent.Key(*next)) {
 			continue
 		}
 		n, err := tx.Count(context.Background(), store.Query{Index: ref.Child, Equal: key, Limit: 1})
@@ -244,15 +248,6 @@ func (tx *Tx) childless(t *store.Table, row store.Row, next *store.Row) error {
 		}
 	}
 	return nil
-}
-
-func sameValues(a, b []store.Value) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Replace implements [store.Tx].

@@ -166,7 +166,7 @@ func (d Dialect) Count(q store.Query) Statement {
 	b := &builder{Dialect: d}
 	if q.Limit == 0 {
 		b.words("SELECT count(*) FROM ", q.Index.Table().Name())
-		b.where(q, false)
+		b.where(q)
 		return b.done()
 	}
 	b.words("SELECT count(*) FROM (")
@@ -192,7 +192,7 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 	b.words("SELECT ")
 	list(t)
 	b.words(" FROM ", t.Name())
-	b.where(q, true)
+	b.where(q)
 	b.words(" ORDER BY ")
 	for i, name := range names(t, q.Index.Order()) {
 		if i > 0 {
@@ -208,7 +208,7 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 }
 
 // where writes what a query selects.
-func (b *builder) where(q store.Query, positioned bool) {
+func (b *builder) where(q store.Query) {
 	t, columns := q.Index.Table(), q.Index.Columns()
 	and := " WHERE "
 	term := func(write func()) {
@@ -233,7 +233,7 @@ func (b *builder) where(q store.Query, positioned bool) {
 	}
 	bound(q.From, ">")
 	bound(q.To, "<")
-	if positioned && q.After != nil {
+	if q.After != nil {
 		term(func() { b.after(q) })
 	}
 }
