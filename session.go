@@ -62,7 +62,7 @@ type signIn struct {
 
 	id, device string
 	secret     Secret
-	digest     []byte
+	digest     string
 }
 
 // newSignIn draws what is random, so that a transaction that runs again makes
@@ -73,7 +73,7 @@ func (g *Guest) newSignIn(provider, providerUID, factors string) *signIn {
 		id: newID(), device: g.client.device().encode(), secret: newSecret(),
 	}
 	sum, _ := in.secret.digest(sessionLabel)
-	in.digest = sum[:]
+	in.digest = string(sum[:])
 	return in
 }
 
@@ -372,7 +372,7 @@ func (a *Account) live(ctx context.Context, r store.Reader, now time.Time) (*rec
 		return nil, err
 	}
 	switch {
-	case subtle.ConstantTimeCompare(s.Digest, a.digest[:]) != 1, !s.Expire.After(now):
+	case subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1, !s.Expire.After(now):
 		return nil, ErrUnauthorized
 	case s.UserBlocked:
 		return nil, ErrUserBlocked

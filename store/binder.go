@@ -31,8 +31,8 @@ const (
 	decode                   // values to fields
 )
 
-func (b *Binder) next() Value {
-	v := b.values[b.at]
+func (b *Binder) next() *Value {
+	v := &b.values[b.at]
 	b.at++
 	return v
 }
@@ -86,6 +86,19 @@ func (b *Binder) Bytes(name string, p *[]byte) {
 		b.values = append(b.values, Bytes(*p))
 	case decode:
 		*p = b.next().Bytes()
+	}
+}
+
+// ByteString binds a bytes column to a string of those bytes, which costs no
+// copy when a row is read.
+func (b *Binder) ByteString(name string, p *string) {
+	switch b.mode {
+	case describe:
+		b.column(name, KindBytes, false)
+	case encode:
+		b.values = append(b.values, BytesOf(*p))
+	case decode:
+		*p = b.next().s
 	}
 }
 

@@ -114,7 +114,7 @@ func timeKey(prefix string, at time.Time, suffix string) []byte {
 
 func (t boltTables) write(n, users int, count bool) error {
 	s := NewSession(n, users)
-	if t.users.Get([]byte(s.UserID)) == nil || t.sessions.Get(s.Digest) != nil || t.byID.Get([]byte(s.ID)) != nil {
+	if t.users.Get([]byte(s.UserID)) == nil || t.sessions.Get([]byte(s.Digest)) != nil || t.byID.Get([]byte(s.ID)) != nil {
 		return errors.New("refused")
 	}
 	l := NewLog(n, users)
@@ -122,10 +122,10 @@ func (t boltTables) write(n, users int, count bool) error {
 		return errors.New("refused")
 	}
 	for _, err := range []error{
-		t.sessions.Put(s.Digest, encodeSession(s)),
-		t.byID.Put([]byte(s.ID), s.Digest),
-		t.byUser.Put(timeKey(s.UserID, s.Created, s.ID), s.Digest),
-		t.byExpire.Put(timeKey("", s.Expire, s.ID), s.Digest),
+		t.sessions.Put([]byte(s.Digest), encodeSession(s)),
+		t.byID.Put([]byte(s.ID), []byte(s.Digest)),
+		t.byUser.Put(timeKey(s.UserID, s.Created, s.ID), []byte(s.Digest)),
+		t.byExpire.Put(timeKey("", s.Expire, s.ID), []byte(s.Digest)),
 		t.logs.Put([]byte(l.ID), encodeLog(l)),
 		t.logUser.Put(timeKey(l.UserKey, l.Created, l.ID), []byte(l.ID)),
 		t.logCreated.Put(timeKey("", l.Created, l.ID), []byte(l.ID)),
@@ -162,7 +162,7 @@ func encodeSession(s *Session) []byte {
 		}
 	}
 	b = append(b, flags)
-	for _, text := range []string{s.ID, s.UserID, string(s.Digest), s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors} {
+	for _, text := range []string{s.ID, s.UserID, s.Digest, s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
@@ -189,7 +189,7 @@ func decodeSession(b []byte) *Session {
 	if flags&8 != 0 {
 		s.Challenged = time.Time{}
 	}
-	s.ID, s.UserID, s.Digest = text(), text(), []byte(text())
+	s.ID, s.UserID, s.Digest = text(), text(), text()
 	s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors = text(), text(), text(), text(), text(), text()
 	return s
 }

@@ -14,7 +14,7 @@ import (
 // Session has the columns of the sessions table.
 type Session struct {
 	ID, UserID                          string
-	Digest                              []byte
+	Digest                              string
 	Created, Updated, Expire            time.Time
 	Provider, ProviderUID, Factors      string
 	Challenged                          time.Time // zero for null
@@ -37,7 +37,7 @@ func NewSession(n, users int) *Session {
 	at := time.UnixMicro(1_770_000_000_000_000 + int64(n)).UTC()
 	digest := Digest(n)
 	return &Session{
-		ID: fmt.Sprintf("session0-0000-0000-%012d", n), UserID: UserID(n % users), Digest: digest[:],
+		ID: fmt.Sprintf("session0-0000-0000-%012d", n), UserID: UserID(n % users), Digest: string(digest[:]),
 		Created: at, Updated: at, Expire: at.Add(365 * 24 * time.Hour), Touched: at,
 		Provider: "email", ProviderUID: "somebody@example.org", Factors: "password", IP: "192.0.2.7", Client: client,
 	}

@@ -131,7 +131,7 @@ func (s *SQLite) Get(ctx context.Context, digest [32]byte) (*Session, error) {
 
 func (s *SQLite) insert(ctx context.Context, n int) error {
 	x, l := NewSession(n, s.users), NewLog(n, s.users)
-	_, err := s.insertSession.ExecContext(ctx, x.ID, x.UserID, x.Digest, x.Created.UnixMicro(), x.Updated.UnixMicro(), x.Expire.UnixMicro(),
+	_, err := s.insertSession.ExecContext(ctx, x.ID, x.UserID, []byte(x.Digest), x.Created.UnixMicro(), x.Updated.UnixMicro(), x.Expire.UnixMicro(),
 		x.Provider, x.ProviderUID, x.Factors, nil, x.Touched.UnixMicro(), x.IP, x.Client, x.UserBlocked, x.UserMustReset, x.UserMFA, x.UserFactors)
 	if err != nil {
 		return err

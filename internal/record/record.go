@@ -99,7 +99,7 @@ var Users = store.Declare("users", (*User).bind, store.Keys{
 type Session struct {
 	ID          string
 	UserID      string
-	Digest      []byte // of its secret
+	Digest      string // of its secret; bytes
 	Created     time.Time
 	Updated     time.Time
 	Expire      time.Time
@@ -120,7 +120,7 @@ type Session struct {
 func (s *Session) bind(b *store.Binder) {
 	b.Text("id", &s.ID)
 	b.Text("user_id", &s.UserID)
-	b.Bytes("digest", &s.Digest)
+	b.ByteString("digest", &s.Digest)
 	b.Time("created", &s.Created)
 	b.Time("updated", &s.Updated)
 	b.Time("expire", &s.Expire)

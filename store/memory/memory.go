@@ -89,7 +89,19 @@ func (m *memory) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 		return store.Row{}, err
 	}
 	defer m.mu.RUnlock()
-	return kv.Reader{Space: m}.Get(ctx, ix, key...)
+	// As kv.Reader does it, but the key stays on the stack.
+	var buf [128]byte
+	k := kv.AppendKey(buf[:0], ix, key)
+	cluster := ix.Table().Cluster()
+	rows := m.maps[cluster.Ordinal()].rows
+	row, found := rows[string(k)]
+	if ix != cluster {
+		row, found = rows[m.maps[ix.Ordinal()].entries[string(k)]]
+	}
+	if !found {
+		return store.Row{}, store.ErrNotFound
+	}
+	return row, nil
 }
 
 func (m *memory) List(ctx context.Context, q store.Query) ([]store.Row, error) {

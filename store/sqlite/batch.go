@@ -2,12 +2,11 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
 
-	driver "modernc.org/sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"example.com/latchkey/store"
@@ -32,19 +31,6 @@ type batch struct {
 	alone bool
 }
 
-// stmt returns a statement prepared on the writing connection.
-func (b *batch) stmt(text string) (*sql.Stmt, error) {
-	if stmt := b.prepared[text]; stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := b.conn.PrepareContext(background, text)
-	if err != nil {
-		return nil, wrap("prepare", err)
-	}
-	b.prepared[text] = stmt
-	return stmt, nil
-}
-
 func (b *batch) exec(text string) error {
 	_, err := b.change(text, nil)
 	return err
@@ -52,16 +38,11 @@ func (b *batch) exec(text string) error {
 
 // change runs a statement and returns how many rows it changed.
 func (b *batch) change(text string, args []store.Value) (int, error) {
-	stmt, err := b.stmt(text)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(background, arguments(args)...)
+	n, err := b.conn.exec(background, text, args...)
 	if err != nil {
 		return 0, b.wrapWrite(err)
 	}
-	n, err := result.RowsAffected()
-	return int(n), err
+	return n, nil
 }
 
 // one runs a statement that must change one row.
@@ -109,29 +90,17 @@ func (b *batch) Rollback() {
 }
 
 func (b *batch) Get(_ context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
-	stmt, err := b.stmt(b.statements.get[ix.Ordinal()])
-	if err != nil {
-		return store.Row{}, err
-	}
-	return getRow(background, stmt, ix.Table(), key)
+	return b.conn.get(background, b.statements.get[ix.Ordinal()], ix.Table(), key)
 }
 
 func (b *batch) List(_ context.Context, q store.Query) ([]store.Row, error) {
-	s := dialect.List(q)
-	stmt, err := b.stmt(s.Text)
-	if err != nil {
-		return nil, err
-	}
-	return listRows(background, stmt, q.Index.Table(), s.Args)
+	text, args := b.text('l', q, dialect.List)
+	return b.conn.list(background, text, q.Index.Table(), args)
 }
 
 func (b *batch) Count(_ context.Context, q store.Query) (int, error) {
-	s := dialect.Count(q)
-	stmt, err := b.stmt(s.Text)
-	if err != nil {
-		return 0, err
-	}
-	return count(background, stmt, s.Args)
+	text, args := b.text('c', q, dialect.Count)
+	return b.conn.number(background, text, args)
 }
 
 func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
@@ -148,8 +117,7 @@ func (b *batch) Delete(_ context.Context, t *store.Table, key ...store.Value) er
 }
 
 func (b *batch) DeleteRange(_ context.Context, q store.Query) (int, error) {
-	s := dialect.DeleteRange(q)
-	return b.change(s.Text, s.Args)
+	return b.change(b.text('d', q, dialect.DeleteRange))
 }
 
 // indexNames returns the unique indexes by the columns that the database names
@@ -167,7 +135,7 @@ func indexNames(s *store.Schema) map[string]*store.Index {
 }
 
 func code(err error) int {
-	var e *driver.Error
+	var e *sqlite.Error
 	if errors.As(err, &e) {
 		return e.Code()
 	}

@@ -1,15 +1,12 @@
 package sqlite
 
 import (
-	"context"
-	"database/sql"
 	"embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
-	"net/url"
 	"os"
 	"time"
 
@@ -76,12 +73,15 @@ var errUpgrading = errors.New("upgrade")
 // this order, so that what a new file says of itself is in its header from the
 // first commit on. It locks a file only if there is something to do.
 func makeTables(path string, schema *store.Schema) error {
-	db, err := open(path, url.Values{"_pragma": {"busy_timeout(100)", "synchronous(EXTRA)", "foreign_keys(1)"}})
+	connector, err := open(path, "busy_timeout(100)", "synchronous(EXTRA)", "foreign_keys(1)")
 	if err != nil {
 		return err
 	}
-	db.SetMaxOpenConns(1)
-	return errors.Join(migrate(db, schema), db.Close())
+	c, err := connect(background, connector)
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(c, schema), c.close())
 }
 
 // headerSize is the length of the header of an SQLite file.
@@ -133,60 +133,54 @@ func checkVersion(application uint32, version int, schema *store.Schema) error {
 }
 
 // migrate takes the file to the schema's version in one transaction.
-func migrate(db *sql.DB, schema *store.Schema) error {
-	ctx := context.Background()
-	conn, err := db.Conn(ctx)
+func migrate(c *conn, schema *store.Schema) error {
+	journal, err := c.text(background, "PRAGMA journal_mode")
 	if err != nil {
-		return wrap("open", err)
+		return err
 	}
-	defer conn.Close()
-	var journal string
-	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
-		return wrap("open", err)
-	}
-	version, err := readVersion(ctx, conn, schema)
+	version, err := readVersion(c, schema)
 	if err != nil || version == schema.Version() && journal == "wal" {
 		return err
 	}
 	for _, step := range []func() error{
-		func() error { return exec(ctx, conn, "BEGIN IMMEDIATE") },
-		func() error { return upgrade(ctx, conn, schema) },
-		func() error { return exec(ctx, conn, "COMMIT") },
-		func() error { return exec(ctx, conn, "PRAGMA journal_mode = WAL") },
+		func() error { return run(c, "BEGIN IMMEDIATE") },
+		func() error { return upgrade(c, schema) },
+		func() error { return run(c, "COMMIT") },
+		func() error { return run(c, "PRAGMA journal_mode = WAL") },
 	} {
 		if err := step(); err != nil {
-			_ = exec(ctx, conn, "ROLLBACK") // fails where there is none
+			_ = run(c, "ROLLBACK") // fails where there is none
 			return fmt.Errorf("%w: %w", errUpgrading, err)
 		}
 	}
 	return nil
 }
 
-func exec(ctx context.Context, conn *sql.Conn, text string) error {
-	if _, err := conn.ExecContext(ctx, text); err != nil {
+// run runs a text of any number of statements.
+func run(c *conn, text string) error {
+	if _, err := c.exec(background, text); err != nil {
 		return wrap("upgrade", err)
 	}
 	return nil
 }
 
 // readVersion returns the version of the tables, 0 for a new file.
-func readVersion(ctx context.Context, conn *sql.Conn, schema *store.Schema) (version int, err error) {
-	var application uint32
-	var tables int
-	err = conn.QueryRowContext(ctx, "SELECT (SELECT * FROM pragma_application_id), (SELECT * FROM pragma_user_version), "+
-		"(SELECT count(*) FROM sqlite_master)").Scan(&application, &version, &tables)
-	if err != nil {
-		return 0, wrap("read version", err)
+func readVersion(c *conn, schema *store.Schema) (version int, err error) {
+	var numbers [3]int
+	for i, text := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master"} {
+		if numbers[i], err = c.number(background, text, nil); err != nil {
+			return 0, err
+		}
 	}
-	if application != 0 || tables != 0 {
-		err = checkVersion(application, version, schema)
+	if numbers[0] != 0 || numbers[2] != 0 {
+		err = checkVersion(uint32(numbers[0]), numbers[1], schema)
 	}
-	return version, err
+	return numbers[1], err
 }
 
 // upgrade runs in a transaction: another process may have been faster.
-func upgrade(ctx context.Context, conn *sql.Conn, schema *store.Schema) error {
-	version, err := readVersion(ctx, conn, schema)
+func upgrade(c *conn, schema *store.Schema) error {
+	version, err := readVersion(c, schema)
 	if err != nil || version == schema.Version() {
 		return err
 	}
@@ -197,7 +191,7 @@ func upgrade(ctx context.Context, conn *sql.Conn, schema *store.Schema) error {
 	steps = append(steps, fmt.Sprintf("PRAGMA application_id = %d", applicationID(schema)),
 		fmt.Sprintf("PRAGMA user_version = %d", schema.Version()))
 	for _, text := range steps {
-		if err := exec(ctx, conn, text); err != nil {
+		if err := run(c, text); err != nil {
 			return err
 		}
 	}

@@ -10,14 +10,14 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"sync"
 
-	driver "modernc.org/sqlite"
+	"modernc.org/sqlite"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -69,53 +69,56 @@ func openFile(path string, o Options) (*file, error) {
 	if err := prepare(path, o.Schema); err != nil {
 		return nil, err
 	}
-	d := &file{statements: statements(o.Schema), indexes: indexNames(o.Schema)}
-	if d.reads, err = connect(path, o, "query_only(1)"); err != nil {
+	reads, err := connector(path, o, "query_only(1)")
+	if err != nil {
 		return nil, err
 	}
-	d.reads.SetMaxOpenConns(readers)
-	d.reads.SetMaxIdleConns(readers)
-	if d.writes, err = connect(path, o); err != nil {
-		return nil, errors.Join(err, d.reads.Close())
+	writes, err := connector(path, o)
+	if err != nil {
+		return nil, err
 	}
-	if d.conn, err = d.writes.Conn(context.Background()); err != nil {
-		return nil, errors.Join(wrap("open", err), d.reads.Close(), d.writes.Close())
+	f := &file{
+		statements: statements(o.Schema),
+		indexes:    indexNames(o.Schema),
+		texts:      make(map[shape]string),
+		reads:      newPool(reads, readers),
+	}
+	if f.conn, err = connect(background, writes); err != nil {
+		return nil, err
 	}
 	// The writer waits for another process itself, as long as its callers do:
 	// the driver's wait does not see a context.
-	if _, err := d.conn.ExecContext(context.Background(), "PRAGMA busy_timeout = 0"); err != nil {
-		return nil, errors.Join(wrap("open", err), d.reads.Close(), d.conn.Close(), d.writes.Close())
+	if _, err := f.conn.exec(background, "PRAGMA busy_timeout = 0"); err != nil {
+		return nil, errors.Join(wrap("open", err), f.conn.close())
 	}
-	d.prepared = make(map[string]*sql.Stmt)
-	d.writer = backend.NewWriter(d.begin)
-	return d, nil
+	f.writer = backend.NewWriter(f.begin)
+	return f, nil
 }
 
-// connect returns a pool of connections with the settings that all share, and
-// more.
-func connect(path string, o Options, pragmas ...string) (*sql.DB, error) {
+// connector opens connections with the settings that all share, and more.
+func connector(path string, o Options, pragmas ...string) (driver.Connector, error) {
 	synchronous := "synchronous(FULL)"
 	if o.MayLoseLastCommitsOnPowerLoss {
 		synchronous = "synchronous(NORMAL)"
 	}
-	query := url.Values{"_pragma": append([]string{
+	return open(path, append([]string{
 		"busy_timeout(5000)",
 		"journal_mode(WAL)",
 		synchronous,
 		"foreign_keys(1)",
 		"mmap_size(1073741824)",
 		"cache_size(-16384)",
-	}, pragmas...)}
-	return open(path, query)
+	}, pragmas...)...)
 }
 
-func open(path string, query url.Values) (*sql.DB, error) {
+func open(path string, pragmas ...string) (driver.Connector, error) {
+	query := url.Values{"_pragma": pragmas}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}
-	c, err := driver.NewConnector(dsn.String())
+	c, err := sqlite.NewConnector(dsn.String())
 	if err != nil {
 		return nil, wrap("open", err)
 	}
-	return sql.OpenDB(c), nil
+	return c, nil
 }
 
 // file is the driver of one open file.
@@ -123,14 +126,11 @@ type file struct {
 	statements texts
 	indexes    map[string]*store.Index // by the columns that the database names
 
-	reads     *sql.DB
-	readStmts sync.Map // text to *sql.Stmt
+	mu    sync.RWMutex
+	texts map[shape]string
 
-	writes *sql.DB
-	conn   *sql.Conn
-	// Of the writer's goroutine.
-	prepared map[string]*sql.Stmt
-
+	reads  *pool
+	conn   *conn // of the writer's goroutine
 	writer *backend.Writer
 }
 
@@ -180,45 +180,63 @@ func statements(s *store.Schema) texts {
 	return x
 }
 
-func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
-	stmt, err := f.readStmt(ctx, f.statements.get[ix.Ordinal()])
-	if err != nil {
-		return store.Row{}, err
-	}
-	return getRow(ctx, stmt, ix.Table(), key)
+// shape is what the text of a query depends on, for queries without After: the
+// values are parameters.
+type shape struct {
+	index               *store.Index
+	verb                byte
+	equal               int
+	from, to            bool
+	fromOpen, toOpen    bool
+	descending, limited bool
 }
 
-func (f *file) List(ctx context.Context, q store.Query) ([]store.Row, error) {
-	s := dialect.List(q)
-	stmt, err := f.readStmt(ctx, s.Text)
-	if err != nil {
-		return nil, err
+// text returns a query as write writes it, which is done once for each shape.
+func (f *file) text(verb byte, q store.Query, write func(store.Query) sqltext.Statement) (string, []store.Value) {
+	if q.After != nil {
+		s := write(q)
+		return s.Text, s.Args
 	}
-	return listRows(ctx, stmt, q.Index.Table(), s.Args)
+	k := shape{q.Index, verb, len(q.Equal), q.From.Set, q.To.Set, q.From.Open, q.To.Open, q.Descending, q.Limit != 0}
+	f.mu.RLock()
+	text, known := f.texts[k]
+	f.mu.RUnlock()
+	if known {
+		return text, sqltext.QueryArgs(q)
+	}
+	s := write(q)
+	f.mu.Lock()
+	f.texts[k] = s.Text
+	f.mu.Unlock()
+	return s.Text, s.Args
 }
 
-func (f *file) Count(ctx context.Context, q store.Query) (int, error) {
-	s := dialect.Count(q)
-	stmt, err := f.readStmt(ctx, s.Text)
-	if err != nil {
-		return 0, err
-	}
-	return count(ctx, stmt, s.Args)
+// Get runs its one short statement to the end whatever the context does: to
+// watch it would cost a quarter more. The wait for a connection is cancelled.
+func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	err = f.reads.use(ctx, func(c *conn) error {
+		row, err = c.get(background, f.statements.get[ix.Ordinal()], ix.Table(), key)
+		return err
+	})
+	return row, err
 }
 
-func (f *file) readStmt(ctx context.Context, text string) (*sql.Stmt, error) {
-	if stmt, ok := f.readStmts.Load(text); ok {
-		return stmt.(*sql.Stmt), nil
-	}
-	stmt, err := f.reads.PrepareContext(ctx, text)
-	if err != nil {
-		return nil, wrap("prepare", err)
-	}
-	if other, loaded := f.readStmts.LoadOrStore(text, stmt); loaded {
-		_ = stmt.Close()
-		return other.(*sql.Stmt), nil
-	}
-	return stmt, nil
+func (f *file) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = f.reads.use(ctx, func(c *conn) error {
+		text, args := f.text('l', q, dialect.List)
+		rows, err = c.list(ctx, text, q.Index.Table(), args)
+		return err
+	})
+	return rows, err
+}
+
+func (f *file) Count(ctx context.Context, q store.Query) (n int, err error) {
+	err = f.reads.use(ctx, func(c *conn) error {
+		text, args := f.text('c', q, dialect.Count)
+		n, err = c.number(ctx, text, args)
+		return err
+	})
+	return n, err
 }
 
 func (f *file) Update(ctx context.Context, body func(store.Tx) error) error {
@@ -226,33 +244,27 @@ func (f *file) Update(ctx context.Context, body func(store.Tx) error) error {
 }
 
 func (f *file) Check(ctx context.Context) error {
-	var report string
-	err := f.reads.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&report)
-	if err == nil && report != "ok" {
-		err = errors.New(report)
-	}
-	if err == nil {
-		err = f.reads.QueryRowContext(ctx, "PRAGMA foreign_key_check").Scan(&report, new(any), new(any), new(any))
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+	return f.reads.use(ctx, func(c *conn) error {
+		report, err := c.text(ctx, "PRAGMA integrity_check(1)")
+		if err == nil && report != "ok" {
+			err = errors.New(report)
 		}
 		if err == nil {
+			report, err = c.text(ctx, "PRAGMA foreign_key_check")
+		}
+		if err == nil && report != "" {
 			err = errors.New("a row refers to nothing")
 		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("sqlite: %w: %w", store.ErrDamaged, err)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("sqlite: %w: %w", store.ErrDamaged, err)
+	})
 }
 
 func (f *file) Close() error {
 	f.writer.Close()
 	// The last connection to go folds the log into the file; one that only
-	// reads, or that has statements left, could not.
-	errs := []error{f.reads.Close()}
-	for _, stmt := range f.prepared {
-		errs = append(errs, stmt.Close())
-	}
-	return errors.Join(append(errs, f.conn.Close(), f.writes.Close())...)
+	// reads could not.
+	return errors.Join(f.reads.close(), f.conn.close())
 }

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,8 +40,8 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// shape lists what PRAGMA says of the engine's tables in a database.
-func shape(t *testing.T, db *sql.DB) map[string][]string {
+// tables lists what PRAGMA says of the engine's tables in a database.
+func tables(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
 	out := make(map[string][]string)
 	for _, table := range record.Schema.Tables() {
@@ -70,12 +70,12 @@ func shape(t *testing.T, db *sql.DB) map[string][]string {
 }
 
 func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
-	migrated, err := open(filepath.Join(t.TempDir(), "migrated.db"), url.Values{})
+	migrated, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "migrated.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer migrated.Close()
-	declared, err := open(filepath.Join(t.TempDir(), "declared.db"), url.Values{})
+	declared, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "declared.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,10 +92,10 @@ func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(shape(t, declared), shape(t, migrated)); diff != "" {
+	if diff := cmp.Diff(tables(t, declared), tables(t, migrated)); diff != "" {
 		t.Errorf("declared against migrated (-declared +migrated):\n%s", diff)
 	}
-	if len(shape(t, migrated)) < 10 {
+	if len(tables(t, migrated)) < 10 {
 		t.Error("nothing was compared")
 	}
 }
@@ -106,25 +106,23 @@ func TestEveryConnectionHasItsSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	ctx := context.Background()
-	conns := []*sql.Conn{f.conn}
+	conns := []*conn{f.conn}
 	for range readers {
-		c, err := f.reads.Conn(ctx)
+		c, err := connect(background, f.reads.connector)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer c.close()
 		conns = append(conns, c)
 	}
 	for i, c := range conns {
 		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
-			var got string
-			if err := c.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			if got, err := c.text(background, "PRAGMA "+pragma); err != nil || got != want {
 				t.Errorf("connection %d: %s is %s, %v", i, pragma, got, err)
 			}
 		}
 	}
-	if _, err := conns[1].ExecContext(ctx, "DELETE FROM logs"); err == nil {
+	if _, err := conns[1].exec(background, "DELETE FROM logs"); err == nil {
 		t.Error("a reading connection writes")
 	}
 }
@@ -139,7 +137,7 @@ func TestForeignAndNewerFilesAreRefusedUntouched(t *testing.T) {
 		return path
 	}
 	other := filepath.Join(dir, "other.db")
-	db, err := open(other, url.Values{})
+	db, err := sql.Open("sqlite", other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,9 +252,8 @@ func TestWeakerDurabilityIsAskedForByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mode int
-	if err := f.conn.QueryRowContext(context.Background(), "PRAGMA synchronous").Scan(&mode); err != nil || mode != 1 {
-		t.Errorf("synchronous is %d, %v", mode, err)
+	if mode, err := f.conn.text(background, "PRAGMA synchronous"); err != nil || mode != "1" {
+		t.Errorf("synchronous is %s, %v", mode, err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
@@ -341,7 +338,7 @@ func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	other, err := open(path, url.Values{})
+	other, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,18 +399,12 @@ func TestPagesAreIndexed(t *testing.T) {
 
 func explain(t *testing.T, f *file, s sqltext.Statement) (plan []string) {
 	t.Helper()
-	rows, err := f.reads.Query("EXPLAIN QUERY PLAN "+s.Text, arguments(s.Args)...)
+	err := f.conn.query(background, "EXPLAIN QUERY PLAN "+s.Text, s.Args, func(values []driver.Value) error {
+		plan = append(plan, values[3].(string))
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, parent, unused int
-		var detail string
-		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-			t.Fatal(err)
-		}
-		plan = append(plan, detail)
 	}
 	return plan
 }
@@ -436,7 +427,7 @@ func TestKillWhileMakingTheTables(t *testing.T) {
 func hold(t *testing.T, path string, statements ...string) (release func()) {
 	t.Helper()
 	ctx := context.Background()
-	other, err := open(path, url.Values{"_pragma": {"locking_mode(EXCLUSIVE)"}})
+	other, err := sql.Open("sqlite", path+"?_pragma=locking_mode(EXCLUSIVE)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -484,14 +475,14 @@ func TestOpeningDoesNotWaitForAWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.conn.ExecContext(background, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := first.conn.exec(background, "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
 	second, err := Open(path)
 	if err != nil {
 		t.Fatalf("while another writes: %v", err)
 	}
-	if _, err := first.conn.ExecContext(background, "ROLLBACK"); err != nil {
+	if _, err := first.conn.exec(background, "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(second.Close(), first.Close()); err != nil {
@@ -512,11 +503,11 @@ func TestFailedCommitLeavesTheWriterUsable(t *testing.T) {
 			return record.Logs.Insert(ctx, tx, &record.Log{ID: fmt.Sprint(n), Agent: strings.Repeat("x", size)})
 		})
 	}
-	var pages int
-	if err := f.conn.QueryRowContext(background, "PRAGMA page_count").Scan(&pages); err != nil {
+	pages, err := f.conn.number(background, "PRAGMA page_count", nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.conn.ExecContext(background, fmt.Sprintf("PRAGMA max_page_count = %d", pages+2)); err != nil {
+	if _, err := f.conn.exec(background, fmt.Sprintf("PRAGMA max_page_count = %d", pages+2)); err != nil {
 		t.Fatal(err)
 	}
 	if err := insert(1, 100_000); err == nil || errors.Is(err, store.ErrUnknownOutcome) {

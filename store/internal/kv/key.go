@@ -5,6 +5,7 @@ package kv
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"example.com/latchkey/store"
 )
@@ -26,13 +27,14 @@ func appendValue(dst []byte, c store.Column, v store.Value) []byte {
 	switch c.Kind {
 	case store.KindText, store.KindBytes:
 		s := v.Text()
-		for i := range len(s) {
-			dst = append(dst, s[i])
-			if s[i] == 0 {
-				dst = append(dst, 0xFF)
+		for {
+			zero := strings.IndexByte(s, 0)
+			if zero < 0 {
+				return append(append(dst, s...), 0, 0)
 			}
+			dst = append(append(dst, s[:zero+1]...), 0xFF)
+			s = s[zero+1:]
 		}
-		return append(dst, 0, 0)
 	case store.KindBool:
 		return append(dst, byte(v.Int()))
 	default:
@@ -45,6 +47,12 @@ func appendValues(dst []byte, t *store.Table, columns []int, values []store.Valu
 		dst = appendValue(dst, t.Columns()[columns[i]], v)
 	}
 	return dst
+}
+
+// AppendKey appends the key under which a unique index finds the row with the
+// values key.
+func AppendKey(dst []byte, ix *store.Index, key []store.Value) []byte {
+	return appendValues(dst, ix.Table(), ix.Columns(), key)
 }
 
 // appendEntry appends the key of the entry at a position of an index: the

@@ -32,7 +32,7 @@ type Reader struct{ Space Space }
 // Get implements [store.Reader].
 func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
 	var buf [128]byte
-	k := appendValues(buf[:0], ix.Table(), ix.Columns(), key)
+	k := AppendKey(buf[:0], ix, key)
 	if ix != ix.Table().Cluster() {
 		cluster, found := r.Space.Entry(ix, k)
 		if !found {

@@ -186,6 +186,21 @@ func (d Dialect) DeleteRange(q store.Query) Statement {
 	return b.done()
 }
 
+// QueryArgs returns the values of the parameters of a query without After.
+func QueryArgs(q store.Query) []store.Value {
+	args := make([]store.Value, 0, len(q.Equal)+3)
+	args = append(args, q.Equal...)
+	for _, b := range []store.Bound{q.From, q.To} {
+		if b.Set {
+			args = append(args, b.Value)
+		}
+	}
+	if q.Limit != 0 {
+		args = append(args, store.Int(int64(q.Limit)))
+	}
+	return args
+}
+
 // page writes one select with filter, order and limit.
 func (b *builder) page(q store.Query, list func(*store.Table)) {
 	t := q.Index.Table()

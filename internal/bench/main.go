@@ -1,0 +1,346 @@
+// Bench measures the stores beside the raw libraries and prints the rows of
+// BENCHMARKS.md.
+//
+//	go run ./internal/bench [-rows 100000] [-rounds 9] [-case NAME]
+//
+// The store and its limit take turns in one process; a ratio is the median of
+// the ratios of the turns, so that a machine whose speed drifts does not decide.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/bbolt"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/sqlite"
+)
+
+var (
+	rows   = flag.Int("rows", 100_000, "sessions in each store")
+	rounds = flag.Int("rounds", 9, "turns of each side")
+	only   = flag.String("case", "", "only the cases whose name contains this")
+)
+
+func main() {
+	log.SetFlags(0)
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := run(dir); err != nil {
+		log.Print(err)
+	}
+}
+
+func run(dir string) error {
+	fmt.Printf("%s, %d CPUs, %d sessions, medians of %d turns\n\n", runtime.Version(), runtime.NumCPU(), *rows, *rounds)
+	fmt.Println("| case | store | limit | ratio | allocations |")
+	fmt.Println("|---|---:|---:|---:|---:|")
+	for _, part := range []func(string) error{memoryCases, boltCases, sqliteCases} {
+		if err := part(dir); err != nil {
+			return err
+		}
+		runtime.GC()
+	}
+	return nil
+}
+
+// side is one of the two that are compared: n operations.
+type side struct {
+	name string
+	run  func(n int) error
+}
+
+// compare prints one row. The number of operations is chosen so that a turn
+// takes about turn.
+func compare(name string, a, b side) error {
+	const turn = 300 * time.Millisecond
+	if *only != "" && !strings.Contains(name, *only) {
+		return nil
+	}
+	var count [2]int
+	for i, s := range []side{a, b} {
+		n := 1
+		for {
+			took, err := timed(s, n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if took > turn/4 {
+				count[i] = max(1, int(float64(n)*float64(turn)/float64(took)))
+				break
+			}
+			n *= 2
+		}
+	}
+	var per [2][]float64
+	var ratios []float64
+	for range *rounds {
+		for i, s := range []side{a, b} {
+			took, err := timed(s, count[i])
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			per[i] = append(per[i], float64(took)/float64(count[i]))
+		}
+		ratios = append(ratios, per[0][len(per[0])-1]/per[1][len(per[1])-1])
+	}
+	ra, rb := allocations(a), allocations(b)
+	fmt.Printf("| %s | %v | %v | %.2f | %.0f / %.0f |\n", name, time.Duration(median(per[0])).Round(10*time.Nanosecond),
+		time.Duration(median(per[1])).Round(10*time.Nanosecond), median(ratios), ra, rb)
+	return nil
+}
+
+func timed(s side, n int) (time.Duration, error) {
+	began := time.Now()
+	err := s.run(n)
+	return time.Since(began), err
+}
+
+func median(x []float64) float64 {
+	s := slices.Sorted(slices.Values(x))
+	return s[len(s)/2]
+}
+
+func allocations(s side) float64 {
+	var before, after runtime.MemStats
+	const n = 512
+	runtime.ReadMemStats(&before)
+	if s.run(n) != nil {
+		return 0
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / n
+}
+
+// target is a store with sessions in it.
+type target struct {
+	store.Store
+	next atomic.Int64 // the number of the next session
+}
+
+func fill(s store.Store, n int) (*target, error) {
+	t := &target{Store: s}
+	t.next.Store(int64(n))
+	ctx := context.Background()
+	users := limits.Users(n)
+	err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for i := range users {
+			if err := record.Users.Insert(ctx, tx, &record.User{ID: limits.UserID(i), Labels: "[]", Prefs: "{}"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for at := 0; at < n && err == nil; at += 5000 {
+		err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			for i := at; i < min(n, at+5000); i++ {
+				if err := write(ctx, tx, i, users, false); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return t, err
+}
+
+func write(ctx context.Context, tx store.Tx, n, users int, count bool) error {
+	s := session(limits.NewSession(n, users))
+	if err := record.Sessions.Insert(ctx, tx, s); err != nil {
+		return err
+	}
+	l := record.Log(*limits.NewLog(n, users))
+	if err := record.Logs.Insert(ctx, tx, &l); err != nil || !count {
+		return err
+	}
+	found, err := tx.Count(ctx, store.Query{Index: record.Sessions.Index("user"), Equal: []store.Value{store.Text(s.UserID)}})
+	if err == nil && found == 0 {
+		err = errors.New("no session")
+	}
+	return err
+}
+
+func session(s *limits.Session) *record.Session {
+	r := record.Session(*s)
+	return &r
+}
+
+// get reads n sessions in an order without a pattern.
+func (t *target) get(n int) error {
+	ctx, cancel := context.WithCancel(context.Background()) // as a request has
+	defer cancel()
+	for i := range n {
+		digest := limits.Digest(scatter(i, *rows))
+		if _, err := record.Sessions.Get(ctx, t.Store, record.Sessions.Cluster(), store.Bytes(digest[:])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scatter(i, rows int) int { return int(uint64(i) * 0x9E3779B97F4A7C15 % uint64(rows)) }
+
+func (t *target) write(fail func(n int64) error) error {
+	n := t.next.Add(1)
+	err := t.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
+		if err := write(ctx, tx, int(n), limits.Users(*rows), true); err != nil {
+			return err
+		}
+		return fail(n)
+	})
+	if errors.Is(err, errMine) {
+		return nil
+	}
+	return err
+}
+
+var errMine = errors.New("mine")
+
+func none(int64) error { return nil }
+
+func half(n int64) error {
+	if n%2 == 0 {
+		return errMine
+	}
+	return nil
+}
+
+// many spreads n operations over so many goroutines.
+func many(workers int, op func() error) func(n int) error {
+	return func(n int) error {
+		var left atomic.Int64
+		left.Store(int64(n))
+		errs := make([]error, workers)
+		var group sync.WaitGroup
+		for w := range workers {
+			group.Go(func() {
+				for left.Add(-1) >= 0 {
+					if errs[w] = op(); errs[w] != nil {
+						return
+					}
+				}
+			})
+		}
+		group.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+// numbered gives each operation of a limit the number of a new session.
+func numbered(from int, op func(n int) error) func() error {
+	var next atomic.Int64
+	next.Store(int64(from))
+	return func() error { return op(int(next.Add(1))) }
+}
+
+func memoryCases(string) error {
+	t, err := fill(memory.Open(), *rows)
+	if err != nil {
+		return err
+	}
+	raw := limits.NewMemory(*rows)
+	err = compare("get by digest, memory", side{"store", t.get}, side{"map", func(n int) error {
+		for i := range n {
+			if _, found := raw.Get(limits.Digest(scatter(i, *rows))); !found {
+				return errors.New("not found")
+			}
+		}
+		return nil
+	}})
+	return errors.Join(err, t.Close())
+}
+
+func boltCases(dir string) error {
+	s, err := bbolt.Open(filepath.Join(dir, "store.bolt"))
+	if err != nil {
+		return err
+	}
+	t, err := fill(s, *rows)
+	if err != nil {
+		return err
+	}
+	raw, err := limits.OpenBolt(filepath.Join(dir, "raw.bolt"), *rows)
+	if err != nil {
+		return err
+	}
+	get := side{"bbolt", func(n int) error {
+		for i := range n {
+			if _, err := raw.Get(limits.Digest(scatter(i, *rows))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	alone := numbered(*rows, raw.Write)
+	grouped := numbered(100*(*rows), raw.GroupWrite)
+	apart := numbered(10_000*(*rows), raw.Write)
+	err = errors.Join(
+		compare("get by digest, bbolt", side{"store", t.get}, get),
+		writes(t, "bbolt", alone, grouped, apart),
+	)
+	return errors.Join(err, t.Close(), raw.Close())
+}
+
+func sqliteCases(dir string) error {
+	s, err := sqlite.Open(filepath.Join(dir, "store.db"))
+	if err != nil {
+		return err
+	}
+	t, err := fill(s, *rows)
+	if err != nil {
+		return err
+	}
+	raw, err := limits.OpenSQLite(filepath.Join(dir, "raw.db"), *rows)
+	if err != nil {
+		return err
+	}
+	get := side{"SQLite", func(n int) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for i := range n {
+			if _, err := raw.Get(ctx, limits.Digest(scatter(i, *rows))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	var mu sync.Mutex // one commit a write: one connection, one at a time
+	apart := numbered(10_000*(*rows), func(n int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return raw.Write(n)
+	})
+	err = errors.Join(
+		compare("get by digest, SQLite", side{"store", t.get}, get),
+		writes(t, "SQLite", numbered(*rows, raw.Write), numbered(100*(*rows), raw.GroupWrite), apart),
+	)
+	return errors.Join(err, t.Close(), raw.Close())
+}
+
+func writes(t *target, name string, alone, grouped, apart func() error) error {
+	ours := func(fail func(int64) error) func() error { return func() error { return t.write(fail) } }
+	return errors.Join(
+		compare("1 writer, "+name, side{"store", many(1, ours(none))}, side{"raw", many(1, alone)}),
+		compare("64 writers against a bare group commit, "+name, side{"store", many(64, ours(none))}, side{"raw", many(64, grouped)}),
+		compare("64 writers against one commit a write, "+name, side{"store", many(64, ours(none))}, side{"raw", many(64, apart)}),
+		compare("64 writers, half failing against none, "+name, side{"half", many(64, ours(half))}, side{"none", many(64, ours(none))}),
+	)
+}
