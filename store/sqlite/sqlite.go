@@ -108,6 +108,7 @@ func connector(path string, o Options, pragmas ...string) (driver.Connector, err
 		"foreign_keys(1)",
 		"mmap_size(1073741824)",
 		"cache_size(-16384)",
+		"temp_store(MEMORY)",
 	}, pragmas...)...)
 }
 
