@@ -2,31 +2,45 @@ package latchkey_test
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// The engine has no transport and no backend: a host compiles only the driver
-// of the backend that it imports.
-func TestRootPackagePullsInNoTransportAndNoBackend(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", ".").Output()
+// deps lists the packages that a package pulls in, itself included.
+func deps(t *testing.T, path string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", path).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := false
-	for _, p := range strings.Fields(string(out)) {
-		seen = seen || p == "example.com/latchkey/store"
+	return strings.Fields(string(out))
+}
+
+// The engine has no transport and no backend: a host compiles only the driver
+// of the backend that it imports.
+func TestRootPackagePullsInNoTransportAndNoBackend(t *testing.T) {
+	packages := deps(t, ".")
+	if !slices.Contains(packages, "example.com/latchkey/store") {
+		t.Error("the list of packages is not the root package's")
+	}
+	for _, p := range packages {
 		for _, forbidden := range []string{
 			"net/http", "database/sql", "html/template", "go.etcd.io/", "modernc.org/", "github.com/jackc/",
 			"example.com/latchkey/store/", "github.com/tidwall/",
 		} {
-			inside := strings.HasPrefix(p, forbidden)
-			if inside && p != "database/sql/driver" {
+			if strings.HasPrefix(p, forbidden) && p != "database/sql/driver" {
 				t.Errorf("the root package pulls in %s", p)
 			}
 		}
 	}
-	if !seen {
-		t.Error("the list of packages is not the root package's")
+}
+
+// What the stores are measured against knows nothing of them.
+func TestLimitsPullInNothingOfTheProject(t *testing.T) {
+	for _, p := range deps(t, "./internal/limits") {
+		if strings.HasPrefix(p, "example.com/latchkey") && p != "example.com/latchkey/internal/limits" {
+			t.Errorf("the limits pull in %s", p)
+		}
 	}
 }

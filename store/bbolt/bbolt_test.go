@@ -17,19 +17,22 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-func TestContract(t *testing.T) {
-	storetest.Run(t, func(t testing.TB, schema *store.Schema) storetest.Place {
-		path := filepath.Join(t.TempDir(), "test.db")
-		open := func() (store.Store, error) {
-			return OpenWith(path, Options{Schema: schema})
-		}
-		s, err := open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return storetest.Place{Store: s, Reopen: open}
-	})
+func opener(path string, schema *store.Schema) (store.Store, error) {
+	return OpenWith(path, Options{Schema: schema})
 }
+
+func place(t testing.TB, schema *store.Schema) storetest.Place {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := opener(path, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storetest.Place{Store: s, Reopen: func() (store.Store, error) { return opener(path, schema) }}
+}
+
+func TestContract(t *testing.T) { storetest.Run(t, place) }
+
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }
 
 func TestSecondOpenerIsLockedOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
@@ -289,10 +292,6 @@ func FuzzDecodeRow(f *testing.F) {
 			t.Errorf("%x does not come back, %v", b, err)
 		}
 	})
-}
-
-func opener(path string, schema *store.Schema) (store.Store, error) {
-	return OpenWith(path, Options{Schema: schema})
 }
 
 var killRounds = flag.Int("kill-rounds", 50, "how often TestKill kills its child")

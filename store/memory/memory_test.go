@@ -8,8 +8,10 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-func TestContract(t *testing.T) {
-	storetest.Run(t, func(_ testing.TB, schema *store.Schema) storetest.Place {
-		return storetest.Place{Store: memory.OpenWith(memory.Options{Schema: schema})}
-	})
+func place(_ testing.TB, schema *store.Schema) storetest.Place {
+	return storetest.Place{Store: memory.OpenWith(memory.Options{Schema: schema})}
 }
+
+func TestContract(t *testing.T) { storetest.Run(t, place) }
+
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }

@@ -26,19 +26,22 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-func TestContract(t *testing.T) {
-	storetest.Run(t, func(t testing.TB, schema *store.Schema) storetest.Place {
-		path := filepath.Join(t.TempDir(), "test.db")
-		open := func() (store.Store, error) {
-			return OpenWith(path, Options{Schema: schema})
-		}
-		s, err := open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return storetest.Place{Store: s, Reopen: open}
-	})
+func opener(path string, schema *store.Schema) (store.Store, error) {
+	return OpenWith(path, Options{Schema: schema})
 }
+
+func place(t testing.TB, schema *store.Schema) storetest.Place {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := opener(path, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return storetest.Place{Store: s, Reopen: func() (store.Store, error) { return opener(path, schema) }}
+}
+
+func TestContract(t *testing.T) { storetest.Run(t, place) }
+
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }
 
 // tables lists what PRAGMA says of the engine's tables in a database.
 func tables(t *testing.T, db *sql.DB) map[string][]string {
@@ -407,10 +410,6 @@ func explain(t *testing.T, f *file, s sqltext.Statement) (plan []string) {
 		t.Fatal(err)
 	}
 	return plan
-}
-
-func opener(path string, schema *store.Schema) (store.Store, error) {
-	return OpenWith(path, Options{Schema: schema})
 }
 
 var killRounds = flag.Int("kill-rounds", 50, "how often TestKill kills its child")

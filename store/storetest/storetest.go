@@ -1,19 +1,25 @@
 // Package storetest is the store contract as tests. A backend passes all of
 // them, or it is not one:
 //
-//	func TestContract(t *testing.T) {
-//		storetest.Run(t, func(t testing.TB, schema *store.Schema) storetest.Place {
-//			path := filepath.Join(t.TempDir(), "test.db")
-//			open := func() (store.Store, error) {
-//				return mystore.OpenWith(path, mystore.Options{Schema: schema})
-//			}
-//			s, err := open()
-//			if err != nil {
-//				t.Fatal(err)
-//			}
-//			return storetest.Place{Store: s, Reopen: open}
-//		})
+//	func place(t testing.TB, schema *store.Schema) storetest.Place {
+//		path := filepath.Join(t.TempDir(), "test.db")
+//		open := func() (store.Store, error) {
+//			return mystore.OpenWith(path, mystore.Options{Schema: schema})
+//		}
+//		s, err := open()
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		return storetest.Place{Store: s, Reopen: open}
 //	}
+//
+//	func TestContract(t *testing.T) { storetest.Run(t, place) }
+//
+//	func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }
+//
+// A backend with a file in the host's process also runs [Kill], [KillOpening]
+// and [Sync]. The wrappers [Hooked], [Counted] and [Twice] and their makers are
+// for tests of what uses a store.
 package storetest
 
 import (

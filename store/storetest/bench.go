@@ -1,0 +1,80 @@
+package storetest
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"example.com/latchkey/store"
+)
+
+// Bench measures what a host feels of a backend, on new places of a factory:
+// a row by its key, a page of 25 rows, and a durable change by one writer and
+// by 64.
+//
+//	func BenchmarkStore(b *testing.B) { storetest.Bench(b, factory) }
+func Bench(b *testing.B, open Factory) {
+	const rows = 10_000
+	s := open(b, schema).Store
+	defer func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	ctx := context.Background()
+	var next atomic.Int64
+	insert := func(n int) func(context.Context, store.Tx) error {
+		first := next.Add(int64(n)) - int64(n)
+		return func(ctx context.Context, tx store.Tx) error {
+			for i := range n {
+				if err := parents.Insert(ctx, tx, person(int(first)+i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	for range rows / 1000 {
+		if err := s.Update(ctx, insert(1000)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("get", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, err := parents.Get(ctx, s, byCode, store.Bytes(person(i%rows).Code)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("page", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			after := byRank.Position(parents.Row(person(i % (rows / 2))))
+			if page, err := s.List(ctx, store.Query{Index: byRank, After: after, Limit: 25}); err != nil || len(page) != 25 {
+				b.Fatalf("%d rows, %v", len(page), err)
+			}
+		}
+	})
+	b.Run("insert", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.Update(ctx, insert(1)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("insert-64", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := s.Update(ctx, insert(1)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+}
