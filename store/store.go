@@ -138,19 +138,31 @@ type Query struct {
 	// From and To bound the first column that Equal leaves open. A bounded
 	// column that is null is not selected.
 	From, To Bound
+	// Where selects among those rows. What it asks is not looked up by an
+	// index: every row that the rest of the query selects is read until the
+	// page is full.
+	Where []Filter
 	// Descending reverses the order, primary key included.
 	Descending bool
 	// After is the position of the last row of the page before, as
-	// [Index.Position] gives it. It may be of a row that is gone. Its leading
-	// values must be those of Equal.
-	After []Value
+	// [Index.Position] gives it: the page begins behind it. Before is the
+	// position of the first row of the page after: the page ends before it,
+	// and is still listed in the chosen order. Only one of them may be set. It
+	// may be of a row that is gone. Its leading values must be those of Equal.
+	After, Before []Value
+	// Offset is how many rows to leave out, counted from the cursor. They are
+	// read all the same. Count and DeleteRange take none.
+	Offset int
 	// Limit is the greatest number of rows. List and DeleteRange need one, 1
 	// to [MaxLimit]; for Count 0 means no limit.
 	Limit int
 }
 
-// MaxLimit is the greatest Limit of a [Query].
-const MaxLimit = 10_000
+// The greatest Limit and Offset of a [Query].
+const (
+	MaxLimit  = 10_000
+	MaxOffset = 1 << 30
+)
 
 // Bound is one end of a range. The zero Bound leaves the end open.
 type Bound struct {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"modernc.org/sqlite"
@@ -136,11 +137,22 @@ type file struct {
 }
 
 var dialect = sqltext.Dialect{
-	Placeholder: func(int) string { return "?" },
+	Placeholder: func(n int) string { return "?" + strconv.Itoa(n) },
 	Type:        columnType,
 	// The driver looks up the type and the name of a plain column at every
 	// query; an expression without a name saves a third of the allocations.
 	Select: func(name string) string { return "+" + name + ` AS ""` },
+	StartsWith: func(name, param string) string {
+		return "instr(" + name + ", " + param + ") = 1"
+	},
+	EndsWith: func(name, param string) string {
+		return "substr(" + name + ", -length(" + param + ")) = " + param
+	},
+	Contains: func(name, param string) string { return "instr(" + name + ", " + param + ") > 0" },
+	ListHas: func(name, params string) string {
+		return "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(" + name + ") AND json_type(" + name + ") = 'array' THEN " +
+			name + " ELSE '[]' END) WHERE type = 'text' AND value IN (" + params + "))"
+	},
 }
 
 func columnType(c store.Column) string {
@@ -181,8 +193,8 @@ func statements(s *store.Schema) texts {
 	return x
 }
 
-// shape is what the text of a query depends on, for queries without After: the
-// values are parameters.
+// shape is what the text of a query depends on, for queries without Where,
+// After and Offset: the values are parameters.
 type shape struct {
 	index               *store.Index
 	verb                byte
@@ -194,7 +206,7 @@ type shape struct {
 
 // text returns a query as write writes it, which is done once for each shape.
 func (f *file) text(verb byte, q store.Query, write func(store.Query) sqltext.Statement) (string, []store.Value) {
-	if q.After != nil {
+	if q.After != nil || q.Where != nil || q.Offset != 0 {
 		s := write(q)
 		return s.Text, s.Args
 	}

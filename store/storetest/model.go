@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -44,6 +46,8 @@ func model(s *suite) {
 			if !slices.EqualFunc(got, want, sameRow) {
 				t.Fatalf("listed %d rows by %s, want %d: %+v", len(got), q.Index.Name(), len(want), q)
 			}
+			q.Offset = 0
+			want = modelList(rows, q)
 			n, err := s.Count(s.context(), q)
 			if err != nil || n != len(want) {
 				t.Fatalf("counted %d, %v, want %d", n, err, len(want))
@@ -73,7 +77,7 @@ func drawParent(t *rapid.T) *parent {
 		Rank:  rapid.SampledFrom(oddInts).Draw(t, "rank"),
 		Born:  rapid.SampledFrom(oddTimes).Draw(t, "born"),
 		Alive: rapid.Bool().Draw(t, "alive"),
-		Note:  "{}",
+		Note:  rapid.SampledFrom(slices.Sorted(maps.Keys(oddLists))).Draw(t, "note"),
 	}
 }
 
@@ -123,6 +127,7 @@ func drawQuery(t *rapid.T, rows []*parent) store.Query {
 		Index:      ix,
 		Descending: rapid.Bool().Draw(t, "descending"),
 		Limit:      rapid.IntRange(1, 15).Draw(t, "limit"),
+		Offset:     rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, "offset"),
 	}
 	row := parents.Row(drawParent(t))
 	if len(rows) > 0 && rapid.Bool().Draw(t, "of a row") {
@@ -134,10 +139,17 @@ func drawQuery(t *rapid.T, rows []*parent) store.Query {
 		q.From = drawBound(t, key[n])
 		q.To = drawBound(t, ix.Key(parents.Row(drawParent(t)))[n])
 	}
-	if !slices.Contains(q.Equal, store.Null) && rapid.Bool().Draw(t, "after") {
+	for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "filters") {
+		q.Where = append(q.Where, drawFilter(t, 0))
+	}
+	if !slices.Contains(q.Equal, store.Null) && rapid.Bool().Draw(t, "cursor") {
 		position := ix.Position(parents.Row(drawParent(t)))
 		copy(position, q.Equal)
-		q.After = position
+		if rapid.Bool().Draw(t, "before") {
+			q.Before = position
+		} else {
+			q.After = position
+		}
 	}
 	return q
 }
@@ -146,12 +158,52 @@ func drawBound(t *rapid.T, v store.Value) store.Bound {
 	return rapid.SampledFrom([]store.Bound{{}, store.Including(v), store.Excluding(v)}).Draw(t, "bound")
 }
 
+func drawFilter(t *rapid.T, depth int) store.Filter {
+	if depth < 3 && rapid.IntRange(0, 3).Draw(t, "branch") == 0 {
+		var filters []store.Filter
+		for range rapid.IntRange(1, 3).Draw(t, "branches") {
+			filters = append(filters, drawFilter(t, depth+1))
+		}
+		if rapid.Bool().Draw(t, "and") {
+			return store.And(filters...)
+		}
+		return store.Or(filters...)
+	}
+	op := rapid.SampledFrom([]store.Op{
+		store.OpEqual, store.OpNotEqual, store.OpLessThan, store.OpLessThanEqual, store.OpGreaterThan, store.OpGreaterThanEqual,
+		store.OpBetween, store.OpNotBetween, store.OpIsNull, store.OpIsNotNull, store.OpStartsWith, store.OpNotStartsWith,
+		store.OpEndsWith, store.OpNotEndsWith, store.OpContains, store.OpNotContains,
+	}).Draw(t, "op")
+	column := rapid.IntRange(0, len(parents.Columns())-1).Draw(t, "column")
+	if op.OfText() {
+		column = rapid.SampledFrom([]int{0, 2, 6}).Draw(t, "text column")
+	}
+	f := store.Filter{Op: op, Column: parents.Columns()[column].Name}
+	least, most, _ := op.Arity()
+	for range rapid.IntRange(least, min(most, 3)).Draw(t, "values") {
+		v := parents.Row(drawParent(t)).At(column)
+		switch {
+		case column == 6 && op.OfText():
+			v = store.Text(rapid.SampledFrom(oddTexts).Draw(t, "item"))
+		case rapid.IntRange(0, 9).Draw(t, "null") == 0:
+			v = store.Null
+		}
+		f.Values = append(f.Values, v)
+	}
+	return f
+}
+
 // modelList is what a query selects, said without any index.
 func modelList(rows []*parent, q store.Query) []store.Row {
 	ix := q.Index
 	var out []store.Row
 	for _, r := range rows {
-		if row := parents.Row(r); modelMatches(row, q) {
+		row := parents.Row(r)
+		holds := modelMatches(row, q)
+		for _, f := range q.Where {
+			holds = holds && modelFilter(r, f)
+		}
+		if holds {
 			out = append(out, row)
 		}
 	}
@@ -162,6 +214,11 @@ func modelList(rows []*parent, q store.Query) []store.Row {
 		}
 		return c
 	})
+	if q.Before != nil { // those nearest to the cursor, which are the last
+		out = out[:max(0, len(out)-q.Offset)]
+		return out[max(0, len(out)-q.Limit):]
+	}
+	out = out[min(len(out), q.Offset):]
 	return out[:min(len(out), q.Limit)]
 }
 
@@ -185,16 +242,137 @@ func modelMatches(row store.Row, q store.Query) bool {
 			return false
 		}
 	}
-	return q.After == nil || modelBehind(q.Index.Position(row), q)
+	position := q.Index.Position(row)
+	behind := q.After == nil || modelSide(position, q.After, q) == !q.Descending
+	before := q.Before == nil || modelSide(position, q.Before, q) == q.Descending
+	at := func(cursor []store.Value) bool { return cursor != nil && modelCompare(position, cursor, q) == 0 }
+	return behind && before && !at(q.After) && !at(q.Before)
 }
 
-// modelBehind reports whether a position is behind q.After. In a unique index
-// the primary key decides only between nulls.
-func modelBehind(position []store.Value, q store.Query) bool {
+// modelCompare compares positions. In a unique index the primary key decides
+// only between nulls.
+func modelCompare(position, cursor []store.Value, q store.Query) int {
 	n := len(position)
-	if k := len(q.Index.Columns()); q.Index.Unique() && !slices.Contains(q.After[:k], store.Null) {
+	if k := len(q.Index.Columns()); q.Index.Unique() && !slices.Contains(cursor[:k], store.Null) {
 		n = k
 	}
-	c := slices.CompareFunc(position[:n], q.After[:n], store.Compare)
-	return c > 0 && !q.Descending || c < 0 && q.Descending
+	return slices.CompareFunc(position[:n], cursor[:n], store.Compare)
+}
+
+func modelSide(position, cursor []store.Value, q store.Query) (greater bool) {
+	return modelCompare(position, cursor, q) > 0
+}
+
+// modelFilter says on the fields of a record what a filter says on a row.
+func modelFilter(p *parent, f store.Filter) bool {
+	switch f.Op {
+	case store.OpAnd:
+		for _, g := range f.Filters {
+			if !modelFilter(p, g) {
+				return false
+			}
+		}
+		return true
+	case store.OpOr:
+		for _, g := range f.Filters {
+			if modelFilter(p, g) {
+				return true
+			}
+		}
+		return false
+	}
+	field := map[string]any{
+		"id": p.ID, "code": string(p.Code), "name": p.Name, "rank": p.Rank, "born": p.Born.UnixMicro(), "alive": p.Alive, "note": p.Note,
+	}[f.Column]
+	null := f.Column == "name" && p.Name == "" || f.Column == "born" && p.Born.IsZero()
+	if f.Op == store.OpIsNull || f.Op == store.OpIsNotNull {
+		return null == (f.Op == store.OpIsNull)
+	}
+	if null {
+		return false
+	}
+	// How the field stands to each value; nothing for a null.
+	var known []modelStanding
+	for _, v := range f.Values {
+		if !v.IsNull() {
+			known = append(known, stand(field, v, f.Column == "note"))
+		}
+	}
+	some := func(is func(modelStanding) bool) bool { return slices.ContainsFunc(known, is) }
+	no := func(is func(modelStanding) bool) bool { return len(known) == len(f.Values) && !some(is) }
+	switch f.Op {
+	case store.OpEqual:
+		return some(func(s modelStanding) bool { return s.order == 0 })
+	case store.OpNotEqual:
+		return no(func(s modelStanding) bool { return s.order == 0 })
+	case store.OpLessThan:
+		return some(func(s modelStanding) bool { return s.order < 0 })
+	case store.OpLessThanEqual:
+		return some(func(s modelStanding) bool { return s.order <= 0 })
+	case store.OpGreaterThan:
+		return some(func(s modelStanding) bool { return s.order > 0 })
+	case store.OpGreaterThanEqual:
+		return some(func(s modelStanding) bool { return s.order >= 0 })
+	case store.OpBetween:
+		return len(known) == 2 && known[0].order >= 0 && known[1].order <= 0
+	case store.OpNotBetween:
+		return len(known) == 2 && (known[0].order < 0 || known[1].order > 0)
+	case store.OpStartsWith:
+		return some(func(s modelStanding) bool { return s.begins })
+	case store.OpNotStartsWith:
+		return no(func(s modelStanding) bool { return s.begins })
+	case store.OpEndsWith:
+		return some(func(s modelStanding) bool { return s.ends })
+	case store.OpNotEndsWith:
+		return no(func(s modelStanding) bool { return s.ends })
+	case store.OpContains:
+		return some(func(s modelStanding) bool { return s.has })
+	default:
+		return no(func(s modelStanding) bool { return s.has })
+	}
+}
+
+// modelStanding is how a field stands to a value.
+type modelStanding struct {
+	order             int
+	begins, ends, has bool
+}
+
+func stand(field any, v store.Value, isList bool) modelStanding {
+	switch x := field.(type) {
+	case string:
+		y := v.Text()
+		s := modelStanding{order: bytes.Compare([]byte(x), []byte(y))}
+		s.begins = len(x) >= len(y) && x[:len(y)] == y
+		s.ends = len(x) >= len(y) && x[len(x)-len(y):] == y
+		for i := 0; i+len(y) <= len(x); i++ {
+			s.has = s.has || x[i:i+len(y)] == y
+		}
+		if isList {
+			s.has = slices.Contains(oddLists[x], y)
+		}
+		return s
+	case int64:
+		return modelStanding{order: compareInts(x, v.Int())}
+	case bool:
+		number := map[bool]int64{false: 0, true: 1}
+		return modelStanding{order: compareInts(number[x], number[v.Bool()])}
+	}
+	panic("no such field")
+}
+
+func compareInts(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// oddLists are JSON texts and the texts that are items of them.
+var oddLists = map[string][]string{
+	"{}": nil, "[]": nil, `"a"`: nil, "null": nil, "": nil, "[": nil, `{"a":"b"}`: nil, `["a"]`: {"a"}, `["a","b","ab"]`: {"a", "b", "ab"},
+	`[1,null,["b"],"A"]`: {"A"}, `["\u0061 ",""]`: {"a ", ""}, `["\ud83d\ude00","é"]`: {"\U0001F600", "é"},
 }

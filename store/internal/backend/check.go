@@ -131,18 +131,78 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 			return false, err
 		}
 	}
-	if q.After == nil {
-		return possible, nil
+	if q.Offset < 0 || q.Offset > store.MaxOffset || counting && q.Offset != 0 {
+		return false, invalid(t, "offset %d", q.Offset)
 	}
-	return possible, checkPosition(q)
+	terms := 0
+	for _, f := range q.Where {
+		if err := checkFilter(t, f, 1, &terms); err != nil {
+			return false, err
+		}
+	}
+	if q.After != nil && q.Before != nil {
+		return false, invalid(t, "two cursors")
+	}
+	for _, position := range [][]store.Value{q.After, q.Before} {
+		if position == nil {
+			continue
+		}
+		if err := checkPosition(q, position); err != nil {
+			return false, err
+		}
+	}
+	return possible, nil
 }
 
-func checkPosition(q store.Query) error {
-	t, order := q.Index.Table(), q.Index.Order()
-	if len(q.After) != len(order) {
-		return invalid(t, "position of %d values in an order of %d", len(q.After), len(order))
+// checkFilter checks a filter and adds to terms what it costs.
+func checkFilter(t *store.Table, f store.Filter, depth int, terms *int) error {
+	least, most, known := f.Op.Arity()
+	branch := f.Op == store.OpAnd || f.Op == store.OpOr
+	*terms++
+	if f.Op.OfText() {
+		*terms += len(f.Values)
 	}
-	for i, v := range q.After {
+	switch {
+	case !known:
+		return invalid(t, "%q is no operator", f.Op)
+	case len(f.Values) < least || len(f.Values) > most:
+		return invalid(t, "%s takes %d to %d values, not %d", f.Op, least, most, len(f.Values))
+	case branch != (f.Column == "") || branch != (len(f.Filters) > 0):
+		return invalid(t, "%s on a column, or without filters", f.Op)
+	case depth > store.MaxFilterDepth || *terms > store.MaxFilterTerms:
+		return invalid(t, "filters too deep or too many")
+	case branch:
+		for _, g := range f.Filters {
+			if err := checkFilter(t, g, depth+1, terms); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	column := t.Column(f.Column)
+	if column < 0 {
+		return invalid(t, "no column of that name")
+	}
+	if f.Op.OfText() && t.Columns()[column].Kind != store.KindText {
+		return invalid(t, "%s is for text", f.Op)
+	}
+	for _, v := range f.Values {
+		if v.IsNull() {
+			continue
+		}
+		if err := checkValue(t, column, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkPosition(q store.Query, position []store.Value) error {
+	t, order := q.Index.Table(), q.Index.Order()
+	if len(position) != len(order) {
+		return invalid(t, "position of %d values in an order of %d", len(position), len(order))
+	}
+	for i, v := range position {
 		if v.IsNull() && t.Columns()[order[i]].Nullable {
 			continue
 		}
@@ -154,7 +214,7 @@ func checkPosition(q store.Query) error {
 		}
 	}
 	for i := range q.Equal {
-		if q.After[i].IsNull() {
+		if position[i].IsNull() {
 			return invalid(t, "position is outside the query")
 		}
 	}

@@ -6,6 +6,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -16,7 +17,7 @@ import (
 // are of the schema, values have the kinds of their columns, keys and Equal
 // hold no null.
 type Driver interface {
-	store.Reader
+	store.Reader // no query has Before
 	// Update runs body in a transaction, and commits if body returns nil.
 	// body may run on another goroutine, and again. A panic in it, and
 	// runtime.Goexit, end Update in the same way.
@@ -95,7 +96,12 @@ func (s *Shell) list(ctx context.Context, r store.Reader, q store.Query) ([]stor
 	if possible, err := s.checkQuery(q, false); err != nil || !possible {
 		return nil, err
 	}
-	return r.List(ctx, q)
+	if q.Before == nil {
+		return r.List(ctx, q)
+	}
+	rows, err := r.List(ctx, forwards(q))
+	slices.Reverse(rows)
+	return rows, err
 }
 
 // Count implements [store.Reader].
@@ -111,7 +117,16 @@ func (s *Shell) count(ctx context.Context, r store.Reader, q store.Query) (int, 
 	if possible, err := s.checkQuery(q, true); err != nil || !possible {
 		return 0, err
 	}
-	return r.Count(ctx, q)
+	return r.Count(ctx, forwards(q))
+}
+
+// forwards returns the query that selects the same rows by After: a driver
+// knows no Before.
+func forwards(q store.Query) store.Query {
+	if q.Before != nil {
+		q.Before, q.After, q.Descending = nil, q.Before, !q.Descending
+	}
+	return q
 }
 
 // Update implements [store.Store].
@@ -265,10 +280,13 @@ func (g *guard) Delete(ctx context.Context, t *store.Table, key ...store.Value) 
 func (g *guard) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
 	err = g.do(ctx, func(tx store.Tx) error {
 		possible, err := g.shell.checkQuery(q, false)
+		if err == nil && q.Offset != 0 {
+			err = invalid(q.Index.Table(), "offset %d", q.Offset)
+		}
 		if err != nil || !possible {
 			return err
 		}
-		n, err = tx.DeleteRange(ctx, q)
+		n, err = tx.DeleteRange(ctx, forwards(q))
 		return err
 	})
 	return n, err

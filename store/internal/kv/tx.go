@@ -47,30 +47,63 @@ func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (sto
 	return row, err
 }
 
-// keys returns the cluster keys of what q selects, in order.
-func (r Reader) keys(q store.Query) [][]byte {
-	var keys [][]byte
+// each visits what q selects, in order, until visit returns false. It reads
+// rows only if the query filters them; visit gets the row then.
+func (r Reader) each(q store.Query, visit func(cluster []byte, row *store.Row) bool) error {
+	var err error
+	var row *store.Row
+	matches := store.Matcher(q.Index.Table(), q.Where)
 	from, to := span(q)
 	r.Space.Scan(q.Index, from, to, q.Descending, func(_, cluster []byte) bool {
-		keys = append(keys, append([]byte(nil), cluster...))
-		return len(keys) < q.Limit
+		if len(q.Where) > 0 {
+			var x store.Row
+			if x, err = r.row(q.Index, cluster); err != nil {
+				return false
+			}
+			if !matches(x) {
+				return true
+			}
+			row = &x
+		}
+		return visit(cluster, row)
 	})
-	return keys
+	return err
+}
+
+// row returns the row that an entry of an index points to.
+func (r Reader) row(ix *store.Index, cluster []byte) (store.Row, error) {
+	row, found, err := r.Space.Row(ix.Table(), cluster)
+	if err == nil && !found {
+		err = damaged(ix, "an entry without its row")
+	}
+	return row, err
 }
 
 // List implements [store.Reader].
 func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
-	keys := r.keys(q)
-	rows := make([]store.Row, len(keys))
-	for i, key := range keys {
-		row, found, err := r.Space.Row(q.Index.Table(), key)
-		if err == nil && !found {
-			err = damaged(q.Index, "an entry without its row")
+	var rows []store.Row
+	var keys [][]byte // of rows that were not read on the way
+	skip := q.Offset
+	err := r.each(q, func(cluster []byte, row *store.Row) bool {
+		switch {
+		case skip > 0:
+			skip--
+		case row != nil:
+			rows = append(rows, *row)
+		default:
+			keys = append(keys, slices.Clone(cluster))
 		}
+		return len(rows)+len(keys) < q.Limit
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		row, err := r.row(q.Index, key)
 		if err != nil {
 			return nil, err
 		}
-		rows[i] = row
+		rows = append(rows, row)
 	}
 	return rows, nil
 }
@@ -78,12 +111,11 @@ func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
 // Count implements [store.Reader].
 func (r Reader) Count(_ context.Context, q store.Query) (int, error) {
 	n := 0
-	from, to := span(q)
-	r.Space.Scan(q.Index, from, to, false, func(_, _ []byte) bool {
+	err := r.each(q, func([]byte, *store.Row) bool {
 		n++
 		return n != q.Limit
 	})
-	return n, nil
+	return n, err
 }
 
 // Tx changes tables in a space, and keeps a journal by which it can take its

@@ -17,6 +17,12 @@ type Dialect struct {
 	Type func(c store.Column) string
 	// Select returns a column as an item of a select list.
 	Select func(name string) string
+	// StartsWith, EndsWith and Contains return conditions on a text column
+	// that is not null and a parameter that is not empty.
+	StartsWith, EndsWith, Contains func(name, param string) string
+	// ListHas returns a condition that a JSON column is a list with one of
+	// the parameters, which are separated by commas, in it.
+	ListHas func(name, params string) string
 }
 
 // Statement is the text of a statement and the values of its parameters.
@@ -186,7 +192,8 @@ func (d Dialect) DeleteRange(q store.Query) Statement {
 	return b.done()
 }
 
-// QueryArgs returns the values of the parameters of a query without After.
+// QueryArgs returns the values of the parameters of a query without Where,
+// After and Offset.
 func QueryArgs(q store.Query) []store.Value {
 	args := make([]store.Value, 0, len(q.Equal)+3)
 	args = append(args, q.Equal...)
@@ -220,6 +227,10 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 	}
 	b.words(" LIMIT ")
 	b.param(store.Int(int64(q.Limit)))
+	if q.Offset > 0 {
+		b.words(" OFFSET ")
+		b.param(store.Int(int64(q.Offset)))
+	}
 }
 
 // where writes what a query selects.
@@ -248,6 +259,9 @@ func (b *builder) where(q store.Query) {
 	}
 	bound(q.From, ">")
 	bound(q.To, "<")
+	for _, f := range q.Where {
+		term(func() { b.filter(t, f) })
+	}
 	if q.After != nil {
 		term(func() { b.after(q) })
 	}
