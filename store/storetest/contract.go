@@ -50,6 +50,9 @@ var contract = []struct {
 	{"ListIsOrderedAndNeedsALimit", listOrder},
 	{"ReplaceMovesEveryIndex", replaceMoves},
 	{"DeleteRangeTakesWhatListShows", deleteRange},
+	{"BadFiltersAreRefused", badFilters},
+	{"SweepDeletesWhatIsOld", sweep},
+	{"CopyMovesEverything", moves},
 	{"ReturnedRowsBelongToTheCaller", rowsBelongToCaller},
 	{"FaultsLeaveAllOrNothing", faults},
 	{"CheckFindsItWhole", checked},
@@ -728,6 +731,140 @@ func badValues(s *suite) {
 	store.NewSchema("stranger", 1, stranger.Table)
 	_, err = s.Get(ctx, stranger.Primary(), store.Int(1))
 	s.want(err, store.ErrInvalid)
+}
+
+func badFilters(s *suite) {
+	s.add(person(0))
+	values := func(n int) []store.Value {
+		out := make([]store.Value, n)
+		for i := range out {
+			out[i] = store.Text(person(i).ID)
+		}
+		return out
+	}
+	deep := store.Where("id", store.OpIsNotNull)
+	for range store.MaxFilterDepth {
+		deep = store.And(deep)
+	}
+	var many []store.Filter
+	for range store.MaxFilterTerms + 1 {
+		many = append(many, store.Where("id", store.OpIsNotNull))
+	}
+	for name, f := range map[string]store.Filter{
+		"no operator":      {},
+		"unknown operator": store.Where("id", "like", store.Text("x")),
+		"unknown column":   store.Where("password", store.OpEqual, store.Text("x")),
+		"no value":         store.Where("id", store.OpEqual),
+		"two values":       store.Where("id", store.OpLessThan, values(2)...),
+		"one end":          store.Where("id", store.OpBetween, values(1)...),
+		"501 values":       store.Where("id", store.OpEqual, values(501)...),
+		"wrong kind":       store.Where("rank", store.OpEqual, store.Text("1")),
+		"NUL":              store.Where("id", store.OpContains, store.Text("a\x00")),
+		"text of a number": store.Where("rank", store.OpStartsWith, store.Int(1)),
+		"text of bytes":    store.Where("code", store.OpContains, store.BytesOf("x")),
+		"empty and":        store.And(),
+		"and on a column":  {Op: store.OpAnd, Column: "id", Filters: []store.Filter{store.Where("id", store.OpIsNull)}},
+		"too deep":         deep,
+		"too many":         store.Or(many...),
+		"column by text":   store.Where("id OR 1 = 1 --", store.OpIsNull),
+	} {
+		if _, err := s.List(s.context(), store.Query{Index: byRank, Limit: 1, Where: []store.Filter{f}}); !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, q := range map[string]store.Query{
+		"two cursors":     {After: byRank.Position(parents.Row(person(0))), Before: byRank.Position(parents.Row(person(1)))},
+		"negative offset": {Offset: -1},
+		"great offset":    {Offset: store.MaxOffset + 1},
+		"short cursor":    {Before: []store.Value{store.Int(1)}},
+	} {
+		q.Index, q.Limit = byRank, 1
+		if _, err := s.List(s.context(), q); !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	most := store.Query{Index: byRank, Limit: 1, Where: []store.Filter{
+		store.Where("id", store.OpEqual, values(500)...), store.Where("id", store.OpStartsWith, store.Text("id")), store.Or(many[:780]...),
+	}}
+	if got := s.ids(most); len(got) != 1 {
+		s.Errorf("the greatest filter selects %v", got)
+	}
+	most.Where = []store.Filter{store.Where("id", store.OpContains, values(500)...), store.Where("note", store.OpNotContains, values(200)...)}
+	if got := s.ids(most); len(got) != 1 {
+		s.Errorf("the greatest text filter selects %v", got)
+	}
+}
+
+func sweep(s *suite) {
+	var people []*parent
+	for n := range 1500 {
+		people = append(people, person(n))
+	}
+	people = append(people, nameless()[0])
+	people[1500].ID, people[1500].Code = "never", []byte("never") // has no time
+	s.add(people...)
+	counted := Count(s.Store)
+	n, err := store.Sweep(s.context(), counted, byBorn, time.UnixMicro(1400))
+	s.must(err)
+	left, err := s.Count(s.context(), store.Query{Index: byID})
+	s.must(err)
+	if n != 1400 || left != 101 {
+		s.Errorf("swept %d, %d are left", n, left)
+	}
+	if batches := counted.Updates.Load(); batches < 3 {
+		s.Errorf("1400 rows in %d batches", batches)
+	}
+	if n, err := store.Sweep(s.context(), s.Store, byBorn, time.UnixMicro(1400)); n != 0 || err != nil {
+		s.Errorf("swept %d again, %v", n, err)
+	}
+	_, err = store.Sweep(s.context(), s.Store, byRank, time.UnixMicro(1400))
+	s.want(err, store.ErrInvalid)
+	mine := errors.New("mine")
+	n, err = store.Sweep(s.context(), FailNth(s.Store, 3, false, mine), byBorn, time.UnixMicro(9999))
+	s.want(err, mine)
+	rest, err := s.Count(s.context(), store.Query{Index: byID})
+	s.must(err)
+	if rest != left-n {
+		s.Errorf("a sweep that failed says %d, and %d are gone", n, left-rest)
+	}
+}
+
+func moves(s *suite) {
+	var people []*parent
+	for n := range 2300 {
+		people = append(people, person(n))
+	}
+	s.add(append(people, &parent{ID: "null", Note: "[]"})...)
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		return children.Insert(ctx, tx, &child{ParentID: person(7).ID, Number: 1, Friend: person(8).Name})
+	}))
+	to := newSuite(s.TB, s.open)
+	seen := make(map[string]int)
+	s.must(store.Copy(s.context(), to.Store, s.Store, schema, func(table string, rows int) { seen[table] = rows }))
+	if seen["parents"] != 2301 || seen["children"] != 1 {
+		s.Errorf("progress ended at %v", seen)
+	}
+	for _, t := range schema.Tables() {
+		for _, ix := range t.Indexes() {
+			a, err := s.List(s.context(), store.Query{Index: ix, Limit: store.MaxLimit})
+			s.must(err)
+			b, err := to.List(s.context(), store.Query{Index: ix, Limit: store.MaxLimit})
+			s.must(err)
+			if !slices.EqualFunc(a, b, sameRow) {
+				s.Errorf("%s.%s: %d rows became %d", t.Name(), ix.Name(), len(a), len(b))
+			}
+		}
+	}
+	s.want(store.Copy(s.context(), to.Store, s.Store, schema, nil), store.ErrNotEmpty)
+	third := newSuite(s.TB, s.open)
+	err := store.Copy(s.context(), third.Store, s.Store, schema, func(table string, rows int) {
+		if table == "children" { // somebody writes to what was copied
+			p := person(0)
+			p.Rank = 999_999
+			s.must(s.update(func(ctx context.Context, tx store.Tx) error { return parents.Replace(ctx, tx, p) }))
+		}
+	})
+	s.want(err, store.ErrChanged)
 }
 
 func times(s *suite) {
