@@ -53,7 +53,7 @@ func run(dir string) error {
 	fmt.Printf("%s, %d CPUs, %d sessions, medians of %d turns\n\n", runtime.Version(), runtime.NumCPU(), *rows, *rounds)
 	fmt.Println("| case | store | limit | ratio | allocations |")
 	fmt.Println("|---|---:|---:|---:|---:|")
-	for _, part := range []func(string) error{memoryCases, boltCases, sqliteCases} {
+	for _, part := range []func(string) error{memoryCases, boltCases, sqliteCases, copyCase} {
 		if err := part(dir); err != nil {
 			return err
 		}
@@ -294,7 +294,9 @@ func boltCases(dir string) error {
 	apart := numbered(10_000*(*rows), raw.Write)
 	err = errors.Join(
 		compare("get by digest, bbolt", side{"store", t.get}, get),
+		pages(t, "bbolt", func(_ context.Context, n int) (int, error) { logs, err := raw.Page(n); return len(logs), err }),
 		writes(t, "bbolt", alone, grouped, apart),
+		sweeps(t, "bbolt", raw.Sweep),
 	)
 	return errors.Join(err, t.Close(), raw.Close())
 }
@@ -330,9 +332,116 @@ func sqliteCases(dir string) error {
 	})
 	err = errors.Join(
 		compare("get by digest, SQLite", side{"store", t.get}, get),
+		pages(t, "SQLite", func(ctx context.Context, n int) (int, error) { logs, err := raw.Page(ctx, n); return len(logs), err }),
 		writes(t, "SQLite", numbered(*rows, raw.Write), numbered(100*(*rows), raw.GroupWrite), apart),
+		sweeps(t, "SQLite", raw.Sweep),
 	)
 	return errors.Join(err, t.Close(), raw.Close())
+}
+
+// pages compares a page of 25 logs by time, at the beginning and after nine
+// tenths of the rows.
+func pages(t *target, name string, raw func(ctx context.Context, n int) (int, error)) error {
+	var errs []error
+	for _, depth := range []int{0, *rows * 9 / 10} {
+		ours := side{"store", func(n int) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			for i := range n {
+				l := record.Log(*limits.NewLog(depth+i%(*rows/20), limits.Users(*rows)))
+				ix := record.Logs.Index("created")
+				page, err := record.Logs.List(ctx, t.Store, store.Query{Index: ix, After: ix.Position(record.Logs.Row(&l)), Limit: 25})
+				if err != nil || len(page) != 25 {
+					return fmt.Errorf("%d rows: %w", len(page), err)
+				}
+			}
+			return nil
+		}}
+		limit := side{"raw", func(n int) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			for i := range n {
+				if found, err := raw(ctx, depth+i%(*rows/20)); err != nil || found != 25 {
+					return fmt.Errorf("%d rows: %w", found, err)
+				}
+			}
+			return nil
+		}}
+		errs = append(errs, compare(fmt.Sprintf("page of 25 behind %d of %d, %s", depth, *rows, name), ours, limit))
+	}
+	return errors.Join(errs...)
+}
+
+// sweeps compares deleting all sessions, once: it leaves nothing to repeat it
+// on. It is the last case of a store.
+func sweeps(t *target, name string, raw func() error) error {
+	name = "sweep of all sessions, " + name
+	if *only != "" && !strings.Contains(name, *only) {
+		return nil
+	}
+	began := time.Now()
+	n, err := store.Sweep(context.Background(), t.Store, record.Sessions.Index("expire"), time.Now().AddDate(9, 0, 0))
+	ours := time.Since(began)
+	if err != nil {
+		return err
+	}
+	began = time.Now()
+	err = raw()
+	limit := time.Since(began)
+	fmt.Printf("| %s (%d rows, once) | %v | %v | %.2f | |\n", name, n, ours.Round(time.Millisecond), limit.Round(time.Millisecond), float64(ours)/float64(limit))
+	return err
+}
+
+// copyCase compares a copy from bbolt to SQLite with the slower of reading the
+// one and writing the other by hand, once.
+func copyCase(dir string) error {
+	name := fmt.Sprintf("copy of %d sessions with users and logs, bbolt to SQLite", *rows)
+	if *only != "" && !strings.Contains(name, *only) {
+		return nil
+	}
+	from, err := bbolt.Open(filepath.Join(dir, "from.bolt"))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if _, err := fill(from, *rows); err != nil {
+		return err
+	}
+	to, err := sqlite.Open(filepath.Join(dir, "to.db"))
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	runtime.GC()
+	var memory runtime.MemStats
+	peak := uint64(0)
+	began := time.Now()
+	err = store.Copy(context.Background(), to, from, record.Schema, func(string, int) {
+		runtime.ReadMemStats(&memory)
+		peak = max(peak, memory.HeapAlloc)
+	})
+	ours := time.Since(began)
+	if err != nil {
+		return err
+	}
+	raw, err := limits.OpenBolt(filepath.Join(dir, "rawfrom.bolt"), *rows)
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	began = time.Now()
+	if _, err := raw.ReadAll(); err != nil {
+		return err
+	}
+	read := time.Since(began)
+	began = time.Now()
+	written, err := limits.OpenSQLite(filepath.Join(dir, "rawto.db"), *rows)
+	limit := max(read, time.Since(began))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("| %s (once, heap at most %d MB) | %v | %v | %.2f | |\n", name, peak>>20, ours.Round(time.Millisecond), limit.Round(time.Millisecond), float64(ours)/float64(limit))
+	return written.Close()
 }
 
 func writes(t *target, name string, alone, grouped, apart func() error) error {

@@ -96,6 +96,70 @@ func (b *Bolt) runGroup(jobs []*job) {
 	}
 }
 
+// Page returns 25 logs behind the n-th, by time.
+func (b *Bolt) Page(n int) (logs []*Log, err error) {
+	after := NewLog(n, b.users)
+	err = b.db.View(func(tx *bolt.Tx) error {
+		rows := tx.Bucket([]byte("logs"))
+		c := tx.Bucket([]byte("logs.created")).Cursor()
+		for k, id := c.Seek(timeKey("", after.Created, after.ID+"\x00")); k != nil && len(logs) < 25; k, id = c.Next() {
+			logs = append(logs, decodeLog(rows.Get(id)))
+		}
+		return nil
+	})
+	return logs, err
+}
+
+// Sweep deletes all sessions by their expiry, 500 at a time.
+func (b *Bolt) Sweep() error {
+	for left := true; left; {
+		err := b.db.Update(func(tx *bolt.Tx) error {
+			t := buckets(tx)
+			var digests [][]byte
+			c := t.byExpire.Cursor()
+			for k, digest := c.First(); k != nil && len(digests) < 500; k, digest = c.Next() {
+				digests = append(digests, append([]byte(nil), digest...))
+			}
+			left = len(digests) == 500
+			for _, digest := range digests {
+				s := decodeSession(t.sessions.Get(digest))
+				if err := errors.Join(
+					t.sessions.Delete(digest),
+					t.byID.Delete([]byte(s.ID)),
+					t.byUser.Delete(timeKey(s.UserID, s.Created, s.ID)),
+					t.byExpire.Delete(timeKey("", s.Expire, s.ID)),
+				); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadAll reads every session and every log.
+func (b *Bolt) ReadAll() (rows int, err error) {
+	err = b.db.View(func(tx *bolt.Tx) error {
+		if err := tx.Bucket([]byte("sessions")).ForEach(func(_, v []byte) error {
+			rows++
+			_ = decodeSession(v)
+			return nil
+		}); err != nil {
+			return err
+		}
+		return tx.Bucket([]byte("logs")).ForEach(func(_, v []byte) error {
+			rows++
+			_ = decodeLog(v)
+			return nil
+		})
+	})
+	return rows, err
+}
+
 type boltTables struct {
 	sessions, byID, byUser, byExpire, users, logs, logUser, logCreated *bolt.Bucket
 }
@@ -202,4 +266,18 @@ func encodeLog(l *Log) []byte {
 		b = append(b, text...)
 	}
 	return b
+}
+
+func decodeLog(b []byte) *Log {
+	all := string(b)
+	at := 8
+	text := func() string {
+		n, size := binary.Uvarint(b[at:])
+		at += size + int(n)
+		return all[at-int(n) : at]
+	}
+	l := &Log{Created: time.UnixMicro(int64(binary.LittleEndian.Uint64(b))).UTC()}
+	l.ID, l.UserKey, l.Event, l.Resource = text(), text(), text(), text()
+	l.Actor, l.Mode, l.IP, l.Agent = text(), text(), text(), text()
+	return l
 }

@@ -32,7 +32,7 @@ const sessionColumns = "id, user_id, digest, created, updated, expire, provider,
 type SQLite struct {
 	reads, writes                                  *sql.DB
 	conn                                           *sql.Conn
-	get                                            *sql.Stmt
+	get, page                                      *sql.Stmt
 	begin, commit, insertSession, insertLog, count *sql.Stmt
 	users                                          int
 	group                                          *group
@@ -73,6 +73,9 @@ func OpenSQLite(path string, n int) (*SQLite, error) {
 	if s.get, err = s.reads.Prepare("SELECT " + sessionColumns + " FROM sessions WHERE digest = ?"); err != nil {
 		return nil, err
 	}
+	if s.page, err = s.reads.Prepare("SELECT * FROM logs WHERE (created, id) > (?, ?) ORDER BY created, id LIMIT 25"); err != nil {
+		return nil, err
+	}
 	if err := s.fill(ctx, n); err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func (s *SQLite) fill(ctx context.Context, n int) error {
 // Close closes the file.
 func (s *SQLite) Close() error {
 	close(s.group.wake)
-	return errors.Join(s.get.Close(), s.reads.Close(), s.begin.Close(), s.commit.Close(), s.insertSession.Close(),
+	return errors.Join(s.get.Close(), s.page.Close(), s.reads.Close(), s.begin.Close(), s.commit.Close(), s.insertSession.Close(),
 		s.insertLog.Close(), s.count.Close(), s.conn.Close(), s.writes.Close())
 }
 
@@ -138,6 +141,46 @@ func (s *SQLite) insert(ctx context.Context, n int) error {
 	}
 	_, err = s.insertLog.ExecContext(ctx, l.ID, l.UserKey, l.Created.UnixMicro(), l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent)
 	return err
+}
+
+// Page returns 25 logs behind the n-th, by time.
+func (s *SQLite) Page(ctx context.Context, n int) (logs []*Log, err error) {
+	after := NewLog(n, s.users)
+	rows, err := s.page.QueryContext(ctx, after.Created.UnixMicro(), after.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l := new(Log)
+		var created int64
+		if err := rows.Scan(&l.ID, &l.UserKey, &created, &l.Event, &l.Resource, &l.Actor, &l.Mode, &l.IP, &l.Agent); err != nil {
+			return nil, err
+		}
+		l.Created = time.UnixMicro(created).UTC()
+		logs = append(logs, l)
+	}
+	return logs, rows.Err()
+}
+
+// Sweep deletes all sessions by their expiry, 500 at a time.
+func (s *SQLite) Sweep() error {
+	const text = "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE expire < 9223372036854775807 ORDER BY expire LIMIT 500)"
+	ctx := context.Background()
+	sweep, err := s.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer sweep.Close()
+	for {
+		result, err := sweep.ExecContext(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n < 500 {
+			return err
+		}
+	}
 }
 
 func (s *SQLite) insertAndCount(ctx context.Context, n int) error {

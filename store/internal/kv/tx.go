@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -47,25 +48,23 @@ func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (sto
 	return row, err
 }
 
-// each visits what q selects, in order, until visit returns false. It reads
-// rows only if the query filters them; visit gets the row then.
-func (r Reader) each(q store.Query, visit func(cluster []byte, row *store.Row) bool) error {
+// each visits what q selects, in order, until visit returns false. Rows are
+// read only for a query that filters them; the visitor gets their keys.
+func (r Reader) each(q store.Query, visit func(cluster []byte) bool) error {
 	var err error
-	var row *store.Row
 	matches := store.Matcher(q.Index.Table(), q.Where)
 	from, to := span(q)
 	r.Space.Scan(q.Index, from, to, q.Descending, func(_, cluster []byte) bool {
 		if len(q.Where) > 0 {
-			var x store.Row
-			if x, err = r.row(q.Index, cluster); err != nil {
+			var row store.Row
+			if row, err = r.row(q.Index, cluster); err != nil {
 				return false
 			}
-			if !matches(x) {
+			if !matches(row) {
 				return true
 			}
-			row = &x
 		}
-		return visit(cluster, row)
+		return visit(cluster)
 	})
 	return err
 }
@@ -81,29 +80,23 @@ func (r Reader) row(ix *store.Index, cluster []byte) (store.Row, error) {
 
 // List implements [store.Reader].
 func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
-	var rows []store.Row
-	var keys [][]byte // of rows that were not read on the way
+	rows := make([]store.Row, 0, min(q.Limit, 32))
+	var failed error
 	skip := q.Offset
-	err := r.each(q, func(cluster []byte, row *store.Row) bool {
-		switch {
-		case skip > 0:
+	err := r.each(q, func(cluster []byte) bool {
+		if skip > 0 {
 			skip--
-		case row != nil:
-			rows = append(rows, *row)
-		default:
-			keys = append(keys, slices.Clone(cluster))
+			return true
 		}
-		return len(rows)+len(keys) < q.Limit
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range keys {
-		row, err := r.row(q.Index, key)
-		if err != nil {
-			return nil, err
+		var row store.Row
+		if row, failed = r.row(q.Index, cluster); failed != nil {
+			return false
 		}
 		rows = append(rows, row)
+		return len(rows) < q.Limit
+	})
+	if err = cmp.Or(err, failed); err != nil {
+		return nil, err
 	}
 	return rows, nil
 }
@@ -111,7 +104,7 @@ func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
 // Count implements [store.Reader].
 func (r Reader) Count(_ context.Context, q store.Query) (int, error) {
 	n := 0
-	err := r.each(q, func([]byte, *store.Row) bool {
+	err := r.each(q, func([]byte) bool {
 		n++
 		return n != q.Limit
 	})
