@@ -86,6 +86,9 @@ func (g *Guest) insertUser(ctx context.Context, tx store.Tx, now time.Time, user
 			return err
 		}
 	}
+	if err := setWords(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
+		return err
+	}
 	return g.engine.log(ctx, tx, now, g.actor(), logUserCreate, "user/"+user.ID, user.Key)
 }
 

@@ -1,7 +1,7 @@
 // Bench measures the stores beside the raw libraries and prints the rows of
 // BENCHMARKS.md.
 //
-//	go run ./internal/bench [-rows 100000] [-rounds 9] [-case NAME]
+//	go run ./internal/bench [-rows 100000] [-rounds 9] [-store NAME] [-case NAME]
 //
 // The store and its limit take turns in one process; a ratio is the median of
 // the ratios of the turns, so that a machine whose speed drifts does not decide.
@@ -34,6 +34,7 @@ var (
 	rows   = flag.Int("rows", 100_000, "sessions in each store")
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
+	part   = flag.String("store", "", "only memory, bbolt, SQLite or copy")
 )
 
 func main() {
@@ -53,8 +54,14 @@ func run(dir string) error {
 	fmt.Printf("%s, %d CPUs, %d sessions, medians of %d turns\n\n", runtime.Version(), runtime.NumCPU(), *rows, *rounds)
 	fmt.Println("| case | store | limit | ratio | allocations |")
 	fmt.Println("|---|---:|---:|---:|---:|")
-	for _, part := range []func(string) error{memoryCases, boltCases, sqliteCases, copyCase} {
-		if err := part(dir); err != nil {
+	for _, p := range []struct {
+		name string
+		run  func(dir string) error
+	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"copy", copyCase}} {
+		if *part != "" && *part != p.name {
+			continue
+		}
+		if err := p.run(dir); err != nil {
 			return err
 		}
 		runtime.GC()

@@ -14,7 +14,7 @@ import (
 
 // Schema is all tables of the engine, parents before children.
 var Schema = store.NewSchema("latchkey", 1,
-	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table)
+	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table)
 
 // Address is an e-mail address in use, by a user or by an identity of that
 // user: it belongs to one user at a time. The row goes in the transaction that
@@ -246,5 +246,27 @@ var Logs = store.Declare("logs", (*Log).bind, store.Keys{
 	Indexes: []store.IndexOn{
 		{Name: "user", Columns: []string{"user_key", "created"}},
 		{Name: "created", Columns: []string{"created"}},
+	},
+})
+
+// Word says that a word is in the search text of a row. Rows with a word that
+// begins with some letters are one range of the primary key.
+type Word struct {
+	Scope string // the table of the row
+	Word  string // in lower case
+	RowID string
+}
+
+func (w *Word) bind(b *store.Binder) {
+	b.Text("scope", &w.Scope)
+	b.Text("word", &w.Word)
+	b.Text("row_id", &w.RowID)
+}
+
+// Words is keyed by scope, word and row.
+var Words = store.Declare("words", (*Word).bind, store.Keys{
+	Primary: []string{"scope", "word", "row_id"},
+	Indexes: []store.IndexOn{
+		{Name: "row", Columns: []string{"scope", "row_id"}},
 	},
 })

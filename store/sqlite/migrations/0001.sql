@@ -112,3 +112,11 @@ CREATE INDEX logs_user ON logs (user_key, created, id);
 
 CREATE INDEX logs_created ON logs (created, id);
 
+CREATE TABLE words (
+	scope TEXT NOT NULL,
+	word TEXT NOT NULL,
+	row_id TEXT NOT NULL,
+	PRIMARY KEY (scope, word, row_id)
+);
+
+CREATE INDEX words_row ON words (scope, row_id, word);
