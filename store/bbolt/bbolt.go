@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -83,6 +84,9 @@ type driver struct {
 	schema *store.Schema
 	names  [][]byte // of the buckets, by ordinal
 	writer *backend.Writer
+	// stuck is set, by the writer's goroutine, when bbolt panicked and kept its
+	// lock: nothing can be written any more.
+	stuck error
 }
 
 func bucketNames(s *store.Schema) [][]byte {
@@ -149,23 +153,29 @@ func (d *driver) Check(ctx context.Context) error {
 
 func (d *driver) Close() error {
 	d.writer.Close()
+	if d.stuck != nil {
+		return d.stuck // closing would wait for the lock for ever
+	}
 	return d.db.Close()
 }
 
 func (d *driver) begin(alone bool) (backend.Batch, error) {
-	debug.SetPanicOnFault(true) // of the writer's goroutine
+	if d.stuck != nil {
+		return nil, d.stuck
+	}
 	tx, err := d.db.Begin(true)
 	if err != nil {
 		return nil, fmt.Errorf("bbolt: begin: %w", err)
 	}
-	s := &space{driver: d, tx: tx, buckets: make([]*bolt.Bucket, len(d.names))}
-	return &batch{Tx: kv.NewTx(s), tx: tx, alone: alone}, nil
+	s := &space{driver: d, tx: tx, buckets: make([]*bolt.Bucket, len(d.names)), thinned: make([]bool, len(d.names))}
+	return &batch{Tx: kv.NewTx(s), space: s, tx: tx, alone: alone}, nil
 }
 
 // batch is one bbolt transaction. bbolt has no savepoints: a part is undone
 // from the journal of what it changed.
 type batch struct {
 	*kv.Tx
+	space *space
 	tx    *bolt.Tx
 	alone bool
 	mark  int
@@ -186,16 +196,30 @@ func (b *batch) Undo() error {
 }
 
 func (b *batch) Commit() (err error) {
+	committed := false
 	defer func() {
-		if err != nil {
+		if !committed {
+			b.Rollback()
 			err = fmt.Errorf("bbolt: %w: %w", store.ErrUnknownOutcome, err)
 		}
 	}()
 	defer caught(&err)
-	return b.tx.Commit()
+	err = b.tx.Commit()
+	committed = err == nil
+	return err
 }
 
-func (b *batch) Rollback() { _ = b.tx.Rollback() }
+// Rollback lets go of bbolt's lock, also after a panic in Commit.
+func (b *batch) Rollback() {
+	var err error
+	defer func() {
+		if err != nil {
+			b.space.stuck = err
+		}
+	}()
+	defer caught(&err)
+	_ = b.tx.Rollback() // fails when Commit has done it
+}
 
 func (b *batch) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
 	defer caught(&err)
@@ -237,6 +261,16 @@ type space struct {
 	*driver
 	tx      *bolt.Tx
 	buckets []*bolt.Bucket // those opened so far; nil to keep none
+	thinned []bool         // those that something was deleted from; nil when nothing can be
+}
+
+// thin notes a deletion. A page that has lost all its keys stays in the tree
+// until the commit, and bbolt v1.5.0 does not walk backwards over one: Prev ends
+// there, and Last may not end at all.
+func (s *space) thin(ix *store.Index) {
+	if s.thinned != nil {
+		s.thinned[ix.Ordinal()] = true
+	}
 }
 
 func (s *space) bucket(ix *store.Index) *bolt.Bucket {
@@ -264,6 +298,7 @@ func (s *space) SetRow(t *store.Table, key []byte, row store.Row) error {
 }
 
 func (s *space) DropRow(t *store.Table, key []byte) error {
+	s.thin(t.Cluster())
 	return s.bucket(t.Cluster()).Delete(key)
 }
 
@@ -277,35 +312,49 @@ func (s *space) SetEntry(ix *store.Index, key, cluster []byte) error {
 }
 
 func (s *space) DropEntry(ix *store.Index, key []byte) error {
+	s.thin(ix)
 	return s.bucket(ix).Delete(key)
 }
 
 func (s *space) Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool) {
 	c := s.bucket(ix).Cursor()
-	isRow := ix == ix.Table().Cluster()
-	step := c.Next
-	var k, v []byte
-	if backwards {
-		step = c.Prev
-		if to == nil {
-			k, v = c.Last()
-		} else if k, _ = c.Seek(to); k == nil {
-			k, v = c.Last()
-		} else {
-			k, v = c.Prev()
-		}
-	} else {
-		k, v = c.Seek(from)
+	inside := func(k []byte) bool {
+		return k != nil && string(k) >= string(from) && (to == nil || string(k) < string(to))
 	}
-	for ; k != nil; k, v = step() {
-		if string(k) < string(from) || to != nil && string(k) >= string(to) {
-			return
-		}
+	isRow := ix == ix.Table().Cluster()
+	show := func(k, v []byte) bool {
 		if isRow {
 			v = k
 		}
-		if !visit(k, v) {
-			return
+		return visit(k, v)
+	}
+	switch {
+	case !backwards:
+		for k, v := c.Seek(from); inside(k) && show(k, v); k, v = c.Next() {
+		}
+	case s.thinned != nil && s.thinned[ix.Ordinal()]:
+		var entries [][2][]byte
+		for k, v := c.Seek(from); inside(k); k, v = c.Next() {
+			entries = append(entries, [2][]byte{k, v})
+		}
+		for _, e := range slices.Backward(entries) {
+			if !show(e[0], e[1]) {
+				return
+			}
+		}
+	default:
+		for k, v := lastBelow(c, to); inside(k) && show(k, v); k, v = c.Prev() {
 		}
 	}
+}
+
+// lastBelow goes to the last key below to, nil for the last of all.
+func lastBelow(c *bolt.Cursor, to []byte) (k, v []byte) {
+	if to == nil {
+		return c.Last()
+	}
+	if k, _ := c.Seek(to); k == nil {
+		return c.Last()
+	}
+	return c.Prev()
 }

@@ -3,12 +3,17 @@ package bbolt
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -136,21 +141,183 @@ func TestUpgradeAddsColumnsIndexesAndTables(t *testing.T) {
 	}
 }
 
-func TestForeignFileIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	db, err := bolt.Open(path, 0o600, nil)
+func TestForeignFileIsRefusedUntouched(t *testing.T) {
+	for _, noFreelist := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "test.db")
+		db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: noFreelist})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bolt.Tx) error {
+			_, err := tx.CreateBucket([]byte("users.primary"))
+			return err
+		})
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.Is(err, store.ErrForeign) {
+			t.Errorf("a bbolt file of another program: %v", err)
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("the file was changed, %v", err)
+		}
+	}
+}
+
+// Freelists that would make bbolt panic, or ask for all memory, at opening.
+func TestDamagedFreelistIsRefused(t *testing.T) {
+	path, whole := full(t)
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucket([]byte("users.primary"))
-		return err
-	})
-	if err = errors.Join(err, db.Close()); err != nil {
+	m, _ := readMetas(f)
+	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); !errors.Is(err, store.ErrForeign) {
-		t.Errorf("a bbolt file of another program: %v", err)
+	at := int(m.freelist) * os.Getpagesize()
+	for name, damage := range map[string]func(b []byte){
+		"many": func(b []byte) {
+			binary.NativeEndian.PutUint16(b[10:], 0xFFFF)
+			binary.NativeEndian.PutUint64(b[16:], 1<<57)
+		},
+		"too many": func(b []byte) { binary.NativeEndian.PutUint16(b[10:], 0xFFFE) },
+		"out of file": func(b []byte) {
+			binary.NativeEndian.PutUint16(b[10:], 1)
+			binary.NativeEndian.PutUint64(b[16:], m.pages)
+		},
+		"a state":     func(b []byte) { binary.NativeEndian.PutUint16(b[10:], 1); binary.NativeEndian.PutUint64(b[16:], 1) },
+		"no freelist": func(b []byte) { binary.NativeEndian.PutUint16(b[8:], 1) },
+	} {
+		content := bytes.Clone(whole)
+		damage(content[at:])
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path)
+		if err != nil {
+			t.Fatalf("%s: whole again: %v", name, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A panic of bbolt in a commit is an error, and so is what follows: nothing
+// waits for a lock that nobody gives back.
+func TestPanicInCommitDoesNotHang(t *testing.T) {
+	path, b := full(t)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ := readMetas(f)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at := int(m.freelist) * os.Getpagesize()
+	n := 0 // a freelist that names pages in use
+	for p := uint64(2); p < m.pages && n < 400; p++ {
+		if p != m.freelist {
+			binary.NativeEndian.PutUint64(b[at+16+8*n:], p)
+			n++
+		}
+	}
+	binary.NativeEndian.PutUint16(b[at+10:], uint16(n))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	failed := 0
+	for i := range 4 {
+		err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "q", Subject: []byte{byte(i)}})
+		})
+		if err != nil {
+			failed++
+		}
+	}
+	if failed == 0 || ctx.Err() != nil {
+		t.Errorf("%d of 4 failed, %v", failed, ctx.Err())
+	}
+	_ = s.Close()
+}
+
+func TestFaultAfterGoexitIsAnError(t *testing.T) {
+	path, _ := full(t)
+	d, err := openFile(path, record.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	var group sync.WaitGroup
+	group.Go(func() {
+		_ = d.Update(ctx, func(store.Tx) error { runtime.Goexit(); return nil })
+	})
+	group.Wait()
+	err = d.Update(ctx, func(tx store.Tx) error {
+		if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
+			t.Error(err)
+		}
+		_, err := tx.List(ctx, store.Query{Index: record.Failures.Primary(), Limit: 1000})
+		return err
+	})
+	if !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a file cut under the database: %v", err)
+	}
+	_ = d.Close()
+}
+
+// A closure that fails in a shared batch is undone by itself: nobody runs
+// again for it.
+func TestFailedClosureCostsNobodyARun(t *testing.T) {
+	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	ctx := context.Background()
+	var group sync.WaitGroup
+	var runs atomic.Int64
+	mine := errors.New("mine")
+	for n := range 64 {
+		group.Go(func() {
+			err := d.Update(ctx, func(tx store.Tx) error {
+				runs.Add(1)
+				row := record.Failures.Row(&record.Failure{Purpose: "p", Subject: []byte{byte(n)}})
+				if err := tx.Insert(ctx, record.Failures.Table, row); err != nil {
+					return err
+				}
+				if n%2 == 1 {
+					return mine
+				}
+				return nil
+			})
+			if n%2 == 0 && err != nil || n%2 == 1 && !errors.Is(err, mine) {
+				t.Errorf("writer %d: %v", n, err)
+			}
+		})
+	}
+	group.Wait()
+	left, err := d.Count(ctx, store.Query{Index: record.Failures.Primary()})
+	if runs.Load() != 64 || left != 32 || err != nil {
+		t.Errorf("%d runs of 64 closures, %d rows of 32, %v", runs.Load(), left, err)
 	}
 }
 
@@ -231,7 +398,7 @@ func TestDeepDamageIsAnError(t *testing.T) {
 	page := os.Getpagesize()
 	ctx := context.Background()
 	met := 0
-	for at := 2 * page; at < len(whole); at += page {
+	for at := 2 * page; at < len(whole); at += 3 * page {
 		for _, bad := range []byte{0x00, 0xFF} {
 			content := bytes.Clone(whole)
 			for i := range page {

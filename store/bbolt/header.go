@@ -29,16 +29,39 @@ type meta struct {
 // noFreelist stands for the freelist's page in a file that has none.
 const noFreelist = ^uint64(0)
 
-// freelistWhole reports whether the page of the freelist says that it is one:
-// bbolt reads it at opening, and panics with the lock held if not.
+// freelistWhole reports whether the page of the freelist is one, and names
+// pages of the file in rising order: bbolt reads it at opening, and panics with
+// the lock held, or asks for all memory, if not.
 func (m *meta) freelistWhole(r io.ReaderAt) bool {
-	const flagFreelist = 0x10
-	if m.freelist == noFreelist {
-		return true
+	const flagFreelist, manyIDs = 0x10, 0xFFFF
+	order := binary.NativeEndian
+	at := int64(m.freelist * m.pageSize)
+	var head [pageHeader + 8]byte
+	if _, err := r.ReadAt(head[:], at); err != nil || m.freelist >= m.pages || order.Uint64(head[:]) != m.freelist ||
+		order.Uint16(head[8:]) != flagFreelist {
+		return false
 	}
-	var b [pageHeader]byte
-	_, err := r.ReadAt(b[:], int64(m.freelist*m.pageSize))
-	return err == nil && binary.NativeEndian.Uint64(b[:]) == m.freelist && binary.NativeEndian.Uint16(b[8:]) == flagFreelist
+	ids, first := uint64(order.Uint16(head[10:])), at+pageHeader
+	if ids == manyIDs { // the number did not fit, and stands before the ids
+		ids, first = order.Uint64(head[pageHeader:]), first+8
+	}
+	room := (uint64(order.Uint32(head[12:])) + 1) * m.pageSize
+	if ids > m.pages || 8*ids+uint64(first-at) > room {
+		return false
+	}
+	b := make([]byte, 8*ids)
+	if _, err := r.ReadAt(b, first); err != nil {
+		return false
+	}
+	last := uint64(1) // the two states
+	for ; len(b) > 0; b = b[8:] {
+		id := order.Uint64(b)
+		if id <= last || id >= m.pages {
+			return false
+		}
+		last = id
+	}
+	return true
 }
 
 // checkHeader refuses a file that bbolt would panic on or write to although it
@@ -78,6 +101,8 @@ func (m *meta) check(f *os.File, magic bool) error {
 		return fmt.Errorf("bbolt: %w: no whole state of the file", store.ErrDamaged)
 	case uint64(info.Size()) < m.pages*m.pageSize:
 		return fmt.Errorf("bbolt: %w: the file has lost its end", store.ErrDamaged)
+	case m.freelist == noFreelist:
+		return fmt.Errorf("bbolt: %w", store.ErrForeign) // ours has one, and bbolt would write it
 	case !m.freelistWhole(f):
 		return fmt.Errorf("bbolt: %w: no freelist", store.ErrDamaged)
 	}

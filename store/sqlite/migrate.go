@@ -2,11 +2,11 @@ package sqlite
 
 import (
 	"embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"net/url"
 	"os"
 	"time"
 
@@ -28,15 +28,17 @@ func applicationID(s *store.Schema) uint32 {
 	return h.Sum32() >> 1 // SQLite keeps it signed
 }
 
-// prepare makes the file or brings its tables up to date. The header is read
-// before the driver opens the file, which could change one that is not ours.
+// prepare makes the file or brings its tables up to date. What the file says of
+// itself is read before it is opened for writing, which could change one that
+// is not ours.
 func prepare(path string, schema *store.Schema) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return wrap("open", err)
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = create(path)
+	} else if err == nil && info.Size() > 0 {
+		err = checkFile(path, schema)
 	}
-	err = checkHeader(f, schema)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		return err
 	}
 	// SQLite waits for a lock by itself, but not for one that it takes to
@@ -84,40 +86,74 @@ func makeTables(path string, schema *store.Schema) error {
 	return errors.Join(migrate(c, schema), c.close())
 }
 
-// headerSize is the length of the header of an SQLite file.
-const headerSize = 100
-
-// checkHeader refuses a file that is not ours, or that has lost its end. A file
-// that is empty passes.
-func checkHeader(f *os.File, schema *store.Schema) error {
-	var header [headerSize]byte
-	n, err := io.ReadFull(f, header[:])
-	if err == io.EOF {
-		return nil // new
+// create makes an empty file that its owner alone may read. A file that is there
+// is never opened but by SQLite: closing any other descriptor of it would let go
+// of the locks that SQLite holds on it in this process.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil // another opener was faster
 	}
-	if err != nil || string(header[:16]) != "SQLite format 3\x00" {
-		return fmt.Errorf("sqlite: %w: %d bytes of header", store.ErrForeign, n)
+	if err == nil {
+		err = f.Close()
 	}
-	number := func(at int) uint32 { return binary.BigEndian.Uint32(header[at:]) }
-	if err := checkVersion(number(68), int(int32(number(60))), schema); err != nil {
-		return err
-	}
-	pageSize := int64(binary.BigEndian.Uint16(header[16:]))
-	if pageSize == 1 {
-		pageSize = 64 << 10
-	}
-	info, err := f.Stat()
 	if err != nil {
 		return wrap("open", err)
 	}
-	// While there is a log, pages may be there and not yet here.
-	for _, log := range []string{"-wal", "-journal"} {
-		if l, err := os.Stat(f.Name() + log); err == nil && l.Size() > 0 {
-			return nil
+	return nil
+}
+
+// checkFile refuses a file that is not ours, or that has lost its end. It takes
+// no lock, so what looks like damage is looked at again: another process may
+// have been writing.
+func checkFile(path string, schema *store.Schema) (err error) {
+	for range 3 {
+		if err = checkOnce(path, schema); err == nil || !errors.Is(err, store.ErrDamaged) {
+			return err
+		}
+		// While there is a log, pages may be there and not yet here.
+		for _, log := range []string{"-wal", "-journal"} {
+			if l, e := os.Stat(path + log); e == nil && l.Size() > 0 {
+				return nil
+			}
 		}
 	}
-	if number(24) == number(92) && info.Size() < int64(number(28))*pageSize {
-		return fmt.Errorf("sqlite: %w: the file has lost its end", store.ErrDamaged)
+	return err
+}
+
+func checkOnce(path string, schema *store.Schema) error {
+	connector, err := openURI(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
+	if err != nil {
+		return err
+	}
+	c, err := connect(background, connector)
+	if err != nil {
+		return err
+	}
+	var numbers [3]int
+	for i, text := range []string{"PRAGMA application_id", "PRAGMA user_version", "PRAGMA page_size"} {
+		if err == nil {
+			numbers[i], err = c.number(background, text, nil)
+		}
+	}
+	if e := c.close(); err == nil {
+		err = e
+	}
+	switch code(err) & 0xFF {
+	case 0:
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("sqlite: %w", store.ErrForeign)
+	default:
+		return fmt.Errorf("sqlite: %w: %w", store.ErrDamaged, err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkVersion(uint32(numbers[0]), numbers[1], schema); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && info.Size()%int64(numbers[2]) != 0 {
+		return fmt.Errorf("sqlite: %w: the last page is not whole", store.ErrDamaged)
 	}
 	return nil
 }

@@ -114,7 +114,10 @@ func connector(path string, o Options, pragmas ...string) (driver.Connector, err
 }
 
 func open(path string, pragmas ...string) (driver.Connector, error) {
-	query := url.Values{"_pragma": pragmas}
+	return openURI(path, url.Values{"_pragma": pragmas})
+}
+
+func openURI(path string, query url.Values) (driver.Connector, error) {
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}
 	c, err := sqlite.NewConnector(dsn.String())
 	if err != nil {

@@ -336,10 +336,11 @@ func TestTwoOpenersShareTheFile(t *testing.T) {
 
 func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	s, err := Open(path)
+	f, err := openFile(path, Options{Schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := backend.New(f, record.Schema)
 	defer s.Close()
 	other, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -360,6 +361,9 @@ func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 	}()
 	if _, err := s.Count(ctx, store.Query{Index: record.Users.Primary()}); err != nil {
 		t.Errorf("a reader waits: %v", err)
+	}
+	if wait, err := f.conn.text(background, "PRAGMA busy_timeout"); err != nil || wait != "0" {
+		t.Errorf("the writer's driver waits %s ms, %v: it does not see the context", wait, err)
 	}
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) {
@@ -530,5 +534,37 @@ func TestFailedCommitLeavesTheWriterUsable(t *testing.T) {
 	group.Wait()
 	if n, err := s.Count(background, store.Query{Index: record.Logs.Primary()}); n != 16 || err != nil {
 		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+func TestStatementsAreBounded(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for n := range maxStmts + 50 {
+		var where []store.Filter
+		for i := range 1 + n%100 {
+			op := []store.Op{store.OpIsNull, store.OpIsNotNull, store.OpContains, store.OpEqual, store.OpLessThan, store.OpStartsWith}[(n/100+i)%6]
+			fl := store.Where("email", op)
+			if least, _, _ := op.Arity(); least > 0 {
+				fl.Values = []store.Value{store.Text("x")}
+			}
+			where = append(where, fl)
+		}
+		if _, err := f.List(background, store.Query{Index: record.Users.Primary(), Limit: 1, Where: where}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range readers {
+		if c := <-f.reads.free; c != nil {
+			if len(c.stmts) > maxStmts {
+				t.Errorf("%d statements are kept", len(c.stmts))
+			}
+			defer func() { f.reads.free <- c }()
+		} else {
+			defer func() { f.reads.free <- nil }()
+		}
 	}
 }

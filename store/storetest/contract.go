@@ -50,6 +50,7 @@ var contract = []struct {
 	{"ListIsOrderedAndNeedsALimit", listOrder},
 	{"ReplaceMovesEveryIndex", replaceMoves},
 	{"DeleteRangeTakesWhatListShows", deleteRange},
+	{"DescendingSeesDeletionsOfItsTransaction", descendingAfterDelete},
 	{"BadFiltersAreRefused", badFilters},
 	{"SweepDeletesWhatIsOld", sweep},
 	{"CopyMovesEverything", moves},
@@ -998,6 +999,36 @@ func deleteRange(s *suite) {
 		there[n] = n < 5 || n >= 15
 	}
 	s.stands(there...)
+}
+
+func descendingAfterDelete(s *suite) {
+	var people []*parent
+	for n := range 1000 {
+		people = append(people, person(n))
+	}
+	s.add(people...)
+	both := func(ctx context.Context, tx store.Tx, want int) {
+		for _, ix := range parents.Indexes() {
+			up, err := tx.List(ctx, store.Query{Index: ix, Limit: 1000})
+			s.must(err)
+			down, err := tx.List(ctx, store.Query{Index: ix, Limit: 1000, Descending: true})
+			s.must(err)
+			slices.Reverse(down)
+			if len(up) != want || !slices.EqualFunc(up, down, sameRow) {
+				s.Errorf("by %s: %d rows up and %d down, want %d", ix.Name(), len(up), len(down), want)
+			}
+		}
+	}
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		q := store.Query{Index: byRank, From: store.Including(store.Int(300)), To: store.Excluding(store.Int(700)), Limit: 1000}
+		if _, err := tx.DeleteRange(ctx, q); err != nil {
+			return err
+		}
+		both(ctx, tx, 600)
+		_, err := tx.DeleteRange(ctx, store.Query{Index: byRank, Limit: 1000, Descending: true})
+		both(ctx, tx, 0)
+		return err
+	}))
 }
 
 func rowsBelongToCaller(s *suite) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -159,6 +160,7 @@ func (w *Writer) take() (jobs []*request, closed bool) {
 }
 
 func (w *Writer) run() {
+	debug.SetPanicOnFault(true) // a fault in a file that a database has mapped is an error too
 	ended := false
 	defer func() {
 		if !ended {
