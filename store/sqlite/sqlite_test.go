@@ -340,6 +340,9 @@ func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if wait, err := f.conn.text(background, "PRAGMA busy_timeout"); err != nil || wait != "0" {
+		t.Errorf("the writer's driver waits %s ms, %v: it does not see the context", wait, err)
+	}
 	s := backend.New(f, record.Schema)
 	defer s.Close()
 	other, err := sql.Open("sqlite", path)
@@ -361,9 +364,6 @@ func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 	}()
 	if _, err := s.Count(ctx, store.Query{Index: record.Users.Primary()}); err != nil {
 		t.Errorf("a reader waits: %v", err)
-	}
-	if wait, err := f.conn.text(background, "PRAGMA busy_timeout"); err != nil || wait != "0" {
-		t.Errorf("the writer's driver waits %s ms, %v: it does not see the context", wait, err)
 	}
 	cancel()
 	if err := <-answer; !errors.Is(err, context.Canceled) {
