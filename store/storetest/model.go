@@ -208,7 +208,7 @@ func modelList(rows []*parent, q store.Query) []store.Row {
 		}
 	}
 	slices.SortFunc(out, func(a, b store.Row) int {
-		c := slices.CompareFunc(ix.Position(a), ix.Position(b), store.Compare)
+		c := slices.CompareFunc(ix.Position(a), ix.Position(b), modelOrder)
 		if q.Descending {
 			return -c
 		}
@@ -237,7 +237,7 @@ func modelMatches(row store.Row, q store.Query) bool {
 			continue
 		}
 		v := key[len(q.Equal)]
-		c := b.sign * store.Compare(v, b.Value)
+		c := b.sign * modelOrder(v, b.Value)
 		if v.IsNull() || b.Value.IsNull() || c < 0 || c == 0 && b.Open {
 			return false
 		}
@@ -256,11 +256,26 @@ func modelCompare(position, cursor []store.Value, q store.Query) int {
 	if k := len(q.Index.Columns()); q.Index.Unique() && !slices.Contains(cursor[:k], store.Null) {
 		n = k
 	}
-	return slices.CompareFunc(position[:n], cursor[:n], store.Compare)
+	return slices.CompareFunc(position[:n], cursor[:n], modelOrder)
 }
 
 func modelSide(position, cursor []store.Value, q store.Query) (greater bool) {
 	return modelCompare(position, cursor, q) > 0
+}
+
+// modelOrder orders values: nulls first, numbers by size, all else by bytes.
+func modelOrder(a, b store.Value) int {
+	switch {
+	case a.IsNull() && b.IsNull():
+		return 0
+	case a.IsNull():
+		return -1
+	case b.IsNull():
+		return 1
+	case a.Kind() == store.KindText || a.Kind() == store.KindBytes:
+		return bytes.Compare(a.Bytes(), b.Bytes())
+	}
+	return compareInts(a.Int(), b.Int())
 }
 
 // modelFilter says on the fields of a record what a filter says on a row.
