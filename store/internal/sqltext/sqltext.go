@@ -3,6 +3,7 @@
 package sqltext
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -170,13 +171,16 @@ func (d Dialect) List(q store.Query) Statement {
 // Count counts the rows of a query.
 func (d Dialect) Count(q store.Query) Statement {
 	b := &builder{Dialect: d}
-	if q.Limit == 0 {
+	if ranges := behind(q); q.Limit == 0 && len(ranges) == 1 {
 		b.words("SELECT count(*) FROM ", q.Index.Table().Name())
-		b.where(q)
+		b.where(q, ranges[0])
 		return b.done()
 	}
+	if q.Limit == 0 {
+		q.Limit = math.MaxInt32 // of each range; there are no more rows
+	}
 	b.words("SELECT count(*) FROM (")
-	b.page(q, func(*store.Table) { b.words("1") })
+	b.page(q, func(*store.Table) { b.words("1 AS one") })
 	b.words(") AS page")
 	return b.done()
 }
@@ -208,13 +212,34 @@ func QueryArgs(q store.Query) []store.Value {
 	return args
 }
 
-// page writes one select with filter, order and limit.
+// page writes a select with filter, order and limit. A cursor that stands among
+// nulls, or walks towards them, takes a select for each range of the index
+// behind it, one after the other: a condition with OR would be met by walking
+// over everything before the cursor.
 func (b *builder) page(q store.Query, list func(*store.Table)) {
+	ranges := behind(q)
+	if len(ranges) == 1 {
+		b.slice(q, ranges[0], list, q.Limit, q.Offset)
+		return
+	}
+	for i, r := range ranges {
+		if i > 0 {
+			b.words(" UNION ALL ")
+		}
+		b.words("SELECT * FROM (")
+		b.slice(q, r, list, q.Limit+q.Offset, 0)
+		b.words(") AS part")
+	}
+	b.limit(q.Limit, q.Offset)
+}
+
+// slice writes a select of one range.
+func (b *builder) slice(q store.Query, r keyRange, list func(*store.Table), limit, offset int) {
 	t := q.Index.Table()
 	b.words("SELECT ")
 	list(t)
 	b.words(" FROM ", t.Name())
-	b.where(q)
+	b.where(q, r)
 	b.words(" ORDER BY ")
 	for i, name := range names(t, q.Index.Order()) {
 		if i > 0 {
@@ -225,16 +250,20 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 			b.words(" DESC")
 		}
 	}
+	b.limit(limit, offset)
+}
+
+func (b *builder) limit(limit, offset int) {
 	b.words(" LIMIT ")
-	b.param(store.Int(int64(q.Limit)))
-	if q.Offset > 0 {
+	b.param(store.Int(int64(limit)))
+	if offset > 0 {
 		b.words(" OFFSET ")
-		b.param(store.Int(int64(q.Offset)))
+		b.param(store.Int(int64(offset)))
 	}
 }
 
-// where writes what a query selects.
-func (b *builder) where(q store.Query) {
+// where writes what a query selects in a range.
+func (b *builder) where(q store.Query, r keyRange) {
 	t, columns := q.Index.Table(), q.Index.Columns()
 	and := " WHERE "
 	term := func(write func()) {
@@ -262,75 +291,90 @@ func (b *builder) where(q store.Query) {
 	for _, f := range q.Where {
 		term(func() { b.filter(t, f) })
 	}
-	if q.After != nil {
-		term(func() { b.after(q) })
+	if r != nil {
+		term(func() { r(b) })
 	}
 }
 
-// after writes that a row stands behind a position, over the columns that
-// Equal leaves open.
-func (b *builder) after(q store.Query) {
+// keyRange writes the condition of one range of an index; nil writes none.
+type keyRange func(*builder)
+
+// behind returns the ranges behind the cursor of a query, in the order of the
+// query, over the columns that Equal leaves open.
+func behind(q store.Query) []keyRange {
+	if q.After == nil {
+		return []keyRange{nil}
+	}
 	t, order, at := q.Index.Table(), q.Index.Order(), q.After
 	if n := len(q.Index.Columns()); q.Index.Unique() && !slices.Contains(at[:n], store.Null) {
 		order, at = order[:n], at[:n] // no two rows stand here
 	}
 	order, at = order[len(q.Equal):], at[len(q.Equal):]
 	if len(order) == 0 {
-		b.words("1 = 0") // Equal names the one row, and it is behind us
-		return
+		return []keyRange{nothing} // Equal names the one row, and it is behind us
 	}
-	op := " > "
+	op := ">"
 	if q.Descending {
-		op = " < "
+		op = "<"
 	}
-	nullable := false
-	for _, c := range order {
-		nullable = nullable || t.Columns()[c].Nullable
+	nullable := slices.ContainsFunc(order, func(c int) bool { return t.Columns()[c].Nullable })
+	// Nulls come first: from a value upwards there are none, and comparing
+	// with one selects nothing.
+	if !nullable || !q.Descending && !slices.Contains(at, store.Null) {
+		return []keyRange{func(b *builder) { b.tuple(names(t, order), op, at) }}
 	}
-	if !nullable {
-		b.words("(", strings.Join(names(t, order), ", "), ")", op, "(")
-		for i, v := range at {
-			if i > 0 {
-				b.words(", ")
-			}
-			b.param(v)
-		}
-		b.words(")")
-		return
+	var ranges []keyRange
+	for k := len(order) - 1; k >= 0; k-- {
+		ranges = append(ranges, beside(t, order[:k+1], at[:k+1], op)...)
 	}
-	b.afterNulls(t, order, at, op, q.Descending)
+	if len(ranges) == 0 {
+		return []keyRange{nothing}
+	}
+	return ranges
 }
 
-// afterNulls writes the same where columns may be null: nulls stand before
-// every value, so a null is behind nothing and everything else behind it.
-func (b *builder) afterNulls(t *store.Table, order []int, at []store.Value, op string, descending bool) {
-	c, v := t.Columns()[order[0]], at[0]
-	b.words("(")
-	switch {
-	case v.IsNull() && descending:
-		b.words("1 = 0")
-	case v.IsNull():
-		b.words(c.Name, " IS NOT NULL")
-	case c.Nullable && descending:
-		b.words(c.Name, op)
-		b.param(v)
-		b.words(" OR ", c.Name, " IS NULL")
-	default:
-		b.words(c.Name, op)
-		b.param(v)
-	}
-	if len(order) > 1 {
-		b.words(" OR ", c.Name)
-		if v.IsNull() {
-			b.words(" IS NULL")
-		} else {
-			b.words(" = ")
-			b.param(v)
+func nothing(b *builder) { b.words(never) }
+
+// tuple compares columns with values as one.
+func (b *builder) tuple(columns []string, op string, values []store.Value) {
+	b.words("(", strings.Join(columns, ", "), ") ", op, " (", b.params(values), ")")
+}
+
+// beside returns the ranges of rows that have the values of at in all columns
+// but the last, and are behind it there.
+func beside(t *store.Table, columns []int, at []store.Value, op string) []keyRange {
+	last := len(columns) - 1
+	c, v := t.Columns()[columns[last]], at[last]
+	with := func(write func(*builder)) keyRange {
+		return func(b *builder) {
+			for i, v := range at[:last] {
+				b.words(t.Columns()[columns[i]].Name)
+				if v.IsNull() {
+					b.words(" IS NULL AND ")
+				} else {
+					b.words(" = ")
+					b.param(v)
+					b.words(" AND ")
+				}
+			}
+			write(b)
 		}
-		b.words(" AND ")
-		b.afterNulls(t, order[1:], at[1:], op, descending)
 	}
-	b.words(")")
+	isNull := func(is string) keyRange { return with(func(b *builder) { b.words(c.Name, is) }) }
+	switch {
+	case v.IsNull() && op == ">":
+		return []keyRange{isNull(" IS NOT NULL")}
+	case v.IsNull():
+		return nil // nothing comes before a null
+	}
+	ranges := []keyRange{with(func(b *builder) {
+		b.words(c.Name, " ", op, " ")
+		b.param(v)
+	})}
+	if op == "<" && c.Nullable {
+		ranges = append(ranges, isNull(" IS NULL"))
+	}
+	return ranges
 }
 
 // Create returns the statements that make a table and its indexes.
