@@ -1,0 +1,486 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/latchkey/store"
+)
+
+// nameless returns three people without a name or a date of birth.
+func nameless() []*parent {
+	people := []*parent{person(10), person(11), person(12)}
+	for _, p := range people {
+		p.Name, p.Born = "", time.Time{}
+	}
+	return people
+}
+
+func nullsNeverCollide(s *suite) {
+	s.add(nameless()...)
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		for n := range int64(3) { // the same number twice, beside a null
+			c := child{ParentID: person(10).ID, Number: n}
+			d := child{ParentID: person(11).ID, Number: n}
+			if err := errors.Join(children.Insert(ctx, tx, &c), children.Insert(ctx, tx, &d)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	if n, err := s.Count(s.context(), store.Query{Index: byLabel}); err != nil || n != 6 {
+		s.Errorf("%d rows by an index of nulls, %v", n, err)
+	}
+}
+
+func nullsFirst(s *suite) {
+	s.add(person(1), person(0))
+	s.add(nameless()...)
+	want := []string{person(10).ID, person(11).ID, person(12).ID, person(0).ID, person(1).ID}
+	for _, ix := range []*store.Index{byName, byBorn} {
+		if got := s.ids(store.Query{Index: ix, Limit: 10}); !slices.Equal(got, want) {
+			s.Errorf("by %s: %v, want %v", ix.Name(), got, want)
+		}
+		backwards := slices.Clone(want)
+		slices.Reverse(backwards)
+		if got := s.ids(store.Query{Index: ix, Limit: 10, Descending: true}); !slices.Equal(got, backwards) {
+			s.Errorf("by %s descending: %v, want %v", ix.Name(), got, backwards)
+		}
+	}
+}
+
+func cursorOnNull(s *suite) {
+	s.add(person(1), person(0))
+	s.add(nameless()...)
+	for _, ix := range []*store.Index{byName, byBorn, byRank, byCode, byID} {
+		for _, descending := range []bool{false, true} {
+			all, err := s.List(s.context(), store.Query{Index: ix, Limit: 10, Descending: descending})
+			s.must(err)
+			var walked []store.Row
+			var after []store.Value
+			for {
+				page, err := s.List(s.context(), store.Query{Index: ix, Limit: 1, Descending: descending, After: after})
+				s.must(err)
+				if len(page) == 0 {
+					break
+				}
+				walked = append(walked, page...)
+				after = ix.Position(page[0])
+			}
+			if !slices.EqualFunc(all, walked, sameRow) {
+				s.Errorf("by %s, descending %v: %d rows at once, %d one by one", ix.Name(), descending, len(all), len(walked))
+			}
+		}
+	}
+}
+
+func sameRow(a, b store.Row) bool { return slices.Equal(a.Values(), b.Values()) }
+
+func compareNull(s *suite) {
+	s.add(person(0))
+	s.add(nameless()...)
+	_, err := s.Get(s.context(), byName, store.Null)
+	s.want(err, store.ErrNotFound)
+	for name, q := range map[string]store.Query{
+		"equal": {Equal: []store.Value{store.Null}},
+		"from":  {From: store.Including(store.Null)},
+		"to":    {To: store.Including(store.Null)},
+	} {
+		q.Index, q.Limit = byBorn, 10
+		if got := s.ids(q); len(got) != 0 {
+			s.Errorf("%s null selects %v", name, got)
+		}
+	}
+	everyone := store.Query{Index: byBorn, Limit: 10, To: store.Including(store.Time(time.UnixMicro(math.MaxInt64)))}
+	if got := s.ids(everyone); !slices.Equal(got, []string{person(0).ID}) {
+		s.Errorf("a bound selects %v; a null is on neither side of it", got)
+	}
+}
+
+func textOrder(s *suite) {
+	names := []string{"A", "B", "Z", "_", "a", "a a", "aA", "aa", "b", "z", "ä", "é", "ÿ", "中", "\U0001F600"}
+	slices.Sort(names)
+	for n, name := range names {
+		p := person(len(names) - n)
+		p.Name = name
+		s.add(p)
+	}
+	people, err := parents.List(s.context(), s.Store, store.Query{Index: byName, Limit: 100})
+	s.must(err)
+	var got []string
+	for _, p := range people {
+		got = append(got, p.Name)
+	}
+	if !slices.Equal(got, names) {
+		s.Errorf("order %q, want %q", got, names)
+	}
+	_, err = s.Get(s.context(), byName, store.Text("É"))
+	s.want(err, store.ErrNotFound)
+}
+
+func badValues(s *suite) {
+	for name, change := range map[string]func(p *parent){
+		"NUL":                 func(p *parent) { p.Name = "a\x00b" },
+		"invalid UTF-8":       func(p *parent) { p.Note = "a\xffb" },
+		"key over MaxKey":     func(p *parent) { p.Name = strings.Repeat("x", store.MaxKey) },
+		"clustering over key": func(p *parent) { p.Code = bytes.Repeat([]byte{0}, store.MaxKey+1) },
+	} {
+		p := person(0)
+		change(p)
+		if err := s.insert(p); !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	p := person(0)
+	p.ID, p.Name = "i", ""
+	p.Code = bytes.Repeat([]byte{0}, store.MaxKey-len(p.ID))
+	s.must(s.insert(p))
+
+	row := parents.Row(person(1))
+	swap := func(i int, v store.Value) store.Row {
+		values := row.Values()
+		values[i] = v
+		return store.NewRow(values)
+	}
+	for name, bad := range map[string]store.Row{
+		"wrong kind": swap(3, store.Text("1")),
+		"null":       swap(0, store.Null),
+		"short":      store.NewRow(row.Values()[1:]),
+	} {
+		err := s.update(func(ctx context.Context, tx store.Tx) error { return tx.Insert(ctx, parents.Table, bad) })
+		if !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx := s.context()
+	_, err := s.Get(ctx, byRank, store.Int(1), store.Bool(false))
+	s.want(err, store.ErrInvalid) // not unique
+	_, err = s.Get(ctx, byID, store.Int(1))
+	s.want(err, store.ErrInvalid)
+	_, err = s.Get(ctx, byID)
+	s.want(err, store.ErrInvalid)
+	_, err = s.Get(ctx, byName, store.Text("a\x00b"))
+	s.want(err, store.ErrInvalid)
+	for name, q := range map[string]store.Query{
+		"no index":           {Limit: 1},
+		"negative limit":     {Index: byRank, Limit: -1},
+		"limit over":         {Index: byRank, Limit: store.MaxLimit + 1},
+		"range of nothing":   {Index: byID, Equal: []store.Value{store.Text("x")}, From: store.Including(store.Text("x")), Limit: 1},
+		"kind of a bound":    {Index: byRank, From: store.Including(store.Text("x")), Limit: 1},
+		"position too short": {Index: byRank, After: []store.Value{store.Int(1)}, Limit: 1},
+		"position elsewhere": {
+			Index: byRank, Equal: []store.Value{store.Int(1)}, Limit: 1,
+			After: []store.Value{store.Int(2), store.Bool(false), store.Text("x")},
+		},
+	} {
+		if _, err := s.List(ctx, q); !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	stranger := store.Declare("strangers", (*child).bind, store.Keys{Primary: []string{"number"}})
+	store.NewSchema("stranger", 1, stranger.Table)
+	_, err = s.Get(ctx, stranger.Primary(), store.Int(1))
+	s.want(err, store.ErrInvalid)
+}
+
+func badFilters(s *suite) {
+	s.add(person(0))
+	values := func(n int) []store.Value {
+		out := make([]store.Value, n)
+		for i := range out {
+			out[i] = store.Text(person(i).ID)
+		}
+		return out
+	}
+	deep := store.Where("id", store.OpIsNotNull)
+	for range store.MaxFilterDepth {
+		deep = store.And(deep)
+	}
+	var many []store.Filter
+	for range store.MaxFilterTerms + 1 {
+		many = append(many, store.Where("id", store.OpIsNotNull))
+	}
+	for name, f := range map[string]store.Filter{
+		"no operator":      {},
+		"unknown operator": store.Where("id", "like", store.Text("x")),
+		"unknown column":   store.Where("password", store.OpEqual, store.Text("x")),
+		"no value":         store.Where("id", store.OpEqual),
+		"two values":       store.Where("id", store.OpLessThan, values(2)...),
+		"one end":          store.Where("id", store.OpBetween, values(1)...),
+		"501 values":       store.Where("id", store.OpEqual, values(501)...),
+		"wrong kind":       store.Where("rank", store.OpEqual, store.Text("1")),
+		"NUL":              store.Where("id", store.OpContains, store.Text("a\x00")),
+		"text of a number": store.Where("rank", store.OpStartsWith, store.Int(1)),
+		"text of bytes":    store.Where("code", store.OpContains, store.BytesOf("x")),
+		"empty and":        store.And(),
+		"and on a column":  {Op: store.OpAnd, Column: "id", Filters: []store.Filter{store.Where("id", store.OpIsNull)}},
+		"too deep":         deep,
+		"too many":         store.Or(many...),
+		"column by text":   store.Where("id OR 1 = 1 --", store.OpIsNull),
+	} {
+		if _, err := s.List(s.context(), store.Query{Index: byRank, Limit: 1, Where: []store.Filter{f}}); !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, q := range map[string]store.Query{
+		"two cursors":     {After: byRank.Position(parents.Row(person(0))), Before: byRank.Position(parents.Row(person(1)))},
+		"negative offset": {Offset: -1},
+		"great offset":    {Offset: store.MaxOffset + 1},
+		"short cursor":    {Before: []store.Value{store.Int(1)}},
+	} {
+		q.Index, q.Limit = byRank, 1
+		if _, err := s.List(s.context(), q); !errors.Is(err, store.ErrInvalid) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	most := store.Query{Index: byRank, Limit: 1, Where: []store.Filter{
+		store.Where("id", store.OpEqual, values(500)...), store.Where("id", store.OpStartsWith, store.Text("id")), store.Or(many[:780]...),
+	}}
+	if got := s.ids(most); len(got) != 1 {
+		s.Errorf("the greatest filter selects %v", got)
+	}
+	most.Where = []store.Filter{store.Where("id", store.OpContains, values(500)...), store.Where("note", store.OpNotContains, values(200)...)}
+	if got := s.ids(most); len(got) != 1 {
+		s.Errorf("the greatest text filter selects %v", got)
+	}
+}
+
+func sweep(s *suite) {
+	var people []*parent
+	for n := range 1500 {
+		people = append(people, person(n))
+	}
+	people = append(people, nameless()[0])
+	people[1500].ID, people[1500].Code = "never", []byte("never") // has no time
+	s.add(people...)
+	counted := Count(s.Store)
+	n, err := store.Sweep(s.context(), counted, byBorn, time.UnixMicro(1400))
+	s.must(err)
+	left, err := s.Count(s.context(), store.Query{Index: byID})
+	s.must(err)
+	if n != 1400 || left != 101 {
+		s.Errorf("swept %d, %d are left", n, left)
+	}
+	if batches := counted.Updates.Load(); batches < 3 {
+		s.Errorf("1400 rows in %d batches", batches)
+	}
+	if n, err := store.Sweep(s.context(), s.Store, byBorn, time.UnixMicro(1400)); n != 0 || err != nil {
+		s.Errorf("swept %d again, %v", n, err)
+	}
+	_, err = store.Sweep(s.context(), s.Store, byRank, time.UnixMicro(1400))
+	s.want(err, store.ErrInvalid)
+	mine := errors.New("mine")
+	n, err = store.Sweep(s.context(), FailNth(s.Store, 3, false, mine), byBorn, time.UnixMicro(9999))
+	s.want(err, mine)
+	rest, err := s.Count(s.context(), store.Query{Index: byID})
+	s.must(err)
+	if rest != left-n {
+		s.Errorf("a sweep that failed says %d, and %d are gone", n, left-rest)
+	}
+}
+
+func moves(s *suite) {
+	var people []*parent
+	for n := range 2300 {
+		people = append(people, person(n))
+	}
+	s.add(append(people, &parent{ID: "null", Note: "[]"})...)
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		return children.Insert(ctx, tx, &child{ParentID: person(7).ID, Number: 1, Friend: person(8).Name})
+	}))
+	to := newSuite(s.TB, s.open)
+	seen := make(map[string]int)
+	s.must(store.Copy(s.context(), to.Store, s.Store, schema, func(table string, rows int) { seen[table] = rows }))
+	if seen["parents"] != 2301 || seen["children"] != 1 {
+		s.Errorf("progress ended at %v", seen)
+	}
+	for _, t := range schema.Tables() {
+		for _, ix := range t.Indexes() {
+			a, err := s.List(s.context(), store.Query{Index: ix, Limit: store.MaxLimit})
+			s.must(err)
+			b, err := to.List(s.context(), store.Query{Index: ix, Limit: store.MaxLimit})
+			s.must(err)
+			if !slices.EqualFunc(a, b, sameRow) {
+				s.Errorf("%s.%s: %d rows became %d", t.Name(), ix.Name(), len(a), len(b))
+			}
+		}
+	}
+	s.want(store.Copy(s.context(), to.Store, s.Store, schema, nil), store.ErrNotEmpty)
+	third := newSuite(s.TB, s.open)
+	err := store.Copy(s.context(), third.Store, s.Store, schema, func(table string, rows int) {
+		if table == "children" { // somebody writes to what was copied
+			p := person(0)
+			p.Rank = 999_999
+			s.must(s.update(func(ctx context.Context, tx store.Tx) error { return parents.Replace(ctx, tx, p) }))
+		}
+	})
+	s.want(err, store.ErrChanged)
+}
+
+func times(s *suite) {
+	zone := time.FixedZone("east", 3600)
+	p := person(0)
+	p.Born = time.Date(2026, 3, 1, 12, 0, 0, 123_456_789, zone)
+	s.add(p)
+	got, err := s.get(0)
+	s.must(err)
+	if want := p.Born.Truncate(time.Microsecond).UTC(); got.Born != want {
+		s.Errorf("time came back as %v, want %v", got.Born, want)
+	}
+}
+
+func roundTrip(s *suite) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	people := []*parent{
+		{ID: "a", Code: every, Name: "é\U0001F600\n\t", Rank: math.MaxInt64, Born: time.UnixMicro(math.MaxInt64 / 2).UTC(), Alive: true, Note: `{"a":[1]}`},
+		{ID: "b", Code: []byte{0}, Name: "n", Rank: math.MinInt64, Born: time.UnixMicro(-1).UTC()},
+		{ID: "c", Code: []byte{}, Rank: -1, Note: strings.Repeat("x", 100_000)},
+	}
+	s.add(people...)
+	check := func(when string) {
+		for _, want := range people {
+			got, err := parents.Get(s.context(), s.Store, byCode, store.Bytes(want.Code))
+			if err != nil {
+				s.Errorf("%s: %s: %v", when, want.ID, err)
+			} else if !sameRow(parents.Row(got), parents.Row(want)) {
+				s.Errorf("%s: %s came back as %+v", when, want.ID, got)
+			}
+		}
+	}
+	check("at once")
+	if s.reopen() {
+		check("after a reopen")
+	}
+}
+
+func listOrder(s *suite) {
+	for _, n := range []int{5, 3, 1, 4, 2, 0} {
+		p := person(n)
+		p.Rank = int64(n % 2) // equal keys: the primary key decides
+		s.add(p)
+	}
+	id := func(ns ...int) (out []string) {
+		for _, n := range ns {
+			out = append(out, person(n).ID)
+		}
+		return out
+	}
+	for name, test := range map[string]struct {
+		q    store.Query
+		want []string
+	}{
+		"all":        {store.Query{Index: byRank, Limit: 10}, id(0, 2, 4, 1, 3, 5)},
+		"descending": {store.Query{Index: byRank, Limit: 10, Descending: true}, id(5, 3, 1, 4, 2, 0)},
+		"equal":      {store.Query{Index: byRank, Equal: []store.Value{store.Int(1)}, Limit: 10}, id(1, 3, 5)},
+		"limit":      {store.Query{Index: byRank, Limit: 2}, id(0, 2)},
+		"after": {store.Query{Index: byRank, Limit: 2, After: []store.Value{store.Int(0), store.Bool(false), store.Text(person(2).ID)}},
+			id(4, 1)},
+		"after the gone": {store.Query{Index: byID, Limit: 2, After: []store.Value{store.Text(person(2).ID + "x")}}, id(3, 4)},
+		"range":          {store.Query{Index: byID, Limit: 9, From: store.Including(store.Text(person(2).ID)), To: store.Excluding(store.Text(person(4).ID))}, id(2, 3)},
+		"open range":     {store.Query{Index: byID, Limit: 9, From: store.Excluding(store.Text(person(2).ID)), To: store.Including(store.Text(person(4).ID))}, id(3, 4)},
+	} {
+		if got := s.ids(test.q); !slices.Equal(got, test.want) {
+			s.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+		n, err := s.Count(s.context(), test.q)
+		if test.q.After == nil && (err != nil || n != len(test.want)) {
+			s.Errorf("%s: counted %d, %v", name, n, err)
+		}
+	}
+	_, err := s.List(s.context(), store.Query{Index: byRank})
+	s.want(err, store.ErrInvalid)
+}
+
+func replaceMoves(s *suite) {
+	s.add(person(0), person(1))
+	old := person(0)
+	p := person(0)
+	p.Code, p.Name, p.Rank, p.Born = []byte("new code"), "", -5, time.Time{}
+	replace := func(p *parent) {
+		s.must(s.update(func(ctx context.Context, tx store.Tx) error { return parents.Replace(ctx, tx, p) }))
+	}
+	replace(p)
+	ctx := s.context()
+	for ix, key := range map[*store.Index]store.Value{byCode: store.Bytes(old.Code), byName: store.Text(old.Name)} {
+		_, err := s.Get(ctx, ix, key)
+		s.want(err, store.ErrNotFound)
+	}
+	got, err := parents.Get(ctx, s.Store, byCode, store.Bytes(p.Code))
+	s.must(err)
+	if !sameRow(parents.Row(got), parents.Row(p)) {
+		s.Errorf("replaced row is %+v", got)
+	}
+	want := []string{person(0).ID, person(1).ID}
+	for _, ix := range []*store.Index{byID, byName, byRank, byBorn} {
+		if got := s.ids(store.Query{Index: ix, Limit: 10}); !slices.Equal(got, want) {
+			s.Errorf("by %s: %v", ix.Name(), got)
+		}
+	}
+	replace(old)
+	s.stands(true, true)
+}
+
+func deleteRange(s *suite) {
+	var people []*parent
+	for n := range 20 {
+		people = append(people, person(n))
+	}
+	s.add(people...)
+	q := store.Query{Index: byRank, From: store.Including(store.Int(5)), To: store.Excluding(store.Int(15)), Limit: 4}
+	for _, want := range []int{4, 4, 2, 0} {
+		s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+			shown, err := tx.List(ctx, q)
+			if err != nil {
+				return err
+			}
+			n, err := tx.DeleteRange(ctx, q)
+			if n != want || len(shown) != want {
+				s.Errorf("deleted %d, listed %d, want %d", n, len(shown), want)
+			}
+			return err
+		}))
+	}
+	there := make([]bool, 20)
+	for n := range there {
+		there[n] = n < 5 || n >= 15
+	}
+	s.stands(there...)
+}
+
+func descendingAfterDelete(s *suite) {
+	var people []*parent
+	for n := range 1000 {
+		people = append(people, person(n))
+	}
+	s.add(people...)
+	both := func(ctx context.Context, tx store.Tx, want int) {
+		for _, ix := range parents.Indexes() {
+			up, err := tx.List(ctx, store.Query{Index: ix, Limit: 1000})
+			s.must(err)
+			down, err := tx.List(ctx, store.Query{Index: ix, Limit: 1000, Descending: true})
+			s.must(err)
+			slices.Reverse(down)
+			if len(up) != want || !slices.EqualFunc(up, down, sameRow) {
+				s.Errorf("by %s: %d rows up and %d down, want %d", ix.Name(), len(up), len(down), want)
+			}
+		}
+	}
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		q := store.Query{Index: byRank, From: store.Including(store.Int(300)), To: store.Excluding(store.Int(700)), Limit: 1000}
+		if _, err := tx.DeleteRange(ctx, q); err != nil {
+			return err
+		}
+		both(ctx, tx, 600)
+		_, err := tx.DeleteRange(ctx, store.Query{Index: byRank, Limit: 1000, Descending: true})
+		both(ctx, tx, 0)
+		return err
+	}))
+}
