@@ -117,7 +117,8 @@ type Store interface {
 	// caller's, beside the closures of others: one that waits for anything
 	// else than the transaction delays them.
 	Update(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
-	// Close waits for running calls and frees what the store holds.
+	// Close waits for running calls and frees what the store holds. It is not
+	// for a closure of Update, which it would wait for.
 	Close() error
 }
 

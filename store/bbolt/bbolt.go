@@ -4,6 +4,14 @@
 // Every commit is synced to the disk before Update returns. Closures that wait
 // for one another share a commit. The file holds one bucket for each index;
 // rows stand in the bucket of their table's clustering key.
+//
+// A damaged file is refused at opening, or is an error of the call that meets
+// the damage. That holds for what disks and crashes do, not for a file that
+// somebody made in order to harm: bbolt follows a page that points to itself
+// until the stack ends. Keep the file where only the host writes.
+//
+// Inside a transaction that has deleted rows, a descending query reads its whole
+// range, because bbolt does not walk backwards over emptied pages.
 package bbolt
 
 import (
