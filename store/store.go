@@ -36,6 +36,11 @@
 //   - Times are UTC and whole microseconds.
 //   - A listing is ordered by its index, then by primary key.
 //   - Any call after Close is [ErrClosed].
+//   - A backend with a place (a file, a server): what was committed is there
+//     after a reopen, also after a kill. A place that another process holds
+//     exclusively is [ErrLocked] within a second; one of another program, of a
+//     newer version, or damaged where it is looked at first is [ErrForeign],
+//     [ErrNewer] or [ErrDamaged], and left as it is.
 package store
 
 import (
