@@ -19,7 +19,7 @@ import (
 const (
 	maxWords    = 100   // of one row; more are not found
 	maxWordSize = 64    // bytes of a word that are kept
-	maxHits     = 5_000 // rows that one term of a search looks at
+	maxHits     = 5_000 // rows that a search looks at
 )
 
 // splitWords returns the words of texts: runs of letters, marks and digits, in
@@ -54,9 +54,7 @@ func userTexts(u *record.User) []string { return []string{u.ID, u.Email, u.Name,
 // setWords makes the words of texts those of a row, and no others; without
 // texts it forgets the row.
 func setWords(ctx context.Context, tx store.Tx, scope, rowID string, texts ...string) error {
-	old, err := record.Words.List(ctx, tx, store.Query{
-		Index: record.Words.Index("row"), Equal: []store.Value{store.Text(scope), store.Text(rowID)}, Limit: store.MaxLimit,
-	})
+	old, err := wordsOf(ctx, tx, scope, rowID)
 	if err != nil {
 		return err
 	}
@@ -78,39 +76,82 @@ func setWords(ctx context.Context, tx store.Tx, scope, rowID string, texts ...st
 	return nil
 }
 
+// term is one word of a search.
+type term struct {
+	word  string
+	whole bool
+}
+
+func (t term) query(scope string) store.Query {
+	q := store.Query{Index: record.Words.Primary(), Equal: []store.Value{store.Text(scope)}, Limit: maxHits}
+	if t.whole {
+		q.Equal = append(q.Equal, store.Text(t.word))
+	} else {
+		q.From, q.To = store.Including(store.Text(t.word)), store.Excluding(store.Text(t.word+string(unicode.MaxRune)))
+	}
+	return q
+}
+
+func (t term) meets(words []*record.Word) bool {
+	return slices.ContainsFunc(words, func(w *record.Word) bool {
+		return w.Word == t.word || !t.whole && strings.HasPrefix(w.Word, t.word)
+	})
+}
+
 // findWords returns the ids of the rows of a scope that have, for every word
 // of search, a word that begins with it; a word in double quotes is whole. The
-// ids are in order. A search without a word finds nothing.
+// ids are in order. A search without a word finds nothing. It looks at the rows
+// with the rarest word, of which it takes maxHits.
 func findWords(ctx context.Context, r store.Reader, scope, search string) ([]string, error) {
-	var found map[string]bool
+	var terms []term
 	for i, part := range strings.Split(search, `"`) {
-		for _, term := range splitWords(part) {
-			hits, err := findWord(ctx, r, scope, term, i%2 == 1)
-			if err != nil {
-				return nil, err
-			}
-			if found != nil {
-				maps.DeleteFunc(hits, func(id string, _ bool) bool { return !found[id] })
-			}
-			if found = hits; len(found) == 0 {
-				return nil, nil
-			}
+		for _, word := range splitWords(part) {
+			terms = append(terms, term{word, i%2 == 1})
+		}
+	}
+	rarest, fewest := 0, maxHits+1
+	for i, t := range terms {
+		if len(terms) == 1 {
+			break
+		}
+		n, err := r.Count(ctx, t.query(scope))
+		if err != nil {
+			return nil, err
+		}
+		if n < fewest {
+			rarest, fewest = i, n
+		}
+	}
+	if len(terms) == 0 {
+		return nil, nil
+	}
+	hits, err := record.Words.List(ctx, r, terms[rarest].query(scope))
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]bool, len(hits))
+	for _, hit := range hits {
+		found[hit.RowID] = true
+	}
+	others := slices.Delete(terms, rarest, rarest+1)
+	for id := range found {
+		if len(others) == 0 {
+			break
+		}
+		words, err := wordsOf(ctx, r, scope, id)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(others, func(t term) bool { return !t.meets(words) }) {
+			delete(found, id)
 		}
 	}
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-func findWord(ctx context.Context, r store.Reader, scope, term string, whole bool) (map[string]bool, error) {
-	q := store.Query{Index: record.Words.Primary(), Equal: []store.Value{store.Text(scope)}, Limit: maxHits}
-	if whole {
-		q.Equal = append(q.Equal, store.Text(term))
-	} else {
-		q.From, q.To = store.Including(store.Text(term)), store.Excluding(store.Text(term+string(unicode.MaxRune)))
-	}
-	words, err := record.Words.List(ctx, r, q)
-	ids := make(map[string]bool, len(words))
-	for _, w := range words {
-		ids[w.RowID] = true
-	}
-	return ids, err
+// wordsOf returns the words of a row.
+func wordsOf(ctx context.Context, r store.Reader, scope, rowID string) ([]*record.Word, error) {
+	return record.Words.List(ctx, r, store.Query{
+		Index: record.Words.Index("row"), Equal: []store.Value{store.Text(scope), store.Text(rowID)}, Limit: store.MaxLimit,
+	})
 }

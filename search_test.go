@@ -94,8 +94,8 @@ func TestWordsOfARowAreFoundByTheirBeginning(t *testing.T) {
 			}
 			s.Reset()
 			find("man bo", "2")
-			if n := s.Reads.Load(); n != 2 {
-				t.Errorf("%d reads for two terms", n)
+			if n := s.Reads.Load(); n != 4 {
+				t.Errorf("%d reads for two terms and one row with the rarer", n)
 			}
 			// Words go with their transaction.
 			mine := errors.New("mine")
@@ -110,6 +110,28 @@ func TestWordsOfARowAreFoundByTheirBeginning(t *testing.T) {
 			}
 			find("man", "2", "3")
 		})
+	}
+}
+
+func TestRareWordIsFoundBesideACommonOne(t *testing.T) {
+	s := memory.Open()
+	defer s.Close()
+	ctx := context.Background()
+	err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for n := range maxHits + 100 {
+			if err := setWords(ctx, tx, "users", fmt.Sprintf("u%05d", n), "ann"); err != nil {
+				return err
+			}
+		}
+		return setWords(ctx, tx, "users", "zz", "Ann Zeta")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, search := range []string{"ann zeta", "zeta ann", "zet", `"zeta" an`} {
+		if got, err := findWords(ctx, s, "users", search); err != nil || !slices.Equal(got, []string{"zz"}) {
+			t.Errorf("%q: %d rows, %v", search, len(got), err)
+		}
 	}
 }
 

@@ -70,7 +70,9 @@ func (b *Binder) NullText(name string, p *string) {
 	}
 }
 
-// JSON binds a text column that holds JSON.
+// JSON binds a text column that holds JSON as encoding/json writes it. Stores
+// may judge other JSON differently: broken surrogates, numbers out of range,
+// very deep lists.
 func (b *Binder) JSON(name string, p *string) {
 	b.Text(name, p)
 	if b.mode == describe {

@@ -35,9 +35,10 @@ const (
 
 // Limits of the filters of a query.
 const (
-	MaxFilterValues = 500 // of one filter
-	MaxFilterTerms  = 800 // conditions, and values of text conditions, together
-	MaxFilterDepth  = 10  // of And and Or in each other
+	MaxFilterValues = 500    // of one filter
+	MaxFilterTerms  = 400    // conditions of a query; each value of a text condition is one too
+	MaxFilterDepth  = 10     // of And and Or in each other
+	MaxValues       = 30_000 // of all filters of a query
 )
 
 // Filter is a condition on a row.

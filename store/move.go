@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// How Sweep keeps its batches short: it aims at batches of half of sweepHold,
-// between the least and the most rows.
+// How Sweep keeps its batches short: they grow while they take less than half
+// of sweepHold, commit included, and halve when they take more than it, between
+// the least and the most rows.
 const (
 	sweepHold  = 20 * time.Millisecond
 	sweepLeast = 10
@@ -21,8 +22,12 @@ const (
 // Sweep deletes the rows whose time in the first column of ix is before a time,
 // and returns how many it deleted. It works in batches, each a transaction of
 // its own that holds the writer for about 20 ms at most, so that nobody
-// notices; when it fails, what it has deleted stays deleted.
+// notices; when it fails, what it has deleted stays deleted. A row that others
+// refer to stops it with [ErrReference].
 func Sweep(ctx context.Context, s Store, ix *Index, before time.Time) (int, error) {
+	if ix == nil {
+		return 0, fmt.Errorf("%w: no index", ErrInvalid)
+	}
 	if ix.table.columns[ix.columns[0]].Kind != KindTime {
 		return 0, fmt.Errorf("%w: %s.%s does not begin with a time", ErrInvalid, ix.table.name, ix.name)
 	}
@@ -30,25 +35,24 @@ func Sweep(ctx context.Context, s Store, ix *Index, before time.Time) (int, erro
 	q := Query{Index: ix, To: Excluding(Time(before)), Limit: 10 * sweepLeast}
 	for {
 		var n int
-		var took time.Duration
+		began := time.Now()
 		err := s.Update(ctx, func(ctx context.Context, tx Tx) (err error) {
-			began := time.Now()
 			n, err = tx.DeleteRange(ctx, q)
-			took = time.Since(began)
 			return err
 		})
 		if err != nil {
 			return total, err
 		}
+		took := time.Since(began) // with the commit, and the wait for others
 		total += n
 		if n < q.Limit {
 			return total, nil
 		}
 		switch {
-		case took > sweepHold*3/4:
+		case took > sweepHold:
 			q.Limit = max(sweepLeast, q.Limit/2)
-		case took < sweepHold/4:
-			q.Limit = min(sweepMost, q.Limit*2)
+		case took < sweepHold/2:
+			q.Limit = min(sweepMost, q.Limit+q.Limit/2)
 		}
 	}
 }
@@ -90,6 +94,9 @@ func Copy(ctx context.Context, to, from Store, schema *Schema, progress func(tab
 			}
 			return nil
 		})
+		if errors.Is(err, ErrReference) { // to a row that came later than its table was copied
+			err = ErrChanged
+		}
 		if err != nil {
 			return fmt.Errorf("store: copy %s: %w", t.name, err)
 		}

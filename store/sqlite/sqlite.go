@@ -144,7 +144,9 @@ var dialect = sqltext.Dialect{
 	Type:        columnType,
 	// The driver looks up the type and the name of a plain column at every
 	// query; an expression without a name saves a third of the allocations.
-	Select: func(name string) string { return "+" + name + ` AS ""` },
+	Select:    func(name string) string { return "+" + name + ` AS ""` },
+	By:        func(index string) string { return " INDEXED BY " + index },
+	Unindexed: func(name string) string { return "+" + name },
 	StartsWith: func(name, param string) string {
 		return "instr(" + name + ", " + param + ") = 1"
 	},

@@ -395,6 +395,10 @@ func TestPagesAreIndexed(t *testing.T) {
 				{Equal: key},
 				{Equal: key[:len(key)-1], From: store.Including(key[len(key)-1])},
 				{After: position},
+				{Where: []store.Filter{store.Where(table.Columns()[0].Name, store.OpBetween, values[0], values[0])}},
+			}
+			for _, c := range table.Columns() {
+				queries = append(queries, store.Query{Where: []store.Filter{store.Where(c.Name, store.OpIsNull)}})
 			}
 			if ix.Nullable() {
 				nulls := slices.Clone(position)
@@ -421,11 +425,11 @@ func walksNothing(t *testing.T, f *file, q store.Query) {
 		if (q.After != nil || q.Equal != nil) && !seeks {
 			t.Errorf("%s walks: %s (descending %v, after %v)", name, step, q.Descending, q.After)
 		}
-		if strings.Contains(step, "TEMP B-TREE FOR ORDER BY") {
+		if strings.Contains(step, "TEMP B-TREE") {
 			t.Errorf("%s is sorted: %s", name, step)
 		}
 	}
-	if !indexed && !slices.Contains(q.After, store.Null) {
+	if !indexed {
 		t.Errorf("%s: no index", name)
 	}
 }

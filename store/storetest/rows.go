@@ -238,17 +238,40 @@ func badFilters(s *suite) {
 			s.Errorf("%s: %v", name, err)
 		}
 	}
-	most := store.Query{Index: byRank, Limit: 1, Where: []store.Filter{
-		store.Where("id", store.OpEqual, values(500)...), store.Where("id", store.OpStartsWith, store.Text("id")), store.Or(many[:780]...),
-	}}
-	if got := s.ids(most); len(got) != 1 {
-		s.Errorf("the greatest filter selects %v", got)
+	inFull := make([]store.Filter, 60) // all values that a query may have
+	for i := range inFull {
+		inFull[i] = store.Where("id", store.OpEqual, values(500)...)
 	}
-	most.Where = []store.Filter{store.Where("id", store.OpContains, values(500)...), store.Where("note", store.OpNotContains, values(200)...)}
-	if got := s.ids(most); len(got) != 1 {
-		s.Errorf("the greatest text filter selects %v", got)
+	betweens := make([]store.Filter, store.MaxFilterTerms-1)
+	for i := range betweens {
+		betweens[i] = store.Where("rank", store.OpBetween, store.Int(0), store.Int(1))
+	}
+	for name, where := range map[string][]store.Filter{
+		"values":   inFull,
+		"betweens": betweens,
+		"or":       {store.Or(betweens[1:]...)},
+		"contains": {store.Where("id", store.OpContains, values(store.MaxFilterTerms)...)},
+		"list":     {store.Where("note", store.OpNotContains, values(500)...)},
+	} {
+		q := store.Query{Index: byRank, Limit: 1, Where: where}
+		if got := s.ids(q); len(got) != 1 {
+			s.Errorf("the greatest filter, %s, selects %v", name, got)
+		}
+		err := s.update(func(ctx context.Context, tx store.Tx) error {
+			n, err := tx.DeleteRange(ctx, q)
+			if n != 1 {
+				s.Errorf("the greatest filter, %s, deletes %d, %v", name, n, err)
+			}
+			return errMine
+		})
+		s.want(err, errMine)
+	}
+	if _, err := s.List(s.context(), store.Query{Index: byRank, Limit: 1, Where: append(inFull, inFull[0])}); !errors.Is(err, store.ErrInvalid) {
+		s.Errorf("too many values: %v", err)
 	}
 }
+
+var errMine = errors.New("mine")
 
 func sweep(s *suite) {
 	var people []*parent
@@ -273,6 +296,8 @@ func sweep(s *suite) {
 		s.Errorf("swept %d again, %v", n, err)
 	}
 	_, err = store.Sweep(s.context(), s.Store, byRank, time.UnixMicro(1400))
+	s.want(err, store.ErrInvalid)
+	_, err = store.Sweep(s.context(), s.Store, nil, time.UnixMicro(1400))
 	s.want(err, store.ErrInvalid)
 	mine := errors.New("mine")
 	n, err = store.Sweep(s.context(), FailNth(s.Store, 3, false, mine), byBorn, time.UnixMicro(9999))

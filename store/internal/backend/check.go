@@ -134,9 +134,9 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 	if q.Offset < 0 || q.Offset > store.MaxOffset || counting && q.Offset != 0 {
 		return false, invalid(t, "offset %d", q.Offset)
 	}
-	terms := 0
+	var all filterSize
 	for _, f := range q.Where {
-		if err := checkFilter(t, f, 1, &terms); err != nil {
+		if err := checkFilter(t, f, 1, &all); err != nil {
 			return false, err
 		}
 	}
@@ -154,13 +154,17 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 	return possible, nil
 }
 
-// checkFilter checks a filter and adds to terms what it costs.
-func checkFilter(t *store.Table, f store.Filter, depth int, terms *int) error {
+// filterSize is what the filters of a query cost.
+type filterSize struct{ terms, values int }
+
+// checkFilter checks a filter and adds to all what it costs.
+func checkFilter(t *store.Table, f store.Filter, depth int, all *filterSize) error {
 	least, most, known := f.Op.Arity()
 	branch := f.Op == store.OpAnd || f.Op == store.OpOr
-	*terms++
-	if f.Op.OfText() {
-		*terms += len(f.Values)
+	all.terms++
+	all.values += len(f.Values)
+	if f.Op.OfText() && t.Column(f.Column) >= 0 && !t.Columns()[t.Column(f.Column)].JSON {
+		all.terms += len(f.Values) - 1
 	}
 	switch {
 	case !known:
@@ -169,11 +173,11 @@ func checkFilter(t *store.Table, f store.Filter, depth int, terms *int) error {
 		return invalid(t, "%s takes %d to %d values, not %d", f.Op, least, most, len(f.Values))
 	case branch != (f.Column == "") || branch != (len(f.Filters) > 0):
 		return invalid(t, "%s on a column, or without filters", f.Op)
-	case depth > store.MaxFilterDepth || *terms > store.MaxFilterTerms:
+	case depth > store.MaxFilterDepth || all.terms > store.MaxFilterTerms || all.values > store.MaxValues:
 		return invalid(t, "filters too deep or too many")
 	case branch:
 		for _, g := range f.Filters {
-			if err := checkFilter(t, g, depth+1, terms); err != nil {
+			if err := checkFilter(t, g, depth+1, all); err != nil {
 				return err
 			}
 		}

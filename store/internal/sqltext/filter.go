@@ -24,10 +24,10 @@ func (b *builder) filter(t *store.Table, f store.Filter) {
 		b.joined(t, f.Filters, " OR ")
 		return
 	case store.OpIsNull:
-		b.words(f.Column, " IS NULL")
+		b.words(b.Unindexed(f.Column), " IS NULL")
 		return
 	case store.OpIsNotNull:
-		b.words(f.Column, " IS NOT NULL")
+		b.words(b.Unindexed(f.Column), " IS NOT NULL")
 		return
 	}
 	values := slices.DeleteFunc(slices.Clone(f.Values), store.Value.IsNull)
@@ -55,7 +55,7 @@ func (b *builder) joined(t *store.Table, filters []store.Filter, by string) {
 }
 
 func (b *builder) comparison(f store.Filter, values []store.Value) {
-	c := f.Column
+	c := b.Unindexed(f.Column) // the order chooses the index, not the filter
 	switch f.Op {
 	case store.OpEqual:
 		b.words(c, " IN (", b.params(values), ")")
@@ -70,7 +70,7 @@ func (b *builder) comparison(f store.Filter, values []store.Value) {
 	case store.OpGreaterThanEqual:
 		b.words(c, " >= ", b.params(values))
 	case store.OpBetween:
-		b.words(c, " >= ", b.params(values[:1]), " AND ", c, " <= ", b.params(values[1:]))
+		b.words("(", c, " >= ", b.params(values[:1]), " AND ", c, " <= ", b.params(values[1:]), ")")
 	case store.OpNotBetween:
 		b.words("(", c, " < ", b.params(values[:1]), " OR ", c, " > ", b.params(values[1:]), ")")
 	default:
@@ -90,7 +90,7 @@ func (b *builder) params(values []store.Value) string {
 
 func (b *builder) textFilter(t *store.Table, f store.Filter, values []store.Value) {
 	negative := f.Op == store.OpNotContains || f.Op == store.OpNotStartsWith || f.Op == store.OpNotEndsWith
-	b.words("(", f.Column, " IS NOT NULL AND ")
+	b.words("(", b.Unindexed(f.Column), " IS NOT NULL AND ")
 	if negative {
 		b.words("NOT ")
 	}

@@ -18,6 +18,10 @@ type Dialect struct {
 	Type func(c store.Column) string
 	// Select returns a column as an item of a select list.
 	Select func(name string) string
+	// By returns what names the index to use, behind the table of a select.
+	By func(index string) string
+	// Unindexed returns a column as a value that no index is used for.
+	Unindexed func(name string) string
 	// StartsWith, EndsWith and Contains return conditions on a text column
 	// that is not null and a parameter that is not empty.
 	StartsWith, EndsWith, Contains func(name, param string) string
@@ -239,6 +243,9 @@ func (b *builder) slice(q store.Query, r keyRange, list func(*store.Table), limi
 	b.words("SELECT ")
 	list(t)
 	b.words(" FROM ", t.Name())
+	if hasOrder(q.Index) {
+		b.words(b.By(IndexName(q.Index) + orderSuffix))
+	}
 	b.where(q, r)
 	b.words(" ORDER BY ")
 	for i, name := range names(t, q.Index.Order()) {
@@ -403,9 +410,20 @@ func (d Dialect) Create(t *store.Table) []string {
 		}
 		out = append(out, "CREATE "+unique+"INDEX "+IndexName(ix)+" ON "+t.Name()+
 			" ("+strings.Join(names(t, columns), ", ")+")")
+		if hasOrder(ix) {
+			out = append(out, "CREATE INDEX "+IndexName(ix)+orderSuffix+" ON "+t.Name()+
+				" ("+strings.Join(names(t, ix.Order()), ", ")+")")
+		}
 	}
 	return out
 }
+
+// hasOrder reports whether an index has another one beside it, for listing:
+// many rows may be null in a unique index, and stand there in the order of the
+// primary key.
+func hasOrder(ix *store.Index) bool { return ix.Unique() && ix.Nullable() }
+
+const orderSuffix = "_order"
 
 // IndexName returns the name of an index in the database.
 func IndexName(ix *store.Index) string { return ix.Table().Name() + "_" + ix.Name() }

@@ -34,7 +34,11 @@ CREATE TABLE users (
 
 CREATE UNIQUE INDEX users_email ON users (email);
 
+CREATE INDEX users_email_order ON users (email, id);
+
 CREATE UNIQUE INDEX users_phone ON users (phone);
+
+CREATE INDEX users_phone_order ON users (phone, id);
 
 CREATE INDEX users_created ON users (created, id);
 
