@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -605,6 +606,42 @@ func TestBusyHasherIsNoFailedAttempt(t *testing.T) {
 			k.Errorf("%d failures were counted", n)
 		}
 		k.signIn(ada)
+	})
+}
+
+func TestFullGateIsBusyAndNoFailedAttempt(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		params := hasher.Params{Memory: 7168, Time: 5, Threads: 1}
+		narrow, err := hasher.New(hasher.Config{Params: params, MemoryBudget: 2 * 7168 << 10, Queue: 1, Wait: 1})
+		k.must(err)
+		engine, err := latchkey.New(k.store, latchkey.Config{Keys: k.keys, Hasher: narrow, Now: k.clock.Now})
+		k.must(err)
+		guest := engine.Guest(testClient)
+		var busy, wrong atomic.Int64
+		var group sync.WaitGroup
+		for range 30 {
+			group.Go(func() {
+				_, err := guest.CreateEmailPasswordSession(k.ctx, "nobody@example.org", "wrong horse")
+				switch {
+				case errors.Is(err, latchkey.ErrBusy):
+					busy.Add(1)
+				case err == latchkey.ErrInvalidCredentials:
+					wrong.Add(1)
+				case !errors.Is(err, latchkey.ErrRateLimitExceeded):
+					k.Errorf("%v", err)
+				}
+			})
+		}
+		group.Wait()
+		if busy.Load() == 0 {
+			k.Error("nobody was told that it is busy")
+		}
+		rows, err := record.Failures.List(k.ctx, k.store.Store, store.Query{Index: record.Failures.Primary(), Limit: 10})
+		k.must(err)
+		if len(rows) > 1 || len(rows) == 1 && rows[0].Count != wrong.Load() || len(rows) == 0 && wrong.Load() != 0 {
+			k.Errorf("%d rows for %d wrong answers and %d busy ones", len(rows), wrong.Load(), busy.Load())
+		}
 	})
 }
 

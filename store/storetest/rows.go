@@ -336,6 +336,31 @@ func moves(s *suite) {
 		}
 	}
 	s.want(store.Copy(s.context(), to.Store, s.Store, schema, nil), store.ErrNotEmpty)
+	// A parent and its child that come after the parents were copied, and a row
+	// that goes.
+	for name, meddle := range map[string]func(ctx context.Context, tx store.Tx) error{
+		"late child": func(ctx context.Context, tx store.Tx) error {
+			if err := parents.Insert(ctx, tx, person(5000)); err != nil {
+				return err
+			}
+			return children.Insert(ctx, tx, &child{ParentID: person(5000).ID, Number: 1})
+		},
+		"deleted row": func(ctx context.Context, tx store.Tx) error {
+			return parents.Delete(ctx, tx, store.Text(person(100).ID))
+		},
+	} {
+		copied := newSuite(s.TB, s.open)
+		once := false
+		err := store.Copy(s.context(), copied.Store, s.Store, schema, func(string, int) {
+			if !once {
+				once = true
+				s.must(s.update(meddle))
+			}
+		})
+		if !errors.Is(err, store.ErrChanged) {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
 	third := newSuite(s.TB, s.open)
 	err := store.Copy(s.context(), third.Store, s.Store, schema, func(table string, rows int) {
 		if table == "children" { // somebody writes to what was copied

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -187,5 +188,53 @@ func TestConcurrentCloseWaitsForTheFirst(t *testing.T) {
 			})
 		}
 		group.Wait()
+	}
+}
+
+func TestWaitingCallerLeavesWhenItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{}
+		w := NewWriter(l.open)
+		held, release := make(chan struct{}), make(chan struct{})
+		var group sync.WaitGroup
+		group.Go(func() {
+			if err := w.Update(context.Background(), func(store.Tx) error { close(held); <-release; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-held
+		ctx, cancel := context.WithCancel(context.Background())
+		answer := make(chan error, 1)
+		ran := false
+		go func() { answer <- w.Update(ctx, func(store.Tx) error { ran = true; return nil }) }()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-answer:
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		default:
+			t.Error("the caller still waits behind another's closure")
+		}
+		close(release)
+		group.Wait()
+		w.Close()
+		if ran {
+			t.Error("a closure ran for a caller who had left")
+		}
+	})
+}
+
+// More may wait than one batch takes.
+func TestMoreThanABatch(t *testing.T) {
+	l := &ledger{}
+	bodies := make([]func(store.Tx) error, 0, maxBatch+50)
+	for n := range maxBatch + 50 {
+		bodies = append(bodies, add(fmt.Sprint(n)))
+	}
+	if err := errors.Join(together(t, l, bodies...)...); err != nil || len(l.kept) != maxBatch+50 || l.commits != 2 {
+		t.Errorf("%d kept in %d commits, %v", len(l.kept), l.commits, err)
 	}
 }
