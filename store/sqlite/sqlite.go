@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"sync"
 
 	"modernc.org/sqlite"
@@ -110,6 +109,7 @@ func connector(path string, o Options, pragmas ...string) (driver.Connector, err
 		"mmap_size(1073741824)",
 		"cache_size(-16384)",
 		"temp_store(MEMORY)",
+		"wal_autocheckpoint(4000)", // 16 MB of log
 	}, pragmas...)...)
 }
 
@@ -140,7 +140,7 @@ type file struct {
 }
 
 var dialect = sqltext.Dialect{
-	Placeholder: func(n int) string { return "?" + strconv.Itoa(n) },
+	Placeholder: func(int) string { return "?" }, // the driver looks up the name of a numbered one
 	Type:        columnType,
 	// The driver looks up the type and the name of a plain column at every
 	// query; an expression without a name saves a third of the allocations.
@@ -150,8 +150,8 @@ var dialect = sqltext.Dialect{
 	StartsWith: func(name, param string) string {
 		return "instr(" + name + ", " + param + ") = 1"
 	},
-	EndsWith: func(name, param string) string {
-		return "substr(" + name + ", -length(" + param + ")) = " + param
+	EndsWith: func(name, param, again string) string {
+		return "substr(" + name + ", -length(" + param + ")) = " + again
 	},
 	Contains: func(name, param string) string { return "instr(" + name + ", " + param + ") > 0" },
 	ListHas: func(name, params string) string {

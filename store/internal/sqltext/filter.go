@@ -115,12 +115,13 @@ func (b *builder) part(f store.Filter, v store.Value) {
 		b.words(always)
 		return
 	}
-	write := b.Contains
+	param := func() string { return b.params([]store.Value{v}) }
 	switch f.Op {
 	case store.OpStartsWith, store.OpNotStartsWith:
-		write = b.StartsWith
+		b.words(b.StartsWith(f.Column, param()))
 	case store.OpEndsWith, store.OpNotEndsWith:
-		write = b.EndsWith
+		b.words(b.EndsWith(f.Column, param(), param()))
+	default:
+		b.words(b.Contains(f.Column, param()))
 	}
-	b.words(write(f.Column, b.params([]store.Value{v})))
 }

@@ -23,8 +23,10 @@ type Dialect struct {
 	// Unindexed returns a column as a value that no index is used for.
 	Unindexed func(name string) string
 	// StartsWith, EndsWith and Contains return conditions on a text column
-	// that is not null and a parameter that is not empty.
-	StartsWith, EndsWith, Contains func(name, param string) string
+	// that is not null and a parameter that is not empty, which EndsWith gets
+	// twice.
+	StartsWith, Contains func(name, param string) string
+	EndsWith             func(name, param, again string) string
 	// ListHas returns a condition that a JSON column is a list with one of
 	// the parameters, which are separated by commas, in it.
 	ListHas func(name, params string) string
