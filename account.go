@@ -59,7 +59,10 @@ func userOf(r *record.User, targets []*record.Target) (*User, error) {
 			ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
 		})
 	}
-	return u, json.Unmarshal([]byte(r.Labels), &u.Labels)
+	if err := json.Unmarshal([]byte(r.Labels), &u.Labels); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // newUser returns a user that has nothing yet.

@@ -109,21 +109,12 @@ func findWords(ctx context.Context, r store.Reader, scope, search string) ([]str
 			terms = append(terms, term{word, i%2 == 1})
 		}
 	}
-	rarest, fewest := 0, maxHits+1
-	for i, t := range terms {
-		if len(terms) == 1 {
-			break
-		}
-		n, err := r.Count(ctx, t.query(scope))
-		if err != nil {
-			return nil, err
-		}
-		if n < fewest {
-			rarest, fewest = i, n
-		}
-	}
 	if len(terms) == 0 {
 		return nil, nil
+	}
+	rarest, err := rarestTerm(ctx, r, scope, terms)
+	if err != nil {
+		return nil, err
 	}
 	hits, err := record.Words.List(ctx, r, terms[rarest].query(scope))
 	if err != nil {
@@ -147,6 +138,24 @@ func findWords(ctx context.Context, r store.Reader, scope, search string) ([]str
 		}
 	}
 	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// rarestTerm returns the position of the term that the fewest words meet.
+func rarestTerm(ctx context.Context, r store.Reader, scope string, terms []term) (rarest int, err error) {
+	if len(terms) == 1 {
+		return 0, nil
+	}
+	fewest := maxHits + 1
+	for i, t := range terms {
+		n, err := r.Count(ctx, t.query(scope))
+		if err != nil {
+			return 0, err
+		}
+		if n < fewest {
+			rarest, fewest = i, n
+		}
+	}
+	return rarest, nil
 }
 
 // wordsOf returns the words of a row.

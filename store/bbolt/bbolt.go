@@ -61,7 +61,7 @@ func OpenWith(path string, o Options) (store.Store, error) {
 
 func openFile(path string, schema *store.Schema) (_ *driver, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer caught(&err)
+	defer backend.Caught(&err)
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
@@ -109,18 +109,10 @@ func bucketNames(s *store.Schema) [][]byte {
 
 func (d *driver) read(fn func(kv.Reader) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer caught(&err)
+	defer backend.Caught(&err) // a page that is not what it must be, a fault in the mapped file
 	return d.db.View(func(tx *bolt.Tx) error {
 		return fn(kv.Reader{Space: &space{driver: d, tx: tx}})
 	})
-}
-
-// caught makes an error of a panic of bbolt, which it raises when a page is not
-// what it must be, and of a fault in the mapped file, where faults panic.
-func caught(err *error) {
-	if v := recover(); v != nil {
-		*err = fmt.Errorf("bbolt: %w: %v", store.ErrDamaged, v)
-	}
 }
 
 func (d *driver) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
@@ -211,7 +203,7 @@ func (b *batch) Commit() (err error) {
 			err = fmt.Errorf("bbolt: %w: %w", store.ErrUnknownOutcome, err)
 		}
 	}()
-	defer caught(&err)
+	defer backend.Caught(&err)
 	err = b.tx.Commit()
 	committed = err == nil
 	return err
@@ -225,42 +217,42 @@ func (b *batch) Rollback() {
 			b.space.stuck = err
 		}
 	}()
-	defer caught(&err)
+	defer backend.Caught(&err)
 	_ = b.tx.Rollback() // fails when Commit has done it
 }
 
 func (b *batch) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.Get(ctx, ix, key...)
 }
 
 func (b *batch) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.List(ctx, q)
 }
 
 func (b *batch) Count(ctx context.Context, q store.Query) (n int, err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.Count(ctx, q)
 }
 
 func (b *batch) Insert(ctx context.Context, t *store.Table, row store.Row) (err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.Insert(ctx, t, row)
 }
 
 func (b *batch) Replace(ctx context.Context, t *store.Table, row store.Row) (err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.Replace(ctx, t, row)
 }
 
 func (b *batch) Delete(ctx context.Context, t *store.Table, key ...store.Value) (err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.Delete(ctx, t, key...)
 }
 
 func (b *batch) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	return b.Tx.DeleteRange(ctx, q)
 }
 

@@ -171,14 +171,7 @@ func TestForeignFileIsRefusedUntouched(t *testing.T) {
 // Freelists that would make bbolt panic, or ask for all memory, at opening.
 func TestDamagedFreelistIsRefused(t *testing.T) {
 	path, whole := full(t)
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, _ := readMetas(f)
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	m, _ := readMetas(bytes.NewReader(whole))
 	at := int(m.freelist) * os.Getpagesize()
 	for name, damage := range map[string]func(b []byte){
 		"many": func(b []byte) {
@@ -218,14 +211,7 @@ func TestDamagedFreelistIsRefused(t *testing.T) {
 // waits for a lock that nobody gives back.
 func TestPanicInCommitDoesNotHang(t *testing.T) {
 	path, b := full(t)
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, _ := readMetas(f)
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	m, _ := readMetas(bytes.NewReader(b))
 	at := int(m.freelist) * os.Getpagesize()
 	n := 0 // a freelist that names pages in use
 	for p := uint64(2); p < m.pages && n < 400; p++ {

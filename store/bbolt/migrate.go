@@ -8,6 +8,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
 	"example.com/latchkey/store/internal/kv"
 )
 
@@ -29,7 +30,7 @@ type layout struct {
 // in which they were written: new columns come last and are read as null or
 // zero.
 func (d *driver) migrate(schema *store.Schema) (err error) {
-	defer caught(&err)
+	defer backend.Caught(&err)
 	want := layout{Name: schema.Name(), Version: schema.Version()}
 	for _, name := range d.names {
 		want.Buckets = append(want.Buckets, string(name))

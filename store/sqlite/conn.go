@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
 )
 
 // conn is one connection with its prepared statements, for one goroutine at a
@@ -60,7 +61,8 @@ func (c *conn) stmt(text string) (driver.Stmt, error) {
 }
 
 // exec runs a statement and returns how many rows it changed.
-func (c *conn) exec(ctx context.Context, text string, args ...store.Value) (int, error) {
+func (c *conn) exec(ctx context.Context, text string, args ...store.Value) (_ int, err error) {
+	defer backend.Caught(&err)
 	stmt, err := c.stmt(text)
 	if err != nil {
 		return 0, err
@@ -76,6 +78,7 @@ func (c *conn) exec(ctx context.Context, text string, args ...store.Value) (int,
 // query runs a statement and hands its rows to each, which must not keep the
 // slice. All rows are read: a result left open would hold the connection.
 func (c *conn) query(ctx context.Context, text string, args []store.Value, each func([]driver.Value) error) (err error) {
+	defer backend.Caught(&err)
 	stmt, err := c.stmt(text)
 	if err != nil {
 		return err

@@ -259,12 +259,17 @@ func (w *Writer) rollback() {
 // safely makes an error of a panic of the database, which would otherwise end
 // the program from a goroutine that no caller sees.
 func safely(call func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v", store.ErrDamaged, v)
-		}
-	}()
+	defer Caught(&err)
 	return call()
+}
+
+// Caught, deferred, makes an error of a panic of a library: the file is not what
+// the library takes it for. It is for calls of the library alone, never around a
+// closure, whose panic is its caller's.
+func Caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("%w: %v", store.ErrDamaged, v)
+	}
 }
 
 // runOne runs one closure. It may end the goroutine, when the closure calls
