@@ -12,100 +12,6 @@ import (
 	"example.com/latchkey/store"
 )
 
-// User is one account, as it is shown. It holds no secret and no hash.
-type User struct {
-	ID                string
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
-	Registration      time.Time
-	AccessedAt        time.Time // renewed now and then, not by every request
-	Name              string
-	Email             string // "" for none
-	EmailVerification bool
-	Phone             string // "" for none
-	PhoneVerification bool
-	PasswordUpdate    time.Time // zero when there never was a password
-	Status            bool      // false when blocked
-	MFA               bool
-	Labels            []string
-	Prefs             json.RawMessage // an object
-	Targets           []Target
-}
-
-// Target is an address at which a user gets messages.
-type Target struct {
-	ID           string
-	UserID       string
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	Name         string
-	ProviderID   string // "" for none
-	ProviderType string // email, sms or push
-	Identifier   string // the address
-	Expired      bool
-}
-
-func userOf(r *record.User, targets []*record.Target) (*User, error) {
-	u := &User{
-		ID: r.ID, CreatedAt: r.Created, UpdatedAt: r.Updated, Registration: r.Registered, AccessedAt: r.Accessed,
-		Name: r.Name, Email: r.Email, EmailVerification: r.EmailVerified,
-		Phone: r.Phone, PhoneVerification: r.PhoneVerified,
-		PasswordUpdate: r.PasswordUpdated, Status: !r.Blocked, MFA: r.MFA,
-		Prefs: json.RawMessage(r.Prefs), Targets: make([]Target, 0, len(targets)),
-	}
-	for _, t := range targets {
-		u.Targets = append(u.Targets, Target{
-			ID: t.ID, UserID: t.UserID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name,
-			ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
-		})
-	}
-	if err := json.Unmarshal([]byte(r.Labels), &u.Labels); err != nil {
-		return nil, err
-	}
-	return u, nil
-}
-
-// newUser returns a user that has nothing yet.
-func newUser(id string, now time.Time) *record.User {
-	return &record.User{
-		ID: id, Key: newID(), Created: now, Updated: now, Registered: now, Accessed: now,
-		Labels: "[]", Prefs: "{}",
-	}
-}
-
-// insertUser is the one place where users are made, with the address and the
-// target of their e-mail.
-func (g *Guest) insertUser(ctx context.Context, tx store.Tx, now time.Time, user *record.User) error {
-	if user.Email != "" {
-		if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID}); err != nil {
-			return err
-		}
-	}
-	if err := record.Users.Insert(ctx, tx, user); err != nil {
-		return err
-	}
-	if user.Email != "" {
-		if err := addTarget(ctx, tx, now, user.ID, "email", user.Email); err != nil {
-			return err
-		}
-	}
-	if err := setWords(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
-		return err
-	}
-	return g.engine.log(ctx, tx, now, g.actor(), logUserCreate, "user/"+user.ID, user.Key)
-}
-
-// addTarget gives a user the target of an address, unless somebody has it.
-func addTarget(ctx context.Context, tx store.Tx, now time.Time, userID, kind, identifier string) error {
-	_, err := tx.Get(ctx, record.Targets.Index("identifier"), store.Text(kind), store.Text(identifier))
-	if !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return record.Targets.Insert(ctx, tx, &record.Target{
-		ID: newID(), UserID: userID, Created: now, Updated: now, ProviderType: kind, Identifier: identifier,
-	})
-}
-
 // NewAccount is what [Guest.CreateAccount] makes an account of.
 type NewAccount struct {
 	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
@@ -129,70 +35,38 @@ func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (*User, error) 
 }
 
 func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) {
-	e := g.engine
-	if err := e.open(); err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
+	if n.Email == "" {
+		return nil, invalid("email", canon.ErrEmail)
+	}
+	return g.engine.createUser(ctx, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name}, true)
+}
+
+// createUser makes a user. A password that is given, or must be, has to meet
+// the rules.
+func (e *Engine) createUser(ctx context.Context, by actor, n NewUser, mustHavePassword bool) (*User, error) {
 	now := e.now()
-	if n.UserID == "" {
-		n.UserID = newID()
-	}
-	if err := canon.ID(n.UserID); err != nil {
-		return nil, invalid("user id", err)
-	}
-	email, err := canon.Email(n.Email)
+	user, err := n.row(now)
 	if err != nil {
-		return nil, invalid("email", err)
-	}
-	if err := canon.Name(n.Name); err != nil {
-		return nil, invalid("name", err)
-	}
-	if err := e.policy.checkNewPassword(n.Password.Reveal()); err != nil {
 		return nil, err
 	}
-	user := newUser(n.UserID, now)
-	user.Email, user.Name, user.PasswordUpdated = email, n.Name, now
-	if user.Password, err = e.hashPassword(ctx, user.ID, n.Password.Reveal()); err != nil {
-		return nil, err
+	if n.Password != "" || mustHavePassword {
+		if err := e.policy.checkNewPassword(n.Password.Reveal()); err != nil {
+			return nil, err
+		}
+		if user.Password, err = e.hashPassword(ctx, user.ID, n.Password.Reveal()); err != nil {
+			return nil, err
+		}
+		user.PasswordUpdated = now
 	}
-	var targets []*record.Target
-	err = e.update(ctx, func(ctx context.Context, tx store.Tx) error {
-		targets = nil
-		if err := free(ctx, tx, user); err != nil {
-			return err
-		}
-		if err := g.insertUser(ctx, tx, now, user); err != nil {
-			return err
-		}
-		targets, err = listTargets(ctx, tx, user.ID)
+	var shown *User
+	err = e.update(ctx, now, by, func(ctx context.Context, tx *txn) (err error) {
+		shown, err = tx.insertUser(ctx, user)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return userOf(user, targets)
-}
-
-// free reports ErrUserAlreadyExists if the id or the address of a new user is
-// taken.
-func free(ctx context.Context, tx store.Tx, user *record.User) error {
-	_, byID := tx.Get(ctx, record.Users.Primary(), store.Text(user.ID))
-	_, byAddress := tx.Get(ctx, record.Addresses.Primary(), store.Text(user.Email))
-	for _, err := range []error{byID, byAddress} {
-		if err == nil {
-			return ErrUserAlreadyExists
-		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-func listTargets(ctx context.Context, r store.Reader, userID string) ([]*record.Target, error) {
-	return record.Targets.List(ctx, r, store.Query{
-		Index: record.Targets.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit,
-	})
+	return shown, err
 }
 
 // Account is the handle of a signed-in user, for what they may do to their own
@@ -241,47 +115,222 @@ func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, n
 	return outward(op, err)
 }
 
-// change checks the session and runs fn in one transaction. fn may run again.
-func (a *Account) change(ctx context.Context, op string, fn func(ctx context.Context, tx store.Tx, now time.Time) error) error {
+// change checks the session and runs fn with its user, in one transaction. fn
+// may run again.
+func (a *Account) change(ctx context.Context, op string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
 	if a == nil || a.engine == nil {
 		return ErrUnauthorized
 	}
 	err := a.engine.open()
 	if err == nil {
 		now := a.engine.now()
-		err = a.engine.update(ctx, func(ctx context.Context, tx store.Tx) error {
+		err = a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
 			if _, err := a.live(ctx, tx, now); err != nil {
 				return err
 			}
-			return fn(ctx, tx, now)
+			user, err := a.user(ctx, tx)
+			if err != nil {
+				return err
+			}
+			return fn(ctx, tx, user)
 		})
 	}
 	return outward(op, err)
 }
 
-// User returns the account.
-func (a *Account) User(ctx context.Context) (user *User, err error) {
-	err = a.read(ctx, "get account", func(r store.Reader, _ time.Time) error {
-		row, err := a.user(ctx, r)
-		if err != nil {
-			return err
-		}
-		targets, err := listTargets(ctx, r, a.userID)
-		if err != nil {
-			return err
-		}
-		user, err = userOf(row, targets)
+// edit checks the session and changes its user.
+func (a *Account) edit(ctx context.Context, op string, edit func(*record.User) error) (shown *User, err error) {
+	err = a.change(ctx, op, func(ctx context.Context, tx *txn, user *record.User) (err error) {
+		shown, err = tx.changeUser(ctx, user, edit)
 		return err
 	})
-	return user, err
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
 }
 
 func (a *Account) user(ctx context.Context, r store.Reader) (*record.User, error) {
-	user, err := record.Users.Get(ctx, r, record.Users.Primary(), store.Text(a.userID))
-	if errors.Is(err, store.ErrNotFound) {
+	user, err := getUser(ctx, r, a.userID)
+	if errors.Is(err, ErrUserNotFound) {
 		err = ErrUnauthorized // deleted since the session was read
 	}
 	return user, err
+}
+
+// User returns the account.
+func (a *Account) User(ctx context.Context) (shown *User, err error) {
+	err = a.read(ctx, "get account", func(r store.Reader, _ time.Time) error {
+		user, err := a.user(ctx, r)
+		if err != nil {
+			return err
+		}
+		shown, err = showUser(ctx, r, user)
+		return err
+	})
+	return shown, err
+}
+
+// UpdateName changes the name: 1 to 128 characters.
+func (a *Account) UpdateName(ctx context.Context, name string) (*User, error) {
+	return a.edit(ctx, "update name", func(user *record.User) error {
+		if name == "" {
+			return invalid("name", canon.ErrName)
+		}
+		return setName(user, name)
+	})
+}
+
+// UpdateEmail changes the e-mail address, which is then not verified. password
+// is the one of the account. An account that has none, an anonymous one for
+// example, gets it as its first: it must meet the rules for new passwords. No
+// session ends, and nothing is sent. The address that the account has already
+// changes nothing.
+//
+// Who fears that the session of an anonymous account was planted signs in anew
+// afterwards, with the password, and ends the old session.
+//
+// Errors: [ErrArgumentInvalid]; [ErrInvalidCredentials] for a wrong password,
+// counted and slowed together with those of
+// [Guest.CreateEmailPasswordSession]; [ErrTargetAlreadyExists] or
+// [ErrEmailAlreadyExists] when somebody else has the address; [ErrBusy].
+func (a *Account) UpdateEmail(ctx context.Context, email, password string) (*User, error) {
+	var address string
+	return a.reset(ctx, "update email", reset{
+		current: password,
+		fresh:   firstPassword(password),
+		check: func(*record.User) (err error) {
+			if address, err = canon.Email(email); err != nil {
+				return invalid("email", err)
+			}
+			return checkPasswordForm(password, passwordMin)
+		},
+		edit: func(user *record.User) { setEmail(user, address) },
+	})
+}
+
+// UpdatePhone changes the phone number, which is then not verified: +, the
+// country and the number, 7 to 15 digits in all. It is else like
+// [Account.UpdateEmail]. A number that somebody else has is
+// [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists].
+func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (*User, error) {
+	return a.reset(ctx, "update phone", reset{
+		current: password,
+		fresh:   firstPassword(password),
+		check: func(*record.User) error {
+			if err := canon.Phone(phone); err != nil {
+				return invalid("phone", err)
+			}
+			return checkPasswordForm(password, passwordMin)
+		},
+		edit: func(user *record.User) { setPhone(user, phone) },
+	})
+}
+
+// firstPassword is set by a change that asks for the password of an account
+// that has none.
+func firstPassword(password string) func(has bool) string {
+	return func(has bool) string {
+		if has {
+			return ""
+		}
+		return password
+	}
+}
+
+// UpdatePassword sets the password. old is the one of the account; it is
+// ignored if there is none. All other sessions of the user end, unless the
+// policy keeps them.
+//
+// Errors: [ErrArgumentInvalid] for a password against the rules;
+// [ErrInvalidCredentials] for a wrong old one, counted and slowed together with
+// those of [Guest.CreateEmailPasswordSession]; [ErrBusy].
+func (a *Account) UpdatePassword(ctx context.Context, password, old string) (*User, error) {
+	return a.reset(ctx, "update password", reset{
+		current: old,
+		fresh:   func(bool) string { return password },
+		check: func(*record.User) error {
+			if err := checkPasswordForm(old, 0); err != nil {
+				return err
+			}
+			return a.engine.policy.checkNewPassword(password)
+		},
+		edit:      func(*record.User) {},
+		endOthers: true,
+	})
+}
+
+// CreateAccount makes the anonymous account of the session a full one, with the
+// same id: the address and the name are set, and the password, as
+// [Account.UpdateEmail] does. The id in n must be "" or a valid one, and is not
+// used. An empty name leaves the name as it is.
+//
+// Errors: those of UpdateEmail; [ErrSessionAlreadyExists] for an account that
+// has an address, a number or a password.
+func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (*User, error) {
+	var row *record.User
+	return a.reset(ctx, "create account", reset{
+		fresh: func(bool) string { return n.Password.Reveal() },
+		check: func(user *record.User) (err error) {
+			if user.Email != "" || user.Phone != "" || user.Password != nil {
+				return ErrSessionAlreadyExists
+			}
+			if n.Email == "" {
+				return invalid("email", canon.ErrEmail)
+			}
+			row, err = NewUser{UserID: n.UserID, Email: n.Email, Name: n.Name}.row(user.Created)
+			return err
+		},
+		edit: func(user *record.User) {
+			setEmail(user, row.Email)
+			if n.Name != "" {
+				user.Name = n.Name
+			}
+		},
+	})
+}
+
+// UpdateStatus blocks the account that asks. Every session of the user is
+// refused from then on with [ErrUserBlocked], and so is signing in. Only the
+// server can undo it, with [Users.UpdateStatus].
+func (a *Account) UpdateStatus(ctx context.Context) (*User, error) {
+	return a.edit(ctx, "update status", func(user *record.User) error {
+		user.Blocked = true
+		return nil
+	})
+}
+
+// Prefs returns the preferences, a JSON object.
+func (a *Account) Prefs(ctx context.Context) (prefs json.RawMessage, err error) {
+	err = a.read(ctx, "get prefs", func(r store.Reader, _ time.Time) error {
+		user, err := a.user(ctx, r)
+		if err == nil {
+			prefs = json.RawMessage(user.Prefs)
+		}
+		return err
+	})
+	return prefs, err
+}
+
+// UpdatePrefs replaces all preferences. They are a JSON object of at most
+// 65,535 bytes without the space around its parts, nested at most 64 deep, each
+// name once in its object, without NUL.
+func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (*User, error) {
+	return a.edit(ctx, "update prefs", func(user *record.User) error { return setPrefs(user, prefs) })
+}
+
+// Logs returns what happened to the account, newest first: what the user did,
+// what the server did to it, and the sign-ins that were refused. It takes
+// [Limit] and [Offset].
+func (a *Account) Logs(ctx context.Context, queries ...Query) (list *LogList, err error) {
+	err = a.read(ctx, "list logs", func(r store.Reader, _ time.Time) error {
+		user, err := a.user(ctx, r)
+		if err == nil {
+			list, err = a.engine.logs(ctx, r, user, queries)
+		}
+		return err
+	})
+	return list, err
 }
 
 // SessionList is a list of sessions.
@@ -296,24 +345,8 @@ const Current = "current"
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (list *SessionList, err error) {
 	err = a.read(ctx, "list sessions", func(r store.Reader, now time.Time) error {
-		rows, err := listSessions(ctx, r, a.userID)
-		if err != nil {
-			return err
-		}
-		list = &SessionList{Sessions: make([]*Session, 0, len(rows))}
-		for _, row := range rows {
-			if !row.Expire.After(now) {
-				continue
-			}
-			s, err := sessionOf(row)
-			if err != nil {
-				return err
-			}
-			s.Current = s.ID == a.sessionID
-			list.Sessions = append(list.Sessions, s)
-		}
-		list.Total = len(list.Sessions)
-		return nil
+		list, err = sessionsOf(ctx, r, now, a.userID, a.sessionID)
+		return err
 	})
 	return list, err
 }
@@ -327,10 +360,7 @@ func (a *Account) GetSession(ctx context.Context, id string) (session *Session, 
 		if err != nil {
 			return err
 		}
-		session, err = sessionOf(row)
-		if err == nil {
-			session.Current = session.ID == a.sessionID
-		}
+		session, err = a.shown(row)
 		return err
 	})
 	return session, err
@@ -342,47 +372,58 @@ func (a *Account) own(ctx context.Context, r store.Reader, now time.Time, id str
 		id = a.sessionID
 	}
 	if err := canon.ID(id); err != nil {
-		return nil, invalid("session id", err)
+		return nil, invalid("sessionId", err)
 	}
-	row, err := record.Sessions.Get(ctx, r, record.Sessions.Primary(), store.Text(id))
-	if errors.Is(err, store.ErrNotFound) || err == nil && (row.UserID != a.userID || !row.Expire.After(now)) {
-		return nil, ErrSessionNotFound
+	return getSession(ctx, r, now, a.userID, id)
+}
+
+func (a *Account) shown(row *record.Session) (*Session, error) {
+	s, err := sessionOf(row)
+	if err == nil {
+		s.Current = s.ID == a.sessionID
 	}
-	return row, err
+	return s, err
+}
+
+// UpdateSession extends a live session of the user by the length that the
+// policy gives a new one, counted from now; [Current] is the one that asks. Its
+// secret stays. Errors: [ErrSessionNotFound], also for another user's session.
+func (a *Account) UpdateSession(ctx context.Context, id string) (session *Session, err error) {
+	err = a.change(ctx, "update session", func(ctx context.Context, tx *txn, user *record.User) error {
+		row, err := a.own(ctx, tx, tx.now, id)
+		if err != nil {
+			return err
+		}
+		row.Expire, row.Updated = tx.now.Add(a.engine.policy.SessionLength), tx.now
+		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
+			return err
+		}
+		if session, err = a.shown(row); err != nil {
+			return err
+		}
+		return tx.logSession(ctx, logSessionUpdate, "update", user, row)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
 }
 
 // DeleteSession ends a live session of the user; [Current] is the one that
 // asks. Errors: [ErrSessionNotFound], also for another user's session.
 func (a *Account) DeleteSession(ctx context.Context, id string) error {
-	return a.change(ctx, "delete session", func(ctx context.Context, tx store.Tx, now time.Time) error {
-		user, err := a.user(ctx, tx)
+	return a.change(ctx, "delete session", func(ctx context.Context, tx *txn, user *record.User) error {
+		row, err := a.own(ctx, tx, tx.now, id)
 		if err != nil {
 			return err
 		}
-		row, err := a.own(ctx, tx, now, id)
-		if err != nil {
-			return err
-		}
-		return a.engine.endSession(ctx, tx, now, a.actor(), row, user.Key)
+		return tx.endSession(ctx, user, row)
 	})
 }
 
 // DeleteSessions ends all sessions of the user, the one that asks too.
 func (a *Account) DeleteSessions(ctx context.Context) error {
-	return a.change(ctx, "delete sessions", func(ctx context.Context, tx store.Tx, now time.Time) error {
-		user, err := a.user(ctx, tx)
-		if err != nil {
-			return err
-		}
-		rows, err := listSessions(ctx, tx, a.userID)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if err := a.engine.endSession(ctx, tx, now, a.actor(), row, user.Key); err != nil {
-				return err
-			}
-		}
-		return nil
+	return a.change(ctx, "delete sessions", func(ctx context.Context, tx *txn, user *record.User) error {
+		return tx.endSessions(ctx, user, "")
 	})
 }

@@ -15,7 +15,8 @@
 //
 // A caller's power is the value that it holds. [Engine.Guest] gives what anyone
 // may do; [Guest.Authenticate] gives an [Account], with which a signed-in user
-// acts on their own account. There is no current user in a context.
+// acts on their own account; [Engine.Users] gives the server's scope over all
+// users. There is no current user in a context.
 //
 // # Errors
 //
@@ -36,6 +37,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +63,28 @@ type Config struct {
 	Hasher *hasher.Hasher
 	// Now is the clock; nil means time.Now. It is read once an operation.
 	Now func() time.Time
+	// OnEvent gets every event, after the commit of what it tells of and before
+	// the operation returns, on the caller's goroutine: what takes long belongs
+	// on another. It may use the engine. If it panics, that is logged and
+	// nothing else. Events of one operation come in order; those of operations
+	// that run at once, in any. A process that dies between a commit and its
+	// events never tells them: the audit log is what is complete.
+	OnEvent func(context.Context, Event)
+	// Locator finds the country of a client's address, for sessions and logs;
+	// nil means that no country is known. Package geoip has one.
+	Locator Locator
+	// Logger gets what the engine has nobody to return to: that a last-seen
+	// time was not written, that a callback panicked. nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// Locator finds where an address is. It must be safe for concurrent use, and
+// answer from memory: sign-ins wait for it. If it panics, that is logged and no
+// country is known.
+type Locator interface {
+	// Country returns the ISO 3166-1 alpha-2 code of a country, "" for an
+	// unknown one.
+	Country(ip netip.Addr) string
 }
 
 // Engine holds the rules. Make one with [New].
@@ -70,6 +95,10 @@ type Engine struct {
 	hasher *hasher.Hasher
 	clock  func() time.Time
 	closed atomic.Bool
+
+	onEvent func(context.Context, Event) // nil for none
+	locator Locator                      // nil for none
+	logger  *slog.Logger
 }
 
 // New returns an engine over a store that the caller has opened, and closes
@@ -95,7 +124,13 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Engine{store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now}, nil
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return &Engine{
+		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now,
+		onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
+	}, nil
 }
 
 // Close ends the engine: every later call of it, and of the handles that it
@@ -105,11 +140,13 @@ func (e *Engine) Close() error {
 	return nil
 }
 
+var errNoEngine = errors.New("latchkey: a handle that no engine gave")
+
 // open reports ErrClosed once the engine is closed, and that a zero handle has
 // no engine.
 func (e *Engine) open() error {
 	if e == nil || e.store == nil {
-		return errors.New("latchkey: a handle that no engine gave")
+		return errNoEngine
 	}
 	if e.closed.Load() {
 		return ErrClosed
@@ -119,11 +156,6 @@ func (e *Engine) open() error {
 
 // now is the time of an operation.
 func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsecond) }
-
-// update runs fn in a transaction. fn may run again.
-func (e *Engine) update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
-	return e.store.Update(ctx, fn)
-}
 
 // Schema returns the tables of the engine, for the author of a backend: a store
 // that is handed to [New] holds these.
@@ -140,3 +172,10 @@ type Guest struct {
 
 // Guest returns the handle of whoever is at a client. It reads nothing.
 func (e *Engine) Guest(client Client) *Guest { return &Guest{e, client.canonical()} }
+
+func (g *Guest) open() error {
+	if g == nil {
+		return errNoEngine
+	}
+	return g.engine.open()
+}

@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"strings"
@@ -32,8 +33,8 @@ func (c Client) ip() string {
 	return c.IP.String()
 }
 
-// Device is what a user agent says of the client, parsed once at sign-in.
-// What it does not say is "".
+// Device is what a user agent says of the client, and where its address is,
+// found out once at sign-in. What is not known is "".
 type Device struct {
 	OSCode              string `json:"osCode,omitempty"` // WIN, MAC, LIN, AND, IOS
 	OSName              string `json:"osName,omitempty"`
@@ -47,6 +48,7 @@ type Device struct {
 	DeviceName          string `json:"deviceName,omitempty"` // desktop, smartphone or tablet
 	DeviceBrand         string `json:"deviceBrand,omitempty"`
 	DeviceModel         string `json:"deviceModel,omitempty"`
+	CountryCode         string `json:"countryCode,omitempty"` // ISO 3166-1 alpha-2 in lower case, of the address
 }
 
 // String says the client and the system in a few words.
@@ -59,6 +61,27 @@ func (d Device) String() string {
 		return "unknown device"
 	}
 	return strings.Join(words, " ")
+}
+
+// clientOf returns the client that a row speaks of.
+func clientOf(ip, agent string) Client {
+	c := Client{UserAgent: agent}
+	if addr, err := netip.ParseAddr(ip); err == nil {
+		c.IP = addr
+	}
+	return c
+}
+
+// device returns what is known of a client.
+func (e *Engine) device(ctx context.Context, c Client) (d Device) {
+	d = c.device()
+	if e.locator != nil && c.IP.IsValid() {
+		defer e.recovered(ctx, "Locator")
+		if code := e.locator.Country(c.IP); len(code) == 2 {
+			d.CountryCode = strings.ToLower(code)
+		}
+	}
+	return d
 }
 
 func (c Client) device() Device {

@@ -2,13 +2,12 @@ package latchkey_test
 
 import (
 	"context"
-	"net/netip"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
@@ -20,7 +19,6 @@ import (
 const (
 	ada      = "ada@example.org"
 	password = "correct horse"
-	agent    = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/70.0.3538.110 Safari/537.36"
 )
 
 // backends are the stores on which every rule is tested.
@@ -39,29 +37,13 @@ type kit struct {
 	*latchkey.Engine
 	store *storetest.Counted
 	keys  latchkey.Keys
-	clock *clock
+	clock *authtest.Clock
+	told  *authtest.Events
 	guest *latchkey.Guest
 	ctx   context.Context
 }
 
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-var testClient = latchkey.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: agent}
+var testClient = authtest.Client
 
 // onEveryStore runs test on each backend, and once more on memory with every
 // closure run twice.
@@ -89,14 +71,15 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	k := &kit{
 		T: t, store: storetest.Count(s), keys: latchkey.Keys{Active: latchkey.GenerateKey()}, ctx: ctx,
-		clock: &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		clock: authtest.NewClock(), told: new(authtest.Events),
 	}
 	var err error
 	k.Engine, err = latchkey.New(k.store, latchkey.Config{
-		Keys:   k.keys,
-		Policy: policy,
-		Hasher: hasher.ForTests(t),
-		Now:    k.clock.Now,
+		Keys:    k.keys,
+		Policy:  policy,
+		Hasher:  hasher.ForTests(t),
+		Now:     k.clock.Now,
+		OnEvent: k.told.Record,
 	})
 	k.must(err)
 	k.guest = k.Guest(testClient)

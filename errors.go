@@ -47,10 +47,17 @@ var (
 	ErrUnauthorized          = &Error{"general_unauthorized_scope", Unauthorized, "Not signed in, or the session has ended"}
 	ErrRateLimitExceeded     = &Error{"general_rate_limit_exceeded", Throttled, "Too many attempts; try again later"}
 	ErrBusy                  = &Error{"general_busy", Unavailable, "Too much to do at once; try again"}
-	ErrInvalidCredentials    = &Error{"user_invalid_credentials", Unauthorized, "The e-mail address or the password is wrong"}
+	ErrInvalidCredentials    = &Error{"user_invalid_credentials", Unauthorized, "The credentials are wrong"}
 	ErrUserBlocked           = &Error{"user_blocked", Forbidden, "The user is blocked"}
 	ErrPasswordResetRequired = &Error{"user_password_reset_required", Precondition, "The password must be reset first"}
-	ErrUserAlreadyExists     = &Error{"user_already_exists", Conflict, "A user with this id or e-mail address exists"}
+	ErrMoreFactorsRequired   = &Error{"user_more_factors_required", Unauthorized, "Another factor is required"}
+	ErrUserAlreadyExists     = &Error{"user_already_exists", Conflict, "A user with this id, e-mail address or phone number exists"}
+	ErrEmailAlreadyExists    = &Error{"user_email_already_exists", Conflict, "The e-mail address belongs to somebody else"}
+	ErrPhoneAlreadyExists    = &Error{"user_phone_already_exists", Conflict, "The phone number belongs to somebody else"}
+	ErrTargetAlreadyExists   = &Error{"user_target_already_exists", Conflict, "The address is a target of somebody else"}
+	ErrSessionAlreadyExists  = &Error{"user_session_already_exists", Unauthorized, "Somebody is signed in already"}
+	ErrEmailNotFound         = &Error{"user_email_not_found", Invalid, "The user has no e-mail address"}
+	ErrPhoneNotFound         = &Error{"user_phone_not_found", Invalid, "The user has no phone number"}
 	ErrUserNotFound          = &Error{"user_not_found", NotFound, "There is no such user"}
 	ErrSessionNotFound       = &Error{"user_session_not_found", NotFound, "There is no such session"}
 )

@@ -2,22 +2,69 @@ package latchkey
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
 
+// Event says that something has happened. [Config.OnEvent] gets it after the
+// transaction that did it has been committed. It holds no secret and no hash.
+type Event struct {
+	// Name is the documented name with ids in it: users.ID.create,
+	// users.ID.update.email, users.ID.sessions.ID.delete.
+	Name   string
+	Time   time.Time
+	UserID string // whom it concerns
+	// ActorID is the user who did it; "" for the server, and for a guest.
+	ActorID string
+	Mode    string // user, guest or server
+	Client  Client
+	// Payload is what the name speaks of: a *User for users, a *Session for
+	// sessions; as it was, for what is deleted. It is the receiver's own.
+	Payload any
+}
+
+// Matches reports whether pattern selects the event: its name, with * in the
+// place of any id, whole, without its last part, or down to the first id.
+// users.*.sessions.*.create, users.*.sessions.* and users.* all select the
+// creation of a session.
+func (e Event) Matches(pattern string) bool {
+	name, want := strings.Split(e.Name, "."), strings.Split(pattern, ".")
+	if len(want) != len(name) && len(want) != len(name)-1 && len(want) != 2 || len(want) < 2 {
+		return false
+	}
+	for i, part := range want {
+		id := i == 1 || i == 3 && len(name) == 5
+		if part != name[i] && !(id && part == "*") {
+			return false
+		}
+	}
+	return true
+}
+
 // The audit log's names of what happened.
 const (
-	logUserCreate    = "user.create"
-	logSessionCreate = "session.create"
-	logSessionDelete = "session.delete"
+	logUserCreate         = "user.create"
+	logUserUpdate         = "user.update"
+	logUserRefuse         = "user.refuse" // a wrong password for a change
+	logUserDelete         = "user.delete"
+	logSessionCreate      = "session.create"
+	logSessionRefuse      = "session.refuse" // a sign-in that failed
+	logSessionUpdate      = "session.update"
+	logSessionDelete      = "session.delete"
+	logVerificationUpdate = "verification.update"
 )
 
-// actor is who acts, for the log.
+// actor is who acts, for logs and events.
 type actor struct {
-	id   string // of the user who is signed in, "" for a guest
+	id   string // of the user who is signed in, "" for a guest and the server
 	mode string
 	Client
 }
@@ -26,18 +73,166 @@ func (g *Guest) actor() actor { return actor{mode: "guest", Client: g.client} }
 
 func (a *Account) actor() actor { return actor{id: a.userID, mode: "user", Client: a.client} }
 
-// log writes a row of the audit log, in the transaction of the change that it
-// records. It is kept under the key of the user whom it concerns.
-func (e *Engine) log(ctx context.Context, tx store.Tx, now time.Time, by actor, event, resource, userKey string) error {
-	return record.Logs.Insert(ctx, tx, &record.Log{
-		ID:       newID(),
-		UserKey:  userKey,
-		Created:  now,
-		Event:    event,
-		Resource: resource,
-		Actor:    by.id,
-		Mode:     by.mode,
-		IP:       by.ip(),
-		Agent:    by.UserAgent,
+func (u *Users) actor() actor { return actor{mode: "server", Client: u.client} }
+
+// txn is one run of a transaction: when, by whom, and what is to be told once
+// it has been committed.
+type txn struct {
+	store.Tx
+	engine *Engine
+	now    time.Time
+	by     actor
+	events []Event
+}
+
+// update runs fn in a transaction and, after the commit, tells the events that
+// it gathered. fn may run again.
+func (e *Engine) update(ctx context.Context, now time.Time, by actor, fn func(context.Context, *txn) error) error {
+	var events []Event
+	err := e.store.Update(ctx, func(ctx context.Context, s store.Tx) error {
+		tx := &txn{Tx: s, engine: e, now: now, by: by}
+		err := fn(ctx, tx)
+		events = tx.events
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	for _, event := range events {
+		e.tell(ctx, event)
+	}
+	return nil
+}
+
+// tell calls the host. What it does there cannot undo what has happened, so a
+// panic ends here.
+func (e *Engine) tell(ctx context.Context, event Event) {
+	defer e.recovered(ctx, "OnEvent")
+	e.onEvent(ctx, event)
+}
+
+// recovered ends a panic of a callback and logs it, without its value: nobody
+// knows what is in that.
+func (e *Engine) recovered(ctx context.Context, callback string) {
+	if v := recover(); v != nil {
+		e.logger.ErrorContext(ctx, "latchkey: callback panicked", "callback", callback,
+			"panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+	}
+}
+
+// event notes an event of a user. name is what follows the user's id.
+func (tx *txn) event(userID, name string, payload any) {
+	if tx.engine.onEvent == nil {
+		return
+	}
+	if user, ok := payload.(*User); ok {
+		payload = user.clone() // the caller gets the other
+	}
+	tx.events = append(tx.events, Event{
+		Name: "users." + userID + "." + name, Time: tx.now, UserID: userID,
+		ActorID: tx.by.id, Mode: tx.by.mode, Client: tx.by.Client, Payload: payload,
+	})
+}
+
+// row returns a log row about a user. It is kept under the user's key.
+func (tx *txn) row(event, userID, userKey string) *record.Log {
+	l := &record.Log{
+		ID: newID(), UserKey: userKey, Created: tx.now, Event: event,
+		Actor: tx.by.id, Mode: tx.by.mode, IP: tx.by.ip(), Agent: tx.by.UserAgent,
+	}
+	if userID != "" {
+		l.Resource = "user/" + userID
+	}
+	return l
+}
+
+// log records a change of a user, in the transaction that makes it.
+func (tx *txn) log(ctx context.Context, event string, user *record.User) error {
+	return record.Logs.Insert(ctx, tx, tx.row(event, user.ID, user.Key))
+}
+
+// refuse records a refusal. Those of one kind, client address, identifier and
+// minute are one row with a count, so that a flood stays small. Who there is
+// nobody of is recorded under a digest of what was asked for.
+func (tx *txn) refuse(ctx context.Context, event string, user *record.User, subject []byte, reason *Error) error {
+	userID, userKey := "", hex.EncodeToString(subject)
+	if user != nil {
+		userID, userKey = user.ID, user.Key
+	}
+	l := tx.row(event, userID, userKey)
+	l.Reason, l.Count = reason.Type, 1
+	sum := sha256.Sum256(fmt.Append(nil, event, "\x00", userKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
+		tx.now.Unix()/60))
+	l.ID = hex.EncodeToString(sum[:16])
+	have, err := record.Logs.Get(ctx, tx, record.Logs.Primary(), store.Text(l.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return record.Logs.Insert(ctx, tx, l)
+	}
+	if err != nil {
+		return err
+	}
+	have.Count++
+	return record.Logs.Replace(ctx, tx, have)
+}
+
+// Log is one line of the audit log. A line is written in the transaction of
+// the change that it records.
+type Log struct {
+	ID string
+	// Event is what happened: user.create, user.update, user.delete,
+	// session.create, session.update, session.delete, verification.update; or
+	// was refused: session.refuse, user.refuse.
+	Event string
+	Time  time.Time
+	// Resource is what it happened to: user/ID.
+	Resource string
+	// UserID, UserName and UserEmail are of the user who did it; "" if that was
+	// the server, a guest, or somebody else than the user whose log this is.
+	UserID    string
+	UserName  string
+	UserEmail string
+	Mode      string // who did it: user, guest or server
+	IP        string // "" when it was not known
+	// Device is what the user agent says, read when the log is listed; so is
+	// the country.
+	Device Device
+	// Reason is the type of the error of a refusal, and Count how often it
+	// happened in the same minute from the same address; "" and 0 for a change.
+	Reason string
+	Count  int
+}
+
+// LogList is a page of the log. Total is exact up to 5,000, and 5,000 for more.
+type LogList struct {
+	Total int
+	Logs  []*Log
+}
+
+// logs returns a page of a user's log, newest first.
+func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, queries []Query) (*LogList, error) {
+	page, err := pageOf(queries)
+	if err != nil {
+		return nil, err
+	}
+	q := store.Query{Index: record.Logs.Index("user"), Equal: []store.Value{store.Text(user.Key)}, Limit: maxTotal}
+	list := new(LogList)
+	if list.Total, err = r.Count(ctx, q); err != nil {
+		return nil, err
+	}
+	q.Descending, q.Limit, q.Offset = true, page.limit, page.offset
+	rows, err := record.Logs.List(ctx, r, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		l := &Log{
+			ID: row.ID, Event: row.Event, Time: row.Created, Resource: row.Resource, Mode: row.Mode, IP: row.IP,
+			Reason: row.Reason, Count: int(row.Count), Device: e.device(ctx, clientOf(row.IP, row.Agent)),
+		}
+		if row.Actor == user.ID {
+			l.UserID, l.UserName, l.UserEmail = user.ID, user.Name, user.Email
+		}
+		list.Logs = append(list.Logs, l)
+	}
+	return list, nil
 }

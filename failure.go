@@ -86,11 +86,15 @@ func (g guard) fail(ctx context.Context, tx store.Tx, now time.Time) error {
 	return record.Failures.Replace(ctx, tx, f)
 }
 
-// clear forgets the wrong answers before a right one.
-func (g guard) clear(ctx context.Context, tx store.Tx) error {
-	err := record.Failures.Delete(ctx, tx, store.Text(g.purpose), store.Bytes(g.subject))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
+// pass lets a right answer through, unless it came while the identifier was
+// slowed, and forgets the wrong ones before it.
+func (g guard) pass(ctx context.Context, tx *txn) error {
+	f, err := g.failures(ctx, tx, tx.now)
+	if err == nil {
+		err = delayed(f, tx.now)
 	}
-	return err
+	if err != nil || f.Expire.IsZero() {
+		return err
+	}
+	return record.Failures.Delete(ctx, tx, store.Text(g.purpose), store.Bytes(g.subject))
 }

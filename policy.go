@@ -22,6 +22,9 @@ type Policy struct {
 	// PasswordMin is the least number of characters (code points in Unicode
 	// normal form C) of a new password, 8 to 256; 0 means 8.
 	PasswordMin int
+	// KeepSessionsOnPasswordChange keeps the other sessions of a user whose
+	// password changes. Without it they end.
+	KeepSessionsOnPasswordChange bool
 }
 
 const (

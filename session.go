@@ -1,17 +1,14 @@
 package latchkey
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
 	"strings"
 	"time"
 
-	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
 
@@ -22,10 +19,10 @@ type Session struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Expire    time.Time
-	// Provider is how it was made: email or anonymous.
+	// Provider is how it was made: email, anonymous or server.
 	Provider    string
 	ProviderUID string // the address, for email
-	// Factors are the proofs behind it: password or anonymous.
+	// Factors are the proofs behind it: password, anonymous or server.
 	Factors      []string
 	MFAUpdatedAt time.Time // of the last completed challenge; zero for none
 	IP           string    // "" when it was not known
@@ -40,8 +37,12 @@ type Session struct {
 const (
 	providerEmail     = "email"
 	providerAnonymous = "anonymous"
+	providerServer    = "server"
 	factorPassword    = "password"
 	factorAnonymous   = "anonymous"
+	factorServer      = "server"
+	factorEmail       = "email"
+	factorPhone       = "phone"
 )
 
 func sessionOf(r *record.Session) (*Session, error) {
@@ -67,55 +68,114 @@ type signIn struct {
 
 // newSignIn draws what is random, so that a transaction that runs again makes
 // the same session.
-func (g *Guest) newSignIn(provider, providerUID, factors string) *signIn {
+func (e *Engine) newSignIn(ctx context.Context, c Client, provider, providerUID, factors string) *signIn {
 	in := &signIn{
 		provider: provider, providerUID: providerUID, factors: factors,
-		id: newID(), device: g.client.device().encode(), secret: newSecret(),
+		id: newID(), device: e.device(ctx, c).encode(), secret: newSecret(),
 	}
 	sum, _ := in.secret.digest(sessionLabel)
 	in.digest = string(sum[:])
 	return in
 }
 
+// facts are what the row of a session says of its user.
+type facts struct {
+	blocked, mustReset, mfa bool
+	factors                 string
+}
+
+func factsOf(u *record.User) facts {
+	var factors []string
+	if u.EmailVerified {
+		factors = append(factors, factorEmail)
+	}
+	if u.PhoneVerified {
+		factors = append(factors, factorPhone)
+	}
+	return facts{u.Blocked, u.MustReset, u.MFA, strings.Join(factors, " ")}
+}
+
+func (f facts) set(s *record.Session) {
+	s.UserBlocked, s.UserMustReset, s.UserMFA, s.UserFactors = f.blocked, f.mustReset, f.mfa, f.factors
+}
+
+// refreshSessions brings the facts in all sessions of a user up to date.
+func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
+	rows, err := listSessions(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range rows {
+		factsOf(user).set(s)
+		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owed returns why a session may not act: what its user or it still owes. The
+// row alone decides.
+func owed(s *record.Session) error {
+	switch {
+	case s.UserBlocked:
+		return ErrUserBlocked
+	case s.UserMustReset:
+		return ErrPasswordResetRequired
+	case s.UserMFA && s.UserFactors != "" && len(strings.Fields(s.Factors)) < 2:
+		return ErrMoreFactorsRequired
+	}
+	return nil
+}
+
 // createSession is the one place where sessions are made. It ends those of the
 // user that have expired, and the oldest ones over the limit.
-func (g *Guest) createSession(ctx context.Context, tx store.Tx, now time.Time, user *record.User, in *signIn) (*record.Session, error) {
-	e := g.engine
-	if err := g.makeRoom(ctx, tx, now, user); err != nil {
+func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn) (*record.Session, error) {
+	if err := tx.makeRoom(ctx, user); err != nil {
 		return nil, err
 	}
 	s := &record.Session{
 		ID: in.id, UserID: user.ID, Digest: in.digest,
-		Created: now, Updated: now, Expire: now.Add(e.policy.SessionLength), Touched: now,
+		Created: tx.now, Updated: tx.now, Expire: tx.now.Add(tx.engine.policy.SessionLength), Touched: tx.now,
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
-		IP: g.client.ip(), Client: in.device,
-		UserBlocked: user.Blocked, UserMustReset: user.MustReset, UserMFA: user.MFA,
+		IP: tx.by.ip(), Client: in.device,
 	}
+	factsOf(user).set(s)
 	if err := record.Sessions.Insert(ctx, tx, s); err != nil {
 		return nil, err
 	}
-	by := g.actor()
-	by.id, by.mode = user.ID, "user"
-	return s, e.log(ctx, tx, now, by, logSessionCreate, "user/"+user.ID, user.Key)
+	if tx.by.mode == "guest" {
+		tx.by.id, tx.by.mode = user.ID, "user"
+	}
+	return s, tx.logSession(ctx, logSessionCreate, "create", user, s)
+}
+
+// logSession records and tells what happened to a session.
+func (tx *txn) logSession(ctx context.Context, event, verb string, user *record.User, s *record.Session) error {
+	shown, err := sessionOf(s)
+	if err != nil {
+		return err
+	}
+	tx.event(user.ID, "sessions."+s.ID+"."+verb, shown)
+	return tx.log(ctx, event, user)
 }
 
 // makeRoom ends sessions of a user until one more is within the limit.
-func (g *Guest) makeRoom(ctx context.Context, tx store.Tx, now time.Time, user *record.User) error {
-	e := g.engine
+func (tx *txn) makeRoom(ctx context.Context, user *record.User) error {
 	sessions, err := listSessions(ctx, tx, user.ID)
 	if err != nil {
 		return err
 	}
 	var live []*record.Session
 	for _, s := range sessions {
-		if s.Expire.After(now) {
+		if s.Expire.After(tx.now) {
 			live = append(live, s)
 		} else if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
 			return err
 		}
 	}
-	for len(live) >= e.policy.SessionLimit {
-		if err := e.endSession(ctx, tx, now, g.actor(), live[0], user.Key); err != nil {
+	for len(live) >= tx.engine.policy.SessionLimit {
+		if err := tx.endSession(ctx, user, live[0]); err != nil {
 			return err
 		}
 		live = live[1:]
@@ -124,11 +184,64 @@ func (g *Guest) makeRoom(ctx context.Context, tx store.Tx, now time.Time, user *
 }
 
 // endSession is the one place where a session is ended on purpose.
-func (e *Engine) endSession(ctx context.Context, tx store.Tx, now time.Time, by actor, s *record.Session, userKey string) error {
+func (tx *txn) endSession(ctx context.Context, user *record.User, s *record.Session) error {
 	if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
 		return err
 	}
-	return e.log(ctx, tx, now, by, logSessionDelete, "user/"+s.UserID, userKey)
+	return tx.logSession(ctx, logSessionDelete, "delete", user, s)
+}
+
+// endSessions ends the sessions of a user, all but the one whose id is kept.
+// Those that had expired go without a word.
+func (tx *txn) endSessions(ctx context.Context, user *record.User, kept string) error {
+	sessions, err := listSessions(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range sessions {
+		switch {
+		case s.ID == kept:
+		case s.Expire.After(tx.now):
+			err = tx.endSession(ctx, user, s)
+		default:
+			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sessionsOf returns the live sessions of a user, oldest first.
+func sessionsOf(ctx context.Context, r store.Reader, now time.Time, userID, current string) (*SessionList, error) {
+	rows, err := listSessions(ctx, r, userID)
+	if err != nil {
+		return nil, err
+	}
+	list := &SessionList{Sessions: make([]*Session, 0, len(rows))}
+	for _, row := range rows {
+		if !row.Expire.After(now) {
+			continue
+		}
+		s, err := sessionOf(row)
+		if err != nil {
+			return nil, err
+		}
+		s.Current = s.ID == current
+		list.Sessions = append(list.Sessions, s)
+	}
+	list.Total = len(list.Sessions)
+	return list, nil
+}
+
+// getSession returns a live session of a user, or ErrSessionNotFound.
+func getSession(ctx context.Context, r store.Reader, now time.Time, userID, id string) (*record.Session, error) {
+	row, err := record.Sessions.Get(ctx, r, record.Sessions.Primary(), store.Text(id))
+	if errors.Is(err, store.ErrNotFound) || err == nil && (row.UserID != userID || !row.Expire.After(now)) {
+		return nil, ErrSessionNotFound
+	}
+	return row, err
 }
 
 // listSessions returns the rows of a user's sessions, expired ones too, oldest
@@ -137,47 +250,6 @@ func listSessions(ctx context.Context, r store.Reader, userID string) ([]*record
 	return record.Sessions.List(ctx, r, store.Query{
 		Index: record.Sessions.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit,
 	})
-}
-
-// passwordPlace is where the password hash of a user is sealed.
-func passwordPlace(userID string) seal.Place {
-	return seal.Place{Table: "users", Column: "password", Record: userID, Owner: userID}
-}
-
-// hashPassword returns the sealed hash of a user's password.
-func (e *Engine) hashPassword(ctx context.Context, userID, password string) ([]byte, error) {
-	hash, err := e.hasher.Hash(ctx, password)
-	if errors.Is(err, hasher.ErrBusy) {
-		err = ErrBusy
-	}
-	if err != nil {
-		return nil, err
-	}
-	return e.ring.Seal(seal.PasswordHash, passwordPlace(userID), []byte(hash)), nil
-}
-
-// verifyPassword compares a password with the one of a user, at the cost of one
-// hash whether there is one or not. An outdated hash is answered with a new one.
-func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password string) (right bool, upgrade []byte, err error) {
-	var hash []byte
-	if user != nil && user.Password != nil {
-		hash, err = e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
-		if err != nil {
-			return false, nil, err
-		}
-	}
-	right, err = e.hasher.Verify(ctx, string(hash), password)
-	if errors.Is(err, hasher.ErrBusy) {
-		err = ErrBusy
-	}
-	if err != nil || !right || !e.hasher.Outdated(string(hash)) {
-		return right, nil, err
-	}
-	upgrade, err = e.hashPassword(ctx, user.ID, password)
-	if errors.Is(err, ErrBusy) {
-		return right, nil, nil // another time
-	}
-	return right, upgrade, err
 }
 
 // CreateEmailPasswordSession signs a user in by e-mail address and password,
@@ -198,12 +270,8 @@ func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password 
 	return session, outward("create e-mail session", err)
 }
 
-// errChanged says that what a decision was based on has changed before the
-// transaction that would carry it out.
-var errChanged = errors.New("latchkey: the user has changed meanwhile")
-
 func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*Session, error) {
-	if err := g.engine.open(); err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
 	email, err := canon.Email(email)
@@ -213,13 +281,7 @@ func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*
 	if err := checkPasswordForm(password, passwordMin); err != nil {
 		return nil, err
 	}
-	for range 3 {
-		session, err := g.tryPassword(ctx, email, password)
-		if !errors.Is(err, errChanged) {
-			return session, err
-		}
-	}
-	return nil, ErrBusy // the user changes faster than a password is checked
+	return settled(func() (*Session, error) { return g.tryPassword(ctx, email, password) })
 }
 
 func (g *Guest) tryPassword(ctx context.Context, email, password string) (*Session, error) {
@@ -236,23 +298,24 @@ func (g *Guest) tryPassword(ctx context.Context, email, password string) (*Sessi
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	right, upgrade, err := e.verifyPassword(ctx, user, password)
+	right, outdated, err := e.verifyPassword(ctx, user, password)
 	if err != nil {
 		return nil, err
 	}
-	if !right {
-		if err := e.update(ctx, func(ctx context.Context, tx store.Tx) error { return guard.fail(ctx, tx, now) }); err != nil {
+	if !right || user.Blocked {
+		return nil, g.turnAway(ctx, now, guard, user, right)
+	}
+	var upgrade []byte
+	if outdated {
+		upgrade, err = e.hashPassword(ctx, user.ID, password)
+		if err != nil && !errors.Is(err, ErrBusy) { // another time
 			return nil, err
 		}
-		return nil, ErrInvalidCredentials
 	}
-	if user.Blocked {
-		return nil, ErrUserBlocked
-	}
-	in := g.newSignIn(providerEmail, email, factorPassword)
+	in := e.newSignIn(ctx, g.client, providerEmail, email, factorPassword)
 	var made *record.Session
-	err = e.update(ctx, func(ctx context.Context, tx store.Tx) (err error) {
-		made, err = g.enter(ctx, tx, now, guard, user, upgrade, in)
+	err = e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
+		made, err = tx.enter(ctx, guard, user, upgrade, in)
 		return err
 	})
 	if err != nil {
@@ -261,36 +324,44 @@ func (g *Guest) tryPassword(ctx context.Context, email, password string) (*Sessi
 	return in.session(made)
 }
 
+// turnAway counts a wrong password, or tells a blocked user of the right one.
+// Both are logged.
+func (g *Guest) turnAway(ctx context.Context, now time.Time, guard guard, user *record.User, right bool) error {
+	reason := ErrInvalidCredentials
+	if right {
+		reason = ErrUserBlocked
+	}
+	err := g.engine.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
+		if !right {
+			if err := guard.fail(ctx, tx, now); err != nil {
+				return err
+			}
+		}
+		return tx.refuse(ctx, logSessionRefuse, user, guard.subject, reason)
+	})
+	if err != nil {
+		return err
+	}
+	return reason
+}
+
 // enter makes the session of a user whose password was right, unless the
 // user or the delay has changed since they were read.
-func (g *Guest) enter(ctx context.Context, tx store.Tx, now time.Time, guard guard, read *record.User, upgrade []byte, in *signIn) (*record.Session, error) {
-	failures, err := guard.failures(ctx, tx, now)
+func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrade []byte, in *signIn) (*record.Session, error) {
+	if err := guard.pass(ctx, tx); err != nil {
+		return nil, err
+	}
+	user, err := unchanged(ctx, tx, read)
 	if err != nil {
 		return nil, err
-	}
-	if err := delayed(failures, now); err != nil {
-		return nil, err
-	}
-	user, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(read.ID))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, errChanged
-	}
-	if err != nil {
-		return nil, err
-	}
-	if user.Key != read.Key || user.Email != read.Email || user.Blocked || !bytes.Equal(user.Password, read.Password) {
-		return nil, errChanged
 	}
 	if upgrade != nil {
-		user.Password, user.Updated = upgrade, now
+		user.Password, user.Updated = upgrade, tx.now
 		if err := record.Users.Replace(ctx, tx, user); err != nil {
 			return nil, err
 		}
 	}
-	if err := guard.clear(ctx, tx); err != nil {
-		return nil, err
-	}
-	return g.createSession(ctx, tx, now, user, in)
+	return tx.createSession(ctx, user, in)
 }
 
 // session returns what the caller gets of the session that was made.
@@ -311,19 +382,19 @@ func (g *Guest) CreateAnonymousSession(ctx context.Context) (*Session, error) {
 }
 
 func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
-	e := g.engine
-	if err := e.open(); err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
-	now := e.now()
+	e, now := g.engine, g.engine.now()
 	user := newUser(newID(), now)
-	in := g.newSignIn(providerAnonymous, "", factorAnonymous)
+	in := e.newSignIn(ctx, g.client, providerAnonymous, "", factorAnonymous)
 	var made *record.Session
-	err := e.update(ctx, func(ctx context.Context, tx store.Tx) (err error) {
-		if err := g.insertUser(ctx, tx, now, user); err != nil {
+	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
+		made = nil
+		if _, err := tx.insertUser(ctx, user); err != nil {
 			return err
 		}
-		made, err = g.createSession(ctx, tx, now, user, in)
+		made, err = tx.createSession(ctx, user, in)
 		return err
 	})
 	if err != nil {
@@ -334,35 +405,70 @@ func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
 
 // Authenticate returns the account of whoever holds a session's secret. It is
 // one read of the store, and is meant to run on every request of the host. An
-// ended session is refused at once, on every machine.
+// ended session is refused at once, on every machine. Once in 24 hours it also
+// writes when the user was last seen; if that fails, it is logged, and the
+// answer is the same.
 //
 // Errors: [ErrUnauthorized] for a secret of no session, of one that has ended
 // or expired, and for text that is no secret; [ErrUserBlocked];
-// [ErrPasswordResetRequired].
+// [ErrPasswordResetRequired]; [ErrMoreFactorsRequired].
 func (g *Guest) Authenticate(ctx context.Context, secret Secret) (*Account, error) {
 	account, err := g.authenticate(ctx, secret)
 	return account, outward("authenticate", err)
 }
 
 func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, error) {
-	if err := g.engine.open(); err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
 	digest, ok := secret.digest(sessionLabel)
 	if !ok {
 		return nil, ErrUnauthorized
 	}
-	a := &Account{engine: g.engine, client: g.client, digest: digest}
-	s, err := a.live(ctx, g.engine.store, g.engine.now())
+	e, now := g.engine, g.engine.now()
+	a := &Account{engine: e, client: g.client, digest: digest}
+	s, err := a.live(ctx, e.store, now)
 	if err != nil {
 		return nil, err
 	}
 	a.sessionID, a.userID = s.ID, s.UserID
+	if now.Sub(s.Touched) >= lastSeen {
+		a.touch(ctx, now)
+	}
 	return a, nil
 }
 
-// live returns the session of a handle, if it may still act at now. It is one
-// read, and everything that decides is in the row.
+// lastSeen is how old the last-seen time of a session gets before it is
+// written anew.
+const lastSeen = 24 * time.Hour
+
+// touch writes when session and user were last seen, unless somebody else did,
+// or the session has ended.
+func (a *Account) touch(ctx context.Context, now time.Time) {
+	err := a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
+		s, err := a.live(ctx, tx, now)
+		if err != nil || now.Sub(s.Touched) < lastSeen {
+			return err
+		}
+		user, err := a.user(ctx, tx)
+		if err != nil {
+			return err
+		}
+		s.Touched = now
+		if err := record.Sessions.Replace(ctx, tx, s); err != nil || !now.After(user.Accessed) {
+			return err
+		}
+		user.Accessed = now
+		return record.Users.Replace(ctx, tx, user)
+	})
+	var own *Error
+	if err != nil && !errors.As(err, &own) {
+		a.engine.logger.WarnContext(ctx, "latchkey: last seen is not written", "error", outward("authenticate", err))
+	}
+}
+
+// live returns the session of a handle, if it may act at now. It is one read,
+// and everything that decides is in the row.
 func (a *Account) live(ctx context.Context, r store.Reader, now time.Time) (*record.Session, error) {
 	s, err := record.Sessions.Get(ctx, r, record.Sessions.Cluster(), store.Bytes(a.digest[:]))
 	if errors.Is(err, store.ErrNotFound) {
@@ -371,13 +477,8 @@ func (a *Account) live(ctx context.Context, r store.Reader, now time.Time) (*rec
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1, !s.Expire.After(now):
+	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || !s.Expire.After(now) {
 		return nil, ErrUnauthorized
-	case s.UserBlocked:
-		return nil, ErrUserBlocked
-	case s.UserMustReset:
-		return nil, ErrPasswordResetRequired
 	}
-	return s, nil
+	return s, owed(s)
 }

@@ -118,11 +118,11 @@ func TestEleventhWrongPasswordSlowsTheAddress(t *testing.T) {
 			}
 			for _, delay := range []time.Duration{30, 60, 120, 240, 480, 960, 1920, 3600, 3600} {
 				wait(email, delay*time.Second)
-				k.clock.pass(delay * time.Second)
+				k.clock.Advance(delay * time.Second)
 				fail(email)
 			}
 		}
-		k.clock.pass(time.Hour)
+		k.clock.Advance(time.Hour)
 		_, account := k.signIn(ada) // success forgets
 		for range 11 {
 			fail(ada)
@@ -130,7 +130,7 @@ func TestEleventhWrongPasswordSlowsTheAddress(t *testing.T) {
 		if _, err := account.User(k.ctx); err != nil {
 			k.Errorf("a session suffers from a stranger's failures: %v", err)
 		}
-		k.clock.pass(24 * time.Hour) // and so does a day
+		k.clock.Advance(24 * time.Hour) // and so does a day
 		for range 11 {
 			fail(ada)
 		}
@@ -174,10 +174,10 @@ func TestSessionExpires(t *testing.T) {
 	onEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit) {
 		k.signUp(ada)
 		session, account := k.signIn(ada)
-		k.clock.pass(time.Hour - time.Microsecond)
+		k.clock.Advance(time.Hour - time.Microsecond)
 		_, err := account.User(k.ctx)
 		k.must(err)
-		k.clock.pass(time.Microsecond)
+		k.clock.Advance(time.Microsecond)
 		if _, err := account.User(k.ctx); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("kept handle: %v", err)
 		}
@@ -219,7 +219,7 @@ func TestSessionLimitEndsTheOldest(t *testing.T) {
 		var made []*latchkey.Session
 		var last *latchkey.Account
 		for range 5 {
-			k.clock.pass(time.Second)
+			k.clock.Advance(time.Second)
 			session, account := k.signIn(ada)
 			made, last = append(made, session), account
 		}
@@ -450,7 +450,7 @@ func TestBurstAtASlowedAddressTellsNothing(t *testing.T) {
 		for range 11 {
 			_, _ = k.guest.CreateEmailPasswordSession(k.ctx, ada, "wrong horse")
 		}
-		k.clock.pass(30 * time.Second)
+		k.clock.Advance(30 * time.Second)
 		// Both have read that there is no delay, when a third is counted.
 		for _, try := range []string{"wrong horse", password} {
 			k.interfere(func() {
@@ -466,7 +466,7 @@ func TestBurstAtASlowedAddressTellsNothing(t *testing.T) {
 			if _, err := k.guest.CreateEmailPasswordSession(k.ctx, ada, try); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
 				k.Errorf("%q: %v", try, err)
 			}
-			k.clock.pass(time.Hour)
+			k.clock.Advance(time.Hour)
 		}
 	})
 }

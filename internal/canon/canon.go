@@ -4,6 +4,7 @@ package canon
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,6 +19,10 @@ const (
 	MaxID        = 36  // characters
 	MaxName      = 128 // code points
 	MaxUserAgent = 512 // bytes that are kept
+	MaxLabel     = 36  // characters
+	MinPhone     = 7   // digits
+	MaxPhone     = 15  // digits
+	MaxDepth     = 64  // of JSON
 )
 
 // Why something is refused. No error repeats the input.
@@ -25,6 +30,8 @@ var (
 	ErrEmail = errors.New("not an e-mail address")
 	ErrID    = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
 	ErrName  = errors.New("not a name: at most 128 characters, no control characters")
+	ErrPhone = errors.New("not a phone number: +, a country's code and the number, 7 to 15 digits")
+	ErrLabel = errors.New("not a label: 1 to 36 letters and digits of ASCII")
 )
 
 // localExtra are the signs that a local part may have besides letters, digits
@@ -129,6 +136,36 @@ func Name(s string) error {
 	if len(s) > MaxName*utf8.UTFMax || utf8.RuneCountInString(s) > MaxName || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, isControl) {
 		return ErrName
+	}
+	return nil
+}
+
+// Phone checks a phone number in its international form, +491521234567. There
+// is no other form to bring it to: what has spaces, brackets or leading zeros is
+// refused.
+func Phone(s string) error {
+	digits, found := strings.CutPrefix(s, "+")
+	if !found || len(digits) < MinPhone || len(digits) > MaxPhone || strings.Trim(digits, "0123456789") != "" {
+		return ErrPhone
+	}
+	codes := strings.Fields(callingCodes)
+	for size := 1; size <= 3; size++ {
+		if slices.Contains(codes, digits[:size]) {
+			return nil
+		}
+	}
+	return ErrPhone
+}
+
+// Label checks a label.
+func Label(s string) error {
+	if s == "" || len(s) > MaxLabel {
+		return ErrLabel
+	}
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) {
+			return ErrLabel
+		}
 	}
 	return nil
 }

@@ -261,7 +261,8 @@ func decodeSession(b []byte) *Session {
 func encodeLog(l *Log) []byte {
 	b := make([]byte, 0, 256)
 	b = binary.LittleEndian.AppendUint64(b, uint64(l.Created.UnixMicro()))
-	for _, text := range []string{l.ID, l.UserKey, l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent} {
+	b = binary.LittleEndian.AppendUint64(b, uint64(l.Count))
+	for _, text := range []string{l.ID, l.UserKey, l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent, l.Reason} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
@@ -270,14 +271,14 @@ func encodeLog(l *Log) []byte {
 
 func decodeLog(b []byte) *Log {
 	all := string(b)
-	at := 8
+	at := 16
 	text := func() string {
 		n, size := binary.Uvarint(b[at:])
 		at += size + int(n)
 		return all[at-int(n) : at]
 	}
-	l := &Log{Created: time.UnixMicro(int64(binary.LittleEndian.Uint64(b))).UTC()}
+	l := &Log{Created: time.UnixMicro(int64(binary.LittleEndian.Uint64(b))).UTC(), Count: int64(binary.LittleEndian.Uint64(b[8:]))}
 	l.ID, l.UserKey, l.Event, l.Resource = text(), text(), text(), text()
-	l.Actor, l.Mode, l.IP, l.Agent = text(), text(), text(), text()
+	l.Actor, l.Mode, l.IP, l.Agent, l.Reason = text(), text(), text(), text(), text()
 	return l
 }

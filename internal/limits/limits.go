@@ -53,6 +53,8 @@ type Log struct {
 	ID, UserKey                             string
 	Created                                 time.Time
 	Event, Resource, Actor, Mode, IP, Agent string
+	Count                                   int64
+	Reason                                  string
 }
 
 // NewLog returns the log row of the n-th session.

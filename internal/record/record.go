@@ -13,7 +13,7 @@ import (
 )
 
 // Schema is all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 1,
+var Schema = store.NewSchema("latchkey", 2,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table)
 
 // Address is an e-mail address in use, by a user or by an identity of that
@@ -57,6 +57,7 @@ type User struct {
 	Epoch                                  int64  // raised by what ends server-made tokens
 	Labels                                 string // JSON, a list of texts
 	Prefs                                  string // JSON, an object
+	PasswordHistory                        []byte // sealed; hashes of passwords that may not come back
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -79,6 +80,7 @@ func (u *User) bind(b *store.Binder) {
 	b.Int("epoch", &u.Epoch)
 	b.JSON("labels", &u.Labels)
 	b.JSON("prefs", &u.Prefs)
+	b.NullBytes("password_history", &u.PasswordHistory)
 }
 
 // Users is keyed by id.
@@ -226,6 +228,8 @@ type Log struct {
 	Mode     string // user, guest or server
 	IP       string
 	Agent    string // user agent
+	Count    int64  // how often a refusal happened within its minute; 0 for what is no refusal
+	Reason   string // type of the error of a refusal
 }
 
 func (l *Log) bind(b *store.Binder) {
@@ -238,6 +242,8 @@ func (l *Log) bind(b *store.Binder) {
 	b.Text("mode", &l.Mode)
 	b.Text("ip", &l.IP)
 	b.Text("agent", &l.Agent)
+	b.Int("count", &l.Count)
+	b.Text("reason", &l.Reason)
 }
 
 // Logs is keyed by id.

@@ -1,0 +1,81 @@
+// Package geoip tells the engine in which country an address is, from a
+// database in the MaxMind DB format that the host brings: GeoLite2 Country and
+// City, DB-IP, IPinfo and others.
+//
+//	db, err := geoip.Open("country.mmdb")
+//	engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Locator: db})
+package geoip
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/oschwald/maxminddb-golang/v2"
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+)
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct{ reader *maxminddb.Reader }
+
+// Open opens the database in a file, which must not be changed in place while
+// it is open.
+func Open(file string) (*DB, error) {
+	reader, err := maxminddb.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("geoip: %w", err)
+	}
+	return &DB{reader}, nil
+}
+
+// FromBytes opens a database in memory. The caller must not change it.
+func FromBytes(b []byte) (*DB, error) {
+	reader, err := maxminddb.OpenBytes(b)
+	if err != nil {
+		return nil, fmt.Errorf("geoip: %w", err)
+	}
+	return &DB{reader}, nil
+}
+
+// Close closes the database. The engine that uses it is closed before.
+func (db *DB) Close() error { return db.reader.Close() }
+
+// Country returns the ISO 3166-1 alpha-2 code of the country in which an
+// address is used, else of the one in which it is registered; "" if neither is
+// known. A record that cannot be read is not known.
+func (db *DB) Country(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	result := db.reader.Lookup(ip.Unmap())
+	for _, path := range [][]any{
+		{"country", "iso_code"}, {"registered_country", "iso_code"},
+		{"country_code"}, {"country"}, // flat databases
+	} {
+		var code string
+		if err := result.DecodePath(&code, path...); err == nil && len(code) == 2 {
+			return strings.ToUpper(code)
+		}
+	}
+	return ""
+}
+
+// Name returns the name of a country, given by its ISO 3166-1 alpha-2 code in
+// any case, in the language of a BCP 47 tag; in English if the language is not
+// known. It returns "" for what is no code of a country.
+func Name(code, tag string) string {
+	region, err := language.ParseRegion(strings.ToUpper(code))
+	if err != nil || !region.IsCountry() {
+		return ""
+	}
+	in, err := language.Parse(tag)
+	if err != nil {
+		in = language.English
+	}
+	namer := display.Regions(in)
+	if namer == nil {
+		namer = display.Regions(language.English)
+	}
+	return namer.Name(region)
+}

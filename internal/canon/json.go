@@ -1,0 +1,117 @@
+package canon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+var errObject = errors.New("not a JSON object")
+
+// Object returns a JSON object without the space around its parts, and
+// otherwise as it was written. It refuses what stores and readers could
+// disagree about: a name that comes twice, NUL, half of a surrogate pair, text
+// that is not UTF-8, numbers that do not fit a float64.
+func Object(raw []byte, most int) (string, error) {
+	if len(raw) > 8*most || !utf8.Valid(raw) {
+		return "", fmt.Errorf("not UTF-8 of at most %d bytes", most)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil || b.Len() == 0 || b.Bytes()[0] != '{' {
+		return "", errObject
+	}
+	if b.Len() > most {
+		return "", fmt.Errorf("more than %d bytes", most)
+	}
+	text := b.String()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := checkValue(d, 0); err != nil {
+		return "", err
+	}
+	return text, checkEscapes(text)
+}
+
+// checkValue reads one value.
+func checkValue(d *json.Decoder, depth int) error {
+	token, err := d.Token()
+	if err != nil {
+		return errObject
+	}
+	switch t := token.(type) {
+	case json.Number:
+		if _, err := strconv.ParseFloat(t.String(), 64); err != nil {
+			return errors.New("a number that is too large")
+		}
+	case json.Delim:
+		if depth == MaxDepth {
+			return fmt.Errorf("nested more than %d deep", MaxDepth)
+		}
+		return checkParts(d, t == '{', depth+1)
+	}
+	return nil
+}
+
+// checkParts reads what is in an object or a list, and its end.
+func checkParts(d *json.Decoder, object bool, depth int) error {
+	seen := make(map[string]bool)
+	for d.More() {
+		if object {
+			token, err := d.Token()
+			name, ok := token.(string)
+			if err != nil || !ok {
+				return errObject
+			}
+			if seen[name] {
+				return errors.New("a name that comes twice")
+			}
+			seen[name] = true
+		}
+		if err := checkValue(d, depth); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil && err != io.EOF {
+		return errObject
+	}
+	return nil
+}
+
+// checkEscapes looks for escapes that stand for no text: NUL and halves of
+// surrogate pairs. The text is valid JSON.
+func checkEscapes(text string) error {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		if i++; text[i] != 'u' {
+			continue
+		}
+		unit := hexUnit(text[i+1:])
+		i += 4
+		switch {
+		case unit == 0:
+			return errors.New("a NUL")
+		case unit < 0xD800 || unit > 0xDFFF:
+			continue
+		}
+		if unit > 0xDBFF || !strings.HasPrefix(text[i+1:], `\u`) {
+			return errors.New("half of a surrogate pair")
+		}
+		if low := hexUnit(text[i+3:]); low < 0xDC00 || low > 0xDFFF {
+			return errors.New("half of a surrogate pair")
+		}
+		i += 6
+	}
+	return nil
+}
+
+func hexUnit(text string) uint64 {
+	n, _ := strconv.ParseUint(text[:4], 16, 32)
+	return n
+}

@@ -1,0 +1,339 @@
+package latchkey
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// Users is the server's scope over all users. It asks for no session and no
+// password: the host decides who reaches it. An unknown user is
+// [ErrUserNotFound] to every method.
+type Users struct {
+	engine *Engine
+	client Client
+}
+
+// Users returns the server's scope.
+func (e *Engine) Users() *Users { return &Users{engine: e} }
+
+// At returns the same scope with the client of the call, for the log and for
+// the sessions that it makes.
+func (u *Users) At(client Client) *Users { return &Users{u.engine, client.canonical()} }
+
+// read runs fn with a user.
+func (u *Users) read(ctx context.Context, op, id string, fn func(r store.Reader, user *record.User) error) error {
+	err := u.open(id)
+	if err == nil {
+		var user *record.User
+		if user, err = getUser(ctx, u.engine.store, id); err == nil {
+			err = fn(u.engine.store, user)
+		}
+	}
+	return outward(op, err)
+}
+
+// change runs fn with a user in one transaction. fn may run again.
+func (u *Users) change(ctx context.Context, op, id string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
+	err := u.open(id)
+	if err == nil {
+		err = u.engine.update(ctx, u.engine.now(), u.actor(), func(ctx context.Context, tx *txn) error {
+			user, err := getUser(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			return fn(ctx, tx, user)
+		})
+	}
+	return outward(op, err)
+}
+
+// edit changes a user.
+func (u *Users) edit(ctx context.Context, op, id string, edit func(*record.User) error) (shown *User, err error) {
+	err = u.change(ctx, op, id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
+		shown, err = tx.changeUser(ctx, user, edit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
+}
+
+func (u *Users) open(id string) error {
+	if u == nil {
+		return errNoEngine
+	}
+	if err := u.engine.open(); err != nil {
+		return err
+	}
+	if err := canon.ID(id); err != nil {
+		return invalid("userId", err)
+	}
+	return nil
+}
+
+// Create makes a user of any of e-mail, phone and password, or of none. Neither
+// address is verified; a target is made for each. A password has to meet the
+// rules for new ones.
+//
+// Errors: [ErrArgumentInvalid]; [ErrUserAlreadyExists] when the id or an address
+// is taken; [ErrBusy].
+func (u *Users) Create(ctx context.Context, n NewUser) (user *User, err error) {
+	if u == nil {
+		err = errNoEngine
+	} else if err = u.engine.open(); err == nil {
+		user, err = u.engine.createUser(ctx, u.actor(), n, false)
+	}
+	return user, outward("create user", err)
+}
+
+// Get returns a user.
+func (u *Users) Get(ctx context.Context, id string) (shown *User, err error) {
+	err = u.read(ctx, "get user", id, func(r store.Reader, user *record.User) (err error) {
+		shown, err = showUser(ctx, r, user)
+		return err
+	})
+	return shown, err
+}
+
+// Delete deletes a user with everything of theirs, at once: sessions, targets,
+// addresses. The log stays, under a key that no later user of the same id
+// gets.
+func (u *Users) Delete(ctx context.Context, id string) error {
+	return u.change(ctx, "delete user", id, func(ctx context.Context, tx *txn, user *record.User) error {
+		return tx.deleteUser(ctx, user)
+	})
+}
+
+// UpdateName changes the name: at most 128 characters, or "".
+func (u *Users) UpdateName(ctx context.Context, id, name string) (*User, error) {
+	return u.edit(ctx, "update name", id, func(user *record.User) error { return setName(user, name) })
+}
+
+// UpdateEmail changes the e-mail address, which is then not verified; "" takes
+// it away. Errors: [ErrTargetAlreadyExists] or [ErrEmailAlreadyExists] when
+// somebody else has it.
+func (u *Users) UpdateEmail(ctx context.Context, id, email string) (*User, error) {
+	return u.edit(ctx, "update email", id, func(user *record.User) (err error) {
+		if email != "" {
+			if email, err = canon.Email(email); err != nil {
+				return invalid("email", err)
+			}
+		}
+		setEmail(user, email)
+		return nil
+	})
+}
+
+// UpdatePhone changes the phone number, which is then not verified; "" takes it
+// away. Errors: [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists] when
+// somebody else has it.
+func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error) {
+	return u.edit(ctx, "update phone", id, func(user *record.User) error {
+		if phone != "" {
+			if err := canon.Phone(phone); err != nil {
+				return invalid("number", err)
+			}
+		}
+		setPhone(user, phone)
+		return nil
+	})
+}
+
+// UpdatePassword sets the password, or takes it away: with "" the user cannot
+// sign in by password until there is one again. All sessions of the user end,
+// unless the policy keeps them.
+//
+// Errors: [ErrArgumentInvalid] for a password against the rules; [ErrBusy].
+func (u *Users) UpdatePassword(ctx context.Context, id, password string) (*User, error) {
+	shown, err := settled(func() (*User, error) { return u.setPassword(ctx, id, password) })
+	return shown, outward("update password", err)
+}
+
+func (u *Users) setPassword(ctx context.Context, id, password string) (shown *User, err error) {
+	var read *record.User
+	var hash []byte
+	err = u.read(ctx, "update password", id, func(_ store.Reader, user *record.User) (err error) {
+		read = user
+		if password == "" {
+			return nil
+		}
+		if err := u.engine.policy.checkNewPassword(password); err != nil {
+			return err
+		}
+		hash, err = u.engine.hashPassword(ctx, id, password)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = u.change(ctx, "update password", id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
+		shown = nil
+		if _, err := unchanged(ctx, tx, read); err != nil {
+			return err
+		}
+		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
+			user.Password, user.PasswordUpdated, user.MustReset = hash, tx.now, false
+			return nil
+		})
+		if err == nil && !u.engine.policy.KeepSessionsOnPasswordChange {
+			err = tx.endSessions(ctx, user, "")
+		}
+		return err
+	})
+	return shown, err
+}
+
+// UpdateStatus blocks a user with false and lets them in again with true. A
+// blocked user's sessions stay, and are refused with [ErrUserBlocked] until
+// then; so is signing in.
+func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (*User, error) {
+	return u.edit(ctx, "update status", id, func(user *record.User) error {
+		user.Blocked = !status
+		return nil
+	})
+}
+
+// UpdateEmailVerification says whether the e-mail address is verified. A user
+// without one cannot be: [ErrEmailNotFound].
+func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified bool) (*User, error) {
+	return u.edit(ctx, "update verification", id, func(user *record.User) error {
+		if user.Email == "" && verified {
+			return ErrEmailNotFound
+		}
+		user.EmailVerified = verified
+		return nil
+	})
+}
+
+// UpdatePhoneVerification says whether the phone number is verified. A user
+// without one cannot be: [ErrPhoneNotFound].
+func (u *Users) UpdatePhoneVerification(ctx context.Context, id string, verified bool) (*User, error) {
+	return u.edit(ctx, "update verification", id, func(user *record.User) error {
+		if user.Phone == "" && verified {
+			return ErrPhoneNotFound
+		}
+		user.PhoneVerified = verified
+		return nil
+	})
+}
+
+// maxLabels is how many labels a user may have.
+const maxLabels = 1_000
+
+// UpdateLabels replaces the labels: at most 1,000, each of 1 to 36 letters and
+// digits of ASCII. What comes twice is taken once. Each label gives its user a
+// role.
+func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (*User, error) {
+	return u.edit(ctx, "update labels", id, func(user *record.User) error {
+		if len(labels) > maxLabels {
+			return invalid("labels", errors.New("more than 1,000"))
+		}
+		seen := make(map[string]bool)
+		kept := make([]string, 0, len(labels))
+		for _, label := range labels {
+			if err := canon.Label(label); err != nil {
+				return invalid("labels", err)
+			}
+			if !seen[label] {
+				seen[label] = true
+				kept = append(kept, label)
+			}
+		}
+		text, err := json.Marshal(kept)
+		user.Labels = string(text)
+		return err
+	})
+}
+
+// Prefs returns the preferences of a user, a JSON object.
+func (u *Users) Prefs(ctx context.Context, id string) (prefs json.RawMessage, err error) {
+	err = u.read(ctx, "get prefs", id, func(_ store.Reader, user *record.User) error {
+		prefs = json.RawMessage(user.Prefs)
+		return nil
+	})
+	return prefs, err
+}
+
+// UpdatePrefs replaces all preferences of a user and returns them. They have
+// the form that [Account.UpdatePrefs] asks for.
+func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (json.RawMessage, error) {
+	shown, err := u.edit(ctx, "update prefs", id, func(user *record.User) error { return setPrefs(user, prefs) })
+	if err != nil {
+		return nil, err
+	}
+	return shown.Prefs, nil
+}
+
+// Sessions returns the live sessions of a user, oldest first.
+func (u *Users) Sessions(ctx context.Context, id string) (list *SessionList, err error) {
+	err = u.read(ctx, "list sessions", id, func(r store.Reader, user *record.User) (err error) {
+		list, err = sessionsOf(ctx, r, u.engine.now(), user.ID, "")
+		return err
+	})
+	return list, err
+}
+
+// CreateSession signs a user in without any proof and returns the session with
+// its secret. The limit of sessions holds. A blocked user is [ErrUserBlocked].
+func (u *Users) CreateSession(ctx context.Context, id string) (*Session, error) {
+	if err := u.open(id); err != nil {
+		return nil, outward("create session", err)
+	}
+	in := u.engine.newSignIn(ctx, u.client, providerServer, "", factorServer)
+	var made *record.Session
+	err := u.change(ctx, "create session", id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
+		made = nil
+		if user.Blocked {
+			return ErrUserBlocked
+		}
+		made, err = tx.createSession(ctx, user, in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := in.session(made)
+	if err != nil {
+		return nil, outward("create session", err)
+	}
+	s.Current = false
+	return s, nil
+}
+
+// DeleteSession ends a live session of a user. Errors: [ErrSessionNotFound],
+// also for a session of somebody else.
+func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) error {
+	return u.change(ctx, "delete session", id, func(ctx context.Context, tx *txn, user *record.User) error {
+		if err := canon.ID(sessionID); err != nil {
+			return invalid("sessionId", err)
+		}
+		row, err := getSession(ctx, tx, tx.now, user.ID, sessionID)
+		if err != nil {
+			return err
+		}
+		return tx.endSession(ctx, user, row)
+	})
+}
+
+// DeleteSessions ends all sessions of a user.
+func (u *Users) DeleteSessions(ctx context.Context, id string) error {
+	return u.change(ctx, "delete sessions", id, func(ctx context.Context, tx *txn, user *record.User) error {
+		return tx.endSessions(ctx, user, "")
+	})
+}
+
+// Logs returns what happened to a user, newest first. It takes [Limit] and
+// [Offset].
+func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (list *LogList, err error) {
+	err = u.read(ctx, "list logs", id, func(r store.Reader, user *record.User) (err error) {
+		list, err = u.engine.logs(ctx, r, user, queries)
+		return err
+	})
+	return list, err
+}
