@@ -41,6 +41,12 @@ type kit struct {
 	told  *authtest.Events
 	guest *latchkey.Guest
 	ctx   context.Context
+
+	raw    store.Store // under the hooks
+	policy latchkey.Policy
+	seen   map[string]bool // lines of the log that logs has returned
+	// tampered says that the test has changed rows behind the engine's back.
+	tampered bool
 }
 
 var testClient = authtest.Client
@@ -72,6 +78,7 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	k := &kit{
 		T: t, store: storetest.Count(s), keys: latchkey.Keys{Active: latchkey.GenerateKey()}, ctx: ctx,
 		clock: authtest.NewClock(), told: new(authtest.Events),
+		raw: s, policy: policy, seen: make(map[string]bool),
 	}
 	var err error
 	k.Engine, err = latchkey.New(k.store, latchkey.Config{
@@ -84,6 +91,11 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	k.must(err)
 	k.guest = k.Guest(testClient)
 	t.Cleanup(func() {
+		if !k.tampered {
+			for _, rule := range k.broken() {
+				k.Error("broken: " + rule)
+			}
+		}
 		cancel()
 		k.must(k.Close())
 		k.must(s.Close())

@@ -397,6 +397,7 @@ func (k *kit) interfere(change func()) {
 // changeUser changes a user's row behind the engine's back.
 func (k *kit) changeUser(id string, change func(*record.User)) {
 	k.Helper()
+	k.tampered = true
 	k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
 		row, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(id))
 		if err != nil {
