@@ -2,6 +2,7 @@ package latchkey_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -94,6 +95,11 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 		if !k.tampered {
 			for _, rule := range k.broken() {
 				k.Error("broken: " + rule)
+			}
+			if c, ok := k.raw.(store.Checker); ok {
+				if err := c.Check(k.ctx); err != nil && !errors.Is(err, store.ErrClosed) {
+					k.Errorf("check: %v", err)
+				}
 			}
 		}
 		cancel()

@@ -99,11 +99,6 @@ func (k *kit) broken() (rules []string) {
 			say("%s is not found by words", id)
 		}
 	}
-	if c, ok := k.raw.(store.Checker); ok {
-		if err := c.Check(k.ctx); err != nil && !errors.Is(err, store.ErrClosed) {
-			say("check: %v", err)
-		}
-	}
 	slices.Sort(rules)
 	return rules
 }
