@@ -76,11 +76,10 @@ func (e *Engine) createUser(ctx context.Context, by actor, n NewUser, mustHavePa
 // can do nothing. Beside their own errors all methods may answer with those of
 // Authenticate.
 type Account struct {
-	engine    *Engine
-	client    Client
-	digest    [sha256.Size]byte
-	sessionID string
-	userID    string
+	engine  *Engine
+	client  Client
+	digest  [sha256.Size]byte
+	session record.Check // as of Authenticate
 }
 
 // UserID returns the id of the user, as of Authenticate; "" for a zero Account.
@@ -88,7 +87,7 @@ func (a *Account) UserID() string {
 	if a == nil {
 		return ""
 	}
-	return a.userID
+	return a.session.UserID
 }
 
 // SessionID returns the id of the session, as of Authenticate; "" for a zero
@@ -97,7 +96,7 @@ func (a *Account) SessionID() string {
 	if a == nil {
 		return ""
 	}
-	return a.sessionID
+	return a.session.ID
 }
 
 // read checks the session and runs fn after it.
@@ -108,7 +107,7 @@ func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, n
 	err := a.engine.open()
 	if err == nil {
 		now := a.engine.now()
-		if _, err = a.live(ctx, a.engine.store, now); err == nil {
+		if err = a.live(ctx, a.engine.store, now); err == nil {
 			err = fn(a.engine.store, now)
 		}
 	}
@@ -125,7 +124,7 @@ func (a *Account) change(ctx context.Context, op string, fn func(ctx context.Con
 	if err == nil {
 		now := a.engine.now()
 		err = a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-			if _, err := a.live(ctx, tx, now); err != nil {
+			if err := a.live(ctx, tx, now); err != nil {
 				return err
 			}
 			user, err := a.user(ctx, tx)
@@ -151,7 +150,7 @@ func (a *Account) edit(ctx context.Context, op string, edit func(*record.User) e
 }
 
 func (a *Account) user(ctx context.Context, r store.Reader) (*record.User, error) {
-	user, err := getUser(ctx, r, a.userID)
+	user, err := getUser(ctx, r, a.session.UserID)
 	if errors.Is(err, ErrUserNotFound) {
 		err = ErrUnauthorized // deleted since the session was read
 	}
@@ -345,7 +344,7 @@ const Current = "current"
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (list *SessionList, err error) {
 	err = a.read(ctx, "list sessions", func(r store.Reader, now time.Time) error {
-		list, err = sessionsOf(ctx, r, now, a.userID, a.sessionID)
+		list, err = sessionsOf(ctx, r, now, a.session.UserID, a.session.ID)
 		return err
 	})
 	return list, err
@@ -369,18 +368,18 @@ func (a *Account) GetSession(ctx context.Context, id string) (session *Session, 
 // own returns a live session of the user.
 func (a *Account) own(ctx context.Context, r store.Reader, now time.Time, id string) (*record.Session, error) {
 	if id == Current {
-		id = a.sessionID
+		id = a.session.ID
 	}
 	if err := canon.ID(id); err != nil {
 		return nil, invalid("sessionId", err)
 	}
-	return getSession(ctx, r, now, a.userID, id)
+	return getSession(ctx, r, now, a.session.UserID, id)
 }
 
 func (a *Account) shown(row *record.Session) (*Session, error) {
 	s, err := sessionOf(row)
 	if err == nil {
-		s.Current = s.ID == a.sessionID
+		s.Current = s.ID == a.session.ID
 	}
 	return s, err
 }

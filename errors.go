@@ -103,11 +103,12 @@ func (f *fault) Unwrap() error { return f.cause }
 // outward is what an operation returns for err: the engine's own errors as
 // they are, everything else as a fault.
 func outward(op string, err error) error {
-	var own *Error
-	switch {
-	case err == nil, errors.Is(err, ErrClosed), errors.As(err, &own):
-		return err
-	default:
-		return &fault{op, err}
+	if err == nil {
+		return nil // before own is allocated
 	}
+	var own *Error
+	if errors.Is(err, ErrClosed) || errors.As(err, &own) {
+		return err
+	}
+	return &fault{op, err}
 }

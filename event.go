@@ -71,7 +71,7 @@ type actor struct {
 
 func (g *Guest) actor() actor { return actor{mode: "guest", Client: g.client} }
 
-func (a *Account) actor() actor { return actor{id: a.userID, mode: "user", Client: a.client} }
+func (a *Account) actor() actor { return actor{id: a.session.UserID, mode: "user", Client: a.client} }
 
 func (u *Users) actor() actor { return actor{mode: "server", Client: u.client} }
 

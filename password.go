@@ -115,7 +115,7 @@ func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
 		return nil, err
 	}
 	now := e.now()
-	if _, err := a.live(ctx, e.store, now); err != nil {
+	if err := a.live(ctx, e.store, now); err != nil {
 		return nil, err
 	}
 	read, err := a.user(ctx, e.store)
@@ -145,7 +145,7 @@ func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
 	var shown *User
 	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) (err error) {
 		shown, err = nil, nil
-		if _, err := a.live(ctx, tx, now); err != nil {
+		if err := a.live(ctx, tx, now); err != nil {
 			return err
 		}
 		user, err := unchanged(ctx, tx, read)
@@ -165,7 +165,7 @@ func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
 			return nil
 		})
 		if err == nil && hash != nil && c.endOthers && !e.policy.KeepSessionsOnPasswordChange {
-			err = tx.endSessions(ctx, user, a.sessionID)
+			err = tx.endSessions(ctx, user, a.session.ID)
 		}
 		return err
 	})

@@ -50,14 +50,13 @@ func (s Secret) digest(label string) (sum [sha256.Size]byte, ok bool) {
 	if len(s) != 2*secretSize {
 		return sum, false
 	}
-	var buf [128]byte
-	b := append(append(buf[:0], label...), 0)
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return sum, false
 		}
-		b = append(b, s[i])
 	}
+	var buf [128]byte
+	b := append(append(append(buf[:0], label...), 0), s...)
 	return sha256.Sum256(b), true
 }
 

@@ -116,7 +116,7 @@ func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 
 // owed returns why a session may not act: what its user or it still owes. The
 // row alone decides.
-func owed(s *record.Session) error {
+func owed(s *record.Check) error {
 	switch {
 	case s.UserBlocked:
 		return ErrUserBlocked
@@ -427,12 +427,10 @@ func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, erro
 	}
 	e, now := g.engine, g.engine.now()
 	a := &Account{engine: e, client: g.client, digest: digest}
-	s, err := a.live(ctx, e.store, now)
-	if err != nil {
+	if err := a.check(ctx, e.store, now, &a.session); err != nil {
 		return nil, err
 	}
-	a.sessionID, a.userID = s.ID, s.UserID
-	if now.Sub(s.Touched) >= lastSeen {
+	if now.Sub(a.session.Touched) >= lastSeen {
 		a.touch(ctx, now)
 	}
 	return a, nil
@@ -446,7 +444,10 @@ const lastSeen = 24 * time.Hour
 // or the session has ended.
 func (a *Account) touch(ctx context.Context, now time.Time) {
 	err := a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-		s, err := a.live(ctx, tx, now)
+		if err := a.live(ctx, tx, now); err != nil {
+			return err
+		}
+		s, err := getSession(ctx, tx, now, a.session.UserID, a.session.ID)
 		if err != nil || now.Sub(s.Touched) < lastSeen {
 			return err
 		}
@@ -467,18 +468,23 @@ func (a *Account) touch(ctx context.Context, now time.Time) {
 	}
 }
 
-// live returns the session of a handle, if it may act at now. It is one read,
-// and everything that decides is in the row.
-func (a *Account) live(ctx context.Context, r store.Reader, now time.Time) (*record.Session, error) {
-	s, err := record.Sessions.Get(ctx, r, record.Sessions.Cluster(), store.Bytes(a.digest[:]))
+// live reports why the session of a handle may not act at now.
+func (a *Account) live(ctx context.Context, r store.Reader, now time.Time) error {
+	return a.check(ctx, r, now, new(record.Check))
+}
+
+// check reads what decides about the session of a handle, and decides. It is
+// one read, and everything is in the row.
+func (a *Account) check(ctx context.Context, r store.Reader, now time.Time, s *record.Check) error {
+	err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes(a.digest[:]))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrUnauthorized
+		return ErrUnauthorized
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || !s.Expire.After(now) {
-		return nil, ErrUnauthorized
+		return ErrUnauthorized
 	}
-	return s, owed(s)
+	return owed(s)
 }

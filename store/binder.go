@@ -22,6 +22,7 @@ type Binder struct {
 	values  []Value
 	columns []Column
 	kinds   Kind
+	part    []Value // kept for the next part that is read
 }
 
 type bindMode uint8
@@ -262,4 +263,48 @@ func (t Typed[T]) Replace(ctx context.Context, tx Tx, record *T) error {
 // Delete removes the record with that primary key.
 func (t Typed[T]) Delete(ctx context.Context, tx Tx, key ...Value) error {
 	return tx.Delete(ctx, t.Table, key...)
+}
+
+// Part is some columns of a table: what is read often is read faster without
+// the others. It is immutable and safe for concurrent use.
+type Part[T any] struct {
+	columns []int
+	bind    func(*T, *Binder)
+}
+
+// DeclarePart declares a part of a table by the binding function of its record,
+// which names columns of the table. It panics if the table has none of that
+// name and kind.
+func DeclarePart[T any](t *Table, bind func(*T, *Binder)) Part[T] {
+	b := Binder{mode: describe}
+	bind(new(T), &b)
+	p := Part[T]{bind: bind}
+	for _, c := range b.columns {
+		at := t.positions([]string{c.Name})[0]
+		if t.columns[at].Kind != c.Kind || t.columns[at].Nullable != c.Nullable {
+			panic("store: column " + c.Name + " of " + t.name + " is of another kind")
+		}
+		p.columns = append(p.columns, at)
+	}
+	return p
+}
+
+// Get reads into record the part of the row with that key in a unique index of
+// the table.
+func (p Part[T]) Get(ctx context.Context, r Reader, record *T, ix *Index, key ...Value) error {
+	row, err := r.Get(ctx, ix, key...)
+	if err != nil {
+		return err
+	}
+	b := binders.Get().(*Binder)
+	values := b.part[:0]
+	for _, c := range p.columns {
+		values = append(values, row.values[c])
+	}
+	*b = Binder{mode: decode, values: values}
+	p.bind(record, b)
+	clear(values)
+	*b = Binder{part: values}
+	binders.Put(b)
+	return nil
 }

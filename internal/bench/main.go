@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.com/latchkey"
 	"example.com/latchkey/internal/limits"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -140,11 +141,15 @@ func allocations(s side) float64 {
 // target is a store with sessions in it.
 type target struct {
 	store.Store
-	next atomic.Int64 // the number of the next session
+	next    atomic.Int64 // the number of the next session
+	secrets []string     // of the sessions, made beforehand
 }
 
 func fill(s store.Store, n int) (*target, error) {
-	t := &target{Store: s}
+	t := &target{Store: s, secrets: make([]string, n)}
+	for i := range t.secrets {
+		t.secrets[i] = limits.Secret(i)
+	}
 	t.next.Store(int64(n))
 	ctx := context.Background()
 	users := limits.Users(n)
@@ -195,12 +200,50 @@ func (t *target) get(n int) error {
 	ctx, cancel := context.WithCancel(context.Background()) // as a request has
 	defer cancel()
 	for i := range n {
-		digest := limits.Digest(scatter(i, *rows))
+		digest := limits.Digest(t.secrets[scatter(i, *rows)])
 		if _, err := record.Sessions.Get(ctx, t.Store, record.Sessions.Cluster(), store.Bytes(digest[:])); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// authenticate checks n sessions through the engine, in the same order. Its
+// clock is of the day on which they were made.
+func (t *target) authenticate() (side, error) {
+	began := time.Now()
+	engine, err := latchkey.New(t.Store, latchkey.Config{
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()},
+		Now:  func() time.Time { return limits.Began.Add(time.Hour + time.Since(began)) },
+	})
+	if err != nil {
+		return side{}, err
+	}
+	guest := engine.Guest(latchkey.Client{})
+	return side{"engine", func(n int) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for i := range n {
+			if _, err := guest.Authenticate(ctx, latchkey.Secret(t.secrets[scatter(i, *rows)])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// checks compares reading a session with the raw library: by the store, and by
+// the engine.
+func (t *target) checks(name string, raw side) error {
+	engine, err := t.authenticate()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		compare("get by digest, "+name, side{"store", t.get}, raw),
+		compare("Authenticate, "+name, engine, raw),
+		compare("Authenticate against the store alone, "+name, engine, side{"store", t.get}),
+	)
 }
 
 func scatter(i, rows int) int { return int(uint64(i) * 0x9E3779B97F4A7C15 % uint64(rows)) }
@@ -264,9 +307,9 @@ func memoryCases(string) error {
 		return err
 	}
 	raw := limits.NewMemory(*rows)
-	err = compare("get by digest, memory", side{"store", t.get}, side{"map", func(n int) error {
+	err = t.checks("memory", side{"map", func(n int) error {
 		for i := range n {
-			if _, found := raw.Get(limits.Digest(scatter(i, *rows))); !found {
+			if _, found := raw.Get(limits.Digest(t.secrets[scatter(i, *rows)])); !found {
 				return errors.New("not found")
 			}
 		}
@@ -290,7 +333,7 @@ func boltCases(dir string) error {
 	}
 	get := side{"bbolt", func(n int) error {
 		for i := range n {
-			if _, err := raw.Get(limits.Digest(scatter(i, *rows))); err != nil {
+			if _, err := raw.Get(limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
@@ -300,7 +343,7 @@ func boltCases(dir string) error {
 	grouped := numbered(100*(*rows), raw.GroupWrite)
 	apart := numbered(10_000*(*rows), raw.Write)
 	err = errors.Join(
-		compare("get by digest, bbolt", side{"store", t.get}, get),
+		t.checks("bbolt", get),
 		pages(t, "bbolt", func(_ context.Context, n int) (int, error) { logs, err := raw.Page(n); return len(logs), err }),
 		writes(t, "bbolt", alone, grouped, apart),
 		sweeps(t, "bbolt", raw.Sweep),
@@ -325,7 +368,7 @@ func sqliteCases(dir string) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for i := range n {
-			if _, err := raw.Get(ctx, limits.Digest(scatter(i, *rows))); err != nil {
+			if _, err := raw.Get(ctx, limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
@@ -338,7 +381,7 @@ func sqliteCases(dir string) error {
 		return raw.Write(n)
 	})
 	err = errors.Join(
-		compare("get by digest, SQLite", side{"store", t.get}, get),
+		t.checks("SQLite", get),
 		pages(t, "SQLite", func(ctx context.Context, n int) (int, error) { logs, err := raw.Page(ctx, n); return len(logs), err }),
 		writes(t, "SQLite", numbered(*rows, raw.Write), numbered(100*(*rows), raw.GroupWrite), apart),
 		sweeps(t, "SQLite", raw.Sweep),

@@ -5,7 +5,6 @@ package limits
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"sync"
 	"time"
@@ -24,6 +23,9 @@ type Session struct {
 	UserFactors                         string
 }
 
+// Began is when the first session was made.
+var Began = time.UnixMicro(1_770_000_000_000_000).UTC()
+
 const client = `{"osCode":"LIN","osName":"Linux","clientType":"browser","clientCode":"FF","clientName":"Firefox","clientVersion":"140.0","clientEngine":"Gecko","deviceName":"desktop"}`
 
 // Users is how many users the sessions are spread over.
@@ -34,8 +36,8 @@ func UserID(n int) string { return fmt.Sprintf("user-0000-0000-0000-%012d", n) }
 
 // NewSession returns the n-th session of so many users.
 func NewSession(n, users int) *Session {
-	at := time.UnixMicro(1_770_000_000_000_000 + int64(n)).UTC()
-	digest := Digest(n)
+	at := Began.Add(time.Duration(n) * time.Microsecond)
+	digest := Digest(Secret(n))
 	return &Session{
 		ID: fmt.Sprintf("session0-0000-0000-%012d", n), UserID: UserID(n % users), Digest: string(digest[:]),
 		Created: at, Updated: at, Expire: at.Add(365 * 24 * time.Hour), Touched: at,
@@ -43,9 +45,14 @@ func NewSession(n, users int) *Session {
 	}
 }
 
-// Digest returns the digest of the n-th session.
-func Digest(n int) [32]byte {
-	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+// Secret returns the secret of the n-th session: 64 hexadecimal digits.
+func Secret(n int) string { return fmt.Sprintf("%064x", n) }
+
+// Digest returns the digest of a secret, as the engine makes it.
+func Digest(secret string) [32]byte {
+	var b [72]byte
+	copy(b[copy(b[:], "sess/v1\x00"):], secret)
+	return sha256.Sum256(b[:])
 }
 
 // Log has the columns of the logs table.
@@ -61,7 +68,7 @@ type Log struct {
 func NewLog(n, users int) *Log {
 	return &Log{
 		ID: fmt.Sprintf("logrow00-0000-0000-%012d", n), UserKey: UserID(n % users),
-		Created: time.UnixMicro(1_770_000_000_000_000 + int64(n)).UTC(), Event: "session.create",
+		Created: Began.Add(time.Duration(n) * time.Microsecond), Event: "session.create",
 		Resource: "user/" + UserID(n%users), Actor: UserID(n % users), Mode: "user", IP: "192.0.2.7", Agent: "Mozilla/5.0",
 	}
 }
@@ -76,7 +83,7 @@ type Memory struct {
 func NewMemory(n int) *Memory {
 	m := &Memory{sessions: make(map[[32]byte]Session, n)}
 	for i := range n {
-		m.sessions[Digest(i)] = *NewSession(i, Users(n))
+		m.sessions[Digest(Secret(i))] = *NewSession(i, Users(n))
 	}
 	return m
 }

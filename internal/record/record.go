@@ -153,6 +153,37 @@ var Sessions = store.Declare("sessions", (*Session).bind, store.Keys{
 	},
 })
 
+// Check is what of a session decides whether it may act.
+type Check struct {
+	ID      string
+	UserID  string
+	Digest  string
+	Expire  time.Time
+	Factors string
+	Touched time.Time
+
+	UserBlocked   bool
+	UserMustReset bool
+	UserMFA       bool
+	UserFactors   string
+}
+
+func (c *Check) bind(b *store.Binder) {
+	b.Text("id", &c.ID)
+	b.Text("user_id", &c.UserID)
+	b.ByteString("digest", &c.Digest)
+	b.Time("expire", &c.Expire)
+	b.Text("factors", &c.Factors)
+	b.Time("touched", &c.Touched)
+	b.Bool("user_blocked", &c.UserBlocked)
+	b.Bool("user_must_reset", &c.UserMustReset)
+	b.Bool("user_mfa", &c.UserMFA)
+	b.Text("user_factors", &c.UserFactors)
+}
+
+// Checks is the part of the sessions table that every request reads.
+var Checks = store.DeclarePart(Sessions.Table, (*Check).bind)
+
 // Target is an address at which a user gets messages.
 type Target struct {
 	ID           string
