@@ -1,0 +1,81 @@
+package canon
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+func TestPhone(t *testing.T) {
+	for in, want := range map[string]bool{
+		"+1415555": true, "+14155552456": true, "+919367788755111": true, "+4915212345678": true, "+99812345678": true,
+		"+141555": false, "+1415555245634543": false, "+0415553452342": false, "+8020000000": false, "14155552456": false,
+		"": false, "+": false, "+1 415 5552456": false, "+1-415-5552456": false, "+1415555245٣": false, "++14155552456": false,
+		"+14155552456\n": false, "+14155552456;ext=1": false, strings.Repeat("1", 1<<20): false,
+	} {
+		if err := Phone(in); (err == nil) != want {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+func TestCallingCodesAreThoseOfLibphonenumber(t *testing.T) {
+	codes := strings.Fields(callingCodes)
+	known := slices.Sorted(maps.Keys(phonenumbers.GetSupportedCallingCodes()))
+	var want []string
+	for _, code := range known {
+		want = append(want, strconv.Itoa(code))
+	}
+	slices.Sort(codes)
+	slices.Sort(want)
+	if !slices.Equal(codes, want) {
+		t.Errorf("have %v\nwant %v", codes, want)
+	}
+	for _, a := range codes { // or the first that fits would not be the one
+		for _, b := range codes {
+			if a != b && strings.HasPrefix(a, b) {
+				t.Errorf("%s begins with %s", a, b)
+			}
+		}
+	}
+}
+
+func TestLabel(t *testing.T) {
+	for in, want := range map[string]bool{
+		"vip": true, "A1": true, strings.Repeat("x", 36): true, "": false, strings.Repeat("x", 37): false, "a b": false, "a-b": false, "ä": false, "a\x00": false,
+	} {
+		if err := Label(in); (err == nil) != want {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+func FuzzObject(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"c":"\u00e4\ud83d\ude00"}`, `{"a":1,"a":2}`, `{"\u0000":1}`, `[]`, `{"a":1e999}`, ` { } `, `{"a":"\\u0000"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		text, err := Object(raw, 1000)
+		if err != nil {
+			return
+		}
+		if len(text) > 1000 || text[0] != '{' {
+			t.Errorf("%q", text)
+		}
+		again, err := Object([]byte(text), 1000)
+		if err != nil || again != text {
+			t.Errorf("%q is not its own canonical form: %q, %v", text, again, err)
+		}
+	})
+}
+
+func ExampleObject() {
+	text, err := Object([]byte(` {"a" : [ 1, 2 ]} `), 100)
+	fmt.Println(text, err)
+	// Output: {"a":[1,2]} <nil>
+}
