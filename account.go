@@ -27,8 +27,11 @@ type NewAccount struct {
 // is taken in lower case and is not verified; an e-mail target is made for it.
 // No session is made and nothing is sent.
 //
-// Errors: [ErrArgumentInvalid]; [ErrUserAlreadyExists] when the id or the
-// address is taken; [ErrBusy] when too many passwords are being hashed.
+// Errors: [ErrArgumentInvalid]; [ErrPasswordPersonalData];
+// [ErrUserAlreadyExists] when the id or the address is taken;
+// [ErrUserCountExceeded]; [ErrAuthMethodUnsupported]; a [*ThrottledError] after
+// ten calls from a client address in an hour; [ErrBusy] when too many passwords
+// are being hashed.
 func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (*User, error) {
 	user, err := g.createAccount(ctx, n)
 	return user, outward("create account", err)
@@ -38,31 +41,42 @@ func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) 
 	if err := g.open(); err != nil {
 		return nil, err
 	}
+	e := g.engine
+	if err := e.policy.enabled(EmailPassword, "Email and password"); err != nil {
+		return nil, err
+	}
+	if err := e.limit(ctx, g.client, e.now(), limitCreateAccount, g.client.network()); err != nil {
+		return nil, err
+	}
 	if n.Email == "" {
 		return nil, invalid("email", canon.ErrEmail)
 	}
-	return g.engine.createUser(ctx, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name}, true)
+	return e.createUser(ctx, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name})
 }
 
-// createUser makes a user. A password that is given, or must be, has to meet
-// the rules.
-func (e *Engine) createUser(ctx context.Context, by actor, n NewUser, mustHavePassword bool) (*User, error) {
-	now := e.now()
+// createUser makes a user. A password that is given has to meet the rules; the
+// server alone may leave it out, and go beyond the limit of users.
+func (e *Engine) createUser(ctx context.Context, by actor, n NewUser) (*User, error) {
+	now, server := e.now(), by.mode == "server"
 	user, err := n.row(now)
 	if err != nil {
 		return nil, err
 	}
-	if n.Password != "" || mustHavePassword {
-		if err := e.policy.checkNewPassword(n.Password.Reveal()); err != nil {
+	if n.Password != "" || !server {
+		password, err := e.newPassword(ctx, user, n.Password.Reveal())
+		if err != nil {
 			return nil, err
 		}
-		if user.Password, err = e.hashPassword(ctx, user.ID, n.Password.Reveal()); err != nil {
-			return nil, err
-		}
-		user.PasswordUpdated = now
+		password.set(user, now)
 	}
 	var shown *User
 	err = e.update(ctx, now, by, func(ctx context.Context, tx *txn) (err error) {
+		shown = nil
+		if !server {
+			if err := tx.roomForUser(ctx); err != nil {
+				return err
+			}
+		}
 		shown, err = tx.insertUser(ctx, user)
 		return err
 	})
@@ -117,10 +131,19 @@ func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, n
 // change checks the session and runs fn with its user, in one transaction. fn
 // may run again.
 func (a *Account) change(ctx context.Context, op string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
+	return a.limitedChange(ctx, op, nil, fn)
+}
+
+// limitedChange is change, for an operation that callers may not repeat at
+// will.
+func (a *Account) limitedChange(ctx context.Context, op string, l *limited, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
 	if a == nil || a.engine == nil {
 		return ErrUnauthorized
 	}
 	err := a.engine.open()
+	if err == nil && l != nil {
+		err = a.engine.limit(ctx, a.client, a.engine.now(), *l, a.client.network())
+	}
 	if err == nil {
 		now := a.engine.now()
 		err = a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
@@ -241,9 +264,11 @@ func firstPassword(password string) func(has bool) string {
 // ignored if there is none. All other sessions of the user end, unless the
 // policy keeps them.
 //
-// Errors: [ErrArgumentInvalid] for a password against the rules;
+// Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
+// [ErrPasswordRecentlyUsed] for a password against the rules;
 // [ErrInvalidCredentials] for a wrong old one, counted and slowed together with
-// those of [Guest.CreateEmailPasswordSession]; [ErrBusy].
+// those of [Guest.CreateEmailPasswordSession]; a [*ThrottledError] after ten
+// calls from a client address in an hour; [ErrBusy].
 func (a *Account) UpdatePassword(ctx context.Context, password, old string) (*User, error) {
 	return a.reset(ctx, "update password", reset{
 		current: old,
@@ -252,10 +277,11 @@ func (a *Account) UpdatePassword(ctx context.Context, password, old string) (*Us
 			if err := checkPasswordForm(old, 0); err != nil {
 				return err
 			}
-			return a.engine.policy.checkNewPassword(password)
+			return a.engine.policy.checkStrength(password)
 		},
 		edit:      func(*record.User) {},
 		endOthers: true,
+		limit:     &limitUpdatePassword,
 	})
 }
 
@@ -265,12 +291,16 @@ func (a *Account) UpdatePassword(ctx context.Context, password, old string) (*Us
 // used. An empty name leaves the name as it is.
 //
 // Errors: those of UpdateEmail; [ErrSessionAlreadyExists] for an account that
-// has an address, a number or a password.
+// has an address, a number or a password; [ErrAuthMethodUnsupported]; a
+// [*ThrottledError], counted with those of [Guest.CreateAccount].
 func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (*User, error) {
 	var row *record.User
 	return a.reset(ctx, "create account", reset{
 		fresh: func(bool) string { return n.Password.Reveal() },
 		check: func(user *record.User) (err error) {
+			if err := a.engine.policy.enabled(EmailPassword, "Email and password"); err != nil {
+				return err
+			}
 			if user.Email != "" || user.Phone != "" || user.Password != nil {
 				return ErrSessionAlreadyExists
 			}
@@ -286,6 +316,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (*User, error
 				user.Name = n.Name
 			}
 		},
+		limit: &limitCreateAccount,
 	})
 }
 
@@ -344,7 +375,7 @@ const Current = "current"
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (list *SessionList, err error) {
 	err = a.read(ctx, "list sessions", func(r store.Reader, now time.Time) error {
-		list, err = sessionsOf(ctx, r, now, a.session.UserID, a.session.ID)
+		list, err = a.engine.sessionsOf(ctx, r, now, a.session.UserID, a.session.ID)
 		return err
 	})
 	return list, err
@@ -373,7 +404,7 @@ func (a *Account) own(ctx context.Context, r store.Reader, now time.Time, id str
 	if err := canon.ID(id); err != nil {
 		return nil, invalid("sessionId", err)
 	}
-	return getSession(ctx, r, now, a.session.UserID, id)
+	return a.engine.getSession(ctx, r, now, a.session.UserID, id)
 }
 
 func (a *Account) shown(row *record.Session) (*Session, error) {
@@ -386,14 +417,15 @@ func (a *Account) shown(row *record.Session) (*Session, error) {
 
 // UpdateSession extends a live session of the user by the length that the
 // policy gives a new one, counted from now; [Current] is the one that asks. Its
-// secret stays. Errors: [ErrSessionNotFound], also for another user's session.
+// secret stays. Errors: [ErrSessionNotFound], also for another user's session; a
+// [*ThrottledError] after ten calls from a client address in an hour.
 func (a *Account) UpdateSession(ctx context.Context, id string) (session *Session, err error) {
-	err = a.change(ctx, "update session", func(ctx context.Context, tx *txn, user *record.User) error {
+	err = a.limitedChange(ctx, "update session", &limitUpdateSession, func(ctx context.Context, tx *txn, user *record.User) error {
 		row, err := a.own(ctx, tx, tx.now, id)
 		if err != nil {
 			return err
 		}
-		row.Expire, row.Updated = tx.now.Add(a.engine.policy.SessionLength), tx.now
+		row.Expire, row.Updated, row.Touched = a.engine.policy.end(row, tx.now), tx.now, tx.now
 		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 			return err
 		}
@@ -409,9 +441,10 @@ func (a *Account) UpdateSession(ctx context.Context, id string) (session *Sessio
 }
 
 // DeleteSession ends a live session of the user; [Current] is the one that
-// asks. Errors: [ErrSessionNotFound], also for another user's session.
+// asks. Errors: [ErrSessionNotFound], also for another user's session; a
+// [*ThrottledError] after 100 calls from a client address in an hour.
 func (a *Account) DeleteSession(ctx context.Context, id string) error {
-	return a.change(ctx, "delete session", func(ctx context.Context, tx *txn, user *record.User) error {
+	return a.limitedChange(ctx, "delete session", &limitDeleteSession, func(ctx context.Context, tx *txn, user *record.User) error {
 		row, err := a.own(ctx, tx, tx.now, id)
 		if err != nil {
 			return err
@@ -420,9 +453,10 @@ func (a *Account) DeleteSession(ctx context.Context, id string) error {
 	})
 }
 
-// DeleteSessions ends all sessions of the user, the one that asks too.
+// DeleteSessions ends all sessions of the user, the one that asks too. Errors: a
+// [*ThrottledError] after 100 calls from a client address in an hour.
 func (a *Account) DeleteSessions(ctx context.Context) error {
-	return a.change(ctx, "delete sessions", func(ctx context.Context, tx *txn, user *record.User) error {
+	return a.limitedChange(ctx, "delete sessions", &limitDeleteSessions, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.endSessions(ctx, user, "")
 	})
 }

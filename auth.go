@@ -47,6 +47,7 @@ import (
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 )
 
@@ -58,9 +59,13 @@ type Config struct {
 	// Policy is what the host decides about accounts; zero is the documented
 	// behaviour.
 	Policy Policy
-	// Hasher hashes passwords; nil means one with the defaults of package
-	// hasher, of the engine's own.
+	// Hasher hashes passwords; nil means one of the engine's own, with the
+	// cost that the policy says.
 	Hasher *hasher.Hasher
+	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own.
+	// A host on several machines brings one that they share. If it fails,
+	// operations that compare a secret answer with [ErrBusy], others go on.
+	Limiter ratelimit.Limiter
 	// Now is the clock; nil means time.Now. It is read once an operation.
 	Now func() time.Time
 	// OnEvent gets every event, after the commit of what it tells of and before
@@ -96,6 +101,7 @@ type Engine struct {
 	clock  func() time.Time
 	closed atomic.Bool
 
+	limiter ratelimit.Limiter
 	onEvent func(context.Context, Event) // nil for none
 	locator Locator                      // nil for none
 	logger  *slog.Logger
@@ -117,19 +123,22 @@ func New(s store.Store, c Config) (*Engine, error) {
 		return nil, err
 	}
 	if c.Hasher == nil {
-		if c.Hasher, err = hasher.New(hasher.Config{}); err != nil {
+		if c.Hasher, err = hasher.New(hasher.Config{Params: policy.PasswordHash}); err != nil {
 			return nil, fmt.Errorf("latchkey: %w", err)
 		}
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Limiter == nil {
+		c.Limiter = ratelimit.NewMemory(0)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	return &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now,
-		onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
+		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
 	}, nil
 }
 

@@ -19,10 +19,21 @@ type Client struct {
 	IP netip.Addr
 	// UserAgent is what the client says of itself. 512 bytes are kept.
 	UserAgent string
+	// OnLimit gets the result of every decision of the limiter about this
+	// client's calls, so that the host can report what is left; it may be nil.
+	// It runs on the caller's goroutine.
+	OnLimit func(LimitResult)
 }
 
 func (c Client) canonical() Client {
-	return Client{IP: c.IP.Unmap().WithZone(""), UserAgent: canon.UserAgent(c.UserAgent)}
+	c.IP, c.UserAgent = c.IP.Unmap().WithZone(""), canon.UserAgent(c.UserAgent)
+	return c
+}
+
+// silent returns the client as logs and events know it.
+func (c Client) silent() Client {
+	c.OnLimit = nil
+	return c
 }
 
 // ip returns the address as text, "" for an unknown one.

@@ -10,6 +10,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
 	"example.com/latchkey/store/memory"
@@ -88,6 +89,7 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 		Hasher:  hasher.ForTests(t),
 		Now:     k.clock.Now,
 		OnEvent: k.told.Record,
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
 	})
 	k.must(err)
 	k.guest = k.Guest(testClient)

@@ -56,6 +56,10 @@ var (
 	ErrPhoneAlreadyExists    = &Error{"user_phone_already_exists", Conflict, "The phone number belongs to somebody else"}
 	ErrTargetAlreadyExists   = &Error{"user_target_already_exists", Conflict, "The address is a target of somebody else"}
 	ErrSessionAlreadyExists  = &Error{"user_session_already_exists", Unauthorized, "Somebody is signed in already"}
+	ErrUserCountExceeded     = &Error{"user_count_exceeded", Invalid, "There are as many users as may sign up"}
+	ErrPasswordPersonalData  = &Error{"user_password_personal_data", Invalid, "The password contains personal data"}
+	ErrPasswordRecentlyUsed  = &Error{"user_password_recently_used", Invalid, "The password was used not long ago"}
+	ErrAuthMethodUnsupported = &Error{"user_auth_method_unsupported", Unimplemented, "This way to sign in is disabled"}
 	ErrEmailNotFound         = &Error{"user_email_not_found", Invalid, "The user has no e-mail address"}
 	ErrPhoneNotFound         = &Error{"user_phone_not_found", Invalid, "The user has no phone number"}
 	ErrUserNotFound          = &Error{"user_not_found", NotFound, "There is no such user"}

@@ -69,11 +69,11 @@ type actor struct {
 	Client
 }
 
-func (g *Guest) actor() actor { return actor{mode: "guest", Client: g.client} }
+func (g *Guest) actor() actor { return actor{"", "guest", g.client.silent()} }
 
-func (a *Account) actor() actor { return actor{id: a.session.UserID, mode: "user", Client: a.client} }
+func (a *Account) actor() actor { return actor{a.session.UserID, "user", a.client.silent()} }
 
-func (u *Users) actor() actor { return actor{mode: "server", Client: u.client} }
+func (u *Users) actor() actor { return actor{"", "server", u.client.silent()} }
 
 // txn is one run of a transaction: when, by whom, and what is to be told once
 // it has been committed.
@@ -210,7 +210,7 @@ type LogList struct {
 
 // logs returns a page of a user's log, newest first.
 func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, queries []Query) (*LogList, error) {
-	page, err := pageOf(queries)
+	page, err := e.policy.page(queries)
 	if err != nil {
 		return nil, err
 	}

@@ -11,75 +11,109 @@ import (
 )
 
 // What guards a password or a code against guessing. Wrong answers in a row
-// are counted in the store; from the eleventh on, further answers wait: 30
-// seconds, and twice as long with each more, up to an hour. A count is
-// forgotten a day after the last wrong answer, and by a right one. Known and
-// unknown identifiers are counted alike.
+// are counted in the store; behind the free ones, answers wait: 30 seconds, and
+// twice as long with each more, up to an hour. A count is forgotten a day after
+// the last wrong answer, and by a right one. Known and unknown identifiers are
+// counted alike.
+//
+// Who fails on purpose at somebody's address must not lock them out: a client
+// address from which an identifier has proven its password within 90 days has a
+// count of its own, which strangers cannot reach.
 const (
-	failuresFree   = 10
 	failureDelay   = 30 * time.Second
 	failureMaximum = time.Hour
 	failureLife    = 24 * time.Hour
+	knownLife      = 90 * 24 * time.Hour
+	knownRenewal   = 24 * time.Hour
 )
 
-// The purposes of failure counts.
-const failPassword = "password"
+// The purposes of rows.
+const (
+	failPassword = "password"
+	failKnown    = "known" // not a failure: a client address that an identifier is known from
+)
 
 // guard is what wrong answers of one kind for one identifier are counted
 // under.
 type guard struct {
+	engine  *Engine
 	purpose string
 	subject []byte
+	known   []byte // subject of the row that tells whether the client is known
+	isKnown bool
+	key     string // for the limiter
 }
 
 // guard returns the guard of an identifier in canonical form, which may be of
-// nobody.
-func (e *Engine) guard(purpose, identifier string) guard {
-	return guard{purpose, e.ring.Digest(seal.Index, purpose, identifier)}
+// nobody, for a client.
+func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpose, identifier string, c Client) (guard, error) {
+	g := guard{engine: e, purpose: purpose, key: identifier, known: e.ring.Digest(seal.Index, failKnown, identifier, c.network())}
+	known, err := g.row(ctx, r, failKnown, g.known)
+	if err != nil {
+		return g, err
+	}
+	if g.isKnown = c.network() != "" && known.Expire.After(now); g.isKnown {
+		g.key = identifier + "\n" + c.network()
+	}
+	g.subject = e.ring.Digest(seal.Index, purpose, g.key)
+	return g, nil
 }
 
-// failures returns the count as it stands at now; a count of 0 if there is no
-// row.
-func (g guard) failures(ctx context.Context, r store.Reader, now time.Time) (*record.Failure, error) {
-	f, err := record.Failures.Get(ctx, r, record.Failures.Primary(), store.Text(g.purpose), store.Bytes(g.subject))
+// row returns a row, or one that is not there yet.
+func (g *guard) row(ctx context.Context, r store.Reader, purpose string, subject []byte) (*record.Failure, error) {
+	f, err := record.Failures.Get(ctx, r, record.Failures.Primary(), store.Text(purpose), store.Bytes(subject))
 	if errors.Is(err, store.ErrNotFound) {
-		return &record.Failure{Purpose: g.purpose, Subject: g.subject}, nil
+		return &record.Failure{Purpose: purpose, Subject: subject}, nil
 	}
+	return f, err
+}
+
+// failures returns the count as it stands at now.
+func (g *guard) failures(ctx context.Context, r store.Reader, now time.Time) (*record.Failure, error) {
+	f, err := g.row(ctx, r, g.purpose, g.subject)
 	if err == nil && !f.Expire.After(now) {
 		f.Count = 0
 	}
 	return f, err
 }
 
-// delayed reports whether an answer has to wait.
-func delayed(f *record.Failure, now time.Time) error {
-	if f.Count <= failuresFree {
-		return nil
+// wait reports whether an answer has to wait, or is not looked at any more.
+func (g *guard) wait(ctx context.Context, r store.Reader, now time.Time) (*record.Failure, error) {
+	f, err := g.failures(ctx, r, now)
+	if err != nil {
+		return nil, err
+	}
+	if most := g.engine.policy.DisableAfterFailures; most != 0 && f.Count >= int64(most) {
+		return nil, ErrPasswordResetRequired
+	}
+	free := int64(g.engine.policy.FreeFailures)
+	if f.Count <= free {
+		return f, nil
 	}
 	delay := failureMaximum
-	if doublings := f.Count - failuresFree - 1; doublings < 7 {
+	if doublings := f.Count - free - 1; doublings < 7 {
 		delay = failureDelay << doublings
 	}
 	if wait := f.Last.Add(delay).Sub(now); wait > 0 {
-		return &ThrottledError{RetryAfter: wait}
+		return nil, &ThrottledError{RetryAfter: wait}
 	}
-	return nil
+	return f, nil
 }
 
 // fail counts a wrong answer. Among answers that were given at once, one that
 // comes after the identifier was slowed is refused unseen, as a right one is:
 // otherwise the difference would tell which was right.
-func (g guard) fail(ctx context.Context, tx store.Tx, now time.Time) error {
-	f, err := g.failures(ctx, tx, now)
-	if err == nil {
-		err = delayed(f, now)
-	}
+func (g *guard) fail(ctx context.Context, tx *txn) error {
+	f, err := g.wait(ctx, tx, tx.now)
 	if err != nil {
 		return err
 	}
 	isNew := f.Expire.IsZero()
 	f.Count++
-	f.Last, f.Expire = now, now.Add(failureLife)
+	f.Last, f.Expire = tx.now, tx.now.Add(failureLife)
+	if most := g.engine.policy.DisableAfterFailures; most != 0 && f.Count >= int64(most) && !g.isKnown {
+		f.Expire = tx.now.Add(10 * year) // until the password is set anew
+	}
 	if isNew {
 		return record.Failures.Insert(ctx, tx, f)
 	}
@@ -87,14 +121,39 @@ func (g guard) fail(ctx context.Context, tx store.Tx, now time.Time) error {
 }
 
 // pass lets a right answer through, unless it came while the identifier was
-// slowed, and forgets the wrong ones before it.
-func (g guard) pass(ctx context.Context, tx *txn) error {
-	f, err := g.failures(ctx, tx, tx.now)
-	if err == nil {
-		err = delayed(f, tx.now)
-	}
-	if err != nil || f.Expire.IsZero() {
+// slowed, forgets the wrong ones before it, and remembers the client.
+func (g *guard) pass(ctx context.Context, tx *txn) error {
+	f, err := g.wait(ctx, tx, tx.now)
+	if err != nil {
 		return err
 	}
-	return record.Failures.Delete(ctx, tx, store.Text(g.purpose), store.Bytes(g.subject))
+	if !f.Expire.IsZero() {
+		if err := record.Failures.Delete(ctx, tx, store.Text(f.Purpose), store.Bytes(f.Subject)); err != nil {
+			return err
+		}
+	}
+	if tx.by.network() == "" {
+		return nil
+	}
+	known, err := g.row(ctx, tx, failKnown, g.known)
+	if err != nil || known.Expire.After(tx.now.Add(knownLife-knownRenewal)) {
+		return err
+	}
+	isNew := known.Expire.IsZero()
+	known.Last, known.Expire = tx.now, tx.now.Add(knownLife)
+	if isNew {
+		return record.Failures.Insert(ctx, tx, known)
+	}
+	return record.Failures.Replace(ctx, tx, known)
+}
+
+// forgetFailures forgets the wrong answers that strangers have given for an
+// identifier.
+func (tx *txn) forgetFailures(ctx context.Context, purpose, identifier string) error {
+	subject := tx.engine.ring.Digest(seal.Index, purpose, identifier)
+	err := record.Failures.Delete(ctx, tx, store.Text(purpose), store.Bytes(subject))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }

@@ -3,29 +3,174 @@ package latchkey
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/dictionary"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
+
+const (
+	passwordMin      = 8
+	passwordMax      = 256   // code points
+	passwordMaxBytes = 1_024 // of any password that is looked at
+	fragmentMin      = 4     // code points of personal data that is looked for
+)
+
+// checkPasswordForm counts the characters of Unicode normal form C, which is
+// what is hashed. It refuses what cannot be a password, before anything costly
+// is done with it.
+func checkPasswordForm(password string, least int) error {
+	if len(password) > passwordMaxBytes || !utf8.ValidString(password) {
+		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
+	}
+	if n := utf8.RuneCountInString(norm.NFC.String(password)); n < least || n > passwordMax {
+		return invalid("password", fmt.Errorf("not %d to %d characters", least, passwordMax))
+	}
+	return nil
+}
+
+// checkStrength applies the rules for new passwords that ask for nothing but
+// the password. No error repeats it.
+func (p *Policy) checkStrength(password string) error {
+	if err := checkPasswordForm(password, p.PasswordMin); err != nil {
+		return err
+	}
+	for _, rule := range []struct {
+		on   bool
+		name string
+		meet func(r rune) bool
+	}{
+		{p.PasswordUppercase, "an upper-case letter", func(r rune) bool { return 'A' <= r && r <= 'Z' }},
+		{p.PasswordLowercase, "a lower-case letter", func(r rune) bool { return 'a' <= r && r <= 'z' }},
+		{p.PasswordNumber, "a digit", func(r rune) bool { return '0' <= r && r <= '9' }},
+		{p.PasswordSymbols, "a symbol", func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsSpace(r) }},
+	} {
+		if rule.on && !strings.ContainsFunc(password, rule.meet) {
+			return invalid("password", errors.New("it has to have "+rule.name))
+		}
+	}
+	if p.PasswordDictionary && dictionary.Contains(password) {
+		return invalid("password", errors.New("it is one of the commonest passwords"))
+	}
+	return nil
+}
+
+// holdsPersonalData reports whether a password contains what is known of its
+// user, in whatever case.
+func holdsPersonalData(password string, user *record.User) bool {
+	local, _, _ := strings.Cut(user.Email, "@")
+	password = foldedText(password)
+	for _, fragment := range []string{user.ID, user.Email, local, user.Name, user.Phone, strings.TrimPrefix(user.Phone, "+")} {
+		if utf8.RuneCountInString(fragment) >= fragmentMin && strings.Contains(password, foldedText(fragment)) {
+			return true
+		}
+	}
+	return false
+}
+
+func foldedText(s string) string { return strings.ToLower(norm.NFC.String(s)) }
+
+// newPassword is a password that a user may have, as it is stored.
+type newPassword struct{ hash, history []byte }
+
+// newPassword applies every rule for passwords that are to be set, and hashes
+// it. The user is as they will be. It is the one way to a password.
+func (e *Engine) newPassword(ctx context.Context, user *record.User, password string) (n newPassword, err error) {
+	if err := e.policy.checkStrength(password); err != nil {
+		return n, err
+	}
+	if e.policy.PasswordPersonalData && holdsPersonalData(password, user) {
+		return n, ErrPasswordPersonalData
+	}
+	history, err := e.history(user)
+	if err != nil {
+		return n, err
+	}
+	for _, hash := range history {
+		same, err := e.hasher.Verify(ctx, hash, password)
+		if err != nil {
+			return n, busy(err)
+		}
+		if same {
+			return n, ErrPasswordRecentlyUsed
+		}
+	}
+	hash, err := e.hasher.Hash(ctx, password)
+	if err != nil {
+		return n, busy(err)
+	}
+	n.hash = e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash))
+	if keep := e.policy.PasswordHistory; keep > 0 {
+		history = append(history, hash)
+		text, err := json.Marshal(history[max(0, len(history)-keep):])
+		if err != nil {
+			return n, err
+		}
+		n.history = e.ring.Seal(seal.PasswordHash, historyPlace(user.ID), text)
+	}
+	return n, nil
+}
+
+// history returns the hashes of the passwords that may not be set, the oldest
+// first and the present one among them.
+func (e *Engine) history(user *record.User) (hashes []string, err error) {
+	if e.policy.PasswordHistory == 0 {
+		return nil, nil
+	}
+	if user.PasswordHistory != nil {
+		text, err := e.ring.Open(seal.PasswordHash, historyPlace(user.ID), user.PasswordHistory)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, &hashes); err != nil {
+			return nil, err
+		}
+	}
+	if user.Password != nil {
+		text, err := e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(hashes, string(text)) {
+			hashes = append(hashes, string(text))
+		}
+	}
+	return hashes[max(0, len(hashes)-e.policy.PasswordHistory):], nil
+}
+
+// set gives a user a password.
+func (n newPassword) set(user *record.User, now time.Time) {
+	user.Password, user.PasswordHistory, user.PasswordUpdated, user.MustReset = n.hash, n.history, now, false
+}
 
 // passwordPlace is where the password hash of a user is sealed.
 func passwordPlace(userID string) seal.Place {
 	return seal.Place{Table: "users", Column: "password", Record: userID, Owner: userID}
 }
 
-// hashPassword returns the sealed hash of a user's password.
-func (e *Engine) hashPassword(ctx context.Context, userID, password string) ([]byte, error) {
-	hash, err := e.hasher.Hash(ctx, password)
+// historyPlace is where the hashes of former passwords are sealed.
+func historyPlace(userID string) seal.Place {
+	return seal.Place{Table: "users", Column: "password_history", Record: userID, Owner: userID}
+}
+
+// busy is what the engine answers for an error of the hasher.
+func busy(err error) error {
 	if errors.Is(err, hasher.ErrBusy) {
-		err = ErrBusy
+		return ErrBusy
 	}
-	if err != nil {
-		return nil, err
-	}
-	return e.ring.Seal(seal.PasswordHash, passwordPlace(userID), []byte(hash)), nil
+	return err
 }
 
 // verifyPassword compares a password with the one of a user, at the cost of one
@@ -40,10 +185,20 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 		}
 	}
 	right, err = e.hasher.Verify(ctx, string(hash), password)
+	return right, right && e.hasher.Outdated(string(hash)), busy(err)
+}
+
+// upgraded returns the hash of a password with the present parameters, or nil
+// when there is too much to do.
+func (e *Engine) upgraded(ctx context.Context, user *record.User, password string) ([]byte, error) {
+	hash, err := e.hasher.Hash(ctx, password)
 	if errors.Is(err, hasher.ErrBusy) {
-		err = ErrBusy
+		return nil, nil // another time
 	}
-	return right, right && e.hasher.Outdated(string(hash)), err
+	if err != nil {
+		return nil, err
+	}
+	return e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash)), nil
 }
 
 // errChanged says that what a decision was based on has changed before the
@@ -76,13 +231,13 @@ func unchanged(ctx context.Context, r store.Reader, read *record.User) (*record.
 	return user, err
 }
 
-// passwordGuard is the guard of a user's password: the same for signing in and
-// for changes that ask for it.
-func (e *Engine) passwordGuard(user *record.User) guard {
+// passwordSubject is what wrong passwords of a user are counted under: the same
+// for signing in and for changes that ask for the password.
+func passwordSubject(user *record.User) string {
 	if user.Email == "" {
-		return e.guard(failPassword, "user/"+user.ID)
+		return "user/" + user.ID
 	}
-	return e.guard(failPassword, user.Email)
+	return user.Email
 }
 
 // reset is a change of an account that asks for its password, or sets one.
@@ -97,6 +252,7 @@ type reset struct {
 	edit  func(user *record.User)
 	// endOthers says that a change of the password ends the other sessions.
 	endOthers bool
+	limit     *limited // nil for none
 }
 
 // reset carries out a change that asks for the password. Wrong answers are
@@ -105,15 +261,19 @@ func (a *Account) reset(ctx context.Context, op string, c reset) (*User, error) 
 	if a == nil || a.engine == nil {
 		return nil, ErrUnauthorized
 	}
+	err := a.engine.open()
+	if err == nil && c.limit != nil {
+		err = a.engine.limit(ctx, a.client, a.engine.now(), *c.limit, a.client.network())
+	}
+	if err != nil {
+		return nil, outward(op, err)
+	}
 	user, err := settled(func() (*User, error) { return a.tryReset(ctx, c) })
 	return user, outward(op, err)
 }
 
-func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
+func (a *Account) tryReset(ctx context.Context, c reset) (shown *User, err error) {
 	e := a.engine
-	if err := e.open(); err != nil {
-		return nil, err
-	}
 	now := e.now()
 	if err := a.live(ctx, e.store, now); err != nil {
 		return nil, err
@@ -128,23 +288,23 @@ func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
 		}
 	}
 	has := read.Password != nil
+	var guard guard
 	if has {
-		if err := a.prove(ctx, read, c.current); err != nil {
+		if guard, err = a.prove(ctx, now, read, c.current); err != nil {
 			return nil, err
 		}
 	}
-	var hash []byte
-	if fresh := c.fresh(has); fresh != "" || !has {
-		if err := e.policy.checkNewPassword(fresh); err != nil {
-			return nil, err
-		}
-		if hash, err = e.hashPassword(ctx, read.ID, fresh); err != nil {
+	var password newPassword
+	fresh := c.fresh(has)
+	if fresh != "" || !has {
+		after := *read
+		c.edit(&after)
+		if password, err = e.newPassword(ctx, &after, fresh); err != nil {
 			return nil, err
 		}
 	}
-	var shown *User
 	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) (err error) {
-		shown, err = nil, nil
+		shown = nil
 		if err := a.live(ctx, tx, now); err != nil {
 			return err
 		}
@@ -153,18 +313,18 @@ func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
 			return err
 		}
 		if has {
-			if err := e.passwordGuard(user).pass(ctx, tx); err != nil {
+			if err := guard.pass(ctx, tx); err != nil {
 				return err
 			}
 		}
 		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
 			c.edit(user)
-			if hash != nil {
-				user.Password, user.PasswordUpdated, user.MustReset = hash, now, false
+			if password.hash != nil {
+				password.set(user, now)
 			}
 			return nil
 		})
-		if err == nil && hash != nil && c.endOthers && !e.policy.KeepSessionsOnPasswordChange {
+		if err == nil && password.hash != nil && c.endOthers && !e.policy.KeepSessionsOnPasswordChange {
 			err = tx.endSessions(ctx, user, a.session.ID)
 		}
 		return err
@@ -173,29 +333,28 @@ func (a *Account) tryReset(ctx context.Context, c reset) (*User, error) {
 }
 
 // prove checks the password of a signed-in user, and counts and logs a wrong
-// one.
-func (a *Account) prove(ctx context.Context, user *record.User, password string) error {
-	e, now := a.engine, a.engine.now()
-	guard := e.passwordGuard(user)
-	failures, err := guard.failures(ctx, e.store, now)
-	if err == nil {
-		err = delayed(failures, now)
-	}
+// one. What it returns lets the right one pass.
+func (a *Account) prove(ctx context.Context, now time.Time, user *record.User, password string) (guard, error) {
+	e := a.engine
+	guard, err := e.guard(ctx, e.store, now, failPassword, passwordSubject(user), a.client)
 	if err != nil {
-		return err
+		return guard, err
+	}
+	if _, err := guard.wait(ctx, e.store, now); err != nil {
+		return guard, err
 	}
 	right, _, err := e.verifyPassword(ctx, user, password)
 	if err != nil || right {
-		return err
+		return guard, err
 	}
 	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-		if err := guard.fail(ctx, tx, now); err != nil {
+		if err := guard.fail(ctx, tx); err != nil {
 			return err
 		}
 		return tx.refuse(ctx, logUserRefuse, user, guard.subject, ErrInvalidCredentials)
 	})
 	if err != nil {
-		return err
+		return guard, err
 	}
-	return ErrInvalidCredentials
+	return guard, ErrInvalidCredentials
 }

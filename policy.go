@@ -4,14 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/ratelimit"
 )
 
 // Policy is what a host decides about accounts. The zero Policy is the
-// documented behaviour.
+// documented behaviour; [StrictPolicy] is the one for hosts that want more
+// than that. A policy may change with a restart.
 type Policy struct {
+	// Disabled are the ways in that are switched off: they answer with
+	// [ErrAuthMethodUnsupported]. The server's scope is not concerned.
+	Disabled Methods
+	// UserLimit is how many users there may be before nobody can sign up, 1 to
+	// 10,000; 0 means no limit. The server may make more.
+	UserLimit int
+
 	// SessionLimit is how many sessions a user may have, 1 to 100; 0 means
 	// 10. One more ends the oldest.
 	SessionLimit int
@@ -19,59 +27,164 @@ type Policy struct {
 	// 365 days; 0 means a year. Sessions that exist keep the length they were
 	// made with.
 	SessionLength time.Duration
-	// PasswordMin is the least number of characters (code points in Unicode
-	// normal form C) of a new password, 8 to 256; 0 means 8.
-	PasswordMin int
+	// Anonymous, SingleFactor and MultiFactor bound the lives of sessions by
+	// what was proven at sign-in, beyond SessionLength. They hold for sessions
+	// that exist, too.
+	Anonymous, SingleFactor, MultiFactor Lifetime
 	// KeepSessionsOnPasswordChange keeps the other sessions of a user whose
 	// password changes. Without it they end.
 	KeepSessionsOnPasswordChange bool
+
+	// PasswordMin is the least number of characters (code points in Unicode
+	// normal form C) of a new password, 8 to 256; 0 means 8.
+	PasswordMin int
+	// A new password must have an upper-case letter of ASCII, a lower-case one,
+	// a digit of ASCII, a sign that is neither letter, digit nor space.
+	PasswordUppercase, PasswordLowercase, PasswordNumber, PasswordSymbols bool
+	// PasswordDictionary refuses the 10,000 commonest passwords, in whatever
+	// case.
+	PasswordDictionary bool
+	// PasswordPersonalData refuses passwords that contain the user's id,
+	// e-mail address, its part before the @, name, or phone number, in whatever
+	// case; parts of fewer than four characters are not looked for.
+	PasswordPersonalData bool
+	// PasswordHistory is how many passwords of a user, the present one among
+	// them, may not be set again, up to 20; 0 means that any may. Each costs
+	// the time of one hash.
+	PasswordHistory int
+	// PasswordHash is what a hash costs when Config.Hasher is nil; zero means
+	// the default of package hasher.
+	PasswordHash hasher.Params
+
+	// FreeFailures is how many wrong passwords in a row are not slowed, 1 to 10;
+	// 0 means 10. Behind them the next waits for 30 seconds, and twice as long
+	// with each more, up to an hour.
+	FreeFailures int
+	// DisableAfterFailures is how many wrong passwords in a row disable the
+	// password until it is set anew, 20 to 1,000; 0 means never. Until then
+	// the answer is [ErrPasswordResetRequired], for known and unknown addresses
+	// alike.
+	DisableAfterFailures int
+	// Limits replaces rules of the table of [DefaultLimits], by the name of the
+	// operation.
+	Limits map[string]ratelimit.Rule
+	// PageLimit is the greatest [Limit] of a listing, 25 to 5,000; 0 means
+	// 5,000.
+	PageLimit int
+	// LogLength is how long lines of the audit log are kept, a day to ten
+	// years; 0 means 90 days. [Engine.Sweep] deletes what is older.
+	LogLength time.Duration
 }
 
-const (
-	year = 365 * 24 * time.Hour
+// Lifetime bounds the life of sessions; 0 means that it is not bounded.
+type Lifetime struct {
+	// Idle is how long a session lives without a call, a minute or more. Calls
+	// are noted after an eighth of it, so a session may end that much earlier.
+	Idle time.Duration
+	// Absolute is how long a session lives whatever is done with it, a minute
+	// or more.
+	Absolute time.Duration
+}
 
-	passwordMin      = 8
-	passwordMax      = 256   // code points
-	passwordMaxBytes = 1_024 // of any password that is looked at
+// Methods is a set of ways in.
+type Methods uint
+
+// The ways in that a policy may switch off.
+const (
+	EmailPassword    Methods = 1 << iota // signing up and in with a password
+	AnonymousSession                     // signing in without anything
 )
+
+// StrictPolicy is what SP 800-63B and ASVS ask of a host with a password as the
+// only factor: at least 15 characters, none of the commonest, none with
+// personal data, a costlier hash, slowing from the fifth wrong password,
+// disabling after 100, sessions of 30 days at most that end after 14 idle ones,
+// fewer anonymous users, shorter pages.
+func StrictPolicy() Policy {
+	const day = 24 * time.Hour
+	return Policy{
+		Anonymous:            Lifetime{Idle: 30 * day, Absolute: 180 * day},
+		SingleFactor:         Lifetime{Idle: 14 * day, Absolute: 30 * day},
+		MultiFactor:          Lifetime{Idle: time.Hour, Absolute: day},
+		PasswordMin:          15,
+		PasswordDictionary:   true,
+		PasswordPersonalData: true,
+		PasswordHash:         hasher.Strict(),
+		FreeFailures:         4,
+		DisableAfterFailures: 100,
+		Limits:               map[string]ratelimit.Rule{"createAnonymousSession": {Calls: 10, Window: time.Hour}},
+		PageLimit:            100,
+	}
+}
+
+const year = 365 * 24 * time.Hour
 
 // filled returns the policy with its defaults, or why it cannot be.
 func (p Policy) filled() (Policy, error) {
-	if p.SessionLimit == 0 {
-		p.SessionLimit = 10
+	p.SessionLimit = orDefault(p.SessionLimit, 10)
+	p.SessionLength = orDefault(p.SessionLength, year)
+	p.PasswordMin = orDefault(p.PasswordMin, passwordMin)
+	p.FreeFailures = orDefault(p.FreeFailures, 10)
+	p.PageLimit = orDefault(p.PageLimit, maxLimit)
+	p.LogLength = orDefault(p.LogLength, 90*24*time.Hour)
+	var err error
+	for _, f := range []struct {
+		name         string
+		value        int
+		least, most  int
+		zeroIsNotSet bool
+	}{
+		{"UserLimit", p.UserLimit, 1, 10_000, true},
+		{"SessionLimit", p.SessionLimit, 1, 100, false},
+		{"PasswordMin", p.PasswordMin, passwordMin, passwordMax, false},
+		{"PasswordHistory", p.PasswordHistory, 1, 20, true},
+		{"FreeFailures", p.FreeFailures, 1, 10, false},
+		{"DisableAfterFailures", p.DisableAfterFailures, 20, 1_000, true},
+		{"PageLimit", p.PageLimit, defaultLimit, maxLimit, false},
+	} {
+		if (f.value < f.least || f.value > f.most) && !(f.value == 0 && f.zeroIsNotSet) {
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.%s is not %d to %d", f.name, f.least, f.most))
+		}
 	}
-	if p.SessionLength == 0 {
-		p.SessionLength = year
+	for _, f := range []struct {
+		name        string
+		value       time.Duration
+		least, most time.Duration
+		zero        bool
+	}{
+		{"SessionLength", p.SessionLength, time.Minute, year, false},
+		{"LogLength", p.LogLength, 24 * time.Hour, 10 * year, false},
+		{"Anonymous.Idle", p.Anonymous.Idle, time.Minute, year, true},
+		{"Anonymous.Absolute", p.Anonymous.Absolute, time.Minute, year, true},
+		{"SingleFactor.Idle", p.SingleFactor.Idle, time.Minute, year, true},
+		{"SingleFactor.Absolute", p.SingleFactor.Absolute, time.Minute, year, true},
+		{"MultiFactor.Idle", p.MultiFactor.Idle, time.Minute, year, true},
+		{"MultiFactor.Absolute", p.MultiFactor.Absolute, time.Minute, year, true},
+	} {
+		if (f.value < f.least || f.value > f.most) && !(f.value == 0 && f.zero) {
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.%s is not %v to %v", f.name, f.least, f.most))
+		}
 	}
-	if p.PasswordMin == 0 {
-		p.PasswordMin = passwordMin
+	if p.Disabled&^(EmailPassword|AnonymousSession) != 0 {
+		err = errors.Join(err, errors.New("latchkey: Policy.Disabled has a way in that there is not"))
 	}
-	switch {
-	case p.SessionLimit < 1 || p.SessionLimit > 100:
-		return p, errors.New("latchkey: Policy.SessionLimit is not 1 to 100")
-	case p.SessionLength < time.Minute || p.SessionLength > year:
-		return p, errors.New("latchkey: Policy.SessionLength is not a minute to a year")
-	case p.PasswordMin < passwordMin || p.PasswordMin > passwordMax:
-		return p, errors.New("latchkey: Policy.PasswordMin is not 8 to 256")
-	}
-	return p, nil
+	p.Limits, err = filledLimits(p.Limits, err)
+	return p, err
 }
 
-// checkPasswordForm counts the characters of Unicode normal form C, which is
-// what is hashed. It refuses what cannot be a password, before anything costly
-// is done with it.
-func checkPasswordForm(password string, least int) error {
-	if len(password) > passwordMaxBytes || !utf8.ValidString(password) {
-		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
+func orDefault[T int | time.Duration](value, standard T) T {
+	if value == 0 {
+		return standard
 	}
-	if n := utf8.RuneCountInString(norm.NFC.String(password)); n < least || n > passwordMax {
-		return invalid("password", fmt.Errorf("not %d to %d characters", least, passwordMax))
-	}
-	return nil
+	return value
 }
 
-// checkNewPassword applies every rule for a password that is to be set. No
-// error repeats the password.
-func (p Policy) checkNewPassword(password string) error {
-	return checkPasswordForm(password, p.PasswordMin)
+// enabled reports that a way in is switched off.
+func (p *Policy) enabled(m Methods, name string) error {
+	if p.Disabled&m == 0 {
+		return nil
+	}
+	e := *ErrAuthMethodUnsupported
+	e.Message = name + " authentication is disabled"
+	return &e
 }

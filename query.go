@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"errors"
+	"fmt"
 
 	"example.com/latchkey/store"
 )
@@ -20,8 +21,8 @@ const (
 	maxTotal     = 5_000 // up to here totals are counted
 )
 
-// Limit is how many results a listing returns at most: 1 to 5,000; 25 without
-// it.
+// Limit is how many results a listing returns at most: 1 to 5,000, or to
+// Policy.PageLimit; 25 without it.
 func Limit(n int) Query { return Query{"limit", n} }
 
 // Offset is how many results a listing leaves out at its beginning: 0 to 2^30;
@@ -31,26 +32,26 @@ func Offset(n int) Query { return Query{"offset", n} }
 // page is what queries ask of a listing.
 type page struct{ limit, offset int }
 
-func pageOf(queries []Query) (page, error) {
-	p := page{limit: defaultLimit}
+func (p *Policy) page(queries []Query) (page, error) {
+	out := page{limit: defaultLimit}
 	seen := make(map[string]bool)
 	for _, q := range queries {
 		if seen[q.method] {
-			return p, invalid("queries", errors.New(q.method+" is given twice"))
+			return out, invalid("queries", errors.New(q.method+" is given twice"))
 		}
 		seen[q.method] = true
 		switch q.method {
 		case "limit":
-			if p.limit = q.number; p.limit < 1 || p.limit > maxLimit {
-				return p, invalid("queries", errors.New("limit is not 1 to 5,000"))
+			if out.limit = q.number; out.limit < 1 || out.limit > p.PageLimit {
+				return out, invalid("queries", fmt.Errorf("limit is not 1 to %d", p.PageLimit))
 			}
 		case "offset":
-			if p.offset = q.number; p.offset < 0 || p.offset > store.MaxOffset {
-				return p, invalid("queries", errors.New("offset is not 0 to 2^30"))
+			if out.offset = q.number; out.offset < 0 || out.offset > store.MaxOffset {
+				return out, invalid("queries", errors.New("offset is not 0 to 2^30"))
 			}
 		default:
-			return p, invalid("queries", errors.New("the zero Query asks for nothing"))
+			return out, invalid("queries", errors.New("the zero Query asks for nothing"))
 		}
 	}
-	return p, nil
+	return out, nil
 }

@@ -128,6 +128,48 @@ func owed(s *record.Check) error {
 	return nil
 }
 
+// lifetime returns what bounds a session with those factors.
+func (p *Policy) lifetime(factors string) Lifetime {
+	switch {
+	case factors == factorAnonymous:
+		return p.Anonymous
+	case strings.Contains(factors, " "):
+		return p.MultiFactor
+	}
+	return p.SingleFactor
+}
+
+// end returns when a session ends that is made or extended now.
+func (p *Policy) end(s *record.Session, now time.Time) time.Time {
+	end := now.Add(p.SessionLength)
+	if l := p.lifetime(s.Factors); l.Absolute > 0 && s.Created.Add(l.Absolute).Before(end) {
+		return s.Created.Add(l.Absolute)
+	}
+	return end
+}
+
+// over reports whether the life of a session has ended by now.
+func (p *Policy) over(s *record.Check, now time.Time) bool {
+	l := p.lifetime(s.Factors)
+	return !s.Expire.After(now) ||
+		l.Idle > 0 && now.Sub(s.Touched) >= l.Idle ||
+		l.Absolute > 0 && now.Sub(s.Created) >= l.Absolute
+}
+
+// lastSeen returns how old the last-seen time of a session gets before it is
+// written anew.
+func (p *Policy) lastSeen(s *record.Check) time.Duration {
+	if l := p.lifetime(s.Factors); l.Idle > 0 {
+		return min(24*time.Hour, l.Idle/8)
+	}
+	return 24 * time.Hour
+}
+
+// alive reports whether a row is of a session whose life has not ended.
+func (e *Engine) alive(s *record.Session, now time.Time) bool {
+	return !e.policy.over(&record.Check{Factors: s.Factors, Created: s.Created, Touched: s.Touched, Expire: s.Expire}, now)
+}
+
 // createSession is the one place where sessions are made. It ends those of the
 // user that have expired, and the oldest ones over the limit.
 func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn) (*record.Session, error) {
@@ -136,10 +178,11 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	}
 	s := &record.Session{
 		ID: in.id, UserID: user.ID, Digest: in.digest,
-		Created: tx.now, Updated: tx.now, Expire: tx.now.Add(tx.engine.policy.SessionLength), Touched: tx.now,
+		Created: tx.now, Updated: tx.now, Touched: tx.now,
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
 		IP: tx.by.ip(), Client: in.device,
 	}
+	s.Expire = tx.engine.policy.end(s, tx.now)
 	factsOf(user).set(s)
 	if err := record.Sessions.Insert(ctx, tx, s); err != nil {
 		return nil, err
@@ -168,7 +211,7 @@ func (tx *txn) makeRoom(ctx context.Context, user *record.User) error {
 	}
 	var live []*record.Session
 	for _, s := range sessions {
-		if s.Expire.After(tx.now) {
+		if tx.engine.alive(s, tx.now) {
 			live = append(live, s)
 		} else if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
 			return err
@@ -201,7 +244,7 @@ func (tx *txn) endSessions(ctx context.Context, user *record.User, kept string) 
 	for _, s := range sessions {
 		switch {
 		case s.ID == kept:
-		case s.Expire.After(tx.now):
+		case tx.engine.alive(s, tx.now):
 			err = tx.endSession(ctx, user, s)
 		default:
 			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
@@ -214,14 +257,14 @@ func (tx *txn) endSessions(ctx context.Context, user *record.User, kept string) 
 }
 
 // sessionsOf returns the live sessions of a user, oldest first.
-func sessionsOf(ctx context.Context, r store.Reader, now time.Time, userID, current string) (*SessionList, error) {
+func (e *Engine) sessionsOf(ctx context.Context, r store.Reader, now time.Time, userID, current string) (*SessionList, error) {
 	rows, err := listSessions(ctx, r, userID)
 	if err != nil {
 		return nil, err
 	}
 	list := &SessionList{Sessions: make([]*Session, 0, len(rows))}
 	for _, row := range rows {
-		if !row.Expire.After(now) {
+		if !e.alive(row, now) {
 			continue
 		}
 		s, err := sessionOf(row)
@@ -236,9 +279,9 @@ func sessionsOf(ctx context.Context, r store.Reader, now time.Time, userID, curr
 }
 
 // getSession returns a live session of a user, or ErrSessionNotFound.
-func getSession(ctx context.Context, r store.Reader, now time.Time, userID, id string) (*record.Session, error) {
+func (e *Engine) getSession(ctx context.Context, r store.Reader, now time.Time, userID, id string) (*record.Session, error) {
 	row, err := record.Sessions.Get(ctx, r, record.Sessions.Primary(), store.Text(id))
-	if errors.Is(err, store.ErrNotFound) || err == nil && (row.UserID != userID || !row.Expire.After(now)) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (row.UserID != userID || !e.alive(row, now)) {
 		return nil, ErrSessionNotFound
 	}
 	return row, err
@@ -261,10 +304,14 @@ func listSessions(ctx context.Context, r store.Reader, userID string) ([]*record
 // of a form that no password has (8 to 256 characters, 1,024 bytes);
 // [ErrInvalidCredentials] for an unknown address, a user without a password and
 // a wrong password, at the same cost (a hash with older parameters has its own
-// cost until the first right sign-in renews it); [ErrUserBlocked], after the right password
-// only; a [*ThrottledError] while the address is slowed: from the eleventh wrong
-// password in a row, 30 seconds, doubling up to an hour, for known and unknown
-// addresses alike; [ErrBusy] when too many passwords are being checked.
+// cost until the first right sign-in renews it); [ErrUserBlocked], after the
+// right password only; a [*ThrottledError] after too many calls for the address,
+// and while it is slowed: from the eleventh wrong password in a row, 30 seconds,
+// doubling up to an hour, for known and unknown addresses alike;
+// [ErrPasswordResetRequired] if the policy disables a password that was guessed
+// at too often; [ErrAuthMethodUnsupported]; [ErrBusy] when too many passwords are
+// being checked. A client address from which the user has signed in within 90
+// days is counted apart, so that strangers cannot keep the user out.
 func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password string) (*Session, error) {
 	session, err := g.signInByPassword(ctx, email, password)
 	return session, outward("create e-mail session", err)
@@ -281,17 +328,27 @@ func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*
 	if err := checkPasswordForm(password, passwordMin); err != nil {
 		return nil, err
 	}
-	return settled(func() (*Session, error) { return g.tryPassword(ctx, email, password) })
-}
-
-func (g *Guest) tryPassword(ctx context.Context, email, password string) (*Session, error) {
 	e, now := g.engine, g.engine.now()
-	guard := e.guard(failPassword, email)
-	before, err := guard.failures(ctx, e.store, now)
+	if err := e.policy.enabled(EmailPassword, "Email and password"); err != nil {
+		return nil, err
+	}
+	guard, err := e.guard(ctx, e.store, now, failPassword, email, g.client)
 	if err != nil {
 		return nil, err
 	}
-	if err := delayed(before, now); err != nil {
+	if err := e.limit(ctx, g.client, now, limitEmailSession, guard.key); err != nil {
+		return nil, err
+	}
+	session, err := settled(func() (*Session, error) { return g.tryPassword(ctx, guard, email, password) })
+	if err == nil {
+		e.unlimit(ctx, limitEmailSession, guard.key)
+	}
+	return session, err
+}
+
+func (g *Guest) tryPassword(ctx context.Context, guard guard, email, password string) (*Session, error) {
+	e, now := g.engine, g.engine.now()
+	if _, err := guard.wait(ctx, e.store, now); err != nil {
 		return nil, err
 	}
 	user, err := record.Users.Get(ctx, e.store, record.Users.Index("email"), store.Text(email))
@@ -307,8 +364,7 @@ func (g *Guest) tryPassword(ctx context.Context, email, password string) (*Sessi
 	}
 	var upgrade []byte
 	if outdated {
-		upgrade, err = e.hashPassword(ctx, user.ID, password)
-		if err != nil && !errors.Is(err, ErrBusy) { // another time
+		if upgrade, err = e.upgraded(ctx, user, password); err != nil {
 			return nil, err
 		}
 	}
@@ -333,7 +389,7 @@ func (g *Guest) turnAway(ctx context.Context, now time.Time, guard guard, user *
 	}
 	err := g.engine.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
 		if !right {
-			if err := guard.fail(ctx, tx, now); err != nil {
+			if err := guard.fail(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -376,6 +432,9 @@ func (in *signIn) session(r *record.Session) (*Session, error) {
 
 // CreateAnonymousSession makes a user without a name, an address or a password,
 // and signs them in. Whoever loses the secret loses the account.
+//
+// Errors: a [*ThrottledError] after 50 calls from a client address in an hour;
+// [ErrUserCountExceeded]; [ErrAuthMethodUnsupported].
 func (g *Guest) CreateAnonymousSession(ctx context.Context) (*Session, error) {
 	session, err := g.signInAnonymously(ctx)
 	return session, outward("create anonymous session", err)
@@ -386,11 +445,20 @@ func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	e, now := g.engine, g.engine.now()
+	if err := e.policy.enabled(AnonymousSession, "Anonymous"); err != nil {
+		return nil, err
+	}
+	if err := e.limit(ctx, g.client, now, limitAnonymousSession, g.client.network()); err != nil {
+		return nil, err
+	}
 	user := newUser(newID(), now)
 	in := e.newSignIn(ctx, g.client, providerAnonymous, "", factorAnonymous)
 	var made *record.Session
 	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
 		made = nil
+		if err := tx.roomForUser(ctx); err != nil {
+			return err
+		}
 		if _, err := tx.insertUser(ctx, user); err != nil {
 			return err
 		}
@@ -430,15 +498,11 @@ func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, erro
 	if err := a.check(ctx, e.store, now, &a.session); err != nil {
 		return nil, err
 	}
-	if now.Sub(a.session.Touched) >= lastSeen {
+	if now.Sub(a.session.Touched) >= e.policy.lastSeen(&a.session) {
 		a.touch(ctx, now)
 	}
 	return a, nil
 }
-
-// lastSeen is how old the last-seen time of a session gets before it is
-// written anew.
-const lastSeen = 24 * time.Hour
 
 // touch writes when session and user were last seen, unless somebody else did,
 // or the session has ended.
@@ -447,8 +511,8 @@ func (a *Account) touch(ctx context.Context, now time.Time) {
 		if err := a.live(ctx, tx, now); err != nil {
 			return err
 		}
-		s, err := getSession(ctx, tx, now, a.session.UserID, a.session.ID)
-		if err != nil || now.Sub(s.Touched) < lastSeen {
+		s, err := a.engine.getSession(ctx, tx, now, a.session.UserID, a.session.ID)
+		if err != nil || now.Sub(s.Touched) < a.engine.policy.lastSeen(&a.session) {
 			return err
 		}
 		user, err := a.user(ctx, tx)
@@ -483,7 +547,7 @@ func (a *Account) check(ctx context.Context, r store.Reader, now time.Time, s *r
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || !s.Expire.After(now) {
+	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || a.engine.policy.over(s, now) {
 		return ErrUnauthorized
 	}
 	return owed(s)

@@ -148,6 +148,20 @@ func newUser(id string, now time.Time) *record.User {
 	}
 }
 
+// roomForUser reports that there are as many users as the policy allows to sign
+// up.
+func (tx *txn) roomForUser(ctx context.Context) error {
+	limit := tx.engine.policy.UserLimit
+	if limit == 0 {
+		return nil
+	}
+	n, err := tx.Count(ctx, store.Query{Index: record.Users.Primary(), Limit: limit})
+	if err == nil && n >= limit {
+		err = ErrUserCountExceeded
+	}
+	return err
+}
+
 // insertUser is the one place where users are made, with the addresses and
 // targets of their e-mail and phone.
 func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error) {

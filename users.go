@@ -81,13 +81,13 @@ func (u *Users) open(id string) error {
 // address is verified; a target is made for each. A password has to meet the
 // rules for new ones.
 //
-// Errors: [ErrArgumentInvalid]; [ErrUserAlreadyExists] when the id or an address
-// is taken; [ErrBusy].
+// Errors: [ErrArgumentInvalid]; [ErrPasswordPersonalData];
+// [ErrUserAlreadyExists] when the id or an address is taken; [ErrBusy].
 func (u *Users) Create(ctx context.Context, n NewUser) (user *User, err error) {
 	if u == nil {
 		err = errNoEngine
 	} else if err = u.engine.open(); err == nil {
-		user, err = u.engine.createUser(ctx, u.actor(), n, false)
+		user, err = u.engine.createUser(ctx, u.actor(), n)
 	}
 	return user, outward("create user", err)
 }
@@ -147,9 +147,11 @@ func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error
 
 // UpdatePassword sets the password, or takes it away: with "" the user cannot
 // sign in by password until there is one again. All sessions of the user end,
-// unless the policy keeps them.
+// unless the policy keeps them, and wrong passwords that strangers have tried
+// are forgotten.
 //
-// Errors: [ErrArgumentInvalid] for a password against the rules; [ErrBusy].
+// Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
+// [ErrPasswordRecentlyUsed] for a password against the rules; [ErrBusy].
 func (u *Users) UpdatePassword(ctx context.Context, id, password string) (*User, error) {
 	shown, err := settled(func() (*User, error) { return u.setPassword(ctx, id, password) })
 	return shown, outward("update password", err)
@@ -157,16 +159,11 @@ func (u *Users) UpdatePassword(ctx context.Context, id, password string) (*User,
 
 func (u *Users) setPassword(ctx context.Context, id, password string) (shown *User, err error) {
 	var read *record.User
-	var hash []byte
+	var fresh newPassword
 	err = u.read(ctx, "update password", id, func(_ store.Reader, user *record.User) (err error) {
-		read = user
-		if password == "" {
-			return nil
+		if read = user; password != "" {
+			fresh, err = u.engine.newPassword(ctx, user, password)
 		}
-		if err := u.engine.policy.checkNewPassword(password); err != nil {
-			return err
-		}
-		hash, err = u.engine.hashPassword(ctx, id, password)
 		return err
 	})
 	if err != nil {
@@ -178,9 +175,12 @@ func (u *Users) setPassword(ctx context.Context, id, password string) (shown *Us
 			return err
 		}
 		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
-			user.Password, user.PasswordUpdated, user.MustReset = hash, tx.now, false
+			fresh.set(user, tx.now)
 			return nil
 		})
+		if err == nil {
+			err = tx.forgetFailures(ctx, failPassword, passwordSubject(user))
+		}
 		if err == nil && !u.engine.policy.KeepSessionsOnPasswordChange {
 			err = tx.endSessions(ctx, user, "")
 		}
@@ -273,7 +273,7 @@ func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessag
 // Sessions returns the live sessions of a user, oldest first.
 func (u *Users) Sessions(ctx context.Context, id string) (list *SessionList, err error) {
 	err = u.read(ctx, "list sessions", id, func(r store.Reader, user *record.User) (err error) {
-		list, err = sessionsOf(ctx, r, u.engine.now(), user.ID, "")
+		list, err = u.engine.sessionsOf(ctx, r, u.engine.now(), user.ID, "")
 		return err
 	})
 	return list, err
@@ -313,7 +313,7 @@ func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) error {
 		if err := canon.ID(sessionID); err != nil {
 			return invalid("sessionId", err)
 		}
-		row, err := getSession(ctx, tx, tx.now, user.ID, sessionID)
+		row, err := u.engine.getSession(ctx, tx, tx.now, user.ID, sessionID)
 		if err != nil {
 			return err
 		}

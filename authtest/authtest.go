@@ -19,6 +19,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 )
 
@@ -43,7 +44,7 @@ type Kit struct {
 }
 
 // New returns a kit. What c leaves zero is set: a fresh key, fast hashing, the
-// kit's clock. Events go to the kit's recorder and then to c.OnEvent.
+// kit's clock, a limiter that counts and refuses nothing. Events go to the kit's recorder and then to c.OnEvent.
 func New(t testing.TB, c latchkey.Config) *Kit {
 	t.Helper()
 	k := &Kit{Clock: NewClock(), Events: new(Events), t: t}
@@ -52,6 +53,9 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 	}
 	if c.Hasher == nil {
 		c.Hasher = hasher.ForTests(t)
+	}
+	if c.Limiter == nil {
+		c.Limiter = ratelimit.ReportOnly(ratelimit.NewMemory(0))
 	}
 	if c.Now == nil {
 		c.Now = k.Clock.Now

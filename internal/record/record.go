@@ -158,6 +158,7 @@ type Check struct {
 	ID      string
 	UserID  string
 	Digest  string
+	Created time.Time
 	Expire  time.Time
 	Factors string
 	Touched time.Time
@@ -172,6 +173,7 @@ func (c *Check) bind(b *store.Binder) {
 	b.Text("id", &c.ID)
 	b.Text("user_id", &c.UserID)
 	b.ByteString("digest", &c.Digest)
+	b.Time("created", &c.Created)
 	b.Time("expire", &c.Expire)
 	b.Text("factors", &c.Factors)
 	b.Time("touched", &c.Touched)

@@ -1,0 +1,135 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"time"
+
+	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/ratelimit"
+)
+
+// limited is an operation that callers may not repeat at will. The server's
+// scope is not limited.
+type limited struct {
+	name string
+	rule ratelimit.Rule
+	// guesses says that the operation compares a secret: without a limiter it
+	// is refused, others are let through.
+	guesses bool
+}
+
+// The documented table.
+var (
+	limitCreateAccount    = limited{"createAccount", perHour(10), false}
+	limitEmailSession     = limited{"createEmailPasswordSession", perHour(10), true}
+	limitAnonymousSession = limited{"createAnonymousSession", perHour(50), false}
+	limitUpdateSession    = limited{"updateSession", perHour(10), false}
+	limitDeleteSession    = limited{"deleteSession", perHour(100), false}
+	limitDeleteSessions   = limited{"deleteSessions", perHour(100), false}
+	limitUpdatePassword   = limited{"updatePassword", perHour(10), true}
+)
+
+func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
+
+// DefaultLimits returns the documented rules by operation: how many calls a
+// client address may make in a window that begins with the first; those of
+// createEmailPasswordSession are of an e-mail address, and begin anew when it
+// succeeds. IPv6 addresses are counted by their /64. A client whose address is
+// not known is not counted.
+func DefaultLimits() map[string]ratelimit.Rule {
+	rules := make(map[string]ratelimit.Rule)
+	for _, l := range []limited{
+		limitCreateAccount, limitEmailSession, limitAnonymousSession, limitUpdateSession, limitDeleteSession, limitDeleteSessions,
+		limitUpdatePassword,
+	} {
+		rules[l.name] = l.rule
+	}
+	return rules
+}
+
+// filledLimits returns the table with the rules that a policy replaces.
+func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]ratelimit.Rule, error) {
+	rules := DefaultLimits()
+	for name, rule := range replaced {
+		if _, found := rules[name]; !found {
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits has %q, which is not an operation with a limit", name))
+		}
+		if rule.Calls < 1 || rule.Calls > ratelimit.MaxCalls || rule.Window < time.Second || rule.Window > 31*24*time.Hour {
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits[%q] is not 1 to %d calls in a second to 31 days", name, ratelimit.MaxCalls))
+		}
+	}
+	maps.Copy(rules, replaced)
+	return rules, err
+}
+
+// Limit is the result of one decision of a limiter.
+type LimitResult struct {
+	Operation string // as in [DefaultLimits]
+	ratelimit.Result
+}
+
+// network is what a client address is counted by; "" for an unknown one.
+func (c Client) network() string {
+	switch {
+	case !c.IP.IsValid():
+		return ""
+	case c.IP.Is4():
+		return c.IP.String()
+	}
+	return netip.PrefixFrom(c.IP, 64).Masked().String()
+}
+
+// limit counts a call of an operation under a key, and refuses it when there
+// were too many. An empty key is not counted.
+func (e *Engine) limit(ctx context.Context, c Client, now time.Time, l limited, key string) error {
+	if key == "" {
+		return nil
+	}
+	rule := e.policy.Limits[l.name]
+	result, err := e.take(ctx, e.limitKey(l, key), rule, now)
+	if err != nil {
+		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)
+		if l.guesses {
+			return ErrBusy
+		}
+		return nil
+	}
+	if c.OnLimit != nil {
+		e.report(ctx, c, LimitResult{l.name, result})
+	}
+	if !result.Allowed {
+		return &ThrottledError{RetryAfter: result.Reset.Sub(now)}
+	}
+	return nil
+}
+
+// take asks the limiter. A panic of it is a failure.
+func (e *Engine) take(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule, now time.Time) (result ratelimit.Result, err error) {
+	err = errLimiter
+	defer e.recovered(ctx, "Limiter")
+	result, err = e.limiter.Take(ctx, key, rule, now)
+	return result, err
+}
+
+var errLimiter = errors.New("latchkey: the limiter panicked")
+
+func (e *Engine) report(ctx context.Context, c Client, r LimitResult) {
+	defer e.recovered(ctx, "OnLimit")
+	c.OnLimit(r)
+}
+
+// unlimit forgets the calls of a key.
+func (e *Engine) unlimit(ctx context.Context, l limited, key string) {
+	defer e.recovered(ctx, "Limiter")
+	if err := e.limiter.Forget(ctx, e.limitKey(l, key)); err != nil {
+		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)
+	}
+}
+
+func (e *Engine) limitKey(l limited, key string) ratelimit.Key {
+	return ratelimit.Key(e.ring.Digest(seal.Index, "limit", l.name, key)[:16])
+}
