@@ -301,7 +301,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (*User, error
 			if err := a.engine.policy.enabled(EmailPassword, "Email and password"); err != nil {
 				return err
 			}
-			if user.Email != "" || user.Phone != "" || user.Password != nil {
+			if !anonymous(user) {
 				return ErrSessionAlreadyExists
 			}
 			if n.Email == "" {

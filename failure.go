@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
 
@@ -47,7 +46,7 @@ type guard struct {
 // guard returns the guard of an identifier in canonical form, which may be of
 // nobody, for a client.
 func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpose, identifier string, c Client) (guard, error) {
-	g := guard{engine: e, purpose: purpose, key: identifier, known: e.ring.Digest(seal.Index, failKnown, identifier, c.network())}
+	g := guard{engine: e, purpose: purpose, key: identifier, known: e.ring.Digest(failKnown, identifier, c.network())}
 	known, err := g.row(ctx, r, failKnown, g.known)
 	if err != nil {
 		return g, err
@@ -55,7 +54,7 @@ func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpo
 	if g.isKnown = c.network() != "" && known.Expire.After(now); g.isKnown {
 		g.key = identifier + "\n" + c.network()
 	}
-	g.subject = e.ring.Digest(seal.Index, purpose, g.key)
+	g.subject = e.ring.Digest(purpose, g.key)
 	return g, nil
 }
 
@@ -150,7 +149,7 @@ func (g *guard) pass(ctx context.Context, tx *txn) error {
 // forgetFailures forgets the wrong answers that strangers have given for an
 // identifier.
 func (tx *txn) forgetFailures(ctx context.Context, purpose, identifier string) error {
-	subject := tx.engine.ring.Digest(seal.Index, purpose, identifier)
+	subject := tx.engine.ring.Digest(purpose, identifier)
 	err := record.Failures.Delete(ctx, tx, store.Text(purpose), store.Bytes(subject))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/ratelimit"
 )
 
@@ -131,5 +130,5 @@ func (e *Engine) unlimit(ctx context.Context, l limited, key string) {
 }
 
 func (e *Engine) limitKey(l limited, key string) ratelimit.Key {
-	return ratelimit.Key(e.ring.Digest(seal.Index, "limit", l.name, key)[:16])
+	return ratelimit.Key(e.ring.Digest("limit", l.name, key)[:16])
 }

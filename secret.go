@@ -91,6 +91,9 @@ func ParseKey(text string) (Key, error) {
 // Reveal returns the text of the key, for the place where the host keeps it.
 func (k Key) Reveal() string { return keyPrefix + hex.EncodeToString(k.root[:]) }
 
+// ID names the key without telling anything of it, for [Engine.Reseal].
+func (k Key) ID() string { return seal.KeyID(k.root[:]) }
+
 // check refuses what nobody drew at random: the zero key, few different bytes,
 // bytes that count up or down.
 func (k Key) check() error {

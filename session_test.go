@@ -362,24 +362,6 @@ func TestFaultNamesTheOperationAndHidesTheCause(t *testing.T) {
 	})
 }
 
-func TestPolicyBounds(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		for name, p := range map[string]latchkey.Policy{
-			"session limit":  {SessionLimit: 101},
-			"negative limit": {SessionLimit: -1},
-			"short session":  {SessionLength: time.Second},
-			"long session":   {SessionLength: 366 * 24 * time.Hour},
-			"short password": {PasswordMin: 7},
-			"long password":  {PasswordMin: 257},
-		} {
-			config := latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Policy: p}
-			if _, err := latchkey.New(k.store, config); err == nil {
-				k.Errorf("%s: taken", name)
-			}
-		}
-	})
-}
-
 // interfere runs change once, between what an operation reads and the
 // transaction in which it acts on that.
 func (k *kit) interfere(change func()) {

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 )
 
@@ -20,7 +21,7 @@ const KeySize = 32
 // The purposes of subkeys. One root key gives one subkey a purpose.
 const (
 	PasswordHash = "pwhash" // seals password hashes
-	Index        = "index"  // digests identifiers
+	Index        = "index"  // makes digests
 	keyID        = "key id" // names a root key without telling it
 )
 
@@ -48,6 +49,7 @@ const (
 type Ring struct {
 	active [idSize]byte
 	keys   map[[idSize]byte][]byte
+	index  []byte // subkey of the active key for Digest
 }
 
 // NewRing returns a ring. The keys have KeySize bytes.
@@ -57,7 +59,24 @@ func NewRing(active []byte, old ...[]byte) *Ring {
 		r.active = [idSize]byte(subkey(key, keyID))
 		r.keys[r.active] = bytes.Clone(key)
 	}
+	r.index = subkey(active, Index)
 	return r
+}
+
+// KeyID names a root key without telling it.
+func KeyID(root []byte) string { return hex.EncodeToString(subkey(root, keyID)[:idSize]) }
+
+// KeyOf returns the id of the key that sealed a value.
+func (r *Ring) KeyOf(sealed []byte) string {
+	if len(sealed) < headSize {
+		return ""
+	}
+	return hex.EncodeToString(sealed[2 : 2+idSize])
+}
+
+// Current reports whether a value is sealed with the active key. Nothing is.
+func (r *Ring) Current(sealed []byte) bool {
+	return len(sealed) == 0 || len(sealed) >= headSize && bytes.Equal(sealed[2:2+idSize], r.active[:])
 }
 
 func subkey(root []byte, purpose string) []byte {
@@ -119,9 +138,9 @@ func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 }
 
 // Digest returns the HMAC-SHA-256 of parts, each behind its length, under the
-// subkey of a purpose.
-func (r *Ring) Digest(purpose string, parts ...string) []byte {
-	mac := hmac.New(sha256.New, subkey(r.keys[r.active], purpose))
+// subkey for indexes of the active key.
+func (r *Ring) Digest(parts ...string) []byte {
+	mac := hmac.New(sha256.New, r.index)
 	for _, part := range parts {
 		var size [4]byte
 		binary.BigEndian.PutUint32(size[:], uint32(len(part)))

@@ -61,12 +61,12 @@ func TestDigestKeepsPartsAndPurposesApart(t *testing.T) {
 	r := NewRing(one)
 	digests := map[string]bool{}
 	for _, d := range [][]byte{
-		r.Digest(Index, "ab", "c"), r.Digest(Index, "a", "bc"), r.Digest(Index, "abc"), r.Digest(PasswordHash, "abc"),
-		NewRing(two).Digest(Index, "abc"),
+		r.Digest("ab", "c"), r.Digest("a", "bc"), r.Digest("abc"), r.Digest("", "abc"),
+		NewRing(two).Digest("abc"),
 	} {
 		digests[string(d)] = true
 	}
-	if len(digests) != 5 || !bytes.Equal(r.Digest(Index, "abc"), r.Digest(Index, "abc")) {
+	if len(digests) != 5 || !bytes.Equal(r.Digest("abc"), r.Digest("abc")) {
 		t.Errorf("%d different digests of 5", len(digests))
 	}
 }
