@@ -45,6 +45,7 @@ type kit struct {
 	ctx   context.Context
 
 	raw    store.Store // under the hooks
+	hasher *hasher.Hasher
 	policy latchkey.Policy
 	seen   map[string]bool // lines of the log that logs has returned
 	// tampered says that the test has changed rows behind the engine's back.
@@ -80,13 +81,13 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	k := &kit{
 		T: t, store: storetest.Count(s), keys: latchkey.Keys{Active: latchkey.GenerateKey()}, ctx: ctx,
 		clock: authtest.NewClock(), told: new(authtest.Events),
-		raw: s, policy: policy, seen: make(map[string]bool),
+		raw: s, hasher: hasher.ForTests(t), policy: policy, seen: make(map[string]bool),
 	}
 	var err error
 	k.Engine, err = latchkey.New(k.store, latchkey.Config{
 		Keys:    k.keys,
 		Policy:  policy,
-		Hasher:  hasher.ForTests(t),
+		Hasher:  k.hasher,
 		Now:     k.clock.Now,
 		OnEvent: k.told.Record,
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),

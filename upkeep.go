@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
@@ -27,13 +28,14 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		return swept, outward("sweep", err)
 	}
 	now := e.now()
-	if swept.Users, err = e.sweepAnonymous(ctx); err != nil {
+	past := now.Add(time.Microsecond) // what runs out now has run out
+	if swept.Users, err = e.sweepAnonymous(ctx, now); err != nil {
 		return swept, outward("sweep", err)
 	}
-	if swept.Sessions, err = store.Sweep(ctx, e.store, record.Sessions.Index("expire"), now); err != nil {
+	if swept.Sessions, err = store.Sweep(ctx, e.store, record.Sessions.Index("expire"), past); err != nil {
 		return swept, outward("sweep", err)
 	}
-	if swept.Failures, err = store.Sweep(ctx, e.store, record.Failures.Index("expire"), now); err != nil {
+	if swept.Failures, err = store.Sweep(ctx, e.store, record.Failures.Index("expire"), past); err != nil {
 		return swept, outward("sweep", err)
 	}
 	swept.Logs, err = store.Sweep(ctx, e.store, record.Logs.Index("created"), now.Add(-e.policy.LogLength))
@@ -44,10 +46,9 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 const batch = 50
 
 // sweepAnonymous deletes the anonymous users whose last session has expired.
-func (e *Engine) sweepAnonymous(ctx context.Context) (deleted int, err error) {
-	now := e.now()
+func (e *Engine) sweepAnonymous(ctx context.Context, now time.Time) (deleted int, err error) {
 	q := store.Query{
-		Index: record.Sessions.Index("expire"), To: store.Excluding(store.Time(now)), Limit: batch,
+		Index: record.Sessions.Index("expire"), To: store.Including(store.Time(now)), Limit: batch,
 		Where: []store.Filter{store.Where("provider", store.OpEqual, store.Text(providerAnonymous))},
 	}
 	for {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,6 +86,7 @@ type Config struct {
 type Hasher struct {
 	params Params
 	gate   *gate
+	hashes atomic.Int64
 }
 
 // New returns a hasher, or an error if the configuration is unsafe or does not
@@ -130,6 +132,9 @@ func build(c Config) (*Hasher, error) {
 
 // Params returns the parameters of new hashes.
 func (h *Hasher) Params() Params { return h.params }
+
+// Hashes returns how many hashes have been computed, to make or to verify.
+func (h *Hasher) Hashes() int64 { return h.hashes.Load() }
 
 // Hash returns the hash of a password with a new salt. The password is brought
 // to Unicode normal form C first, and otherwise taken as it is; the caller has
@@ -177,6 +182,7 @@ func (h *Hasher) derive(ctx context.Context, p phc, password string, size int) (
 		return nil, err
 	}
 	defer h.gate.leave(p.cost())
+	h.hashes.Add(1)
 	return argon2.IDKey(norm.NFC.Bytes([]byte(password)), p.salt, p.Time, p.Memory, p.Threads, uint32(size)), nil
 }
 

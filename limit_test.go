@@ -1,0 +1,246 @@
+package latchkey_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/ratelimit"
+)
+
+// limitedEngine is a second engine on the store of a kit, with a limiter that
+// refuses.
+func (k *kit) limitedEngine(l ratelimit.Limiter) *latchkey.Engine {
+	k.Helper()
+	engine, err := latchkey.New(k.store, latchkey.Config{
+		Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Limiter: l, Policy: k.policy, Logger: slog.New(slog.DiscardHandler),
+	})
+	k.must(err)
+	return engine
+}
+
+func at(ip string) latchkey.Client { return latchkey.Client{IP: netip.MustParseAddr(ip)} }
+
+// limitedCalls makes one call of each operation with a limit, from a client.
+// Each succeeds, or is refused by its own rules, as often as it is called.
+var limitedCalls = map[string]func(k *kit, c latchkey.Client) error{
+	"createAccount": func(k *kit, c latchkey.Client) error {
+		return ignore(k.Guest(c).CreateAccount(k.ctx, latchkey.NewAccount{Email: "no address"}))
+	},
+	"createEmailPasswordSession": func(k *kit, c latchkey.Client) error {
+		return ignore(k.Guest(c).CreateEmailPasswordSession(k.ctx, "stranger@example.org", "wrong horse"))
+	},
+	"createAnonymousSession": func(k *kit, c latchkey.Client) error { return ignore(k.Guest(c).CreateAnonymousSession(k.ctx)) },
+	"updateSession": func(k *kit, c latchkey.Client) error {
+		return ignore(k.at(c).UpdateSession(k.ctx, latchkey.Current))
+	},
+	"deleteSession": func(k *kit, c latchkey.Client) error { return k.at(c).DeleteSession(k.ctx, "another") },
+	"deleteSessions": func(k *kit, c latchkey.Client) error {
+		account := k.at(c)
+		k.must(k.Users().DeleteSessions(k.ctx, account.UserID()))
+		return account.DeleteSessions(k.ctx)
+	},
+	"updatePassword": func(k *kit, c latchkey.Client) error { return ignore(k.at(c).UpdatePassword(k.ctx, password, "")) },
+}
+
+// at returns the account of a new user, as of a client.
+func (k *kit) at(c latchkey.Client) *latchkey.Account {
+	k.Helper()
+	user, err := k.Users().Create(k.ctx, latchkey.NewUser{})
+	k.must(err)
+	session, err := k.Users().CreateSession(k.ctx, user.ID)
+	k.must(err)
+	account, err := k.Guest(c).Authenticate(k.ctx, session.Secret)
+	k.must(err)
+	return account
+}
+
+func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
+	want := map[string]int{
+		"createAccount": 10, "createEmailPasswordSession": 10, "createAnonymousSession": 50, "updateSession": 10,
+		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10,
+	}
+	rules := latchkey.DefaultLimits()
+	if !slices.Equal(slices.Sorted(maps.Keys(rules)), slices.Sorted(maps.Keys(want))) || len(limitedCalls) != len(want) {
+		t.Fatalf("operations with a limit: %v", rules)
+	}
+	for name, calls := range want {
+		if rules[name] != (ratelimit.Rule{Calls: calls, Window: time.Hour}) {
+			t.Errorf("%s: %+v", name, rules[name])
+		}
+		t.Run(name, func(t *testing.T) {
+			onEveryStore(t, documented, func(k *kit) {
+				k.Engine = k.limitedEngine(nil)
+				var results []latchkey.LimitResult
+				client := at("192.0.2.7")
+				client.OnLimit = func(r latchkey.LimitResult) {
+					if r.Operation == name {
+						results = append(results, r)
+					}
+				}
+				began := k.clock.Now()
+				for n := range calls {
+					if err := limitedCalls[name](k, client); errors.Is(err, latchkey.ErrRateLimitExceeded) {
+						k.Fatalf("call %d: %v", n+1, err)
+					}
+				}
+				k.clock.Advance(time.Minute)
+				var throttled *latchkey.ThrottledError
+				if err := limitedCalls[name](k, client); !errors.As(err, &throttled) || throttled.RetryAfter != 59*time.Minute {
+					k.Errorf("one too many: %v", err)
+				}
+				if len(results) != calls+1 {
+					k.Fatalf("%d results reported", len(results))
+				}
+				for n, r := range results {
+					want := latchkey.LimitResult{Operation: name, Result: ratelimit.Result{
+						Allowed: n < calls, Limit: calls, Remaining: max(0, calls-n-1), Reset: began.Add(time.Hour),
+					}}
+					if r != want {
+						k.Errorf("result %d: %+v, want %+v", n+1, r, want)
+					}
+				}
+				if name != "createEmailPasswordSession" {
+					if err := limitedCalls[name](k, at("192.0.2.8")); errors.Is(err, latchkey.ErrRateLimitExceeded) {
+						k.Errorf("another client: %v", err)
+					}
+				}
+				k.clock.Advance(59 * time.Minute)
+				if err := limitedCalls[name](k, client); errors.Is(err, latchkey.ErrRateLimitExceeded) {
+					k.Errorf("in the next window: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheServerAndUnknownAddressesAreNotLimited(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.Engine = k.limitedEngine(nil)
+		for n := range 60 {
+			k.must(ignore(k.Users().At(testClient).Create(k.ctx, latchkey.NewUser{Email: fmt.Sprintf("u%d@example.org", n)})))
+			k.must(ignore(k.Guest(latchkey.Client{}).CreateAnonymousSession(k.ctx)))
+		}
+	})
+}
+
+func TestSuccessfulSignInsAreNotCounted(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.Engine = k.limitedEngine(nil)
+		k.signUp(ada)
+		k.guest = k.Guest(testClient)
+		for range 20 {
+			k.signIn(ada)
+		}
+		for range 10 {
+			if err := ignore(k.guest.CreateEmailPasswordSession(k.ctx, ada, "wrong horse")); err != latchkey.ErrInvalidCredentials {
+				k.Fatal(err)
+			}
+		}
+		for _, p := range []string{password, "wrong horse"} {
+			if err := ignore(k.guest.CreateEmailPasswordSession(k.ctx, ada, p)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+				k.Errorf("after ten wrong ones: %v", err)
+			}
+		}
+	})
+}
+
+func TestLimitsCountOneNetworkOfIPv6AndOneSpellingOfAnAddress(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.Engine = k.limitedEngine(nil)
+		for n := range 10 {
+			_ = limitedCalls["createAccount"](k, at(fmt.Sprintf("2001:db8:1:2::%x", n+1)))
+			email := "ada@example.org"
+			if n%2 == 0 {
+				email = "ADA@Example.ORG"
+			}
+			_ = ignore(k.Guest(at("192.0.2.9")).CreateEmailPasswordSession(k.ctx, email, "wrong horse"))
+		}
+		if err := limitedCalls["createAccount"](k, at("2001:db8:1:2:ffff::1")); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("the same /64: %v", err)
+		}
+		if err := limitedCalls["createAccount"](k, at("2001:db8:1:3::1")); errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("another /64: %v", err)
+		}
+		if err := ignore(k.Guest(at("198.51.100.1")).CreateEmailPasswordSession(k.ctx, "Ada@example.org", "wrong horse")); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("the address in another spelling, from elsewhere: %v", err)
+		}
+		for range 10 {
+			_ = limitedCalls["createAccount"](k, at("192.0.2.7"))
+		}
+		if err := limitedCalls["createAccount"](k, at("::ffff:192.0.2.7")); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("IPv4 in IPv6: %v", err)
+		}
+	})
+}
+
+type brokenLimiter struct{ fail func() error }
+
+func (b brokenLimiter) Take(context.Context, ratelimit.Key, ratelimit.Rule, time.Time) (ratelimit.Result, error) {
+	return ratelimit.Result{}, b.fail()
+}
+
+func (b brokenLimiter) Forget(context.Context, ratelimit.Key) error { return b.fail() }
+
+func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
+	for what, fail := range map[string]func() error{
+		"error": func() error { return errors.New("no connection to 203.0.113.9") },
+		"panic": func() error { panic("no connection") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			onEveryStore(t, documented, func(k *kit) {
+				k.signUp(ada)
+				k.Engine = k.limitedEngine(brokenLimiter{fail})
+				k.guest = k.Guest(testClient)
+				for name, call := range limitedCalls {
+					err := call(k, testClient)
+					if guesses := name == "createEmailPasswordSession" || name == "updatePassword"; guesses != errors.Is(err, latchkey.ErrBusy) {
+						k.Errorf("%s: %v", name, err)
+					}
+				}
+				if err := ignore(k.guest.CreateEmailPasswordSession(k.ctx, ada, password)); err != latchkey.ErrBusy {
+					k.Errorf("the right password: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestPanicOfOnLimitChangesNothing(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		var logged bytes.Buffer
+		engine, err := latchkey.New(k.store, latchkey.Config{
+			Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+		})
+		k.must(err)
+		client := testClient
+		client.OnLimit = func(latchkey.LimitResult) { panic(password) }
+		k.must(ignore(engine.Guest(client).CreateAnonymousSession(k.ctx)))
+		if !strings.Contains(logged.String(), "OnLimit") || strings.Contains(logged.String(), password) {
+			k.Errorf("logged: %s", logged.String())
+		}
+	})
+}
+
+func TestPolicyReplacesRules(t *testing.T) {
+	policy := latchkey.Policy{Limits: map[string]ratelimit.Rule{"createAnonymousSession": {Calls: 1, Window: time.Minute}}}
+	onEveryStore(t, policy, func(k *kit) {
+		k.Engine = k.limitedEngine(nil)
+		k.must(ignore(k.Guest(testClient).CreateAnonymousSession(k.ctx)))
+		if err := ignore(k.Guest(testClient).CreateAnonymousSession(k.ctx)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("%v", err)
+		}
+		k.clock.Advance(time.Minute)
+		k.must(ignore(k.Guest(testClient).CreateAnonymousSession(k.ctx)))
+	})
+}
