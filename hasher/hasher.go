@@ -75,6 +75,9 @@ type Config struct {
 	// MemoryBudget is what all running hashes together may take, in bytes,
 	// each counted twice; the default is 512 MiB.
 	MemoryBudget int64
+	// Slots is how many hashes may run at once, whatever the memory; the default
+	// is the number of CPUs.
+	Slots int
 	// Queue is how many callers may wait; the default is 64. More get ErrBusy
 	// at once.
 	Queue int
@@ -115,18 +118,21 @@ func build(c Config) (*Hasher, error) {
 	if c.MemoryBudget == 0 {
 		c.MemoryBudget = 512 << 20
 	}
+	if c.Slots == 0 {
+		c.Slots = runtime.NumCPU()
+	}
 	if c.Queue == 0 {
 		c.Queue = 64
 	}
 	if c.Wait == 0 {
 		c.Wait = 2 * time.Second
 	}
-	if c.MemoryBudget < 2*c.Params.cost() || c.Queue < 0 || c.Wait < 0 {
+	if c.MemoryBudget < 2*c.Params.cost() || c.Slots < 0 || c.Queue < 0 || c.Wait < 0 {
 		return nil, errors.New("hasher: the budget does not let one hash run, or a limit is negative")
 	}
 	return &Hasher{
 		params: c.Params,
-		gate:   &gate{budget: c.MemoryBudget, slots: runtime.NumCPU(), queue: c.Queue, wait: c.Wait},
+		gate:   &gate{budget: c.MemoryBudget, slots: c.Slots, queue: c.Queue, wait: c.Wait},
 	}, nil
 }
 

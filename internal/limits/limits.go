@@ -96,6 +96,43 @@ func (m *Memory) Get(digest [32]byte) (*Session, bool) {
 	return &s, found
 }
 
+// Windows counts calls in fixed windows: one word a key, in 64 locked shards.
+// It is never tidied.
+type Windows struct {
+	shards [64]struct {
+		mu    sync.Mutex
+		words map[[16]byte]int64
+		_     [48]byte
+	}
+}
+
+// NewWindows returns a counter.
+func NewWindows() *Windows {
+	w := new(Windows)
+	for i := range w.shards {
+		w.shards[i].words = make(map[[16]byte]int64)
+	}
+	return w
+}
+
+// Take counts a call at a millisecond and reports whether it is one of the
+// first so many in its window.
+func (w *Windows) Take(key [16]byte, calls, window, now int64) bool {
+	const bits = 20
+	s := &w.shards[key[0]%64]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	word := s.words[key]
+	if word>>bits <= now {
+		word = (now + window) << bits
+	}
+	if word&(1<<bits-1) >= calls {
+		return false
+	}
+	s.words[key] = word + 1
+	return true
+}
+
 // group lets writers share one commit: what waits while one runs makes up the
 // next.
 type group struct {
