@@ -54,7 +54,12 @@ func (k *kit) everything() map[string][]string {
 		rows, err := k.store.Store.List(k.ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit})
 		k.must(err)
 		for _, row := range rows {
-			out[table.Name()] = append(out[table.Name()], fmt.Sprint(row))
+			var line strings.Builder
+			for i, column := range table.Columns() {
+				v := row.At(i)
+				fmt.Fprintf(&line, "%s=%v/%q/%d ", column.Name, v.IsNull(), v.Text(), v.Int())
+			}
+			out[table.Name()] = append(out[table.Name()], line.String())
 		}
 	}
 	return out

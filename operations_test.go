@@ -1,0 +1,489 @@
+package latchkey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/store/storetest"
+)
+
+// world is what the operations of the table work on: a user with two sessions
+// and somebody else.
+type world struct {
+	*kit
+	ctx     context.Context
+	user    *latchkey.User
+	secret  latchkey.Secret
+	account *latchkey.Account // its session
+	other   *latchkey.Session // of the same user
+}
+
+const phone = "+14155550100"
+
+// world makes the user of the table, full or anonymous.
+func (k *kit) world(full bool) *world {
+	k.Helper()
+	w := &world{kit: k, ctx: k.ctx}
+	k.signUp(bob)
+	var session *latchkey.Session
+	var err error
+	if full {
+		w.user = k.signUp(ada)
+		session, w.account = k.signIn(ada)
+	} else {
+		session, w.account = k.anonymous()
+		w.user, err = w.account.User(k.ctx)
+		k.must(err)
+	}
+	w.secret = session.Secret
+	w.other, err = k.Users().CreateSession(k.ctx, w.user.ID)
+	k.must(err)
+	return w
+}
+
+// operation is one exported method, called once.
+type operation struct {
+	name string // as reflection gives it
+	do   func(w *world) error
+	// anonymous is what it answers to an anonymous user.
+	anonymous error
+	// quiet says that it changes nothing, free that it needs no session.
+	quiet, free bool
+	// many says that it is more than one transaction.
+	many bool
+}
+
+var table = []operation{
+	{name: "Guest.CreateAccount", free: true, do: func(w *world) error {
+		return ignore(w.guest.CreateAccount(w.ctx, latchkey.NewAccount{Email: "new@example.org", Password: password, Name: "New"}))
+	}},
+	{name: "Guest.CreateEmailPasswordSession", free: true, anonymous: latchkey.ErrInvalidCredentials, do: func(w *world) error {
+		return ignore(w.guest.CreateEmailPasswordSession(w.ctx, ada, password))
+	}},
+	{name: "Guest.CreateAnonymousSession", free: true, do: func(w *world) error { return ignore(w.guest.CreateAnonymousSession(w.ctx)) }},
+	{name: "Guest.Authenticate", quiet: true, do: func(w *world) error {
+		if w.account == nil {
+			return ignore(w.guest.Authenticate(w.ctx, ""))
+		}
+		return ignore(w.guest.Authenticate(w.ctx, w.secret))
+	}},
+	{name: "Guest.Roles", free: true, quiet: true, do: func(w *world) error { w.guest.Roles(); return nil }},
+
+	{name: "Account.UserID", free: true, quiet: true, do: func(w *world) error { w.account.UserID(); return nil }},
+	{name: "Account.SessionID", free: true, quiet: true, do: func(w *world) error { w.account.SessionID(); return nil }},
+	{name: "Account.User", quiet: true, do: func(w *world) error { return ignore(w.account.User(w.ctx)) }},
+	{name: "Account.Roles", quiet: true, do: func(w *world) error { return ignore(w.account.Roles(w.ctx)) }},
+	{name: "Account.Prefs", quiet: true, do: func(w *world) error { return ignore(w.account.Prefs(w.ctx)) }},
+	{name: "Account.Logs", quiet: true, do: func(w *world) error { return ignore(w.account.Logs(w.ctx)) }},
+	{name: "Account.Sessions", quiet: true, do: func(w *world) error { return ignore(w.account.Sessions(w.ctx)) }},
+	{name: "Account.GetSession", quiet: true, do: func(w *world) error { return ignore(w.account.GetSession(w.ctx, latchkey.Current)) }},
+	{name: "Account.UpdateName", do: func(w *world) error { return ignore(w.account.UpdateName(w.ctx, "Countess")) }},
+	{name: "Account.UpdateEmail", do: func(w *world) error { return ignore(w.account.UpdateEmail(w.ctx, "countess@example.org", password)) }},
+	{name: "Account.UpdatePhone", do: func(w *world) error { return ignore(w.account.UpdatePhone(w.ctx, phone, password)) }},
+	{name: "Account.UpdatePassword", do: func(w *world) error { return ignore(w.account.UpdatePassword(w.ctx, "another horse", password)) }},
+	{name: "Account.UpdatePrefs", do: func(w *world) error { return ignore(w.account.UpdatePrefs(w.ctx, []byte(`{"a":1}`))) }},
+	{name: "Account.UpdateStatus", do: func(w *world) error { return ignore(w.account.UpdateStatus(w.ctx)) }},
+	{name: "Account.UpdateSession", do: func(w *world) error {
+		w.clock.Advance(time.Minute)
+		return ignore(w.account.UpdateSession(w.ctx, latchkey.Current))
+	}},
+	{name: "Account.DeleteSession", do: func(w *world) error { return w.account.DeleteSession(w.ctx, latchkey.Current) }},
+	{name: "Account.DeleteSessions", do: func(w *world) error { return w.account.DeleteSessions(w.ctx) }},
+	{name: "Account.CreateAccount", do: func(w *world) error {
+		err := ignore(w.account.CreateAccount(w.ctx, latchkey.NewAccount{Email: "full@example.org", Password: password}))
+		if errors.Is(err, latchkey.ErrSessionAlreadyExists) && w.user.Email != "" {
+			return nil // the right answer to a full account
+		}
+		return err
+	}},
+
+	{name: "Users.At", free: true, quiet: true, do: func(w *world) error { w.Users().At(testClient); return nil }},
+	{name: "Users.Create", free: true, do: func(w *world) error {
+		return ignore(w.Users().Create(w.ctx, latchkey.NewUser{Email: "new@example.org", Phone: phone, Password: password}))
+	}},
+	{name: "Users.Get", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().Get(w.ctx, w.user.ID)) }},
+	{name: "Users.Delete", free: true, do: func(w *world) error { return w.Users().Delete(w.ctx, w.user.ID) }},
+	{name: "Users.UpdateName", free: true, do: func(w *world) error { return ignore(w.Users().UpdateName(w.ctx, w.user.ID, "Countess")) }},
+	{name: "Users.UpdateEmail", free: true, do: func(w *world) error {
+		return ignore(w.Users().UpdateEmail(w.ctx, w.user.ID, "countess@example.org"))
+	}},
+	{name: "Users.UpdatePhone", free: true, do: func(w *world) error { return ignore(w.Users().UpdatePhone(w.ctx, w.user.ID, phone)) }},
+	{name: "Users.UpdatePassword", free: true, do: func(w *world) error {
+		return ignore(w.Users().UpdatePassword(w.ctx, w.user.ID, "another horse"))
+	}},
+	{name: "Users.UpdateStatus", free: true, do: func(w *world) error { return ignore(w.Users().UpdateStatus(w.ctx, w.user.ID, false)) }},
+	{name: "Users.UpdateEmailVerification", free: true, anonymous: latchkey.ErrEmailNotFound, do: func(w *world) error {
+		return ignore(w.Users().UpdateEmailVerification(w.ctx, w.user.ID, true))
+	}},
+	{name: "Users.UpdatePhoneVerification", free: true, quiet: true, do: func(w *world) error { // there is no number
+		return ignore(w.Users().UpdatePhoneVerification(w.ctx, w.user.ID, false))
+	}},
+	{name: "Users.UpdateLabels", free: true, do: func(w *world) error {
+		return ignore(w.Users().UpdateLabels(w.ctx, w.user.ID, []string{"vip"}))
+	}},
+	{name: "Users.Prefs", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().Prefs(w.ctx, w.user.ID)) }},
+	{name: "Users.UpdatePrefs", free: true, do: func(w *world) error {
+		return ignore(w.Users().UpdatePrefs(w.ctx, w.user.ID, []byte(`{"b":2}`)))
+	}},
+	{name: "Users.Sessions", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().Sessions(w.ctx, w.user.ID)) }},
+	{name: "Users.CreateSession", free: true, do: func(w *world) error { return ignore(w.Users().CreateSession(w.ctx, w.user.ID)) }},
+	{name: "Users.DeleteSession", free: true, do: func(w *world) error { return w.Users().DeleteSession(w.ctx, w.user.ID, w.other.ID) }},
+	{name: "Users.DeleteSessions", free: true, do: func(w *world) error { return w.Users().DeleteSessions(w.ctx, w.user.ID) }},
+	{name: "Users.Logs", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().Logs(w.ctx, w.user.ID)) }},
+
+	{name: "Engine.Guest", free: true, quiet: true, do: func(w *world) error { w.Guest(testClient); return nil }},
+	{name: "Engine.Users", free: true, quiet: true, do: func(w *world) error { w.Users(); return nil }},
+	{name: "Engine.Sweep", free: true, quiet: true, many: true, do: func(w *world) error { return ignore(w.Sweep(w.ctx)) }},
+	{name: "Engine.Reseal", free: true, quiet: true, many: true, do: func(w *world) error { return ignore(w.Reseal(w.ctx)) }},
+	{name: "Engine.Close", free: true, quiet: true, do: func(*world) error { return nil }}, // each kit ends with it
+}
+
+func TestEveryExportedMethodIsInTheTable(t *testing.T) {
+	var want, have []string
+	for _, handle := range []any{new(latchkey.Guest), new(latchkey.Account), new(latchkey.Users), new(latchkey.Engine)} {
+		typ := reflect.TypeOf(handle)
+		for i := range typ.NumMethod() {
+			want = append(want, typ.Elem().Name()+"."+typ.Method(i).Name)
+		}
+	}
+	for _, op := range table {
+		have = append(have, op.name)
+	}
+	slices.Sort(have)
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		t.Errorf("the table has %v\nwant %v", have, want)
+	}
+}
+
+// onEveryOperation runs test for each operation of the table, on every store.
+func onEveryOperation(t *testing.T, test func(k *kit, op operation)) {
+	for _, op := range table {
+		t.Run(op.name, func(t *testing.T) {
+			onEveryStore(t, documented, func(k *kit) { test(k, op) })
+		})
+	}
+}
+
+// sessionStates are the states in which a session may be asked for something.
+// Each returns what the methods of a session answer.
+var sessionStates = map[string]func(w *world) error{
+	"none":    func(w *world) error { w.account = nil; return latchkey.ErrUnauthorized },
+	"zero":    func(w *world) error { w.account, w.secret = new(latchkey.Account), ""; return latchkey.ErrUnauthorized },
+	"full":    func(w *world) error { return nil },
+	"expired": func(w *world) error { w.clock.Advance(365 * 24 * time.Hour); return latchkey.ErrUnauthorized },
+	"ended a moment ago": func(w *world) error {
+		w.must(w.Users().DeleteSession(w.ctx, w.user.ID, w.account.SessionID()))
+		return latchkey.ErrUnauthorized
+	},
+	"user blocked": func(w *world) error {
+		w.must(ignore(w.Users().UpdateStatus(w.ctx, w.user.ID, false)))
+		return latchkey.ErrUserBlocked
+	},
+	"user deleted": func(w *world) error { w.must(w.Users().Delete(w.ctx, w.user.ID)); return latchkey.ErrUnauthorized },
+	"user deleted and its id used again": func(w *world) error {
+		w.must(w.Users().Delete(w.ctx, w.user.ID))
+		w.must(ignore(w.Users().Create(w.ctx, latchkey.NewUser{UserID: w.user.ID, Email: ada, Password: password})))
+		w.must(ignore(w.Users().CreateSession(w.ctx, w.user.ID)))
+		return latchkey.ErrUnauthorized
+	},
+}
+
+func TestEveryMethodOfASessionInEveryState(t *testing.T) {
+	for state, enter := range sessionStates {
+		t.Run(state, func(t *testing.T) {
+			onEveryOperation(t, func(k *kit, op operation) {
+				if op.free {
+					return
+				}
+				w := k.world(true)
+				want := enter(w)
+				do := func() error { return op.do(w) }
+				if want == nil {
+					k.must(do())
+					return
+				}
+				k.refuses(op.name, want, do)
+			})
+		})
+	}
+	t.Run("anonymous", func(t *testing.T) {
+		onEveryOperation(t, func(k *kit, op operation) {
+			if err := op.do(k.world(false)); !errors.Is(err, op.anonymous) || op.anonymous == nil && err != nil {
+				k.Errorf("%v", err)
+			}
+		})
+	})
+}
+
+// A change has its line in the log and its event; what changes nothing has
+// neither.
+func TestEveryChangeIsLoggedAndToldAndNothingElseIs(t *testing.T) {
+	onEveryOperation(t, func(k *kit, op operation) {
+		w := k.world(true)
+		k.forget()
+		before := k.state()
+		k.must(op.do(w))
+		changed := !maps.EqualFunc(before, k.state(), slices.Equal[[]string])
+		logged, told := len(k.logs()) > 0, len(k.told.Take()) > 0
+		if changed == op.quiet && op.name != "Account.CreateAccount" {
+			k.Errorf("changed: %v", changed)
+		}
+		if changed != logged || changed != told {
+			k.Errorf("changed: %v, logged: %v, told: %v", changed, logged, told)
+		}
+	})
+}
+
+// state is everything but the log and what is counted.
+func (k *kit) state() map[string][]string {
+	k.Helper()
+	all := k.everything()
+	delete(all, "logs")
+	delete(all, "failures")
+	return all
+}
+
+var errDisk = errors.New("the disk with " + password + " has a hole")
+
+// failing lets the n-th call of the store fail, before or after its effect.
+func (k *kit) failing(n int, after bool) (reached func() bool) {
+	calls := 0
+	hook := k.store.Hook
+	k.store.Hook = func(c storetest.Call) error {
+		if c.Done == after {
+			if calls++; calls == n {
+				return errDisk
+			}
+		}
+		return nil
+	}
+	return func() bool { k.store.Hook = hook; return calls >= n }
+}
+
+// Whatever call of the store fails, the operation has happened or has not, says
+// nothing that it should not, and can be tried again.
+func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprint("after its effect ", after), func(t *testing.T) {
+			onEveryOperation(t, func(k *kit, op operation) {
+				for n := 1; ; n++ {
+					w := k.world(true)
+					k.forget()
+					before := k.everything()
+					reached := k.failing(n, after)
+					err := op.do(w)
+					again := reached()
+					if again && err == nil && op.name != "Guest.Authenticate" {
+						k.Errorf("call %d fails and nobody says so", n)
+					}
+					if err != nil {
+						if text := err.Error(); strings.Contains(text, password) || strings.Contains(text, "disk") || !errors.Is(err, errDisk) {
+							k.Errorf("call %d: %v", n, err)
+						}
+					}
+					unchanged := maps.EqualFunc(before, k.everything(), slices.Equal[[]string])
+					told := k.told.Take()
+					if err != nil && len(told) != 0 && !op.many {
+						k.Errorf("call %d fails, and is told: %v", n, told)
+					}
+					if !unchanged && !after && err != nil && !op.many {
+						k.Errorf("call %d fails before its effect, and something has changed", n)
+					}
+					if broken := k.broken(); broken != nil {
+						k.Errorf("call %d: %v", n, broken)
+					}
+					if unchanged {
+						if err := op.do(w); err != nil {
+							k.Errorf("after call %d, again: %v", n, err)
+						}
+					}
+					k.deleteAll()
+					if !again {
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// Whenever the caller goes away, the operation has happened or has not.
+func TestEveryOperationSurvivesACancelledContextAtAnyCall(t *testing.T) {
+	onEveryOperation(t, func(k *kit, op operation) {
+		for n := 1; ; n++ {
+			w := k.world(true)
+			k.forget()
+			before := k.everything()
+			ctx, cancel := context.WithCancel(k.ctx)
+			w.ctx = ctx
+			calls, hook := 0, k.store.Hook
+			k.store.Hook = func(c storetest.Call) error {
+				if calls++; calls == n {
+					cancel()
+				}
+				return nil
+			}
+			err := op.do(w)
+			k.store.Hook = hook
+			cancel()
+			w.ctx = k.ctx
+			if err != nil && !errors.Is(err, context.Canceled) {
+				k.Errorf("call %d: %v", n, err)
+			}
+			if broken := k.broken(); broken != nil {
+				k.Errorf("call %d: %v", n, broken)
+			}
+			if maps.EqualFunc(before, k.everything(), slices.Equal[[]string]) {
+				if err := op.do(w); err != nil {
+					k.Errorf("after call %d, again: %v", n, err)
+				}
+			} else if err != nil && !op.many {
+				k.Errorf("call %d: cancelled, and something has changed: %v", n, err)
+			}
+			k.deleteAll()
+			if calls < n {
+				return
+			}
+		}
+	})
+}
+
+// A clock that panics reaches the caller, changes nothing, and leaves the engine
+// whole.
+func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
+	onEveryOperation(t, func(k *kit, op operation) {
+		if op.name == "Account.UpdateSession" {
+			op.do = func(w *world) error { return ignore(w.account.UpdateSession(w.ctx, latchkey.Current)) }
+		}
+		w := k.world(true)
+		broken := false
+		engine, err := latchkey.New(k.store, latchkey.Config{Keys: k.keys, Hasher: k.hasher, Now: func() time.Time {
+			if broken {
+				panic("no time")
+			}
+			return k.clock.Now()
+		}})
+		k.must(err)
+		k.Engine, k.guest = engine, engine.Guest(testClient)
+		if w.account, err = k.guest.Authenticate(k.ctx, w.secret); err != nil {
+			k.Fatal(err)
+		}
+		before := k.everything()
+		broken = true
+		func() {
+			defer func() { _ = recover() }()
+			_ = op.do(w)
+		}()
+		broken = false
+		k.same("rows", k.everything(), before)
+		k.must(op.do(w))
+	})
+}
+
+// Two operations on one user at once end in one of the two orders, or in a
+// refusal, and never in rows that contradict each other.
+func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
+	var changing []operation
+	for _, op := range table {
+		if !op.quiet || op.name == "Guest.Authenticate" || op.name == "Engine.Reseal" {
+			changing = append(changing, op)
+		}
+	}
+	for i, one := range changing {
+		t.Run(one.name, func(t *testing.T) {
+			onEveryStore(t, latchkey.Policy{SessionLimit: 2}, func(k *kit) {
+				for _, two := range changing[i:] {
+					w := k.world(true)
+					v := *w
+					var err error
+					v.account, err = k.guest.Authenticate(k.ctx, w.other.Secret)
+					k.must(err)
+					k.forget()
+					var group sync.WaitGroup
+					var errs [2]error
+					group.Go(func() { errs[0] = one.do(w) })
+					group.Go(func() { errs[1] = two.do(&v) })
+					group.Wait()
+					for n, err := range errs {
+						var own *latchkey.Error
+						if err != nil && !errors.As(err, &own) {
+							k.Errorf("%s and %s: operation %d: %v", one.name, two.name, n+1, err)
+						}
+					}
+					if errs[0] != nil && errs[1] != nil {
+						k.Errorf("%s and %s: both are refused: %v, %v", one.name, two.name, errs[0], errs[1])
+					}
+					if broken := k.broken(); broken != nil {
+						k.Errorf("%s and %s: %v", one.name, two.name, broken)
+					}
+					k.endedAreRefused(w, &v)
+					k.deleteAll()
+				}
+			})
+		})
+	}
+}
+
+// endedAreRefused reports a session that works though its user is gone or
+// blocked, or the other way round.
+func (k *kit) endedAreRefused(worlds ...*world) {
+	k.Helper()
+	user, err := k.Users().Get(k.ctx, worlds[0].user.ID)
+	usable := err == nil && user.Status
+	for _, w := range worlds {
+		if err := ignore(w.account.User(k.ctx)); err == nil && !usable {
+			k.Errorf("a session works, and its user is %+v", user)
+		}
+	}
+}
+
+// Twice at once with the outcome of one: what can happen only once does.
+func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
+	for name, do := range map[string]func(w *world) error{
+		"end one session":   func(w *world) error { return w.Users().DeleteSession(w.ctx, w.user.ID, w.other.ID) },
+		"end one's session": func(w *world) error { return w.account.DeleteSession(w.ctx, latchkey.Current) },
+		"delete the user":   func(w *world) error { return w.Users().Delete(w.ctx, w.user.ID) },
+		"take an address": func(w *world) error {
+			return ignore(w.Users().Create(w.ctx, latchkey.NewUser{Email: "one@example.org"}))
+		},
+		"take a number": func(w *world) error { return ignore(w.Users().Create(w.ctx, latchkey.NewUser{Phone: phone})) },
+		"take an id":    func(w *world) error { return ignore(w.Users().Create(w.ctx, latchkey.NewUser{UserID: "one"})) },
+		"change the password": func(w *world) error {
+			return ignore(w.account.UpdatePassword(w.ctx, "another horse", password))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEveryStore(t, documented, func(k *kit) {
+				w := k.world(true)
+				var group sync.WaitGroup
+				errs := make([]error, 16)
+				for i := range errs {
+					group.Go(func() { errs[i] = do(w) })
+				}
+				group.Wait()
+				wins := 0
+				for _, err := range errs {
+					var own *latchkey.Error
+					if err == nil {
+						wins++
+					} else if !errors.As(err, &own) {
+						k.Errorf("%v", err)
+					}
+				}
+				if wins != 1 {
+					k.Errorf("%d of %d", wins, len(errs))
+				}
+			})
+		})
+	}
+}
