@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"example.com/latchkey/internal/canon"
@@ -45,19 +46,20 @@ func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) 
 	if err := e.policy.enabled(EmailPassword, "Email and password"); err != nil {
 		return nil, err
 	}
-	if err := e.limit(ctx, g.client, e.now(), limitCreateAccount, g.client.network()); err != nil {
+	now := e.now()
+	if err := e.limit(ctx, g.client, now, limitCreateAccount, g.client.network()); err != nil {
 		return nil, err
 	}
 	if n.Email == "" {
 		return nil, invalid("email", canon.ErrEmail)
 	}
-	return e.createUser(ctx, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name})
+	return e.createUser(ctx, now, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name})
 }
 
 // createUser makes a user. A password that is given has to meet the rules; the
 // server alone may leave it out, and go beyond the limit of users.
-func (e *Engine) createUser(ctx context.Context, by actor, n NewUser) (*User, error) {
-	now, server := e.now(), by.mode == "server"
+func (e *Engine) createUser(ctx context.Context, now time.Time, by actor, n NewUser) (*User, error) {
+	server := by.mode == "server"
 	user, err := n.row(now)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,9 @@ func (e *Engine) createUser(ctx context.Context, by actor, n NewUser) (*User, er
 		if err != nil {
 			return nil, err
 		}
-		password.set(user, now)
+		if err := password.set(&e.policy, user, now); err != nil {
+			return nil, err
+		}
 	}
 	var shown *User
 	err = e.update(ctx, now, by, func(ctx context.Context, tx *txn) (err error) {
@@ -80,7 +84,10 @@ func (e *Engine) createUser(ctx context.Context, by actor, n NewUser) (*User, er
 		shown, err = tx.insertUser(ctx, user)
 		return err
 	})
-	return shown, err
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
 }
 
 // Account is the handle of a signed-in user, for what they may do to their own
@@ -94,6 +101,11 @@ type Account struct {
 	client  Client
 	digest  [sha256.Size]byte
 	session record.Check // as of Authenticate
+}
+
+// Format prints who it is of, and nothing that proves it.
+func (a Account) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "latchkey.Account(%s)", a.session.UserID)
 }
 
 // UserID returns the id of the user, as of Authenticate; "" for a zero Account.
@@ -113,7 +125,8 @@ func (a *Account) SessionID() string {
 	return a.session.ID
 }
 
-// read checks the session and runs fn after it.
+// read runs fn and checks the session after it: while the session is alive, what
+// fn has read by the user's id is the user's, and not of who got the id next.
 func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, now time.Time) error) error {
 	if a == nil || a.engine == nil {
 		return ErrUnauthorized
@@ -121,8 +134,12 @@ func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, n
 	err := a.engine.open()
 	if err == nil {
 		now := a.engine.now()
-		if err = a.live(ctx, a.engine.store, now); err == nil {
-			err = fn(a.engine.store, now)
+		err = fn(a.engine.store, now)
+		var own *Error
+		if err == nil || errors.As(err, &own) {
+			if dead := a.live(ctx, a.engine.store, now); dead != nil {
+				err = dead
+			}
 		}
 	}
 	return outward(op, err)
@@ -141,11 +158,14 @@ func (a *Account) limitedChange(ctx context.Context, op string, l *limited, fn f
 		return ErrUnauthorized
 	}
 	err := a.engine.open()
-	if err == nil && l != nil {
-		err = a.engine.limit(ctx, a.client, a.engine.now(), *l, a.client.network())
+	if err != nil {
+		return err
+	}
+	now := a.engine.now()
+	if l != nil {
+		err = a.engine.limit(ctx, a.client, now, *l, a.client.network())
 	}
 	if err == nil {
-		now := a.engine.now()
 		err = a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
 			if err := a.live(ctx, tx, now); err != nil {
 				return err
@@ -160,10 +180,17 @@ func (a *Account) limitedChange(ctx context.Context, op string, l *limited, fn f
 	return outward(op, err)
 }
 
-// edit checks the session and changes its user.
-func (a *Account) edit(ctx context.Context, op string, edit func(*record.User) error) (shown *User, err error) {
+// edit checks the session and changes its user. refused is why the input cannot
+// be taken.
+func (a *Account) edit(ctx context.Context, op string, refused error, edit func(*record.User)) (shown *User, err error) {
+	if a == nil || a.engine == nil {
+		return nil, ErrUnauthorized
+	}
+	if refused != nil {
+		return nil, refused
+	}
 	err = a.change(ctx, op, func(ctx context.Context, tx *txn, user *record.User) (err error) {
-		shown, err = tx.changeUser(ctx, user, edit)
+		shown, err = tx.changeUser(ctx, user, func(user *record.User) error { edit(user); return nil })
 		return err
 	})
 	if err != nil {
@@ -180,7 +207,7 @@ func (a *Account) user(ctx context.Context, r store.Reader) (*record.User, error
 	return user, err
 }
 
-// User returns the account.
+// User returns the account. Its targets are read after the rest of it.
 func (a *Account) User(ctx context.Context) (shown *User, err error) {
 	err = a.read(ctx, "get account", func(r store.Reader, _ time.Time) error {
 		user, err := a.user(ctx, r)
@@ -195,12 +222,11 @@ func (a *Account) User(ctx context.Context) (shown *User, err error) {
 
 // UpdateName changes the name: 1 to 128 characters.
 func (a *Account) UpdateName(ctx context.Context, name string) (*User, error) {
-	return a.edit(ctx, "update name", func(user *record.User) error {
-		if name == "" {
-			return invalid("name", canon.ErrName)
-		}
-		return setName(user, name)
-	})
+	err := checkName(name)
+	if name == "" {
+		err = invalid("name", canon.ErrName)
+	}
+	return a.edit(ctx, "update name", err, func(user *record.User) { user.Name = name })
 }
 
 // UpdateEmail changes the e-mail address, which is then not verified. password
@@ -273,9 +299,11 @@ func (a *Account) UpdatePassword(ctx context.Context, password, old string) (*Us
 	return a.reset(ctx, "update password", reset{
 		current: old,
 		fresh:   func(bool) string { return password },
-		check: func(*record.User) error {
-			if err := checkPasswordForm(old, 0); err != nil {
-				return err
+		check: func(user *record.User) error {
+			if user.Password != nil {
+				if err := checkPasswordForm(old, 0); err != nil {
+					return err
+				}
 			}
 			return a.engine.policy.checkStrength(password)
 		},
@@ -324,10 +352,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (*User, error
 // refused from then on with [ErrUserBlocked], and so is signing in. Only the
 // server can undo it, with [Users.UpdateStatus].
 func (a *Account) UpdateStatus(ctx context.Context) (*User, error) {
-	return a.edit(ctx, "update status", func(user *record.User) error {
-		user.Blocked = true
-		return nil
-	})
+	return a.edit(ctx, "update status", nil, func(user *record.User) { user.Blocked = true })
 }
 
 // Prefs returns the preferences, a JSON object.
@@ -346,21 +371,33 @@ func (a *Account) Prefs(ctx context.Context) (prefs json.RawMessage, err error) 
 // 65,535 bytes without the space around its parts, nested at most 64 deep, each
 // name once in its object, without NUL.
 func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (*User, error) {
-	return a.edit(ctx, "update prefs", func(user *record.User) error { return setPrefs(user, prefs) })
+	text, err := checkPrefs(prefs)
+	return a.edit(ctx, "update prefs", err, func(user *record.User) { user.Prefs = text })
 }
 
 // Logs returns what happened to the account, newest first: what the user did,
-// what the server did to it, and the sign-ins that were refused. It takes
-// [Limit] and [Offset].
+// what the server did to it, and the sign-ins that were refused. Where the
+// server's people are is not shown. It takes [Limit] and [Offset].
 func (a *Account) Logs(ctx context.Context, queries ...Query) (list *LogList, err error) {
 	err = a.read(ctx, "list logs", func(r store.Reader, _ time.Time) error {
 		user, err := a.user(ctx, r)
 		if err == nil {
 			list, err = a.engine.logs(ctx, r, user, queries)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		for _, l := range list.Logs {
+			if l.Mode == "server" { // where its people are is none of the user's
+				l.IP, l.Device = "", Device{}
+			}
+		}
+		return nil
 	})
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // SessionList is a list of sessions.
@@ -417,7 +454,7 @@ func (a *Account) shown(row *record.Session) (*Session, error) {
 
 // UpdateSession extends a live session of the user by the length that the
 // policy gives a new one, counted from now; [Current] is the one that asks. Its
-// secret stays. Errors: [ErrSessionNotFound], also for another user's session; a
+// secret stays. A session that lasts longer keeps its end. Errors: [ErrSessionNotFound], also for another user's session; a
 // [*ThrottledError] after ten calls from a client address in an hour.
 func (a *Account) UpdateSession(ctx context.Context, id string) (session *Session, err error) {
 	err = a.limitedChange(ctx, "update session", &limitUpdateSession, func(ctx context.Context, tx *txn, user *record.User) error {
@@ -425,7 +462,10 @@ func (a *Account) UpdateSession(ctx context.Context, id string) (session *Sessio
 		if err != nil {
 			return err
 		}
-		row.Expire, row.Updated, row.Touched = a.engine.policy.end(row, tx.now), tx.now, tx.now
+		if end := a.engine.policy.end(row, tx.now); end.After(row.Expire) {
+			row.Expire = end
+		}
+		row.Updated, row.Touched = tx.now, tx.now
 		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 			return err
 		}

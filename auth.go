@@ -24,7 +24,7 @@
 // to a sentinel such as [ErrInvalidCredentials]. Everything else is a fault; its
 // text names the operation and nothing more, and errors.Unwrap gives the cause.
 // An operation that returns an error has changed nothing, but for what it
-// counts; if the store does not know the outcome of a commit, the error says so
+// counts and for the line of the log about the refusal; if the store does not know the outcome of a commit, the error says so
 // (store.ErrUnknownOutcome).
 //
 // # Time and concurrency
@@ -66,11 +66,13 @@ type Config struct {
 	// A host on several machines brings one that they share. If it fails,
 	// operations that compare a secret answer with [ErrBusy], others go on.
 	Limiter ratelimit.Limiter
-	// Now is the clock; nil means time.Now. It is read once an operation.
+	// Now is the clock; nil means time.Now. It is read once an operation, when
+	// it begins.
 	Now func() time.Time
 	// OnEvent gets every event, after the commit of what it tells of and before
 	// the operation returns, on the caller's goroutine: what takes long belongs
-	// on another. It may use the engine. If it panics, that is logged and
+	// on another. Its context is the caller's, but is not cancelled with it. It
+	// may use the engine. If it panics, that is logged and
 	// nothing else. Events of one operation come in order; those of operations
 	// that run at once, in any. A process that dies between a commit and its
 	// events never tells them: the audit log is what is complete.

@@ -41,7 +41,9 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Type == e.Type
 }
 
-// The errors of the engine.
+// The errors of the engine. ErrBusy says that too many passwords are being
+// hashed, that the user was changed again and again meanwhile, or that the
+// limiter fails.
 var (
 	ErrArgumentInvalid       = &Error{"general_argument_invalid", Invalid, "An argument is invalid"}
 	ErrUnauthorized          = &Error{"general_unauthorized_scope", Unauthorized, "Not signed in, or the session has ended"}

@@ -36,12 +36,21 @@ type Event struct {
 // users.*.sessions.*.create, users.*.sessions.* and users.* all select the
 // creation of a session.
 func (e Event) Matches(pattern string) bool {
-	name, want := strings.Split(e.Name, "."), strings.Split(pattern, ".")
-	if len(want) != len(name) && len(want) != len(name)-1 && len(want) != 2 || len(want) < 2 {
+	// The id of the user may have periods in it.
+	rest, found := strings.CutPrefix(e.Name, "users."+e.UserID)
+	if !found {
+		return false
+	}
+	wanted, found := strings.CutPrefix(pattern, "users.*")
+	if !found {
+		wanted, found = strings.CutPrefix(pattern, "users."+e.UserID)
+	}
+	name, want := strings.Split(rest, "."), strings.Split(wanted, ".")
+	if !found || want[0] != "" || len(want) > 1 && len(want) < len(name)-1 || len(want) > len(name) {
 		return false
 	}
 	for i, part := range want {
-		id := i == 1 || i == 3 && len(name) == 5
+		id := i == 2 && len(name) == 4
 		if part != name[i] && !(id && part == "*") {
 			return false
 		}
@@ -98,6 +107,7 @@ func (e *Engine) update(ctx context.Context, now time.Time, by actor, fn func(co
 	if err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx) // the caller may have gone meanwhile
 	for _, event := range events {
 		e.tell(ctx, event)
 	}
@@ -197,7 +207,8 @@ type Log struct {
 	// the country.
 	Device Device
 	// Reason is the type of the error of a refusal, and Count how often it
-	// happened in the same minute from the same address; "" and 0 for a change.
+	// happened in the same minute from the same address, to the same user by the
+	// same one; "" and 0 for a change.
 	Reason string
 	Count  int
 }
@@ -210,6 +221,8 @@ type LogList struct {
 
 // logs returns a page of a user's log, newest first.
 func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, queries []Query) (*LogList, error) {
+	type place struct{ ip, agent string }
+	devices := make(map[place]Device)
 	page, err := e.policy.page(queries)
 	if err != nil {
 		return nil, err
@@ -225,9 +238,15 @@ func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, qu
 		return nil, err
 	}
 	for _, row := range rows {
+		at := place{row.IP, row.Agent}
+		device, found := devices[at]
+		if !found {
+			device = e.device(ctx, clientOf(row.IP, row.Agent))
+			devices[at] = device
+		}
 		l := &Log{
 			ID: row.ID, Event: row.Event, Time: row.Created, Resource: row.Resource, Mode: row.Mode, IP: row.IP,
-			Reason: row.Reason, Count: int(row.Count), Device: e.device(ctx, clientOf(row.IP, row.Agent)),
+			Reason: row.Reason, Count: int(row.Count), Device: device,
 		}
 		if row.Actor == user.ID {
 			l.UserID, l.UserName, l.UserEmail = user.ID, user.Name, user.Email

@@ -30,7 +30,7 @@ func TestEventMatches(t *testing.T) {
 		"users.U.create": {"users.*.create": true, "users.*": true, "users.U.delete": false},
 	} {
 		for pattern, want := range cases {
-			if got := (latchkey.Event{Name: name}).Matches(pattern); got != want {
+			if got := (latchkey.Event{Name: name, UserID: "U"}).Matches(pattern); got != want {
 				t.Errorf("%s matches %q: %v", name, pattern, got)
 			}
 		}

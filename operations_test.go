@@ -80,6 +80,7 @@ var table = []operation{
 
 	{name: "Account.UserID", free: true, quiet: true, do: func(w *world) error { w.account.UserID(); return nil }},
 	{name: "Account.SessionID", free: true, quiet: true, do: func(w *world) error { w.account.SessionID(); return nil }},
+	{name: "Account.Format", free: true, quiet: true, do: func(w *world) error { _ = fmt.Sprint(w.account); return nil }},
 	{name: "Account.User", quiet: true, do: func(w *world) error { return ignore(w.account.User(w.ctx)) }},
 	{name: "Account.Roles", quiet: true, do: func(w *world) error { return ignore(w.account.Roles(w.ctx)) }},
 	{name: "Account.Prefs", quiet: true, do: func(w *world) error { return ignore(w.account.Prefs(w.ctx)) }},
@@ -283,7 +284,8 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 					reached := k.failing(n, after)
 					err := op.do(w)
 					again := reached()
-					if again && err == nil && op.name != "Guest.Authenticate" {
+					_, twice := k.raw.(storetest.Twice) // where the first run may fail
+					if again && err == nil && op.name != "Guest.Authenticate" && !twice {
 						k.Errorf("call %d fails and nobody says so", n)
 					}
 					if err != nil {

@@ -67,33 +67,41 @@ func (p *Policy) checkStrength(password string) error {
 	return nil
 }
 
-// holdsPersonalData reports whether a password contains what is known of its
-// user, in whatever case.
-func holdsPersonalData(password string, user *record.User) bool {
+// checkPersonal refuses a password that contains what is known of its user, in
+// whatever case.
+func (p *Policy) checkPersonal(password string, user *record.User) error {
+	if !p.PasswordPersonalData {
+		return nil
+	}
 	local, _, _ := strings.Cut(user.Email, "@")
 	password = foldedText(password)
 	for _, fragment := range []string{user.ID, user.Email, local, user.Name, user.Phone, strings.TrimPrefix(user.Phone, "+")} {
 		if utf8.RuneCountInString(fragment) >= fragmentMin && strings.Contains(password, foldedText(fragment)) {
-			return true
+			return ErrPasswordPersonalData
 		}
 	}
-	return false
+	return nil
 }
 
 func foldedText(s string) string { return strings.ToLower(norm.NFC.String(s)) }
 
-// newPassword is a password that a user may have, as it is stored.
-type newPassword struct{ hash, history []byte }
+// newPassword is a password that a user may have, with what is stored of it.
+// The zero newPassword is none.
+type newPassword struct {
+	text          string
+	hash, history []byte
+}
 
 // newPassword applies every rule for passwords that are to be set, and hashes
-// it. The user is as they will be. It is the one way to a password.
+// it. The user is as they will be. With set it is the one way to a password.
 func (e *Engine) newPassword(ctx context.Context, user *record.User, password string) (n newPassword, err error) {
 	if err := e.policy.checkStrength(password); err != nil {
 		return n, err
 	}
-	if e.policy.PasswordPersonalData && holdsPersonalData(password, user) {
-		return n, ErrPasswordPersonalData
+	if err := e.policy.checkPersonal(password, user); err != nil {
+		return n, err
 	}
+	n.text = password
 	history, err := e.history(user)
 	if err != nil {
 		return n, err
@@ -150,9 +158,16 @@ func (e *Engine) history(user *record.User) (hashes []string, err error) {
 	return hashes[max(0, len(hashes)-e.policy.PasswordHistory):], nil
 }
 
-// set gives a user a password.
-func (n newPassword) set(user *record.User, now time.Time) {
+// set gives a user a password, or takes it away with the zero one. What is known
+// of the user may have changed since it was hashed.
+func (n newPassword) set(p *Policy, user *record.User, now time.Time) error {
+	if n.hash != nil {
+		if err := p.checkPersonal(n.text, user); err != nil {
+			return err
+		}
+	}
 	user.Password, user.PasswordHistory, user.PasswordUpdated, user.MustReset = n.hash, n.history, now, false
+	return nil
 }
 
 // passwordPlace is where the password hash of a user is sealed.
@@ -218,14 +233,15 @@ func settled[T any](try func() (T, error)) (T, error) {
 }
 
 // unchanged returns the row of a user as it is now, or errChanged if it is not
-// what a password was checked for or hashed for.
+// what a password was checked for. It looks at nothing that a session alone can
+// change: whoever holds one could keep the others busy.
 func unchanged(ctx context.Context, r store.Reader, read *record.User) (*record.User, error) {
 	user, err := record.Users.Get(ctx, r, record.Users.Primary(), store.Text(read.ID))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errChanged
 	}
-	if err == nil && (user.Key != read.Key || user.Email != read.Email || user.Phone != read.Phone || user.Name != read.Name ||
-		user.Blocked != read.Blocked || !bytes.Equal(user.Password, read.Password)) {
+	if err == nil && (user.Key != read.Key || user.Email != read.Email || user.Blocked != read.Blocked ||
+		!bytes.Equal(user.Password, read.Password)) {
 		err = errChanged
 	}
 	return user, err
@@ -235,7 +251,7 @@ func unchanged(ctx context.Context, r store.Reader, read *record.User) (*record.
 // for signing in and for changes that ask for the password.
 func passwordSubject(user *record.User) string {
 	if user.Email == "" {
-		return "user/" + user.ID
+		return "user/" + user.Key
 	}
 	return user.Email
 }
@@ -247,7 +263,7 @@ type reset struct {
 	current string
 	// fresh is the password to set, "" for none, given whether there is one.
 	fresh func(has bool) string
-	// check refuses the change on sight of the user; it may be nil.
+	// check refuses the change on sight of the user.
 	check func(user *record.User) error
 	edit  func(user *record.User)
 	// endOthers says that a change of the password ends the other sessions.
@@ -262,19 +278,21 @@ func (a *Account) reset(ctx context.Context, op string, c reset) (*User, error) 
 		return nil, ErrUnauthorized
 	}
 	err := a.engine.open()
-	if err == nil && c.limit != nil {
-		err = a.engine.limit(ctx, a.client, a.engine.now(), *c.limit, a.client.network())
-	}
 	if err != nil {
-		return nil, outward(op, err)
+		return nil, err
 	}
-	user, err := settled(func() (*User, error) { return a.tryReset(ctx, c) })
+	now := a.engine.now()
+	if c.limit != nil {
+		if err := a.engine.limit(ctx, a.client, now, *c.limit, a.client.network()); err != nil {
+			return nil, err
+		}
+	}
+	user, err := settled(func() (*User, error) { return a.tryReset(ctx, now, c) })
 	return user, outward(op, err)
 }
 
-func (a *Account) tryReset(ctx context.Context, c reset) (shown *User, err error) {
+func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *User, err error) {
 	e := a.engine
-	now := e.now()
 	if err := a.live(ctx, e.store, now); err != nil {
 		return nil, err
 	}
@@ -282,26 +300,28 @@ func (a *Account) tryReset(ctx context.Context, c reset) (shown *User, err error
 	if err != nil {
 		return nil, err
 	}
-	if c.check != nil {
-		if err := c.check(read); err != nil {
-			return nil, err
-		}
+	if err := c.check(read); err != nil {
+		return nil, err
 	}
+	// The new password is hashed before the present one is compared, so that a
+	// right and a wrong one cost the same. Why it may not be set is told only to
+	// who knows the present one.
 	has := read.Password != nil
+	var password newPassword
+	var refused error
+	if fresh := c.fresh(has); fresh != "" || !has {
+		after := *read
+		c.edit(&after)
+		password, refused = e.newPassword(ctx, &after, fresh)
+	}
 	var guard guard
 	if has {
 		if guard, err = a.prove(ctx, now, read, c.current); err != nil {
 			return nil, err
 		}
 	}
-	var password newPassword
-	fresh := c.fresh(has)
-	if fresh != "" || !has {
-		after := *read
-		c.edit(&after)
-		if password, err = e.newPassword(ctx, &after, fresh); err != nil {
-			return nil, err
-		}
+	if refused != nil {
+		return nil, refused
 	}
 	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) (err error) {
 		shown = nil
@@ -319,17 +339,20 @@ func (a *Account) tryReset(ctx context.Context, c reset) (shown *User, err error
 		}
 		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
 			c.edit(user)
-			if password.hash != nil {
-				password.set(user, now)
+			if password.hash == nil {
+				return nil
 			}
-			return nil
+			return password.set(&e.policy, user, now)
 		})
 		if err == nil && password.hash != nil && c.endOthers && !e.policy.KeepSessionsOnPasswordChange {
 			err = tx.endSessions(ctx, user, a.session.ID)
 		}
 		return err
 	})
-	return shown, err
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
 }
 
 // prove checks the password of a signed-in user, and counts and logs a wrong

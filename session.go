@@ -156,13 +156,16 @@ func (p *Policy) over(s *record.Check, now time.Time) bool {
 		l.Absolute > 0 && now.Sub(s.Created) >= l.Absolute
 }
 
-// lastSeen returns how old the last-seen time of a session gets before it is
-// written anew.
+// lastSeen is how old the last-seen time of a user gets before it is written
+// anew.
+const lastSeen = 24 * time.Hour
+
+// lastSeen returns the same for a session.
 func (p *Policy) lastSeen(s *record.Check) time.Duration {
 	if l := p.lifetime(s.Factors); l.Idle > 0 {
-		return min(24*time.Hour, l.Idle/8)
+		return min(lastSeen, l.Idle/8)
 	}
-	return 24 * time.Hour
+	return lastSeen
 }
 
 // alive reports whether a row is of a session whose life has not ended.
@@ -189,6 +192,12 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	}
 	if tx.by.mode == "guest" {
 		tx.by.id, tx.by.mode = user.ID, "user"
+		if tx.now.Sub(user.Accessed) >= lastSeen {
+			user.Accessed = tx.now
+			if err := record.Users.Replace(ctx, tx, user); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return s, tx.logSession(ctx, logSessionCreate, "create", user, s)
 }
@@ -339,15 +348,15 @@ func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*
 	if err := e.limit(ctx, g.client, now, limitEmailSession, guard.key); err != nil {
 		return nil, err
 	}
-	session, err := settled(func() (*Session, error) { return g.tryPassword(ctx, guard, email, password) })
+	session, err := settled(func() (*Session, error) { return g.tryPassword(ctx, now, guard, email, password) })
 	if err == nil {
 		e.unlimit(ctx, limitEmailSession, guard.key)
 	}
 	return session, err
 }
 
-func (g *Guest) tryPassword(ctx context.Context, guard guard, email, password string) (*Session, error) {
-	e, now := g.engine, g.engine.now()
+func (g *Guest) tryPassword(ctx context.Context, now time.Time, guard guard, email, password string) (*Session, error) {
+	e := g.engine
 	if _, err := guard.wait(ctx, e.store, now); err != nil {
 		return nil, err
 	}
@@ -388,10 +397,12 @@ func (g *Guest) turnAway(ctx context.Context, now time.Time, guard guard, user *
 		reason = ErrUserBlocked
 	}
 	err := g.engine.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
-		if !right {
-			if err := guard.fail(ctx, tx); err != nil {
+		if right {
+			if _, err := guard.wait(ctx, tx, now); err != nil {
 				return err
 			}
+		} else if err := guard.fail(ctx, tx); err != nil {
+			return err
 		}
 		return tx.refuse(ctx, logSessionRefuse, user, guard.subject, reason)
 	})
@@ -520,7 +531,7 @@ func (a *Account) touch(ctx context.Context, now time.Time) {
 			return err
 		}
 		s.Touched = now
-		if err := record.Sessions.Replace(ctx, tx, s); err != nil || !now.After(user.Accessed) {
+		if err := record.Sessions.Replace(ctx, tx, s); err != nil || now.Sub(user.Accessed) < lastSeen {
 			return err
 		}
 		user.Accessed = now

@@ -19,7 +19,7 @@ type User struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	Registration      time.Time
-	AccessedAt        time.Time // last seen; renewed once in 24 hours
+	AccessedAt        time.Time // last seen, by a sign-in or a check; at most a day behind
 	Name              string
 	Email             string // "" for none
 	EmailVerification bool
@@ -133,11 +133,8 @@ func (n NewUser) row(now time.Time) (user *record.User, err error) {
 		}
 		user.Phone = n.Phone
 	}
-	if err := canon.Name(n.Name); err != nil {
-		return nil, invalid("name", err)
-	}
 	user.Name = n.Name
-	return user, nil
+	return user, checkName(n.Name)
 }
 
 // newUser returns a user that has nothing yet.
@@ -203,8 +200,9 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 	return shown, tx.log(ctx, logUserCreate, user)
 }
 
-// changeUser is the one place where what a user has is changed. Whatever
-// follows from the difference follows here: addresses, targets, words, the
+// changeUser is the one place where what a user has is changed (a hash that is
+// renewed and a last-seen time are no change). Whatever follows from the
+// difference follows here: addresses, targets, words, the
 // facts in the sessions, the log and the events. Without a difference nothing
 // does.
 func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*record.User) error) (*User, error) {
@@ -273,23 +271,22 @@ func changesOf(old, user *record.User) (changes []string) {
 	return changes
 }
 
-func setName(user *record.User, name string) error {
+func checkName(name string) error {
 	if err := canon.Name(name); err != nil {
 		return invalid("name", err)
 	}
-	user.Name = name
 	return nil
 }
 
 const maxPrefs = 65_535 // bytes of JSON
 
-func setPrefs(user *record.User, prefs json.RawMessage) error {
+// checkPrefs returns preferences as they are stored.
+func checkPrefs(prefs json.RawMessage) (string, error) {
 	text, err := canon.Object(prefs, maxPrefs)
 	if err != nil {
-		return invalid("prefs", err)
+		return "", invalid("prefs", err)
 	}
-	user.Prefs = text
-	return nil
+	return text, nil
 }
 
 // setEmail gives a user an address, or takes it away.
@@ -415,6 +412,9 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 		if err := record.Addresses.Delete(ctx, tx, store.Text(user.Email)); err != nil {
 			return err
 		}
+	}
+	if err := tx.forgetFailures(ctx, failPassword, "user/"+user.Key); err != nil {
+		return err
 	}
 	tx.event(user.ID, "delete", shown)
 	return tx.log(ctx, logUserDelete, user)

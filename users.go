@@ -22,8 +22,13 @@ type Users struct {
 func (e *Engine) Users() *Users { return &Users{engine: e} }
 
 // At returns the same scope with the client of the call, for the log and for
-// the sessions that it makes.
-func (u *Users) At(client Client) *Users { return &Users{u.engine, client.canonical()} }
+// the sessions that it makes. Who lists their own log does not see it.
+func (u *Users) At(client Client) *Users {
+	if u == nil {
+		return new(Users)
+	}
+	return &Users{u.engine, client.canonical()}
+}
 
 // read runs fn with a user.
 func (u *Users) read(ctx context.Context, op, id string, fn func(r store.Reader, user *record.User) error) error {
@@ -52,8 +57,14 @@ func (u *Users) change(ctx context.Context, op, id string, fn func(ctx context.C
 	return outward(op, err)
 }
 
-// edit changes a user.
-func (u *Users) edit(ctx context.Context, op, id string, edit func(*record.User) error) (shown *User, err error) {
+// edit changes a user. refused is why the input cannot be taken.
+func (u *Users) edit(ctx context.Context, op, id string, refused error, edit func(*record.User) error) (shown *User, err error) {
+	if err := u.open(id); err != nil {
+		return nil, outward(op, err)
+	}
+	if refused != nil {
+		return nil, refused
+	}
 	err = u.change(ctx, op, id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
 		shown, err = tx.changeUser(ctx, user, edit)
 		return err
@@ -87,12 +98,12 @@ func (u *Users) Create(ctx context.Context, n NewUser) (user *User, err error) {
 	if u == nil {
 		err = errNoEngine
 	} else if err = u.engine.open(); err == nil {
-		user, err = u.engine.createUser(ctx, u.actor(), n)
+		user, err = u.engine.createUser(ctx, u.engine.now(), u.actor(), n)
 	}
 	return user, outward("create user", err)
 }
 
-// Get returns a user.
+// Get returns a user. The targets are read after the rest.
 func (u *Users) Get(ctx context.Context, id string) (shown *User, err error) {
 	err = u.read(ctx, "get user", id, func(r store.Reader, user *record.User) (err error) {
 		shown, err = showUser(ctx, r, user)
@@ -112,19 +123,24 @@ func (u *Users) Delete(ctx context.Context, id string) error {
 
 // UpdateName changes the name: at most 128 characters, or "".
 func (u *Users) UpdateName(ctx context.Context, id, name string) (*User, error) {
-	return u.edit(ctx, "update name", id, func(user *record.User) error { return setName(user, name) })
+	return u.edit(ctx, "update name", id, checkName(name), func(user *record.User) error {
+		user.Name = name
+		return nil
+	})
 }
 
 // UpdateEmail changes the e-mail address, which is then not verified; "" takes
 // it away. Errors: [ErrTargetAlreadyExists] or [ErrEmailAlreadyExists] when
 // somebody else has it.
 func (u *Users) UpdateEmail(ctx context.Context, id, email string) (*User, error) {
-	return u.edit(ctx, "update email", id, func(user *record.User) (err error) {
-		if email != "" {
-			if email, err = canon.Email(email); err != nil {
-				return invalid("email", err)
-			}
+	var refused error
+	if email != "" {
+		var err error
+		if email, err = canon.Email(email); err != nil {
+			refused = invalid("email", err)
 		}
+	}
+	return u.edit(ctx, "update email", id, refused, func(user *record.User) error {
 		setEmail(user, email)
 		return nil
 	})
@@ -134,12 +150,13 @@ func (u *Users) UpdateEmail(ctx context.Context, id, email string) (*User, error
 // away. Errors: [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists] when
 // somebody else has it.
 func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error) {
-	return u.edit(ctx, "update phone", id, func(user *record.User) error {
-		if phone != "" {
-			if err := canon.Phone(phone); err != nil {
-				return invalid("number", err)
-			}
+	var refused error
+	if phone != "" {
+		if err := canon.Phone(phone); err != nil {
+			refused = invalid("number", err)
 		}
+	}
+	return u.edit(ctx, "update phone", id, refused, func(user *record.User) error {
 		setPhone(user, phone)
 		return nil
 	})
@@ -148,7 +165,7 @@ func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error
 // UpdatePassword sets the password, or takes it away: with "" the user cannot
 // sign in by password until there is one again. All sessions of the user end,
 // unless the policy keeps them, and wrong passwords that strangers have tried
-// are forgotten.
+// are forgotten. Taking away what is not there ends the sessions too.
 //
 // Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
 // [ErrPasswordRecentlyUsed] for a password against the rules; [ErrBusy].
@@ -175,8 +192,7 @@ func (u *Users) setPassword(ctx context.Context, id, password string) (shown *Us
 			return err
 		}
 		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
-			fresh.set(user, tx.now)
-			return nil
+			return fresh.set(&u.engine.policy, user, tx.now)
 		})
 		if err == nil {
 			err = tx.forgetFailures(ctx, failPassword, passwordSubject(user))
@@ -186,14 +202,17 @@ func (u *Users) setPassword(ctx context.Context, id, password string) (shown *Us
 		}
 		return err
 	})
-	return shown, err
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
 }
 
 // UpdateStatus blocks a user with false and lets them in again with true. A
 // blocked user's sessions stay, and are refused with [ErrUserBlocked] until
 // then; so is signing in.
 func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (*User, error) {
-	return u.edit(ctx, "update status", id, func(user *record.User) error {
+	return u.edit(ctx, "update status", id, nil, func(user *record.User) error {
 		user.Blocked = !status
 		return nil
 	})
@@ -202,7 +221,7 @@ func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (*User
 // UpdateEmailVerification says whether the e-mail address is verified. A user
 // without one cannot be: [ErrEmailNotFound].
 func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified bool) (*User, error) {
-	return u.edit(ctx, "update verification", id, func(user *record.User) error {
+	return u.edit(ctx, "update verification", id, nil, func(user *record.User) error {
 		if user.Email == "" && verified {
 			return ErrEmailNotFound
 		}
@@ -214,7 +233,7 @@ func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified
 // UpdatePhoneVerification says whether the phone number is verified. A user
 // without one cannot be: [ErrPhoneNotFound].
 func (u *Users) UpdatePhoneVerification(ctx context.Context, id string, verified bool) (*User, error) {
-	return u.edit(ctx, "update verification", id, func(user *record.User) error {
+	return u.edit(ctx, "update verification", id, nil, func(user *record.User) error {
 		if user.Phone == "" && verified {
 			return ErrPhoneNotFound
 		}
@@ -230,25 +249,31 @@ const maxLabels = 1_000
 // digits of ASCII. What comes twice is taken once. Each label gives its user a
 // role.
 func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (*User, error) {
-	return u.edit(ctx, "update labels", id, func(user *record.User) error {
-		if len(labels) > maxLabels {
-			return invalid("labels", errors.New("more than 1,000"))
-		}
-		seen := make(map[string]bool)
-		kept := make([]string, 0, len(labels))
-		for _, label := range labels {
-			if err := canon.Label(label); err != nil {
-				return invalid("labels", err)
-			}
-			if !seen[label] {
-				seen[label] = true
-				kept = append(kept, label)
-			}
-		}
-		text, err := json.Marshal(kept)
-		user.Labels = string(text)
-		return err
+	text, refused := checkLabels(labels)
+	return u.edit(ctx, "update labels", id, refused, func(user *record.User) error {
+		user.Labels = text
+		return nil
 	})
+}
+
+// checkLabels returns labels as they are stored.
+func checkLabels(labels []string) (string, error) {
+	if len(labels) > maxLabels {
+		return "", invalid("labels", errors.New("more than 1,000"))
+	}
+	seen := make(map[string]bool)
+	kept := make([]string, 0, len(labels))
+	for _, label := range labels {
+		if err := canon.Label(label); err != nil {
+			return "", invalid("labels", err)
+		}
+		if !seen[label] {
+			seen[label] = true
+			kept = append(kept, label)
+		}
+	}
+	text, err := json.Marshal(kept)
+	return string(text), err
 }
 
 // Prefs returns the preferences of a user, a JSON object.
@@ -263,7 +288,11 @@ func (u *Users) Prefs(ctx context.Context, id string) (prefs json.RawMessage, er
 // UpdatePrefs replaces all preferences of a user and returns them. They have
 // the form that [Account.UpdatePrefs] asks for.
 func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (json.RawMessage, error) {
-	shown, err := u.edit(ctx, "update prefs", id, func(user *record.User) error { return setPrefs(user, prefs) })
+	text, refused := checkPrefs(prefs)
+	shown, err := u.edit(ctx, "update prefs", id, refused, func(user *record.User) error {
+		user.Prefs = text
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ package authtest
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -89,13 +90,11 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 	k.t.Helper()
 	ctx := context.Background()
-	session, err := k.Guest.CreateEmailPasswordSession(ctx, email, Password)
-	if err != nil {
-		_, err = k.Guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: Password})
-		if err == nil {
-			session, err = k.Guest.CreateEmailPasswordSession(ctx, email, Password)
-		}
+	_, err := k.Guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: Password})
+	if err != nil && !errors.Is(err, latchkey.ErrUserAlreadyExists) {
+		k.t.Fatal(err)
 	}
+	session, err := k.Guest.CreateEmailPasswordSession(ctx, email, Password)
 	if err != nil {
 		k.t.Fatal(err)
 	}

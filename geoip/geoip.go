@@ -65,8 +65,9 @@ func (db *DB) Country(ip netip.Addr) string {
 // any case, in the language of a BCP 47 tag; in English if the language is not
 // known. It returns "" for what is no code of a country.
 func Name(code, tag string) string {
-	region, err := language.ParseRegion(strings.ToUpper(code))
-	if err != nil || !region.IsCountry() {
+	code = strings.ToUpper(code)
+	region, err := language.ParseRegion(code)
+	if err != nil || !region.IsCountry() || region.Canonicalize() != region || len(code) != 2 || code[0] < 'A' {
 		return ""
 	}
 	in, err := language.Parse(tag)

@@ -89,6 +89,7 @@ func TestNameOfACountry(t *testing.T) {
 	for _, c := range [][3]string{
 		{"de", "en", "Germany"}, {"DE", "de", "Deutschland"}, {"fr", "es-MX", "Francia"}, {"se", "", "Sweden"},
 		{"se", "tlh", "Sweden"}, {"", "en", ""}, {"--", "en", ""}, {"xx1", "en", ""}, {"419", "en", ""},
+		{"276", "en", ""}, {"DEU", "en", ""}, {"uk", "en", ""},
 	} {
 		if got := geoip.Name(c[0], c[1]); got != c[2] {
 			t.Errorf("%q in %q: %q, want %q", c[0], c[1], got, c[2])
