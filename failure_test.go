@@ -197,7 +197,7 @@ func TestStrictPolicySlowsFromTheFifthAndDisablesAtAHundred(t *testing.T) {
 
 // Whoever is asked for, and whatever is wrong, costs the same: store calls,
 // rows, and one hash.
-func TestUnknownAddressWrongPasswordAndNoPasswordCostTheSame(t *testing.T) {
+func TestAC001UnknownAddressWrongPasswordAndNoPasswordCostTheSame(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		k.signUp(ada)
 		k.must(ignore(k.Users().Create(k.ctx, latchkey.NewUser{Email: bob})))

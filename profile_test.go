@@ -360,7 +360,7 @@ func TestCreateAccountOfASessionRefusesBadInput(t *testing.T) {
 	})
 }
 
-func TestUpdatePasswordEndsAllOtherSessions(t *testing.T) {
+func TestAC015UpdatePasswordEndsAllOtherSessions(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprint("keep ", keep), func(t *testing.T) {
 			onEveryStore(t, latchkey.Policy{KeepSessionsOnPasswordChange: keep}, func(k *kit) {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,6 +113,23 @@ func ForTests(tb testing.TB) *Hasher {
 		tb.Fatal(err)
 	}
 	return h
+}
+
+// HoldForTests takes every slot until the test, or release, lets them go.
+func (h *Hasher) HoldForTests(tb testing.TB) (release func()) {
+	tb.Helper()
+	for range h.gate.slots {
+		if err := h.gate.enter(context.Background(), 0); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	release = sync.OnceFunc(func() {
+		for range h.gate.slots {
+			h.gate.leave(0)
+		}
+	})
+	tb.Cleanup(release)
+	return release
 }
 
 func build(c Config) (*Hasher, error) {
