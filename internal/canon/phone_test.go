@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
 )
@@ -78,4 +79,37 @@ func ExampleObject() {
 	text, err := Object([]byte(` {"a" : [ 1, 2 ]} `), 100)
 	fmt.Println(text, err)
 	// Output: {"a":[1,2]} <nil>
+}
+
+func FuzzPhone(f *testing.F) {
+	f.Add("+14155552456")
+	f.Add("+8020000000")
+	f.Fuzz(func(t *testing.T, s string) {
+		if Phone(s) != nil {
+			return
+		}
+		if s[0] != '+' || len(s) < 8 || len(s) > 16 || s[1] == '0' || strings.Trim(s[1:], "0123456789") != "" {
+			t.Errorf("%q", s)
+		}
+	})
+}
+
+func FuzzID(f *testing.F) {
+	f.Add("a.b-c_D9")
+	f.Fuzz(func(t *testing.T, s string) {
+		if ID(s) == nil && (len(s) == 0 || len(s) > 36 || strings.ContainsAny(s, " /\\\x00\n@:") || strings.ContainsAny(s[:1], ".-_")) {
+			t.Errorf("%q", s)
+		}
+	})
+}
+
+func FuzzUserAgent(f *testing.F) {
+	f.Add("Mozilla/5.0 (X11; Linux x86_64)")
+	f.Add("\xff\x00\u2028")
+	f.Fuzz(func(t *testing.T, s string) {
+		out := UserAgent(s)
+		if len(out) > MaxUserAgent || !utf8.ValidString(out) || strings.ContainsFunc(out, isControl) || UserAgent(out) != out {
+			t.Errorf("%q became %q", s, out)
+		}
+	})
 }
