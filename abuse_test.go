@@ -156,7 +156,8 @@ func TestAC009NoPartOfAPasswordIsCutOff(t *testing.T) {
 
 // AC-010: a huge password is refused before anything is done with it.
 func TestAC010HugePasswordsAreRefusedUnseen(t *testing.T) {
-	for what, p := range map[string]string{"1 MiB": strings.Repeat("x", 1<<20), "combining marks": "a" + strings.Repeat("\u0301", 100_000), "1,025 bytes": strings.Repeat("x", 1025)} {
+	for what, p := range map[string]string{"1 MiB": strings.Repeat("x", 1<<20), "combining marks": "a" + strings.Repeat("\u0301", 100_000), "1,025 bytes": strings.Repeat("x", 1025),
+		"256 syllables in 2,304 bytes": strings.Repeat("\u1112\u1161\u11ab", 256)} {
 		onEveryPath(t, documented, func(k *kit, set func(string) error) {
 			hashes := k.hasher.Hashes()
 			if strings.Contains(k.Name(), "change") || strings.Contains(k.Name(), "server_sets") {
