@@ -43,7 +43,7 @@ func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) 
 		return nil, err
 	}
 	e := g.engine
-	if err := e.policy.enabled(EmailPassword, "Email and password"); err != nil {
+	if err := e.policy.enabled(g.client, EmailPassword, "Email and password"); err != nil {
 		return nil, err
 	}
 	now := e.now()
@@ -326,7 +326,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (*User, error
 	return a.reset(ctx, "create account", reset{
 		fresh: func(bool) string { return n.Password.Reveal() },
 		check: func(user *record.User) (err error) {
-			if err := a.engine.policy.enabled(EmailPassword, "Email and password"); err != nil {
+			if err := a.engine.policy.enabled(a.client, EmailPassword, "Email and password"); err != nil {
 				return err
 			}
 			if !anonymous(user) {

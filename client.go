@@ -19,6 +19,10 @@ type Client struct {
 	IP netip.Addr
 	// UserAgent is what the client says of itself. 512 bytes are kept.
 	UserAgent string
+	// Server says that the call is the host's own server's, made for a client:
+	// calls of it are not counted, and ways in that the policy switches off are
+	// open to it. Wrong passwords are counted all the same.
+	Server bool
 	// OnLimit gets the result of every decision of the limiter about this
 	// client's calls, so that the host can report what is left; it may be nil.
 	// It runs on the caller's goroutine.

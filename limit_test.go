@@ -244,3 +244,43 @@ func TestPolicyReplacesRules(t *testing.T) {
 		k.must(ignore(k.Guest(testClient).CreateAnonymousSession(k.ctx)))
 	})
 }
+
+func TestCallsOfTheHostsOwnServerAreNeitherCountedNorSwitchedOff(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{Disabled: latchkey.EmailPassword | latchkey.AnonymousSession}, func(k *kit) {
+		k.Engine = k.limitedEngine(nil)
+		client := testClient
+		client.Server = true
+		guest := k.Guest(client)
+		for n := range 60 {
+			k.must(ignore(guest.CreateAnonymousSession(k.ctx)))
+			k.must(ignore(guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: fmt.Sprintf("u%d@example.org", n), Password: password})))
+		}
+		for range 11 {
+			if err := ignore(guest.CreateEmailPasswordSession(k.ctx, "u1@example.org", "wrong horse")); err != latchkey.ErrInvalidCredentials {
+				k.Fatal(err)
+			}
+		}
+		if err := ignore(guest.CreateEmailPasswordSession(k.ctx, "u1@example.org", password)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("wrong passwords are not counted: %v", err)
+		}
+	})
+}
+
+func TestPasswordHashIsOpenedForTheServerAlone(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.signUp(ada)
+		hash, err := k.Users().PasswordHash(k.ctx, user.ID)
+		k.must(err)
+		if right, err := k.hasher.Verify(k.ctx, hash.Reveal(), password); !right || err != nil || fmt.Sprint(hash) != "[secret]" {
+			k.Errorf("%v, %v", right, err)
+		}
+		none, err := k.Users().Create(k.ctx, latchkey.NewUser{})
+		k.must(err)
+		if hash, err := k.Users().PasswordHash(k.ctx, none.ID); hash != "" || err != nil {
+			k.Errorf("of a user without one: %v", err)
+		}
+		if err := ignore(k.Users().PasswordHash(k.ctx, "nobody")); err != latchkey.ErrUserNotFound {
+			k.Errorf("of nobody: %v", err)
+		}
+	})
+}

@@ -112,6 +112,7 @@ var table = []operation{
 		return ignore(w.Users().Create(w.ctx, latchkey.NewUser{Email: "new@example.org", Phone: phone, Password: password}))
 	}},
 	{name: "Users.Get", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().Get(w.ctx, w.user.ID)) }},
+	{name: "Users.PasswordHash", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().PasswordHash(w.ctx, w.user.ID)) }},
 	{name: "Users.Delete", free: true, do: func(w *world) error { return w.Users().Delete(w.ctx, w.user.ID) }},
 	{name: "Users.UpdateName", free: true, do: func(w *world) error { return ignore(w.Users().UpdateName(w.ctx, w.user.ID, "Countess")) }},
 	{name: "Users.UpdateEmail", free: true, do: func(w *world) error {

@@ -179,9 +179,9 @@ func orDefault[T int | time.Duration](value, standard T) T {
 	return value
 }
 
-// enabled reports that a way in is switched off.
-func (p *Policy) enabled(m Methods, name string) error {
-	if p.Disabled&m == 0 {
+// enabled reports that a way in is switched off for a client.
+func (p *Policy) enabled(c Client, m Methods, name string) error {
+	if p.Disabled&m == 0 || c.Server {
 		return nil
 	}
 	e := *ErrAuthMethodUnsupported

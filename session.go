@@ -338,7 +338,7 @@ func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*
 		return nil, err
 	}
 	e, now := g.engine, g.engine.now()
-	if err := e.policy.enabled(EmailPassword, "Email and password"); err != nil {
+	if err := e.policy.enabled(g.client, EmailPassword, "Email and password"); err != nil {
 		return nil, err
 	}
 	guard, err := e.guard(ctx, e.store, now, failPassword, email, g.client)
@@ -456,7 +456,7 @@ func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	e, now := g.engine, g.engine.now()
-	if err := e.policy.enabled(AnonymousSession, "Anonymous"); err != nil {
+	if err := e.policy.enabled(g.client, AnonymousSession, "Anonymous"); err != nil {
 		return nil, err
 	}
 	if err := e.limit(ctx, g.client, now, limitAnonymousSession, g.client.network()); err != nil {

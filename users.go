@@ -7,6 +7,7 @@ import (
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
 
@@ -110,6 +111,21 @@ func (u *Users) Get(ctx context.Context, id string) (shown *User, err error) {
 		return err
 	})
 	return shown, err
+}
+
+// PasswordHash returns the hash of a user's password in PHC form, "" if there
+// is none: for hosts that move users elsewhere. It is in no other answer. Who has
+// it can guess at the password without asking.
+func (u *Users) PasswordHash(ctx context.Context, id string) (hash Secret, err error) {
+	err = u.read(ctx, "get password hash", id, func(_ store.Reader, user *record.User) error {
+		if user.Password == nil {
+			return nil
+		}
+		text, err := u.engine.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+		hash = Secret(text)
+		return err
+	})
+	return hash, err
 }
 
 // Delete deletes a user with everything of theirs, at once: sessions, targets,

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"example.com/latchkey"
+)
+
+// config is what the environment says. Those that concern operations that the
+// engine does not have yet are read, and wait.
+type config struct {
+	addr      string // ADDR, 127.0.0.1:PORT
+	publicURL string // PUBLIC_URL
+	store     place  // STORE
+
+	projectID, projectName string // PROJECT_ID, PROJECT_NAME
+	apiKey                 string // API_KEY
+	key                    latchkey.Key
+	policy                 latchkey.Policy
+
+	allowedHosts        []string // ALLOWED_HOSTS
+	rateLimits          bool     // RATE_LIMITS
+	trustForwardedFor   bool     // TRUST_FORWARDED_FOR
+	debugRoles          bool     // DEBUG_ROLES
+	clockFile           string   // CLOCK_OFFSET_FILE
+	smtpAddr            string   // SMTP_ADDR
+	smsWebhook          string   // SMS_WEBHOOK
+	oidc                [3]string
+	sessionAlerts       bool     // SESSION_ALERTS
+	mockNumbers         []string // MOCK_NUMBERS
+	membershipsHide     []string // MEMBERSHIPS_HIDE
+	disabledMethodNames []string // AUTH_DISABLED
+}
+
+// place is where a store is: memory:, bbolt:PATH, sqlite:PATH, postgres://...
+type place struct{ kind, path string }
+
+func readConfig(env func(string) string) (c config, err error) {
+	r := reader{env: env}
+	c = config{
+		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
+		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") != "off", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
+		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"),
+		oidc: [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")}, sessionAlerts: r.flag("SESSION_ALERTS", false),
+		mockNumbers: r.list("MOCK_NUMBERS"), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
+	}
+	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
+	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
+	c.policy = latchkey.Policy{
+		PasswordHistory: r.number("PASSWORD_HISTORY"), PasswordDictionary: r.flag("PASSWORD_DICTIONARY", false),
+		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),
+		SessionLength: time.Duration(r.number("SESSION_DURATION")) * time.Second, UserLimit: r.number("USERS_LIMIT"),
+		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true),
+	}
+	for _, name := range c.disabledMethodNames {
+		switch name {
+		case "email-password":
+			c.policy.Disabled |= latchkey.EmailPassword
+		case "anonymous":
+			c.policy.Disabled |= latchkey.AnonymousSession
+		case "magic-url", "email-otp", "invites", "jwt", "phone":
+		default:
+			r.fail("AUTH_DISABLED", name)
+		}
+	}
+	if c.key, err = readKey(env("SECRET"), c.store); err != nil {
+		r.errs = append(r.errs, err)
+	}
+	return c, errors.Join(r.errs...)
+}
+
+// readKey makes the engine's key of SECRET, which may be any text.
+func readKey(secret string, where place) (latchkey.Key, error) {
+	if secret == "" {
+		if where.kind != "memory" {
+			return latchkey.Key{}, errors.New("SECRET is required for a store that lasts")
+		}
+		return latchkey.GenerateKey(), nil
+	}
+	root, err := hkdf.Key(sha256.New, []byte(secret), nil, "appwrite example", 32)
+	if err != nil {
+		return latchkey.Key{}, err
+	}
+	return latchkey.ParseKey("latchkey1-" + hex.EncodeToString(root))
+}
+
+// reader reads variables and gathers what is wrong with them.
+type reader struct {
+	env  func(string) string
+	errs []error
+}
+
+func (r *reader) fail(name, value string) {
+	r.errs = append(r.errs, fmt.Errorf("%s cannot be %q", name, value))
+}
+
+func (r *reader) text(name, standard string) string {
+	if v := r.env(name); v != "" {
+		return v
+	}
+	return standard
+}
+
+func (r *reader) flag(name string, standard bool) bool {
+	v := r.text(name, strconv.FormatBool(standard))
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		r.fail(name, v)
+	}
+	return b
+}
+
+func (r *reader) number(name string) int {
+	v := r.text(name, "0")
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		r.fail(name, v)
+	}
+	return n
+}
+
+func (r *reader) list(name string) (items []string) {
+	for item := range strings.SplitSeq(r.env(name), ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// clock is the machine's, moved by the seconds in a file.
+type clock struct {
+	file   string
+	offset atomic.Int64
+}
+
+// read reads the file again.
+func (c *clock) read() {
+	if c.file == "" {
+		return
+	}
+	text, err := os.ReadFile(c.file)
+	if err != nil {
+		return
+	}
+	if seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+		c.offset.Store(seconds)
+	}
+}
+
+// Now is for the engine.
+func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load()) * time.Second) }

@@ -1,0 +1,125 @@
+// Appwrite serves the documented REST API over the engine, so that the official
+// SDKs work against it. It shows how a transport wraps the engine: handlers
+// translate, the engine decides.
+//
+//	ADDR=127.0.0.1:8080 STORE=sqlite:app.db PROJECT_ID=demo API_KEY=key SECRET=... go run ./examples/appwrite
+//
+// It is configured by its environment alone; [config] has the variables.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/bbolt"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/sqlite"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Getenv); err != nil {
+		slog.Error("appwrite", "error", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, env func(string) string) (err error) {
+	c, err := readConfig(env)
+	if err != nil {
+		return err
+	}
+	s, err := open(c.store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	h, err := newHost(c, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	slog.Info("serving", "address", listener.Addr().String(), "project", c.projectID)
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		return server.Close()
+	}
+	return nil
+}
+
+func open(where place) (store.Store, error) {
+	switch where.kind {
+	case "memory":
+		return memory.Open(), nil
+	case "bbolt":
+		return bbolt.Open(where.path)
+	case "sqlite":
+		return sqlite.Open(where.path)
+	}
+	return nil, fmt.Errorf("STORE: there is no %q yet", where.kind)
+}
+
+// host is the API of one project.
+type host struct {
+	config config
+	engine *latchkey.Engine
+	server *latchkey.Users
+	mux    *http.ServeMux
+	clock  clock
+}
+
+func newHost(c config, s store.Store) (*host, error) {
+	h := &host{config: c, mux: http.NewServeMux(), clock: clock{file: c.clockFile}}
+	var limiter ratelimit.Limiter = ratelimit.NewMemory(0)
+	if !c.rateLimits {
+		limiter = ratelimit.ReportOnly(limiter)
+	}
+	var err error
+	h.engine, err = latchkey.New(s, latchkey.Config{
+		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.server = h.engine.Users()
+	for _, r := range routes {
+		for _, path := range r.paths {
+			h.mux.HandleFunc(r.method+" "+path, func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, r) })
+		}
+	}
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, notFound) })
+	if c.debugRoles {
+		h.mux.HandleFunc("GET /debug/roles", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, debugRoles) })
+	}
+	return h, nil
+}
+
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }

@@ -1,0 +1,443 @@
+package main
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"example.com/latchkey"
+)
+
+// maxBody is the largest body that is read.
+const maxBody = 1 << 20
+
+// call is one request, as handlers see it.
+type call struct {
+	*host
+	w      http.ResponseWriter
+	r      *http.Request
+	params map[string]any
+	client latchkey.Client
+	server bool // the API key came with it
+
+	account  *latchkey.Account // nil for nobody
+	limits   []latchkey.LimitResult
+	signedIn bool
+}
+
+// scope is who may call a route.
+type scope int
+
+const (
+	anyone  scope = iota // with a session, a key or nothing
+	signIn               // as anyone, but not while signed in
+	account              // with a session
+	users                // with the API key
+	health               // without a project
+)
+
+func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
+	h.clock.read()
+	c := &call{host: h, w: w, r: r}
+	w.Header().Set("Content-Type", "application/json")
+	if r.Method == http.MethodOptions {
+		to = preflight
+	}
+	answer, err := c.handle(to)
+	c.limitHeaders()
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	if to.status == http.StatusNoContent {
+		w.Header().Del("Content-Type")
+		w.WriteHeader(to.status)
+		return
+	}
+	c.write(to.status, answer)
+}
+
+func (c *call) write(status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		slog.Error("answer", "error", err)
+		status, text = http.StatusInternalServerError, []byte(`{}`)
+	}
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(text)
+}
+
+// handle checks what the request alone shows, in the documented order, and then
+// does what the route says.
+func (c *call) handle(to route) (any, error) {
+	c.server = c.config.apiKey != "" && subtle.ConstantTimeCompare([]byte(c.r.Header.Get("X-Appwrite-Key")), []byte(c.config.apiKey)) == 1
+	if err := c.origin(); err != nil {
+		return nil, err
+	}
+	if project := c.r.Header.Get("X-Appwrite-Project"); to.scope != health {
+		if project == "" {
+			project = c.r.URL.Query().Get("project")
+		}
+		if project != c.config.projectID {
+			return nil, problem(http.StatusNotFound, "project_not_found", "Project with the requested ID could not be found")
+		}
+	}
+	c.client = c.from()
+	if err := c.credentials(); err != nil {
+		return nil, err
+	}
+	missing := func(role, scope string) error {
+		return problem(http.StatusUnauthorized, "general_unauthorized_scope", fmt.Sprintf("User (role: %s) missing scope (%s)", role, scope))
+	}
+	role := "guests"
+	switch {
+	case c.server:
+		role = "applications"
+	case c.signedIn:
+		role = "users"
+	}
+	switch {
+	case to.scope == account && !c.signedIn:
+		return nil, missing(role, "account")
+	case to.scope == users && !c.server:
+		return nil, missing(role, "users.write")
+	case to.scope == signIn && c.signedIn:
+		return nil, latchkey.ErrSessionAlreadyExists
+	}
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	return to.do(c)
+}
+
+// origin answers the browser's question who may call from where.
+func (c *call) origin() error {
+	origin := c.r.Header.Get("Origin")
+	if origin == "" || c.server {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || !c.allowed(u.Hostname()) {
+		return problem(http.StatusForbidden, "general_unknown_origin", "Invalid Origin. Register your new client as a new platform of the project")
+	}
+	header := c.w.Header()
+	header.Set("Access-Control-Allow-Origin", origin)
+	header.Set("Access-Control-Allow-Credentials", "true")
+	header.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
+	header.Set("Access-Control-Allow-Headers", "Accept, Content-Type, Content-Range, Cookie, Origin, User-Agent, X-Appwrite-Project, X-Appwrite-Key, "+
+		"X-Appwrite-Session, X-Appwrite-JWT, X-Appwrite-Locale, X-Appwrite-Response-Format, X-Fallback-Cookies, X-Forwarded-For, "+
+		"X-Forwarded-User-Agent, X-SDK-Name, X-SDK-Platform, X-SDK-Language, X-SDK-Version, X-SDK-GraphQL")
+	header.Set("Access-Control-Expose-Headers", "X-Fallback-Cookies, X-Appwrite-Session")
+	header.Set("Vary", "Origin")
+	return nil
+}
+
+func (c *call) allowed(name string) bool {
+	switch name {
+	case "localhost", "127.0.0.1", "::1":
+		return true
+	}
+	for _, host := range c.config.allowedHosts {
+		if name == host {
+			return true
+		}
+	}
+	return false
+}
+
+// from is the client, as the connection shows it, or the proxy in front.
+func (c *call) from() latchkey.Client {
+	client := latchkey.Client{
+		UserAgent: c.r.UserAgent(), Server: c.server,
+		OnLimit: func(r latchkey.LimitResult) { c.limits = append(c.limits, r) },
+	}
+	if addr, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
+		client.IP = addr.Addr()
+	}
+	if c.config.trustForwardedFor {
+		first, _, _ := strings.Cut(c.r.Header.Get("X-Forwarded-For"), ",")
+		if addr, err := netip.ParseAddr(strings.TrimSpace(first)); err == nil {
+			client.IP = addr
+		}
+	}
+	if agent := c.r.Header.Get("X-Forwarded-User-Agent"); c.server && agent != "" {
+		client.UserAgent = agent
+	}
+	return client
+}
+
+// credentials finds out who calls. An unknown or ended session is nobody's.
+func (c *call) credentials() error {
+	if c.r.Header.Get("X-Appwrite-JWT") != "" {
+		return problem(http.StatusUnauthorized, "user_jwt_invalid", "The JWT token is invalid")
+	}
+	secret := c.sessionSecret()
+	if secret == "" {
+		return nil
+	}
+	account, err := c.guest().Authenticate(c.r.Context(), secret)
+	switch {
+	case errors.Is(err, latchkey.ErrUnauthorized):
+		return nil
+	case err != nil:
+		return err
+	}
+	c.account, c.signedIn = account, true
+	return nil
+}
+
+func (c *call) guest() *latchkey.Guest { return c.engine.Guest(c.client) }
+
+func (c *call) cookieName() string { return "a_session_" + c.config.projectID }
+
+// sessionSecret returns the secret of the first source that has one: the
+// cookies, the header, the header in the place of cookies.
+func (c *call) sessionSecret() latchkey.Secret {
+	for _, name := range []string{c.cookieName(), c.cookieName() + "_legacy"} {
+		if cookie, err := c.r.Cookie(name); err == nil {
+			value, err := url.QueryUnescape(cookie.Value)
+			if err != nil || strings.ContainsRune(cookie.Value, '+') {
+				value = cookie.Value
+			}
+			if secret := decodeSession(value); secret != "" {
+				return secret
+			}
+		}
+	}
+	if secret := decodeSession(c.r.Header.Get("X-Appwrite-Session")); secret != "" {
+		return secret
+	}
+	var fallback map[string]string
+	if json.Unmarshal([]byte(c.r.Header.Get("X-Fallback-Cookies")), &fallback) != nil {
+		return ""
+	}
+	return decodeSession(fallback[c.cookieName()])
+}
+
+// The value of a cookie: the user and the secret.
+type sessionValue struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
+}
+
+func encodeSession(s *latchkey.Session) string {
+	text, err := json.Marshal(sessionValue{s.UserID, s.Secret.Reveal()})
+	if err != nil {
+		panic(err) // two texts
+	}
+	return base64.StdEncoding.EncodeToString(text)
+}
+
+func decodeSession(value string) latchkey.Secret {
+	text, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		text, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(value, "="))
+	}
+	var v sessionValue
+	if err != nil || json.Unmarshal(text, &v) != nil {
+		return ""
+	}
+	return latchkey.Secret(v.Secret)
+}
+
+// read reads the parameters: the query of a GET, else the body.
+func (c *call) read() error {
+	c.params = make(map[string]any)
+	if c.r.Method == http.MethodGet {
+		c.form(c.r.URL.Query())
+		return nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		return problem(http.StatusBadRequest, "general_argument_invalid", "The body is larger than 1 MiB, or cut")
+	}
+	kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	if kind == "application/x-www-form-urlencoded" {
+		values, err := url.ParseQuery(string(body))
+		if err != nil {
+			return problem(http.StatusBadRequest, "general_argument_invalid", "The body is not a form")
+		}
+		c.form(values)
+		return nil
+	}
+	switch strings.TrimSpace(string(body)) {
+	case "", "[]":
+		return nil
+	}
+	if err := json.Unmarshal(body, &c.params); err != nil {
+		return problem(http.StatusBadRequest, "general_argument_invalid", "The body is not a JSON object")
+	}
+	// Preferences are passed on as they were written.
+	var raw struct {
+		Prefs json.RawMessage `json:"prefs"`
+	}
+	if err := json.Unmarshal(body, &raw); err == nil && len(raw.Prefs) > 0 {
+		c.params["prefs"] = raw.Prefs
+	}
+	return nil
+}
+
+// form takes name=value, and name[]=value and name[0]=value as lists.
+func (c *call) form(values url.Values) {
+	for name, list := range values {
+		base, index, isList := strings.Cut(name, "[")
+		if !isList {
+			c.params[name] = list[0]
+			continue
+		}
+		items, _ := c.params[base].([]any)
+		at, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
+		for n, item := range list {
+			if err == nil && at+n < 100 {
+				for len(items) <= at+n {
+					items = append(items, nil)
+				}
+				items[at+n] = item
+			} else if len(items) < 100 {
+				items = append(items, item)
+			}
+		}
+		c.params[base] = items
+	}
+}
+
+// invalidParam is the answer for a parameter that cannot be taken.
+func invalidParam(name, why string) error {
+	return problem(http.StatusBadRequest, "general_argument_invalid", fmt.Sprintf("Invalid `%s` param: %s", name, why))
+}
+
+// text returns a parameter that must be a text.
+func (c *call) text(name string) (string, error) {
+	switch v := c.params[name].(type) {
+	case string:
+		return v, nil
+	case nil:
+		return "", invalidParam(name, "it is not optional")
+	}
+	return "", invalidParam(name, "it must be a text")
+}
+
+// optional is text, with a value for a parameter that is not given.
+func (c *call) optional(name, standard string) (string, error) {
+	if c.params[name] == nil {
+		return standard, nil
+	}
+	return c.text(name)
+}
+
+// texts reads several required texts.
+func (c *call) texts(names ...string) ([]string, error) {
+	out := make([]string, len(names))
+	for i, name := range names {
+		var err error
+		if out[i], err = c.text(name); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// bool returns a parameter that is true or false, in JSON or as text.
+func (c *call) bool(name string, standard *bool) (bool, error) {
+	switch v := c.params[name].(type) {
+	case bool:
+		return v, nil
+	case string:
+		if b, err := strconv.ParseBool(v); err == nil {
+			return b, nil
+		}
+	case float64:
+		if v == 0 || v == 1 {
+			return v == 1, nil
+		}
+	case nil:
+		if standard != nil {
+			return *standard, nil
+		}
+		return false, invalidParam(name, "it is not optional")
+	}
+	return false, invalidParam(name, "it must be true or false")
+}
+
+// list returns a parameter that is a list of texts.
+func (c *call) list(name string) ([]string, error) {
+	items, ok := c.params[name].([]any)
+	if !ok {
+		return nil, invalidParam(name, "it must be a list")
+	}
+	out := make([]string, 0, len(items))
+	for _, item := range items {
+		text, ok := item.(string)
+		if !ok {
+			return nil, invalidParam(name, "it must be a list of texts")
+		}
+		out = append(out, text)
+	}
+	return out, nil
+}
+
+// prefs returns the parameter prefs.
+func (c *call) prefs() (json.RawMessage, error) {
+	switch v := c.params["prefs"].(type) {
+	case json.RawMessage:
+		return v, nil
+	case nil:
+		return nil, invalidParam("prefs", "it is not optional")
+	}
+	return nil, invalidParam("prefs", "it must be an object")
+}
+
+// id returns an id for what is to be made; unique() asks the engine for one.
+func (c *call) id(name string) (string, error) {
+	id, err := c.text(name)
+	switch {
+	case err != nil:
+		return "", err
+	case id == "":
+		return "", invalidParam(name, "it must not be empty")
+	case id == "unique()":
+		return "", nil
+	}
+	return id, nil
+}
+
+// queries returns the pages that a listing is asked for, and whether its total
+// is wanted.
+func (c *call) queries() (queries []latchkey.Query, total bool, err error) {
+	yes := true
+	if total, err = c.bool("total", &yes); err != nil || c.params["queries"] == nil {
+		return nil, total, err
+	}
+	texts, err := c.list("queries")
+	if err != nil {
+		return nil, false, err
+	}
+	for _, text := range texts {
+		var q struct {
+			Method string `json:"method"`
+			Values []int  `json:"values"`
+		}
+		if len(text) > 4096 || json.Unmarshal([]byte(text), &q) != nil || len(q.Values) != 1 {
+			return nil, false, invalidParam("queries", "only limit and offset are supported here")
+		}
+		switch q.Method {
+		case "limit":
+			queries = append(queries, latchkey.Limit(q.Values[0]))
+		case "offset":
+			queries = append(queries, latchkey.Offset(q.Values[0]))
+		default:
+			return nil, false, invalidParam("queries", "only limit and offset are supported here")
+		}
+	}
+	return queries, total, nil
+}

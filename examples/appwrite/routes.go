@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"example.com/latchkey"
+)
+
+// route is one operation on the wire.
+type route struct {
+	method string
+	paths  []string // of both generations of the SDKs
+	scope  scope
+	status int
+	do     func(c *call) (any, error)
+}
+
+func on(method string, scope scope, status int, do func(c *call) (any, error), paths ...string) route {
+	for i := range paths {
+		paths[i] = "/v1" + paths[i]
+	}
+	return route{method, paths, scope, status, do}
+}
+
+const (
+	get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+
+	ok, created, none = http.StatusOK, http.StatusCreated, http.StatusNoContent
+)
+
+// routes is the whole API.
+var routes = []route{
+	on(get, health, ok, func(*call) (any, error) { return object{"version": version}, nil }, "/health/version"),
+
+	on(post, anyone, created, createAccount, "/account"),
+	on(get, account, ok, shown(func(c *call) (*latchkey.User, error) { return c.account.User(c.r.Context()) }), "/account"),
+	on(patch, account, ok, shown(updateName), "/account/name"),
+	on(patch, account, ok, shown(updateEmail), "/account/email"),
+	on(patch, account, ok, shown(updatePhone), "/account/phone"),
+	on(patch, account, ok, shown(updatePassword), "/account/password"),
+	on(get, account, ok, func(c *call) (any, error) { return c.account.Prefs(c.r.Context()) }, "/account/prefs"),
+	on(patch, account, ok, shown(updatePrefs), "/account/prefs"),
+	on(patch, account, ok, shown(updateStatus), "/account/status"),
+	on(get, account, ok, listLogs, "/account/logs"),
+
+	on(post, signIn, created, createEmailSession, "/account/sessions/email", "/account/sessions"),
+	on(post, signIn, created, createAnonymousSession, "/account/sessions/anonymous"),
+	on(get, account, ok, listSessions, "/account/sessions"),
+	on(del, account, none, deleteSessions, "/account/sessions"),
+	on(get, account, ok, getSession, "/account/sessions/{sessionId}"),
+	on(patch, account, ok, updateSession, "/account/sessions/{sessionId}"),
+	on(del, account, none, deleteSession, "/account/sessions/{sessionId}"),
+
+	on(post, users, created, seen(createUser), "/users"),
+	on(get, users, ok, seen(func(c *call) (*latchkey.User, error) { return c.users().Get(c.r.Context(), c.user()) }), "/users/{userId}"),
+	on(del, users, none, func(c *call) (any, error) { return nil, c.users().Delete(c.r.Context(), c.user()) }, "/users/{userId}"),
+	on(patch, users, ok, seen(userText("name", (*latchkey.Users).UpdateName)), "/users/{userId}/name"),
+	on(patch, users, ok, seen(userText("email", (*latchkey.Users).UpdateEmail)), "/users/{userId}/email"),
+	on(patch, users, ok, seen(userText("number", (*latchkey.Users).UpdatePhone)), "/users/{userId}/phone"),
+	on(patch, users, ok, seen(userText("password", (*latchkey.Users).UpdatePassword)), "/users/{userId}/password"),
+	on(patch, users, ok, seen(userBool("status", (*latchkey.Users).UpdateStatus)), "/users/{userId}/status"),
+	on(patch, users, ok, seen(userBool("emailVerification", (*latchkey.Users).UpdateEmailVerification)), "/users/{userId}/verification"),
+	on(patch, users, ok, seen(userBool("phoneVerification", (*latchkey.Users).UpdatePhoneVerification)), "/users/{userId}/verification/phone"),
+	on(put, users, ok, seen(updateLabels), "/users/{userId}/labels"),
+	on(get, users, ok, func(c *call) (any, error) { return c.users().Prefs(c.r.Context(), c.user()) }, "/users/{userId}/prefs"),
+	on(patch, users, ok, updateUserPrefs, "/users/{userId}/prefs"),
+	on(get, users, ok, listUserSessions, "/users/{userId}/sessions"),
+	on(post, users, created, createUserSession, "/users/{userId}/sessions"),
+	on(del, users, none, func(c *call) (any, error) { return nil, c.users().DeleteSessions(c.r.Context(), c.user()) }, "/users/{userId}/sessions"),
+	on(del, users, none, func(c *call) (any, error) {
+		return nil, c.users().DeleteSession(c.r.Context(), c.user(), c.r.PathValue("sessionId"))
+	}, "/users/{userId}/sessions/{sessionId}"),
+	on(get, users, ok, listUserLogs, "/users/{userId}/logs"),
+}
+
+var notFound = route{scope: health, do: func(*call) (any, error) {
+	return nil, problem(http.StatusNotFound, "general_route_not_found", "Route not found. Please ensure the endpoint is configured correctly")
+}}
+
+// preflight is the browser's question before a request; the origin is checked
+// for every route.
+var preflight = route{scope: health, status: ok, do: func(*call) (any, error) { return object{}, nil }}
+
+var debugRoles = route{status: ok, do: func(c *call) (any, error) {
+	if c.account == nil {
+		return object{"roles": c.guest().Roles()}, nil
+	}
+	roles, err := c.account.Roles(c.r.Context())
+	return object{"roles": roles}, err
+}}
+
+// users is the server's scope, at the client of the call.
+func (c *call) users() *latchkey.Users { return c.host.server.At(c.client) }
+
+func (c *call) user() string { return c.r.PathValue("userId") }
+
+// shown answers with a user as their account shows them.
+func shown(do func(c *call) (*latchkey.User, error)) func(c *call) (any, error) {
+	return func(c *call) (any, error) {
+		user, err := do(c)
+		if err != nil {
+			return nil, err
+		}
+		return c.userModel(user), nil
+	}
+}
+
+// seen answers with a user as the server sees them.
+func seen(do func(c *call) (*latchkey.User, error)) func(c *call) (any, error) {
+	return func(c *call) (any, error) {
+		user, err := do(c)
+		if err != nil {
+			return nil, err
+		}
+		return c.serverUserModel(user)
+	}
+}
+
+func createAccount(c *call) (any, error) {
+	id, err := c.id("userId")
+	if err != nil {
+		return nil, err
+	}
+	texts, err := c.texts("email", "password")
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.optional("name", "")
+	if err != nil {
+		return nil, err
+	}
+	n := latchkey.NewAccount{UserID: id, Email: texts[0], Password: latchkey.Secret(texts[1]), Name: name}
+	if c.signedIn {
+		return shown(func(c *call) (*latchkey.User, error) { return c.account.CreateAccount(c.r.Context(), n) })(c)
+	}
+	return shown(func(c *call) (*latchkey.User, error) { return c.guest().CreateAccount(c.r.Context(), n) })(c)
+}
+
+func updateName(c *call) (*latchkey.User, error) {
+	name, err := c.text("name")
+	if err != nil {
+		return nil, err
+	}
+	return c.account.UpdateName(c.r.Context(), name)
+}
+
+func updateEmail(c *call) (*latchkey.User, error) {
+	texts, err := c.texts("email", "password")
+	if err != nil {
+		return nil, err
+	}
+	return c.account.UpdateEmail(c.r.Context(), texts[0], texts[1])
+}
+
+func updatePhone(c *call) (*latchkey.User, error) {
+	texts, err := c.texts("phone", "password")
+	if err != nil {
+		return nil, err
+	}
+	return c.account.UpdatePhone(c.r.Context(), texts[0], texts[1])
+}
+
+func updatePassword(c *call) (*latchkey.User, error) {
+	password, err := c.text("password")
+	if err != nil {
+		return nil, err
+	}
+	old, err := c.optional("oldPassword", "")
+	if err != nil {
+		return nil, err
+	}
+	return c.account.UpdatePassword(c.r.Context(), password, old)
+}
+
+func updatePrefs(c *call) (*latchkey.User, error) {
+	prefs, err := c.prefs()
+	if err != nil {
+		return nil, err
+	}
+	return c.account.UpdatePrefs(c.r.Context(), prefs)
+}
+
+func updateStatus(c *call) (*latchkey.User, error) {
+	user, err := c.account.UpdateStatus(c.r.Context())
+	if err == nil {
+		c.signedOut()
+	}
+	return user, err
+}
+
+func listLogs(c *call) (any, error) {
+	queries, total, err := c.queries()
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.account.Logs(c.r.Context(), queries...)
+	if err != nil {
+		return nil, err
+	}
+	return c.logList(list, total), nil
+}
+
+func createEmailSession(c *call) (any, error) {
+	texts, err := c.texts("email", "password")
+	if err != nil {
+		return nil, err
+	}
+	session, err := c.guest().CreateEmailPasswordSession(c.r.Context(), texts[0], texts[1])
+	if err != nil {
+		return nil, err
+	}
+	return c.signedInAs(session), nil
+}
+
+func createAnonymousSession(c *call) (any, error) {
+	session, err := c.guest().CreateAnonymousSession(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return c.signedInAs(session), nil
+}
+
+func listSessions(c *call) (any, error) {
+	_, total, err := c.queries()
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.account.Sessions(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return c.sessionList(list, total), nil
+}
+
+func deleteSessions(c *call) (any, error) {
+	err := c.account.DeleteSessions(c.r.Context())
+	if err == nil {
+		c.signedOut()
+	}
+	return nil, err
+}
+
+func getSession(c *call) (any, error) {
+	session, err := c.account.GetSession(c.r.Context(), c.r.PathValue("sessionId"))
+	if err != nil {
+		return nil, err
+	}
+	return c.sessionModel(session), nil
+}
+
+// updateSession renews the cookie too: the browser would drop it at its old end.
+func updateSession(c *call) (any, error) {
+	session, err := c.account.UpdateSession(c.r.Context(), c.r.PathValue("sessionId"))
+	if err != nil {
+		return nil, err
+	}
+	if session.Current {
+		renewed := *session
+		renewed.Secret = c.sessionSecret()
+		c.signedInAs(&renewed)
+	}
+	return c.sessionModel(session), nil
+}
+
+func deleteSession(c *call) (any, error) {
+	id := c.r.PathValue("sessionId")
+	err := c.account.DeleteSession(c.r.Context(), id)
+	if err == nil && (id == latchkey.Current || id == c.account.SessionID()) {
+		c.signedOut()
+	}
+	return nil, err
+}
+
+func createUser(c *call) (*latchkey.User, error) {
+	id, err := c.id("userId")
+	if err != nil {
+		return nil, err
+	}
+	n := latchkey.NewUser{UserID: id}
+	var password string
+	for name, field := range map[string]*string{"email": &n.Email, "phone": &n.Phone, "password": &password, "name": &n.Name} {
+		if *field, err = c.optional(name, ""); err != nil {
+			return nil, err
+		}
+	}
+	n.Password = latchkey.Secret(password)
+	return c.users().Create(c.r.Context(), n)
+}
+
+// userText changes one text of a user.
+func userText(param string, change func(*latchkey.Users, context.Context, string, string) (*latchkey.User, error)) func(c *call) (*latchkey.User, error) {
+	return func(c *call) (*latchkey.User, error) {
+		text, err := c.text(param)
+		if err != nil {
+			return nil, err
+		}
+		return change(c.users(), c.r.Context(), c.user(), text)
+	}
+}
+
+// userBool changes one flag of a user.
+func userBool(param string, change func(*latchkey.Users, context.Context, string, bool) (*latchkey.User, error)) func(c *call) (*latchkey.User, error) {
+	return func(c *call) (*latchkey.User, error) {
+		flag, err := c.bool(param, nil)
+		if err != nil {
+			return nil, err
+		}
+		return change(c.users(), c.r.Context(), c.user(), flag)
+	}
+}
+
+func updateLabels(c *call) (*latchkey.User, error) {
+	labels, err := c.list("labels")
+	if err != nil {
+		return nil, err
+	}
+	return c.users().UpdateLabels(c.r.Context(), c.user(), labels)
+}
+
+func updateUserPrefs(c *call) (any, error) {
+	prefs, err := c.prefs()
+	if err != nil {
+		return nil, err
+	}
+	return c.users().UpdatePrefs(c.r.Context(), c.user(), prefs)
+}
+
+func listUserSessions(c *call) (any, error) {
+	_, total, err := c.queries()
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.users().Sessions(c.r.Context(), c.user())
+	if err != nil {
+		return nil, err
+	}
+	return c.sessionList(list, total), nil
+}
+
+func createUserSession(c *call) (any, error) {
+	session, err := c.users().CreateSession(c.r.Context(), c.user())
+	if err != nil {
+		return nil, err
+	}
+	return c.sessionModel(session), nil
+}
+
+func listUserLogs(c *call) (any, error) {
+	queries, total, err := c.queries()
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.users().Logs(c.r.Context(), c.user(), queries...)
+	if err != nil {
+		return nil, err
+	}
+	return c.logList(list, total), nil
+}

@@ -1,0 +1,308 @@
+// The official SDKs, both generations, against the host on every store.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import * as web27 from 'appwrite';
+import * as web18 from 'appwrite-18';
+import * as node27 from 'node-appwrite';
+import * as node17 from 'node-appwrite-17';
+import { Server, apiKey, project } from './server.mjs';
+
+const password = 'correct horse';
+const dateForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$/;
+const idForm = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}$/;
+
+
+let counter = 0;
+const fresh = (name) => `${name}${counter += 1}@example.org`;
+const freshPhone = () => `+1415555${String(counter += 1).padStart(4, '0')}`;
+
+// Browser is a client SDK with a local storage of its own, where it keeps what
+// it gets in the place of cookies.
+class Browser {
+  constructor(sdk, server) {
+    this.items = new Map();
+    this.sdk = sdk;
+    this.client = new sdk.Client().setEndpoint(server.endpoint).setProject(project);
+    this.services = new sdk.Account(this.client);
+  }
+
+  // account calls a method with this browser's storage.
+  get account() {
+    return new Proxy(this.services, {
+      get: (target, name) => async (...args) => {
+        const storage = { getItem: (key) => this.items.get(key) ?? null, setItem: (key, value) => this.items.set(key, value) };
+        globalThis.window = { localStorage: storage, console: { warn() {} } };
+        try {
+          return await target[name](...args);
+        } finally {
+          delete globalThis.window;
+        }
+      },
+    });
+  }
+}
+
+// plain is a value as JSON has it: an SDK may give objects without a prototype.
+const plain = (value) => JSON.parse(JSON.stringify(value));
+
+// refused waits for an error of the API.
+const refused = async (promise, code, type) => {
+  const error = await promise.then(() => undefined, (e) => e);
+  assert.ok(error, `not refused, want ${type}`);
+  assert.deepEqual([error.code, error.type], [code, type], error.message);
+  return error;
+};
+
+const checkUser = (user, want = {}) => {
+  assert.match(user.$id, idForm);
+  for (const name of ['$createdAt', '$updatedAt', 'registration', 'accessedAt']) assert.match(user[name], dateForm, name);
+  assert.ok(user.passwordUpdate === '' || dateForm.test(user.passwordUpdate));
+  const standard = {
+    name: '', status: true, labels: [], email: '', phone: '', emailVerification: false, phoneVerification: false, mfa: false, prefs: {},
+    emailCanonical: null, emailIsFree: null, emailIsDisposable: null, emailIsCorporate: null, emailIsCanonical: null,
+  };
+  for (const [name, value] of Object.entries({ ...standard, ...want })) assert.deepEqual(plain(user[name]), value, name);
+  for (const target of user.targets) {
+    assert.match(target.$id, idForm);
+    assert.match(target.$createdAt, dateForm);
+    assert.deepEqual([target.userId, target.providerId, target.expired, target.name], [user.$id, null, false, '']);
+  }
+};
+
+const checkSession = (session, want) => {
+  assert.match(session.$id, idForm);
+  for (const name of ['$createdAt', '$updatedAt', 'expire']) assert.match(session[name], dateForm, name);
+  const standard = {
+    providerUid: '', providerAccessToken: '', providerAccessTokenExpiry: '', providerRefreshToken: '', mfaUpdatedAt: '', secret: '',
+    countryCode: '--', countryName: 'Unknown', clientEngineVersion: '', deviceBrand: '', deviceModel: '',
+  };
+  for (const [name, value] of Object.entries({ ...standard, ...want })) assert.deepEqual(plain(session[name]), value, name);
+  for (const name of ['ip', 'osCode', 'osName', 'osVersion', 'clientType', 'clientCode', 'clientName', 'clientVersion', 'clientEngine', 'deviceName']) {
+    assert.equal(typeof session[name], 'string', name);
+  }
+};
+
+const generations = [
+  { name: 'appwrite 27, node-appwrite 27', web: web27, node: node27 },
+  { name: 'appwrite 18, node-appwrite 17', web: web18, node: node17 },
+];
+
+for (const kind of ['memory', 'bbolt', 'sqlite']) {
+  describe(kind, () => {
+    let server;
+    before(async () => { server = await Server.start(kind); });
+    after(() => server.stop());
+
+    for (const { name, web, node } of generations) {
+      describe(name, () => {
+        const browser = () => new Browser(web, server);
+        const users = () => new node.Users(new node.Client().setEndpoint(server.endpoint).setProject(project).setKey(apiKey));
+        // signedUp is a browser that is signed in.
+        const signedUp = async (email = fresh('ada')) => {
+          const b = browser();
+          const user = await b.account.create(web.ID.unique(), email, password, 'Ada');
+          const session = await b.account.createEmailPasswordSession(email, password);
+          return { b, user, session, email };
+        };
+
+        test('sign up, the user field by field, and what is refused', async () => {
+          const b = browser();
+          const email = fresh('Ada');
+          const user = await b.account.create('ada.' + counter, email, password, 'Ada');
+          checkUser(user, { $id: 'ada.' + counter, email: email.toLowerCase(), name: 'Ada', passwordUpdate: user.$createdAt });
+          assert.equal(user.targets[0].identifier, email.toLowerCase());
+          assert.ok(!('password' in user) && !('hash' in user) && !('hashOptions' in user));
+          await refused(b.account.create(web.ID.unique(), email, password), 409, 'user_already_exists');
+          await refused(b.account.create('_bad', fresh('x'), password), 400, 'general_argument_invalid');
+          await refused(b.account.create(web.ID.unique(), fresh('x'), 'short'), 400, 'general_argument_invalid');
+          await refused(b.account.create(web.ID.unique(), fresh('x'), 'x'.repeat(257)), 400, 'general_argument_invalid');
+          const error = await refused(b.account.create(web.ID.unique(), '', password), 400, 'general_argument_invalid');
+          assert.match(error.message, /`email`/);
+          await refused(b.account.get(), 401, 'general_unauthorized_scope');
+        });
+
+        test('sign in by e-mail, the session field by field, and what is refused', async () => {
+          const { b, user, session, email } = await signedUp();
+          checkSession(session, { userId: user.$id, provider: 'email', providerUid: email, factors: ['password'], current: true });
+          checkUser(await b.account.get(), { $id: user.$id, email, name: 'Ada' });
+          await refused(b.account.createEmailPasswordSession(email, password), 401, 'user_session_already_exists');
+          await refused(browser().account.createEmailPasswordSession(email, 'wrong horse'), 401, 'user_invalid_credentials');
+          await refused(browser().account.createEmailPasswordSession(fresh('nobody'), password), 401, 'user_invalid_credentials');
+          await refused(browser().account.createEmailPasswordSession('', ''), 400, 'general_argument_invalid');
+        });
+
+        test('anonymous, and becoming a full account', async () => {
+          const b = browser();
+          const session = await b.account.createAnonymousSession();
+          checkSession(session, { provider: 'anonymous', factors: ['anonymous'], current: true });
+          await refused(b.account.createAnonymousSession(), 401, 'user_session_already_exists');
+          await refused(b.account.updateEmail(fresh('x'), ''), 400, 'general_argument_invalid');
+          const taken = await signedUp();
+          await refused(b.account.updateEmail(taken.email, password), 409, 'user_target_already_exists');
+          const email = fresh('full');
+          checkUser(await b.account.updateEmail(email, password), { $id: session.userId, email });
+          assert.equal((await browser().account.createEmailPasswordSession(email, password)).userId, session.userId);
+
+          const other = browser();
+          const second = await other.account.createAnonymousSession();
+          checkUser(await other.account.create(web.ID.unique(), fresh('full'), password, 'Bob'), { $id: second.userId, name: 'Bob', email: `full${counter}@example.org` });
+          await refused(other.account.create(web.ID.unique(), fresh('full'), password), 401, 'user_session_already_exists');
+        });
+
+        test('name, e-mail, phone and password', async () => {
+          const { b, user, email } = await signedUp();
+          checkUser(await b.account.updateName('Countess'), { $id: user.$id, name: 'Countess', email });
+          await refused(b.account.updateName('x'.repeat(129)), 400, 'general_argument_invalid');
+          const next = fresh('countess');
+          await refused(b.account.updateEmail(next, 'wrong horse'), 401, 'user_invalid_credentials');
+          checkUser(await b.account.updateEmail(next, password), { email: next, name: 'Countess' });
+          const phone = freshPhone();
+          await refused(b.account.updatePhone('+8020000000', password), 400, 'general_argument_invalid');
+          const withPhone = await b.account.updatePhone(phone, password);
+          checkUser(withPhone, { email: next, name: 'Countess', phone });
+          assert.deepEqual(withPhone.targets.map((t) => t.providerType), ['email', 'sms']);
+          const other = browser();
+          await other.account.createEmailPasswordSession(next, password);
+          await refused(b.account.updatePassword('another horse', 'wrong horse'), 401, 'user_invalid_credentials');
+          await refused(b.account.updatePassword('short', password), 400, 'general_argument_invalid');
+          await b.account.updatePassword('another horse', password);
+          await refused(other.account.get(), 401, 'general_unauthorized_scope');
+          await refused(browser().account.createEmailPasswordSession(next, password), 401, 'user_invalid_credentials');
+          await browser().account.createEmailPasswordSession(next, 'another horse');
+        });
+
+        test('preferences', async () => {
+          const { b } = await signedUp();
+          assert.deepEqual({ ...await b.account.getPrefs() }, {});
+          const user = await b.account.updatePrefs({ theme: 'dark', list: [1, 2], ä: null });
+          assert.deepEqual({ ...user.prefs }, { theme: 'dark', list: [1, 2], ä: null });
+          assert.deepEqual({ ...await b.account.getPrefs() }, { theme: 'dark', list: [1, 2], ä: null });
+          await refused(b.account.updatePrefs({ big: 'x'.repeat(65_536) }), 400, 'general_argument_invalid');
+          await refused(b.account.updatePrefs({ big: 'ä'.repeat(32_768) }), 400, 'general_argument_invalid');
+          await refused(b.account.updatePrefs('{}'), 400, 'general_argument_invalid');
+          await refused(b.account.updatePrefs([]), 400, 'general_argument_invalid');
+        });
+
+        test('sessions: list, get, extend, end', async () => {
+          const { b, session, email } = await signedUp();
+          const other = browser();
+          const second = await other.account.createEmailPasswordSession(email, password);
+          const list = await b.account.listSessions();
+          assert.equal(list.total, 2);
+          assert.deepEqual(list.sessions.map((s) => [s.$id, s.current]), [[session.$id, true], [second.$id, false]]);
+          checkSession(await b.account.getSession('current'), { $id: session.$id, provider: 'email', providerUid: email, current: true });
+          checkSession(await b.account.getSession(second.$id), { $id: second.$id, providerUid: email, current: false });
+          await refused(b.account.getSession('nothing'), 404, 'user_session_not_found');
+          const extended = await b.account.updateSession('current');
+          checkSession(extended, { $id: session.$id, providerUid: email, current: true });
+          assert.ok(extended.expire >= session.expire);
+          await b.account.get();
+          await b.account.deleteSession(second.$id);
+          await refused(other.account.get(), 401, 'general_unauthorized_scope');
+          await b.account.get();
+          await b.account.deleteSession('current');
+          await refused(b.account.get(), 401, 'general_unauthorized_scope');
+          await b.account.createEmailPasswordSession(email, password); // the cookie is gone
+          await other.account.createEmailPasswordSession(email, password);
+          await b.account.deleteSessions();
+          await refused(other.account.get(), 401, 'general_unauthorized_scope');
+        });
+
+        test('blocking oneself', async () => {
+          const { b, email, user } = await signedUp();
+          const other = browser();
+          await other.account.createEmailPasswordSession(email, password);
+          checkUser(await b.account.updateStatus(), { status: false, email, name: 'Ada' });
+          await refused(b.account.get(), 401, 'general_unauthorized_scope'); // signed out
+          await refused(other.account.get(), 403, 'user_blocked');
+          await refused(browser().account.createEmailPasswordSession(email, password), 403, 'user_blocked');
+          await users().updateStatus(user.$id, true);
+          checkUser(await other.account.get(), { email, name: 'Ada' });
+        });
+
+        test('the log', async () => {
+          const { b, user, email } = await signedUp();
+          await refused(browser().account.createEmailPasswordSession(email, 'wrong horse'), 401, 'user_invalid_credentials');
+          await b.account.updateName('Countess');
+          const list = await b.account.listLogs([web.Query.limit(2), web.Query.offset(0)]);
+          assert.equal(list.total, 4);
+          assert.deepEqual(list.logs.map((l) => l.event), ['user.update', 'session.refuse']);
+          const [line] = list.logs;
+          assert.match(line.time, dateForm);
+          assert.deepEqual([line.userId, line.userEmail, line.userName, line.mode, line.userType, line.countryCode], [user.$id, email, 'Countess', 'default', 'user', '--']);
+          await refused(b.account.listLogs([web.Query.equal('event', 'x')]), 400, 'general_argument_invalid');
+          await refused(b.account.listLogs([web.Query.limit(0)]), 400, 'general_argument_invalid');
+          assert.equal((await users().listLogs(user.$id)).total, 4);
+        });
+
+        test('the server: create, get, change, delete', async () => {
+          const u = users();
+          const email = fresh('server');
+          const phone = freshPhone();
+          const user = await u.create(node.ID.unique(), email, phone, password, 'Ada');
+          checkUser(user, { email, phone, name: 'Ada', hash: 'argon2' });
+          assert.match(user.password, /^\$argon2id\$/);
+          assert.equal(user.hashOptions.type, 'argon2');
+          checkUser(await u.get(user.$id), { email, phone, name: 'Ada' });
+          const bare = await u.create(node.ID.unique());
+          checkUser(bare, { password: '', passwordUpdate: '', targets: [] });
+          await refused(u.create(node.ID.unique(), email), 409, 'user_already_exists');
+          await refused(u.create(node.ID.unique(), undefined, phone), 409, 'user_already_exists');
+          await refused(u.create(user.$id), 409, 'user_already_exists');
+          await refused(u.get('nobody'), 404, 'user_not_found');
+          checkUser(await u.updateName(user.$id, ''), { name: '', email, phone });
+          const next = fresh('next');
+          checkUser(await u.updateEmail(user.$id, next), { email: next, phone });
+          await refused(u.updateEmail(bare.$id, next), 409, 'user_target_already_exists');
+          await refused(u.updatePhone(bare.$id, phone), 409, 'user_target_already_exists');
+          checkUser(await u.updatePhone(user.$id, ''), { email: next, phone: '' });
+          checkUser(await u.updateEmailVerification(user.$id, true), { email: next, emailVerification: true });
+          await refused(u.updatePhoneVerification(user.$id, true), 400, 'user_phone_not_found');
+          checkUser(await u.updateLabels(user.$id, ['vip', 'vip', 'beta']), { email: next, emailVerification: true, labels: ['vip', 'beta'] });
+          await refused(u.updateLabels(user.$id, ['not-one']), 400, 'general_argument_invalid');
+          assert.deepEqual({ ...await u.updatePrefs(user.$id, { a: 1 }) }, { a: 1 });
+          assert.deepEqual({ ...await u.getPrefs(user.$id) }, { a: 1 });
+          await u.updatePassword(user.$id, 'another horse');
+          await browser().account.createEmailPasswordSession(next, 'another horse');
+          await u.updatePassword(user.$id, '');
+          await refused(browser().account.createEmailPasswordSession(next, 'another horse'), 401, 'user_invalid_credentials');
+          await u.delete(user.$id);
+          await refused(u.delete(user.$id), 404, 'user_not_found');
+          await refused(new node.Users(new node.Client().setEndpoint(server.endpoint).setProject(project)).get(bare.$id), 401, 'general_unauthorized_scope');
+          await refused(new node.Users(new node.Client().setEndpoint(server.endpoint).setProject('other').setKey(apiKey)).get(bare.$id), 404, 'project_not_found');
+        });
+
+        test('the server: sessions, and their secret in other clients', async () => {
+          const u = users();
+          const user = await u.create(node.ID.unique(), fresh('ada'), undefined, password);
+          const made = await u.createSession(user.$id);
+          checkSession(made, { provider: 'server', factors: ['server'], secret: made.secret });
+          assert.ok(made.secret.length > 80);
+          const account = new node.Account(new node.Client().setEndpoint(server.endpoint).setProject(project).setSession(made.secret));
+          checkUser(await account.get(), { $id: user.$id, email: user.email });
+          const list = await u.listSessions(user.$id);
+          assert.deepEqual([list.total, list.sessions[0].$id, list.sessions[0].secret, list.sessions[0].current], [1, made.$id, '', false]);
+          await refused(u.deleteSession(user.$id, 'nothing'), 404, 'user_session_not_found');
+          await u.deleteSession(user.$id, made.$id);
+          await refused(account.get(), 401, 'general_unauthorized_scope');
+          const admin = new node.Account(new node.Client().setEndpoint(server.endpoint).setProject(project).setKey(apiKey));
+          const byKey = await admin.createEmailPasswordSession(user.email, password);
+          assert.ok(byKey.secret.length > 80); // a key sees it
+          await u.createSession(user.$id);
+          await u.deleteSessions(user.$id);
+          assert.equal((await u.listSessions(user.$id)).total, 0);
+        });
+
+        test('what was there before a restart is there after it', { skip: false }, async () => {
+          if (kind === 'memory') return;
+          const { b, user, email } = await signedUp();
+          await b.account.updatePrefs({ kept: true });
+          await server.restart();
+          b.client.setEndpoint(server.endpoint);
+          checkUser(await b.account.get(), { $id: user.$id, email, name: 'Ada', prefs: { kept: true } });
+          await browser().account.createEmailPasswordSession(email, password);
+        });
+      });
+    }
+  });
+}

@@ -1,0 +1,224 @@
+// What the SDKs do not show: cookies, headers, errors of the transport, limits,
+// origins, the clock.
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
+import { Server, apiKey, project } from './server.mjs';
+
+const password = 'correct horse';
+const key = { 'X-Appwrite-Key': apiKey };
+
+let counter = 0;
+const fresh = () => `wire${counter += 1}@example.org`;
+
+const signUp = async (server, headers = {}) => {
+  const email = fresh();
+  const user = await server.call('POST', '/account', { body: { userId: 'unique()', email, password }, headers });
+  assert.equal(user.status, 201);
+  const session = await server.call('POST', '/account/sessions/email', { body: { email, password }, headers });
+  assert.equal(session.status, 201);
+  return { email, user: user.json, session };
+};
+
+const is = (answer, status, type) => {
+  assert.deepEqual([answer.status, answer.json?.type, answer.json?.code], [status, type, status], JSON.stringify(answer.json));
+  assert.equal(typeof answer.json.message, 'string');
+  assert.equal(typeof answer.json.version, 'string');
+  assert.match(answer.headers.get('content-type'), /application\/json/);
+};
+
+describe('the wire', () => {
+  let server;
+  before(async () => { server = await Server.start('memory'); });
+  after(() => server.stop());
+
+  test('cookies: two, of one value, read either way, and taken back', async () => {
+    const { session, user } = await signUp(server);
+    const cookies = session.headers.getSetCookie();
+    assert.equal(cookies.length, 2);
+    assert.match(cookies[0], /^a_session_demo=[^;]+; Path=\/; Expires=[^;]+ GMT; HttpOnly; SameSite=None$/);
+    assert.match(cookies[1], /^a_session_demo_legacy=[^;]+; Path=\/; Expires=[^;]+ GMT; HttpOnly$/);
+    const value = cookies[0].split(';')[0].split('=').slice(1).join('=');
+    assert.equal(cookies[1].split(';')[0], `a_session_demo_legacy=${value}`);
+    assert.deepEqual(JSON.parse(session.headers.get('x-fallback-cookies')), { a_session_demo: value });
+    assert.equal(JSON.parse(Buffer.from(value, 'base64')).id, user.$id);
+    for (const headers of [
+      { Cookie: `a_session_demo=${value}` }, { Cookie: `a_session_demo=${encodeURIComponent(value)}` }, { Cookie: `a_session_demo_legacy=${value}` },
+      { 'X-Appwrite-Session': value }, { 'X-Fallback-Cookies': JSON.stringify({ a_session_demo: value }) },
+    ]) {
+      const got = await server.call('GET', '/account', { headers });
+      assert.deepEqual([got.status, got.json.$id], [200, user.$id], JSON.stringify(headers));
+    }
+    for (const broken of [`${value.slice(0, -8)}AAAAAAAA`, 'x', Buffer.from('{}').toString('base64'), '%%%']) {
+      is(await server.call('GET', '/account', { headers: { Cookie: `a_session_demo=${broken}` } }), 401, 'general_unauthorized_scope');
+    }
+    const out = await server.call('DELETE', '/account/sessions/current', { headers: { Cookie: `a_session_demo=${value}` } });
+    assert.deepEqual([out.status, out.json, out.headers.get('x-fallback-cookies')], [204, undefined, '[]']);
+    assert.ok(out.headers.getSetCookie().every((c) => /^a_session_demo(_legacy)?=; .*Max-Age=0/.test(c)), out.headers.getSetCookie().join('\n'));
+  });
+
+  test('an extended session comes with its cookie again', async () => {
+    const { session } = await signUp(server);
+    const cookie = session.headers.getSetCookie()[0].split(';')[0];
+    const extended = await server.call('PATCH', '/account/sessions/current', { headers: { Cookie: cookie } });
+    assert.equal(extended.status, 200);
+    assert.equal(extended.headers.getSetCookie()[0].split(';')[0], cookie);
+  });
+
+  test('errors of the transport', async () => {
+    is(await server.call('GET', '/nothing'), 404, 'general_route_not_found');
+    is(await server.call('POST', '/account/logs', { body: {} }), 404, 'general_route_not_found');
+    is(await server.call('GET', '/account', { headers: { 'X-Appwrite-Project': 'other' } }), 404, 'project_not_found');
+    is(await server.call('GET', '/account'), 401, 'general_unauthorized_scope');
+    assert.match((await server.call('GET', '/account')).json.message, /^User \(role: guests\) missing scope \(account\)$/);
+    is(await server.call('GET', '/users/x'), 401, 'general_unauthorized_scope');
+    is(await server.call('GET', '/users/x', { headers: { 'X-Appwrite-Key': 'wrong' } }), 401, 'general_unauthorized_scope');
+    is(await server.call('GET', '/account', { headers: { 'X-Appwrite-JWT': 'x' } }), 401, 'user_jwt_invalid');
+    const types = { 'Content-Type': 'application/json' };
+    for (const text of ['{', '"text"', '[1]', '{"userId":1,"email":[],"password":{}}', '{"userId":null}', 'null', '\u0000', `{"email":"${'x'.repeat(2 << 20)}"}`]) {
+      is(await server.call('POST', '/account', { text, headers: types }), 400, 'general_argument_invalid');
+    }
+    for (const text of ['', '{}', '[]']) {
+      const answer = await server.call('POST', '/account', { text, headers: types });
+      is(answer, 400, 'general_argument_invalid');
+      assert.match(answer.json.message, /^Invalid `userId` param: /);
+    }
+    is(await server.call('PATCH', '/users/x/status', { text: '{"status":"perhaps"}', headers: { ...types, ...key } }), 400, 'general_argument_invalid');
+  });
+
+  test('forms, unknown fields and booleans as text', async () => {
+    const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
+    const email = fresh();
+    const made = await server.call('POST', '/account', { text: new URLSearchParams({ userId: 'unique()', email, password, color: 'red' }).toString(), headers: form });
+    assert.deepEqual([made.status, made.json.email], [201, email]);
+    const id = made.json.$id;
+    const labels = await server.call('PUT', `/users/${id}/labels`, { text: 'labels[0]=vip&labels[1]=beta', headers: { ...form, ...key } });
+    assert.deepEqual([labels.status, labels.json.labels], [200, ['vip', 'beta']]);
+    for (const [status, want] of [['0', false], ['1', true], ['false', false], ['true', true]]) {
+      const answer = await server.call('PATCH', `/users/${id}/status`, { body: { status, extra: 1 }, headers: key });
+      assert.deepEqual([answer.status, answer.json.status], [200, want]);
+    }
+    const none = await server.call('GET', `/users/${id}/logs?total=0&queries[]=${encodeURIComponent('{"method":"limit","values":[1]}')}`, { headers: key });
+    assert.deepEqual([none.status, none.json.total, none.json.logs.length], [200, 0, 1]);
+  });
+
+  test('both generations of paths', async () => {
+    const email = fresh();
+    await server.call('POST', '/account', { body: { userId: 'unique()', email, password } });
+    assert.equal((await server.call('POST', '/account/sessions', { body: { email, password } })).status, 201);
+  });
+
+  test('origins', async () => {
+    for (const origin of ['http://localhost:3000', 'http://127.0.0.1', 'http://[::1]:99', 'https://app.example.org']) {
+      const answer = await server.call('OPTIONS', '/account', { headers: { Origin: origin, 'Access-Control-Request-Method': 'GET' } });
+      assert.deepEqual([answer.status, answer.headers.get('access-control-allow-origin'), answer.headers.get('access-control-allow-credentials')], [200, origin, 'true']);
+      const get = await server.call('GET', '/account', { headers: { Origin: origin } });
+      assert.deepEqual([get.status, get.headers.get('access-control-allow-origin')], [401, origin]);
+    }
+    for (const origin of ['https://evil.example.org', 'http://localhost.evil.org', 'https://app.example.org.evil.org', 'null', 'http://127.0.0.2', 'http://[::2]']) {
+      is(await server.call('GET', '/account', { headers: { Origin: origin } }), 403, 'general_unknown_origin');
+    }
+    assert.equal((await server.call('GET', '/users/x', { headers: { Origin: 'https://evil.example.org', ...key } })).status, 404);
+  });
+
+  test('the client, as it says and as the proxy says', async () => {
+    const agent = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/70.0.3538.110 Safari/537.36';
+    const { session } = await signUp(server, { 'User-Agent': agent, 'X-Forwarded-For': '192.0.2.7, 10.0.0.1' });
+    const want = {
+      ip: '192.0.2.7', osCode: 'WIN', osName: 'Windows', osVersion: '10', clientType: 'browser', clientCode: 'CH', clientName: 'Chrome',
+      clientVersion: '70.0', clientEngine: 'Blink', deviceName: 'desktop', deviceBrand: '', deviceModel: '',
+    };
+    for (const [name, value] of Object.entries(want)) assert.equal(session.json[name], value, name);
+    const plain = await signUp(server, { 'User-Agent': 'curl/8', 'X-Forwarded-User-Agent': agent });
+    assert.notEqual(plain.session.json.osCode, 'WIN');
+    const byKey = await signUp(server, { 'User-Agent': 'curl/8', 'X-Forwarded-User-Agent': agent, ...key });
+    assert.equal(byKey.session.json.osCode, 'WIN');
+  });
+
+  test('roles', async () => {
+    const roles = async (headers) => (await server.call('GET', '/debug/roles', { base: server.base, headers })).json.roles;
+    assert.deepEqual(await roles({}), ['guests']);
+    const { session, user } = await signUp(server);
+    await server.call('PUT', `/users/${user.$id}/labels`, { body: { labels: ['vip'] }, headers: key });
+    const cookie = { Cookie: session.headers.getSetCookie()[0].split(';')[0] };
+    assert.deepEqual(await roles(cookie), [`user:${user.$id}`, 'users', `user:${user.$id}/unverified`, 'users/unverified', 'label:vip']);
+  });
+
+  test('the clock', async () => {
+    const { session } = await signUp(server);
+    const cookie = { Cookie: session.headers.getSetCookie()[0].split(';')[0] };
+    assert.equal((await server.call('GET', '/account', { headers: cookie })).status, 200);
+    await writeFile(server.env.CLOCK_OFFSET_FILE, `${366 * 24 * 3600}\n`);
+    is(await server.call('GET', '/account', { headers: cookie }), 401, 'general_unauthorized_scope');
+    await writeFile(server.env.CLOCK_OFFSET_FILE, '0');
+    assert.equal((await server.call('GET', '/account', { headers: cookie })).status, 200);
+  });
+
+  test('limit headers, also while nothing is refused', async () => {
+    const from = { 'X-Forwarded-For': '198.51.100.77' };
+    for (let n = 1; n <= 12; n += 1) {
+      const answer = await server.call('POST', '/account', { body: { userId: 'unique()', email: fresh(), password }, headers: from });
+      assert.deepEqual([answer.status, answer.headers.get('x-ratelimit-limit'), answer.headers.get('x-ratelimit-remaining')], [201, '10', String(Math.max(0, 10 - n))]);
+      assert.ok(Number(answer.headers.get('x-ratelimit-reset')) > Date.now() / 1000 - 60);
+    }
+    const byKey = await server.call('POST', '/account', { body: { userId: 'unique()', email: fresh(), password }, headers: { ...from, ...key } });
+    assert.equal(byKey.headers.get('x-ratelimit-limit'), null);
+  });
+});
+
+describe('settings', () => {
+  const within = async (env, work) => {
+    const server = await Server.start('memory', env);
+    try {
+      await work(server);
+    } finally {
+      await server.stop();
+    }
+  };
+
+  test('RATE_LIMITS', () => within({ RATE_LIMITS: 'on' }, async (server) => {
+    for (let n = 0; n < 10; n += 1) await server.call('POST', '/account', { body: { userId: 'unique()', email: fresh(), password } });
+    const refused = await server.call('POST', '/account', { body: { userId: 'unique()', email: fresh(), password } });
+    is(refused, 429, 'general_rate_limit_exceeded');
+    assert.deepEqual([refused.headers.get('x-ratelimit-remaining')], ['0']);
+    assert.equal((await server.call('POST', '/account', { body: { userId: 'unique()', email: fresh(), password }, headers: key })).status, 201);
+  }));
+
+  test('AUTH_DISABLED', () => within({ AUTH_DISABLED: 'email-password,anonymous' }, async (server) => {
+    const body = { userId: 'unique()', email: fresh(), password };
+    for (const [path, sent] of [['/account', body], ['/account/sessions/email', body], ['/account/sessions/anonymous', {}]]) {
+      is(await server.call('POST', path, { body: sent }), 501, 'user_auth_method_unsupported');
+    }
+    assert.equal((await server.call('POST', '/account', { body, headers: key })).status, 201);
+  }));
+
+  test('USERS_LIMIT, PASSWORD_DICTIONARY, PERSONAL_DATA', () => within({ USERS_LIMIT: '1', PASSWORD_DICTIONARY: 'true', PERSONAL_DATA: 'true' }, async (server) => {
+    const sign = (email, p) => server.call('POST', '/account', { body: { userId: 'unique()', email, password: p } });
+    is(await sign('countess@example.org', 'Password1'), 400, 'general_argument_invalid');
+    is(await sign('countess@example.org', 'the countess of'), 400, 'user_password_personal_data');
+    assert.equal((await sign('countess@example.org', password)).status, 201);
+    is(await sign('other@example.org', password), 400, 'user_count_exceeded');
+  }));
+
+  test('PASSWORD_HISTORY, INVALIDATE_SESSIONS, SESSION_LIMIT, SESSION_DURATION', () => within({
+    PASSWORD_HISTORY: '2', INVALIDATE_SESSIONS: 'false', SESSION_LIMIT: '2', SESSION_DURATION: '3600',
+  }, async (server) => {
+    const { email, session } = await signUp(server);
+    assert.ok(Math.abs(Date.parse(session.json.expire) - Date.now() - 3_600_000) < 60_000);
+    const cookies = [];
+    for (let n = 0; n < 2; n += 1) {
+      const next = await server.call('POST', '/account/sessions/email', { body: { email, password } });
+      cookies.push({ Cookie: next.headers.getSetCookie()[0].split(';')[0] });
+    }
+    is(await server.call('GET', '/account', { headers: { Cookie: session.headers.getSetCookie()[0].split(';')[0] } }), 401, 'general_unauthorized_scope');
+    is(await server.call('PATCH', '/account/password', { body: { password, oldPassword: password }, headers: cookies[0] }), 400, 'user_password_recently_used');
+    assert.equal((await server.call('PATCH', '/account/password', { body: { password: 'another horse', oldPassword: password }, headers: cookies[0] })).status, 200);
+    assert.equal((await server.call('GET', '/account', { headers: cookies[1] })).status, 200);
+  }));
+
+  test('what cannot be is said at the start', async () => {
+    for (const env of [{ SESSION_LIMIT: 'many' }, { STORE: 'clouds:x' }, { AUTH_DISABLED: 'thinking' }, { STORE: 'sqlite:x.db', SECRET: '' }]) {
+      await assert.rejects(Server.start('memory', env), /cannot be|STORE|SECRET/);
+    }
+  });
+});

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/geoip"
+	"example.com/latchkey/hasher"
+)
+
+// version is what the API says of itself.
+const version = "1.9.5"
+
+// apiError is an error of the transport.
+type apiError struct {
+	status        int
+	kind, message string
+}
+
+func (e *apiError) Error() string { return e.kind }
+
+func problem(status int, kind, message string) error { return &apiError{status, kind, message} }
+
+// statuses are the codes of the engine's categories.
+var statuses = map[latchkey.Category]int{
+	latchkey.Invalid: http.StatusBadRequest, latchkey.Unauthorized: http.StatusUnauthorized, latchkey.Forbidden: http.StatusForbidden,
+	latchkey.NotFound: http.StatusNotFound, latchkey.Conflict: http.StatusConflict, latchkey.Precondition: http.StatusPreconditionFailed,
+	latchkey.Throttled: http.StatusTooManyRequests, latchkey.Unavailable: http.StatusServiceUnavailable, latchkey.Unimplemented: http.StatusNotImplemented,
+}
+
+// toAPI maps every error to the wire.
+func toAPI(err error) *apiError {
+	var ours *apiError
+	var theirs *latchkey.Error
+	switch {
+	case errors.As(err, &ours):
+		return ours
+	case errors.As(err, &theirs):
+		message := theirs.Message
+		if what, why, found := strings.Cut(message, ": "); found && errors.Is(theirs, latchkey.ErrArgumentInvalid) {
+			message = "Invalid `" + what + "` param: " + why
+		}
+		return &apiError{statuses[theirs.Category], theirs.Type, message}
+	case errors.Is(err, context.Canceled):
+		return &apiError{499, "general_unknown", "The client has gone"}
+	}
+	slog.Error("answer", "error", err, "cause", errors.Unwrap(err))
+	return &apiError{http.StatusInternalServerError, "general_server_error", "Server Error"}
+}
+
+func (c *call) fail(err error) {
+	e := toAPI(err)
+	var throttled *latchkey.ThrottledError
+	if errors.As(err, &throttled) {
+		c.w.Header().Set("Retry-After", strconv.Itoa(int(throttled.RetryAfter/time.Second)+1))
+	}
+	c.write(e.status, map[string]any{"message": e.message, "code": e.status, "type": e.kind, "version": version})
+}
+
+// limitHeaders report the limit that is nearest to its end.
+func (c *call) limitHeaders() {
+	if len(c.limits) == 0 {
+		return
+	}
+	nearest := c.limits[0]
+	for _, r := range c.limits {
+		if r.Remaining < nearest.Remaining {
+			nearest = r
+		}
+	}
+	c.w.Header().Set("X-RateLimit-Limit", strconv.Itoa(nearest.Limit))
+	c.w.Header().Set("X-RateLimit-Remaining", strconv.Itoa(nearest.Remaining))
+	c.w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(nearest.Reset.Unix(), 10))
+}
+
+// date is a time on the wire; none is "".
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000+00:00")
+}
+
+type object = map[string]any
+
+func merged(a, b object) object {
+	maps.Copy(a, b)
+	return a
+}
+
+func targetModel(t latchkey.Target) object {
+	var provider any
+	if t.ProviderID != "" {
+		provider = t.ProviderID
+	}
+	return object{
+		"$id": t.ID, "$createdAt": date(t.CreatedAt), "$updatedAt": date(t.UpdatedAt), "name": t.Name, "userId": t.UserID,
+		"providerId": provider, "providerType": t.ProviderType, "identifier": t.Identifier, "expired": t.Expired,
+	}
+}
+
+// userModel is a user as their account shows them.
+func (c *call) userModel(u *latchkey.User) object {
+	targets := make([]object, 0, len(u.Targets))
+	for _, t := range u.Targets {
+		targets = append(targets, targetModel(t))
+	}
+	m := object{
+		"$id": u.ID, "$createdAt": date(u.CreatedAt), "$updatedAt": date(u.UpdatedAt), "name": u.Name, "registration": date(u.Registration),
+		"status": u.Status, "labels": u.Labels, "passwordUpdate": date(u.PasswordUpdate), "email": u.Email, "phone": u.Phone,
+		"emailVerification": u.EmailVerification, "phoneVerification": u.PhoneVerification, "mfa": u.MFA, "prefs": u.Prefs,
+		"targets": targets, "accessedAt": date(u.AccessedAt),
+		"emailCanonical": nil, "emailIsFree": nil, "emailIsDisposable": nil, "emailIsCorporate": nil, "emailIsCanonical": nil,
+	}
+	if c.newerThan(1, 9) {
+		m["impersonator"], m["impersonatorUserId"] = false, nil
+	}
+	return m
+}
+
+// newerThan reports whether the format that the client asks for is at least a
+// version. None is the newest.
+func (c *call) newerThan(major, minor int) bool {
+	parts := strings.Split(c.r.Header.Get("X-Appwrite-Response-Format"), ".")
+	if len(parts) < 2 {
+		return true
+	}
+	a, errA := strconv.Atoi(parts[0])
+	b, errB := strconv.Atoi(parts[1])
+	return errA != nil || errB != nil || a > major || a == major && b >= minor
+}
+
+// serverUserModel is a user as the server sees them, with the hash.
+func (c *call) serverUserModel(u *latchkey.User) (object, error) {
+	hash, err := c.users().PasswordHash(c.r.Context(), u.ID)
+	if err != nil {
+		return nil, err
+	}
+	p := hasher.Default()
+	m := c.userModel(u)
+	m["password"], m["hash"] = hash.Reveal(), "argon2"
+	m["hashOptions"] = object{"type": "argon2", "memoryCost": p.Memory, "timeCost": p.Time, "threads": p.Threads}
+	return m, nil
+}
+
+func (c *call) device(d latchkey.Device) object {
+	code, name := "--", "Unknown"
+	if d.CountryCode != "" {
+		code, name = d.CountryCode, geoip.Name(d.CountryCode, c.r.Header.Get("X-Appwrite-Locale"))
+	}
+	return object{
+		"osCode": d.OSCode, "osName": d.OSName, "osVersion": d.OSVersion, "clientType": d.ClientType, "clientCode": d.ClientCode,
+		"clientName": d.ClientName, "clientVersion": d.ClientVersion, "clientEngine": d.ClientEngine,
+		"clientEngineVersion": d.ClientEngineVersion, "deviceName": d.DeviceName, "deviceBrand": d.DeviceBrand, "deviceModel": d.DeviceModel,
+		"countryCode": code, "countryName": name,
+	}
+}
+
+func (c *call) sessionModel(s *latchkey.Session) object {
+	m := merged(c.device(s.Device), object{
+		"$id": s.ID, "$createdAt": date(s.CreatedAt), "$updatedAt": date(s.UpdatedAt), "userId": s.UserID, "expire": date(s.Expire),
+		"provider": s.Provider, "providerUid": s.ProviderUID, "providerAccessToken": "", "providerAccessTokenExpiry": "",
+		"providerRefreshToken": "", "ip": s.IP, "current": s.Current, "factors": s.Factors, "secret": "", "mfaUpdatedAt": date(s.MFAUpdatedAt),
+	})
+	if c.server && s.Secret != "" {
+		m["secret"] = encodeSession(s)
+	}
+	return m
+}
+
+func (c *call) sessionList(list *latchkey.SessionList, total bool) object {
+	sessions := make([]object, 0, len(list.Sessions))
+	for _, s := range list.Sessions {
+		sessions = append(sessions, c.sessionModel(s))
+	}
+	return object{"total": counted(list.Total, total), "sessions": sessions}
+}
+
+func counted(n int, wanted bool) int {
+	if !wanted {
+		return 0
+	}
+	return n
+}
+
+// userTypes are the kinds of those who act.
+var userTypes = map[string]string{"user": "user", "guest": "guest", "server": "keyProject"}
+
+func (c *call) logList(list *latchkey.LogList, total bool) object {
+	logs := make([]object, 0, len(list.Logs))
+	for _, l := range list.Logs {
+		logs = append(logs, merged(c.device(l.Device), object{
+			"event": l.Event, "userId": l.UserID, "userEmail": l.UserEmail, "userName": l.UserName, "mode": "default",
+			"userType": userTypes[l.Mode], "ip": l.IP, "time": date(l.Time),
+		}))
+	}
+	return object{"total": counted(list.Total, total), "logs": logs}
+}
+
+// signedInAs answers a new session: with its cookies, and the header for clients
+// that take none.
+func (c *call) signedInAs(s *latchkey.Session) object {
+	c.setCookies(encodeSession(s), s.Expire)
+	text, err := json.Marshal(map[string]string{c.cookieName(): encodeSession(s)})
+	if err == nil {
+		c.w.Header().Set("X-Fallback-Cookies", string(text))
+	}
+	return c.sessionModel(s)
+}
+
+// signedOut takes the cookies back.
+func (c *call) signedOut() {
+	c.setCookies("", time.Unix(1, 0))
+	c.w.Header().Set("X-Fallback-Cookies", "[]")
+}
+
+func (c *call) setCookies(value string, until time.Time) {
+	for _, suffix := range []string{"", "_legacy"} {
+		cookie := &http.Cookie{
+			Name: c.cookieName() + suffix, Value: value, Path: "/", Expires: until.UTC(), HttpOnly: true,
+			Secure: c.r.TLS != nil || strings.HasPrefix(c.config.publicURL, "https:"),
+		}
+		if value == "" {
+			cookie.MaxAge = -1
+		}
+		if suffix == "" {
+			cookie.SameSite = http.SameSiteNoneMode
+		}
+		http.SetCookie(c.w, cookie)
+	}
+}
