@@ -445,7 +445,7 @@ func (a *Account) own(ctx context.Context, r store.Reader, now time.Time, id str
 }
 
 func (a *Account) shown(row *record.Session) (*Session, error) {
-	s, err := sessionOf(row)
+	s, err := a.engine.sessionOf(row)
 	if err == nil {
 		s.Current = s.ID == a.session.ID
 	}

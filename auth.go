@@ -64,7 +64,8 @@ type Config struct {
 	Hasher *hasher.Hasher
 	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own.
 	// A host on several machines brings one that they share. If it fails,
-	// operations that compare a secret answer with [ErrBusy], others go on.
+	// signing in and [Account.UpdatePassword] answer with [ErrBusy], other
+	// operations go on.
 	Limiter ratelimit.Limiter
 	// Now is the clock; nil means time.Now. It is read once an operation, when
 	// it begins.

@@ -38,21 +38,27 @@ type guard struct {
 	engine  *Engine
 	purpose string
 	subject []byte
-	known   []byte // subject of the row that tells whether the client is known
+	key     string    // for the limiter
+	since   time.Time // what was wrong before is of another password
+	known   []byte    // subject of the row that tells whether the client is known
 	isKnown bool
-	key     string // for the limiter
 }
 
-// guard returns the guard of an identifier in canonical form, which may be of
-// nobody, for a client.
-func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpose, identifier string, c Client) (guard, error) {
-	g := guard{engine: e, purpose: purpose, key: identifier, known: e.ring.Digest(failKnown, identifier, c.network())}
+// guard returns the guard of an identifier in canonical form, for a client. user
+// is whose it is, nil for nobody's.
+func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpose, identifier string, user *record.User, c Client) (guard, error) {
+	g := guard{engine: e, purpose: purpose, key: identifier}
+	userKey := ""
+	if user != nil {
+		userKey, g.since = user.Key, user.PasswordUpdated
+	}
+	g.known = e.ring.Digest(failKnown, userKey, c.network())
 	known, err := g.row(ctx, r, failKnown, g.known)
 	if err != nil {
 		return g, err
 	}
-	if g.isKnown = c.network() != "" && known.Expire.After(now); g.isKnown {
-		g.key = identifier + "\n" + c.network()
+	if g.isKnown = c.network() != "" && user != nil && known.Expire.After(now); g.isKnown {
+		g.key = userKey + "\n" + c.network()
 	}
 	g.subject = e.ring.Digest(purpose, g.key)
 	return g, nil
@@ -70,7 +76,7 @@ func (g *guard) row(ctx context.Context, r store.Reader, purpose string, subject
 // failures returns the count as it stands at now.
 func (g *guard) failures(ctx context.Context, r store.Reader, now time.Time) (*record.Failure, error) {
 	f, err := g.row(ctx, r, g.purpose, g.subject)
-	if err == nil && !f.Expire.After(now) {
+	if err == nil && (!f.Expire.After(now) || f.Last.Before(g.since)) {
 		f.Count = 0
 	}
 	return f, err
@@ -93,7 +99,8 @@ func (g *guard) wait(ctx context.Context, r store.Reader, now time.Time) (*recor
 	if doublings := f.Count - free - 1; doublings < 7 {
 		delay = failureDelay << doublings
 	}
-	if wait := f.Last.Add(delay).Sub(now); wait > 0 {
+	// A clock may have been ahead when the last one was counted.
+	if wait := min(f.Last.Add(delay).Sub(now), delay); wait > 0 {
 		return nil, &ThrottledError{RetryAfter: wait}
 	}
 	return f, nil
@@ -110,8 +117,8 @@ func (g *guard) fail(ctx context.Context, tx *txn) error {
 	isNew := f.Expire.IsZero()
 	f.Count++
 	f.Last, f.Expire = tx.now, tx.now.Add(failureLife)
-	if most := g.engine.policy.DisableAfterFailures; most != 0 && f.Count >= int64(most) && !g.isKnown {
-		f.Expire = tx.now.Add(10 * year) // until the password is set anew
+	if g.engine.policy.DisableAfterFailures != 0 && !g.isKnown {
+		f.Expire = tx.now.Add(year) // a pause of a day does not begin anew
 	}
 	if isNew {
 		return record.Failures.Insert(ctx, tx, f)

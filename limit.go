@@ -23,22 +23,29 @@ type limited struct {
 
 // The documented table.
 var (
-	limitCreateAccount    = limited{"createAccount", perHour(10), false}
-	limitEmailSession     = limited{"createEmailPasswordSession", perHour(10), true}
-	limitAnonymousSession = limited{"createAnonymousSession", perHour(50), false}
-	limitUpdateSession    = limited{"updateSession", perHour(10), false}
-	limitDeleteSession    = limited{"deleteSession", perHour(100), false}
-	limitDeleteSessions   = limited{"deleteSessions", perHour(100), false}
-	limitUpdatePassword   = limited{"updatePassword", perHour(10), true}
+	limitCreateAccount = limited{"createAccount", perHour(10), false}
+	limitEmailSession  = limited{"createEmailPasswordSession", perHour(10), true}
+	// not among the documented; StrictPolicy sets it
+	limitEmailSessionByClient = limited{"createEmailPasswordSessionByClient", ratelimit.Rule{}, true}
+	limitAnonymousSession     = limited{"createAnonymousSession", perHour(50), false}
+	limitUpdateSession        = limited{"updateSession", perHour(10), false}
+	limitDeleteSession        = limited{"deleteSession", perHour(100), false}
+	limitDeleteSessions       = limited{"deleteSessions", perHour(100), false}
+	limitUpdatePassword       = limited{"updatePassword", perHour(10), true}
 )
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
 
 // DefaultLimits returns the documented rules by operation: how many calls a
 // client address may make in a window that begins with the first; those of
-// createEmailPasswordSession are of an e-mail address, and begin anew when it
-// succeeds. IPv6 addresses are counted by their /64. A client whose address is
-// not known is not counted.
+// createEmailPasswordSession are of an e-mail address, or of a user at a client
+// from which they have signed in within 90 days, and begin anew when it succeeds.
+// IPv6 addresses are counted by their /64. A client whose address is not known
+// is not counted by it.
+//
+// One rule more may be set that is not among the documented:
+// createEmailPasswordSessionByClient, how often a client address may try to sign
+// in, to whatever e-mail address.
 func DefaultLimits() map[string]ratelimit.Rule {
 	rules := make(map[string]ratelimit.Rule)
 	for _, l := range []limited{
@@ -54,7 +61,7 @@ func DefaultLimits() map[string]ratelimit.Rule {
 func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]ratelimit.Rule, error) {
 	rules := DefaultLimits()
 	for name, rule := range replaced {
-		if _, found := rules[name]; !found {
+		if _, found := rules[name]; !found && name != limitEmailSessionByClient.name {
 			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits has %q, which is not an operation with a limit", name))
 		}
 		if rule.Calls < 1 || rule.Calls > ratelimit.MaxCalls || rule.Window < time.Second || rule.Window > 31*24*time.Hour {
@@ -85,10 +92,10 @@ func (c Client) network() string {
 // limit counts a call of an operation under a key, and refuses it when there
 // were too many. An empty key is not counted.
 func (e *Engine) limit(ctx context.Context, c Client, now time.Time, l limited, key string) error {
-	if key == "" || c.Server {
+	rule, found := e.policy.Limits[l.name]
+	if key == "" || c.Server || !found {
 		return nil
 	}
-	rule := e.policy.Limits[l.name]
 	result, err := e.take(ctx, e.limitKey(l, key), rule, now)
 	if err != nil {
 		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)

@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"example.com/latchkey/hasher"
@@ -47,6 +48,7 @@ func (p *Policy) checkStrength(password string) error {
 	if err := checkPasswordForm(password, p.PasswordMin); err != nil {
 		return err
 	}
+	password = norm.NFC.String(password)
 	for _, rule := range []struct {
 		on   bool
 		name string
@@ -55,7 +57,9 @@ func (p *Policy) checkStrength(password string) error {
 		{p.PasswordUppercase, "an upper-case letter", func(r rune) bool { return 'A' <= r && r <= 'Z' }},
 		{p.PasswordLowercase, "a lower-case letter", func(r rune) bool { return 'a' <= r && r <= 'z' }},
 		{p.PasswordNumber, "a digit", func(r rune) bool { return '0' <= r && r <= '9' }},
-		{p.PasswordSymbols, "a symbol", func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsSpace(r) }},
+		{p.PasswordSymbols, "a symbol", func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !unicode.IsSpace(r)
+		}},
 	} {
 		if rule.on && !strings.ContainsFunc(password, rule.meet) {
 			return invalid("password", errors.New("it has to have "+rule.name))
@@ -76,14 +80,15 @@ func (p *Policy) checkPersonal(password string, user *record.User) error {
 	local, _, _ := strings.Cut(user.Email, "@")
 	password = foldedText(password)
 	for _, fragment := range []string{user.ID, user.Email, local, user.Name, user.Phone, strings.TrimPrefix(user.Phone, "+")} {
-		if utf8.RuneCountInString(fragment) >= fragmentMin && strings.Contains(password, foldedText(fragment)) {
+		fragment = foldedText(fragment)
+		if utf8.RuneCountInString(fragment) >= fragmentMin && strings.Contains(password, fragment) {
 			return ErrPasswordPersonalData
 		}
 	}
 	return nil
 }
 
-func foldedText(s string) string { return strings.ToLower(norm.NFC.String(s)) }
+func foldedText(s string) string { return norm.NFC.String(cases.Fold().String(norm.NFC.String(s))) }
 
 // newPassword is a password that a user may have, with what is stored of it.
 // The zero newPassword is none.
@@ -102,60 +107,62 @@ func (e *Engine) newPassword(ctx context.Context, user *record.User, password st
 		return n, err
 	}
 	n.text = password
-	history, err := e.history(user)
-	if err != nil {
-		return n, err
-	}
+	// Whatever is found, it takes the same time: the time is not to tell which
+	// password was guessed.
+	history, used := e.history(user), false
 	for _, hash := range history {
 		same, err := e.hasher.Verify(ctx, hash, password)
 		if err != nil {
 			return n, busy(err)
 		}
-		if same {
-			return n, ErrPasswordRecentlyUsed
-		}
+		used = used || same
 	}
 	hash, err := e.hasher.Hash(ctx, password)
 	if err != nil {
 		return n, busy(err)
 	}
-	n.hash = e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash))
-	if keep := e.policy.PasswordHistory; keep > 0 {
-		history = append(history, hash)
-		text, err := json.Marshal(history[max(0, len(history)-keep):])
-		if err != nil {
-			return n, err
-		}
-		n.history = e.ring.Seal(seal.PasswordHash, historyPlace(user.ID), text)
+	if used {
+		return n, ErrPasswordRecentlyUsed
 	}
+	n.hash = e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash))
+	n.history = e.sealHistory(user, append(history, hash))
 	return n, nil
 }
 
+// noPassword takes the password of a user away, and remembers it.
+func (e *Engine) noPassword(user *record.User) newPassword {
+	return newPassword{history: e.sealHistory(user, e.history(user))}
+}
+
 // history returns the hashes of the passwords that may not be set, the oldest
-// first and the present one among them.
-func (e *Engine) history(user *record.User) (hashes []string, err error) {
-	if e.policy.PasswordHistory == 0 {
-		return nil, nil
+// first and the present one among them. What does not open is not known.
+func (e *Engine) history(user *record.User) (hashes []string) {
+	keep := e.policy.PasswordHistory
+	if keep == 0 {
+		return nil
 	}
-	if user.PasswordHistory != nil {
-		text, err := e.ring.Open(seal.PasswordHash, historyPlace(user.ID), user.PasswordHistory)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(text, &hashes); err != nil {
-			return nil, err
-		}
+	if text, err := e.ring.Open(seal.PasswordHash, historyPlace(user.ID), user.PasswordHistory); err == nil {
+		_ = json.Unmarshal(text, &hashes)
 	}
-	if user.Password != nil {
-		text, err := e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(hashes, string(text)) {
-			hashes = append(hashes, string(text))
-		}
+	text, err := e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+	if err == nil && !slices.Contains(hashes, string(text)) {
+		hashes = append(hashes, string(text))
 	}
-	return hashes[max(0, len(hashes)-e.policy.PasswordHistory):], nil
+	return hashes[max(0, len(hashes)-keep):]
+}
+
+// sealHistory returns the last hashes as they are stored. Without the rule the
+// history stays as it is.
+func (e *Engine) sealHistory(user *record.User, hashes []string) []byte {
+	keep := e.policy.PasswordHistory
+	if keep == 0 || len(hashes) == 0 {
+		return user.PasswordHistory
+	}
+	text, err := json.Marshal(hashes[max(0, len(hashes)-keep):])
+	if err != nil {
+		panic(err) // only texts are in it
+	}
+	return e.ring.Seal(seal.PasswordHash, historyPlace(user.ID), text)
 }
 
 // set gives a user a password, or takes it away with the zero one. What is known
@@ -203,17 +210,29 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 	return right, right && e.hasher.Outdated(string(hash)), busy(err)
 }
 
-// upgraded returns the hash of a password with the present parameters, or nil
-// when there is too much to do.
-func (e *Engine) upgraded(ctx context.Context, user *record.User, password string) ([]byte, error) {
+// upgraded returns a user's password with the present parameters, in the history
+// too, or the zero one when there is too much to do.
+func (e *Engine) upgraded(ctx context.Context, user *record.User, password string) (n newPassword, err error) {
 	hash, err := e.hasher.Hash(ctx, password)
 	if errors.Is(err, hasher.ErrBusy) {
-		return nil, nil // another time
+		return n, nil // another time
 	}
 	if err != nil {
-		return nil, err
+		return n, err
 	}
-	return e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash)), nil
+	old, err := e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+	if err != nil {
+		return n, err
+	}
+	history := e.history(user)
+	for i := range history {
+		if history[i] == string(old) {
+			history[i] = hash
+		}
+	}
+	n.hash = e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash))
+	n.history = e.sealHistory(user, history)
+	return n, nil
 }
 
 // errChanged says that what a decision was based on has changed before the
@@ -303,10 +322,16 @@ func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *
 	if err := c.check(read); err != nil {
 		return nil, err
 	}
+	has := read.Password != nil
+	var guard guard
+	if has {
+		if guard, err = a.guard(ctx, now, read); err != nil {
+			return nil, err
+		}
+	}
 	// The new password is hashed before the present one is compared, so that a
 	// right and a wrong one cost the same. Why it may not be set is told only to
 	// who knows the present one.
-	has := read.Password != nil
 	var password newPassword
 	var refused error
 	if fresh := c.fresh(has); fresh != "" || !has {
@@ -314,9 +339,8 @@ func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *
 		c.edit(&after)
 		password, refused = e.newPassword(ctx, &after, fresh)
 	}
-	var guard guard
 	if has {
-		if guard, err = a.prove(ctx, now, read, c.current); err != nil {
+		if err := a.prove(ctx, now, guard, read, c.current); err != nil {
 			return nil, err
 		}
 	}
@@ -355,20 +379,23 @@ func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *
 	return shown, nil
 }
 
+// guard returns the guard of a signed-in user's password, unless answers have to
+// wait.
+func (a *Account) guard(ctx context.Context, now time.Time, user *record.User) (guard, error) {
+	g, err := a.engine.guard(ctx, a.engine.store, now, failPassword, passwordSubject(user), user, a.client)
+	if err == nil {
+		_, err = g.wait(ctx, a.engine.store, now)
+	}
+	return g, err
+}
+
 // prove checks the password of a signed-in user, and counts and logs a wrong
-// one. What it returns lets the right one pass.
-func (a *Account) prove(ctx context.Context, now time.Time, user *record.User, password string) (guard, error) {
+// one.
+func (a *Account) prove(ctx context.Context, now time.Time, guard guard, user *record.User, password string) error {
 	e := a.engine
-	guard, err := e.guard(ctx, e.store, now, failPassword, passwordSubject(user), a.client)
-	if err != nil {
-		return guard, err
-	}
-	if _, err := guard.wait(ctx, e.store, now); err != nil {
-		return guard, err
-	}
 	right, _, err := e.verifyPassword(ctx, user, password)
 	if err != nil || right {
-		return guard, err
+		return err
 	}
 	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
 		if err := guard.fail(ctx, tx); err != nil {
@@ -377,7 +404,7 @@ func (a *Account) prove(ctx context.Context, now time.Time, user *record.User, p
 		return tx.refuse(ctx, logUserRefuse, user, guard.subject, ErrInvalidCredentials)
 	})
 	if err != nil {
-		return guard, err
+		return err
 	}
-	return guard, ErrInvalidCredentials
+	return ErrInvalidCredentials
 }

@@ -50,7 +50,8 @@ type Policy struct {
 	PasswordPersonalData bool
 	// PasswordHistory is how many passwords of a user, the present one among
 	// them, may not be set again, up to 20; 0 means that any may. Each costs
-	// the time of one hash.
+	// the time of one hash. Those that were set while it was 0 are not known,
+	// but for the present one.
 	PasswordHistory int
 	// PasswordHash is what a hash costs when Config.Hasher is nil; zero means
 	// the default of package hasher.
@@ -63,7 +64,9 @@ type Policy struct {
 	// DisableAfterFailures is how many wrong passwords in a row disable the
 	// password until it is set anew, 20 to 1,000; 0 means never. Until then
 	// the answer is [ErrPasswordResetRequired], for known and unknown addresses
-	// alike.
+	// alike. With it, wrong passwords are remembered for a year instead of a
+	// day. At a client from which the user has signed in within 90 days they are
+	// counted apart, and for a day.
 	DisableAfterFailures int
 	// Limits replaces rules of the table of [DefaultLimits], by the name of the
 	// operation.
@@ -78,8 +81,9 @@ type Policy struct {
 
 // Lifetime bounds the life of sessions; 0 means that it is not bounded.
 type Lifetime struct {
-	// Idle is how long a session lives without a call, a minute or more. Calls
-	// are noted after an eighth of it, so a session may end that much earlier.
+	// Idle is how long a session lives without [Guest.Authenticate], a minute
+	// or more. It is noted after an eighth of Idle, so a session may end that
+	// much earlier.
 	Idle time.Duration
 	// Absolute is how long a session lives whatever is done with it, a minute
 	// or more.
@@ -98,8 +102,8 @@ const (
 // StrictPolicy is what SP 800-63B and ASVS ask of a host with a password as the
 // only factor: at least 15 characters, none of the commonest, none with
 // personal data, a costlier hash, slowing from the fifth wrong password,
-// disabling after 100, sessions of 30 days at most that end after 14 idle ones,
-// fewer anonymous users, shorter pages.
+// disabling after 100, 30 sign-ins in ten minutes from one client, sessions of 30
+// days at most that end after 14 idle ones, fewer anonymous users, shorter pages.
 func StrictPolicy() Policy {
 	const day = 24 * time.Hour
 	return Policy{
@@ -112,8 +116,11 @@ func StrictPolicy() Policy {
 		PasswordHash:         hasher.Strict(),
 		FreeFailures:         4,
 		DisableAfterFailures: 100,
-		Limits:               map[string]ratelimit.Rule{"createAnonymousSession": {Calls: 10, Window: time.Hour}},
-		PageLimit:            100,
+		Limits: map[string]ratelimit.Rule{
+			limitAnonymousSession.name:     perHour(10),
+			limitEmailSessionByClient.name: {Calls: 30, Window: 10 * time.Minute},
+		},
+		PageLimit: 100,
 	}
 }
 
@@ -179,7 +186,7 @@ func orDefault[T int | time.Duration](value, standard T) T {
 	return value
 }
 
-// enabled reports that a way in is switched off for a client.
+// enabled refuses a way in that is switched off.
 func (p *Policy) enabled(c Client, m Methods, name string) error {
 	if p.Disabled&m == 0 || c.Server {
 		return nil

@@ -45,13 +45,17 @@ const (
 	factorPhone       = "phone"
 )
 
-func sessionOf(r *record.Session) (*Session, error) {
+func (e *Engine) sessionOf(r *record.Session) (*Session, error) {
 	device, err := decodeDevice(r.Client)
 	if err != nil {
 		return nil, err
 	}
+	expire := r.Expire
+	if l := e.policy.lifetime(r.Factors); l.Absolute > 0 && r.Created.Add(l.Absolute).Before(expire) {
+		expire = r.Created.Add(l.Absolute) // the policy has changed since
+	}
 	return &Session{
-		ID: r.ID, UserID: r.UserID, CreatedAt: r.Created, UpdatedAt: r.Updated, Expire: r.Expire,
+		ID: r.ID, UserID: r.UserID, CreatedAt: r.Created, UpdatedAt: r.Updated, Expire: expire,
 		Provider: r.Provider, ProviderUID: r.ProviderUID, Factors: strings.Fields(r.Factors),
 		MFAUpdatedAt: r.Challenged, IP: r.IP, Device: device,
 	}, nil
@@ -204,7 +208,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 
 // logSession records and tells what happened to a session.
 func (tx *txn) logSession(ctx context.Context, event, verb string, user *record.User, s *record.Session) error {
-	shown, err := sessionOf(s)
+	shown, err := tx.engine.sessionOf(s)
 	if err != nil {
 		return err
 	}
@@ -276,7 +280,7 @@ func (e *Engine) sessionsOf(ctx context.Context, r store.Reader, now time.Time, 
 		if !e.alive(row, now) {
 			continue
 		}
-		s, err := sessionOf(row)
+		s, err := e.sessionOf(row)
 		if err != nil {
 			return nil, err
 		}
@@ -341,27 +345,45 @@ func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*
 	if err := e.policy.enabled(g.client, EmailPassword, "Email and password"); err != nil {
 		return nil, err
 	}
-	guard, err := e.guard(ctx, e.store, now, failPassword, email, g.client)
+	user, guard, err := g.find(ctx, now, email)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.limit(ctx, g.client, now, limitEmailSession, guard.key); err != nil {
-		return nil, err
+	for l, key := range map[*limited]string{&limitEmailSession: guard.key, &limitEmailSessionByClient: g.client.network()} {
+		if err := e.limit(ctx, g.client, now, *l, key); err != nil {
+			return nil, err
+		}
 	}
-	session, err := settled(func() (*Session, error) { return g.tryPassword(ctx, now, guard, email, password) })
+	session, err := settled(func() (session *Session, err error) {
+		session, err = g.tryPassword(ctx, now, guard, user, email, password)
+		if errors.Is(err, errChanged) {
+			var changed error
+			if user, guard, changed = g.find(ctx, now, email); changed != nil {
+				err = changed
+			}
+		}
+		return session, err
+	})
 	if err == nil {
 		e.unlimit(ctx, limitEmailSession, guard.key)
 	}
 	return session, err
 }
 
-func (g *Guest) tryPassword(ctx context.Context, now time.Time, guard guard, email, password string) (*Session, error) {
+// find returns the user with an address, nil for nobody, and the guard of the
+// password.
+func (g *Guest) find(ctx context.Context, now time.Time, email string) (*record.User, guard, error) {
+	user, err := record.Users.Get(ctx, g.engine.store, record.Users.Index("email"), store.Text(email))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, guard{}, err
+	}
+	guard, err := g.engine.guard(ctx, g.engine.store, now, failPassword, email, user, g.client)
+	return user, guard, err
+}
+
+func (g *Guest) tryPassword(ctx context.Context, now time.Time, guard guard, user *record.User, email, password string) (*Session, error) {
 	e := g.engine
 	if _, err := guard.wait(ctx, e.store, now); err != nil {
-		return nil, err
-	}
-	user, err := record.Users.Get(ctx, e.store, record.Users.Index("email"), store.Text(email))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
 	right, outdated, err := e.verifyPassword(ctx, user, password)
@@ -371,7 +393,7 @@ func (g *Guest) tryPassword(ctx context.Context, now time.Time, guard guard, ema
 	if !right || user.Blocked {
 		return nil, g.turnAway(ctx, now, guard, user, right)
 	}
-	var upgrade []byte
+	var upgrade newPassword
 	if outdated {
 		if upgrade, err = e.upgraded(ctx, user, password); err != nil {
 			return nil, err
@@ -386,7 +408,7 @@ func (g *Guest) tryPassword(ctx context.Context, now time.Time, guard guard, ema
 	if err != nil {
 		return nil, err
 	}
-	return in.session(made)
+	return e.session(in, made)
 }
 
 // turnAway counts a wrong password, or tells a blocked user of the right one.
@@ -414,7 +436,7 @@ func (g *Guest) turnAway(ctx context.Context, now time.Time, guard guard, user *
 
 // enter makes the session of a user whose password was right, unless the
 // user or the delay has changed since they were read.
-func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrade []byte, in *signIn) (*record.Session, error) {
+func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrade newPassword, in *signIn) (*record.Session, error) {
 	if err := guard.pass(ctx, tx); err != nil {
 		return nil, err
 	}
@@ -422,8 +444,8 @@ func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrad
 	if err != nil {
 		return nil, err
 	}
-	if upgrade != nil {
-		user.Password, user.Updated = upgrade, tx.now
+	if upgrade.hash != nil {
+		user.Password, user.PasswordHistory, user.Updated = upgrade.hash, upgrade.history, tx.now
 		if err := record.Users.Replace(ctx, tx, user); err != nil {
 			return nil, err
 		}
@@ -432,8 +454,8 @@ func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrad
 }
 
 // session returns what the caller gets of the session that was made.
-func (in *signIn) session(r *record.Session) (*Session, error) {
-	s, err := sessionOf(r)
+func (e *Engine) session(in *signIn, r *record.Session) (*Session, error) {
+	s, err := e.sessionOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -479,7 +501,7 @@ func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return in.session(made)
+	return e.session(in, made)
 }
 
 // Authenticate returns the account of whoever holds a session's secret. It is

@@ -1,9 +1,9 @@
 package latchkey
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"example.com/latchkey/internal/record"
@@ -13,26 +13,32 @@ import (
 
 // Swept is what [Engine.Sweep] has deleted.
 type Swept struct {
-	Sessions, Failures, Logs int // rows
-	Users                    int // anonymous ones that nobody can be any more
+	Sessions int
+	Failures int // counts of wrong passwords, and clients that were known
+	Logs     int
+	Users    int // anonymous ones that nobody can be any more
 }
 
-// Sweep deletes what has run out: expired sessions, forgotten failures, lines of
-// the log that are older than the policy keeps them, and anonymous users (without
-// address, number or password) whose last session has expired. A host calls it
-// now and then, once a day for example, on one machine. It works in short
-// batches that nobody notices. Nothing depends on it but room: what has run out
-// serves nobody before it is swept. On an error the numbers are of what is gone.
+// Sweep deletes what has run out: sessions that have expired, were idle too long
+// or are too old; counts of wrong passwords and known clients; lines of the log
+// that are older than the policy keeps them; and anonymous users (without
+// address, number or password) whose last session has run out, but not those who
+// have signed out. A host calls it now and then, once a day for example, on one
+// machine. It works in short batches that nobody notices. Nothing depends on it
+// but room: what has run out serves nobody before it is swept. On an error the
+// numbers are of what is gone.
 func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	if err := e.open(); err != nil {
 		return swept, outward("sweep", err)
 	}
 	now := e.now()
 	past := now.Add(time.Microsecond) // what runs out now has run out
-	if swept.Users, err = e.sweepAnonymous(ctx, now); err != nil {
+	if err := e.sweepSessions(ctx, now, &swept); err != nil {
 		return swept, outward("sweep", err)
 	}
-	if swept.Sessions, err = store.Sweep(ctx, e.store, record.Sessions.Index("expire"), past); err != nil {
+	n, err := store.Sweep(ctx, e.store, record.Sessions.Index("expire"), past)
+	swept.Sessions += n
+	if err != nil {
 		return swept, outward("sweep", err)
 	}
 	if swept.Failures, err = store.Sweep(ctx, e.store, record.Failures.Index("expire"), past); err != nil {
@@ -45,37 +51,61 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 // batch is how many rows of a table upkeep looks at in one transaction.
 const batch = 50
 
-// sweepAnonymous deletes the anonymous users whose last session has expired.
-func (e *Engine) sweepAnonymous(ctx context.Context, now time.Time) (deleted int, err error) {
-	q := store.Query{
-		Index: record.Sessions.Index("expire"), To: store.Including(store.Time(now)), Limit: batch,
-		Where: []store.Filter{store.Where("provider", store.OpEqual, store.Text(providerAnonymous))},
+// sweepSessions looks at the sessions for which it is not enough to delete them
+// by their expiry: those of anonymous users, and all if the policy bounds lives.
+func (e *Engine) sweepSessions(ctx context.Context, now time.Time, swept *Swept) error {
+	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch}
+	if p := e.policy; p.Anonymous == (Lifetime{}) && p.SingleFactor == (Lifetime{}) && p.MultiFactor == (Lifetime{}) {
+		q.To = store.Including(store.Time(now))
+		q.Where = []store.Filter{store.Where("provider", store.OpEqual, store.Text(providerAnonymous))}
 	}
 	for {
 		rows, err := record.Sessions.List(ctx, e.store, q)
 		if err != nil || len(rows) == 0 {
-			return deleted, err
+			return err
 		}
-		n := 0
-		err = e.update(ctx, now, actor{mode: "server"}, func(ctx context.Context, tx *txn) error {
-			n = 0
-			for _, s := range rows {
-				gone, err := tx.deleteIfLost(ctx, s.UserID)
-				if err != nil {
-					return err
+		over := slices.DeleteFunc(slices.Clone(rows), func(s *record.Session) bool { return e.alive(s, now) })
+		if len(over) > 0 {
+			var gone Swept
+			err := e.update(ctx, now, actor{mode: "server"}, func(ctx context.Context, tx *txn) error {
+				gone = Swept{}
+				for _, s := range over {
+					if err := tx.sweepSession(ctx, s.ID, &gone); err != nil {
+						return err
+					}
 				}
-				if gone {
-					n++
-				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		deleted += n
-		if err != nil || len(rows) < batch {
-			return deleted, err
+			swept.Users += gone.Users
+			swept.Sessions += gone.Sessions
 		}
 		q.After = q.Index.Position(record.Sessions.Row(rows[len(rows)-1]))
 	}
+}
+
+// sweepSession deletes a session that is over, and with the last one of an
+// anonymous user, the user.
+func (tx *txn) sweepSession(ctx context.Context, id string, swept *Swept) error {
+	s, err := record.Sessions.Get(ctx, tx, record.Sessions.Primary(), store.Text(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil || tx.engine.alive(s, tx.now) {
+		return err
+	}
+	if s.Provider == providerAnonymous {
+		if gone, err := tx.deleteIfLost(ctx, s.UserID); err != nil || gone {
+			if gone {
+				swept.Users++
+			}
+			return err
+		}
+	}
+	swept.Sessions++
+	return record.Sessions.Delete(ctx, tx, store.Text(id))
 }
 
 // deleteIfLost deletes an anonymous user without a session.
@@ -115,64 +145,71 @@ type Resealed struct {
 }
 
 // Reseal seals with the active key what is sealed with an old one, so that the
-// old one can go: when it returns without an error, every key that is not in
-// Left opens nothing any more. The engine may be used meanwhile. Counts of wrong
-// passwords are kept under the active key, so those of before are forgotten when
-// keys change.
+// old one can go: give every machine the new active key first, with the old one
+// among Keys.Old; then a key that is not in Left when this returns without an
+// error is not needed any more. The engine may be used meanwhile.
+//
+// Counts of wrong passwords and known clients are kept under the active key:
+// changing it forgets them, and with them which passwords were disabled.
 func (e *Engine) Reseal(ctx context.Context) (Resealed, error) {
-	out := Resealed{Left: make(map[string]int)}
+	var all Resealed
 	if err := e.open(); err != nil {
-		return out, outward("reseal", err)
+		return all, outward("reseal", err)
 	}
+	for {
+		pass, err := e.resealOnce(ctx)
+		all.Rows += pass.Rows
+		all.Left = pass.Left
+		if err != nil || pass.Rows == 0 { // the last pass has seen every row in its place
+			return all, outward("reseal", err)
+		}
+	}
+}
+
+func (e *Engine) resealOnce(ctx context.Context) (Resealed, error) {
+	out := Resealed{Left: make(map[string]int)}
 	q := store.Query{Index: record.Users.Primary(), Limit: batch}
 	for {
 		page, err := record.Users.List(ctx, e.store, q)
 		if err != nil || len(page) == 0 {
-			return out, outward("reseal", err)
+			return out, err
 		}
-		var done int
-		var left map[string]int
+		var part Resealed
 		err = e.update(ctx, e.now(), actor{mode: "server"}, func(ctx context.Context, tx *txn) error {
-			done, left = 0, make(map[string]int)
+			part = Resealed{Left: make(map[string]int)}
 			for _, user := range page {
-				sealed, key, err := tx.resealUser(ctx, user)
-				if err != nil {
+				if err := tx.resealUser(ctx, user, &part); err != nil {
 					return err
-				}
-				if sealed {
-					done++
-				}
-				if key != "" {
-					left[key]++
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return out, outward("reseal", err)
+			return out, err
 		}
-		out.Rows += done
-		for key, n := range left {
+		out.Rows += part.Rows
+		for key, n := range part.Left {
 			out.Left[key] += n
 		}
 		q.After = q.Index.Position(record.Users.Row(page[len(page)-1]))
 	}
 }
 
-// resealUser seals anew what a row holds. It returns the key of what it could
-// not open, "" if there is none.
-func (tx *txn) resealUser(ctx context.Context, read *record.User) (done bool, left string, err error) {
+// resealUser seals anew what a row holds, and counts each key of what it could
+// not open.
+func (tx *txn) resealUser(ctx context.Context, read *record.User, out *Resealed) error {
 	ring := tx.engine.ring
 	if ring.Current(read.Password) && ring.Current(read.PasswordHistory) {
-		return false, "", nil
+		return nil
 	}
 	user, err := getUser(ctx, tx, read.ID)
 	if errors.Is(err, ErrUserNotFound) {
-		return false, "", nil
+		return nil
 	}
 	if err != nil {
-		return false, "", err
+		return err
 	}
+	left, done := make(map[string]bool), false
 	for column, place := range map[*[]byte]seal.Place{
 		&user.Password: passwordPlace(user.ID), &user.PasswordHistory: historyPlace(user.ID),
 	} {
@@ -180,18 +217,21 @@ func (tx *txn) resealUser(ctx context.Context, read *record.User) (done bool, le
 			continue
 		}
 		text, err := ring.Open(seal.PasswordHash, place, *column)
-		if errors.Is(err, seal.ErrUnknownKey) {
-			left = ring.KeyOf(*column)
-			continue
+		switch {
+		case errors.Is(err, seal.ErrUnknownKey):
+			left[ring.KeyOf(*column)] = true
+		case err != nil:
+			left["damaged"] = true
+		default:
+			*column, done = ring.Seal(seal.PasswordHash, place, text), true
 		}
-		if err != nil {
-			left = "damaged"
-			continue
-		}
-		*column, done = ring.Seal(seal.PasswordHash, place, bytes.Clone(text)), true
+	}
+	for key := range left {
+		out.Left[key]++
 	}
 	if !done {
-		return false, left, nil
+		return nil
 	}
-	return true, left, record.Users.Replace(ctx, tx, user)
+	out.Rows++
+	return record.Users.Replace(ctx, tx, user)
 }

@@ -313,6 +313,9 @@ func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error 
 		if err := tx.takeAddress(ctx, user); err != nil {
 			return err
 		}
+		if err := tx.forgetFailures(ctx, failPassword, user.Email); err != nil {
+			return err
+		}
 	}
 	if user.Phone != old.Phone {
 		if err := tx.moveTarget(ctx, user.ID, targetSMS, old.Phone, user.Phone); err != nil {

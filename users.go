@@ -196,6 +196,8 @@ func (u *Users) setPassword(ctx context.Context, id, password string) (shown *Us
 	err = u.read(ctx, "update password", id, func(_ store.Reader, user *record.User) (err error) {
 		if read = user; password != "" {
 			fresh, err = u.engine.newPassword(ctx, user, password)
+		} else {
+			fresh = u.engine.noPassword(user)
 		}
 		return err
 	})
@@ -343,7 +345,7 @@ func (u *Users) CreateSession(ctx context.Context, id string) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	s, err := in.session(made)
+	s, err := u.engine.session(in, made)
 	if err != nil {
 		return nil, outward("create session", err)
 	}

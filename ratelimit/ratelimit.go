@@ -16,9 +16,10 @@ import (
 type Key [16]byte
 
 // Rule is how many calls of a key fit in a window, which begins with the first.
+// A rule of no calls refuses all.
 type Rule struct {
-	Calls  int           // at least 1
-	Window time.Duration // whole milliseconds
+	Calls  int
+	Window time.Duration // whole milliseconds; a Memory takes ten years at most
 }
 
 // Result is what a limiter decided.
@@ -55,9 +56,9 @@ const DefaultKeys = 1 << 18
 
 // Memory is a limiter in the memory of the process. It holds a bounded number
 // of keys. When they are all in use, a new one takes the place of one whose
-// window is over, else of one with few calls among some that it looks at: who
-// floods it with new keys drives out their own, and not a key that has been
-// called often.
+// window is over, else of the one with the fewest calls among some that it looks
+// at, and last of one that has reached its limit: who floods it with new keys
+// drives out their own.
 type Memory struct {
 	shards [64]shard
 	most   int // keys in a shard
@@ -81,14 +82,19 @@ func (m *Memory) Keys() int { return int(m.keys.Load()) }
 
 // Take implements [Limiter]. It fails never.
 func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Result, error) {
-	at, window := millis(now), max(rule.Window.Milliseconds(), 1)
+	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), longest.Milliseconds())
+	rule.Calls = min(rule.Calls, MaxCalls)
+	if rule.Calls < 1 {
+		return Result{Reset: fromMillis(at + window)}, nil
+	}
 	s := &m.shards[key[0]%uint8(len(m.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w, found := s.windows[key]
-	// A window that ends later than one that began now would is of another
-	// rule, or of a clock that has been set back.
-	if !found || w.end() <= at || w.end() > at+window {
+	// A window that ends much later than one that began now would is of another
+	// rule, or of a clock that has been set back; one that ends a little later
+	// is of a call that was faster.
+	if !found || w.end() <= at || w.end() > at+window+late.Milliseconds() {
 		if !found {
 			m.keys.Add(int64(s.room(at, m.most)))
 		}
@@ -97,11 +103,19 @@ func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Res
 	result := Result{Limit: rule.Calls, Reset: fromMillis(w.end())}
 	if w.calls() < rule.Calls {
 		w++
-		s.windows[key] = w
 		result.Allowed, result.Remaining = true, rule.Calls-w.calls()
+		if result.Remaining == 0 {
+			w |= full
+		}
+		s.windows[key] = w
 	}
 	return result, nil
 }
+
+const (
+	longest = 10 * 366 * 24 * time.Hour // of windows
+	late    = time.Minute               // that a call may come behind another
+)
 
 // Forget implements [Limiter]. It fails never.
 func (m *Memory) Forget(_ context.Context, key Key) error {

@@ -1,16 +1,19 @@
 package ratelimit
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
 
 // window is the end of a window and the calls in it, in one word: 42 bits of
-// milliseconds since 2020, and 22 bits of calls.
+// milliseconds since 2020, one bit for having reached the limit, and 21 bits of
+// calls.
 type window uint64
 
 const (
-	callBits = 22
+	callBits = 21
+	full     = window(1) << callBits
 	// MaxCalls is the greatest number of calls of a [Rule] that a [Memory] can
 	// count; more are as many.
 	MaxCalls = 1<<callBits - 2
@@ -22,9 +25,9 @@ func millis(t time.Time) int64 { return max(t.UnixMilli()-origin, 0) }
 
 func fromMillis(ms int64) time.Time { return time.UnixMilli(ms + origin).UTC() }
 
-func newWindow(end int64) window { return window(end) << callBits }
+func newWindow(end int64) window { return window(end) << (callBits + 1) }
 
-func (w window) end() int64 { return int64(w >> callBits) }
+func (w window) end() int64 { return int64(w >> (callBits + 1)) }
 
 func (w window) calls() int { return int(w & (1<<callBits - 1)) }
 
@@ -33,12 +36,14 @@ type shard struct {
 	mu      sync.Mutex
 	windows map[Key]window
 	sweepAt int      // keys at which windows that are over are swept out
-	_       [40]byte // keeps shards out of each other's cache lines
+	swept   int64    // when that was done
+	_       [32]byte // keeps shards out of each other's cache lines
 }
 
 const (
 	firstSweep = 256
-	looked     = 8 // keys that a new one looks at when there is no room
+	looked     = 8      // keys that a new one looks at when there is no room
+	sweepPause = 60_000 // milliseconds between sweeps of a shard without room
 )
 
 // room makes room for one more key and returns by how much the number of keys
@@ -48,9 +53,9 @@ func (s *shard) room(now int64, most int) int {
 		s.windows, s.sweepAt = make(map[Key]window), min(firstSweep, most)
 	}
 	before := len(s.windows)
-	if before >= s.sweepAt && s.sweepAt < most {
+	if before >= s.sweepAt && (s.sweepAt < most || now-s.swept >= sweepPause) {
 		s.sweep(now)
-		s.sweepAt = min(max(2*len(s.windows), firstSweep), most)
+		s.sweepAt, s.swept = min(max(2*len(s.windows), firstSweep), most), now
 	}
 	if len(s.windows) >= most {
 		s.evict(now)
@@ -67,6 +72,7 @@ func (s *shard) sweep(now int64) {
 		}
 	}
 	if live > len(s.windows)/2 {
+		maps.DeleteFunc(s.windows, func(_ Key, w window) bool { return w.end() <= now })
 		return
 	}
 	kept := make(map[Key]window, live)
@@ -79,12 +85,12 @@ func (s *shard) sweep(now int64) {
 }
 
 // evict drops one key: of those that it looks at, which are any, one whose
-// window is over or which has the fewest calls.
+// window is over, or the one with the fewest calls, or one that is full.
 func (s *shard) evict(now int64) {
 	var victim Key
-	fewest, seen := 1<<callBits, 0
+	fewest, seen := 1<<(callBits+1), 0
 	for key, w := range s.windows {
-		calls := w.calls()
+		calls := int(w & (2*full - 1))
 		if w.end() <= now {
 			calls = -1
 		}
