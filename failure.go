@@ -153,11 +153,11 @@ func (g *guard) pass(ctx context.Context, tx *txn) error {
 	return record.Failures.Replace(ctx, tx, known)
 }
 
-// forgetFailures forgets the wrong answers that strangers have given for an
-// identifier.
-func (tx *txn) forgetFailures(ctx context.Context, purpose, identifier string) error {
-	subject := tx.engine.ring.Digest(purpose, identifier)
-	err := record.Failures.Delete(ctx, tx, store.Text(purpose), store.Bytes(subject))
+// forgetFailures forgets the wrong passwords that strangers have tried: they
+// were of another password, or of another user with that address.
+func (tx *txn) forgetFailures(ctx context.Context, user *record.User) error {
+	subject := tx.engine.ring.Digest(failPassword, passwordSubject(user))
+	err := record.Failures.Delete(ctx, tx, store.Text(failPassword), store.Bytes(subject))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

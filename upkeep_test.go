@@ -142,3 +142,106 @@ func (k *kit) idOf(email string) string {
 	k.must(err)
 	return user.ID
 }
+
+// What began as an anonymous user and became another kind is not swept with its
+// anonymous session.
+func TestSweepKeepsUsersWhoCanStillBe(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit) {
+		kept := make(map[string]string)
+		for what, become := range map[string]func(a *latchkey.Account) error{
+			"e-mail":   func(a *latchkey.Account) error { return ignore(a.UpdateEmail(k.ctx, ada, password)) },
+			"password": func(a *latchkey.Account) error { return ignore(a.UpdatePassword(k.ctx, password, "")) },
+			"phone":    func(a *latchkey.Account) error { return ignore(k.Users().UpdatePhone(k.ctx, a.UserID(), phone)) },
+		} {
+			_, account := k.anonymous()
+			k.must(become(account))
+			kept[what] = account.UserID()
+		}
+		made, err := k.Users().Create(k.ctx, latchkey.NewUser{})
+		k.must(err)
+		k.must(ignore(k.Users().CreateSession(k.ctx, made.ID)))
+		kept["made by the server"] = made.ID
+		k.clock.Advance(30 * time.Minute)
+		_, account := k.anonymous()
+		k.clock.Advance(20 * time.Minute)
+		k.must(ignore(k.Users().CreateSession(k.ctx, account.UserID())))
+		kept["with a session"] = account.UserID()
+		k.clock.Advance(50 * time.Minute)
+		swept, err := k.Sweep(k.ctx)
+		k.must(err)
+		for what, id := range kept {
+			if err := ignore(k.Users().Get(k.ctx, id)); err != nil {
+				k.Errorf("%s: %v (swept %+v)", what, err, swept)
+			}
+		}
+	})
+}
+
+// More expired sessions of people who stay than fit in one batch do not keep
+// the sweep busy for ever.
+func TestSweepGetsPastWhatItKeeps(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit) {
+		for n := range 60 {
+			_, account := k.anonymous()
+			k.must(ignore(k.Users().UpdateEmail(k.ctx, account.UserID(), fmt.Sprintf("u%d@example.org", n))))
+		}
+		k.clock.Advance(time.Hour)
+		swept, err := k.Sweep(k.ctx)
+		k.must(err)
+		if swept.Sessions != 60 || swept.Users != 0 {
+			k.Errorf("swept %+v", swept)
+		}
+	})
+}
+
+func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.signUp(ada)
+		session, _ := k.signIn(ada)
+		bounded := func(l latchkey.Lifetime) *latchkey.Guest {
+			engine, err := latchkey.New(k.store, latchkey.Config{Keys: k.keys, Hasher: k.hasher, Now: k.clock.Now, Policy: latchkey.Policy{SingleFactor: l, SessionLimit: 2}})
+			k.must(err)
+			return engine.Guest(testClient)
+		}
+		k.clock.Advance(2 * time.Hour)
+		for what, guest := range map[string]*latchkey.Guest{"absolute": bounded(latchkey.Lifetime{Absolute: time.Hour}), "idle": bounded(latchkey.Lifetime{Idle: time.Hour})} {
+			if err := ignore(guest.Authenticate(k.ctx, session.Secret)); err != latchkey.ErrUnauthorized {
+				k.Errorf("%s: %v", what, err)
+			}
+		}
+		k.must(ignore(k.guest.Authenticate(k.ctx, session.Secret)))
+
+		// What is over does not count at the limit and ends without a word.
+		guest := bounded(latchkey.Lifetime{Idle: time.Hour})
+		k.forget()
+		for range 2 {
+			k.must(ignore(guest.CreateEmailPasswordSession(k.ctx, ada, password)))
+		}
+		k.same("log", k.logs(), []string{"session.create by user", "session.create by user"})
+	})
+}
+
+// With an idle time, a session is noted as seen after an eighth of it, and not
+// more often.
+func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SingleFactor: latchkey.Lifetime{Idle: 8 * time.Hour}}, func(k *kit) {
+		k.signUp(ada)
+		session, _ := k.signIn(ada)
+		writes := 0
+		for range 30 {
+			k.clock.Advance(20 * time.Minute)
+			k.store.Reset()
+			k.must(ignore(k.guest.Authenticate(k.ctx, session.Secret)))
+			writes += int(k.store.Updates.Load())
+		}
+		if writes != 10 {
+			k.Errorf("%d writes in 10 hours", writes)
+		}
+		account, err := k.guest.Authenticate(k.ctx, session.Secret)
+		k.must(err)
+		k.clock.Advance(7 * time.Hour)
+		k.must(ignore(account.UpdateSession(k.ctx, latchkey.Current))) // is a sign of life, too
+		k.clock.Advance(7 * time.Hour)
+		k.must(ignore(k.guest.Authenticate(k.ctx, session.Secret)))
+	})
+}

@@ -178,6 +178,9 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 		if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID}); err != nil {
 			return nil, err
 		}
+		if err := tx.forgetFailures(ctx, user); err != nil {
+			return nil, err
+		}
 	}
 	if err := record.Users.Insert(ctx, tx, user); err != nil {
 		return nil, err
@@ -228,6 +231,11 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	}
 	if factsOf(user) != factsOf(&old) {
 		if err := tx.refreshSessions(ctx, user); err != nil {
+			return nil, err
+		}
+	}
+	if passwordSubject(user) != passwordSubject(&old) || !bytes.Equal(user.Password, old.Password) {
+		if err := tx.forgetFailures(ctx, user); err != nil {
 			return nil, err
 		}
 	}
@@ -311,9 +319,6 @@ func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error 
 			return err
 		}
 		if err := tx.takeAddress(ctx, user); err != nil {
-			return err
-		}
-		if err := tx.forgetFailures(ctx, failPassword, user.Email); err != nil {
 			return err
 		}
 	}
@@ -416,7 +421,7 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 			return err
 		}
 	}
-	if err := tx.forgetFailures(ctx, failPassword, "user/"+user.Key); err != nil {
+	if err := tx.forgetFailures(ctx, user); err != nil {
 		return err
 	}
 	tx.event(user.ID, "delete", shown)

@@ -212,9 +212,6 @@ func (u *Users) setPassword(ctx context.Context, id, password string) (shown *Us
 		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
 			return fresh.set(&u.engine.policy, user, tx.now)
 		})
-		if err == nil {
-			err = tx.forgetFailures(ctx, failPassword, passwordSubject(user))
-		}
 		if err == nil && !u.engine.policy.KeepSessionsOnPasswordChange {
 			err = tx.endSessions(ctx, user, "")
 		}
