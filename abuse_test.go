@@ -220,7 +220,11 @@ func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		// HeapSys never falls: it is the highest. Beside the hashes there are
 		// the callers themselves, with a few KB each.
-		if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > (2*slots+2)*cost+256<<20 {
+		allowed := int64((2*slots+2)*cost + 256<<20)
+		if raceDetector {
+			allowed *= 4
+		}
+		if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > allowed {
 			t.Errorf("the heap grew by %d MB", grown>>20)
 		}
 		if busy.Load()+refused.Load() != 10_000 || busy.Load() == 0 || refused.Load() == 0 {
@@ -232,7 +236,7 @@ func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 			t.Errorf("%d counts for %d refusals", rows, refused.Load())
 		}
 		for range 1000 {
-			if runtime.NumGoroutine() <= goroutines {
+			if runtime.NumGoroutine() <= goroutines+4 { // a store has a writer of its own
 				return
 			}
 			runtime.Gosched()
@@ -320,7 +324,7 @@ func TestAC014StolenSessionNeedsThePassword(t *testing.T) {
 func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 	for _, op := range table {
 		t.Run(op.name, func(t *testing.T) {
-			onEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit) {
+			oneByOne(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit) {
 				var out bytes.Buffer
 				say := func(x any) {
 					fmt.Fprintf(&out, "%v %+v %#v\n", x, x, x)

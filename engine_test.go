@@ -58,6 +58,19 @@ var testClient = authtest.Client
 // closure run twice.
 func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 	t.Helper()
+	onStores(t, policy, false, test)
+}
+
+// oneByOne is onEveryStore for long tests that do nothing at once. SQLite is
+// ten times slower under the race detector, which has nothing to find there: it
+// is left to the run without.
+func oneByOne(t *testing.T, policy latchkey.Policy, test func(*kit)) {
+	t.Helper()
+	onStores(t, policy, raceDetector, test)
+}
+
+func onStores(t *testing.T, policy latchkey.Policy, noSQLite bool, test func(*kit)) {
+	t.Helper()
 	run := func(name string, open func(dir string) (store.Store, error)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +83,9 @@ func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 		})
 	}
 	for _, b := range backends {
-		run(b.name, b.open)
+		if b.name != "sqlite" || !noSQLite {
+			run(b.name, b.open)
+		}
 	}
 	run("memory-twice", func(string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil })
 }

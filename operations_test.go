@@ -171,7 +171,7 @@ func TestEveryExportedMethodIsInTheTable(t *testing.T) {
 func onEveryOperation(t *testing.T, test func(k *kit, op operation)) {
 	for _, op := range table {
 		t.Run(op.name, func(t *testing.T) {
-			onEveryStore(t, documented, func(k *kit) { test(k, op) })
+			oneByOne(t, documented, func(k *kit) { test(k, op) })
 		})
 	}
 }

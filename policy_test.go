@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -316,8 +317,19 @@ func TestStrictPolicyIsWhatItSays(t *testing.T) {
 	}
 }
 
+// deleteAll deletes all users, and forgets the log and what is counted, so that
+// the next world begins as the first.
 func (k *kit) deleteAll() {
 	k.Helper()
+	k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
+		for _, table := range []*store.Table{record.Logs.Table, record.Failures.Table} {
+			if _, err := tx.DeleteRange(ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	clear(k.seen)
 	rows, err := record.Users.List(k.ctx, k.store, store.Query{Index: record.Users.Primary(), Limit: 100})
 	k.must(err)
 	for _, u := range rows {
