@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,20 +59,30 @@ var testClient = authtest.Client
 // closure run twice.
 func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 	t.Helper()
-	onStores(t, policy, false, test)
+	onStores(t, policy, nil, test)
 }
 
-// oneByOne is onEveryStore for long tests that do nothing at once. SQLite is
-// ten times slower under the race detector, which has nothing to find there: it
-// is left to the run without.
+// oneByOne is onEveryStore for long tests that do nothing at once, where the
+// race detector finds nothing and takes ten times as long: with it, memory is
+// enough. The run without it has every store.
 func oneByOne(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 	t.Helper()
-	onStores(t, policy, raceDetector, test)
+	onStores(t, policy, []string{"bbolt", "sqlite", "memory-twice"}, test)
 }
 
-func onStores(t *testing.T, policy latchkey.Policy, noSQLite bool, test func(*kit)) {
+// allAtOnce is onEveryStore for long tests of races: SQLite is left to the run
+// without the race detector.
+func allAtOnce(t *testing.T, policy latchkey.Policy, test func(*kit)) {
+	t.Helper()
+	onStores(t, policy, []string{"sqlite"}, test)
+}
+
+func onStores(t *testing.T, policy latchkey.Policy, notUnderRace []string, test func(*kit)) {
 	t.Helper()
 	run := func(name string, open func(dir string) (store.Store, error)) {
+		if raceDetector && slices.Contains(notUnderRace, name) {
+			return
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, err := open(t.TempDir())
@@ -83,9 +94,7 @@ func onStores(t *testing.T, policy latchkey.Policy, noSQLite bool, test func(*ki
 		})
 	}
 	for _, b := range backends {
-		if b.name != "sqlite" || !noSQLite {
-			run(b.name, b.open)
-		}
+		run(b.name, b.open)
 	}
 	run("memory-twice", func(string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil })
 }

@@ -16,7 +16,7 @@ import (
 // What the sessions say of their users is true after every operation, whatever
 // was done before it: the property on which a check of one row rests.
 func TestSessionsTellTheTruthAboutTheirUsersAfterEveryOperation(t *testing.T) {
-	onEveryStore(t, latchkey.Policy{SessionLimit: 3, SessionLength: 24 * time.Hour}, func(k *kit) {
+	oneByOne(t, latchkey.Policy{SessionLimit: 3, SessionLength: 24 * time.Hour}, func(k *kit) {
 		cases := 0
 		rapid.Check(k.T, func(t *rapid.T) {
 			cases++

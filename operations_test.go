@@ -404,7 +404,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 	}
 	for i, one := range changing {
 		t.Run(one.name, func(t *testing.T) {
-			onEveryStore(t, latchkey.Policy{SessionLimit: 2}, func(k *kit) {
+			allAtOnce(t, latchkey.Policy{SessionLimit: 2}, func(k *kit) {
 				for _, two := range changing[i:] {
 					w := k.world(true)
 					v := *w
