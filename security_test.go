@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/record"
@@ -132,4 +133,70 @@ func TestAC121PasswordHashOfAnotherUser(t *testing.T) {
 			k.Errorf("signing in with a moved hash: %v", err)
 		}
 	})
+}
+
+// AC-056, AC-116: nothing that is shown, told, logged or said holds a secret,
+// whatever is done.
+func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
+	for _, op := range table {
+		t.Run(op.name, func(t *testing.T) {
+			oneByOne(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit) {
+				var out bytes.Buffer
+				say := func(x any) {
+					fmt.Fprintf(&out, "%v %+v %#v\n", x, x, x)
+					_ = json.NewEncoder(&out).Encode(x)
+				}
+				w := k.world(true)
+				engine, err := latchkey.New(k.store, latchkey.Config{
+					Keys: k.keys, Hasher: k.hasher, Now: k.clock.Now, Policy: k.policy,
+					Logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				})
+				k.must(err)
+				k.Engine, k.guest = engine, engine.Guest(testClient)
+				w.account, err = k.guest.Authenticate(k.ctx, w.secret)
+				k.must(err)
+				k.clock.Advance(25 * time.Hour)
+				say(op.do(w))
+				say(op.do(w)) // the second time many are refused
+				say(ignore(k.guest.CreateEmailPasswordSession(k.ctx, "nobody@example.org", password)))
+				say(ignore(k.guest.CreateEmailPasswordSession(k.ctx, password, password))) // in the wrong field
+				for _, e := range k.told.Take() {
+					say(e)
+					say(e.Payload)
+				}
+				for _, a := range []any{w.account, w.user, w.other, k.guest, k.Users()} {
+					say(a)
+				}
+				if user, err := k.Users().Get(k.ctx, w.user.ID); err == nil {
+					say(user)
+					sessions, err := k.Users().Sessions(k.ctx, w.user.ID)
+					k.must(err)
+					say(sessions)
+					for _, s := range sessions.Sessions {
+						say(s)
+					}
+					logs, err := k.Users().Logs(k.ctx, w.user.ID)
+					k.must(err)
+					for _, l := range logs.Logs {
+						say(l)
+					}
+				}
+				secrets := []string{password, "another horse", w.secret.Reveal(), w.other.Secret.Reveal(), "argon2", k.keys.Active.Reveal()[10:]}
+				for _, rows := range k.everything() {
+					for _, row := range rows {
+						for _, secret := range secrets {
+							if strings.Contains(row, secret) {
+								k.Errorf("a row holds a secret: %s", row)
+							}
+						}
+					}
+				}
+				for _, secret := range secrets {
+					if strings.Contains(out.String(), secret) || strings.Contains(out.String(), fmt.Sprintf("%x", secret)) {
+						k.Errorf("%q is in %s", secret, out.String())
+					}
+				}
+			})
+		})
+	}
 }

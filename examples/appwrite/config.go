@@ -48,7 +48,7 @@ func readConfig(env func(string) string) (c config, err error) {
 	r := reader{env: env}
 	c = config{
 		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
-		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") != "off", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
+		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
 		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"),
 		oidc: [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")}, sessionAlerts: r.flag("SESSION_ALERTS", false),
 		mockNumbers: r.list("MOCK_NUMBERS"), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
@@ -60,6 +60,15 @@ func readConfig(env func(string) string) (c config, err error) {
 		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),
 		SessionLength: time.Duration(r.number("SESSION_DURATION")) * time.Second, UserLimit: r.number("USERS_LIMIT"),
 		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true),
+	}
+	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
+		r.fail("RATE_LIMITS", v)
+	}
+	if strings.Trim(c.projectID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" { // it is in the name of a cookie
+		r.fail("PROJECT_ID", c.projectID)
+	}
+	if c.store.kind != "memory" && c.store.path == "" {
+		r.fail("STORE", r.text("STORE", ""))
 	}
 	for _, name := range c.disabledMethodNames {
 		switch name {
@@ -122,7 +131,7 @@ func (r *reader) flag(name string, standard bool) bool {
 func (r *reader) number(name string) int {
 	v := r.text(name, "0")
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > 1<<31 {
 		r.fail(name, v)
 	}
 	return n
@@ -143,18 +152,18 @@ type clock struct {
 	offset atomic.Int64
 }
 
-// read reads the file again.
+// read reads the file again. Without one, and with anything else than a number
+// of seconds within three centuries in it, the clock is the machine's.
 func (c *clock) read() {
 	if c.file == "" {
 		return
 	}
-	text, err := os.ReadFile(c.file)
-	if err != nil {
-		return
+	text, _ := os.ReadFile(c.file)
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil || seconds < -1<<33 || seconds > 1<<33 {
+		seconds = 0
 	}
-	if seconds, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-		c.offset.Store(seconds)
-	}
+	c.offset.Store(seconds)
 }
 
 // Now is for the engine.

@@ -16,6 +16,9 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -56,8 +59,11 @@ func run(ctx context.Context, env func(string) string) (err error) {
 	if err != nil {
 		return err
 	}
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return requests },
+		Handler:     h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -67,12 +73,15 @@ func run(ctx context.Context, env func(string) string) (err error) {
 		return err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		return server.Close()
+	if server.Shutdown(ending) == nil {
+		return nil
 	}
-	return nil
+	cut() // who is still at it is told to stop
+	err = server.Close()
+	h.running.Wait()
+	return err
 }
 
 func open(where place) (store.Store, error) {
@@ -94,6 +103,8 @@ type host struct {
 	server *latchkey.Users
 	mux    *http.ServeMux
 	clock  clock
+
+	running sync.WaitGroup // requests
 }
 
 func newHost(c config, s store.Store) (*host, error) {
@@ -122,4 +133,12 @@ func newHost(c config, s store.Store) (*host, error) {
 	return h, nil
 }
 
-func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.running.Add(1)
+	defer h.running.Done()
+	if path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") { // the mux would redirect
+		h.serve(w, r, notFound)
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}

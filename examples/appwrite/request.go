@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -8,10 +9,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,7 +57,7 @@ func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
 	if r.Method == http.MethodOptions {
 		to = preflight
 	}
-	answer, err := c.handle(to)
+	answer, err := c.guarded(to)
 	c.limitHeaders()
 	if err != nil {
 		c.fail(err)
@@ -65,6 +69,17 @@ func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
 		return
 	}
 	c.write(to.status, answer)
+}
+
+// guarded is handle, whose panic is an error.
+func (c *call) guarded(to route) (answer any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("panic", "of", fmt.Sprintf("%T", v), "route", to.method, "stack", string(debug.Stack()))
+			err = errors.New("panic")
+		}
+	}()
+	return c.handle(to)
 }
 
 func (c *call) write(status int, body any) {
@@ -81,9 +96,6 @@ func (c *call) write(status int, body any) {
 // does what the route says.
 func (c *call) handle(to route) (any, error) {
 	c.server = c.config.apiKey != "" && subtle.ConstantTimeCompare([]byte(c.r.Header.Get("X-Appwrite-Key")), []byte(c.config.apiKey)) == 1
-	if err := c.origin(); err != nil {
-		return nil, err
-	}
 	if project := c.r.Header.Get("X-Appwrite-Project"); to.scope != health {
 		if project == "" {
 			project = c.r.URL.Query().Get("project")
@@ -92,9 +104,16 @@ func (c *call) handle(to route) (any, error) {
 			return nil, problem(http.StatusNotFound, "project_not_found", "Project with the requested ID could not be found")
 		}
 	}
-	c.client = c.from()
-	if err := c.credentials(); err != nil {
+	if err := c.origin(); err != nil {
 		return nil, err
+	}
+	c.client = c.from()
+	var barred error // what keeps the user of the session from acting
+	if to.scope != health {
+		var err error
+		if barred, err = c.credentials(); err != nil {
+			return nil, err
+		}
 	}
 	missing := func(role, scope string) error {
 		return problem(http.StatusUnauthorized, "general_unauthorized_scope", fmt.Sprintf("User (role: %s) missing scope (%s)", role, scope))
@@ -107,6 +126,8 @@ func (c *call) handle(to route) (any, error) {
 		role = "users"
 	}
 	switch {
+	case barred != nil && to.scope != users:
+		return nil, barred
 	case to.scope == account && !c.signedIn:
 		return nil, missing(role, "account")
 	case to.scope == users && !c.server:
@@ -114,8 +135,10 @@ func (c *call) handle(to route) (any, error) {
 	case to.scope == signIn && c.signedIn:
 		return nil, latchkey.ErrSessionAlreadyExists
 	}
-	if err := c.read(); err != nil {
-		return nil, err
+	if to.scope != health {
+		if err := c.read(); err != nil {
+			return nil, err
+		}
 	}
 	return to.do(c)
 }
@@ -123,11 +146,14 @@ func (c *call) handle(to route) (any, error) {
 // origin answers the browser's question who may call from where.
 func (c *call) origin() error {
 	origin := c.r.Header.Get("Origin")
-	if origin == "" || c.server {
+	if origin == "" {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	if err != nil || !c.allowed(u.Hostname()) {
+	if err != nil || u.Scheme == "" || origin != u.Scheme+"://"+u.Host || !c.allowed(u.Hostname()) {
+		if c.server {
+			return nil
+		}
 		return problem(http.StatusForbidden, "general_unknown_origin", "Invalid Origin. Register your new client as a new platform of the project")
 	}
 	header := c.w.Header()
@@ -176,52 +202,57 @@ func (c *call) from() latchkey.Client {
 	return client
 }
 
-// credentials finds out who calls. An unknown or ended session is nobody's.
-func (c *call) credentials() error {
-	if c.r.Header.Get("X-Appwrite-JWT") != "" {
-		return problem(http.StatusUnauthorized, "user_jwt_invalid", "The JWT token is invalid")
+// credentials finds out who calls. An unknown or ended session is nobody's;
+// barred is why the user of a session may do nothing.
+func (c *call) credentials() (barred, err error) {
+	if c.r.Header.Get("X-Appwrite-JWT") != "" && !c.server {
+		return nil, problem(http.StatusUnauthorized, "user_jwt_invalid", "The JWT token is invalid")
 	}
-	secret := c.sessionSecret()
-	if secret == "" {
-		return nil
+	value := c.session()
+	if value.Secret == "" {
+		return nil, nil
 	}
-	account, err := c.guest().Authenticate(c.r.Context(), secret)
+	account, err := c.guest().Authenticate(c.r.Context(), latchkey.Secret(value.Secret))
+	var own *latchkey.Error
 	switch {
-	case errors.Is(err, latchkey.ErrUnauthorized):
-		return nil
+	case errors.Is(err, latchkey.ErrUnauthorized), err == nil && account.UserID() != value.ID:
+		return nil, nil
+	case errors.As(err, &own):
+		return err, nil
 	case err != nil:
-		return err
+		return nil, err
 	}
 	c.account, c.signedIn = account, true
-	return nil
+	return nil, nil
 }
 
 func (c *call) guest() *latchkey.Guest { return c.engine.Guest(c.client) }
 
 func (c *call) cookieName() string { return "a_session_" + c.config.projectID }
 
-// sessionSecret returns the secret of the first source that has one: the
-// cookies, the header, the header in the place of cookies.
-func (c *call) sessionSecret() latchkey.Secret {
+// session returns what the first source says that says anything: the cookies, the
+// header, the header in the place of cookies.
+func (c *call) session() sessionValue {
 	for _, name := range []string{c.cookieName(), c.cookieName() + "_legacy"} {
 		if cookie, err := c.r.Cookie(name); err == nil {
 			value, err := url.QueryUnescape(cookie.Value)
 			if err != nil || strings.ContainsRune(cookie.Value, '+') {
 				value = cookie.Value
 			}
-			if secret := decodeSession(value); secret != "" {
-				return secret
+			if v := decodeSession(value); v != (sessionValue{}) {
+				return v
 			}
 		}
 	}
-	if secret := decodeSession(c.r.Header.Get("X-Appwrite-Session")); secret != "" {
-		return secret
+	if v := decodeSession(c.r.Header.Get("X-Appwrite-Session")); v != (sessionValue{}) {
+		return v
 	}
-	var fallback map[string]string
+	var fallback map[string]any
 	if json.Unmarshal([]byte(c.r.Header.Get("X-Fallback-Cookies")), &fallback) != nil {
-		return ""
+		return sessionValue{}
 	}
-	return decodeSession(fallback[c.cookieName()])
+	value, _ := fallback[c.cookieName()].(string)
+	return decodeSession(value)
 }
 
 // The value of a cookie: the user and the secret.
@@ -238,24 +269,19 @@ func encodeSession(s *latchkey.Session) string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-func decodeSession(value string) latchkey.Secret {
-	text, err := base64.StdEncoding.DecodeString(value)
-	if err != nil {
-		text, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(value, "="))
-	}
-	var v sessionValue
+func decodeSession(value string) (v sessionValue) {
+	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(value, "="))
 	if err != nil || json.Unmarshal(text, &v) != nil {
-		return ""
+		return sessionValue{}
 	}
-	return latchkey.Secret(v.Secret)
+	return v
 }
 
 // read reads the parameters: the query of a GET, else the body.
 func (c *call) read() error {
 	c.params = make(map[string]any)
-	if c.r.Method == http.MethodGet {
-		c.form(c.r.URL.Query())
-		return nil
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		return c.form(c.r.URL.Query())
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	if err != nil {
@@ -267,48 +293,63 @@ func (c *call) read() error {
 		if err != nil {
 			return problem(http.StatusBadRequest, "general_argument_invalid", "The body is not a form")
 		}
-		c.form(values)
-		return nil
+		return c.form(values)
 	}
 	switch strings.TrimSpace(string(body)) {
 	case "", "[]":
 		return nil
 	}
-	if err := json.Unmarshal(body, &c.params); err != nil {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(body, &raw); err != nil {
 		return problem(http.StatusBadRequest, "general_argument_invalid", "The body is not a JSON object")
 	}
-	// Preferences are passed on as they were written.
-	var raw struct {
-		Prefs json.RawMessage `json:"prefs"`
-	}
-	if err := json.Unmarshal(body, &raw); err == nil && len(raw.Prefs) > 0 {
-		c.params["prefs"] = raw.Prefs
+	for name, text := range raw {
+		var value any
+		if err := json.Unmarshal(text, &value); err != nil {
+			continue // a number that nothing can hold, in a field that may not even be known
+		}
+		if name == "prefs" && value != nil {
+			value = text // passed on as it was written
+		}
+		c.params[name] = value
 	}
 	return nil
 }
 
-// form takes name=value, and name[]=value and name[0]=value as lists.
-func (c *call) form(values url.Values) {
-	for name, list := range values {
+// form takes name=value, and name[]=value and name[0]=value as lists of at most
+// 100, in the order of their numbers.
+func (c *call) form(values url.Values) error {
+	type item struct {
+		at    int
+		value string
+	}
+	lists := make(map[string][]item)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		base, index, isList := strings.Cut(name, "[")
 		if !isList {
-			c.params[name] = list[0]
+			c.params[name] = values[name][len(values[name])-1]
 			continue
 		}
-		items, _ := c.params[base].([]any)
 		at, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
-		for n, item := range list {
-			if err == nil && at+n < 100 {
-				for len(items) <= at+n {
-					items = append(items, nil)
-				}
-				items[at+n] = item
-			} else if len(items) < 100 {
-				items = append(items, item)
-			}
+		if index != "]" && (err != nil || at < 0) {
+			return invalidParam(base, "its list is numbered otherwise than from 0")
 		}
-		c.params[base] = items
+		for _, value := range values[name] {
+			lists[base] = append(lists[base], item{at, value})
+		}
 	}
+	for name, items := range lists {
+		if _, single := c.params[name]; single || len(items) > 100 {
+			return invalidParam(name, "it is a text and a list, or a list of more than 100")
+		}
+		slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.at, b.at) })
+		list := make([]any, len(items))
+		for i, item := range items {
+			list[i] = item.value
+		}
+		c.params[name] = list
+	}
+	return nil
 }
 
 // invalidParam is the answer for a parameter that cannot be taken.

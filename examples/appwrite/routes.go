@@ -257,7 +257,7 @@ func updateSession(c *call) (any, error) {
 	}
 	if session.Current {
 		renewed := *session
-		renewed.Secret = c.sessionSecret()
+		renewed.Secret = latchkey.Secret(c.session().Secret)
 		c.signedInAs(&renewed)
 	}
 	return c.sessionModel(session), nil

@@ -2,6 +2,7 @@
 // origins, the clock.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { Server, apiKey, project } from './server.mjs';
 
@@ -19,6 +20,15 @@ const signUp = async (server, headers = {}) => {
   assert.equal(session.status, 201);
   return { email, user: user.json, session };
 };
+
+// raw asks for a path as it is, which fetch would tidy.
+const raw = (server, path) => new Promise((resolve, reject) => {
+  get(server.base + path, { path, headers: { 'X-Appwrite-Project': project } }, (response) => {
+    let text = '';
+    response.on('data', (part) => { text += part; });
+    response.on('end', () => resolve({ status: response.statusCode, headers: new Headers(response.headers), json: JSON.parse(text) }));
+  }).on('error', reject);
+});
 
 const is = (answer, status, type) => {
   assert.deepEqual([answer.status, answer.json?.type, answer.json?.code], [status, type, status], JSON.stringify(answer.json));
@@ -102,6 +112,38 @@ describe('the wire', () => {
     assert.deepEqual([none.status, none.json.total, none.json.logs.length], [200, 0, 1]);
   });
 
+  test('odd requests get an answer', async () => {
+    const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
+    for (const index of ['-1', '99999999999999999999', 'x', '1e3', ' ']) {
+      is(await server.call('GET', `/nothing?a[${index}]=x`), 404, 'general_route_not_found');
+      is(await server.call('POST', '/account', { text: `email[${index}]=x`, headers: form }), 400, 'general_argument_invalid');
+    }
+    is(await server.call('POST', '/account', { text: `email[9223372036854775807]=x&email[9223372036854775807]=y`, headers: form }), 400, 'general_argument_invalid');
+    is(await server.call('POST', '/account', { text: `email=x&email[0]=y`, headers: form }), 400, 'general_argument_invalid');
+    for (const path of ['//account', '/./account', '/x/../account']) is(await raw(server, `/v1${path}`), 404, 'general_route_not_found');
+    const { session } = await signUp(server);
+    const cookie = { Cookie: session.headers.getSetCookie()[0].split(';')[0] };
+    const ignored = await server.call('PATCH', '/account/prefs', { text: '{"prefs":{"a":1},"Prefs":{"b":2},"other":1e999}', headers: { ...cookie, 'Content-Type': 'application/json' } });
+    assert.deepEqual([ignored.status, ignored.json.prefs], [200, { a: 1 }]);
+    is(await server.call('PATCH', '/account/prefs', { body: { PREFS: { b: 2 } }, headers: cookie }), 400, 'general_argument_invalid');
+  });
+
+  test('a session is of the user that its value names', async () => {
+    const { session, user } = await signUp(server);
+    const value = session.headers.getSetCookie()[0].split(';')[0].split('=').slice(1).join('=');
+    const { secret } = JSON.parse(Buffer.from(value, 'base64'));
+    for (const claim of [{ id: 'other', secret }, { secret }, { id: user.$id }, { id: user.$id, secret: '' }]) {
+      is(await server.call('GET', '/account', { headers: { 'X-Appwrite-Session': Buffer.from(JSON.stringify(claim)).toString('base64') } }), 401, 'general_unauthorized_scope');
+    }
+    const fallback = { 'X-Fallback-Cookies': JSON.stringify({ a_session_demo: value, x: 1 }) };
+    assert.equal((await server.call('GET', '/account', { headers: fallback })).status, 200);
+    await server.call('PATCH', `/users/${user.$id}/status`, { body: { status: false }, headers: key });
+    is(await server.call('GET', '/account', { headers: fallback }), 403, 'user_blocked');
+    is(await server.call('GET', '/nothing', { headers: fallback }), 404, 'general_route_not_found');
+    is(await server.call('GET', `/users/${user.$id}`, { headers: fallback }), 401, 'general_unauthorized_scope');
+    assert.equal((await server.call('GET', `/users/${user.$id}`, { headers: { ...fallback, ...key } })).status, 200);
+  });
+
   test('both generations of paths', async () => {
     const email = fresh();
     await server.call('POST', '/account', { body: { userId: 'unique()', email, password } });
@@ -115,7 +157,7 @@ describe('the wire', () => {
       const get = await server.call('GET', '/account', { headers: { Origin: origin } });
       assert.deepEqual([get.status, get.headers.get('access-control-allow-origin')], [401, origin]);
     }
-    for (const origin of ['https://evil.example.org', 'http://localhost.evil.org', 'https://app.example.org.evil.org', 'null', 'http://127.0.0.2', 'http://[::2]']) {
+    for (const origin of ['https://evil.example.org', 'http://localhost.evil.org', 'https://app.example.org.evil.org', 'null', 'http://127.0.0.2', 'http://[::2]', '//localhost', 'http://user:pw@localhost', 'http://localhost/path']) {
       is(await server.call('GET', '/account', { headers: { Origin: origin } }), 403, 'general_unknown_origin');
     }
     assert.equal((await server.call('GET', '/users/x', { headers: { Origin: 'https://evil.example.org', ...key } })).status, 404);
@@ -217,8 +259,8 @@ describe('settings', () => {
   }));
 
   test('what cannot be is said at the start', async () => {
-    for (const env of [{ SESSION_LIMIT: 'many' }, { STORE: 'clouds:x' }, { AUTH_DISABLED: 'thinking' }, { STORE: 'sqlite:x.db', SECRET: '' }]) {
-      await assert.rejects(Server.start('memory', env), /cannot be|STORE|SECRET/);
+    for (const env of [{ SESSION_LIMIT: 'many' }, { STORE: 'clouds:x' }, { AUTH_DISABLED: 'thinking' }, { RATE_LIMITS: 'perhaps' }, { PROJECT_ID: 'a b' }, { STORE: 'sqlite:' }, { STORE: 'sqlite:x.db', SECRET: '' }]) {
+      await assert.rejects(Server.start('memory', env), /cannot be|STORE|SECRET|RATE|PROJECT/);
     }
   });
 });
