@@ -71,6 +71,9 @@ func signInCases(string) error {
 		}
 		return nil
 	}})
+	if err == nil {
+		err = flood(guest)
+	}
 	if err != nil || *only != "" && !strings.Contains("peak of 64 sign-ins", *only) {
 		return err
 	}
@@ -81,6 +84,53 @@ func signInCases(string) error {
 		}
 		fmt.Print(string(out))
 	}
+	return nil
+}
+
+// flood compares a session check beside 10,000 sign-ins at once with one alone.
+func flood(guest *latchkey.Guest) error {
+	const name = "session check beside 10,000 sign-ins at once, memory; the same alone"
+	if *only != "" && !strings.Contains(name, *only) {
+		return nil
+	}
+	ctx := context.Background()
+	session, err := guest.CreateEmailPasswordSession(ctx, email(0), password)
+	if err != nil {
+		return err
+	}
+	check := func(until func(n int) bool) (time.Duration, error) {
+		began, n := time.Now(), 0
+		for ; !until(n); n++ {
+			if _, err := guest.Authenticate(ctx, session.Secret); err != nil {
+				return 0, err
+			}
+		}
+		return time.Since(began) / time.Duration(max(n, 1)), nil
+	}
+	alone, err := check(func(n int) bool { return n == 100_000 })
+	if err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	for n := range 10_000 {
+		group.Go(func() {
+			_, _ = guest.CreateEmailPasswordSession(ctx, fmt.Sprintf("nobody%d@example.org", n), "wrong horse")
+		})
+	}
+	done := make(chan struct{})
+	go func() { group.Wait(); close(done) }()
+	beside, err := check(func(int) bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("| %s (once) | %v | %v | %.2f | |\n", name, beside, alone, float64(beside)/float64(alone))
 	return nil
 }
 
