@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -390,6 +393,48 @@ func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 		broken = false
 		k.same("rows", k.everything(), before)
 		k.must(op.do(w))
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Country(netip.Addr) string { panic("no map") }
+
+func (panicking) Take(context.Context, ratelimit.Key, ratelimit.Rule, time.Time) (ratelimit.Result, error) {
+	panic("no count")
+}
+
+func (panicking) Forget(context.Context, ratelimit.Key) error { panic("no count") }
+
+// Callbacks that panic stop nothing but what asks the limiter about a guess.
+func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
+	onEveryOperation(t, func(k *kit, op operation) {
+		for _, limiter := range []ratelimit.Limiter{panicking{}, ratelimit.NewMemory(0)} {
+			w := k.world(true)
+			engine, err := latchkey.New(k.store, latchkey.Config{
+				Keys: k.keys, Hasher: k.hasher, Now: k.clock.Now, Locator: panicking{}, Limiter: limiter,
+				OnEvent: func(context.Context, latchkey.Event) { panic("no ear") }, Logger: slog.New(slog.DiscardHandler),
+			})
+			k.must(err)
+			client := testClient
+			client.OnLimit = func(latchkey.LimitResult) { panic("no eye") }
+			k.Engine, k.guest = engine, engine.Guest(client)
+			if w.account, err = k.guest.Authenticate(k.ctx, w.secret); err != nil {
+				k.Fatal(err)
+			}
+			guesses := op.name == "Guest.CreateEmailPasswordSession" || op.name == "Account.UpdatePassword"
+			switch err := op.do(w); {
+			case limiter == panicking{} && guesses:
+				if err != latchkey.ErrBusy {
+					k.Errorf("%v, want %v", err, latchkey.ErrBusy)
+				}
+			case err != nil:
+				k.Errorf("%v", err)
+			}
+			k.Engine = k.withKeys(k.keys)
+			k.guest = k.Guest(testClient)
+			k.deleteAll()
+		}
 	})
 }
 
