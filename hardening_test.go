@@ -217,7 +217,7 @@ func TestClockIsReadOnceAnOperation(t *testing.T) {
 
 // What fails returns nothing beside the error.
 func TestNothingIsReturnedBesideAnError(t *testing.T) {
-	k := newKit(t, memory.Open(), documented)
+	k := newKit(t, memory.Open(), latchkey.Policy{KeepSessionsOnPasswordChange: true})
 	user := k.signUp(ada)
 	_, account := k.signIn(ada)
 	hook := k.store.Hook
