@@ -349,10 +349,11 @@ func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*
 	if err != nil {
 		return nil, err
 	}
-	for l, key := range map[*limited]string{&limitEmailSession: guard.key, &limitEmailSessionByClient: g.client.network()} {
-		if err := e.limit(ctx, g.client, now, *l, key); err != nil {
-			return nil, err
-		}
+	if err := e.limit(ctx, g.client, now, limitEmailSession, guard.key); err != nil {
+		return nil, err
+	}
+	if err := e.limit(ctx, g.client, now, limitEmailSessionByClient, g.client.network()); err != nil {
+		return nil, err
 	}
 	session, err := settled(func() (session *Session, err error) {
 		session, err = g.tryPassword(ctx, now, guard, user, email, password)

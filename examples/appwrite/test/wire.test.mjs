@@ -144,6 +144,14 @@ describe('the wire', () => {
     assert.equal((await server.call('GET', `/users/${user.$id}`, { headers: { ...fallback, ...key } })).status, 200);
   });
 
+  test('formats: older ones have no fields of the impersonator', async () => {
+    const { user } = await signUp(server);
+    for (const [format, has] of [['1.4.0', false], ['1.7.0', false], ['1.8.9', false], ['1.9.0', true], ['1.9.5', true], ['2.0.0', true], ['', true]]) {
+      const answer = await server.call('GET', `/users/${user.$id}`, { headers: { ...key, ...(format ? { 'X-Appwrite-Response-Format': format } : {}) } });
+      assert.deepEqual([answer.status, 'impersonator' in answer.json], [200, has], format);
+    }
+  });
+
   test('both generations of paths', async () => {
     const email = fresh();
     await server.call('POST', '/account', { body: { userId: 'unique()', email, password } });
