@@ -71,13 +71,22 @@ func (b *Binder) NullText(name string, p *string) {
 	}
 }
 
-// JSON binds a text column that holds JSON as encoding/json writes it. Stores
-// may judge other JSON differently: broken surrogates, numbers out of range,
-// very deep lists.
+// JSON binds a text column that holds JSON as encoding/json writes it. It comes
+// back as the same JSON, perhaps in other words: other spaces, another order of
+// members.
 func (b *Binder) JSON(name string, p *string) {
 	b.Text(name, p)
 	if b.mode == describe {
 		b.columns[len(b.columns)-1].JSON = true
+	}
+}
+
+// VerbatimJSON binds a text column that holds JSON and comes back as it was
+// written.
+func (b *Binder) VerbatimJSON(name string, p *string) {
+	b.JSON(name, p)
+	if b.mode == describe {
+		b.columns[len(b.columns)-1].Verbatim = true
 	}
 }
 

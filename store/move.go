@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -154,20 +155,38 @@ func digest(ctx context.Context, r Reader, t *Table) (sum [sha256.Size]byte, err
 	h := sha256.New()
 	err = pages(ctx, r, t, func(rows []Row) error {
 		for _, row := range rows {
-			row.digest(h)
+			row.digest(h, t)
 		}
 		return nil
 	})
 	return [sha256.Size]byte(h.Sum(nil)), err
 }
 
-func (r Row) digest(h hash.Hash) {
+func (r Row) digest(h hash.Hash, t *Table) {
 	var b []byte
-	for _, v := range r.values {
+	for i, v := range r.values {
+		text := v.s
+		if c := t.columns[i]; c.JSON && !c.Verbatim {
+			text = sameWords(text)
+		}
 		b = append(b, byte(v.kind))
 		b = binary.BigEndian.AppendUint64(b, uint64(v.n))
-		b = binary.BigEndian.AppendUint64(b, uint64(len(v.s)))
-		b = append(b, v.s...)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
+		b = append(b, text...)
 	}
 	h.Write(b)
+}
+
+// sameWords writes JSON as encoding/json would, so that two stores that keep the
+// same JSON agree on it.
+func sameWords(text string) string {
+	var v any
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return text
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		return text
+	}
+	return string(out)
 }

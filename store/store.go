@@ -33,7 +33,13 @@
 //   - Text compares bytewise. Text that is not valid UTF-8 or that holds NUL,
 //     a value of another kind than its column, a null where none may be, and a
 //     key longer than [MaxKey] are [ErrInvalid].
-//   - Times are UTC and whole microseconds.
+//   - Times are UTC and whole microseconds, of the years 0 to 9999; another is
+//     [ErrInvalid].
+//   - A JSON column holds JSON without NUL and without halves of surrogate
+//     pairs; other text is [ErrInvalid]. It comes back as the same JSON,
+//     perhaps in other words; a verbatim one as it was written. Filters on the
+//     former are contains, notContains, isNull and isNotNull, on the latter
+//     isNull and isNotNull. No index is over JSON.
 //   - A listing is ordered by its index, then by primary key.
 //   - Any call after Close is [ErrClosed].
 //   - A backend with a place (a file, a server): what was committed is there

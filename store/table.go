@@ -15,6 +15,7 @@ type Column struct {
 	Kind     Kind
 	Nullable bool
 	JSON     bool // text that holds JSON; a SQL backend may give it its own type
+	Verbatim bool // JSON that comes back as it was written
 }
 
 // Index is an ordered set of columns by which rows are found. Every index is
@@ -181,6 +182,11 @@ func newTable(name string, columns []Column, keys Keys) *Table {
 
 func (t *Table) addIndex(on IndexOn) *Index {
 	ix := &Index{table: t, name: on.Name, columns: t.positions(on.Columns), unique: on.Unique, ordinal: -1}
+	for _, c := range ix.columns {
+		if t.columns[c].JSON {
+			panic("store: " + t.name + "." + on.Name + " is over JSON, which has no order")
+		}
+	}
 	t.indexes = append(t.indexes, ix)
 	return ix
 }

@@ -79,7 +79,7 @@ func (u *User) bind(b *store.Binder) {
 	b.Bool("mfa", &u.MFA)
 	b.Int("epoch", &u.Epoch)
 	b.JSON("labels", &u.Labels)
-	b.JSON("prefs", &u.Prefs)
+	b.VerbatimJSON("prefs", &u.Prefs)
 	b.NullBytes("password_history", &u.PasswordHistory)
 }
 

@@ -90,34 +90,34 @@ func (b *batch) Rollback() {
 }
 
 func (b *batch) Get(_ context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
-	return b.conn.get(background, b.statements.get[ix.Ordinal()], ix.Table(), key)
+	return b.conn.get(background, b.texts.Get(ix), ix.Table(), key)
 }
 
 func (b *batch) List(_ context.Context, q store.Query) ([]store.Row, error) {
-	text, args := b.text('l', q, dialect.List)
+	text, args := b.texts.List(q)
 	return b.conn.list(background, text, q.Index.Table(), args)
 }
 
 func (b *batch) Count(_ context.Context, q store.Query) (int, error) {
-	text, args := b.text('c', q, dialect.Count)
+	text, args := b.texts.Count(q)
 	return b.conn.number(background, text, args)
 }
 
 func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
-	_, err := b.change(b.statements.insert[t], row.Values())
+	_, err := b.change(b.texts.Insert(t), row.Values())
 	return err
 }
 
 func (b *batch) Replace(_ context.Context, t *store.Table, row store.Row) error {
-	return b.one(b.statements.replace[t], sqltext.ReplaceArgs(t, row))
+	return b.one(b.texts.Replace(t), sqltext.ReplaceArgs(t, row))
 }
 
 func (b *batch) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
-	return b.one(b.statements.delete[t], key)
+	return b.one(b.texts.Delete(t), key)
 }
 
 func (b *batch) DeleteRange(_ context.Context, q store.Query) (int, error) {
-	return b.change(b.text('d', q, dialect.DeleteRange))
+	return b.change(b.texts.DeleteRange(q))
 }
 
 // indexNames returns the unique indexes by the columns that the database names

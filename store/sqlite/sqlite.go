@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"sync"
 
 	"modernc.org/sqlite"
 
@@ -78,10 +77,9 @@ func openFile(path string, o Options) (*file, error) {
 		return nil, err
 	}
 	f := &file{
-		statements: statements(o.Schema),
-		indexes:    indexNames(o.Schema),
-		texts:      make(map[shape]string),
-		reads:      newPool(reads, readers),
+		texts:   sqltext.NewTexts(dialect, o.Schema),
+		indexes: indexNames(o.Schema),
+		reads:   newPool(reads, readers),
 	}
 	if f.conn, err = connect(background, writes); err != nil {
 		return nil, err
@@ -128,11 +126,8 @@ func openURI(path string, query url.Values) (driver.Connector, error) {
 
 // file is the driver of one open file.
 type file struct {
-	statements texts
-	indexes    map[string]*store.Index // by the columns that the database names
-
-	mu    sync.RWMutex
-	texts map[shape]string
+	texts   *sqltext.Texts
+	indexes map[string]*store.Index // by the columns that the database names
 
 	reads  *pool
 	conn   *conn // of the writer's goroutine
@@ -142,6 +137,10 @@ type file struct {
 var dialect = sqltext.Dialect{
 	Placeholder: func(int) string { return "?" }, // the driver looks up the name of a numbered one
 	Type:        columnType,
+	Table:       func(name string) string { return name },
+	Index:       func(name string) string { return name },
+
+	PartsInOrder: true,
 	// The driver looks up the type and the name of a plain column at every
 	// query; an expression without a name saves a third of the allocations.
 	Select:    func(name string) string { return "+" + name + ` AS ""` },
@@ -171,69 +170,11 @@ func columnType(c store.Column) string {
 	}
 }
 
-// texts are the statements whose text does not depend on a query.
-type texts struct {
-	get                     []string // by the ordinal of a unique index
-	insert, replace, delete map[*store.Table]string
-}
-
-func statements(s *store.Schema) texts {
-	x := texts{
-		get:     make([]string, s.NumIndexes()),
-		insert:  make(map[*store.Table]string),
-		replace: make(map[*store.Table]string),
-		delete:  make(map[*store.Table]string),
-	}
-	for _, t := range s.Tables() {
-		empty := store.NewRow(make([]store.Value, len(t.Columns())))
-		x.insert[t] = dialect.Insert(t, empty).Text
-		x.replace[t] = dialect.Replace(t, empty).Text
-		x.delete[t] = dialect.Delete(t, t.Primary().Key(empty)).Text
-		for _, ix := range t.Indexes() {
-			if ix.Unique() {
-				x.get[ix.Ordinal()] = dialect.Get(ix, ix.Key(empty)).Text
-			}
-		}
-	}
-	return x
-}
-
-// shape is what the text of a query depends on, for queries without Where,
-// After and Offset: the values are parameters.
-type shape struct {
-	index               *store.Index
-	verb                byte
-	equal               int
-	from, to            bool
-	fromOpen, toOpen    bool
-	descending, limited bool
-}
-
-// text returns a query as write writes it, which is done once for each shape.
-func (f *file) text(verb byte, q store.Query, write func(store.Query) sqltext.Statement) (string, []store.Value) {
-	if q.After != nil || q.Where != nil || q.Offset != 0 {
-		s := write(q)
-		return s.Text, s.Args
-	}
-	k := shape{q.Index, verb, len(q.Equal), q.From.Set, q.To.Set, q.From.Open, q.To.Open, q.Descending, q.Limit != 0}
-	f.mu.RLock()
-	text, known := f.texts[k]
-	f.mu.RUnlock()
-	if known {
-		return text, sqltext.QueryArgs(q)
-	}
-	s := write(q)
-	f.mu.Lock()
-	f.texts[k] = s.Text
-	f.mu.Unlock()
-	return s.Text, s.Args
-}
-
 // Get runs its one short statement to the end whatever the context does: to
 // watch it would cost a quarter more. The wait for a connection is cancelled.
 func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
 	err = f.reads.use(ctx, func(c *conn) error {
-		row, err = c.get(background, f.statements.get[ix.Ordinal()], ix.Table(), key)
+		row, err = c.get(background, f.texts.Get(ix), ix.Table(), key)
 		return err
 	})
 	return row, err
@@ -241,7 +182,7 @@ func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (ro
 
 func (f *file) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	err = f.reads.use(ctx, func(c *conn) error {
-		text, args := f.text('l', q, dialect.List)
+		text, args := f.texts.List(q)
 		rows, err = c.list(ctx, text, q.Index.Table(), args)
 		return err
 	})
@@ -250,7 +191,7 @@ func (f *file) List(ctx context.Context, q store.Query) (rows []store.Row, err e
 
 func (f *file) Count(ctx context.Context, q store.Query) (n int, err error) {
 	err = f.reads.use(ctx, func(c *conn) error {
-		text, args := f.text('c', q, dialect.Count)
+		text, args := f.texts.Count(q)
 		n, err = c.number(ctx, text, args)
 		return err
 	})

@@ -66,7 +66,7 @@ var (
 	oddTexts = []string{"", "a", "A", "a ", "aa", "ab", "b", "\x01", "~", "é", "e\u0301", "\uffff", "\U0001F600", "\U0010FFFF"}
 	oddBytes = []string{"", strings.Repeat("\xff", store.MaxKey-8), "\x00", "\x00\x00", "\x00\xff", "\x01", "a", "a\x00", "a\x00b", "\xff", "\xff\xff"}
 	oddInts  = []int64{math.MinInt64, -256, -1, 0, 1, 255, 256, math.MaxInt64}
-	oddTimes = []time.Time{{}, time.UnixMicro(math.MinInt64 / 4).UTC(), time.UnixMicro(-1).UTC(), time.UnixMicro(0).UTC(), time.UnixMicro(1).UTC(), time.UnixMicro(math.MaxInt64 / 4).UTC()}
+	oddTimes = []time.Time{{}, firstTime, time.UnixMicro(-1).UTC(), time.UnixMicro(0).UTC(), time.UnixMicro(1).UTC(), lastTime}
 )
 
 func drawParent(t *rapid.T) *parent {
@@ -174,10 +174,16 @@ func drawFilter(t *rapid.T, depth int) store.Filter {
 		store.OpBetween, store.OpNotBetween, store.OpIsNull, store.OpIsNotNull, store.OpStartsWith, store.OpNotStartsWith,
 		store.OpEndsWith, store.OpNotEndsWith, store.OpContains, store.OpNotContains,
 	}).Draw(t, "op")
-	column := rapid.IntRange(0, len(parents.Columns())-1).Draw(t, "column")
-	if op.OfText() {
-		column = rapid.SampledFrom([]int{0, 2, 6}).Draw(t, "text column")
+	columns := []int{0, 1, 2, 3, 4, 5}
+	switch {
+	case op == store.OpContains || op == store.OpNotContains:
+		columns = []int{0, 2, 6}
+	case op.OfText():
+		columns = []int{0, 2}
+	case op == store.OpIsNull || op == store.OpIsNotNull:
+		columns = append(columns, 6, 7)
 	}
+	column := rapid.SampledFrom(columns).Draw(t, "column")
 	f := store.Filter{Op: op, Column: parents.Columns()[column].Name}
 	least, most, _ := op.Arity()
 	for range rapid.IntRange(least, min(most, 3)).Draw(t, "values") {
@@ -386,8 +392,8 @@ func compareInts(a, b int64) int {
 	return 0
 }
 
-// oddLists are JSON texts and the texts that are items of them.
+// oddLists are JSON values and the texts that are items of them.
 var oddLists = map[string][]string{
-	"{}": nil, "[]": nil, `"a"`: nil, "null": nil, "": nil, "[": nil, `{"a":"b"}`: nil, `["a"]`: {"a"}, `["a","b","ab"]`: {"a", "b", "ab"},
+	"{}": nil, "[]": nil, `"a"`: nil, "null": nil, "1": nil, `{"a":"b"}`: nil, `["a"]`: {"a"}, `["a","b","ab"]`: {"a", "b", "ab"},
 	`[1,null,["b"],"A"]`: {"A"}, `["\u0061 ",""]`: {"a ", ""}, `["\ud83d\ude00","é"]`: {"\U0001F600", "é"},
 }

@@ -53,10 +53,17 @@ type parent struct {
 	Rank  int64
 	Born  time.Time // zero for null
 	Alive bool
-	Note  string
+	Note  string // JSON; "" for {}
+	Words string // JSON as it was written; "" for {}
 }
 
 func (p *parent) bind(b *store.Binder) {
+	if p.Note == "" {
+		p.Note = "{}"
+	}
+	if p.Words == "" {
+		p.Words = "{}"
+	}
 	b.Text("id", &p.ID)
 	b.Bytes("code", &p.Code)
 	b.NullText("name", &p.Name)
@@ -64,6 +71,7 @@ func (p *parent) bind(b *store.Binder) {
 	b.NullTime("born", &p.Born)
 	b.Bool("alive", &p.Alive)
 	b.JSON("note", &p.Note)
+	b.VerbatimJSON("words", &p.Words)
 }
 
 var parents = store.Declare("parents", (*parent).bind, store.Keys{
@@ -199,7 +207,6 @@ func person(n int) *parent {
 		Name: fmt.Sprintf("name-%06d", n),
 		Rank: int64(n),
 		Born: time.UnixMicro(int64(n)).UTC(),
-		Note: "{}",
 	}
 }
 

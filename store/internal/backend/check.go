@@ -1,10 +1,13 @@
 package backend
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"example.com/latchkey/internal/jsontext"
 	"example.com/latchkey/store"
 )
 
@@ -33,6 +36,25 @@ func checkValue(t *store.Table, column int, v store.Value) error {
 	}
 	if v.Kind() == store.KindText && (strings.IndexByte(v.Text(), 0) >= 0 || !utf8.ValidString(v.Text())) {
 		return invalid(t, "%s holds NUL or is not UTF-8", c.Name)
+	}
+	if v.Kind() == store.KindTime && (v.Int() < firstTime || v.Int() > lastTime) {
+		return invalid(t, "%s is not of the years 0 to 9999", c.Name)
+	}
+	return nil
+}
+
+// The ends of the years 0 and 9999, in microseconds.
+var (
+	firstTime = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC).UnixMicro()
+)
+
+func checkJSON(t *store.Table, c store.Column, text string) error {
+	if !json.Valid([]byte(text)) {
+		return invalid(t, "%s is not JSON", c.Name)
+	}
+	if err := jsontext.Escapes(text); err != nil {
+		return invalid(t, "%s holds %v", c.Name, err)
 	}
 	return nil
 }
@@ -86,6 +108,11 @@ func (s *Shell) checkRow(t *store.Table, row store.Row) error {
 		}
 		if err := checkValue(t, i, v); err != nil {
 			return err
+		}
+		if c.JSON {
+			if err := checkJSON(t, c, v.Text()); err != nil {
+				return err
+			}
 		}
 	}
 	for _, ix := range t.Indexes() {
@@ -187,8 +214,12 @@ func checkFilter(t *store.Table, f store.Filter, depth int, all *filterSize) err
 	if column < 0 {
 		return invalid(t, "no column of that name")
 	}
-	if f.Op.OfText() && t.Columns()[column].Kind != store.KindText {
+	c := t.Columns()[column]
+	if f.Op.OfText() && c.Kind != store.KindText {
 		return invalid(t, "%s is for text", f.Op)
+	}
+	if c.JSON && most > 0 && (c.Verbatim || f.Op != store.OpContains && f.Op != store.OpNotContains) {
+		return invalid(t, "%s is not for JSON", f.Op)
 	}
 	for _, v := range f.Values {
 		if v.IsNull() {

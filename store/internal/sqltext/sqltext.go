@@ -18,6 +18,13 @@ type Dialect struct {
 	Type func(c store.Column) string
 	// Select returns a column as an item of a select list.
 	Select func(name string) string
+	// Table returns a table as statements name it, and Index what a new index
+	// is called.
+	Table, Index func(name string) string
+	// NullsFirst says that nulls do not come before values by themselves.
+	NullsFirst bool
+	// PartsInOrder says that the parts of a union follow one another.
+	PartsInOrder bool
 	// By returns what names the index to use, behind the table of a select.
 	By func(index string) string
 	// Unindexed returns a column as a value that no index is used for.
@@ -91,7 +98,7 @@ func (d Dialect) Get(ix *store.Index, key []store.Value) Statement {
 	b := &builder{Dialect: d}
 	b.words("SELECT ")
 	b.selectList(ix.Table())
-	b.words(" FROM ", ix.Table().Name(), " WHERE ")
+	b.words(" FROM ", b.Table(ix.Table().Name()), " WHERE ")
 	b.equal(ix.Table(), ix.Columns(), key)
 	return b.done()
 }
@@ -99,7 +106,7 @@ func (d Dialect) Get(ix *store.Index, key []store.Value) Statement {
 // Insert adds a row.
 func (d Dialect) Insert(t *store.Table, row store.Row) Statement {
 	b := &builder{Dialect: d}
-	b.words("INSERT INTO ", t.Name(), " (")
+	b.words("INSERT INTO ", b.Table(t.Name()), " (")
 	for i, c := range t.Columns() {
 		if i > 0 {
 			b.words(", ")
@@ -121,7 +128,7 @@ func (d Dialect) Insert(t *store.Table, row store.Row) Statement {
 // of the primary key.
 func (d Dialect) Replace(t *store.Table, row store.Row) Statement {
 	b := &builder{Dialect: d}
-	b.words("UPDATE ", t.Name(), " SET ")
+	b.words("UPDATE ", b.Table(t.Name()), " SET ")
 	for i, c := range replaced(t) {
 		if i > 0 {
 			b.words(", ")
@@ -162,7 +169,7 @@ func replaced(t *store.Table) []int {
 // Delete removes the row with a primary key.
 func (d Dialect) Delete(t *store.Table, key []store.Value) Statement {
 	b := &builder{Dialect: d}
-	b.words("DELETE FROM ", t.Name(), " WHERE ")
+	b.words("DELETE FROM ", b.Table(t.Name()), " WHERE ")
 	b.equal(t, t.Primary().Columns(), key)
 	return b.done()
 }
@@ -178,7 +185,7 @@ func (d Dialect) List(q store.Query) Statement {
 func (d Dialect) Count(q store.Query) Statement {
 	b := &builder{Dialect: d}
 	if ranges := behind(q); q.Limit == 0 && len(ranges) == 1 {
-		b.words("SELECT count(*) FROM ", q.Index.Table().Name())
+		b.words("SELECT count(*) FROM ", b.Table(q.Index.Table().Name()))
 		b.where(q, ranges[0])
 		return b.done()
 	}
@@ -196,7 +203,7 @@ func (d Dialect) DeleteRange(q store.Query) Statement {
 	b := &builder{Dialect: d}
 	t := q.Index.Table()
 	key := strings.Join(names(t, t.Primary().Columns()), ", ")
-	b.words("DELETE FROM ", t.Name(), " WHERE (", key, ") IN (")
+	b.words("DELETE FROM ", b.Table(t.Name()), " WHERE (", key, ") IN (")
 	b.page(q, func(*store.Table) { b.words(key) })
 	b.words(")")
 	return b.done()
@@ -228,6 +235,10 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 		b.slice(q, ranges[0], list, q.Limit, q.Offset)
 		return
 	}
+	if !b.PartsInOrder {
+		b.sorted(q, ranges, list)
+		return
+	}
 	for i, r := range ranges {
 		if i > 0 {
 			b.words(" UNION ALL ")
@@ -239,27 +250,61 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 	b.limit(q.Limit, q.Offset)
 }
 
+// sorted writes a select over those of the ranges, in order.
+func (b *builder) sorted(q store.Query, ranges []keyRange, list func(*store.Table)) {
+	t := q.Index.Table()
+	b.words("SELECT ")
+	list(t)
+	b.words(" FROM (")
+	for i, r := range ranges {
+		if i > 0 {
+			b.words(" UNION ALL ")
+		}
+		b.words("(")
+		b.slice(q, r, b.selectList, q.Limit+q.Offset, 0)
+		b.words(")")
+	}
+	b.words(") AS parts")
+	b.order(q)
+	b.limit(q.Limit, q.Offset)
+}
+
 // slice writes a select of one range.
 func (b *builder) slice(q store.Query, r keyRange, list func(*store.Table), limit, offset int) {
 	t := q.Index.Table()
 	b.words("SELECT ")
 	list(t)
-	b.words(" FROM ", t.Name())
+	b.words(" FROM ", b.Table(t.Name()))
 	if hasOrder(q.Index) {
 		b.words(b.By(IndexName(q.Index) + orderSuffix))
 	}
 	b.where(q, r)
+	b.order(q)
+	b.limit(limit, offset)
+}
+
+func (b *builder) order(q store.Query) {
 	b.words(" ORDER BY ")
-	for i, name := range names(t, q.Index.Order()) {
+	for i, c := range q.Index.Order() {
 		if i > 0 {
 			b.words(", ")
 		}
-		b.words(name)
-		if q.Descending {
-			b.words(" DESC")
-		}
+		b.words(b.ordered(q.Index.Table().Columns()[c], q.Descending))
 	}
-	b.limit(limit, offset)
+}
+
+// ordered returns a column as an item of an order or of an index.
+func (d Dialect) ordered(c store.Column, descending bool) string {
+	nulls := d.NullsFirst && c.Nullable
+	switch {
+	case descending && nulls:
+		return c.Name + " DESC NULLS LAST"
+	case descending:
+		return c.Name + " DESC"
+	case nulls:
+		return c.Name + " NULLS FIRST"
+	}
+	return c.Name
 }
 
 func (b *builder) limit(limit, offset int) {
@@ -386,10 +431,22 @@ func beside(t *store.Table, columns []int, at []store.Value, op string) []keyRan
 	return ranges
 }
 
+// Orphan selects a row of t whose reference names nothing.
+func (d Dialect) Orphan(ref store.Reference, t *store.Table) string {
+	parent := ref.Parent.Table()
+	var present, same []string
+	for i, child := range names(t, ref.Columns) {
+		present = append(present, "child."+child+" IS NOT NULL")
+		same = append(same, "parent."+names(parent, ref.Parent.Columns())[i]+" = child."+child)
+	}
+	return "SELECT 1 AS one FROM " + d.Table(t.Name()) + " AS child WHERE " + strings.Join(present, " AND ") +
+		" AND NOT EXISTS (SELECT 1 FROM " + d.Table(parent.Name()) + " AS parent WHERE " + strings.Join(same, " AND ") + ") LIMIT 1"
+}
+
 // Create returns the statements that make a table and its indexes.
 func (d Dialect) Create(t *store.Table) []string {
 	var b strings.Builder
-	b.WriteString("CREATE TABLE " + t.Name() + " (\n")
+	b.WriteString("CREATE TABLE " + d.Table(t.Name()) + " (\n")
 	for _, c := range t.Columns() {
 		b.WriteString("\t" + c.Name + " " + d.Type(c))
 		if !c.Nullable {
@@ -401,23 +458,35 @@ func (d Dialect) Create(t *store.Table) []string {
 	for _, ref := range t.References() {
 		parent := ref.Parent.Table()
 		b.WriteString(",\n\tFOREIGN KEY (" + strings.Join(names(t, ref.Columns), ", ") + ") REFERENCES " +
-			parent.Name() + " (" + strings.Join(names(parent, ref.Parent.Columns()), ", ") + ")")
+			d.Table(parent.Name()) + " (" + strings.Join(names(parent, ref.Parent.Columns()), ", ") + ")")
 	}
 	b.WriteString("\n)")
 	out := []string{b.String()}
 	for _, ix := range t.Indexes()[1:] {
-		unique, columns := "", ix.Order()
 		if ix.Unique() {
-			unique, columns = "UNIQUE ", ix.Columns()
+			out = append(out, d.createIndex("UNIQUE INDEX ", ix, IndexName(ix), ix.Columns()))
 		}
-		out = append(out, "CREATE "+unique+"INDEX "+IndexName(ix)+" ON "+t.Name()+
-			" ("+strings.Join(names(t, columns), ", ")+")")
-		if hasOrder(ix) {
-			out = append(out, "CREATE INDEX "+IndexName(ix)+orderSuffix+" ON "+t.Name()+
-				" ("+strings.Join(names(t, ix.Order()), ", ")+")")
+		if !ix.Unique() || hasOrder(ix) {
+			out = append(out, d.createIndex("INDEX ", ix, d.listing(ix), ix.Order()))
 		}
 	}
 	return out
+}
+
+func (d Dialect) createIndex(what string, ix *store.Index, name string, columns []int) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = d.ordered(ix.Table().Columns()[c], false)
+	}
+	return "CREATE " + what + d.Index(name) + " ON " + d.Table(ix.Table().Name()) + " (" + strings.Join(list, ", ") + ")"
+}
+
+// listing returns the name of the index in the database that lists by ix.
+func (d Dialect) listing(ix *store.Index) string {
+	if hasOrder(ix) {
+		return IndexName(ix) + orderSuffix
+	}
+	return IndexName(ix)
 }
 
 // hasOrder reports whether an index has another one beside it, for listing:

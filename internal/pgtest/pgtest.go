@@ -1,0 +1,243 @@
+// Package pgtest starts throwaway PostgreSQL servers for tests, from initdb and
+// postgres on PATH.
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// errAbsent says that there are no binaries to start.
+var errAbsent = errors.New("needs initdb and postgres on PATH")
+
+// Server is a running PostgreSQL server on the loopback interface. The tables
+// of its user are sorted in the order of English unless a column says otherwise.
+type Server struct {
+	port int
+	dir  string
+	as   *syscall.SysProcAttr
+	args []string
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when cmd has ended
+	out  *os.File
+}
+
+// shared is the server of a test binary.
+var shared struct {
+	once   sync.Once
+	server *Server
+	err    error
+	names  atomic.Int64
+}
+
+// Main runs the tests of a package and stops the server that [Shared] started.
+//
+//	func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func Main(m *testing.M) int {
+	defer func() {
+		if shared.server != nil {
+			shared.server.Stop()
+		}
+	}()
+	return m.Run()
+}
+
+// Shared returns the server of the test binary, started at the first call. It
+// does not sync its files: nothing outlives the tests. Where there are no
+// binaries, it skips the test.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	shared.once.Do(func() { shared.server, shared.err = Start("fsync=off") })
+	if errors.Is(shared.err, errAbsent) {
+		t.Skip(shared.err)
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.server
+}
+
+// Namespace returns a name that no other test of this binary uses.
+func Namespace() string { return "t" + strconv.FormatInt(shared.names.Add(1), 10) }
+
+// Start makes a cluster and starts a server on it, with settings of the form
+// name=value.
+func Start(settings ...string) (*Server, error) {
+	for _, name := range []string{"initdb", "postgres"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return nil, errAbsent
+		}
+	}
+	dir, err := os.MkdirTemp("", "latchkey-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir}
+	for _, setting := range append([]string{
+		"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", "max_pred_locks_per_transaction=256",
+	}, settings...) {
+		s.args = append(s.args, "-c", setting)
+	}
+	if err := s.start(); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("starting PostgreSQL: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Server) start() (err error) {
+	if s.as, err = Unprivileged(s.dir); err != nil {
+		return err
+	}
+	initdb := exec.Command("initdb", "--pgdata", s.data(), "--username=latchkey", "--auth=trust", "--no-sync",
+		"--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en")
+	initdb.SysProcAttr, initdb.Dir = s.as, s.dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	if s.port, err = FreePort(); err != nil {
+		return err
+	}
+	return s.Run()
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// Run starts the server of a cluster that has stopped, and waits until it
+// answers.
+func (s *Server) Run() error {
+	var err error
+	if s.out, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	s.cmd = exec.Command("postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.port)}, s.args...)...)
+	s.cmd.SysProcAttr, s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = s.as, s.out, s.out, s.dir
+	if s.gone, err = startTied(s.cmd); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.Address())
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-s.gone:
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			return fmt.Errorf("it ended: %s", log)
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// startTied starts a process that is killed when this one ends, however it
+// ends. The parent is a thread, which therefore must not end before.
+func startTied(cmd *exec.Cmd) (gone chan struct{}, err error) {
+	gone = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+			close(gone)
+		}
+	}()
+	return gone, <-started
+}
+
+// Unprivileged gives a directory to a user without privileges, if this process
+// has all, and returns how to start processes as that user.
+func Unprivileged(dir string) (*syscall.SysProcAttr, error) {
+	attr := tied()
+	if os.Geteuid() != 0 {
+		return attr, nil
+	}
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
+		return nil, err
+	}
+	uid, _ := strconv.Atoi(nobody.Uid)
+	gid, _ := strconv.Atoi(nobody.Gid)
+	attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return attr, os.Chown(dir, uid, gid)
+}
+
+// FreePort returns a port of the loopback interface that nobody listens on.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Address returns the address of the server's database.
+func (s *Server) Address() string {
+	return fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+}
+
+// Host returns where the server listens.
+func (s *Server) Host() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// Kill ends the server and all of its processes with SIGKILL.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP) // it starts no more of them
+	children := s.children()
+	s.end(syscall.SIGKILL)
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// children returns the processes that the server has started, as /proc lists
+// them.
+func (s *Server) children() (pids []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
+	for _, task := range tasks {
+		list, _ := os.ReadFile(task)
+		for _, field := range bytes.Fields(list) {
+			if pid, err := strconv.Atoi(string(field)); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// end signals the server and waits until it and its children are gone.
+func (s *Server) end(signal syscall.Signal) {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(signal)
+	<-s.gone
+	_ = s.out.Close()
+}
+
+// Stop ends the server and removes its files.
+func (s *Server) Stop() {
+	s.end(syscall.SIGQUIT) // at once: nothing is to be kept
+	_ = os.RemoveAll(s.dir)
+}

@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// The migrations of the engine's schema: the first file makes the tables as of
+// its version, each later file N takes version N-1 to N. In them {s} stands for
+// the namespace and {p} for the prefix.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// firstVersion is the version of the schema that PostgreSQL had first.
+const firstVersion = 2
+
+// versionTable holds one row: the name and the version of the schema.
+const versionTable = "schema_version"
+
+// migrate brings the tables to the schema's version. Only where there is
+// something to do it takes a lock, and looks again behind it.
+func (d *database) migrate(ctx context.Context) error {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return wrap(ctx, "connect", err)
+	}
+	defer conn.Release()
+	version, err := d.version(ctx, conn)
+	if err != nil || version == d.schema.Version() {
+		return err
+	}
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		return d.upgrade(ctx, tx)
+	})
+	var step *stepError
+	if err == nil || errors.As(err, &step) {
+		return err
+	}
+	return wrap(ctx, "upgrade", err)
+}
+
+// stepError is an error that is already wrapped.
+type stepError struct{ error }
+
+func (e *stepError) Unwrap() error { return e.error }
+
+func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, "latchkey "+d.names.namespace)
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", d.mode, int64(h.Sum64())); err != nil {
+		return err
+	}
+	version, err := d.version(ctx, tx)
+	if err != nil {
+		return &stepError{err}
+	}
+	if version == d.schema.Version() {
+		return nil // another process was faster
+	}
+	steps, err := d.steps(version)
+	if err != nil {
+		return &stepError{err}
+	}
+	var there bool
+	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.schemata WHERE schema_name = $1)",
+		d.mode, d.names.namespace).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		if _, err := tx.Exec(ctx, `CREATE SCHEMA "`+d.names.namespace+`"`); err != nil {
+			return err
+		}
+	}
+	for _, text := range steps {
+		if _, err := tx.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	table := d.names.table(versionTable)
+	if version == 0 {
+		_, err = tx.Exec(ctx, "INSERT INTO "+table+" (name, version) VALUES ($1, $2)", d.mode, d.schema.Name(), d.schema.Version())
+	} else {
+		_, err = tx.Exec(ctx, "UPDATE "+table+" SET version = $1", d.mode, d.schema.Version())
+	}
+	return err
+}
+
+// version returns the version of the tables, 0 where there are none.
+func (d *database) version(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, text string, args ...any) pgx.Row
+}) (version int, err error) {
+	tables := []string{d.names.prefix + versionTable}
+	for _, t := range d.schema.Tables() {
+		tables = append(tables, d.names.prefix+t.Name())
+	}
+	var marked, others int
+	err = q.QueryRow(ctx, `SELECT count(*) FILTER (WHERE table_name = $2), count(*) FILTER (WHERE table_name <> $2)
+		FROM information_schema.tables WHERE table_schema = $1 AND table_name = ANY($3::text[])`,
+		d.mode, d.names.namespace, tables[0], tables).Scan(&marked, &others)
+	if err != nil {
+		return 0, wrap(ctx, "upgrade", err)
+	}
+	if marked == 0 {
+		if others > 0 {
+			return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+		}
+		return 0, nil
+	}
+	var name string
+	if err := q.QueryRow(ctx, "SELECT name, version FROM "+d.names.table(versionTable), d.mode).Scan(&name, &version); err != nil {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+	}
+	switch {
+	case name != d.schema.Name() || version < 1:
+		return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+	case version > d.schema.Version():
+		return 0, fmt.Errorf("postgres: %w: version %d, not %d", store.ErrNewer, version, d.schema.Version())
+	}
+	return version, nil
+}
+
+// steps returns the statements that lead from a version to the schema's.
+func (d *database) steps(version int) (steps []string, err error) {
+	if version == 0 {
+		steps = append(steps, "CREATE TABLE "+d.names.table(versionTable)+" (name text NOT NULL, version bigint NOT NULL)")
+	}
+	if d.schema != record.Schema {
+		if version != 0 {
+			return nil, fmt.Errorf("postgres: schema %s has no migrations", d.schema.Name())
+		}
+		for _, t := range d.schema.Tables() {
+			steps = append(steps, d.dialect.Create(t)...)
+		}
+		return steps, nil
+	}
+	for v := max(version+1, firstVersion); v <= d.schema.Version(); v++ {
+		text, err := migrations.ReadFile(fmt.Sprintf("migrations/%04d.sql", v))
+		if err != nil {
+			return nil, fmt.Errorf("postgres: migrations: %w", err)
+		}
+		steps = append(steps, strings.NewReplacer("{s}", `"`+d.names.namespace+`"`, "{p}", d.names.prefix).Replace(string(text)))
+	}
+	return steps, nil
+}

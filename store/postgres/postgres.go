@@ -1,0 +1,310 @@
+// Package postgres keeps everything in PostgreSQL, in real tables that a host
+// may read and join. The driver is github.com/jackc/pgx/v5.
+//
+// Each Update is a serializable transaction of its own on a connection of its
+// own; one that meets another is run again after a short wait, until its context
+// ends. Each read outside is one prepared statement and one round trip. Nothing
+// is kept in the process, so any number of machines may share a database.
+//
+// # Durability
+//
+// An acknowledged Update is as durable as the server makes its commits: fsync
+// and synchronous_commit must be on, as they are by default.
+//
+// # What was tested
+//
+// The whole contract and the whole engine run on PostgreSQL 15, directly and
+// through pgbouncer 1.18 in transaction mode. Other versions from 13 on, and
+// databases that speak its protocol, were not tested. What is asked of them:
+// serializable transactions that answer 40001, foreign keys, unique indexes,
+// NULLS FIRST in an index and in an order, collation "C", json and jsonb with the
+// operator ?|, comparison of rows, pg_advisory_xact_lock around changes of the
+// tables. Where advisory locks do nothing, let one process alone make or change
+// the tables. Where json is another name of jsonb, preferences come back as the
+// same JSON in other words.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
+	"example.com/latchkey/store/internal/sqltext"
+)
+
+// Options of [OpenWith] and [OpenPool]. The zero Options are those of [Open].
+type Options struct {
+	// Schema is what tables there are; nil means the engine's. Another schema
+	// gets its tables from their declarations, and has no way up to a later
+	// version.
+	Schema *store.Schema
+	// Namespace is the PostgreSQL schema that holds the tables: latchkey unless
+	// it is set. It is made if it is not there.
+	Namespace string
+	// Prefix comes before the name of every table and index.
+	Prefix string
+	// TransactionPooler must be set where a pooler that gives each transaction
+	// another connection, as pgbouncer does in transaction mode, stands between
+	// this process and the server: no prepared statement is kept then. It costs
+	// the server the planning of every statement.
+	TransactionPooler bool
+	// MaxConns is the greatest number of connections of [OpenWith]. 0 means
+	// what pool_max_conns in the address says, or 16. OpenPool has the pool's.
+	MaxConns int
+	// OnRetry, unless nil, is called before an Update runs again with the
+	// SQLSTATE of what ended the run before: 40001 for a conflict, 40P01 for a
+	// deadlock, "" for a lost connection. It must be safe for concurrent use.
+	OnRetry func(sqlstate string)
+}
+
+// defaultNamespace and defaultConns are what the zero [Options] mean.
+const (
+	defaultNamespace = "latchkey"
+	defaultConns     = 16
+)
+
+// Open connects to the database at an address (postgres://user:password@host/name
+// or "host=... dbname=...", as libpq takes them) and brings the tables in schema
+// latchkey up to date. A schema with tables of another program is
+// [store.ErrForeign], one of a newer version [store.ErrNewer]; both are left as
+// they are. It waits for another process that is changing the tables, until the
+// context ends.
+func Open(ctx context.Context, address string) (store.Store, error) {
+	return OpenWith(ctx, address, Options{})
+}
+
+// OpenWith opens the database at an address with options.
+func OpenWith(ctx context.Context, address string, o Options) (store.Store, error) {
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w: the address cannot be read", store.ErrInvalid) // err may show it
+	}
+	switch {
+	case o.MaxConns > 0:
+		config.MaxConns = int32(min(o.MaxConns, 1<<16))
+	case !strings.Contains(address, "pool_max_conns"):
+		config.MaxConns = defaultConns
+	}
+	// A read that meets a dead connection takes another one; to ask each
+	// connection first would be a second round trip.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, wrap(ctx, "open", err)
+	}
+	s, err := openPool(ctx, pool, o, true)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenPool uses a pool that the host made and closes itself, after the store. The
+// store takes one connection for each running call.
+func OpenPool(ctx context.Context, pool *pgxpool.Pool, o Options) (store.Store, error) {
+	return openPool(ctx, pool, o, false)
+}
+
+func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (store.Store, error) {
+	if o.Schema == nil {
+		o.Schema = record.Schema
+	}
+	if o.Namespace == "" {
+		o.Namespace = defaultNamespace
+	}
+	names, err := namesOf(o)
+	if err != nil {
+		return nil, err
+	}
+	dialect := names.dialect()
+	d := &database{
+		pool:    pool,
+		own:     own,
+		schema:  o.Schema,
+		names:   names,
+		dialect: dialect,
+		texts:   sqltext.NewTexts(dialect, o.Schema),
+		indexes: make(map[string]*store.Index),
+		mode:    pgx.QueryExecModeCacheStatement,
+		onRetry: o.OnRetry,
+	}
+	if o.TransactionPooler {
+		d.mode = pgx.QueryExecModeCacheDescribe
+	}
+	for _, t := range o.Schema.Tables() {
+		for _, ix := range t.Indexes() {
+			d.indexes[names.constraint(ix)] = ix
+		}
+	}
+	if err := d.migrate(ctx); err != nil {
+		return nil, err
+	}
+	return backend.New(d, o.Schema), nil
+}
+
+// database is the driver of one namespace and prefix.
+type database struct {
+	pool    *pgxpool.Pool
+	own     bool
+	schema  *store.Schema
+	names   names
+	dialect sqltext.Dialect
+	texts   *sqltext.Texts
+	indexes map[string]*store.Index // by the constraint that the database names
+	mode    pgx.QueryExecMode
+	onRetry func(string)
+}
+
+// names is how tables and indexes are called in the database.
+type names struct{ namespace, prefix string }
+
+// maxName is how many bytes of a name PostgreSQL keeps.
+const maxName = 63
+
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
+func namesOf(o Options) (names, error) {
+	n := names{o.Namespace, o.Prefix}
+	longest := 0
+	for _, t := range o.Schema.Tables() {
+		for _, ix := range t.Indexes() {
+			longest = max(longest, len(sqltext.IndexName(ix)+"_order"))
+		}
+	}
+	switch {
+	case !plainName.MatchString(n.namespace) || len(n.namespace) > maxName:
+		return n, fmt.Errorf("postgres: %w: a namespace is up to %d of a-z, 0-9 and _, and does not begin with a digit", store.ErrInvalid, maxName)
+	case n.prefix != "" && !plainName.MatchString(n.prefix) || len(n.prefix)+longest > maxName:
+		return n, fmt.Errorf("postgres: %w: a prefix is up to %d of a-z, 0-9 and _, and does not begin with a digit", store.ErrInvalid, maxName-longest)
+	}
+	return n, nil
+}
+
+// table returns a table with its namespace, index a name without.
+func (n names) table(name string) string { return `"` + n.namespace + `".` + n.index(name) }
+
+func (n names) index(name string) string { return `"` + n.prefix + name + `"` }
+
+// constraint returns what an error calls a unique index that is taken.
+func (n names) constraint(ix *store.Index) string {
+	if ix == ix.Table().Primary() {
+		return n.prefix + ix.Table().Name() + "_pkey"
+	}
+	return n.prefix + sqltext.IndexName(ix)
+}
+
+func (n names) dialect() sqltext.Dialect {
+	plain := func(name string) string { return name }
+	return sqltext.Dialect{
+		Placeholder: func(n int) string { return fmt.Sprintf("$%d", n) },
+		Type:        columnType,
+		Table:       n.table,
+		Index:       n.index,
+		NullsFirst:  true,
+		Select:      plain,
+		By:          func(string) string { return "" },
+		Unindexed:   plain,
+		StartsWith:  func(name, param string) string { return "strpos(" + name + ", " + param + "::text) = 1" },
+		EndsWith: func(name, param, again string) string {
+			return "right(" + name + ", length(" + param + "::text)) = " + again
+		},
+		Contains: func(name, param string) string { return "strpos(" + name + ", " + param + "::text) > 0" },
+		ListHas: func(name, params string) string {
+			return "jsonb_typeof(" + name + ") = 'array' AND " + name + " ?| ARRAY[" + params + "]::text[]"
+		},
+	}
+}
+
+func columnType(c store.Column) string {
+	switch {
+	case c.Verbatim:
+		return "json"
+	case c.JSON:
+		return "jsonb"
+	}
+	switch c.Kind {
+	case store.KindText:
+		return `text COLLATE "C"`
+	case store.KindBytes:
+		return "bytea"
+	case store.KindBool:
+		return "boolean"
+	case store.KindTime:
+		return "timestamptz"
+	default:
+		return "bigint"
+	}
+}
+
+func (d *database) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	err = d.read(ctx, func(c *caller) error {
+		row, err = c.Get(ctx, ix, key...)
+		return err
+	})
+	return row, err
+}
+
+func (d *database) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = d.read(ctx, func(c *caller) error {
+		rows, err = c.List(ctx, q)
+		return err
+	})
+	return rows, err
+}
+
+func (d *database) Count(ctx context.Context, q store.Query) (n int, err error) {
+	err = d.read(ctx, func(c *caller) error {
+		n, err = c.Count(ctx, q)
+		return err
+	})
+	return n, err
+}
+
+// read runs one statement on a connection, and on another one if the first
+// turns out to be dead.
+func (d *database) read(ctx context.Context, call func(*caller) error) error {
+	return d.again(ctx, func() (failure, error) {
+		c, err := d.acquire(ctx)
+		if err != nil {
+			return failure{}, err
+		}
+		defer c.release()
+		err = call(c)
+		return c.failed, err
+	})
+}
+
+// Check reads every reference and reports one to nothing. That indexes hold what
+// their tables hold is the server's to say: its extension amcheck does.
+func (d *database) Check(ctx context.Context) error {
+	for _, t := range d.schema.Tables() {
+		for _, ref := range t.References() {
+			text := d.dialect.Orphan(ref, t)
+			err := d.read(ctx, func(c *caller) error {
+				return c.query(ctx, "check", text, nil, func([][]byte) error {
+					return fmt.Errorf("postgres: %w: a row of %s refers to nothing", store.ErrDamaged, t.Name())
+				})
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *database) Close() error {
+	if d.own {
+		d.pool.Close()
+	}
+	return nil
+}
+

@@ -1,0 +1,284 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/sqltext"
+)
+
+// How often a call runs again, and how long it waits before: the wait is drawn
+// from 0 to waitFirst, which doubles with every run up to waitMost.
+const (
+	// maxLost is how often in a row a call may lose its connection. Runs that
+	// met another transaction have no limit but the context.
+	maxLost   = 3
+	waitFirst = time.Millisecond
+	waitMost  = 64 * time.Millisecond
+)
+
+// How long a statement may go on after the context of its caller has ended,
+// before it is broken off and its connection with it; a commit gets longer,
+// because its outcome is not known then.
+const (
+	lateStatement = time.Second
+	lateCommit    = 10 * time.Second
+)
+
+// again runs a call until it succeeds, or fails in a way that another run would
+// not mend.
+func (d *database) again(ctx context.Context, run func() (failure, error)) error {
+	wait, lost := waitFirst, 0
+	for {
+		failed, err := run()
+		switch {
+		case failed.conflict:
+		case failed.lost && lost < maxLost:
+			lost++
+		default:
+			return err
+		}
+		if d.onRetry != nil {
+			d.onRetry(failed.state)
+		}
+		select {
+		case <-time.After(rand.N(wait)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		wait = min(2*wait, waitMost)
+	}
+}
+
+func (d *database) Update(ctx context.Context, body func(store.Tx) error) error {
+	return d.again(ctx, func() (failure, error) { return d.once(ctx, body) })
+}
+
+// once runs body in a transaction.
+func (d *database) once(ctx context.Context, body func(store.Tx) error) (failed failure, err error) {
+	c, err := d.acquire(ctx)
+	if err != nil {
+		return failure{}, err
+	}
+	defer c.release() // rolls back what is open, also after a panic
+	if err := c.exec("begin", "BEGIN ISOLATION LEVEL SERIALIZABLE"); err != nil {
+		return c.failed, err
+	}
+	err = body(c)
+	if err != nil || c.failed != (failure{}) {
+		return c.failed, err
+	}
+	return c.commit()
+}
+
+// caller is a connection for the time of one call. Statements run under a
+// context that outlives the call's by a little: to break one off costs the
+// connection.
+type caller struct {
+	*database
+	conn   *pgxpool.Conn
+	outer  context.Context
+	ctx    context.Context
+	done   func()
+	failed failure
+}
+
+// failure is how a statement failed, where another run may mend it.
+type failure struct {
+	conflict bool // with another transaction
+	lost     bool // the connection, or what was prepared on it
+	state    string
+}
+
+func (d *database) acquire(ctx context.Context) (*caller, error) {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return nil, wrap(ctx, "connect", err)
+	}
+	c := &caller{database: d, conn: conn, outer: ctx}
+	c.ctx, c.done = outlive(ctx, lateStatement)
+	return c, nil
+}
+
+// outlive returns a context that ends so much later than another.
+func outlive(ctx context.Context, late time.Duration) (context.Context, func()) {
+	if ctx.Done() == nil {
+		return ctx, func() {}
+	}
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(late, cancel) })
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
+// release gives the connection back. The pool closes one that is not as it was.
+func (c *caller) release() {
+	if c.conn.Conn().PgConn().TxStatus() != 'I' && !c.conn.Conn().IsClosed() {
+		_, _ = c.conn.Exec(c.ctx, "ROLLBACK")
+	}
+	c.done()
+	c.conn.Release()
+}
+
+// commit ends the transaction. What the server refuses did not happen; without
+// an answer nobody knows.
+func (c *caller) commit() (failure, error) {
+	ctx, done := outlive(c.outer, lateCommit)
+	defer done()
+	tag, err := c.conn.Exec(ctx, "COMMIT")
+	var answer *pgconn.PgError
+	switch {
+	case err == nil && tag.String() == "COMMIT":
+		return failure{}, nil
+	case err == nil:
+		return failure{}, fmt.Errorf("postgres: commit: %w", store.ErrAborted)
+	case errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != completionUnknown,
+		pgconn.SafeToRetry(err):
+		return failureOf(c.conn, err), c.wrapWrite("commit", err)
+	}
+	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
+}
+
+// exec runs a statement of the simple protocol.
+func (c *caller) exec(what, text string) error {
+	_, err := c.conn.Exec(c.ctx, text)
+	if err != nil {
+		return c.fail(what, err)
+	}
+	return nil
+}
+
+func (c *caller) fail(what string, err error) error {
+	c.failed = failureOf(c.conn, err)
+	return c.wrapWrite(what, err)
+}
+
+// query runs a statement and hands the raw values of each row on.
+func (c *caller) query(_ context.Context, what, text string, args []store.Value, each func([][]byte) error) error {
+	rows, err := c.conn.Query(c.ctx, text, arguments(args, c.mode, binaryForm)...)
+	if err != nil {
+		return c.fail(what, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.RawValues()); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return c.fail(what, err)
+	}
+	return nil
+}
+
+func (c *caller) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	found := false
+	err = c.query(ctx, "get", c.texts.Get(ix), key, func(raw [][]byte) error {
+		found = true
+		row, err = decode(ix.Table(), raw)
+		return err
+	})
+	if err == nil && !found {
+		err = store.ErrNotFound
+	}
+	return row, err
+}
+
+func (c *caller) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	text, args := c.texts.List(q)
+	err = c.query(ctx, "list", text, args, func(raw [][]byte) error {
+		row, err := decode(q.Index.Table(), raw)
+		rows = append(rows, row)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (c *caller) Count(ctx context.Context, q store.Query) (n int, err error) {
+	text, args := c.texts.Count(q)
+	err = c.query(ctx, "count", text, args, func(raw [][]byte) error {
+		v, err := decodeInt(raw[0])
+		n = int(v)
+		return err
+	})
+	return n, err
+}
+
+// change runs a statement and returns how many rows it changed.
+func (c *caller) change(what, text string, args []store.Value) (int, error) {
+	tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
+	if err != nil {
+		return 0, c.fail(what, err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// one runs a statement that must change one row.
+func (c *caller) one(what, text string, args []store.Value) error {
+	n, err := c.change(what, text, args)
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+func (c *caller) Insert(_ context.Context, t *store.Table, row store.Row) error {
+	_, err := c.change("insert", c.texts.Insert(t), row.Values())
+	return err
+}
+
+func (c *caller) Replace(_ context.Context, t *store.Table, row store.Row) error {
+	return c.one("replace", c.texts.Replace(t), sqltext.ReplaceArgs(t, row))
+}
+
+func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
+	return c.one("delete", c.texts.Delete(t), key)
+}
+
+func (c *caller) DeleteRange(_ context.Context, q store.Query) (int, error) {
+	text, args := c.texts.DeleteRange(q)
+	return c.change("delete", text, args)
+}
+
+// binaryForm asks for every column in PostgreSQL's binary form.
+var binaryForm = pgx.QueryResultFormats{pgx.BinaryFormatCode}
+
+// arguments returns what pgx takes behind the text of a statement.
+func arguments(values []store.Value, options ...any) []any {
+	args := make([]any, len(options), len(options)+len(values))
+	copy(args, options)
+	for _, v := range values {
+		args = append(args, argument(v))
+	}
+	return args
+}
+
+func argument(v store.Value) any {
+	switch v.Kind() {
+	case store.KindText:
+		return v.Text()
+	case store.KindBytes:
+		return v.Bytes()
+	case store.KindInt:
+		return v.Int()
+	case store.KindBool:
+		return v.Bool()
+	case store.KindTime:
+		return v.Time()
+	default:
+		return nil
+	}
+}

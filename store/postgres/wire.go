@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/latchkey/store"
+)
+
+// epoch is what PostgreSQL counts microseconds from.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+var errWire = errors.New("not in the form that the column has")
+
+// decode makes a row of the binary forms of its columns.
+func decode(t *store.Table, raw [][]byte) (store.Row, error) {
+	columns := t.Columns()
+	if len(raw) != len(columns) {
+		return store.Row{}, damaged(t, "row", errWire)
+	}
+	values := make([]store.Value, len(raw))
+	for i, c := range columns {
+		if raw[i] == nil {
+			continue
+		}
+		v, err := decodeValue(c, raw[i])
+		if err != nil {
+			return store.Row{}, damaged(t, c.Name, err)
+		}
+		values[i] = v
+	}
+	return store.NewRow(values), nil
+}
+
+func damaged(t *store.Table, column string, err error) error {
+	return fmt.Errorf("postgres: %w: %s.%s: %w", store.ErrDamaged, t.Name(), column, err)
+}
+
+func decodeValue(c store.Column, raw []byte) (store.Value, error) {
+	switch {
+	case c.JSON && !c.Verbatim:
+		return decodeJSON(raw)
+	case c.Kind == store.KindText:
+		return store.Text(string(raw)), nil
+	case c.Kind == store.KindBytes:
+		return store.BytesOf(string(raw)), nil
+	case c.Kind == store.KindBool:
+		if len(raw) != 1 {
+			return store.Null, errWire
+		}
+		return store.Bool(raw[0] != 0), nil
+	}
+	n, err := decodeInt(raw)
+	if c.Kind == store.KindTime {
+		return store.Micros(n + epoch), err
+	}
+	return store.Int(n), err
+}
+
+func decodeInt(raw []byte) (int64, error) {
+	if len(raw) != 8 {
+		return 0, errWire
+	}
+	return int64(binary.BigEndian.Uint64(raw)), nil
+}
+
+// decodeJSON takes away the version before a jsonb, and the spaces that
+// PostgreSQL puts into it.
+func decodeJSON(raw []byte) (store.Value, error) {
+	if len(raw) < 2 || raw[0] != 1 {
+		return store.Null, errWire
+	}
+	raw = raw[1:]
+	if bytes.IndexByte(raw, ' ') < 0 {
+		return store.Text(string(raw)), nil
+	}
+	var b bytes.Buffer
+	b.Grow(len(raw))
+	if err := json.Compact(&b, raw); err != nil {
+		return store.Null, errWire
+	}
+	return store.Text(b.String()), nil
+}
+
+// The codes of errors that are asked for by name.
+const (
+	uniqueViolation     = "23505"
+	referenceViolation  = "23503"
+	serializationFailed = "40001"
+	deadlock            = "40P01"
+	completionUnknown   = "40003"
+	planChanged         = "0A000"
+	noSuchStatement     = "26000"
+)
+
+func failureOf(conn *pgxpool.Conn, err error) failure {
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return failure{lost: conn.Conn().IsClosed()}
+	}
+	f := failure{state: answer.Code}
+	switch {
+	case answer.Code == serializationFailed || answer.Code == deadlock:
+		f.conflict = true
+	case answer.Code == planChanged || answer.Code == noSuchStatement, conn.Conn().IsClosed():
+		f.lost = true
+	default:
+		return failure{}
+	}
+	return f
+}
+
+// wrapWrite turns what the database says into the contract's errors.
+func (c *caller) wrapWrite(what string, err error) error {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && c.outer.Err() == nil {
+		switch answer.Code {
+		case uniqueViolation:
+			if ix := c.indexes[answer.ConstraintName]; ix != nil {
+				return store.Taken(ix)
+			}
+			return store.ErrExists
+		case referenceViolation:
+			return store.ErrReference
+		}
+		switch answer.Code[:min(2, len(answer.Code))] {
+		case "22", "23", "54": // data, constraint, limit
+			return fmt.Errorf("postgres: %s: %w (SQLSTATE %s)", what, store.ErrInvalid, answer.Code)
+		}
+	}
+	return wrap(c.outer, what, err)
+}
+
+// wrap names what failed. The driver's error is not in the chain, since it holds
+// the details that the server gave, and with them values.
+func wrap(ctx context.Context, what string, err error) error {
+	if e := ctx.Err(); e != nil {
+		return e
+	}
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		switch answer.Code[:min(2, len(answer.Code))] {
+		case "08", "28", "3D", "3F", "42", "53", "55", "57", "58": // connection, sign-in, names, resources, the server's state
+			return fmt.Errorf("postgres: %s: %s (SQLSTATE %s)", what, answer.Message, answer.Code)
+		}
+		return fmt.Errorf("postgres: %s: SQLSTATE %s", what, answer.Code)
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return fmt.Errorf("postgres: %s: %v", what, network)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("postgres: %s: broken off", what)
+	}
+	for errors.Unwrap(err) != nil {
+		err = errors.Unwrap(err)
+	}
+	return fmt.Errorf("postgres: %s: no answer from the server (%T)", what, err)
+}
