@@ -182,8 +182,8 @@ func TestAC010HugePasswordsAreRefusedUnseen(t *testing.T) {
 // and nothing is left behind.
 func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 	const slots, cost = 2, 7168 << 10
-	flood := func(t *testing.T, open func(dir string) (store.Store, error)) {
-		s, err := open(t.TempDir())
+	flood := func(t *testing.T, open opener) {
+		s, err := open(t, t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}

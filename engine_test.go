@@ -27,12 +27,18 @@ const (
 // backends are the stores on which every rule is tested.
 var backends = []struct {
 	name string
-	open func(dir string) (store.Store, error)
+	open opener
 }{
-	{"memory", func(string) (store.Store, error) { return memory.Open(), nil }},
-	{"bbolt", func(dir string) (store.Store, error) { return bbolt.Open(filepath.Join(dir, "test.bolt")) }},
-	{"sqlite", func(dir string) (store.Store, error) { return sqlite.Open(filepath.Join(dir, "test.db")) }},
+	{"memory", func(testing.TB, string) (store.Store, error) { return memory.Open(), nil }},
+	{"bbolt", func(_ testing.TB, dir string) (store.Store, error) {
+		return bbolt.Open(filepath.Join(dir, "test.bolt"))
+	}},
+	{"sqlite", func(_ testing.TB, dir string) (store.Store, error) { return sqlite.Open(filepath.Join(dir, "test.db")) }},
+	{"postgres", openPostgres},
 }
+
+// opener opens a store that keeps what it keeps in a folder.
+type opener func(t testing.TB, dir string) (store.Store, error)
 
 // kit is one engine on one new store, with a clock that stands still.
 type kit struct {
@@ -67,7 +73,7 @@ func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 // enough. The run without it has every store.
 func oneByOne(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 	t.Helper()
-	onStores(t, policy, []string{"bbolt", "sqlite", "memory-twice"}, test)
+	onStores(t, policy, []string{"bbolt", "sqlite", "postgres", "memory-twice"}, test)
 }
 
 // allAtOnce is onEveryStore for long tests of races: SQLite is left to the run
@@ -79,13 +85,13 @@ func allAtOnce(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 
 func onStores(t *testing.T, policy latchkey.Policy, notUnderRace []string, test func(*kit)) {
 	t.Helper()
-	run := func(name string, open func(dir string) (store.Store, error)) {
+	run := func(name string, open opener) {
 		if raceDetector && slices.Contains(notUnderRace, name) {
 			return
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := open(t.TempDir())
+			s, err := open(t, t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +102,7 @@ func onStores(t *testing.T, policy latchkey.Policy, notUnderRace []string, test 
 	for _, b := range backends {
 		run(b.name, b.open)
 	}
-	run("memory-twice", func(string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil })
+	run("memory-twice", func(testing.TB, string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil })
 }
 
 func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {

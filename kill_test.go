@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"example.com/latchkey"
+	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/store"
 )
 
@@ -22,11 +23,11 @@ func TestMain(m *testing.M) {
 	if job := os.Getenv(killEnv); job != "" {
 		writeUntilKilled(job)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 // openKept opens an engine on a folder, with the key that is kept there.
-func openKept(backend, dir string, c latchkey.Config) (*latchkey.Engine, store.Store, error) {
+func openKept(t testing.TB, backend, dir string, c latchkey.Config) (*latchkey.Engine, store.Store, error) {
 	file := dir + "/key"
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -44,7 +45,7 @@ func openKept(backend, dir string, c latchkey.Config) (*latchkey.Engine, store.S
 		if b.name != backend {
 			continue
 		}
-		s, err := b.open(dir)
+		s, err := b.open(t, dir)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -58,7 +59,7 @@ func openKept(backend, dir string, c latchkey.Config) (*latchkey.Engine, store.S
 // writeUntilKilled signs people up and in, and prints what was acknowledged.
 func writeUntilKilled(job string) {
 	backend, dir, _ := strings.Cut(job, ":")
-	engine, _, err := openKept(backend, dir, latchkey.Config{})
+	engine, _, err := openKept(nil, backend, dir, latchkey.Config{})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -81,10 +82,17 @@ func writeUntilKilled(job string) {
 }
 
 func TestKilledProcessFindsEverythingAgain(t *testing.T) {
-	for _, backend := range []string{"bbolt", "sqlite"} {
+	for _, backend := range []string{"bbolt", "sqlite", "postgres"} {
 		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
+			_, s, err := openKept(t, backend, dir, latchkey.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
 			var acknowledged [][2]string
 			for round := range 4 {
 				acknowledged = append(acknowledged, killedAfter(t, backend, dir, 2+round)...)
@@ -125,7 +133,7 @@ func killedAfter(t *testing.T, backend, dir string, lines int) (acknowledged [][
 
 func findsAgain(t *testing.T, backend, dir string, acknowledged [][2]string) {
 	t.Helper()
-	engine, s, err := openKept(backend, dir, latchkey.Config{})
+	engine, s, err := openKept(t, backend, dir, latchkey.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

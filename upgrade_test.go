@@ -46,7 +46,7 @@ func TestFilesOfEveryVersionOpen(t *testing.T) {
 
 func goldenEngine(t *testing.T, backend, dir string) (*latchkey.Engine, store.Store) {
 	t.Helper()
-	engine, s, err := openKept(backend, dir, latchkey.Config{
+	engine, s, err := openKept(t, backend, dir, latchkey.Config{
 		Hasher: hasher.ForTests(t),
 		Now:    func() time.Time { return time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC) },
 	})

@@ -307,4 +307,3 @@ func (d *database) Close() error {
 	}
 	return nil
 }
-

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -131,19 +132,23 @@ func (c *caller) release() {
 }
 
 // commit ends the transaction. What the server refuses did not happen; without
-// an answer nobody knows.
+// an answer nobody knows. It asks the connection below pgx.Conn, which may call
+// a lost answer a statement that was never sent.
 func (c *caller) commit() (failure, error) {
 	ctx, done := outlive(c.outer, lateCommit)
 	defer done()
-	tag, err := c.conn.Exec(ctx, "COMMIT")
+	conn := c.conn.Conn().PgConn()
+	if conn.IsClosed() {
+		return failure{lost: true}, wrap(c.outer, "commit", net.ErrClosed)
+	}
+	results, err := conn.Exec(ctx, "COMMIT").ReadAll()
 	var answer *pgconn.PgError
 	switch {
-	case err == nil && tag.String() == "COMMIT":
+	case err == nil && len(results) == 1 && results[0].CommandTag.String() == "COMMIT":
 		return failure{}, nil
 	case err == nil:
 		return failure{}, fmt.Errorf("postgres: commit: %w", store.ErrAborted)
-	case errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != completionUnknown,
-		pgconn.SafeToRetry(err):
+	case errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != completionUnknown:
 		return failureOf(c.conn, err), c.wrapWrite("commit", err)
 	}
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))

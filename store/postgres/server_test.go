@@ -1,0 +1,577 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/storetest"
+)
+
+func limited(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// count is a failure row that a test counts in.
+func count(subject string, n int64) *record.Failure {
+	now := time.UnixMicro(1).UTC()
+	return &record.Failure{Purpose: "test", Subject: []byte(subject), Count: n, Last: now, Expire: now}
+}
+
+func add(ctx context.Context, s store.Store, subject string) error {
+	return s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return record.Failures.Insert(ctx, tx, count(subject, 1))
+	})
+}
+
+func counted(t testing.TB, s store.Store, subject string) int64 {
+	t.Helper()
+	row, err := record.Failures.Get(limited(t), s, record.Failures.Primary(), store.Text("test"), store.BytesOf(subject))
+	if errors.Is(err, store.ErrNotFound) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row.Count
+}
+
+func open(t testing.TB, address string, o Options) store.Store {
+	t.Helper()
+	s, err := OpenWith(limited(t), address, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestContractBehindATransactionPooler(t *testing.T) {
+	storetest.Run(t, placeAt(pgtest.Pooler(t, pgtest.Shared(t)), Options{TransactionPooler: true}))
+}
+
+// describe lists what the catalog says of the tables of a namespace.
+func describe(t *testing.T, conn *pgx.Conn, namespace, prefix string) (lines []string) {
+	t.Helper()
+	rows, err := conn.Query(limited(t), `
+		SELECT table_name || ' ' || ordinal_position || ' ' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(collation_name, '')
+			FROM information_schema.columns WHERE table_schema = $1
+		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = $1
+		UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = $1::regnamespace
+`, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range all {
+		if !strings.Contains(line, versionTable) {
+			lines = append(lines, strings.NewReplacer(namespace+".", "", prefix, "").Replace(line))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
+	ctx, address := limited(t), pgtest.Shared(t).Address()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	migrated, declared := pgtest.Namespace(), pgtest.Namespace()
+	open(t, address, Options{Namespace: migrated, Prefix: "auth_"})
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+declared); err != nil {
+		t.Fatal(err)
+	}
+	n := names{declared, ""}
+	for _, table := range record.Schema.Tables() {
+		for _, text := range n.dialect().Create(table) {
+			if _, err := conn.Exec(ctx, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := describe(t, conn, declared, "none")
+	if diff := cmp.Diff(want, describe(t, conn, migrated, "auth_")); diff != "" || len(want) < 50 {
+		t.Errorf("%d lines; declared against migrated (-declared +migrated):\n%s", len(want), diff)
+	}
+}
+
+func TestManyOpenersMakeTheTablesOnce(t *testing.T) {
+	address, namespace := pgtest.Shared(t).Address(), pgtest.Namespace()
+	var group sync.WaitGroup
+	for n := range 8 {
+		group.Go(func() {
+			s, err := OpenWith(limited(t), address, Options{Namespace: namespace, MaxConns: 1})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := errors.Join(add(limited(t), s, fmt.Sprint(n)), s.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	n, err := open(t, address, Options{Namespace: namespace}).Count(limited(t), store.Query{Index: record.Failures.Primary()})
+	if n != 8 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+func TestForeignAndNewerTablesAreRefusedUntouched(t *testing.T) {
+	ctx, address := limited(t), pgtest.Shared(t).Address()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for name, test := range map[string]struct {
+		tables string
+		want   error
+	}{
+		"a table of another program": {"CREATE TABLE %s.users (id int)", store.ErrForeign},
+		"another schema": {"CREATE TABLE %[1]s.schema_version (name text, version bigint); INSERT INTO %[1]s.schema_version VALUES ('other', 1)",
+			store.ErrForeign},
+		"another way to count": {"CREATE TABLE %[1]s.schema_version (revision text)", store.ErrForeign},
+		"a newer version": {fmt.Sprintf("CREATE TABLE %%[1]s.schema_version (name text, version bigint); INSERT INTO %%[1]s.schema_version VALUES ('%s', %d)",
+			record.Schema.Name(), record.Schema.Version()+1), store.ErrNewer},
+	} {
+		namespace := pgtest.Namespace()
+		if _, err := conn.Exec(ctx, "CREATE SCHEMA "+namespace+";"+fmt.Sprintf(test.tables, namespace)); err != nil {
+			t.Fatal(err)
+		}
+		before := describe(t, conn, namespace, "none")
+		if s, err := OpenWith(ctx, address, Options{Namespace: namespace}); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", name, err)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+		if diff := cmp.Diff(before, describe(t, conn, namespace, "none")); diff != "" {
+			t.Errorf("%s was changed: %s", name, diff)
+		}
+	}
+}
+
+func TestBadOptionsAreRefused(t *testing.T) {
+	for _, o := range []Options{
+		{Namespace: "a b"}, {Namespace: `x"; DROP TABLE users; --`}, {Namespace: "Auth"}, {Namespace: strings.Repeat("a", 64)},
+		{Prefix: "1a"}, {Prefix: strings.Repeat("a", 60)}, {Prefix: "a-"},
+	} {
+		if _, err := OpenWith(limited(t), "postgres://127.0.0.1:1/x", o); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	for _, address := range []string{"postgres://user:hunter2@[", "postgres://user:hunter2@127.0.0.1:1/x", "password=hunter2 port=x"} {
+		if _, err := Open(limited(t), address); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestRoleThatMayOnlyUseItsOwnSchema opens a store of a role that has
+// other habits, in a database whose user may make no schema.
+func TestRoleThatMayOnlyUseItsOwnSchema(t *testing.T) {
+	ctx, server := limited(t), pgtest.Shared(t)
+	namespace := pgtest.Namespace()
+	conn, err := pgx.Connect(ctx, server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	role := "role_" + namespace
+	if _, err := conn.Exec(ctx, fmt.Sprintf(`CREATE ROLE %[1]s LOGIN; CREATE SCHEMA %[2]s AUTHORIZATION %[1]s;
+		ALTER ROLE %[1]s SET default_transaction_isolation = 'serializable'; ALTER ROLE %[1]s SET timezone = 'Asia/Kolkata';
+		ALTER ROLE %[1]s SET datestyle = 'German'; ALTER ROLE %[1]s SET bytea_output = 'escape'; ALTER ROLE %[1]s SET search_path = pg_catalog`,
+		role, namespace)); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, strings.Replace(server.Address(), "latchkey@", role+"@", 1), Options{Namespace: namespace})
+	if err := add(ctx, s, "a\x00\xff"); err != nil {
+		t.Fatal(err)
+	}
+	if n := counted(t, s, "a\x00\xff"); n != 1 {
+		t.Errorf("count %d", n)
+	}
+}
+
+func TestHostsPoolIsLeftOpen(t *testing.T) {
+	ctx := limited(t)
+	pool, err := pgxpool.New(ctx, pgtest.Shared(t).Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	s, err := OpenPool(ctx, pool, Options{Namespace: pgtest.Namespace()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := pool.Stat().AcquiredConns(); n != 0 {
+		t.Errorf("%d connections are held", n)
+	}
+}
+
+func TestContendedUpdatesNeverFail(t *testing.T) {
+	var retries atomic.Int64
+	s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace(), OnRetry: func(string) { retries.Add(1) }})
+	if err := add(limited(t), s, "all"); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+				row, err := record.Failures.Get(ctx, tx, record.Failures.Primary(), store.Text("test"), store.BytesOf("all"))
+				if err != nil {
+					return err
+				}
+				row.Count++
+				return record.Failures.Replace(ctx, tx, row)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := counted(t, s, "all"); n != 65 {
+		t.Errorf("%d of 65 counted", n)
+	}
+	t.Logf("%d runs were repeated", retries.Load())
+}
+
+func TestErrorsCarryNoValues(t *testing.T) {
+	ctx, server := limited(t), pgtest.Shared(t)
+	namespace := pgtest.Namespace()
+	s := open(t, server.Address(), Options{Namespace: namespace})
+	conn, err := pgx.Connect(ctx, server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, fmt.Sprintf(`ALTER TABLE %[1]s.failures ADD CONSTRAINT small CHECK (count < 10);
+		CREATE FUNCTION %[1]s.f() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'row %%', NEW; END $$ LANGUAGE plpgsql;
+		CREATE TRIGGER t BEFORE INSERT ON %[1]s.words FOR EACH ROW EXECUTE FUNCTION %[1]s.f()`, namespace)); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return record.Failures.Insert(ctx, tx, count("hunter2", 12))
+	})
+	if !errors.Is(err, store.ErrInvalid) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a check: %v", err)
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return tx.Insert(ctx, record.Words.Table, store.NewRow([]store.Value{store.Text("users"), store.Text("hunter2"), store.Text("x")}))
+	})
+	if err == nil || strings.Contains(fmt.Sprintf("%+v %#v", err, err), "hunter2") {
+		t.Errorf("a trigger: %+v", err)
+	}
+	if err := add(ctx, s, "alive"); err != nil {
+		t.Errorf("after them: %v", err)
+	}
+}
+
+// proxy stands before a server and may cut a connection at its COMMIT.
+type proxy struct {
+	net.Listener
+	before, after atomic.Bool // cut the next one before or after the server saw it
+	cut           atomic.Int64
+}
+
+func newProxy(t *testing.T, server string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{Listener: l}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(client, server)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) serve(client net.Conn, server string) {
+	defer client.Close()
+	upstream, err := net.Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	defer upstream.Close()
+	var deaf atomic.Bool
+	go func() {
+		defer client.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := upstream.Read(buffer)
+			if err != nil || deaf.Load() { // the server has answered; nobody hears it
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
+			if p.before.CompareAndSwap(true, false) {
+				p.cut.Add(1)
+				return
+			}
+			if p.after.CompareAndSwap(true, false) {
+				p.cut.Add(1)
+				deaf.Store(true)
+			}
+		}
+		if _, err := upstream.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func TestLostCommitIsAnUnknownOutcomeAndNotRepeated(t *testing.T) {
+	server := pgtest.Shared(t)
+	p := newProxy(t, server.Host())
+	s := open(t, fmt.Sprintf("postgres://latchkey@%s/postgres?sslmode=disable", p.Addr()), Options{Namespace: pgtest.Namespace()})
+	for name, cut := range map[string]*atomic.Bool{"before": &p.before, "after": &p.after} {
+		runs := 0
+		cut.Store(true)
+		err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+			runs++
+			return record.Failures.Insert(ctx, tx, count(name, 1))
+		})
+		if !errors.Is(err, store.ErrUnknownOutcome) || runs != 1 {
+			t.Errorf("%s: %v after %d runs", name, err, runs)
+		}
+	}
+	// The second cut has waited for the server's answer, the first has not let
+	// it know.
+	if got := [2]int64{counted(t, s, "before"), counted(t, s, "after")}; got != [2]int64{0, 1} {
+		t.Errorf("rows %v", got)
+	}
+}
+
+func TestConnectionsCutInTheMiddleOfCommits(t *testing.T) {
+	server := pgtest.Shared(t)
+	p := newProxy(t, server.Host())
+	s := open(t, fmt.Sprintf("postgres://latchkey@%s/postgres?sslmode=disable", p.Addr()), Options{Namespace: pgtest.Namespace()})
+	var group sync.WaitGroup
+	var acknowledged sync.Map
+	var unknown atomic.Int64
+	for worker := range 8 {
+		group.Go(func() {
+			for n := range 30 {
+				if n%3 == 0 {
+					[]*atomic.Bool{&p.before, &p.after}[(n+worker)%2].Store(true)
+				}
+				name := fmt.Sprintf("%d.%d", worker, n)
+				switch err := addPair(limited(t), s, name); {
+				case err == nil:
+					acknowledged.Store(name, true)
+				case errors.Is(err, store.ErrUnknownOutcome):
+					unknown.Add(1)
+				default:
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if unknown.Load() == 0 || p.cut.Load() == 0 {
+		t.Error("no commit was cut")
+	}
+	wholePairs(t, s, &acknowledged)
+}
+
+// addPair adds two rows that belong together.
+func addPair(ctx context.Context, s store.Store, name string) error {
+	return s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		if err := record.Failures.Insert(ctx, tx, count(name, 1)); err != nil {
+			return err
+		}
+		return record.Failures.Insert(ctx, tx, count(name+"'", 1))
+	})
+}
+
+// wholePairs checks that what was acknowledged is there and that nothing is
+// half done.
+func wholePairs(t *testing.T, s store.Store, acknowledged *sync.Map) {
+	t.Helper()
+	rows, err := record.Failures.List(limited(t), s, store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := make(map[string]bool)
+	for _, row := range rows {
+		there[string(row.Subject)] = true
+	}
+	for name := range there {
+		first, second := strings.CutSuffix(name, "'")
+		if !there[first] || !second && !there[first+"'"] {
+			t.Errorf("%s is half done", first)
+		}
+	}
+	n := 0
+	acknowledged.Range(func(name, _ any) bool {
+		n++
+		if !there[name.(string)] || !there[name.(string)+"'"] {
+			t.Errorf("%s was acknowledged and is lost", name)
+		}
+		return true
+	})
+	if n == 0 {
+		t.Error("nothing was acknowledged")
+	}
+}
+
+func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
+	pgtest.Shared(t) // skips where there is none
+	server, err := pgtest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	s := open(t, server.Address(), Options{Namespace: "auth"})
+	var acknowledged sync.Map
+	for round := range 3 {
+		var group sync.WaitGroup
+		var done atomic.Int64
+		enough := make(chan struct{})
+		for worker := range 8 {
+			group.Go(func() {
+				for n := 0; ; n++ {
+					name := fmt.Sprintf("%d.%d.%d", round, worker, n)
+					if err := addPair(limited(t), s, name); err != nil {
+						return // the server is gone
+					}
+					acknowledged.Store(name, true)
+					if done.Add(1) == 50 {
+						close(enough)
+					}
+				}
+			})
+		}
+		<-enough
+		server.Kill()
+		group.Wait()
+		if err := server.Run(); err != nil {
+			t.Fatal(err)
+		}
+		wholePairs(t, s, &acknowledged)
+		if err := addPair(limited(t), s, fmt.Sprintf("after %d", round)); err != nil {
+			t.Errorf("after the restart: %v", err)
+		}
+	}
+}
+
+func TestServerThatRestartsIsFoundAgain(t *testing.T) {
+	pgtest.Shared(t)
+	server, err := pgtest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
+	s := open(t, server.Address(), Options{Namespace: "auth", MaxConns: 3})
+	var group sync.WaitGroup
+	for n := range 3 { // three connections that will be dead
+		group.Go(func() {
+			if err := add(limited(t), s, fmt.Sprint(n)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	server.Kill()
+	if _, err := s.Count(limited(t), store.Query{Index: record.Failures.Primary()}); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("without a server: %v", err)
+	}
+	if err := server.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if n := counted(t, s, "0"); n != 1 {
+		t.Errorf("count %d", n)
+	}
+	if err := add(limited(t), s, "again"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCancelledCallEndsSoonAndHarmsNobody(t *testing.T) {
+	s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace(), MaxConns: 3})
+	if err := add(limited(t), s, "held"); err != nil {
+		t.Fatal(err)
+	}
+	change := func(ctx context.Context, tx store.Tx) error {
+		return record.Failures.Replace(ctx, tx, count("held", 2))
+	}
+	held, release := make(chan struct{}), make(chan struct{})
+	holder := make(chan error)
+	go func() {
+		holder <- s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+			err := change(ctx, tx)
+			close(held)
+			<-release
+			return err
+		})
+	}()
+	<-held
+	ctx, cancel := context.WithCancel(limited(t))
+	waiter := make(chan error)
+	go func() { waiter <- s.Update(ctx, change) }()
+	cancel()
+	if err := <-waiter; !errors.Is(err, context.Canceled) {
+		t.Errorf("the one that waited: %v", err)
+	}
+	close(release)
+	if err := <-holder; err != nil {
+		t.Errorf("the one that held: %v", err)
+	}
+	if n := counted(t, s, "held"); n != 2 {
+		t.Errorf("count %d", n)
+	}
+}
