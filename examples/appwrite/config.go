@@ -41,8 +41,9 @@ type config struct {
 	disabledMethodNames []string // AUTH_DISABLED
 }
 
-// place is where a store is: memory:, bbolt:PATH, sqlite:PATH, postgres://...
-type place struct{ kind, path string }
+// place is where a store is: memory:, bbolt:PATH, sqlite:PATH, postgres://...,
+// and the PostgreSQL schema that holds its tables.
+type place struct{ kind, path, namespace string }
 
 func readConfig(env func(string) string) (c config, err error) {
 	r := reader{env: env}
@@ -55,6 +56,7 @@ func readConfig(env func(string) string) (c config, err error) {
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
+	c.store.namespace = env("STORE_NAMESPACE") // latchkey unless it is set
 	c.policy = latchkey.Policy{
 		PasswordHistory: r.number("PASSWORD_HISTORY"), PasswordDictionary: r.flag("PASSWORD_DICTIONARY", false),
 		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),

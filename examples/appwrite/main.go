@@ -27,6 +27,7 @@ import (
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
 	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/postgres"
 	"example.com/latchkey/store/sqlite"
 )
 
@@ -45,7 +46,7 @@ func run(ctx context.Context, env func(string) string) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := open(c.store)
+	s, err := open(ctx, c.store)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func run(ctx context.Context, env func(string) string) (err error) {
 	return err
 }
 
-func open(where place) (store.Store, error) {
+func open(ctx context.Context, where place) (store.Store, error) {
 	switch where.kind {
 	case "memory":
 		return memory.Open(), nil
@@ -92,8 +93,10 @@ func open(where place) (store.Store, error) {
 		return bbolt.Open(where.path)
 	case "sqlite":
 		return sqlite.Open(where.path)
+	case "postgres":
+		return postgres.OpenWith(ctx, where.kind+":"+where.path, postgres.Options{Namespace: where.namespace})
 	}
-	return nil, fmt.Errorf("STORE: there is no %q yet", where.kind)
+	return nil, fmt.Errorf("STORE: there is no %q", where.kind)
 }
 
 // host is the API of one project.

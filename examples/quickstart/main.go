@@ -25,12 +25,13 @@ import (
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
 	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/postgres"
 	"example.com/latchkey/store/sqlite"
 )
 
 func main() {
 	log.SetFlags(0)
-	where := flag.String("store", "sqlite:quickstart.db", "memory, bbolt:FILE or sqlite:FILE")
+	where := flag.String("store", "sqlite:quickstart.db", "memory, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE")
 	email := flag.String("email", "", "e-mail address; asked for if empty")
 	password := flag.String("password", "", "password of at least 8 characters; asked for, without echo, if empty")
 	signOut := flag.String("sign-out", "", "one: end this session; all: end every session of the user")
@@ -41,7 +42,7 @@ func main() {
 }
 
 func run(ctx context.Context, where, email, password, signOut string) (err error) {
-	s, key, err := open(where)
+	s, key, err := open(ctx, where)
 	if err != nil {
 		return err
 	}
@@ -123,23 +124,26 @@ func list(ctx context.Context, account *latchkey.Account) error {
 
 // open opens the store, and the key in a file beside it. A real host keeps the
 // key apart from the store.
-func open(where string) (store.Store, latchkey.Key, error) {
+func open(ctx context.Context, where string) (store.Store, latchkey.Key, error) {
 	kind, file, _ := strings.Cut(where, ":")
-	if kind == "memory" {
-		return memory.Open(), latchkey.GenerateKey(), nil
+	openers := map[string]func() (store.Store, error){
+		"bbolt":    func() (store.Store, error) { return bbolt.Open(file) },
+		"sqlite":   func() (store.Store, error) { return sqlite.Open(file) },
+		"postgres": func() (store.Store, error) { return postgres.Open(ctx, where) },
 	}
-	if file == "" || kind != "bbolt" && kind != "sqlite" {
-		return nil, latchkey.Key{}, fmt.Errorf("-store is memory, bbolt:FILE or sqlite:FILE, not %q", where)
+	switch {
+	case kind == "memory":
+		return memory.Open(), latchkey.GenerateKey(), nil
+	case openers[kind] == nil || file == "":
+		return nil, latchkey.Key{}, fmt.Errorf("-store is memory, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE, not %q", where)
+	case kind == "postgres":
+		file = "quickstart-postgres"
 	}
 	key, err := loadKey(file + ".key")
 	if err != nil {
 		return nil, key, err
 	}
-	open := sqlite.Open
-	if kind == "bbolt" {
-		open = bbolt.Open
-	}
-	s, err := open(file)
+	s, err := openers[kind]()
 	return s, key, err
 }
 

@@ -201,6 +201,17 @@ func (s *Server) Address() string {
 // Host returns where the server listens.
 func (s *Server) Host() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
+// Analyze brings the statistics of the tables up to date.
+func (s *Server) Analyze() error {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.Address())
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "ANALYZE")
+	return errors.Join(err, conn.Close(ctx))
+}
+
 // Kill ends the server and all of its processes with SIGKILL.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Signal(syscall.SIGSTOP) // it starts no more of them

@@ -87,7 +87,7 @@ const generations = [
   { name: 'appwrite 18, node-appwrite 17', web: web18, node: node17 },
 ];
 
-for (const kind of ['memory', 'bbolt', 'sqlite']) {
+for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
   describe(kind, () => {
     let server;
     before(async () => { server = await Server.start(kind); });

@@ -21,12 +21,28 @@ const freePort = () => new Promise((resolve, reject) => {
   });
 });
 
+// postgres is the address of a PostgreSQL server that stops with this process.
+let postgres;
+let namespaces = 0;
+const postgresAddress = () => {
+  postgres ??= new Promise((resolve, reject) => {
+    const server = spawn(process.env.POSTGRES_BIN ?? '', { stdio: ['pipe', 'pipe', 'inherit'] });
+    server.on('error', reject);
+    server.on('exit', (code) => reject(new Error(`the PostgreSQL server ended with ${code}`)));
+    server.stdout.once('data', (text) => resolve(text.toString().trim()));
+    server.unref();
+    for (const stream of [server.stdin, server.stdout]) stream.unref();
+  });
+  return postgres;
+};
+
 export class Server {
   static async start(kind, env = {}) {
     const server = new Server();
     server.folder = await mkdtemp(join(tmpdir(), 'appwrite-test-'));
     server.env = {
-      STORE: kind === 'memory' ? 'memory:' : `${kind}:${join(server.folder, 'data')}`,
+      STORE: kind === 'memory' ? 'memory:' : kind === 'postgres' ? await postgresAddress() : `${kind}:${join(server.folder, 'data')}`,
+      STORE_NAMESPACE: kind === 'postgres' ? `test${namespaces += 1}` : '',
       PROJECT_ID: project, API_KEY: apiKey, SECRET: 'for tests only', RATE_LIMITS: 'off', DEBUG_ROLES: 'true',
       ALLOWED_HOSTS: 'app.example.org', TRUST_FORWARDED_FOR: 'true', CLOCK_OFFSET_FILE: join(server.folder, 'clock'), ...env,
     };

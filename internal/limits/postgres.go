@@ -1,0 +1,64 @@
+package limits
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Postgres reads and writes the tables of a store by pgx alone.
+type Postgres struct {
+	pool      *pgxpool.Pool
+	namespace string
+	users     int
+}
+
+// OpenPostgres uses the tables of a namespace in which a store has made n
+// sessions, with so many connections.
+func OpenPostgres(address, namespace string, n, conns int) (*Postgres, error) {
+	pool, err := pgxpool.New(context.Background(), fmt.Sprintf("%s&pool_max_conns=%d", address, conns))
+	if err != nil {
+		return nil, err
+	}
+	return &Postgres{pool, namespace, Users(n)}, nil
+}
+
+// Close closes the connections.
+func (p *Postgres) Close() error {
+	p.pool.Close()
+	return nil
+}
+
+// Get returns a session.
+func (p *Postgres) Get(ctx context.Context, digest [32]byte) (*Session, error) {
+	x := new(Session)
+	var raw []byte
+	var challenged *time.Time
+	err := p.pool.QueryRow(ctx, "SELECT "+sessionColumns+" FROM "+p.namespace+".sessions WHERE digest = $1", digest[:]).Scan(&x.ID, &x.UserID,
+		&raw, &x.Created, &x.Updated, &x.Expire, &x.Provider, &x.ProviderUID, &x.Factors, &challenged, &x.Touched, &x.IP, &x.Client,
+		&x.UserBlocked, &x.UserMustReset, &x.UserMFA, &x.UserFactors)
+	x.Digest = string(raw)
+	return x, err
+}
+
+// Write inserts the n-th session and its log row in one transaction.
+func (p *Postgres) Write(n int) error {
+	ctx := context.Background()
+	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
+		x, l := NewSession(n, p.users), NewLog(n, p.users)
+		_, err := tx.Exec(ctx, "INSERT INTO "+p.namespace+".sessions ("+sessionColumns+
+			") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+			x.ID, x.UserID, []byte(x.Digest), x.Created, x.Updated, x.Expire, x.Provider, x.ProviderUID, x.Factors, nil, x.Touched, x.IP, x.Client,
+			x.UserBlocked, x.UserMustReset, x.UserMFA, x.UserFactors)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "INSERT INTO "+p.namespace+".logs (id, user_key, created, event, resource, actor, mode, ip, agent, count, reason) "+
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			l.ID, l.UserKey, l.Created, l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent, l.Count, l.Reason)
+		return err
+	})
+}

@@ -1,0 +1,23 @@
+// Serve starts a throwaway PostgreSQL server, prints its address, and stops it
+// when its own input ends.
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"os"
+
+	"example.com/latchkey/internal/pgtest"
+)
+
+func main() {
+	log.SetFlags(0)
+	server, err := pgtest.Start("fsync=off")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(server.Address())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	server.Stop()
+}
