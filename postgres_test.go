@@ -2,12 +2,15 @@ package latchkey_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -74,4 +77,59 @@ func empty(ctx context.Context, namespace string) error {
 	}
 	_, err := namespaces.pool.Exec(ctx, text.String())
 	return errors.Join(err, ctx.Err())
+}
+
+// spied counts what goes to the server on a connection.
+type spied struct {
+	net.Conn
+	trips, statements *atomic.Int64
+}
+
+// Write takes one round trip; each Execute or simple Query in it is a
+// statement.
+func (s spied) Write(b []byte) (int, error) {
+	s.trips.Add(1)
+	for rest := b; len(rest) >= 5; {
+		if rest[0] == 'E' || rest[0] == 'Q' {
+			s.statements.Add(1)
+		}
+		rest = rest[min(len(rest), 1+int(binary.BigEndian.Uint32(rest[1:]))):]
+	}
+	return s.Conn.Write(b)
+}
+
+func TestAuthenticateIsOneStatementAndOneRoundTripOnPostgreSQL(t *testing.T) {
+	for _, pooler := range []bool{false, true} {
+		config, err := pgxpool.ParseConfig(pgtest.Shared(t).Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var trips, statements atomic.Int64
+		config.MaxConns = 1
+		config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			return spied{conn, &trips, &statements}, err
+		}
+		pool, err := pgxpool.NewWithConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		s, err := postgres.OpenPool(t.Context(), pool, postgres.Options{Namespace: pgtest.Namespace(), TransactionPooler: pooler})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := newKit(t, s, documented)
+		k.signUp(ada)
+		session, _ := k.signIn(ada)
+		for range 3 {
+			trips.Store(0)
+			statements.Store(0)
+			k.must(ignore(k.guest.Authenticate(k.ctx, session.Secret)))
+			if trips.Load() != 1 || statements.Load() != 1 {
+				t.Errorf("pooler %v: %d round trips, %d statements", pooler, trips.Load(), statements.Load())
+			}
+		}
+	}
 }

@@ -29,9 +29,10 @@ const postgresAddress = () => {
     const server = spawn(process.env.POSTGRES_BIN ?? '', { stdio: ['pipe', 'pipe', 'inherit'] });
     server.on('error', reject);
     server.on('exit', (code) => reject(new Error(`the PostgreSQL server ended with ${code}`)));
-    server.stdout.once('data', (text) => resolve(text.toString().trim()));
-    server.unref();
-    for (const stream of [server.stdin, server.stdout]) stream.unref();
+    server.stdout.once('data', (text) => {
+      for (const handle of [server, server.stdin, server.stdout]) handle.unref();
+      resolve(text.toString().trim());
+    });
   });
   return postgres;
 };
