@@ -46,7 +46,9 @@ import (
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 )
@@ -70,6 +72,21 @@ type Config struct {
 	// Now is the clock; nil means time.Now. It is read once an operation, when
 	// it begins.
 	Now func() time.Time
+	// Notifier sends e-mail and SMS sends text messages; nil means that there is
+	// no way to, and what needs it answers with [ErrSMTPDisabled] or
+	// [ErrPhoneDisabled]. A message is sent after the commit of what it tells of,
+	// by goroutines that end with Close: the caller does not wait for it. At
+	// most 1,000 wait, 4 are sent at once, each is tried up to six times within
+	// six minutes. A process that dies loses those that wait.
+	Notifier, SMS notify.Notifier
+	// RedirectHosts are where links in messages may lead: a host name
+	// (app.example.org: http and https, any port; localhost stands for
+	// 127.0.0.1 and [::1] too), *.example.org for every name below it,
+	// https://app.example.org for that scheme and port alone, or myapp: for
+	// the scheme of an app. Empty means nowhere. A page on these hosts that
+	// forwards to any address, or shows the address it was called by, gives
+	// secrets away.
+	RedirectHosts []string
 	// OnEvent gets every event, after the commit of what it tells of and before
 	// the operation returns, on the caller's goroutine: what takes long belongs
 	// on another. Its context is the caller's, but is not cancelled with it. It
@@ -104,10 +121,12 @@ type Engine struct {
 	clock  func() time.Time
 	closed atomic.Bool
 
-	limiter ratelimit.Limiter
-	onEvent func(context.Context, Event) // nil for none
-	locator Locator                      // nil for none
-	logger  *slog.Logger
+	courier   *courier // nil without a notifier
+	redirects *redirect.List
+	limiter   ratelimit.Limiter
+	onEvent   func(context.Context, Event) // nil for none
+	locator   Locator                      // nil for none
+	logger    *slog.Logger
 }
 
 // New returns an engine over a store that the caller has opened, and closes
@@ -130,6 +149,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 			return nil, fmt.Errorf("latchkey: %w", err)
 		}
 	}
+	redirects, err := redirect.Parse(c.RedirectHosts)
+	if err != nil {
+		return nil, fmt.Errorf("latchkey: Config.RedirectHosts: %w", err)
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -139,16 +162,38 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Engine{
-		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now,
+	e := &Engine{
+		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, redirects: redirects,
 		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
-	}, nil
+	}
+	notifiers := make(map[notify.Channel]notify.Notifier)
+	for channel, n := range map[notify.Channel]notify.Notifier{notify.Email: c.Notifier, notify.SMS: c.SMS} {
+		if n != nil {
+			notifiers[channel] = n
+		}
+	}
+	if len(notifiers) > 0 {
+		e.courier = newCourier(notifiers, c.Logger)
+	}
+	return e, nil
 }
 
-// Close ends the engine: every later call of it, and of the handles that it
-// gave, is [ErrClosed]. It does not close the store.
+// Close is CloseContext with ten seconds for the messages that wait.
 func (e *Engine) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
+	defer cancel()
+	return e.CloseContext(ctx)
+}
+
+// CloseContext ends the engine: every later call of it, and of the handles that
+// it gave, is [ErrClosed]. It waits until the messages that wait are sent or
+// given up, or the context ends; those that are left then are dropped. It does
+// not close the store.
+func (e *Engine) CloseContext(ctx context.Context) error {
 	e.closed.Store(true)
+	if e.courier != nil {
+		e.courier.close(ctx)
+	}
 	return nil
 }
 

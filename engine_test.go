@@ -11,6 +11,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
@@ -48,6 +49,7 @@ type kit struct {
 	keys  latchkey.Keys
 	clock *authtest.Clock
 	told  *authtest.Events
+	box   *notify.Outbox
 	guest *latchkey.Guest
 	ctx   context.Context
 
@@ -110,7 +112,7 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	k := &kit{
 		T: t, store: storetest.Count(s), keys: latchkey.Keys{Active: latchkey.GenerateKey()}, ctx: ctx,
-		clock: authtest.NewClock(), told: new(authtest.Events),
+		clock: authtest.NewClock(), told: new(authtest.Events), box: new(notify.Outbox),
 		raw: s, hasher: hasher.ForTests(t), policy: policy, seen: make(map[string]bool),
 	}
 	var err error
@@ -120,6 +122,8 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 		Hasher:  k.hasher,
 		Now:     k.clock.Now,
 		OnEvent: k.told.Record,
+
+		Notifier: k.box, SMS: k.box, RedirectHosts: []string{"app.example.org"},
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
 	})
 	k.must(err)

@@ -62,6 +62,9 @@ var (
 	ErrPasswordPersonalData  = &Error{"user_password_personal_data", Invalid, "The password contains personal data"}
 	ErrPasswordRecentlyUsed  = &Error{"user_password_recently_used", Invalid, "The password was used not long ago"}
 	ErrAuthMethodUnsupported = &Error{"user_auth_method_unsupported", Unimplemented, "This way to sign in is disabled"}
+	ErrInvalidToken          = &Error{"user_invalid_token", Unauthorized, "The link or code is wrong, was used, or has run out"}
+	ErrSMTPDisabled          = &Error{"general_smtp_disabled", Unavailable, "No mail can be sent"}
+	ErrPhoneDisabled         = &Error{"general_phone_disabled", Unavailable, "No SMS can be sent"}
 	ErrEmailNotFound         = &Error{"user_email_not_found", Invalid, "The user has no e-mail address"}
 	ErrPhoneNotFound         = &Error{"user_phone_not_found", Invalid, "The user has no phone number"}
 	ErrUserNotFound          = &Error{"user_not_found", NotFound, "There is no such user"}

@@ -27,7 +27,7 @@ type Event struct {
 	Mode    string // user, guest or server
 	Client  Client
 	// Payload is what the name speaks of: a *User for users, a *Session for
-	// sessions; as it was, for what is deleted. It is the receiver's own.
+	// sessions, a *Token without its secret for tokens; as it was, for what is deleted. It is the receiver's own.
 	Payload any
 }
 
@@ -69,6 +69,7 @@ const (
 	logSessionUpdate      = "session.update"
 	logSessionDelete      = "session.delete"
 	logVerificationUpdate = "verification.update"
+	logTokenCreate        = "tokens.create"
 )
 
 // actor is who acts, for logs and events.
@@ -190,7 +191,8 @@ func (tx *txn) refuse(ctx context.Context, event string, user *record.User, subj
 type Log struct {
 	ID string
 	// Event is what happened: user.create, user.update, user.delete,
-	// session.create, session.update, session.delete, verification.update; or
+	// session.create, session.update, session.delete, verification.update,
+	// tokens.create; or
 	// was refused: session.refuse, user.refuse.
 	Event string
 	Time  time.Time

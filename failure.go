@@ -29,6 +29,7 @@ const (
 // The purposes of rows.
 const (
 	failPassword = "password"
+	failCode     = "code"
 	failKnown    = "known" // not a failure: a client address that an identifier is known from
 )
 
@@ -50,7 +51,10 @@ func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpo
 	g := guard{engine: e, purpose: purpose, key: identifier}
 	userKey := ""
 	if user != nil {
-		userKey, g.since = user.Key, user.PasswordUpdated
+		userKey = user.Key
+		if purpose == failPassword {
+			g.since = user.PasswordUpdated
+		}
 	}
 	g.known = e.ring.Digest(failKnown, userKey, c.network())
 	known, err := g.row(ctx, r, failKnown, g.known)
@@ -88,7 +92,7 @@ func (g *guard) wait(ctx context.Context, r store.Reader, now time.Time) (*recor
 	if err != nil {
 		return nil, err
 	}
-	if most := g.engine.policy.DisableAfterFailures; most != 0 && f.Count >= int64(most) {
+	if most := g.engine.policy.DisableAfterFailures; most != 0 && g.purpose == failPassword && f.Count >= int64(most) {
 		return nil, ErrPasswordResetRequired
 	}
 	free := int64(g.engine.policy.FreeFailures)
@@ -138,6 +142,11 @@ func (g *guard) pass(ctx context.Context, tx *txn) error {
 			return err
 		}
 	}
+	return g.remember(ctx, tx)
+}
+
+// remember notes that the identifier has proven itself from the client.
+func (g *guard) remember(ctx context.Context, tx *txn) error {
 	if tx.by.network() == "" {
 		return nil
 	}

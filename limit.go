@@ -32,6 +32,18 @@ var (
 	limitDeleteSession        = limited{"deleteSession", perHour(100), false}
 	limitDeleteSessions       = limited{"deleteSessions", perHour(100), false}
 	limitUpdatePassword       = limited{"updatePassword", perHour(10), true}
+	limitMagicURLToken        = limited{"createMagicURLToken", perHour(60), false}
+	limitEmailToken           = limited{"createEmailToken", perHour(10), false}
+	limitPhoneToken           = limited{"createPhoneToken", perHour(10), false}
+	limitSession              = limited{"createSession", perHour(10), true}
+	limitMagicURLSession      = limited{"updateMagicURLSession", perHour(10), true}
+	limitPhoneSession         = limited{"updatePhoneSession", perHour(10), true}
+	// messages of all kinds to one address; those behind the first are not
+	// among the documented, StrictPolicy sets them
+	limitMessages      = limited{"messages", perHour(60), false}
+	limitMessagesBurst = limited{"messagesBurst", ratelimit.Rule{}, false}
+	limitMessagesFew   = limited{"messagesFew", ratelimit.Rule{}, false}
+	limitMessagesDay   = limited{"messagesDay", ratelimit.Rule{}, false}
 )
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
@@ -43,14 +55,22 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 // IPv6 addresses are counted by their /64. A client whose address is not known
 // is not counted by it.
 //
-// One rule more may be set that is not among the documented:
+// Tokens are counted by where they are sent; createMagicURLToken and
+// createPhoneToken by the client address as well. createSession,
+// updateMagicURLSession and updatePhoneSession are counted by user id and client
+// address together, the first two begin anew when they succeed. messages is how
+// many messages of all kinds together an address gets.
+//
+// More rules may be set that are not among the documented:
 // createEmailPasswordSessionByClient, how often a client address may try to sign
-// in, to whatever e-mail address.
+// in, to whatever e-mail address; messagesBurst, messagesFew and messagesDay, with
+// which messages to an address can be bounded in more windows than one.
 func DefaultLimits() map[string]ratelimit.Rule {
 	rules := make(map[string]ratelimit.Rule)
 	for _, l := range []limited{
 		limitCreateAccount, limitEmailSession, limitAnonymousSession, limitUpdateSession, limitDeleteSession, limitDeleteSessions,
-		limitUpdatePassword,
+		limitUpdatePassword, limitMagicURLToken, limitEmailToken, limitPhoneToken, limitSession, limitMagicURLSession, limitPhoneSession,
+		limitMessages,
 	} {
 		rules[l.name] = l.rule
 	}
@@ -61,7 +81,11 @@ func DefaultLimits() map[string]ratelimit.Rule {
 func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]ratelimit.Rule, error) {
 	rules := DefaultLimits()
 	for name, rule := range replaced {
-		if _, found := rules[name]; !found && name != limitEmailSessionByClient.name {
+		_, found := rules[name]
+		for _, l := range []limited{limitEmailSessionByClient, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
+			found = found || name == l.name
+		}
+		if !found {
 			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits has %q, which is not an operation with a limit", name))
 		}
 		if rule.Calls < 1 || rule.Calls > ratelimit.MaxCalls || rule.Window < time.Second || rule.Window > 31*24*time.Hour {

@@ -68,6 +68,14 @@ type Policy struct {
 	// day. At a client from which the user has signed in within 90 days they are
 	// counted apart, and for a day.
 	DisableAfterFailures int
+	// DiscloseAccounts lets [Guest.CreateMagicURLToken] and its like answer with
+	// the id of the user who has the address, or the id that a live token has
+	// promised to it. Without it every answer names the id that was asked for,
+	// and nobody learns who has an account.
+	DiscloseAccounts bool
+	// MagicURLLength and OTPLength are how long links and codes by e-mail and
+	// SMS can be used, a minute to a day; 0 means an hour and 15 minutes.
+	MagicURLLength, OTPLength time.Duration
 	// Limits replaces rules of the table of [DefaultLimits], by the name of the
 	// operation.
 	Limits map[string]ratelimit.Rule
@@ -97,13 +105,20 @@ type Methods uint
 const (
 	EmailPassword    Methods = 1 << iota // signing up and in with a password
 	AnonymousSession                     // signing in without anything
+	MagicURL                             // asking for a link
+	EmailOTP                             // asking for a code by e-mail
+	Phone                                // asking for a code by SMS
+
+	allMethods = EmailPassword | AnonymousSession | MagicURL | EmailOTP | Phone
 )
 
 // StrictPolicy is what SP 800-63B and ASVS ask of a host with a password as the
 // only factor: at least 15 characters, none of the commonest, none with
 // personal data, a costlier hash, slowing from the fifth wrong password,
 // disabling after 100, 30 sign-ins in ten minutes from one client, sessions of 30
-// days at most that end after 14 idle ones, fewer anonymous users, shorter pages.
+// days at most that end after 14 idle ones, links and codes that end after ten and
+// five minutes, one message a minute, five an hour and ten a day to an address,
+// fewer anonymous users, shorter pages.
 func StrictPolicy() Policy {
 	const day = 24 * time.Hour
 	return Policy{
@@ -116,7 +131,12 @@ func StrictPolicy() Policy {
 		PasswordHash:         hasher.Strict(),
 		FreeFailures:         4,
 		DisableAfterFailures: 100,
+		MagicURLLength:       10 * time.Minute,
+		OTPLength:            5 * time.Minute,
 		Limits: map[string]ratelimit.Rule{
+			limitMessagesBurst.name:        {Calls: 1, Window: time.Minute},
+			limitMessagesFew.name:          perHour(5),
+			limitMessagesDay.name:          {Calls: 10, Window: day},
 			limitAnonymousSession.name:     perHour(10),
 			limitEmailSessionByClient.name: {Calls: 30, Window: 10 * time.Minute},
 		},
@@ -134,6 +154,8 @@ func (p Policy) filled() (Policy, error) {
 	p.FreeFailures = orDefault(p.FreeFailures, 10)
 	p.PageLimit = orDefault(p.PageLimit, maxLimit)
 	p.LogLength = orDefault(p.LogLength, 90*24*time.Hour)
+	p.MagicURLLength = orDefault(p.MagicURLLength, time.Hour)
+	p.OTPLength = orDefault(p.OTPLength, 15*time.Minute)
 	var err error
 	for _, f := range []struct {
 		name         string
@@ -160,6 +182,8 @@ func (p Policy) filled() (Policy, error) {
 		zero        bool
 	}{
 		{"SessionLength", p.SessionLength, time.Minute, year, false},
+		{"MagicURLLength", p.MagicURLLength, time.Minute, 24 * time.Hour, false},
+		{"OTPLength", p.OTPLength, time.Minute, 24 * time.Hour, false},
 		{"LogLength", p.LogLength, 24 * time.Hour, 10 * year, false},
 		{"Anonymous.Idle", p.Anonymous.Idle, time.Minute, year, true},
 		{"Anonymous.Absolute", p.Anonymous.Absolute, time.Minute, year, true},
@@ -172,7 +196,7 @@ func (p Policy) filled() (Policy, error) {
 			err = errors.Join(err, fmt.Errorf("latchkey: Policy.%s is not %v to %v", f.name, f.least, f.most))
 		}
 	}
-	if p.Disabled&^(EmailPassword|AnonymousSession) != 0 {
+	if p.Disabled&^allMethods != 0 {
 		err = errors.Join(err, errors.New("latchkey: Policy.Disabled has a way in that there is not"))
 	}
 	p.Limits, err = filledLimits(p.Limits, err)

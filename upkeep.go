@@ -14,13 +14,14 @@ import (
 // Swept is what [Engine.Sweep] has deleted.
 type Swept struct {
 	Sessions int
-	Failures int // counts of wrong passwords, and clients that were known
+	Tokens   int
+	Failures int // counts of wrong passwords and codes, and clients that were known
 	Logs     int
 	Users    int // anonymous ones that nobody can be any more
 }
 
 // Sweep deletes what has run out: sessions that have expired, were idle too long
-// or are too old; counts of wrong passwords and known clients; lines of the log
+// or are too old; links and codes; counts of wrong passwords and codes and known clients; lines of the log
 // that are older than the policy keeps them; and anonymous users (without
 // address, number or password) whose last session has run out, but not those who
 // have signed out. A host calls it now and then, once a day for example, on one
@@ -39,6 +40,9 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	n, err := store.Sweep(ctx, e.store, record.Sessions.Index("expire"), past)
 	swept.Sessions += n
 	if err != nil {
+		return swept, outward("sweep", err)
+	}
+	if swept.Tokens, err = store.Sweep(ctx, e.store, record.Tokens.Index("expire"), past); err != nil {
 		return swept, outward("sweep", err)
 	}
 	if swept.Failures, err = store.Sweep(ctx, e.store, record.Failures.Index("expire"), past); err != nil {
@@ -139,7 +143,8 @@ type Resealed struct {
 	// Rows is how many rows were sealed anew.
 	Rows int
 	// Left is how many rows are still sealed with another key than the active
-	// one, by [Key.ID]: keys that the engine was not given. Those that do not
+	// one, by [Key.ID]: keys that the engine was not given, and live codes, which
+	// end by themselves. Those that do not
 	// open though their key is known are counted under "damaged".
 	Left map[string]int
 }
@@ -160,9 +165,30 @@ func (e *Engine) Reseal(ctx context.Context) (Resealed, error) {
 		pass, err := e.resealOnce(ctx)
 		all.Rows += pass.Rows
 		all.Left = pass.Left
-		if err != nil || pass.Rows == 0 { // the last pass has seen every row in its place
+		if err == nil && pass.Rows == 0 { // the last pass has seen every row in its place
+			return all, outward("reseal", e.countCodes(ctx, all.Left))
+		}
+		if err != nil {
 			return all, outward("reseal", err)
 		}
+	}
+}
+
+// countCodes adds the live codes that an old key has digested, by key: they
+// cannot be digested anew.
+func (e *Engine) countCodes(ctx context.Context, left map[string]int) error {
+	q := store.Query{Index: record.Tokens.Index("expire"), From: store.Excluding(store.Time(e.now())), Limit: batch}
+	for {
+		page, err := record.Tokens.List(ctx, e.store, q)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, t := range page {
+			if t.Length > 0 && !e.ring.CurrentCode([]byte(t.Digest)) {
+				left[e.ring.KeyOfCode([]byte(t.Digest))]++
+			}
+		}
+		q.After = q.Index.Position(record.Tokens.Row(page[len(page)-1]))
 	}
 }
 

@@ -221,6 +221,9 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	if user.Blocked && !old.Blocked || !bytes.Equal(user.Password, old.Password) {
 		user.Epoch++
 	}
+	if err := tx.endTokensAfter(ctx, &old, user); err != nil {
+		return nil, err
+	}
 	if err := tx.moveAddresses(ctx, &old, user); err != nil {
 		return nil, err
 	}
@@ -254,6 +257,24 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 		tx.event(user.ID, "update."+change, shown)
 	}
 	return shown, nil
+}
+
+// endTokensAfter ends the open tokens that a change makes void: all of them after
+// another password, those that were sent to an address that is no longer the
+// user's.
+func (tx *txn) endTokensAfter(ctx context.Context, old, user *record.User) error {
+	if !bytes.Equal(user.Password, old.Password) {
+		return tx.endTokens(ctx, old)
+	}
+	if user.Email != old.Email {
+		if err := tx.endTokensTo(ctx, old.Email); err != nil {
+			return err
+		}
+	}
+	if user.Phone != old.Phone {
+		return tx.endTokensTo(ctx, old.Phone)
+	}
+	return nil
 }
 
 // changesOf names the differences between two states of a user, as events do.
@@ -405,6 +426,9 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 		return err
 	}
 	if err := tx.endSessions(ctx, user, ""); err != nil {
+		return err
+	}
+	if err := tx.endTokens(ctx, user); err != nil {
 		return err
 	}
 	if _, err := tx.DeleteRange(ctx, targetsOf(user)); err != nil {

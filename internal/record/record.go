@@ -13,8 +13,8 @@ import (
 )
 
 // Schema is all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 2,
-	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table)
+var Schema = store.NewSchema("latchkey", 3,
+	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table)
 
 // Address is an e-mail address in use, by a user or by an identity of that
 // user: it belongs to one user at a time. The row goes in the transaction that
@@ -307,5 +307,50 @@ var Words = store.Declare("words", (*Word).bind, store.Keys{
 	Primary: []string{"scope", "word", "row_id"},
 	Indexes: []store.IndexOn{
 		{Name: "row", Columns: []string{"scope", "row_id"}},
+	},
+})
+
+// Token is a short-lived secret for one purpose, of a user or of somebody who
+// is none yet.
+type Token struct {
+	ID          string
+	Kind        string
+	Slot        string // of which there is one of a kind: the destination, or the user
+	UserID      string // whose it is; "" for an address that nobody has
+	Alias       string // the id that the caller was told
+	Destination string // the e-mail address or phone number that it was sent to; "" for none
+	Digest      string // of the secret; bytes
+	Length      int64  // of a code; 0 for the secret of a link
+	Failures    int64  // wrong codes
+	Created     time.Time
+	Expire      time.Time
+}
+
+func (t *Token) bind(b *store.Binder) {
+	b.Text("id", &t.ID)
+	b.Text("kind", &t.Kind)
+	b.Text("slot", &t.Slot)
+	b.NullText("user_id", &t.UserID)
+	b.Text("alias", &t.Alias)
+	b.Text("destination", &t.Destination)
+	b.ByteString("digest", &t.Digest)
+	b.Int("length", &t.Length)
+	b.Int("failures", &t.Failures)
+	b.Time("created", &t.Created)
+	b.Time("expire", &t.Expire)
+}
+
+// Tokens is keyed by id.
+var Tokens = store.Declare("tokens", (*Token).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "digest", Columns: []string{"digest"}, Unique: true},
+		{Name: "slot", Columns: []string{"kind", "slot"}, Unique: true},
+		{Name: "alias", Columns: []string{"alias", "created"}},
+		{Name: "user", Columns: []string{"user_id"}},
+		{Name: "expire", Columns: []string{"expire"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
 	},
 })

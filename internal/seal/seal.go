@@ -22,6 +22,7 @@ const KeySize = 32
 const (
 	PasswordHash = "pwhash" // seals password hashes
 	Index        = "index"  // makes digests
+	Code         = "otp"    // makes digests of codes
 	keyID        = "key id" // names a root key without telling it
 )
 
@@ -139,8 +140,34 @@ func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 
 // Digest returns the HMAC-SHA-256 of parts, each behind its length, under the
 // subkey for indexes of the active key.
-func (r *Ring) Digest(parts ...string) []byte {
-	mac := hmac.New(sha256.New, r.index)
+func (r *Ring) Digest(parts ...string) []byte { return digest(r.index, parts) }
+
+// DigestCode returns the id of the active key and, behind it, the HMAC-SHA-256
+// of parts under its subkey for codes.
+func (r *Ring) DigestCode(parts ...string) []byte {
+	return append(bytes.Clone(r.active[:]), digest(subkey(r.keys[r.active], Code), parts)...)
+}
+
+// IsCode reports whether DigestCode made a digest of the same parts, under
+// whichever key of the ring.
+func (r *Ring) IsCode(made []byte, parts ...string) bool {
+	if len(made) != idSize+sha256.Size {
+		return false
+	}
+	root, found := r.keys[[idSize]byte(made[:idSize])]
+	return found && hmac.Equal(made[idSize:], digest(subkey(root, Code), parts))
+}
+
+// KeyOfCode returns the id of the key under which DigestCode made a digest.
+func (r *Ring) KeyOfCode(made []byte) string {
+	return hex.EncodeToString(made[:min(idSize, len(made))])
+}
+
+// CurrentCode reports whether that is the active key.
+func (r *Ring) CurrentCode(made []byte) bool { return bytes.HasPrefix(made, r.active[:]) }
+
+func digest(key []byte, parts []string) []byte {
+	mac := hmac.New(sha256.New, key)
 	for _, part := range parts {
 		var size [4]byte
 		binary.BigEndian.PutUint32(size[:], uint32(len(part)))

@@ -1,0 +1,224 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.com/latchkey/notify"
+)
+
+// How messages are delivered.
+const (
+	// deliveryQueue is how many messages may wait, those among them that are
+	// to be tried again; more are dropped.
+	deliveryQueue = 1000
+	// deliveryWorkers is how many are sent at once.
+	deliveryWorkers = 4
+	// deliveryTries is how often a message is tried, the first time included.
+	deliveryTries = 6
+	// deliveryTime is how long one try may take.
+	deliveryTime = 30 * time.Second
+	// deliveryWait is the wait before the second try; it is four times as long
+	// with each more: 1 s, 4 s, 16 s, 64 s, 256 s.
+	deliveryWait = time.Second
+	// closingWait replaces it while the engine closes.
+	closingWait = 50 * time.Millisecond
+	// closingTime is how long [Engine.Close] waits for messages.
+	closingTime = 10 * time.Second
+)
+
+// Deliveries counts what became of messages since the engine was made.
+type Deliveries struct {
+	Waiting int64 // not yet sent, those among them that are tried again
+	Sent    int64
+	Retried int64 // tries that failed and were made again
+	Dropped int64 // messages that were given up, or that found the queue full
+}
+
+// Deliveries returns how many messages were sent, tried again and given up.
+func (e *Engine) Deliveries() Deliveries {
+	if e == nil || e.courier == nil {
+		return Deliveries{}
+	}
+	c := e.courier
+	return Deliveries{Waiting: c.waiting.Load(), Sent: c.sent.Load(), Retried: c.retried.Load(), Dropped: c.dropped.Load()}
+}
+
+// courier takes messages from callers, who do not wait for them, and hands them
+// to the host's notifiers.
+type courier struct {
+	notifiers map[notify.Channel]notify.Notifier
+	logger    *slog.Logger
+	queue     chan delivery
+	base      context.Context // of all tries
+	cut       context.CancelFunc
+	group     sync.WaitGroup // workers and waits
+
+	waiting, sent, retried, dropped atomic.Int64
+
+	mu      sync.Mutex
+	closing chan struct{} // closed when no message is taken any more
+	idle    chan struct{} // closed when nothing waits, once closing is
+}
+
+// delivery is one message on its way. Of a null one nothing is sent: it takes
+// the way of the others, so that nobody learns that it was none.
+type delivery struct {
+	message notify.Message
+	null    bool
+	tries   int
+}
+
+func newCourier(notifiers map[notify.Channel]notify.Notifier, logger *slog.Logger) *courier {
+	c := &courier{
+		notifiers: notifiers, logger: logger, queue: make(chan delivery, deliveryQueue),
+		closing: make(chan struct{}), idle: make(chan struct{}),
+	}
+	c.base, c.cut = context.WithCancel(context.Background())
+	for range deliveryWorkers {
+		c.group.Go(c.work)
+	}
+	return c
+}
+
+// deliver queues a message and never waits.
+func (c *courier) deliver(d delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.closing:
+	default:
+		if c.waiting.Load() < deliveryQueue {
+			c.waiting.Add(1)
+			c.queue <- d // has room for everything that waits
+			return
+		}
+	}
+	c.drop(d, errors.New("the queue is full, or the engine is closed"))
+}
+
+func (c *courier) work() {
+	for {
+		select {
+		case d := <-c.queue:
+			c.try(d)
+		case <-c.base.Done():
+			return
+		}
+	}
+}
+
+func (c *courier) try(d delivery) {
+	if d.null {
+		c.done()
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.base, deliveryTime)
+	err := c.notify(ctx, d.message)
+	cancel()
+	d.tries++
+	switch {
+	case err == nil:
+		c.sent.Add(1)
+	case notify.IsPermanent(err) || d.tries >= deliveryTries || c.base.Err() != nil:
+		c.drop(d, err)
+	default:
+		c.retried.Add(1)
+		c.group.Go(func() { c.later(d) })
+		return
+	}
+	c.done()
+}
+
+// notify calls the host. A panic is not tried again.
+func (c *courier) notify(ctx context.Context, m notify.Message) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = notify.Permanent(fmt.Errorf("the notifier panicked with %T", v))
+		}
+	}()
+	return c.notifiers[m.Channel].Notify(ctx, m)
+}
+
+// later puts a message back into the queue after a wait.
+func (c *courier) later(d delivery) {
+	wait := time.NewTimer(deliveryWait << (2 * (d.tries - 1)))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-c.closing:
+		soon := time.NewTimer(closingWait)
+		defer soon.Stop()
+		select {
+		case <-soon.C:
+		case <-c.base.Done():
+		}
+	}
+	c.queue <- d
+}
+
+// drop gives a message up. Its error may tell who it was for, so only its type
+// is logged.
+func (c *courier) drop(d delivery, err error) {
+	c.dropped.Add(1)
+	if !d.null {
+		c.logger.Error("latchkey: a message is dropped", "message", d.message.ID, "kind", string(d.message.Kind), "tries", d.tries,
+			"error", fmt.Sprintf("%T", err))
+	}
+}
+
+func (c *courier) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting.Add(-1) == 0 {
+		c.endIfClosing()
+	}
+}
+
+// endIfClosing says that nothing waits, if nothing will come.
+func (c *courier) endIfClosing() {
+	select {
+	case <-c.closing:
+		select {
+		case <-c.idle:
+		default:
+			close(c.idle)
+		}
+	default:
+	}
+}
+
+// close takes no more messages and waits until those it has are gone, or the
+// context ends; the rest is dropped.
+func (c *courier) close(ctx context.Context) {
+	c.mu.Lock()
+	select {
+	case <-c.closing:
+	default:
+		close(c.closing)
+	}
+	if c.waiting.Load() == 0 {
+		c.endIfClosing()
+	}
+	c.mu.Unlock()
+	select {
+	case <-c.idle:
+	case <-ctx.Done():
+	}
+	c.cut()
+	c.group.Wait()
+	for {
+		select {
+		case d := <-c.queue:
+			c.waiting.Add(-1)
+			c.drop(d, context.Canceled)
+		default:
+			return
+		}
+	}
+}

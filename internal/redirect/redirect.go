@@ -1,0 +1,202 @@
+// Package redirect says which URLs a secret may be sent to.
+package redirect
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxLength is the longest URL in bytes.
+const MaxLength = 2048
+
+// List is what a host allows.
+type List struct{ rules []rule }
+
+// rule is one entry of a list.
+type rule struct {
+	scheme   string // "" for http and https
+	host     string // "" for any: a scheme of an app
+	port     string // of an entry with a scheme
+	wildcard bool   // any name below host
+}
+
+// Parse reads a list. An entry is a host name (app.example.org, with http or
+// https and any port), a host name with a wildcard (*.example.org, any name below
+// it), an origin (https://app.example.org, with that scheme and port alone), or
+// the scheme of an app (myapp:).
+func Parse(entries []string) (*List, error) {
+	l := new(List)
+	for _, entry := range entries {
+		r, err := parseRule(entry)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", entry, err)
+		}
+		l.rules = append(l.rules, r)
+	}
+	return l, nil
+}
+
+func parseRule(entry string) (r rule, err error) {
+	scheme, rest, found := strings.Cut(entry, ":")
+	switch {
+	case found && (rest == "" || rest == "//"):
+		r.scheme = strings.ToLower(scheme)
+		if !isScheme(r.scheme) || slices.Contains(forbidden, r.scheme) {
+			return r, errors.New("not the scheme of an app")
+		}
+		return r, nil
+	case found && strings.HasPrefix(rest, "//"):
+		u, err := check(entry)
+		if err != nil {
+			return r, err
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+			return r, errors.New("not a scheme and a host")
+		}
+		return rule{scheme: u.Scheme, host: hostOf(u), port: portOf(u)}, nil
+	}
+	name, wildcard := strings.CutPrefix(strings.ToLower(entry), "*.")
+	if !isHost(name) || wildcard && !strings.Contains(name, ".") {
+		return r, errors.New("not a host")
+	}
+	return rule{host: name, wildcard: wildcard}, nil
+}
+
+// forbidden are schemes that run or read something.
+var forbidden = []string{"http", "https", "javascript", "data", "vbscript", "file", "blob", "about", "filesystem", "view-source", "ftp", "ws", "wss"}
+
+// Check returns the URL if a secret may be sent to it.
+func (l *List) Check(text string) (*url.URL, error) {
+	u, err := check(text)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(l.rules, func(r rule) bool { return r.allows(u) }) {
+		return nil, errors.New("the host is not among those that are allowed")
+	}
+	return u, nil
+}
+
+// check parses a URL in which every reader sees the same parts.
+func check(text string) (*url.URL, error) {
+	if len(text) > MaxLength || !utf8.ValidString(text) {
+		return nil, fmt.Errorf("not a URL of at most %d bytes", MaxLength)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return r == '\\' || unicode.IsControl(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
+	}) {
+		return nil, errors.New("a backslash, a space or a control character in a URL")
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Opaque != "" {
+		return nil, errors.New("not a URL with a scheme and a host")
+	}
+	if u.User != nil {
+		return nil, errors.New("a user in a URL")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return u, nil
+	}
+	authority := text[strings.Index(text, ":")+1:]
+	if !strings.HasPrefix(authority, "//") || !isHost(hostOf(u)) {
+		return nil, errors.New("not a URL with a host")
+	}
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("not a port")
+		}
+	}
+	return u, nil
+}
+
+func isScheme(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isHost reports whether s is a name of letters, digits, hyphens and periods in
+// ASCII, or the address ::1 in brackets.
+func isHost(s string) bool {
+	if s == "[::1]" {
+		return true
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
+			label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return len(s) <= 253
+}
+
+// hostOf returns the host without its port, in lower case, an IPv6 address in
+// brackets.
+func hostOf(u *url.URL) string {
+	host := u.Host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return strings.ToLower(host)
+}
+
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+}
+
+func (r rule) allows(u *url.URL) bool {
+	web := u.Scheme == "http" || u.Scheme == "https"
+	if r.host == "" || !web {
+		return r.host == "" && r.scheme == u.Scheme
+	}
+	host := hostOf(u)
+	if r.host == "localhost" && (host == "127.0.0.1" || host == "[::1]") {
+		host = "localhost"
+	}
+	switch {
+	case r.scheme != "":
+		return r.scheme == u.Scheme && r.host == host && r.port == portOf(u)
+	case r.wildcard:
+		return strings.HasSuffix(host, "."+r.host)
+	}
+	return r.host == host
+}
+
+// Param is one parameter of a link.
+type Param struct{ Name, Value string }
+
+// With returns a URL with parameters behind those that it has. It takes away
+// those that it has of the same names: a reader would take the first. Path, the
+// other parameters and the fragment stay as they are.
+func With(u *url.URL, params ...Param) string {
+	var query []string
+	for part := range strings.SplitSeq(u.RawQuery, "&") {
+		name, _, _ := strings.Cut(part, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if part != "" && !slices.ContainsFunc(params, func(p Param) bool { return p.Name == name }) {
+			query = append(query, part)
+		}
+	}
+	for _, p := range params {
+		query = append(query, url.QueryEscape(p.Name)+"="+url.QueryEscape(p.Value))
+	}
+	out := *u
+	out.RawQuery, out.ForceQuery = strings.Join(query, "&"), false
+	return out.String()
+}

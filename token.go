@@ -1,0 +1,979 @@
+package latchkey
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/redirect"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+// Token is a short-lived secret for one purpose. There is at most one live token
+// of a kind for a user and an address: a new one ends the one before.
+type Token struct {
+	ID        string
+	CreatedAt time.Time
+	// UserID is the id with which the secret is redeemed. It tells nothing
+	// about whether there is such a user, unless the policy discloses accounts.
+	UserID string
+	Expire time.Time
+	// Phrase is in the message too, if it was asked for: two words by which a
+	// person knows that the message is about what they just did.
+	Phrase string
+	// Secret is set for the server alone: by [Users.CreateToken], and for a
+	// [Client] that is the server's. Everybody else gets it by message.
+	Secret Secret
+}
+
+// The kinds of tokens.
+const (
+	tokenMagicURL = "magic-url"
+	tokenEmail    = "email"
+	tokenPhone    = "phone"
+	tokenCustom   = "custom"
+)
+
+// tokenKind is what differs between the kinds.
+type tokenKind struct {
+	name     string
+	label    string // under which the secret of a link is digested, "" for a code
+	signsIn  bool
+	provider string // of the sessions that it makes
+	factor   string
+}
+
+// tokenKinds has every kind. A secret of one kind never serves another: the
+// kind is in its digest.
+var tokenKinds = []tokenKind{
+	{tokenMagicURL, "magic/v1", true, "magic-url", factorEmail},
+	{tokenEmail, "", true, "token", factorEmail},
+	{tokenPhone, "", true, "phone", factorPhone},
+	{tokenCustom, "", true, "token", "token"},
+}
+
+func kindOf(t *record.Token) tokenKind {
+	for _, k := range tokenKinds {
+		if k.name == t.Kind {
+			return k
+		}
+	}
+	return tokenKind{name: t.Kind} // of a later version; it signs nobody in
+}
+
+// Limits of tokens.
+const (
+	otpDigits = 6
+	// codeFailures is how many wrong codes void a live one.
+	codeFailures = 5
+	// longCode is how many characters make a custom token too long to be
+	// guessed: 128 bits. Wrong codes do not void it.
+	longCode  = 32
+	maxSecret = 256 // bytes of a secret that is redeemed
+	// aliasedCodes is how many codes, the newest, that were promised one id are
+	// compared with a guess: who asks for many addresses under one id guesses
+	// no faster.
+	aliasedCodes = 3
+
+	customLength, customLeast, customMost = 6, 4, 128 // characters
+	customExpire                          = 15 * time.Minute
+	customExpireLeast, customExpireMost   = time.Minute, year
+)
+
+// newToken is a token that is about to be made. What is random is drawn before
+// the transaction.
+type newToken struct {
+	record.Token
+	kind   tokenKind
+	secret string
+}
+
+func (e *Engine) newToken(kind, destination, alias, secret string, now time.Time, life time.Duration) *newToken {
+	n := &newToken{secret: secret, Token: record.Token{
+		ID: newID(), Kind: kind, Slot: destination, Alias: alias, Destination: destination, Created: now, Expire: now.Add(life),
+	}}
+	if n.kind = kindOf(&n.Token); n.kind.label == "" {
+		n.Length = int64(len(secret))
+	}
+	return n
+}
+
+// seal digests the secret: of a link under its label, of a code under a key that
+// is not in the store.
+func (n *newToken) seal(e *Engine) {
+	if n.kind.label == "" {
+		n.Digest = string(e.ring.DigestCode(codeParts(&n.Token, n.secret)...))
+		return
+	}
+	sum, _ := Secret(n.secret).digest(n.kind.label)
+	n.Digest = string(sum[:])
+}
+
+func codeParts(t *record.Token, code string) []string {
+	return []string{"code/v1", t.Kind, t.ID, t.Slot, code}
+}
+
+// newOTP draws a code of six digits, each as likely as any other.
+func newOTP() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		panic(err) // never: crypto/rand ends the program instead
+	}
+	return fmt.Sprintf("%0*d", otpDigits, n)
+}
+
+// insertToken is the one place where tokens are made. It ends the live one in
+// the same place.
+func (tx *txn) insertToken(ctx context.Context, n *newToken) error {
+	if err := tx.endToken(ctx, n.Kind, n.Slot); err != nil {
+		return err
+	}
+	n.seal(tx.engine)
+	return record.Tokens.Insert(ctx, tx, &n.Token)
+}
+
+func (tx *txn) endToken(ctx context.Context, kind, slot string) error {
+	t, err := record.Tokens.Get(ctx, tx, record.Tokens.Index("slot"), store.Text(kind), store.Text(slot))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return record.Tokens.Delete(ctx, tx, store.Text(t.ID))
+}
+
+// endTokens ends the open tokens of a user, and those that were sent to an
+// address of theirs before anybody had it.
+func (tx *txn) endTokens(ctx context.Context, user *record.User) error {
+	tokens, err := tokensOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if err := record.Tokens.Delete(ctx, tx, store.Text(t.ID)); err != nil {
+			return err
+		}
+	}
+	if err := tx.endTokensTo(ctx, user.Email); err != nil {
+		return err
+	}
+	return tx.endTokensTo(ctx, user.Phone)
+}
+
+// endTokensTo ends the open tokens that were sent to an address.
+func (tx *txn) endTokensTo(ctx context.Context, destination string) error {
+	if destination == "" {
+		return nil
+	}
+	for _, kind := range tokenKinds {
+		if err := tx.endToken(ctx, kind.name, destination); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tokensOf returns the tokens of a user. There is one of a kind and address.
+func tokensOf(ctx context.Context, r store.Reader, userID string) ([]*record.Token, error) {
+	return record.Tokens.List(ctx, r, store.Query{
+		Index: record.Tokens.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit,
+	})
+}
+
+func (n *newToken) shown(c Client) *Token {
+	t := &Token{ID: n.ID, CreatedAt: n.Created, UserID: n.Alias, Expire: n.Expire}
+	if c.Server {
+		t.Secret = Secret(n.secret)
+	}
+	return t
+}
+
+// request is somebody's wish for a link or code.
+type request struct {
+	kind    string
+	method  Methods
+	named   string // the method, for a person
+	message notify.Kind
+	channel notify.Channel
+	off     error // what it is when the channel is off
+	limit   limited
+	byIP    bool // the limit is of the client address too
+
+	userID, destination string
+	phrase              bool
+	life                time.Duration
+	secret              string
+	link                func(userID, expire string) string // nil for a code
+}
+
+// ask makes a token and sends it to the address that it is for, whoever has it:
+// a user, somebody who will be one when it is redeemed, or a blocked user, who
+// gets nothing. All of them cost the same and get the same answer.
+func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, error) {
+	e := g.engine
+	if err := e.policy.enabled(g.client, r.method, r.named); err != nil {
+		return nil, err
+	}
+	if e.courier == nil || e.courier.notifiers[r.channel] == nil {
+		return nil, r.off
+	}
+	if err := e.limit(ctx, g.client, now, r.limit, r.destination); err != nil {
+		return nil, err
+	}
+	if r.byIP {
+		if err := e.limit(ctx, g.client, now, r.limit, g.client.network()); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.limitMessage(ctx, g.client, now, r.destination); err != nil {
+		return nil, err
+	}
+	asked := e.newToken(r.kind, r.destination, orFresh(r.userID), r.secret, now, r.life)
+	instead := newID()
+	subject := e.ring.Digest(failCode, r.destination)
+	var n newToken
+	var user *record.User
+	var told string // the id in the answer
+	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
+		n = *asked
+		if user, err = tx.holder(ctx, r.channel, r.destination); err != nil {
+			return err
+		}
+		if e.policy.DiscloseAccounts {
+			if err := tx.promised(ctx, &n.Token, user); err != nil {
+				return err
+			}
+		}
+		told = n.Alias
+		if err := tx.freeAlias(ctx, &n.Token, user, instead); err != nil {
+			return err
+		}
+		userKey := hex.EncodeToString(subject)
+		if user != nil {
+			n.UserID, userKey = user.ID, user.Key
+		}
+		if err := tx.insertToken(ctx, &n); err != nil {
+			return err
+		}
+		return record.Logs.Insert(ctx, tx, tx.row(logTokenCreate, n.UserID, userKey))
+	})
+	if err != nil {
+		return nil, err
+	}
+	shown := n.shown(g.client)
+	shown.UserID = told
+	if r.phrase {
+		shown.Phrase = newPhrase()
+	}
+	e.courier.deliver(g.delivery(ctx, r, &n, user, shown.Phrase))
+	return shown, nil
+}
+
+func orFresh(id string) string {
+	if id == "" {
+		return newID()
+	}
+	return id
+}
+
+// limitMessage counts one message more to an address.
+func (e *Engine) limitMessage(ctx context.Context, c Client, now time.Time, destination string) error {
+	for _, l := range []limited{limitMessages, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
+		if err := e.limit(ctx, c, now, l, destination); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holder returns the user who has an address, nil for nobody.
+func (tx *txn) holder(ctx context.Context, channel notify.Channel, address string) (*record.User, error) {
+	ix := record.Users.Index("email")
+	if channel == notify.SMS {
+		ix = record.Users.Index("phone")
+	}
+	user, err := record.Users.Get(ctx, tx, ix, store.Text(address))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return user, err
+}
+
+// freeAlias gives a token another id than the one that was asked for, if that is
+// somebody else's: nobody signs in under the name of another. The answer tells
+// nothing of it; the link in the message has the right one.
+func (tx *txn) freeAlias(ctx context.Context, n *record.Token, user *record.User, instead string) error {
+	other, err := getUser(ctx, tx, n.Alias)
+	if errors.Is(err, ErrUserNotFound) {
+		return nil
+	}
+	if err == nil && (user == nil || other.ID != user.ID) {
+		n.Alias = instead
+	}
+	return err
+}
+
+// promised lets a token name the user who has its address, or the id that a
+// live token has promised to it.
+func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User) error {
+	if user != nil {
+		n.Alias = user.ID
+		return nil
+	}
+	for _, kind := range tokenKinds {
+		t, err := record.Tokens.Get(ctx, tx, record.Tokens.Index("slot"), store.Text(kind.name), store.Text(n.Slot))
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if t.Expire.After(tx.now) {
+			n.Alias = t.Alias
+			return nil
+		}
+	}
+	return nil
+}
+
+// delivery is the message with a token in it.
+func (g *Guest) delivery(ctx context.Context, r request, n *newToken, user *record.User, phrase string) delivery {
+	m := notify.Message{
+		ID: n.ID, Kind: r.message, Channel: r.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret, Phrase: phrase,
+		Time: n.Created, Expire: n.Expire, Client: g.told(ctx),
+	}
+	if user != nil {
+		m.Name = user.Name
+	}
+	if r.link != nil {
+		m.Link = r.link(n.Alias, wireTime(n.Expire))
+	}
+	return delivery{message: m, null: user != nil && user.Blocked}
+}
+
+// told is what a message says of the client.
+func (g *Guest) told(ctx context.Context) notify.Client {
+	d := g.engine.device(ctx, g.client)
+	return notify.Client{
+		IP: g.client.IP, UserAgent: g.client.UserAgent, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode,
+	}
+}
+
+// wireTime is a time as the documented API writes it.
+func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000-07:00") }
+
+// NewMagicURLToken is what a magic link is made of.
+type NewMagicURLToken struct {
+	// UserID is the id of the user that is made at redemption, if nobody has
+	// the address then; "" for a fresh one. It has the form of NewUser.UserID.
+	UserID string
+	Email  string
+	// URL is where the link leads, on one of Config.RedirectHosts, at most
+	// 2,048 bytes. Its path, query and fragment stay; userId, secret and expire
+	// are added to the query. With "" the message has no link, and the host's
+	// Notifier makes one of its UserID and Secret.
+	URL    string
+	Phrase bool // asks for Token.Phrase
+}
+
+// CreateMagicURLToken sends a link by which whoever reads the mail signs in:
+// the page behind it calls [Guest.CreateSession] with the userId and the secret in
+// it, when the person presses a button (programs follow links in mails;
+// [Guest.InspectToken] looks at a link without using it). The link can be used
+// once, for an hour unless the policy says otherwise; a new one ends it.
+//
+// Who has the address, whether anybody has, or is blocked, changes nothing in
+// the answer: a user who does not exist is made when the link is used, and who
+// is blocked gets no mail. See [Policy].DiscloseAccounts.
+//
+// Errors: [ErrArgumentInvalid]; [ErrSMTPDisabled]; [ErrAuthMethodUnsupported]; a
+// [*ThrottledError] after 60 calls in an hour for the address or from the client
+// address, or 60 messages of any kind to the address.
+func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (*Token, error) {
+	token, err := g.askMagicURL(ctx, n)
+	return token, outward("create magic URL token", err)
+}
+
+func (g *Guest) askMagicURL(ctx context.Context, n NewMagicURLToken) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	email, err := checkAsked(n.UserID, "email", n.Email, canon.Email)
+	if err != nil {
+		return nil, err
+	}
+	e, secret := g.engine, newSecret().Reveal()
+	link, err := e.link(n.URL, secret)
+	if err != nil {
+		return nil, err
+	}
+	return g.ask(ctx, e.now(), request{
+		kind: tokenMagicURL, method: MagicURL, named: "Magic URL", message: notify.MagicURL, channel: notify.Email, off: ErrSMTPDisabled,
+		limit: limitMagicURLToken, byIP: true,
+		userID: n.UserID, destination: email, phrase: n.Phrase, life: e.policy.MagicURLLength, secret: secret, link: link,
+	})
+}
+
+// checkAsked checks an id that is asked for and returns an address in canonical
+// form.
+func checkAsked(userID, what, address string, canonical func(string) (string, error)) (string, error) {
+	if userID != "" {
+		if err := canon.ID(userID); err != nil {
+			return "", invalid("userId", err)
+		}
+	}
+	address, err := canonical(address)
+	if err != nil {
+		return "", invalid(what, err)
+	}
+	return address, nil
+}
+
+// link returns what makes a link of a secret, nil for none.
+func (e *Engine) link(to, secret string) (func(userID, expire string) string, error) {
+	if to == "" {
+		return nil, nil
+	}
+	u, err := e.redirects.Check(to)
+	if err != nil {
+		return nil, invalid("url", err)
+	}
+	return func(userID, expire string) string {
+		return redirect.With(u, redirect.Param{Name: "userId", Value: userID}, redirect.Param{Name: "secret", Value: secret},
+			redirect.Param{Name: "expire", Value: expire})
+	}, nil
+}
+
+// NewEmailToken is what a code by e-mail is made of.
+type NewEmailToken struct {
+	UserID string // as in NewMagicURLToken
+	Email  string
+	Phrase bool
+}
+
+// CreateEmailToken sends a code of six digits by e-mail, with which
+// [Guest.CreateSession] signs in. It can be used once, for 15 minutes unless the
+// policy says otherwise; five wrong codes end it, a new one does too. For
+// everything else it is like [Guest.CreateMagicURLToken], but for its limit: ten
+// calls in an hour for the address.
+func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (*Token, error) {
+	token, err := g.askEmail(ctx, n)
+	return token, outward("create e-mail token", err)
+}
+
+func (g *Guest) askEmail(ctx context.Context, n NewEmailToken) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	email, err := checkAsked(n.UserID, "email", n.Email, canon.Email)
+	if err != nil {
+		return nil, err
+	}
+	return g.ask(ctx, g.engine.now(), request{
+		kind: tokenEmail, method: EmailOTP, named: "Email OTP", message: notify.EmailOTP, channel: notify.Email, off: ErrSMTPDisabled,
+		limit: limitEmailToken, userID: n.UserID, destination: email, phrase: n.Phrase, life: g.engine.policy.OTPLength, secret: newOTP(),
+	})
+}
+
+// CreatePhoneToken sends a code of six digits by SMS, with which
+// [Guest.CreateSession] signs in. userID is as in [NewMagicURLToken]. It is like
+// [Guest.CreateEmailToken]; its limit is ten calls in an hour for the number, and
+// ten from the client address.
+//
+// Errors: those of CreateMagicURLToken, with [ErrPhoneDisabled] instead of
+// ErrSMTPDisabled.
+func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (*Token, error) {
+	token, err := g.askPhone(ctx, userID, phone)
+	return token, outward("create phone token", err)
+}
+
+func (g *Guest) askPhone(ctx context.Context, userID, phone string) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	phone, err := checkAsked(userID, "phone", phone, func(s string) (string, error) { return s, canon.Phone(s) })
+	if err != nil {
+		return nil, err
+	}
+	return g.ask(ctx, g.engine.now(), request{
+		kind: tokenPhone, method: Phone, named: "Phone", message: notify.PhoneOTP, channel: notify.SMS, off: ErrPhoneDisabled,
+		limit: limitPhoneToken, byIP: true, userID: userID, destination: phone, life: g.engine.policy.OTPLength, secret: newOTP(),
+	})
+}
+
+// CreateToken makes a token with which the host's own way to know people signs
+// a user in: it hands over the secret, the client calls [Guest.CreateSession].
+// length is of lower-case hexadecimal digits, 4 to 128; 0 means 6. expire is a
+// minute to 365 days; 0 means 15 minutes. A short token that lives long can be
+// guessed: five wrong codes end every code of the user of fewer than 32 digits. A
+// new token ends the one before.
+//
+// Errors: [ErrArgumentInvalid].
+func (u *Users) CreateToken(ctx context.Context, id string, length int, expire time.Duration) (shown *Token, err error) {
+	if err := u.open(id); err != nil {
+		return nil, outward("create token", err)
+	}
+	length, expire = orDefault(length, customLength), orDefault(expire, customExpire)
+	if length < customLeast || length > customMost {
+		return nil, invalid("length", fmt.Errorf("not %d to %d", customLeast, customMost))
+	}
+	if expire < customExpireLeast || expire > customExpireMost {
+		return nil, invalid("expire", fmt.Errorf("not %v to %v", customExpireLeast, customExpireMost))
+	}
+	random := newSecret().Reveal() + newSecret().Reveal()
+	n := u.engine.newToken(tokenCustom, "", id, random[:length], u.engine.now(), expire)
+	n.Slot, n.UserID = id, id
+	err = u.change(ctx, "create token", id, func(ctx context.Context, tx *txn, user *record.User) error {
+		if err := tx.insertToken(ctx, n); err != nil {
+			return err
+		}
+		shown = n.shown(Client{})
+		tx.event(user.ID, "tokens."+n.ID+".create", n.shown(Client{}))
+		return tx.log(ctx, logTokenCreate, user)
+	})
+	if err != nil {
+		return nil, err
+	}
+	shown.Secret = Secret(n.secret)
+	return shown, nil
+}
+
+// InspectToken looks at the token in a link without using it, so that a page
+// can say what the link is for, or that it has run out. A code cannot be looked
+// at.
+//
+// Errors: [ErrArgumentInvalid]; [ErrInvalidToken].
+func (g *Guest) InspectToken(ctx context.Context, userID, secret string) (*Token, error) {
+	token, err := g.inspect(ctx, userID, secret)
+	return token, outward("inspect token", err)
+}
+
+func (g *Guest) inspect(ctx context.Context, userID, secret string) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	if err := checkRedeemed(userID, secret); err != nil {
+		return nil, err
+	}
+	t, err := findLink(ctx, g.engine.store, g.engine.now(), userID, secret)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, ErrInvalidToken
+	}
+	return &Token{ID: t.ID, CreatedAt: t.Created, UserID: userID, Expire: t.Expire}, nil
+}
+
+func checkRedeemed(userID, secret string) error {
+	if err := canon.ID(userID); err != nil {
+		return invalid("userId", err)
+	}
+	if secret == "" || len(secret) > maxSecret || !utf8.ValidString(secret) {
+		return invalid("secret", fmt.Errorf("not 1 to %d bytes of UTF-8", maxSecret))
+	}
+	return nil
+}
+
+// findLink returns the live token of a link, nil for none.
+func findLink(ctx context.Context, r store.Reader, now time.Time, userID, secret string) (*record.Token, error) {
+	for _, kind := range tokenKinds {
+		sum, ok := Secret(secret).digest(kind.label)
+		if kind.label == "" || !ok {
+			continue
+		}
+		t, err := record.Tokens.Get(ctx, r, record.Tokens.Index("digest"), store.Bytes(sum[:]))
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil || !t.Expire.After(now) || t.UserID != userID && t.Alias != userID {
+			return nil, err
+		}
+		return t, nil
+	}
+	return nil, nil
+}
+
+// CreateSession signs in whoever holds a link or a code: by magic URL, e-mail,
+// SMS, or the host's own. userID is what the link carries, or the answer of the
+// call that made the token; the user's own id serves too. The token is used up.
+//
+// Where nobody has the address yet, a user is made, with the id that was
+// promised unless somebody has taken it since. A link or a code by e-mail
+// verifies the address, one by SMS the number. Where a user has the address and
+// has never proven any, what they have may have been planted by somebody who did
+// not own it: the first proof takes away password, other address, sessions and
+// tokens. Where that user has proven another address, the user who proves this
+// one is another: they get an account of their own, and the address with it.
+//
+// Errors: [ErrArgumentInvalid]; [ErrInvalidToken] for a secret that is wrong,
+// used, replaced, or has run out, and for an unknown user; [ErrUserBlocked], with
+// the right secret only; a [*ThrottledError] after ten calls in an hour for the id
+// from the client address, and after more than ten wrong codes in a row for an
+// address, as for passwords; [ErrUserCountExceeded]. Five wrong codes end
+// every code of the user, and those that were sent to the same address.
+func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (*Session, error) {
+	session, err := g.redeem(ctx, userID, secret, limitSession, true)
+	return session, outward("create session", err)
+}
+
+// UpdateMagicURLSession is an older name of [Guest.CreateSession], with a limit
+// of its own.
+func (g *Guest) UpdateMagicURLSession(ctx context.Context, userID, secret string) (*Session, error) {
+	session, err := g.redeem(ctx, userID, secret, limitMagicURLSession, true)
+	return session, outward("update magic URL session", err)
+}
+
+// UpdatePhoneSession is an older name of [Guest.CreateSession], with a limit of
+// its own, which a success does not begin anew.
+func (g *Guest) UpdatePhoneSession(ctx context.Context, userID, secret string) (*Session, error) {
+	session, err := g.redeem(ctx, userID, secret, limitPhoneSession, false)
+	return session, outward("update phone session", err)
+}
+
+func (g *Guest) redeem(ctx context.Context, userID, secret string, l limited, resets bool) (*Session, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	if err := checkRedeemed(userID, secret); err != nil {
+		return nil, err
+	}
+	e, now := g.engine, g.engine.now()
+	key := userID + "\n" + g.client.network()
+	if err := e.limit(ctx, g.client, now, l, key); err != nil {
+		return nil, err
+	}
+	drawn := e.newSignIn(ctx, g.client, "", "", "")
+	fresh := newUser(newID(), now)
+	var made *record.Session
+	var refused error
+	in := *drawn
+	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
+		made, refused, in = nil, nil, *drawn
+		t, err := tx.claim(ctx, g.client, userID, secret, &refused)
+		if err != nil || refused != nil {
+			return err
+		}
+		made, err = tx.enterByToken(ctx, t, *fresh, &in, &refused)
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return nil, err
+	}
+	if resets {
+		e.unlimit(ctx, l, key)
+	}
+	return e.session(&in, made)
+}
+
+// claim takes the token of a secret away and returns it. A wrong code is
+// counted; that it is, is refused.
+func (tx *txn) claim(ctx context.Context, c Client, userID, secret string, refused *error) (*record.Token, error) {
+	t, err := findLink(ctx, tx, tx.now, userID, secret)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || !kindOf(t).signsIn {
+		if t, err = tx.matchCode(ctx, c, userID, secret, refused); err != nil || *refused != nil {
+			return nil, err
+		}
+	}
+	if t.UserID != "" {
+		user, err := getUser(ctx, tx, t.UserID)
+		if err != nil {
+			return nil, err
+		}
+		if user.Blocked {
+			*refused = ErrUserBlocked
+			return nil, tx.refuse(ctx, logSessionRefuse, user, nil, ErrUserBlocked)
+		}
+	}
+	return t, record.Tokens.Delete(ctx, tx, store.Text(t.ID))
+}
+
+// codesOf returns the live codes that an id may sign in with: those of the user
+// and those that were promised it.
+func (tx *txn) codesOf(ctx context.Context, userID string) ([]*record.Token, error) {
+	codes, err := tokensOf(ctx, tx, userID)
+	if err != nil {
+		return nil, err
+	}
+	aliased, err := record.Tokens.List(ctx, tx, store.Query{
+		Index: record.Tokens.Index("alias"), Equal: []store.Value{store.Text(userID)}, Descending: true, Limit: aliasedCodes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range aliased {
+		if !slices.ContainsFunc(codes, func(c *record.Token) bool { return c.ID == t.ID }) {
+			codes = append(codes, t)
+		}
+	}
+	return slices.DeleteFunc(codes, func(t *record.Token) bool {
+		kind := kindOf(t)
+		return !kind.signsIn || kind.label != "" || !t.Expire.After(tx.now)
+	}), nil
+}
+
+// matchCode compares a code with those that an id may sign in with. Each address
+// that one of them was sent to has a count of the wrong ones, which survives
+// new codes.
+func (tx *txn) matchCode(ctx context.Context, c Client, userID, secret string, refused *error) (*record.Token, error) {
+	codes, err := tx.codesOf(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	guards, err := tx.codeGuards(ctx, c, userID, codes)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range guards {
+		if _, err := g.wait(ctx, tx, tx.now); err != nil {
+			var slowed *ThrottledError
+			if errors.As(err, &slowed) {
+				*refused, err = slowed, nil
+			}
+			return nil, err
+		}
+	}
+	var match *record.Token
+	for _, t := range codes { // all of them, whichever matches
+		if tx.engine.ring.IsCode([]byte(t.Digest), codeParts(t, secret)...) {
+			match = t
+		}
+	}
+	if match == nil {
+		*refused = ErrInvalidToken
+		return nil, tx.wrongCode(ctx, userID, secret, codes, guards)
+	}
+	for _, g := range guards {
+		if g.slot == match.Slot {
+			return match, g.forgive(ctx, tx)
+		}
+	}
+	return match, nil
+}
+
+// codeGuard is the guard of what a code was sent to.
+type codeGuard struct {
+	guard
+	slot string
+}
+
+// codeGuards returns a guard for each address of the codes; for an id without
+// codes, one of the id.
+func (tx *txn) codeGuards(ctx context.Context, c Client, userID string, codes []*record.Token) (guards []codeGuard, err error) {
+	seen := make(map[string]bool)
+	for _, t := range codes {
+		if seen[t.Slot] {
+			continue
+		}
+		seen[t.Slot] = true
+		var user *record.User
+		if t.UserID != "" {
+			if user, err = getUser(ctx, tx, t.UserID); err != nil {
+				return nil, err
+			}
+		}
+		g, err := tx.engine.guard(ctx, tx, tx.now, failCode, t.Slot, user, c)
+		if err != nil {
+			return nil, err
+		}
+		guards = append(guards, codeGuard{g, t.Slot})
+	}
+	if len(guards) == 0 {
+		g, err := tx.engine.guard(ctx, tx, tx.now, failCode, "id "+userID, nil, c)
+		if err != nil {
+			return nil, err
+		}
+		guards = append(guards, codeGuard{guard: g})
+	}
+	return guards, nil
+}
+
+// wrongCode charges a wrong code to every live one that it could have been.
+func (tx *txn) wrongCode(ctx context.Context, userID, secret string, codes []*record.Token, guards []codeGuard) error {
+	for _, t := range codes {
+		if t.Length != int64(len(secret)) || t.Length >= longCode {
+			continue
+		}
+		t.Failures++
+		err := error(nil)
+		if t.Failures >= codeFailures {
+			err = record.Tokens.Delete(ctx, tx, store.Text(t.ID))
+		} else {
+			err = record.Tokens.Replace(ctx, tx, t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, isLink := Secret(secret).digest(""); !isLink { // nobody guesses those
+		for _, g := range guards {
+			if err := g.fail(ctx, tx); err != nil {
+				return err
+			}
+		}
+	}
+	user, err := getUser(ctx, tx, userID)
+	if errors.Is(err, ErrUserNotFound) {
+		user, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	return tx.refuse(ctx, logSessionRefuse, user, guards[0].subject, ErrInvalidToken)
+}
+
+// forgive forgets the wrong codes before a right one.
+func (g *guard) forgive(ctx context.Context, tx *txn) error {
+	err := record.Failures.Delete(ctx, tx, store.Text(g.purpose), store.Bytes(g.subject))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// enterByToken makes the session of whoever held a token.
+func (tx *txn) enterByToken(ctx context.Context, t *record.Token, fresh record.User, in *signIn, refused *error) (*record.Session, error) {
+	kind := kindOf(t)
+	in.provider, in.providerUID, in.factors = kind.provider, t.Destination, kind.factor
+	user, err := tx.prover(ctx, t, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if user.Blocked { // an address that had nobody when the token was made
+		*refused = ErrUserBlocked
+		return nil, tx.refuse(ctx, logSessionRefuse, user, nil, ErrUserBlocked)
+	}
+	known, err := tx.engine.guard(ctx, tx, tx.now, failCode, t.Slot, user, tx.by.Client)
+	if err != nil {
+		return nil, err
+	}
+	if err := known.remember(ctx, tx); err != nil {
+		return nil, err
+	}
+	return tx.createSession(ctx, user, in)
+}
+
+// prover returns whom a token proves: its user, or the one who has its address
+// now, or one who is made of it.
+func (tx *txn) prover(ctx context.Context, t *record.Token, fresh record.User) (*record.User, error) {
+	if t.Destination == "" {
+		return getUser(ctx, tx, t.UserID)
+	}
+	channel := notify.Email
+	if t.Kind == tokenPhone {
+		channel = notify.SMS
+	}
+	user, err := tx.holder(ctx, channel, t.Destination)
+	if err != nil {
+		return nil, err
+	}
+	if t.UserID != "" && (user == nil || user.ID != t.UserID) {
+		return nil, ErrInvalidToken // the address has moved; its tokens went with it
+	}
+	if user != nil {
+		if user, err = tx.proven(ctx, user, channel); err != nil || user != nil {
+			return user, err
+		}
+	}
+	if err := tx.roomForUser(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := getUser(ctx, tx, t.Alias); errors.Is(err, ErrUserNotFound) {
+		fresh.ID = t.Alias
+	} else if err != nil {
+		return nil, err
+	}
+	if channel == notify.SMS {
+		fresh.Phone, fresh.PhoneVerified = t.Destination, true
+	} else {
+		fresh.Email, fresh.EmailVerified = t.Destination, true
+	}
+	_, err = tx.insertUser(ctx, &fresh)
+	return &fresh, err
+}
+
+// proven notes that the holder of an address has proven it. It is the one place
+// for the first proof of an account: whoever had the account without any may
+// have planted what it has. It returns nil if the account is somebody else's, who
+// has proven another address: then the address is taken from it.
+func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Channel) (*record.User, error) {
+	byMail := channel == notify.Email
+	switch {
+	case byMail && user.EmailVerified || !byMail && user.PhoneVerified:
+		return user, nil
+	case user.Blocked:
+		return user, nil // they will not get in
+	case user.EmailVerified || user.PhoneVerified:
+		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+			if byMail {
+				setEmail(u, "")
+			} else {
+				setPhone(u, "")
+			}
+			return nil
+		})
+		return nil, err
+	}
+	if err := tx.endSessions(ctx, user, ""); err != nil {
+		return nil, err
+	}
+	if err := tx.endTokens(ctx, user); err != nil {
+		return nil, err
+	}
+	_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
+		if byMail {
+			setPhone(u, "")
+			u.EmailVerified = true
+		} else {
+			setEmail(u, "")
+			u.PhoneVerified = true
+		}
+		return nil
+	})
+	return user, err
+}
+
+// newPhrase draws two words.
+func newPhrase() string { return pick(phraseAdjectives) + " " + pick(phraseNouns) }
+
+func pick(words string) string {
+	list := strings.Fields(words)
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(len(list))))
+	if err != nil {
+		panic(err) // never: crypto/rand ends the program instead
+	}
+	return list[n.Int64()]
+}
+
+const (
+	phraseAdjectives = `Amber Ancient Azure Bashful Bold Brave Bright Brisk Calm Candid Careful Cheerful Clever Coral Cosmic
+		Cozy Crimson Curious Daring Dazzling Eager Early Earnest Emerald Fabled Fancy Fearless Festive Fluffy Fragrant Frosty Gallant
+		Gentle Gleaming Golden Graceful Grand Hasty Hazel Hidden Honest Humble Hushed Indigo Ivory Jolly Keen Kind Lively Loyal
+		Lucky Lunar Mellow Merry Mighty Mindful Misty Modest Nimble Noble Northern Olive Patient Pearly Playful Polite Proud Purple Quick
+		Quiet Radiant Rapid Rosy Royal Rustic Scarlet Shiny Silent Silver Sincere Smooth Snowy Solar Steady Sturdy Sunny Swift Tender
+		Tidy Tranquil Velvet Vivid Warm Wandering Wise Witty Young Zesty`
+	phraseNouns = `Acorn Anchor Badger Bamboo Beacon Beaver Birch Bison Bridge Brook Canyon Cedar Cello Cliff Clover Comet Compass
+		Coyote Crane Cricket Crystal Dolphin Dove Dragon Eagle Elm Falcon Feather Fern Finch Forest Fountain Fox Garden Glacier Grove
+		Harbor Harp Hawk Hedgehog Heron Hill Island Jaguar Kestrel Lagoon Lantern Lark Leaf Leopard Lily Lion Lotus Lynx Maple Marble
+		Marten Meadow Meteor Moon Mountain Nebula Oak Ocean Orchid Otter Owl Panda Panther Pebble Pelican Pine Planet Pony Prairie
+		Puffin Quartz Rabbit Raven Reef River Robin Salmon Seal Sparrow Spruce Star Stork Summit Swan Thistle Tiger Tulip Turtle
+		Valley Violin Walnut Whale Willow Wolf Wren`
+)
