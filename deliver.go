@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -62,6 +61,7 @@ type courier struct {
 	waiting, sent, retried, dropped atomic.Int64
 
 	mu      sync.Mutex
+	full    bool          // a message was dropped since there was room
 	closing chan struct{} // closed when no message is taken any more
 	idle    chan struct{} // closed when nothing waits, once closing is
 }
@@ -96,10 +96,15 @@ func (c *courier) deliver(d delivery) {
 		if c.waiting.Load() < deliveryQueue {
 			c.waiting.Add(1)
 			c.queue <- d // has room for everything that waits
+			c.full = false
 			return
 		}
 	}
-	c.drop(d, errors.New("the queue is full, or the engine is closed"))
+	c.dropped.Add(1)
+	if !c.full { // one line for all that come while it is
+		c.full = true
+		c.logger.Error("latchkey: messages are dropped: the queue is full, or the engine is closed")
+	}
 }
 
 func (c *courier) work() {

@@ -74,8 +74,12 @@ func TestSweepWorksInBatches(t *testing.T) {
 
 func (k *kit) withKeys(keys latchkey.Keys) *latchkey.Engine {
 	k.Helper()
-	engine, err := latchkey.New(k.store, latchkey.Config{Keys: keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Policy: k.policy})
+	engine, err := latchkey.New(k.store, latchkey.Config{
+		Keys: keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Policy: k.policy,
+		Notifier: k.box, SMS: k.box, RedirectHosts: []string{"app.example.org"},
+	})
 	k.must(err)
+	k.Cleanup(func() { k.must(engine.Close()) })
 	return engine
 }
 

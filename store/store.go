@@ -35,8 +35,9 @@
 //     key longer than [MaxKey] are [ErrInvalid].
 //   - Times are UTC and whole microseconds, of the years 0 to 9999; another is
 //     [ErrInvalid].
-//   - A JSON column holds JSON without NUL and without halves of surrogate
-//     pairs; other text is [ErrInvalid]. It comes back as the same JSON,
+//   - A JSON column holds JSON without NUL, without halves of surrogate pairs
+//     and, unless it is verbatim, without numbers that a float64 cannot hold;
+//     other text is [ErrInvalid]. It comes back as the same JSON,
 //     perhaps in other words; a verbatim one as it was written. Filters on the
 //     former are contains, notContains, isNull and isNotNull, on the latter
 //     isNull and isNotNull. No index is over JSON.

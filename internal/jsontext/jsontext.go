@@ -2,7 +2,9 @@
 package jsontext
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -35,6 +37,34 @@ func Escapes(text string) error {
 	}
 	return nil
 }
+
+// Numbers refuses numbers that a float64 cannot hold: beyond its range, or so
+// long or so small that they are nothing to it. The text is valid JSON.
+func Numbers(text string) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n, ok := token.(json.Number)
+		if !ok {
+			continue
+		}
+		digits, _, _ := strings.Cut(strings.ToLower(n.String()), "e")
+		f, err := strconv.ParseFloat(n.String(), 64)
+		if err != nil || len(n) > maxNumber || f == 0 && strings.ContainsAny(digits, "123456789") {
+			return errors.New("a number out of range")
+		}
+	}
+}
+
+// maxNumber is how long a number may be.
+const maxNumber = 400
 
 func hexUnit(text string) uint64 {
 	n, _ := strconv.ParseUint(text[:4], 16, 32)

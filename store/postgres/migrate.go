@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -33,21 +34,32 @@ const versionTable = "schema_version"
 func (d *database) migrate(ctx context.Context) error {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
-		return wrap(ctx, "connect", err)
+		return wrap(ctx, opening, err)
 	}
 	defer conn.Release()
+	for _, side := range []string{"client_encoding", "server_encoding"} {
+		if encoding := conn.Conn().PgConn().ParameterStatus(side); encoding != "UTF8" && encoding != "" {
+			return fmt.Errorf("postgres: open: %w: %s is %s, not UTF8", store.ErrInvalid, side, encoding)
+		}
+	}
 	version, err := d.version(ctx, conn)
 	if err != nil || version == d.schema.Version() {
 		return err
 	}
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		return d.upgrade(ctx, tx)
-	})
-	var step *stepError
-	if err == nil || errors.As(err, &step) {
-		return err
+	for first := true; ; first = false {
+		err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
+			return d.upgrade(ctx, tx)
+		})
+		var step *stepError
+		if err == nil || errors.As(err, &step) {
+			return err
+		}
+		var answer *pgconn.PgError
+		if first && errors.As(err, &answer) && (answer.Code == uniqueViolation || answer.Code == duplicateSchema) {
+			continue // somebody else made the namespace meanwhile
+		}
+		return wrap(ctx, opening, err)
 	}
-	return wrap(ctx, "upgrade", err)
 }
 
 // stepError is an error that is already wrapped.
@@ -109,7 +121,7 @@ func (d *database) version(ctx context.Context, q interface {
 		FROM information_schema.tables WHERE table_schema = $1 AND table_name = ANY($3::text[])`,
 		d.mode, d.names.namespace, tables[0], tables).Scan(&marked, &others)
 	if err != nil {
-		return 0, wrap(ctx, "upgrade", err)
+		return 0, wrap(ctx, opening, err)
 	}
 	if marked == 0 {
 		if others > 0 {
@@ -119,14 +131,18 @@ func (d *database) version(ctx context.Context, q interface {
 	}
 	var name string
 	if err := q.QueryRow(ctx, "SELECT name, version FROM "+d.names.table(versionTable), d.mode).Scan(&name, &version); err != nil {
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
+		var answer *pgconn.PgError
+		var scan pgx.ScanArgError
+		if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &scan) || errors.As(err, &answer) && answer.Code == undefinedColumn {
+			return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
 		}
-		return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+		return 0, wrap(ctx, opening, err)
 	}
 	switch {
 	case name != d.schema.Name() || version < 1:
 		return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+	case version == d.schema.Version() && others < len(d.schema.Tables()):
+		return 0, fmt.Errorf("postgres: %w: %d of %d tables are there", store.ErrDamaged, others, len(d.schema.Tables()))
 	case version > d.schema.Version():
 		return 0, fmt.Errorf("postgres: %w: version %d, not %d", store.ErrNewer, version, d.schema.Version())
 	}

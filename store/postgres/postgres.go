@@ -60,7 +60,8 @@ type Options struct {
 	MaxConns int
 	// OnRetry, unless nil, is called before an Update runs again with the
 	// SQLSTATE of what ended the run before: 40001 for a conflict, 40P01 for a
-	// deadlock, "" for a lost connection. It must be safe for concurrent use.
+	// deadlock, 23505 once for a key that is taken, others or "" for a lost
+	// connection. It must be safe for concurrent use.
 	OnRetry func(sqlstate string)
 }
 
@@ -92,12 +93,13 @@ func OpenWith(ctx context.Context, address string, o Options) (store.Store, erro
 	case !strings.Contains(address, "pool_max_conns"):
 		config.MaxConns = defaultConns
 	}
+	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	// A read that meets a dead connection takes another one; to ask each
 	// connection first would be a second round trip.
 	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, wrap(ctx, "open", err)
+		return nil, wrap(ctx, opening, err)
 	}
 	s, err := openPool(ctx, pool, o, true)
 	if err != nil {
@@ -136,8 +138,13 @@ func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (sto
 		mode:    pgx.QueryExecModeCacheStatement,
 		onRetry: o.OnRetry,
 	}
+	config := pool.Config().ConnConfig
+	cache := config.StatementCacheCapacity
 	if o.TransactionPooler {
-		d.mode = pgx.QueryExecModeCacheDescribe
+		d.mode, cache = pgx.QueryExecModeCacheDescribe, config.DescriptionCacheCapacity
+	}
+	if cache == 0 { // nothing may be kept: two round trips a statement
+		d.mode = pgx.QueryExecModeDescribeExec
 	}
 	for _, t := range o.Schema.Tables() {
 		for _, ix := range t.Indexes() {

@@ -19,8 +19,9 @@ import (
 // How often a call runs again, and how long it waits before: the wait is drawn
 // from 0 to waitFirst, which doubles with every run up to waitMost.
 const (
-	// maxLost is how often in a row a call may lose its connection. Runs that
-	// met another transaction have no limit but the context.
+	// maxLost is how often a call may lose its connection, beyond those that
+	// were in the pool when the server went. Runs that met another transaction
+	// have no limit but the context.
 	maxLost   = 3
 	waitFirst = time.Millisecond
 	waitMost  = 64 * time.Millisecond
@@ -37,12 +38,14 @@ const (
 // again runs a call until it succeeds, or fails in a way that another run would
 // not mend.
 func (d *database) again(ctx context.Context, run func() (failure, error)) error {
-	wait, lost := waitFirst, 0
+	wait, lost, taken := waitFirst, 0, false
 	for {
 		failed, err := run()
 		switch {
 		case failed.conflict:
-		case failed.lost && lost < maxLost:
+		case failed.taken && !taken:
+			taken = true
+		case failed.lost && lost < maxLost+int(d.pool.Config().MaxConns):
 			lost++
 		default:
 			return err
@@ -70,7 +73,7 @@ func (d *database) once(ctx context.Context, body func(store.Tx) error) (failed 
 		return failure{}, err
 	}
 	defer c.release() // rolls back what is open, also after a panic
-	if err := c.exec("begin", "BEGIN ISOLATION LEVEL SERIALIZABLE"); err != nil {
+	if err := c.exec("begin", "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"); err != nil {
 		return c.failed, err
 	}
 	err = body(c)
@@ -96,7 +99,10 @@ type caller struct {
 type failure struct {
 	conflict bool // with another transaction
 	lost     bool // the connection, or what was prepared on it
-	state    string
+	// taken says that a key is taken, perhaps by a transaction that this one
+	// could not see when it looked. The next run sees it.
+	taken bool
+	state string
 }
 
 func (d *database) acquire(ctx context.Context) (*caller, error) {
@@ -124,6 +130,9 @@ func outlive(ctx context.Context, late time.Duration) (context.Context, func()) 
 
 // release gives the connection back. The pool closes one that is not as it was.
 func (c *caller) release() {
+	if c.failed.lost { // what was prepared on it is not what pgx takes it for
+		_ = c.conn.Conn().Close(c.ctx)
+	}
 	if c.conn.Conn().PgConn().TxStatus() != 'I' && !c.conn.Conn().IsClosed() {
 		_, _ = c.conn.Exec(c.ctx, "ROLLBACK")
 	}
@@ -148,7 +157,7 @@ func (c *caller) commit() (failure, error) {
 		return failure{}, nil
 	case err == nil:
 		return failure{}, fmt.Errorf("postgres: commit: %w", store.ErrAborted)
-	case errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != completionUnknown:
+	case errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && answer.Code != completionUnknown:
 		return failureOf(c.conn, err), c.wrapWrite("commit", err)
 	}
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))

@@ -100,6 +100,8 @@ const (
 	completionUnknown   = "40003"
 	planChanged         = "0A000"
 	noSuchStatement     = "26000"
+	duplicateSchema     = "42P06"
+	undefinedColumn     = "42703"
 )
 
 func failureOf(conn *pgxpool.Conn, err error) failure {
@@ -109,6 +111,8 @@ func failureOf(conn *pgxpool.Conn, err error) failure {
 	}
 	f := failure{state: answer.Code}
 	switch {
+	case answer.Code == uniqueViolation:
+		f.taken = true
 	case answer.Code == serializationFailed || answer.Code == deadlock:
 		f.conflict = true
 	case answer.Code == planChanged || answer.Code == noSuchStatement, conn.Conn().IsClosed():
@@ -140,6 +144,9 @@ func (c *caller) wrapWrite(what string, err error) error {
 	return wrap(c.outer, what, err)
 }
 
+// opening is what fails before there is a store.
+const opening = "open"
+
 // wrap names what failed. The driver's error is not in the chain, since it holds
 // the details that the server gave, and with them values.
 func wrap(ctx context.Context, what string, err error) error {
@@ -148,8 +155,7 @@ func wrap(ctx context.Context, what string, err error) error {
 	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
-		switch answer.Code[:min(2, len(answer.Code))] {
-		case "08", "28", "3D", "3F", "42", "53", "55", "57", "58": // connection, sign-in, names, resources, the server's state
+		if what == opening { // there are no rows yet whose values it could tell
 			return fmt.Errorf("postgres: %s: %s (SQLSTATE %s)", what, answer.Message, answer.Code)
 		}
 		return fmt.Errorf("postgres: %s: SQLSTATE %s", what, answer.Code)

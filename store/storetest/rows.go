@@ -148,6 +148,9 @@ func badValues(s *suite) {
 		"two JSONs":           func(p *parent) { p.Words = "{} {}" },
 		"JSON not in UTF-8":   func(p *parent) { p.Note = "\"a\xffb\"" },
 		"NUL in JSON":         func(p *parent) { p.Words = `"\\\u0000"` },
+		"a number too great":  func(p *parent) { p.Note = `[1e400]` },
+		"a number too small":  func(p *parent) { p.Note = `[{"a":-1e-20000}]` },
+		"a number too long":   func(p *parent) { p.Note = "[1" + strings.Repeat("0", 300) + "." + strings.Repeat("1", 200) + "]" },
 		"half a pair":         func(p *parent) { p.Note = `["\ud83d"]` },
 		"before the year 0":   func(p *parent) { p.Born = firstTime.Add(-time.Microsecond) },
 		"after the year 9999": func(p *parent) { p.Born = lastTime.Add(time.Microsecond) },
@@ -254,6 +257,18 @@ func badFilters(s *suite) {
 		if _, err := s.List(s.context(), store.Query{Index: byRank, Limit: 1, Where: []store.Filter{f}}); !errors.Is(err, store.ErrInvalid) {
 			s.Errorf("%s: %v", name, err)
 		}
+	}
+	var most []store.Filter // as many values as are allowed, and a cursor among nulls
+	for range store.MaxValues / store.MaxFilterValues {
+		n := make([]store.Value, store.MaxFilterValues)
+		for i := range n {
+			n[i] = store.Int(int64(-i - 1))
+		}
+		most = append(most, store.Where("rank", store.OpNotEqual, n...))
+	}
+	q := store.Query{Index: byBorn, Where: most, Descending: true, Limit: 5, After: byBorn.Position(parents.Row(person(9)))}
+	if got := s.ids(q); !slices.Equal(got, []string{person(0).ID}) {
+		s.Errorf("filters of %d values select %v", store.MaxValues, got)
 	}
 	for name, q := range map[string]store.Query{
 		"two cursors":     {After: byRank.Position(parents.Row(person(0))), Before: byRank.Position(parents.Row(person(1)))},

@@ -53,6 +53,9 @@ func checkJSON(t *store.Table, c store.Column, text string) error {
 	if !json.Valid([]byte(text)) {
 		return invalid(t, "%s is not JSON", c.Name)
 	}
+	if err := jsontext.Numbers(text); err != nil && !c.Verbatim {
+		return invalid(t, "%s holds %v", c.Name, err)
+	}
 	if err := jsontext.Escapes(text); err != nil {
 		return invalid(t, "%s holds %v", c.Name, err)
 	}

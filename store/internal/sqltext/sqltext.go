@@ -231,6 +231,9 @@ func QueryArgs(q store.Query) []store.Value {
 // over everything before the cursor.
 func (b *builder) page(q store.Query, list func(*store.Table)) {
 	ranges := behind(q)
+	if len(ranges) > 1 && len(ranges)*valuesOf(q.Where) > maxParams {
+		ranges = []keyRange{anyOf(ranges)} // slower; databases bound the number of parameters
+	}
 	if len(ranges) == 1 {
 		b.slice(q, ranges[0], list, q.Limit, q.Offset)
 		return
@@ -248,6 +251,35 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 		b.words(") AS part")
 	}
 	b.limit(q.Limit, q.Offset)
+}
+
+// maxParams is how many values of filters a statement takes.
+const maxParams = store.MaxValues
+
+func valuesOf(filters []store.Filter) (n int) {
+	for _, f := range filters {
+		n += len(f.Values) + valuesOf(f.Filters)
+		if f.Op == store.OpEndsWith || f.Op == store.OpNotEndsWith {
+			n += len(f.Values) // twice
+		}
+	}
+	return n
+}
+
+// anyOf returns the range that others make up together.
+func anyOf(ranges []keyRange) keyRange {
+	return func(b *builder) {
+		b.words("(")
+		for i, r := range ranges {
+			if i > 0 {
+				b.words(" OR ")
+			}
+			b.words("(")
+			r(b)
+			b.words(")")
+		}
+		b.words(")")
+	}
 }
 
 // sorted writes a select over those of the ranges, in order.
