@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		PasswordHistory: r.number("PASSWORD_HISTORY"), PasswordDictionary: r.flag("PASSWORD_DICTIONARY", false),
 		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),
 		SessionLength: time.Duration(r.number("SESSION_DURATION")) * time.Second, UserLimit: r.number("USERS_LIMIT"),
-		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true),
+		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), DiscloseAccounts: true,
 	}
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)
@@ -78,7 +79,13 @@ func readConfig(env func(string) string) (c config, err error) {
 			c.policy.Disabled |= latchkey.EmailPassword
 		case "anonymous":
 			c.policy.Disabled |= latchkey.AnonymousSession
-		case "magic-url", "email-otp", "invites", "jwt", "phone":
+		case "magic-url":
+			c.policy.Disabled |= latchkey.MagicURL
+		case "email-otp":
+			c.policy.Disabled |= latchkey.EmailOTP
+		case "phone":
+			c.policy.Disabled |= latchkey.Phone
+		case "invites", "jwt":
 		default:
 			r.fail("AUTH_DISABLED", name)
 		}
@@ -87,6 +94,19 @@ func readConfig(env func(string) string) (c config, err error) {
 		r.errs = append(r.errs, err)
 	}
 	return c, errors.Join(r.errs...)
+}
+
+// redirectHosts are where links may lead: the hosts, this machine, and the
+// schemes of apps.
+func (c config) redirectHosts() []string {
+	hosts := append([]string{"localhost", "exp:"}, c.allowedHosts...)
+	if u, err := url.Parse(c.publicURL); err == nil && u.Hostname() != "127.0.0.1" && u.Hostname() != "::1" {
+		hosts = append(hosts, u.Hostname())
+	}
+	if scheme := "appwrite-callback-" + strings.ToLower(c.projectID); !strings.Contains(scheme, "_") {
+		hosts = append(hosts, scheme+":")
+	}
+	return hosts
 }
 
 // readKey makes the engine's key of SECRET, which may be any text.

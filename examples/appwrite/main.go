@@ -117,9 +117,16 @@ func newHost(c config, s store.Store) (*host, error) {
 		limiter = ratelimit.ReportOnly(limiter)
 	}
 	var err error
-	h.engine, err = latchkey.New(s, latchkey.Config{
-		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now,
-	})
+	engine := latchkey.Config{
+		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now, RedirectHosts: c.redirectHosts(),
+	}
+	if c.smtpAddr != "" {
+		engine.Notifier = mailer{c.smtpAddr, c.projectName}
+	}
+	if c.smsWebhook != "" {
+		engine.SMS = texter{c.smsWebhook}
+	}
+	h.engine, err = latchkey.New(s, engine)
 	if err != nil {
 		return nil, err
 	}

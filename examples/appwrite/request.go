@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -408,6 +409,24 @@ func (c *call) bool(name string, standard *bool) (bool, error) {
 		return false, invalidParam(name, "it is not optional")
 	}
 	return false, invalidParam(name, "it must be true or false")
+}
+
+// number returns a parameter that is a whole number: 0 for one that is not
+// given, -1 for one that no parameter takes.
+func (c *call) number(name string) (int, error) {
+	switch v := c.params[name].(type) {
+	case nil:
+		return 0, nil
+	case float64:
+		if v != math.Trunc(v) {
+			break
+		}
+		if v <= 0 || v > math.MaxInt32 {
+			return -1, nil
+		}
+		return int(v), nil
+	}
+	return 0, invalidParam(name, "it must be a whole number")
 }
 
 // list returns a parameter that is a list of texts.

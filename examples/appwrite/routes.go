@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"example.com/latchkey"
 )
@@ -46,6 +47,12 @@ var routes = []route{
 
 	on(post, signIn, created, createEmailSession, "/account/sessions/email", "/account/sessions"),
 	on(post, signIn, created, createAnonymousSession, "/account/sessions/anonymous"),
+	on(post, anyone, created, createMagicURLToken, "/account/tokens/magic-url", "/account/sessions/magic-url"),
+	on(post, anyone, created, createEmailToken, "/account/tokens/email"),
+	on(post, anyone, created, createPhoneToken, "/account/tokens/phone", "/account/sessions/phone"),
+	on(post, signIn, created, redeem((*latchkey.Guest).CreateSession), "/account/sessions/token"),
+	on(put, signIn, created, redeem((*latchkey.Guest).UpdateMagicURLSession), "/account/sessions/magic-url"),
+	on(put, signIn, created, redeem((*latchkey.Guest).UpdatePhoneSession), "/account/sessions/phone"),
 	on(get, account, ok, listSessions, "/account/sessions"),
 	on(del, account, none, deleteSessions, "/account/sessions"),
 	on(get, account, ok, getSession, "/account/sessions/{sessionId}"),
@@ -71,6 +78,7 @@ var routes = []route{
 	on(del, users, none, func(c *call) (any, error) {
 		return nil, c.users().DeleteSession(c.r.Context(), c.user(), c.r.PathValue("sessionId"))
 	}, "/users/{userId}/sessions/{sessionId}"),
+	on(post, users, created, createUserToken, "/users/{userId}/tokens"),
 	on(get, users, ok, listUserLogs, "/users/{userId}/logs"),
 }
 
@@ -219,6 +227,80 @@ func createAnonymousSession(c *call) (any, error) {
 		return nil, err
 	}
 	return c.signedInAs(session), nil
+}
+
+func createMagicURLToken(c *call) (any, error) {
+	id, email, phrase, err := c.asked()
+	if err != nil {
+		return nil, err
+	}
+	to, err := c.optional("url", "")
+	if err != nil {
+		return nil, err
+	}
+	if to == "" {
+		to = c.config.publicURL + "/auth/magic-url"
+	}
+	return c.tokenModel(c.guest().CreateMagicURLToken(c.r.Context(), latchkey.NewMagicURLToken{UserID: id, Email: email, URL: to, Phrase: phrase}))
+}
+
+func createEmailToken(c *call) (any, error) {
+	id, email, phrase, err := c.asked()
+	if err != nil {
+		return nil, err
+	}
+	return c.tokenModel(c.guest().CreateEmailToken(c.r.Context(), latchkey.NewEmailToken{UserID: id, Email: email, Phrase: phrase}))
+}
+
+// asked reads what tokens by e-mail are asked for with.
+func (c *call) asked() (id, email string, phrase bool, err error) {
+	if id, err = c.id("userId"); err != nil {
+		return "", "", false, err
+	}
+	if email, err = c.text("email"); err != nil {
+		return "", "", false, err
+	}
+	phrase, err = c.bool("phrase", new(bool))
+	return id, email, phrase, err
+}
+
+func createPhoneToken(c *call) (any, error) {
+	id, err := c.id("userId")
+	if err != nil {
+		return nil, err
+	}
+	phone, err := c.text("phone")
+	if err != nil {
+		return nil, err
+	}
+	return c.tokenModel(c.guest().CreatePhoneToken(c.r.Context(), id, phone))
+}
+
+// redeem signs in with the secret of a token.
+func redeem(do func(g *latchkey.Guest, ctx context.Context, userID, secret string) (*latchkey.Session, error)) func(c *call) (any, error) {
+	return func(c *call) (any, error) {
+		texts, err := c.texts("userId", "secret")
+		if err != nil {
+			return nil, err
+		}
+		session, err := do(c.guest(), c.r.Context(), texts[0], texts[1])
+		if err != nil {
+			return nil, err
+		}
+		return c.signedInAs(session), nil
+	}
+}
+
+func createUserToken(c *call) (any, error) {
+	length, err := c.number("length")
+	if err != nil {
+		return nil, err
+	}
+	expire, err := c.number("expire")
+	if err != nil {
+		return nil, err
+	}
+	return c.tokenModel(c.users().CreateToken(c.r.Context(), c.user(), length, time.Duration(expire)*time.Second))
 }
 
 func listSessions(c *call) (any, error) {

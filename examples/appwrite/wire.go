@@ -176,6 +176,17 @@ func (c *call) sessionModel(s *latchkey.Session) object {
 	return m
 }
 
+func (c *call) tokenModel(t *latchkey.Token, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	m := object{"$id": t.ID, "$createdAt": date(t.CreatedAt), "userId": t.UserID, "secret": "", "expire": date(t.Expire), "phrase": t.Phrase}
+	if c.server {
+		m["secret"] = t.Secret.Reveal()
+	}
+	return m, nil
+}
+
 func (c *call) sessionList(list *latchkey.SessionList, total bool) object {
 	sessions := make([]object, 0, len(list.Sessions))
 	for _, s := range list.Sessions {

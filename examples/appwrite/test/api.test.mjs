@@ -5,7 +5,7 @@ import * as web27 from 'appwrite';
 import * as web18 from 'appwrite-18';
 import * as node27 from 'node-appwrite';
 import * as node17 from 'node-appwrite-17';
-import { Server, apiKey, project } from './server.mjs';
+import { Inbox, Server, apiKey, project } from './server.mjs';
 
 const password = 'correct horse';
 const dateForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$/;
@@ -90,8 +90,15 @@ const generations = [
 for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
   describe(kind, () => {
     let server;
-    before(async () => { server = await Server.start(kind); });
-    after(() => server.stop());
+    let inbox;
+    before(async () => {
+      inbox = await Inbox.start();
+      server = await Server.start(kind, inbox.env);
+    });
+    after(async () => {
+      await server.stop();
+      inbox.stop();
+    });
 
     for (const { name, web, node } of generations) {
       describe(name, () => {
@@ -129,6 +136,86 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await refused(browser().account.createEmailPasswordSession(email, 'wrong horse'), 401, 'user_invalid_credentials');
           await refused(browser().account.createEmailPasswordSession(fresh('nobody'), password), 401, 'user_invalid_credentials');
           await refused(browser().account.createEmailPasswordSession('', ''), 400, 'general_argument_invalid');
+        });
+
+        const endpoint = () => server.endpoint;
+        const checkToken = (token, userId, life) => {
+          assert.deepEqual([token.userId, token.secret], [userId, '']);
+          assert.match(token.$id, idForm);
+          assert.match(token.expire, dateForm);
+          assert.equal(Date.parse(token.expire) - Date.parse(token.$createdAt), life * 1000);
+        };
+
+        test('magic URL: the link, the session, and what is refused', async () => {
+          const b = browser();
+          const email = fresh('magic');
+          const id = 'magic.' + counter;
+          const token = await b.account.createMagicURLToken(id, email, 'https://app.example.org/in/?a=1#there', true);
+          checkToken(token, id, 3600);
+          assert.match(token.phrase, /^\w+ \w+$/);
+          const mail = await inbox.mail(email);
+          assert.match(mail.text, new RegExp(`^Subject: ${project} Login\r$`, 'm'));
+          assert.ok(mail.text.includes(token.phrase));
+          const link = new URL(mail.text.match(/https:\/\/app\.example\.org\S+/)[0]);
+          assert.deepEqual([link.pathname, link.hash, link.searchParams.get('a'), link.searchParams.get('userId'), link.searchParams.get('expire')],
+            ['/in/', '#there', '1', id, token.expire]);
+          const secret = link.searchParams.get('secret');
+          assert.match(secret, /^[0-9a-f]{64}$/);
+          const session = await b.account.updateMagicURLSession(id, secret);
+          checkSession(session, { userId: id, provider: 'magic-url', providerUid: email, factors: ['email'], current: true });
+          checkUser(await b.account.get(), { $id: id, email, emailVerification: true });
+          await refused(browser().account.createSession(id, secret), 401, 'user_invalid_token');
+          await refused(browser().account.createSession('nobody', secret), 401, 'user_invalid_token');
+          assert.equal((await browser().account.createMagicURLToken('another', email)).userId, id);
+          assert.match((await inbox.mail(email)).text, /127\.0\.0\.1:\d+\/auth\/magic-url\?userId/);
+          for (const url of ['https://evil.test/in', 'app.example.org/in', 'https://app.example.org.evil.test', '//app.example.org', 'https://localhost.evil.test']) {
+            await refused(browser().account.createMagicURLToken('other', email, url), 400, 'general_argument_invalid');
+          }
+        });
+
+        test('a code by e-mail, a code by SMS, and what is refused', async () => {
+          const b = browser();
+          const email = fresh('code');
+          const id = 'code.' + counter;
+          checkToken(await b.account.createEmailToken(id, email), id, 900);
+          const mail = await inbox.mail(email);
+          assert.match(mail.text, new RegExp(`^Subject: OTP for ${project} Login\r$`, 'm'));
+          const codes = new Set(mail.text.split('\r\n\r\n').slice(1).join('\n').match(/(?<!\d)\d{6}(?!\d)/g));
+          assert.equal(codes.size, 1);
+          const [code] = codes;
+          await refused(b.account.createSession(id, code === '000000' ? '111111' : '000000'), 401, 'user_invalid_token');
+          checkSession(await b.account.createSession(id, code), { userId: id, provider: 'token', providerUid: email, factors: ['email'], current: true });
+          await refused(browser().account.createSession(id, code), 401, 'user_invalid_token');
+          await refused(browser().account.createEmailToken(id, 'no address'), 400, 'general_argument_invalid');
+          await refused(browser().account.createEmailToken('_id', email), 400, 'general_argument_invalid');
+
+          const p = browser();
+          const number = freshPhone();
+          checkToken(await p.account.createPhoneToken('phone.' + counter, number), 'phone.' + counter, 900);
+          const sms = await inbox.sms(number);
+          assert.match(sms.body, /^\d{6}/);
+          checkSession(await p.account.updatePhoneSession('phone.' + counter, sms.body.slice(0, 6)),
+            { userId: 'phone.' + counter, provider: 'phone', providerUid: number, factors: ['phone'], current: true });
+          checkUser(await p.account.get(), { phone: number, phoneVerification: true });
+          await refused(browser().account.createPhoneToken('x', '415'), 400, 'general_argument_invalid');
+        });
+
+        test("the server's tokens", async () => {
+          const { user } = await signedUp();
+          const token = await users().createToken(user.$id);
+          assert.match(token.secret, /^[0-9a-f]{6}$/);
+          assert.equal(Date.parse(token.expire) - Date.parse(token.$createdAt), 900_000);
+          assert.match((await users().createToken(user.$id, 128, 60)).secret, /^[0-9a-f]{128}$/);
+          for (const [length, expire] of [[3, 60], [129, 60], [6, 59], [6, 31536001], [0, 60]]) {
+            await refused(users().createToken(user.$id, length, expire), 400, 'general_argument_invalid');
+          }
+          await refused(users().createToken('nobody'), 404, 'user_not_found');
+          const fine = await users().createToken(user.$id, 12, 3600);
+          const session = await browser().account.createSession(user.$id, fine.secret);
+          checkSession(session, { userId: user.$id, provider: 'token', providerUid: '', factors: ['token'], current: true });
+          const server = new node.Account(new node.Client().setEndpoint(endpoint()).setProject(project).setKey(apiKey));
+          const seen = await server.createEmailToken('seen.' + (counter += 1), fresh('seen'));
+          assert.match(seen.secret, /^\d{6}$/);
         });
 
         test('anonymous, and becoming a full account', async () => {

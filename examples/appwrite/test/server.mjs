@@ -1,5 +1,6 @@
 // Starts the host for a test and stops it again, by its process id.
 import { spawn } from 'node:child_process';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -98,5 +99,91 @@ export class Server {
     });
     const answer = await response.text();
     return { status: response.status, headers: response.headers, json: answer ? JSON.parse(answer) : undefined };
+  }
+}
+
+// Inbox is an SMTP server and an SMS webhook that keep what comes.
+export class Inbox {
+  static async start() {
+    const inbox = new Inbox();
+    inbox.mails = [];
+    inbox.texts = [];
+    inbox.waiting = [];
+    inbox.smtp = createServer((socket) => inbox.serve(socket));
+    inbox.web = createHttpServer((request, response) => {
+      let body = '';
+      request.on('data', (part) => { body += part; });
+      request.on('end', () => {
+        inbox.texts.push(JSON.parse(body));
+        response.end();
+        inbox.came();
+      });
+    });
+    for (const server of [inbox.smtp, inbox.web]) await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    inbox.env = { SMTP_ADDR: `127.0.0.1:${inbox.smtp.address().port}`, SMS_WEBHOOK: `http://127.0.0.1:${inbox.web.address().port}/sms` };
+    return inbox;
+  }
+
+  serve(socket) {
+    let buffer = '';
+    let data = false;
+    let mail = {};
+    const say = (line) => socket.write(`${line}\r\n`);
+    say('220 inbox');
+    socket.on('error', () => {});
+    socket.on('data', (part) => {
+      buffer += part;
+      for (;;) {
+        const end = data ? buffer.indexOf('\r\n.\r\n') : buffer.indexOf('\r\n');
+        if (end < 0) return;
+        const line = buffer.slice(0, end);
+        buffer = buffer.slice(end + (data ? 5 : 2));
+        if (data) {
+          data = false;
+          mail.text = line.replaceAll('=\r\n', '').replaceAll(/=([0-9A-F]{2})/g, (_, code) => String.fromCharCode(parseInt(code, 16)));
+          this.mails.push(mail);
+          mail = {};
+          say('250 kept');
+          this.came();
+        } else if (/^RCPT TO:/i.test(line)) {
+          mail.to = line.match(/<(.*)>/)[1];
+          say('250 ok');
+        } else if (line === 'DATA') {
+          data = true;
+          say('354 go on');
+        } else if (line === 'QUIT') {
+          say('221 bye');
+          socket.end();
+        } else say('250 ok');
+      }
+    });
+  }
+
+  came() {
+    for (const wake of this.waiting.splice(0)) wake();
+  }
+
+  // next returns the first message that fits and has not been returned.
+  async next(list, fits) {
+    const until = Date.now() + 15_000;
+    for (;;) {
+      const i = list.findIndex(fits);
+      if (i >= 0) return list.splice(i, 1)[0];
+      if (Date.now() > until) throw new Error('no message came');
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, 1000);
+        this.waiting.push(() => { clearTimeout(timer); resolve(); });
+      });
+    }
+  }
+
+  mail(to) { return this.next(this.mails, (mail) => mail.to === to); }
+
+  sms(to) { return this.next(this.texts, (text) => text.to === to); }
+
+  stop() {
+    this.smtp.close();
+    this.web.close();
+    this.web.closeAllConnections();
   }
 }
