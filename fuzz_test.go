@@ -1,9 +1,16 @@
 package latchkey
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+
+	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store/memory"
 )
 
 // Only the exact form of a secret is digested, and each has its own digest.
@@ -40,5 +47,50 @@ func FuzzDevice(f *testing.F) {
 			t.Errorf("%d bytes of a %d-byte agent, %v", len(text), len(client.UserAgent), err)
 		}
 		_ = d.String()
+	})
+}
+
+// Whatever comes as a link or a code is refused in one of two ways, changes
+// nothing but what is counted, and is no secret of another kind.
+func FuzzRedeem(f *testing.F) {
+	s := memory.Open()
+	engine, err := New(s, Config{
+		Keys: Keys{Active: GenerateKey()}, Notifier: new(notify.Outbox), Logger: slog.New(slog.DiscardHandler),
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		_ = engine.Close()
+		_ = s.Close()
+	})
+	ctx := context.Background()
+	user, err := engine.Users().Create(ctx, NewUser{UserID: "ada", Email: "ada@example.org"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	session, err := engine.Users().CreateSession(ctx, user.ID)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := engine.Users().CreateToken(ctx, user.ID, 128, year); err != nil {
+		f.Fatal(err)
+	}
+	guest := engine.Guest(Client{})
+	f.Add("ada", session.Secret.Reveal())
+	f.Add("ada", "123456")
+	f.Add("nobody", strings.Repeat("0", 128))
+	f.Add("_", "\xff")
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, id, secret string) {
+		_, err := guest.CreateSession(ctx, id, secret)
+		var slowed *ThrottledError
+		if err != ErrInvalidToken && !errors.Is(err, ErrArgumentInvalid) && !errors.As(err, &slowed) {
+			t.Errorf("%q, %q: %v", id, secret, err)
+		}
+		if _, err := guest.InspectToken(ctx, id, secret); err != ErrInvalidToken && !errors.Is(err, ErrArgumentInvalid) {
+			t.Errorf("%q, %q: %v", id, secret, err)
+		}
 	})
 }

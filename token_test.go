@@ -953,6 +953,22 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
+// What a redemption checks and what it changes is one transaction.
+func TestRedemptionIsOneCommit(t *testing.T) {
+	onEveryAsker(t, documented, func(k *kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
+		for range 2 { // signing up, and in
+			token, err := ask(k.guest, "")
+			k.must(err)
+			secret := k.mailOf(token, to).Secret
+			k.store.Reset()
+			k.must(ignore(k.guest.CreateSession(k.ctx, token.UserID, secret)))
+			if updates, reads := k.store.Updates.Load(), k.store.Reads.Load(); updates != 1 || reads != 0 {
+				k.Errorf("%d transactions and %d reads beside them", updates, reads)
+			}
+		}
+	})
+}
+
 // Live codes are readable with an old key, and keep it needed.
 func TestCodesSurviveAnotherKey(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {

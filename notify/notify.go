@@ -94,6 +94,14 @@ func (m Message) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "%s message by %s", string(m.Kind), string(m.Channel))
 }
 
+// Code is the secret that the person types, "" where there is a link.
+func (m Message) Code() string {
+	if m.Link != "" {
+		return ""
+	}
+	return m.Secret
+}
+
 // LogValue logs what a message is.
 func (m Message) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(m)) }
 

@@ -35,7 +35,7 @@ var (
 	rows   = flag.Int("rows", 100_000, "sessions in each store")
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
-	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in or limiter")
+	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens or limiter")
 	slots  = flag.Int("peak", 0, "print the peak memory of 64 sign-ins at once with so many slots, and nothing else")
 )
 
@@ -65,7 +65,7 @@ func run(dir string) error {
 	for _, p := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"limiter", limiterCase}} {
+	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}} {
 		if *part != "" && *part != p.name {
 			continue
 		}
