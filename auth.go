@@ -188,11 +188,12 @@ func (e *Engine) Close() error {
 // CloseContext ends the engine: every later call of it, and of the handles that
 // it gave, is [ErrClosed]. It waits until the messages that wait are sent or
 // given up, or the context ends; those that are left then are dropped. It does
-// not close the store.
+// not close the store. It fails if a notifier does not return within a second
+// after its context has ended: that goroutine is left behind.
 func (e *Engine) CloseContext(ctx context.Context) error {
 	e.closed.Store(true)
 	if e.courier != nil {
-		e.courier.close(ctx)
+		return e.courier.close(ctx)
 	}
 	return nil
 }

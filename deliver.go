@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -29,6 +30,9 @@ const (
 	closingWait = 50 * time.Millisecond
 	// closingTime is how long [Engine.Close] waits for messages.
 	closingTime = 10 * time.Second
+	// closingPatience is how long a notifier may take to notice that its
+	// context has ended.
+	closingPatience = time.Second
 )
 
 // Deliveries counts what became of messages since the engine was made.
@@ -124,13 +128,13 @@ func (c *courier) try(d delivery) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.base, deliveryTime)
-	err := c.notify(ctx, d.message)
+	permanent, err := c.notify(ctx, d.message)
 	cancel()
 	d.tries++
 	switch {
 	case err == nil:
 		c.sent.Add(1)
-	case notify.IsPermanent(err) || d.tries >= deliveryTries || c.base.Err() != nil:
+	case permanent || d.tries >= deliveryTries || c.base.Err() != nil:
 		c.drop(d, err)
 	default:
 		c.retried.Add(1)
@@ -140,14 +144,15 @@ func (c *courier) try(d delivery) {
 	c.done()
 }
 
-// notify calls the host. A panic is not tried again.
-func (c *courier) notify(ctx context.Context, m notify.Message) (err error) {
+// notify calls the host, and its error's methods. A panic is not tried again.
+func (c *courier) notify(ctx context.Context, m notify.Message) (permanent bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = notify.Permanent(fmt.Errorf("the notifier panicked with %T", v))
+			permanent, err = true, fmt.Errorf("the notifier panicked with %T", v)
 		}
 	}()
-	return c.notifiers[m.Channel].Notify(ctx, m)
+	err = c.notifiers[m.Channel].Notify(ctx, m)
+	return err != nil && notify.IsPermanent(err), err
 }
 
 // later puts a message back into the queue after a wait.
@@ -199,8 +204,9 @@ func (c *courier) endIfClosing() {
 }
 
 // close takes no more messages and waits until those it has are gone, or the
-// context ends; the rest is dropped.
-func (c *courier) close(ctx context.Context) {
+// context ends; the rest is dropped. It gives up on a notifier that does not
+// return when its context ends.
+func (c *courier) close(ctx context.Context) error {
 	c.mu.Lock()
 	select {
 	case <-c.closing:
@@ -216,14 +222,27 @@ func (c *courier) close(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	c.cut()
-	c.group.Wait()
+	ended := make(chan struct{})
+	go func() {
+		c.group.Wait()
+		close(ended)
+	}()
+	patience := time.NewTimer(closingPatience)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+		return errStuck
+	}
 	for {
 		select {
 		case d := <-c.queue:
 			c.waiting.Add(-1)
 			c.drop(d, context.Canceled)
 		default:
-			return
+			return nil
 		}
 	}
 }
+
+var errStuck = errors.New("latchkey: a notifier does not return though its context has ended")

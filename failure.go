@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"example.com/latchkey/internal/record"
@@ -49,14 +50,15 @@ type guard struct {
 // is whose it is, nil for nobody's.
 func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpose, identifier string, user *record.User, c Client) (guard, error) {
 	g := guard{engine: e, purpose: purpose, key: identifier}
-	userKey := ""
+	userKey, epoch := "", int64(0)
 	if user != nil {
-		userKey = user.Key
+		userKey, epoch = user.Key, user.Epoch
 		if purpose == failPassword {
 			g.since = user.PasswordUpdated
 		}
 	}
-	g.known = e.ring.Digest(failKnown, userKey, c.network())
+	// Who knew another password is not known any more.
+	g.known = e.ring.Digest(failKnown, userKey, strconv.FormatInt(epoch, 10), c.network())
 	known, err := g.row(ctx, r, failKnown, g.known)
 	if err != nil {
 		return g, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -502,189 +503,6 @@ func TestAC034NothingLastingIsInALink(t *testing.T) {
 	})
 }
 
-// AC-036: five wrong codes void a code; AC-048: what is counted is committed.
-func TestAC036AndAC048FiveWrongCodesVoidACode(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		token, secret := k.askCode(ada)
-		for n := range 5 {
-			rows, err := record.Tokens.List(k.ctx, k.raw, store.Query{Index: record.Tokens.Primary(), Limit: 10})
-			k.must(err)
-			if len(rows) != 1 || rows[0].Failures != int64(n) {
-				k.Fatalf("before guess %d: %+v", n+1, rows)
-			}
-			if err := ignore(k.guest.CreateSession(k.ctx, token.UserID, other(secret))); err != latchkey.ErrInvalidToken {
-				k.Errorf("guess %d: %v", n+1, err)
-			}
-		}
-		if err := ignore(k.guest.CreateSession(k.ctx, token.UserID, secret)); err != latchkey.ErrInvalidToken {
-			k.Errorf("the right code after five wrong ones: %v", err)
-		}
-		if lines := k.logs(); !slices.Contains(lines, "session.refuse by guest for user_invalid_token, 5") && !slices.Contains(lines, "session.refuse by guest for user_invalid_token, 6") {
-			k.Errorf("%q", lines)
-		}
-	})
-}
-
-// AC-037, AC-049: new codes, other ids, other spellings and other names of the
-// call do not begin the count anew. AC-050: nor does a password.
-func TestAC037AndAC049NewCodesDoNotResetTheCount(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		guesses := 0
-		for round := range 30 {
-			email := []string{ada, "ADA@example.org", "Ada@Example.Org"}[round%3]
-			token, err := k.guest.CreateEmailToken(k.ctx, latchkey.NewEmailToken{UserID: fmt.Sprint("id", round), Email: email})
-			k.must(err)
-			wrong := other(k.mail(ada).Secret)
-			for n := range 4 {
-				name := []string{"CreateSession", "UpdateMagicURLSession", "UpdatePhoneSession"}[n%3]
-				var slowed *latchkey.ThrottledError
-				err := ignore(redeemers[name](k.guest, k.ctx, token.UserID, wrong))
-				if errors.As(err, &slowed) {
-					if guesses != 11 || slowed.RetryAfter != 30*time.Second {
-						k.Errorf("slowed after %d guesses for %v", guesses, slowed.RetryAfter)
-					}
-					k.clock.Advance(slowed.RetryAfter)
-					if err := ignore(k.guest.CreateSession(k.ctx, token.UserID, wrong)); err != latchkey.ErrInvalidToken {
-						k.Errorf("after the wait: %v", err)
-					}
-					return
-				}
-				guesses++
-			}
-		}
-		k.Errorf("%d guesses, and nothing was slowed", guesses)
-	})
-}
-
-// AC-051: strangers who fail at codes do not keep the owner out where they have
-// signed in before.
-func TestAC051StrangersDoNotSlowAKnownClient(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		token, secret := k.askCode(ada)
-		session, err := k.guest.CreateSession(k.ctx, token.UserID, secret)
-		k.must(err)
-		stranger := k.Guest(at("198.51.100.9"))
-		for range 4 {
-			k.must(ignore(stranger.CreateEmailToken(k.ctx, latchkey.NewEmailToken{Email: ada})))
-			wrong := other(k.mail(ada).Secret)
-			for range 4 {
-				_ = ignore(stranger.CreateSession(k.ctx, session.UserID, wrong))
-			}
-		}
-		token, secret = k.askCode(ada)
-		var slowed *latchkey.ThrottledError
-		if err := ignore(stranger.CreateSession(k.ctx, session.UserID, secret)); !errors.As(err, &slowed) {
-			k.Errorf("the stranger: %v", err)
-		}
-		k.must(ignore(k.guest.CreateSession(k.ctx, token.UserID, secret)))
-	})
-}
-
-// AC-061, AC-063: the first proof of a mailbox ends what somebody else may have
-// planted in its account.
-func TestAC061AndAC063FirstProofDropsWhatWasPlanted(t *testing.T) {
-	for name, ask := range askers {
-		t.Run(name, func(t *testing.T) {
-			onEveryStore(t, documented, func(k *kit) {
-				user := k.signUp(ada) // by somebody who does not own the address
-				session, account := k.signIn(ada)
-				k.must(ignore(account.UpdatePhone(k.ctx, phone, password)))
-				planted, err := k.Users().CreateToken(k.ctx, user.ID, 32, time.Hour)
-				k.must(err)
-				token, err := ask(k, k.guest, "")
-				k.must(err)
-				to, dropped := ada, phone
-				if name == "SMS code" {
-					to, dropped = phone, ada
-				}
-				m := k.mail(to)
-				k.forget()
-				mine, err := k.guest.CreateSession(k.ctx, token.UserID, m.Secret)
-				k.must(err)
-				if err := ignore(k.guest.Authenticate(k.ctx, session.Secret)); err != latchkey.ErrUnauthorized {
-					k.Errorf("the planted session: %v", err)
-				}
-				if err := ignore(k.guest.CreateEmailPasswordSession(k.ctx, ada, password)); err != latchkey.ErrInvalidCredentials {
-					k.Errorf("the planted password: %v", err)
-				}
-				if err := ignore(k.guest.CreateSession(k.ctx, user.ID, planted.Secret.Reveal())); err != latchkey.ErrInvalidToken {
-					k.Errorf("the planted token: %v", err)
-				}
-				shown, err := k.Users().Get(k.ctx, user.ID)
-				k.must(err)
-				if mine.UserID != user.ID || shown.Email == dropped || shown.Phone == dropped || !shown.PasswordUpdate.IsZero() ||
-					shown.EmailVerification == shown.PhoneVerification {
-					k.Errorf("%+v", shown)
-				}
-			})
-		})
-	}
-}
-
-// AC-062: an account that has proven another address keeps to itself; who
-// proves the one that it only claimed gets an account of their own.
-func TestAC062ProvenAccountIsNotHandedOver(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		code, err := k.guest.CreatePhoneToken(k.ctx, "", phone)
-		k.must(err)
-		session, err := k.guest.CreateSession(k.ctx, code.UserID, k.mail(phone).Secret)
-		k.must(err)
-		account, err := k.guest.Authenticate(k.ctx, session.Secret)
-		k.must(err)
-		k.must(ignore(account.UpdateEmail(k.ctx, ada, password)))
-		link, err := k.guest.CreateMagicURLToken(k.ctx, latchkey.NewMagicURLToken{Email: ada})
-		k.must(err)
-		mine, err := k.guest.CreateSession(k.ctx, link.UserID, k.mail(ada).Secret)
-		k.must(err)
-		if mine.UserID == session.UserID {
-			k.Error("the account of another")
-		}
-		user, err := account.User(k.ctx)
-		k.must(err)
-		if user.Email != "" || user.Phone != phone || !user.PhoneVerification {
-			k.Errorf("%+v", user)
-		}
-	})
-}
-
-// Open tokens end with a password, and with the address that they were sent to.
-func TestChangesEndOpenTokens(t *testing.T) {
-	for name, change := range map[string]func(k *kit, a *latchkey.Account) error{
-		"password": func(k *kit, a *latchkey.Account) error {
-			return ignore(a.UpdatePassword(k.ctx, "another horse", password))
-		},
-		"password by server": func(k *kit, a *latchkey.Account) error {
-			return ignore(k.Users().UpdatePassword(k.ctx, a.UserID(), "another horse"))
-		},
-		"e-mail": func(k *kit, a *latchkey.Account) error {
-			return ignore(a.UpdateEmail(k.ctx, "new@example.org", password))
-		},
-		"e-mail by server": func(k *kit, a *latchkey.Account) error { return ignore(k.Users().UpdateEmail(k.ctx, a.UserID(), "")) },
-		"deletion":         func(k *kit, a *latchkey.Account) error { return k.Users().Delete(k.ctx, a.UserID()) },
-		"the user is blocked": func(k *kit, a *latchkey.Account) error {
-			return ignore(k.Users().UpdateStatus(k.ctx, a.UserID(), false))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			onEveryStore(t, documented, func(k *kit) {
-				early, err := k.guest.CreateMagicURLToken(k.ctx, latchkey.NewMagicURLToken{Email: ada}) // before anybody has it
-				k.must(err)
-				secrets := map[string]string{k.mail(ada).Secret: early.UserID}
-				k.signUp(ada)
-				_, account := k.signIn(ada)
-				code, secret := k.askCode(ada)
-				secrets[secret] = code.UserID
-				k.must(change(k, account))
-				for secret, id := range secrets {
-					if err := ignore(k.guest.CreateSession(k.ctx, id, secret)); err != latchkey.ErrInvalidToken && err != latchkey.ErrUserBlocked {
-						k.Errorf("a token from before: %v", err)
-					}
-				}
-			})
-		})
-	}
-}
-
 // AC-003: unknown, known, verified and blocked addresses get one answer, with
 // the same calls of the store and the same number of rows; nothing goes to who
 // is blocked.
@@ -740,6 +558,7 @@ func TestAC003TokensTellNothingOfTheAddress(t *testing.T) {
 func TestBlockedUserIsToldSoWithTheRightSecretOnly(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		user := k.signUp(ada)
+		k.must(ignore(k.Users().UpdateEmailVerification(k.ctx, user.ID, true)))
 		token, secret := k.askCode(ada)
 		k.must(ignore(k.Users().UpdateStatus(k.ctx, user.ID, false)))
 		if err := ignore(k.guest.CreateSession(k.ctx, token.UserID, other(secret))); err != latchkey.ErrInvalidToken {
@@ -986,6 +805,43 @@ func TestCodesSurviveAnotherKey(t *testing.T) {
 		resealed, err = k.Reseal(k.ctx)
 		if err != nil || len(resealed.Left) != 0 {
 			k.Errorf("%+v, %v", resealed, err)
+		}
+	})
+}
+
+func TestNotifierThatMisbehavesHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.Open()
+		stop := make(chan struct{})
+		engine, err := latchkey.New(s, latchkey.Config{
+			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler),
+			Notifier: notify.Func(func(context.Context, notify.Message) error {
+				var e *net.OpError
+				return e // its Unwrap panics
+			}),
+			SMS: notify.Func(func(context.Context, notify.Message) error { <-stop; return nil }),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		guest := engine.Guest(testClient)
+		if err := ignore(guest.CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: ada})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if d := engine.Deliveries(); d != (latchkey.Deliveries{Dropped: 1}) {
+			t.Errorf("%+v", d)
+		}
+		if err := ignore(guest.CreatePhoneToken(t.Context(), "", phone)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := engine.Close(); err == nil {
+			t.Error("Close does not say that a notifier hangs")
+		}
+		close(stop)
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -43,6 +43,9 @@ func Parse(entries []string) (*List, error) {
 }
 
 func parseRule(entry string) (r rule, err error) {
+	if !isASCII(entry) {
+		return r, errNotASCII
+	}
 	scheme, rest, found := strings.Cut(entry, ":")
 	switch {
 	case found && (rest == "" || rest == "//"):
@@ -100,6 +103,9 @@ func check(text string) (*url.URL, error) {
 	if u.User != nil {
 		return nil, errors.New("a user in a URL")
 	}
+	if !isASCII(u.Host) { // which readers map to ASCII in more than one way
+		return nil, errNotASCII
+	}
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return u, nil
 	}
@@ -113,6 +119,12 @@ func check(text string) (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+var errNotASCII = errors.New("a host that is not in ASCII; its form is xn--")
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 func isScheme(s string) bool {

@@ -11,7 +11,7 @@ var allowed = []string{"app.example.org", "*.wild.example", "https://fixed.examp
 func TestListsAreRead(t *testing.T) {
 	for _, entry := range []string{
 		"", "*", "*.", "*.org", "a b", "app.example.org/path", "app.example.org:443", "https://app.example.org/path", "https://u@app.example.org",
-		"javascript:", "data:", "http:", "https://", "1app:", "app..example", "-a.example", "ftp://a.example", "*.*.example.org", "127.0.0.1.:",
+		"javascript:", "data:", "http:", "https://", "1app:", "app..example", "-a.example", "ftp://a.example", "*.*.example.org", "app.\u212A.example", "f\u0130xed.example", "127.0.0.1.:",
 	} {
 		if _, err := Parse([]string{entry}); err == nil {
 			t.Errorf("%q is taken", entry)
@@ -37,7 +37,7 @@ func TestHostsAreComparedPartByPart(t *testing.T) {
 		"https://app.example.org:": false, "https://app.example.org:99999": false, "https://app.example.org:08": true, "https://user@app.example.org": false,
 		"https://app.example.org\t.evil.test": false, "https://app.example.org%00.evil.test": false, "https://\u200bapp.example.org": false,
 		"https:///app.example.org": false, "https://evil.test#@app.example.org": false, "https://evil.test?app.example.org": false,
-		"https://app.example.org\u2028": false, "\x01https://app.example.org": false, " https://app.example.org": false,
+		"https://app.example.org\u2028": false, "https://app.f\u0130xed.example": false, "https://f\u0130xed.example:8443": false, "https://a.w\u0130ld.example": false, "\x01https://app.example.org": false, " https://app.example.org": false,
 		"https://app.example.org/" + strings.Repeat("a", MaxLength): false,
 	} {
 		if _, err := list.Check(text); (err == nil) != want {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -304,11 +305,219 @@ func TestErrorsCarryNoValues(t *testing.T) {
 	}
 }
 
+// What the server says of itself in another language, and what a trigger says
+// with any code, changes nothing.
+func TestServerThatDoesNotSpeakEnglish(t *testing.T) {
+	p := newProxy(t, pgtest.Shared(t).Host())
+	p.german.Store(true)
+	s := open(t, fmt.Sprintf("postgres://latchkey@%s/postgres?sslmode=disable", p.Addr()), Options{Namespace: pgtest.Namespace()})
+	for _, name := range []string{"a", "b"} {
+		if err := add(limited(t), s, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 { // each counts both rows and changes one: a write skew
+		var group, ready sync.WaitGroup
+		ready.Add(2)
+		for w := range 2 {
+			group.Go(func() {
+				var first sync.Once
+				err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+					n, err := tx.Count(ctx, store.Query{Index: record.Failures.Primary()})
+					if err != nil {
+						return err
+					}
+					err = record.Failures.Replace(ctx, tx, count(string(rune('a'+w)), int64(n)))
+					first.Do(func() {
+						ready.Done()
+						ready.Wait()
+					})
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+}
+
+func TestTriggerTellsNothing(t *testing.T) {
+	ctx, server, namespace := limited(t), pgtest.Shared(t), pgtest.Namespace()
+	s := open(t, server.Address(), Options{Namespace: namespace})
+	conn, err := pgx.Connect(ctx, server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, fmt.Sprintf(`CREATE FUNCTION %[1]s.f() RETURNS trigger AS $$
+		BEGIN RAISE insufficient_privilege USING MESSAGE = 'may not write ' || NEW::text; END $$ LANGUAGE plpgsql;
+		CREATE TRIGGER t BEFORE INSERT ON %[1]s.words FOR EACH ROW EXECUTE FUNCTION %[1]s.f()`, namespace)); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return tx.Insert(ctx, record.Words.Table, store.NewRow([]store.Value{store.Text("users"), store.Text("hunter2"), store.Text("x")}))
+	})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Who looks first and then inserts is never told that the key is taken.
+func TestLookingFirstFindsWhatIsTaken(t *testing.T) {
+	address := pgtest.Shared(t).Address()
+	s := open(t, address, Options{Namespace: pgtest.Namespace()})
+	user := func(id, phone string) *record.User {
+		now := time.UnixMicro(1).UTC()
+		return &record.User{ID: id, Key: id, Created: now, Updated: now, Registered: now, Accessed: now, Phone: phone, Labels: "[]", Prefs: "{}"}
+	}
+	for i := range 3 { // many pages, so that the rows are far from one another
+		err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+			for j := range 700 {
+				if err := record.Users.Insert(ctx, tx, user(fmt.Sprintf("u%032x", rand.Uint64()), fmt.Sprintf("+1%09d", i*1000+j))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range 15 {
+		var group sync.WaitGroup
+		var wins atomic.Int64
+		for range 8 {
+			group.Go(func() {
+				phone := fmt.Sprintf("+4915%08d", round)
+				mine := false
+				err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+					mine = false
+					if _, err := tx.Get(ctx, record.Users.Index("phone"), store.Text(phone)); !errors.Is(err, store.ErrNotFound) {
+						return err
+					}
+					mine = true
+					return record.Users.Insert(ctx, tx, user(fmt.Sprintf("u%032x", rand.Uint64()), phone))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				if mine {
+					wins.Add(1)
+				}
+			})
+		}
+		group.Wait()
+		if wins.Load() != 1 {
+			t.Errorf("%d winners", wins.Load())
+		}
+	}
+}
+
+func TestSettingsOfPoolsAndPoolers(t *testing.T) {
+	address := pgtest.Shared(t).Address()
+	for extra, o := range map[string]Options{
+		"&statement_cache_capacity=0":                                {},
+		"&description_cache_capacity=0":                              {TransactionPooler: true},
+		"&client_encoding=LATIN1":                                    {},
+		"&default_query_exec_mode=simple_protocol":                   {},
+		"&options=-c%20default_transaction_read_only%3Don":           {},
+		"&options=-c%20standard_conforming_strings%3Doff":            {},
+		"&options=-c%20default_transaction_isolation%3Dserializable": {},
+	} {
+		o.Namespace = pgtest.Namespace()
+		s, err := OpenWith(limited(t), address+extra, o)
+		if err != nil {
+			t.Errorf("%s: %v", extra, err)
+			continue
+		}
+		if err := add(limited(t), s, "é"); err != nil {
+			t.Errorf("%s: %v", extra, err)
+		}
+		if n := counted(t, s, "é"); n != 1 {
+			t.Errorf("%s: %d", extra, n)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	config, err := pgxpool.ParseConfig(address + "&client_encoding=LATIN1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.NewWithConfig(limited(t), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := OpenPool(limited(t), pool, Options{Namespace: pgtest.Namespace()}); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("a pool in another encoding: %v", err)
+	}
+}
+
+func TestStatementsThatAreGoneAreMadeAgain(t *testing.T) {
+	config, err := pgxpool.ParseConfig(pgtest.Shared(t).Address() + "&pool_max_conns=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.NewWithConfig(limited(t), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	s, err := OpenPool(limited(t), pool, Options{Namespace: pgtest.Namespace()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		name := fmt.Sprint(n)
+		if err := errors.Join(addPair(limited(t), s, name), add(limited(t), s, name+"+")); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+		counted(t, s, name)
+		if _, err := pool.Exec(limited(t), "DISCARD ALL"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTableThatCannotBeReadIsNotForeign(t *testing.T) {
+	ctx, server, namespace := limited(t), pgtest.Shared(t), pgtest.Namespace()
+	open(t, server.Address(), Options{Namespace: namespace})
+	conn, err := pgx.Connect(ctx, server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, "LOCK TABLE "+namespace+".schema_version"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenWith(ctx, server.Address()+"&lock_timeout=100", Options{Namespace: namespace})
+	if err == nil || errors.Is(err, store.ErrForeign) {
+		t.Errorf("locked: %v", err)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, "DROP TABLE "+namespace+".words"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenWith(ctx, server.Address(), Options{Namespace: namespace}); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("without a table: %v", err)
+	}
+}
+
 // proxy stands before a server and may cut a connection at its COMMIT.
 type proxy struct {
 	net.Listener
 	before, after atomic.Bool // cut the next one before or after the server saw it
 	cut           atomic.Int64
+	german        atomic.Bool // the server says FEHLER for ERROR
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -347,7 +556,11 @@ func (p *proxy) serve(client net.Conn, server string) {
 			if err != nil || deaf.Load() { // the server has answered; nobody hears it
 				return
 			}
-			if _, err := client.Write(buffer[:n]); err != nil {
+			answer := buffer[:n]
+			if p.german.Load() {
+				answer = bytes.ReplaceAll(answer, []byte("SERROR\x00VERROR\x00"), []byte("SFEHLE\x00VERROR\x00"))
+			}
+			if _, err := client.Write(answer); err != nil {
 				return
 			}
 		}
@@ -516,11 +729,20 @@ func TestServerThatRestartsIsFoundAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Stop()
-	s := open(t, server.Address(), Options{Namespace: "auth", MaxConns: 3})
-	var group sync.WaitGroup
-	for n := range 3 { // three connections that will be dead
+	s := open(t, server.Address(), Options{Namespace: "auth"})
+	var group, all sync.WaitGroup
+	all.Add(defaultConns)
+	for n := range defaultConns { // connections that will be dead
 		group.Go(func() {
-			if err := add(limited(t), s, fmt.Sprint(n)); err != nil {
+			var first sync.Once
+			err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+				first.Do(func() {
+					all.Done()
+					all.Wait()
+				})
+				return record.Failures.Insert(ctx, tx, count(fmt.Sprint(n), 1))
+			})
+			if err != nil {
 				t.Error(err)
 			}
 		})
