@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/store/memory"
 )
 
@@ -220,4 +221,33 @@ func ExampleConfig_onEvent() {
 	// Output:
 	// signed in: Firefox 140.0 on Linux
 	// deleted: Ada
+}
+
+// Signing in by a code that comes by e-mail. Whoever has no account gets one.
+func ExampleGuest_CreateEmailToken() {
+	var outbox notify.Outbox // a host sends mail
+	s := memory.Open()
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: &outbox})
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	guest := engine.Guest(latchkey.Client{})
+	token, err := guest.CreateEmailToken(ctx, latchkey.NewEmailToken{Email: "ada@example.org"})
+	if err != nil {
+		panic(err)
+	}
+	message, err := outbox.Next(ctx, "ada@example.org")
+	if err != nil {
+		panic(err)
+	}
+	session, err := guest.CreateSession(ctx, token.UserID, message.Code())
+	fmt.Println(session.Provider, session.Factors, err)
+	_, err = guest.CreateSession(ctx, token.UserID, message.Code())
+	fmt.Println(err)
+	fmt.Println(engine.Close(), s.Close())
+	// Output:
+	// token [email] <nil>
+	// The link or code is wrong, was used, or has run out (user_invalid_token)
+	// <nil> <nil>
 }

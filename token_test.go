@@ -652,6 +652,26 @@ func TestAC122MailboxCannotBeFlooded(t *testing.T) {
 	})
 }
 
+// AC-119: what is started and never finished is one row for each address and
+// kind, and goes with its time.
+func TestAC119UnfinishedTokensStayFew(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		for n := range 50 {
+			for _, ask := range askers {
+				k.must(ignore(ask(k, k.guest, fmt.Sprint("id", n))))
+			}
+		}
+		if rows := len(k.everything()["tokens"]); rows != len(askers) {
+			k.Errorf("%d rows", rows)
+		}
+		k.clock.Advance(time.Hour)
+		k.must(ignore(k.Sweep(k.ctx)))
+		if rows := len(k.everything()["tokens"]); rows != 0 {
+			k.Errorf("%d rows after an hour", rows)
+		}
+	})
+}
+
 func TestStrictPolicyCapsMessages(t *testing.T) {
 	onEveryStore(t, latchkey.StrictPolicy(), func(k *kit) {
 		k.Engine = k.limitedEngine(nil)

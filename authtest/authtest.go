@@ -1,6 +1,6 @@
 // Package authtest is a kit for the tests of hosts: an engine in memory that
-// hashes fast, a clock that stands still until it is told, and a recorder of
-// events.
+// hashes fast, a clock that stands still until it is told, a recorder of events
+// and an outbox.
 //
 //	kit := authtest.New(t, latchkey.Config{})
 //	account, session := kit.SignIn("ada@example.org")
@@ -20,6 +20,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 )
@@ -39,16 +40,24 @@ type Kit struct {
 	*latchkey.Engine
 	Clock  *Clock
 	Events *Events
+	Outbox *notify.Outbox  // has the mails and text messages
 	Guest  *latchkey.Guest // at [Client]
 
 	t testing.TB
 }
 
 // New returns a kit. What c leaves zero is set: a fresh key, fast hashing, the
-// kit's clock, a limiter that counts and refuses nothing. Events go to the kit's recorder and then to c.OnEvent.
+// kit's clock, its outbox for mail and SMS, a limiter that counts and refuses
+// nothing. Events go to the kit's recorder and then to c.OnEvent.
 func New(t testing.TB, c latchkey.Config) *Kit {
 	t.Helper()
-	k := &Kit{Clock: NewClock(), Events: new(Events), t: t}
+	k := &Kit{Clock: NewClock(), Events: new(Events), Outbox: new(notify.Outbox), t: t}
+	if c.Notifier == nil {
+		c.Notifier = k.Outbox
+	}
+	if c.SMS == nil {
+		c.SMS = k.Outbox
+	}
 	if c.Keys.Active == (latchkey.Key{}) {
 		c.Keys.Active = latchkey.GenerateKey()
 	}

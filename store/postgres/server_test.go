@@ -146,6 +146,82 @@ func TestManyOpenersMakeTheTablesOnce(t *testing.T) {
 	}
 }
 
+func TestManyOpenersUpgradeTheTablesOnce(t *testing.T) {
+	ctx, address, namespace := limited(t), pgtest.Shared(t).Address(), pgtest.Namespace()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	first, err := migrations.ReadFile("migrations/0002.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE SCHEMA %[1]s; CREATE TABLE %[1]s.schema_version (name text NOT NULL, version bigint NOT NULL);"+
+		"INSERT INTO %[1]s.schema_version VALUES ('latchkey', 2);", namespace)+strings.NewReplacer("{s}", namespace, "{p}", "").Replace(string(first))+
+		fmt.Sprintf("INSERT INTO %s.failures VALUES ('test', 'old', 7, now(), now())", namespace)); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for n := range 8 {
+		group.Go(func() {
+			s, err := OpenWith(limited(t), address, Options{Namespace: namespace, MaxConns: 1})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := errors.Join(add(limited(t), s, fmt.Sprint(n)), s.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	fresh := pgtest.Namespace()
+	open(t, address, Options{Namespace: fresh})
+	if diff := cmp.Diff(describe(t, conn, fresh, "none"), describe(t, conn, namespace, "none")); diff != "" {
+		t.Errorf("fresh against upgraded: %s", diff)
+	}
+	if n := counted(t, open(t, address, Options{Namespace: namespace}), "old"); n != 7 {
+		t.Errorf("the row of the old version is %d", n)
+	}
+}
+
+// A transaction that never gets through is tried until its context ends.
+func TestConflictsAreRepeatedUntilTheContextEnds(t *testing.T) {
+	s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace()})
+	if err := add(limited(t), s, "row"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(limited(t))
+	runs := 0
+	change := func(n int64) func(context.Context, store.Tx) error {
+		return func(ctx context.Context, tx store.Tx) error {
+			if _, err := record.Failures.Get(ctx, tx, record.Failures.Primary(), store.Text("test"), store.BytesOf("row")); err != nil {
+				return err
+			}
+			return record.Failures.Replace(ctx, tx, count("row", n))
+		}
+	}
+	err := s.Update(ctx, func(inner context.Context, tx store.Tx) error {
+		if runs++; runs == 20 {
+			cancel()
+		}
+		if _, err := tx.Count(inner, store.Query{Index: record.Failures.Primary()}); err != nil {
+			return err
+		}
+		if err := s.Update(limited(t), change(int64(100+runs))); err != nil { // another one is faster
+			return err
+		}
+		return change(1)(inner, tx)
+	})
+	if !errors.Is(err, context.Canceled) || runs != 20 {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+	if n := counted(t, s, "row"); n < 119 {
+		t.Errorf("count %d", n)
+	}
+}
+
 func TestForeignAndNewerTablesAreRefusedUntouched(t *testing.T) {
 	ctx, address := limited(t), pgtest.Shared(t).Address()
 	conn, err := pgx.Connect(ctx, address)
