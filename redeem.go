@@ -77,16 +77,16 @@ func findLink(ctx context.Context, r store.Reader, now time.Time, userID, secret
 // Where nobody has the address yet, a user is made, with the id that was
 // promised unless somebody has taken it since. A link or a code by e-mail
 // verifies the address, one by SMS the number. Where a user has the address and
-// has never proven any, what they have may have been planted by somebody who did
-// not own it: the first proof takes away password, other address, sessions and
-// tokens. Where that user has proven another address, or is blocked, whoever proves
+// none of their addresses is verified, what they have may have been planted by
+// somebody who did not own it: the first proof takes away password, other address, sessions and
+// tokens. Where that user has verified another address, or is blocked, whoever proves
 // this one is another: they get an account of their own, and the address with it.
 //
 // Errors: [ErrArgumentInvalid]; [ErrInvalidToken] for a secret that is wrong,
 // used, replaced, or has run out, and for an unknown user; [ErrUserBlocked], with
 // the right secret only; a [*ThrottledError] after ten calls in an hour for the id
-// from the client address, and after more than ten wrong codes in a row for an
-// address, as for passwords; [ErrUserCountExceeded]. Five wrong codes end
+// from the client address, and after more than ten wrong codes in a row for the
+// id, or the address that the code was sent to, as for passwords; [ErrUserCountExceeded]. Five wrong codes end
 // every code of the user, and those that were sent to the same address.
 func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (*Session, error) {
 	session, err := g.redeem(ctx, userID, secret, limitSession, true)

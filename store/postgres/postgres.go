@@ -13,9 +13,9 @@
 //
 // # What was tested
 //
-// The whole contract and the whole engine run on PostgreSQL 15, directly and
-// through pgbouncer 1.18 in transaction mode. Other versions from 13 on, and
-// databases that speak its protocol, were not tested. What is asked of them:
+// The whole contract runs on PostgreSQL 15, directly and through pgbouncer 1.18
+// in transaction mode, and the tests of the whole engine directly. Other versions
+// from 13 on, and databases that speak its protocol, were not tested. What is asked of them:
 // serializable transactions that answer 40001, foreign keys, unique indexes,
 // NULLS FIRST in an index and in an order, collation "C", json and jsonb with the
 // operator ?|, comparison of rows, pg_advisory_xact_lock around changes of the
