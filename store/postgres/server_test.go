@@ -124,8 +124,9 @@ func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
 	}
 }
 
-func TestManyOpenersMakeTheTablesOnce(t *testing.T) {
-	address, namespace := pgtest.Shared(t).Address(), pgtest.Namespace()
+// openByEight opens a namespace by eight at once, each of which adds a row.
+func openByEight(t *testing.T, address, namespace string) {
+	t.Helper()
 	var group sync.WaitGroup
 	for n := range 8 {
 		group.Go(func() {
@@ -140,6 +141,11 @@ func TestManyOpenersMakeTheTablesOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+func TestManyOpenersMakeTheTablesOnce(t *testing.T) {
+	address, namespace := pgtest.Shared(t).Address(), pgtest.Namespace()
+	openByEight(t, address, namespace)
 	n, err := open(t, address, Options{Namespace: namespace}).Count(limited(t), store.Query{Index: record.Failures.Primary()})
 	if n != 8 || err != nil {
 		t.Errorf("%d rows, %v", n, err)
@@ -162,20 +168,7 @@ func TestManyOpenersUpgradeTheTablesOnce(t *testing.T) {
 		fmt.Sprintf("INSERT INTO %s.failures VALUES ('test', 'old', 7, now(), now())", namespace)); err != nil {
 		t.Fatal(err)
 	}
-	var group sync.WaitGroup
-	for n := range 8 {
-		group.Go(func() {
-			s, err := OpenWith(limited(t), address, Options{Namespace: namespace, MaxConns: 1})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if err := errors.Join(add(limited(t), s, fmt.Sprint(n)), s.Close()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
+	openByEight(t, address, namespace)
 	fresh := pgtest.Namespace()
 	open(t, address, Options{Namespace: fresh})
 	if diff := cmp.Diff(describe(t, conn, fresh, "none"), describe(t, conn, namespace, "none")); diff != "" {
