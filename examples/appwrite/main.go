@@ -55,7 +55,11 @@ func run(ctx context.Context, env func(string) string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.engine.Close()) }()
+	defer func() {
+		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // for messages that wait
+		defer cancel()
+		err = errors.Join(err, h.engine.CloseContext(left))
+	}()
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import { createServer } from 'node:net';
 import { Server, apiKey, project } from './server.mjs';
 
 const password = 'correct horse';
@@ -240,6 +241,40 @@ describe('settings', () => {
       is(await server.call('POST', path, { body: sent }), 501, 'user_auth_method_unsupported');
     }
     assert.equal((await server.call('POST', '/account', { body, headers: key })).status, 201);
+  }));
+
+  const asked = (email) => [
+    ['/account/tokens/magic-url', { userId: 'unique()', email }], ['/account/sessions/magic-url', { userId: 'unique()', email }],
+    ['/account/tokens/email', { userId: 'unique()', email }], ['/account/tokens/phone', { userId: 'unique()', phone: '+14155550100' }],
+    ['/account/sessions/phone', { userId: 'unique()', phone: '+14155550100' }],
+  ];
+
+  test('AUTH_DISABLED, for links and codes', () => within({
+    AUTH_DISABLED: 'magic-url,email-otp,phone', SMTP_ADDR: '127.0.0.1:9', SMS_WEBHOOK: 'http://127.0.0.1:9/',
+  }, async (server) => {
+    for (const [path, body] of asked(fresh())) {
+      is(await server.call('POST', path, { body }), 501, 'user_auth_method_unsupported');
+      assert.equal((await server.call('POST', path, { body, headers: key })).status, 201);
+    }
+  }));
+
+  test('a mail server that never answers keeps nothing up', async () => {
+    const silent = createServer(() => {});
+    await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const server = await Server.start('memory', { SMTP_ADDR: `127.0.0.1:${silent.address().port}` });
+    for (const [path, body] of asked(fresh()).slice(0, 3)) {
+      const began = Date.now();
+      assert.equal((await server.call('POST', path, { body })).status, 201);
+      assert.ok(Date.now() - began < 5_000);
+    }
+    await server.stop(); // within five seconds
+    silent.close();
+  });
+
+  test('without SMTP_ADDR and SMS_WEBHOOK', () => within({}, async (server) => {
+    for (const [path, body] of asked(fresh())) {
+      is(await server.call('POST', path, { body }), 503, path.includes('phone') ? 'general_phone_disabled' : 'general_smtp_disabled');
+    }
   }));
 
   test('USERS_LIMIT, PASSWORD_DICTIONARY, PERSONAL_DATA', () => within({ USERS_LIMIT: '1', PASSWORD_DICTIONARY: 'true', PERSONAL_DATA: 'true' }, async (server) => {
