@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
-import { after, before, describe, test } from 'node:test';
 import { createServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
 import { Server, apiKey, project } from './server.mjs';
 
 const password = 'correct horse';
