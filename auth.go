@@ -120,6 +120,7 @@ type Engine struct {
 	hasher *hasher.Hasher
 	clock  func() time.Time
 	closed atomic.Bool
+	nobody *record.User // is read in the place of a user who is not there
 
 	courier   *courier // nil without a notifier
 	redirects *redirect.List
@@ -163,7 +164,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		c.Logger = slog.Default()
 	}
 	e := &Engine{
-		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, redirects: redirects,
+		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, redirects: redirects, nobody: newUser(newID(), time.Time{}),
 		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
 	}
 	notifiers := make(map[notify.Channel]notify.Notifier)

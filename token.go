@@ -302,6 +302,8 @@ func (tx *txn) holder(ctx context.Context, channel notify.Channel, address strin
 	}
 	user, err := record.Users.Get(ctx, tx, ix, store.Text(address))
 	if errors.Is(err, store.ErrNotFound) {
+		nobody := *tx.engine.nobody
+		record.Users.Record(record.Users.Row(&nobody)) // a row is read for everybody
 		return nil, nil
 	}
 	return user, err

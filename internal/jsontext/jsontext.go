@@ -2,9 +2,7 @@
 package jsontext
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"strconv"
 	"strings"
 )
@@ -41,26 +39,35 @@ func Escapes(text string) error {
 // Numbers refuses numbers that a float64 cannot hold: beyond its range, or so
 // long or so small that they are nothing to it. The text is valid JSON.
 func Numbers(text string) error {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	for {
-		token, err := d.Token()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		n, ok := token.(json.Number)
-		if !ok {
-			continue
-		}
-		digits, _, _ := strings.Cut(strings.ToLower(n.String()), "e")
-		f, err := strconv.ParseFloat(n.String(), 64)
-		if err != nil || len(n) > maxNumber || f == 0 && strings.ContainsAny(digits, "123456789") {
-			return errors.New("a number out of range")
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		case c == '-' || c >= '0' && c <= '9':
+			end := i + 1
+			for end < len(text) && strings.IndexByte("0123456789.eE+-", text[end]) >= 0 {
+				end++
+			}
+			if !fits(text[i:end]) {
+				return errors.New("a number out of range")
+			}
+			i = end - 1
 		}
 	}
+	return nil
+}
+
+func fits(number string) bool {
+	digits := number
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		digits = number[:i]
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	return err == nil && len(number) <= maxNumber && (f != 0 || !strings.ContainsAny(digits, "123456789"))
 }
 
 // maxNumber is how long a number may be.

@@ -3,7 +3,7 @@
 // samples can be told apart; and the same of a code that is asked for by e-mail,
 // for an address of nobody, of a user, and of a blocked one.
 //
-//	go run ./internal/timing [-n 2000]
+//	go run ./internal/timing [-n 2000] [-only codes]
 //
 // Two samples are compared by the Kolmogorov-Smirnov statistic D, with the
 // probability that two samples of one distribution differ as much, and by the
@@ -18,6 +18,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/latchkey"
@@ -26,9 +27,10 @@ import (
 )
 
 func main() {
-	n := flag.Int("n", 2000, "refusals of each kind")
+	n := flag.Int("n", 2000, "calls of each kind")
+	only := flag.String("only", "", "only the questions whose name contains this")
 	flag.Parse()
-	if err := run(*n); err != nil {
+	if err := run(*n, *only); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -55,8 +57,11 @@ var questions = []question{
 	}, []kind{{"unknown address", "nobody@example.org"}, {"known address", "ada@example.org"}, {"blocked user", "eve@example.org"}}},
 }
 
-func run(n int) error {
+func run(n int, only string) error {
 	for _, q := range questions {
+		if !strings.Contains(q.name, only) {
+			continue
+		}
 		if err := q.run(n); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
