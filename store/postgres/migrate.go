@@ -109,9 +109,19 @@ func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
 }
 
 // version returns the version of the tables, 0 where there are none.
-func (d *database) version(ctx context.Context, q interface {
+func (d *database) version(ctx context.Context, q querier) (version int, err error) {
+	version, err = d.versionOnce(ctx, q)
+	if errors.Is(err, store.ErrDamaged) { // another process may have upgraded between the two statements
+		version, err = d.versionOnce(ctx, q)
+	}
+	return version, err
+}
+
+type querier interface {
 	QueryRow(ctx context.Context, text string, args ...any) pgx.Row
-}) (version int, err error) {
+}
+
+func (d *database) versionOnce(ctx context.Context, q querier) (version int, err error) {
 	tables := []string{d.names.prefix + versionTable}
 	for _, t := range d.schema.Tables() {
 		tables = append(tables, d.names.prefix+t.Name())
