@@ -157,8 +157,9 @@ func TestAC062ProvenAccountIsNotHandedOver(t *testing.T) {
 	})
 }
 
-// Open tokens end with a password, and with the address that they were sent to.
-func TestChangesEndOpenTokens(t *testing.T) {
+// AC-016: open tokens end with a password, and with the address that they were
+// sent to.
+func TestAC016ChangesEndOpenTokens(t *testing.T) {
 	for name, change := range map[string]func(k *kit, a *latchkey.Account) error{
 		"password": func(k *kit, a *latchkey.Account) error {
 			return ignore(a.UpdatePassword(k.ctx, "another horse", password))
