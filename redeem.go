@@ -271,8 +271,10 @@ func (tx *txn) guesses(ctx context.Context, c Client, userID string, user *recor
 	for _, t := range codes {
 		identifier, holder := "id "+userID, user
 		if t.Alias == userID {
-			identifier = t.Slot
-			if t.UserID != "" && (user == nil || user.ID != t.UserID) {
+			// Who is known to the user of that id is not known to the address
+			// of another.
+			identifier, holder = t.Slot, nil
+			if t.UserID != "" {
 				if holder, err = getUser(ctx, tx, t.UserID); err != nil {
 					return nil, nil, err
 				}

@@ -337,3 +337,32 @@ func TestTokensOfOthersUnderAnIdStopNothing(t *testing.T) {
 		k.must(ignore(k.guest.CreateSession(k.ctx, "bob", token.Secret.Reveal())))
 	})
 }
+
+// AC-037: a client that is known to the user of an id is not known to the
+// addresses of others that were promised the same id.
+func TestKnownClientHasNoCountOfItsOwnForOthersAddresses(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.must(ignore(k.guest.CreateEmailToken(k.ctx, latchkey.NewEmailToken{UserID: "mallory", Email: ada})))
+		k.must(ignore(k.Users().Create(k.ctx, latchkey.NewUser{UserID: "mallory", Email: "mallory@example.org", Password: password})))
+		k.must(ignore(k.guest.CreateEmailPasswordSession(k.ctx, "mallory@example.org", password)))
+		want := func(n int64) {
+			rows, err := record.Failures.List(k.ctx, k.raw, store.Query{Index: record.Failures.Primary(), Limit: 10})
+			k.must(err)
+			var counts []int64
+			for _, f := range rows {
+				if f.Purpose == "code" {
+					counts = append(counts, f.Count)
+				}
+			}
+			if !slices.Equal(counts, []int64{n}) {
+				k.Errorf("counts %v, want one of %d", counts, n)
+			}
+		}
+		for n := range 2 { // here, and where nobody is known: one count
+			_ = ignore(k.guest.CreateSession(k.ctx, "mallory", "00000x"))
+			want(int64(2*n + 1))
+			_ = ignore(k.Guest(at("203.0.113.99")).CreateSession(k.ctx, "mallory", "00000x"))
+			want(int64(2*n + 2))
+		}
+	})
+}
