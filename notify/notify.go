@@ -75,6 +75,11 @@ type Message struct {
 	Time   time.Time // when it was asked for
 	Expire time.Time // when Secret ends; zero for notices
 	Client Client    // who asked
+	// Locale is the language of whoever asked, as the host has
+	// said: a BCP
+	// 47 tag, or a list of them as in the Accept-Language of HTTP; "" if it is not
+	// known.
+	Locale string
 	// Team and Inviter are of an invitation: what others have written.
 	TeamID, TeamName, MembershipID, Inviter string
 }
