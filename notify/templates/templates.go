@@ -76,7 +76,10 @@ type Data struct {
 }
 
 // Content is a message in words. An SMS has Text alone.
-type Content struct{ Subject, Text, HTML string }
+type Content struct {
+	Name                string // of whom it is to, cleaned, for the header
+	Subject, Text, HTML string
+}
 
 // Set makes the words of messages. It is safe for concurrent use.
 type Set struct {
@@ -103,8 +106,7 @@ var english string
 //go:embed en.html
 var englishPages string
 
-// Kinds are the kinds of messages in the order of [notify.Kind], with the
-// channels that they go by.
+// kinds are the kinds of messages with the channels that they go by.
 var kinds = []struct {
 	kind     notify.Kind
 	channels []notify.Channel
@@ -278,7 +280,7 @@ func (s *Set) render(t *compiled, m notify.Message) (c Content, err error) {
 	if err := t.html.Execute(&b, d); err != nil {
 		return c, err
 	}
-	c.HTML = b.String()
+	c.Name, c.HTML = d.Name.Plain(), b.String()
 	return c, nil
 }
 
