@@ -232,8 +232,8 @@ func (a *Account) UpdateName(ctx context.Context, name string) (*User, error) {
 // UpdateEmail changes the e-mail address, which is then not verified. password
 // is the one of the account. An account that has none, an anonymous one for
 // example, gets it as its first: it must meet the rules for new passwords. No
-// session ends, and nothing is sent. The address that the account has already
-// changes nothing.
+// session ends. The old address is told; to the new one nothing is sent. The
+// address that the account has already changes nothing.
 //
 // Who fears that the session of an anonymous account was planted signs in anew
 // afterwards, with the password, and ends the old session.
@@ -259,8 +259,9 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (*Use
 
 // UpdatePhone changes the phone number, which is then not verified: +, the
 // country and the number, 7 to 15 digits in all. It is else like
-// [Account.UpdateEmail]. A number that somebody else has is
-// [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists].
+// [Account.UpdateEmail]. The old number is told if it was verified, and the e-mail
+// address. A number that somebody else has is [ErrTargetAlreadyExists] or
+// [ErrPhoneAlreadyExists].
 func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (*User, error) {
 	return a.reset(ctx, "update phone", reset{
 		current: password,
@@ -288,7 +289,8 @@ func firstPassword(password string) func(has bool) string {
 
 // UpdatePassword sets the password. old is the one of the account; it is
 // ignored if there is none. All other sessions of the user end, unless the
-// policy keeps them.
+// policy keeps them. The user is told by mail, or by SMS to a verified number if
+// there is no address.
 //
 // Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
 // [ErrPasswordRecentlyUsed] for a password against the rules;

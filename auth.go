@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -77,8 +78,14 @@ type Config struct {
 	// [ErrPhoneDisabled]. A message is sent after the commit of what it tells of,
 	// by goroutines that end with Close: the caller does not wait for it. At
 	// most 1,000 wait, 4 are sent at once, each is tried up to six times within
-	// six minutes. A process that dies loses those that wait.
+	// six minutes. A process that dies loses those that wait: links and codes are
+	// asked for again, notices of what has happened to an account are lost, and its
+	// log has the line. Who does not want a kind of message returns nil for it.
 	Notifier, SMS notify.Notifier
+	// MockNumbers are phone numbers of the host's own, for tests of its apps, with
+	// a fixed code of six digits for each. Nothing is sent to them; everything else
+	// is as for other numbers. Whoever knows such a code owns the number.
+	MockNumbers map[string]string
 	// RedirectHosts are where links in messages may lead: a host name
 	// (app.example.org: http and https, any port; localhost stands for
 	// 127.0.0.1 and [::1] too), *.example.org for every name below it,
@@ -123,6 +130,7 @@ type Engine struct {
 	nobody *record.User // is read in the place of a user who is not there
 
 	courier   *courier // nil without a notifier
+	mocks     map[string]string
 	redirects *redirect.List
 	limiter   ratelimit.Limiter
 	onEvent   func(context.Context, Event) // nil for none
@@ -154,6 +162,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("latchkey: Config.RedirectHosts: %w", err)
 	}
+	if err := mockNumbers(c.MockNumbers); err != nil {
+		return nil, err
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -165,7 +176,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, redirects: redirects, nobody: newUser(newID(), time.Time{}),
-		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
+		mocks: maps.Clone(c.MockNumbers), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
 	}
 	notifiers := make(map[notify.Channel]notify.Notifier)
 	for channel, n := range map[notify.Channel]notify.Notifier{notify.Email: c.Notifier, notify.SMS: c.SMS} {

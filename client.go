@@ -19,6 +19,10 @@ type Client struct {
 	IP netip.Addr
 	// UserAgent is what the client says of itself. 512 bytes are kept.
 	UserAgent string
+	// Locale is the language of messages to whoever is at the client: a BCP 47
+	// tag, or what Accept-Language of HTTP says. 128 bytes are kept; what has other
+	// than printable ASCII in it is not.
+	Locale string
 	// Server says that the call is the host's own server's, made for a client:
 	// calls of it are not counted, and ways in that the policy switches off are
 	// open to it. Wrong passwords are counted all the same.
@@ -29,8 +33,13 @@ type Client struct {
 	OnLimit func(LimitResult)
 }
 
+const maxLocale = 128
+
 func (c Client) canonical() Client {
 	c.IP, c.UserAgent = c.IP.Unmap().WithZone(""), canon.UserAgent(c.UserAgent)
+	if c.Locale = c.Locale[:min(len(c.Locale), maxLocale)]; strings.ContainsFunc(c.Locale, func(r rune) bool { return r < ' ' || r > '~' }) {
+		c.Locale = ""
+	}
 	return c
 }
 

@@ -18,16 +18,20 @@ import (
 // transaction that did it has been committed. It holds no secret and no hash.
 type Event struct {
 	// Name is the documented name with ids in it: users.ID.create,
-	// users.ID.update.email, users.ID.sessions.ID.delete.
+	// users.ID.update.email, users.ID.sessions.ID.delete. Of nobody is
+	// limits.RULE.reached, once a window, when a rule of [DefaultLimits] that is
+	// about messages has refused one: somebody floods an address, or sends at the
+	// host's cost.
 	Name   string
 	Time   time.Time
-	UserID string // whom it concerns
+	UserID string // whom it concerns; "" for nobody
 	// ActorID is the user who did it; "" for the server, and for a guest.
 	ActorID string
 	Mode    string // user, guest or server
 	Client  Client
 	// Payload is what the name speaks of: a *User for users, a *Session for
-	// sessions, a *Token without its secret for tokens; as it was, for what is deleted. It is the receiver's own.
+	// sessions, a *Token without its secret for tokens, a LimitResult for limits;
+	// as it was, for what is deleted. It is the receiver's own.
 	Payload any
 }
 
@@ -36,6 +40,10 @@ type Event struct {
 // users.*.sessions.*.create, users.*.sessions.* and users.* all select the
 // creation of a session.
 func (e Event) Matches(pattern string) bool {
+	if e.UserID == "" {
+		parts, want := strings.Split(e.Name, "."), strings.Split(pattern, ".")
+		return len(parts) == len(want) && want[0] == parts[0] && want[2] == parts[2] && (want[1] == parts[1] || want[1] == "*")
+	}
 	// The id of the user may have periods in it.
 	rest, found := strings.CutPrefix(e.Name, "users."+e.UserID)
 	if !found {
@@ -89,20 +97,22 @@ func (u *Users) actor() actor { return actor{"", "server", u.client.silent()} }
 // it has been committed.
 type txn struct {
 	store.Tx
-	engine *Engine
-	now    time.Time
-	by     actor
-	events []Event
+	engine  *Engine
+	now     time.Time
+	by      actor
+	events  []Event
+	notices []notice
 }
 
-// update runs fn in a transaction and, after the commit, tells the events that
-// it gathered. fn may run again.
+// update runs fn in a transaction and, after the commit, tells the events and
+// sends the notices that it gathered. fn may run again.
 func (e *Engine) update(ctx context.Context, now time.Time, by actor, fn func(context.Context, *txn) error) error {
 	var events []Event
+	var notices []notice
 	err := e.store.Update(ctx, func(ctx context.Context, s store.Tx) error {
 		tx := &txn{Tx: s, engine: e, now: now, by: by}
 		err := fn(ctx, tx)
-		events = tx.events
+		events, notices = tx.events, tx.notices
 		return err
 	})
 	if err != nil {
@@ -112,6 +122,7 @@ func (e *Engine) update(ctx context.Context, now time.Time, by actor, fn func(co
 	for _, event := range events {
 		e.tell(ctx, event)
 	}
+	e.sendNotices(ctx, now, by, notices)
 	return nil
 }
 

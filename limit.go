@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 	"time"
 
 	"example.com/latchkey/ratelimit"
@@ -44,6 +45,11 @@ var (
 	limitMessagesBurst = limited{"messagesBurst", ratelimit.Rule{}, false}
 	limitMessagesFew   = limited{"messagesFew", ratelimit.Rule{}, false}
 	limitMessagesDay   = limited{"messagesDay", ratelimit.Rule{}, false}
+	// what keeps text messages from being sent at the host's cost, and thefts
+	// from being hidden; not among the documented either
+	limitMessagesByPrefix = limited{"messagesByPrefix", perHour(100), false}
+	limitMessagesNumbers  = limited{"messagesNumbers", ratelimit.Rule{Calls: 20, Window: 24 * time.Hour}, false}
+	limitMessagesNotices  = limited{"messagesNotices", perHour(10), false}
 )
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
@@ -59,7 +65,12 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 // createPhoneToken by the client address as well. createSession,
 // updateMagicURLSession and updatePhoneSession are counted by user id and client
 // address together, the first two begin anew when they succeed. messages is how
-// many messages of all kinds together an address gets.
+// many messages of all kinds together an address gets; messagesNotices is how many
+// notices of what has happened to an account its proven address gets beyond
+// those. messagesByPrefix is how many text messages go to the numbers of one
+// country (of one area where the country is +1), messagesNumbers how many numbers
+// a client address has messages sent to in a day. Where a rule about messages
+// refuses one, the host is told by an [Event].
 //
 // More rules may be set that are not among the documented:
 // createEmailPasswordSessionByClient, how often a client address may try to sign
@@ -70,7 +81,7 @@ func DefaultLimits() map[string]ratelimit.Rule {
 	for _, l := range []limited{
 		limitCreateAccount, limitEmailSession, limitAnonymousSession, limitUpdateSession, limitDeleteSession, limitDeleteSessions,
 		limitUpdatePassword, limitMagicURLToken, limitEmailToken, limitPhoneToken, limitSession, limitMagicURLSession, limitPhoneSession,
-		limitMessages,
+		limitMessages, limitMessagesByPrefix, limitMessagesNumbers, limitMessagesNotices,
 	} {
 		rules[l.name] = l.rule
 	}
@@ -132,6 +143,9 @@ func (e *Engine) limit(ctx context.Context, c Client, now time.Time, l limited, 
 		e.report(ctx, c, LimitResult{l.name, result})
 	}
 	if !result.Allowed {
+		if strings.HasPrefix(l.name, limitMessages.name) {
+			e.alarm(ctx, c, now, l, key, result)
+		}
 		return &ThrottledError{RetryAfter: result.Reset.Sub(now)}
 	}
 	return nil

@@ -101,6 +101,14 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"updatePhoneSession": 10, "messages": 60,
 	}
 	rules := latchkey.DefaultLimits()
+	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches; message_test.go has their tests
+		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
+	} {
+		if rules[name] != rule {
+			t.Errorf("%s: %+v", name, rules[name])
+		}
+		delete(rules, name)
+	}
 	if !slices.Equal(slices.Sorted(maps.Keys(rules)), slices.Sorted(maps.Keys(want))) || len(limitedCalls) != len(want) {
 		t.Fatalf("operations with a limit: %v", rules)
 	}

@@ -76,6 +76,11 @@ type Policy struct {
 	// MagicURLLength and OTPLength are how long links and codes by e-mail and
 	// SMS can be used, a minute to a day; 0 means an hour and 15 minutes.
 	MagicURLLength, OTPLength time.Duration
+	// SessionAlerts sends a mail to a user who signs in while they are signed in
+	// elsewhere: by password, by a code to their phone or by the host's own token. A
+	// first session is told to nobody, nor is one that was made by the mailbox
+	// itself or by the server.
+	SessionAlerts bool
 	// Limits replaces rules of the table of [DefaultLimits], by the name of the
 	// operation.
 	Limits map[string]ratelimit.Rule

@@ -393,7 +393,8 @@ func (tx *txn) prover(ctx context.Context, t *record.Token, fresh record.User) (
 // have planted what it has. It returns nil if the account is somebody else's, who
 // has proven another address, or is blocked: then the address is taken from it.
 func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Channel) (*record.User, error) {
-	byMail := channel == notify.Email
+	byMail, told := channel == notify.Email, len(tx.notices)
+	defer func() { tx.notices = tx.notices[:told] }() // who does this knows of it, and nobody else has proven anything
 	switch {
 	case verified(user, channel):
 		return user, nil

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
@@ -43,7 +45,12 @@ const (
 	factorServer      = "server"
 	factorEmail       = "email"
 	factorPhone       = "phone"
+	factorToken       = "token"
 )
+
+// alerting are the proofs of sign-ins that the user is told of: not those by the
+// mailbox that would be told.
+var alerting = []string{factorPassword, factorPhone, factorToken}
 
 func (e *Engine) sessionOf(r *record.Session) (*Session, error) {
 	device, err := decodeDevice(r.Client)
@@ -180,8 +187,12 @@ func (e *Engine) alive(s *record.Session, now time.Time) bool {
 // createSession is the one place where sessions are made. It ends those of the
 // user that have expired, and the oldest ones over the limit.
 func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn) (*record.Session, error) {
-	if err := tx.makeRoom(ctx, user); err != nil {
+	others, err := tx.makeRoom(ctx, user)
+	if err != nil {
 		return nil, err
+	}
+	if others > 0 && tx.engine.policy.SessionAlerts && slices.Contains(alerting, in.factors) {
+		tx.notice(notify.SessionAlert, notify.Email, user)
 	}
 	s := &record.Session{
 		ID: in.id, UserID: user.ID, Digest: in.digest,
@@ -216,27 +227,29 @@ func (tx *txn) logSession(ctx context.Context, event, verb string, user *record.
 	return tx.log(ctx, event, user)
 }
 
-// makeRoom ends sessions of a user until one more is within the limit.
-func (tx *txn) makeRoom(ctx context.Context, user *record.User) error {
+// makeRoom ends sessions of a user until one more is within the limit. It
+// returns how many there were that had not expired.
+func (tx *txn) makeRoom(ctx context.Context, user *record.User) (others int, err error) {
 	sessions, err := listSessions(ctx, tx, user.ID)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var live []*record.Session
 	for _, s := range sessions {
 		if tx.engine.alive(s, tx.now) {
 			live = append(live, s)
 		} else if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
-			return err
+			return 0, err
 		}
 	}
+	others = len(live)
 	for len(live) >= tx.engine.policy.SessionLimit {
 		if err := tx.endSession(ctx, user, live[0]); err != nil {
-			return err
+			return 0, err
 		}
 		live = live[1:]
 	}
-	return nil
+	return others, nil
 }
 
 // endSession is the one place where a session is ended on purpose.

@@ -56,7 +56,7 @@ var tokenKinds = []tokenKind{
 	{tokenMagicURL, "magic/v1", true, "magic-url", factorEmail},
 	{tokenEmail, "", true, "token", factorEmail},
 	{tokenPhone, "", true, "phone", factorPhone},
-	{tokenCustom, "", true, "token", "token"},
+	{tokenCustom, "", true, "token", factorToken},
 }
 
 func kindOf(t *record.Token) tokenKind {
@@ -222,7 +222,7 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 	if err := e.policy.enabled(g.client, r.method, r.named); err != nil {
 		return nil, err
 	}
-	if e.courier == nil || e.courier.notifiers[r.channel] == nil {
+	if !e.can(r.channel) {
 		return nil, r.off
 	}
 	if err := e.limit(ctx, g.client, now, r.limit, r.destination); err != nil {
@@ -233,8 +233,12 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 			return nil, err
 		}
 	}
-	if err := e.limitMessage(ctx, g.client, now, r.destination); err != nil {
+	if err := e.limitMessage(ctx, g.client, now, r.channel, r.destination); err != nil {
 		return nil, err
+	}
+	mock, mocked := e.mock(r.channel, r.destination)
+	if mocked {
+		r.secret = mock
 	}
 	asked := e.newToken(r.kind, r.destination, orFresh(r.userID), r.secret, now, r.life)
 	instead := newID()
@@ -273,7 +277,9 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 	if r.phrase {
 		shown.Phrase = newPhrase()
 	}
-	e.courier.deliver(g.delivery(ctx, r, &n, user, shown.Phrase))
+	d := g.delivery(ctx, r, &n, user, shown.Phrase)
+	d.null = d.null || mocked
+	e.courier.deliver(d)
 	return shown, nil
 }
 
@@ -282,16 +288,6 @@ func orFresh(id string) string {
 		return newID()
 	}
 	return id
-}
-
-// limitMessage counts one message more to an address.
-func (e *Engine) limitMessage(ctx context.Context, c Client, now time.Time, destination string) error {
-	for _, l := range []limited{limitMessages, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
-		if err := e.limit(ctx, c, now, l, destination); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // holder returns the user who has an address, nil for nobody.
@@ -350,7 +346,7 @@ func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User)
 func (g *Guest) delivery(ctx context.Context, r request, n *newToken, user *record.User, phrase string) delivery {
 	m := notify.Message{
 		ID: n.ID, Kind: r.message, Channel: r.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret, Phrase: phrase,
-		Time: n.Created, Expire: n.Expire, Client: g.told(ctx),
+		Time: n.Created, Expire: n.Expire, Client: g.engine.told(ctx, g.client), Locale: g.client.Locale,
 	}
 	if user != nil {
 		m.Name = user.Name
@@ -368,14 +364,6 @@ func verified(user *record.User, channel notify.Channel) bool {
 		return user.PhoneVerified
 	}
 	return user.EmailVerified
-}
-
-// told is what a message says of the client.
-func (g *Guest) told(ctx context.Context) notify.Client {
-	d := g.engine.device(ctx, g.client)
-	return notify.Client{
-		IP: g.client.IP, UserAgent: g.client.UserAgent, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode,
-	}
 }
 
 // wireTime is a time as the documented API writes it.

@@ -206,7 +206,7 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 // changeUser is the one place where what a user has is changed (a hash that is
 // renewed and a last-seen time are no change). Whatever follows from the
 // difference follows here: addresses, targets, words, the
-// facts in the sessions, the log and the events. Without a difference nothing
+// facts in the sessions, the log, the events and the notices. Without a difference nothing
 // does.
 func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*record.User) error) (*User, error) {
 	old := *user
@@ -253,6 +253,7 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	if err != nil {
 		return nil, err
 	}
+	tx.noticeChange(&old, user)
 	for _, change := range changes {
 		tx.event(user.ID, "update."+change, shown)
 	}

@@ -146,7 +146,7 @@ func (u *Users) UpdateName(ctx context.Context, id, name string) (*User, error) 
 }
 
 // UpdateEmail changes the e-mail address, which is then not verified; "" takes
-// it away. Errors: [ErrTargetAlreadyExists] or [ErrEmailAlreadyExists] when
+// it away. The old address is told. Errors: [ErrTargetAlreadyExists] or [ErrEmailAlreadyExists] when
 // somebody else has it.
 func (u *Users) UpdateEmail(ctx context.Context, id, email string) (*User, error) {
 	var refused error
@@ -163,7 +163,7 @@ func (u *Users) UpdateEmail(ctx context.Context, id, email string) (*User, error
 }
 
 // UpdatePhone changes the phone number, which is then not verified; "" takes it
-// away. Errors: [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists] when
+// away. The user is told, as by [Account.UpdatePhone]. Errors: [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists] when
 // somebody else has it.
 func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error) {
 	var refused error
@@ -181,7 +181,7 @@ func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error
 // UpdatePassword sets the password, or takes it away: with "" the user cannot
 // sign in by password until there is one again. All sessions of the user end,
 // unless the policy keeps them, and wrong passwords that strangers have tried
-// are forgotten. Taking away what is not there ends the sessions too.
+// are forgotten. The user is told, as by [Account.UpdatePassword]. Taking away what is not there ends the sessions too.
 //
 // Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
 // [ErrPasswordRecentlyUsed] for a password against the rules; [ErrBusy].

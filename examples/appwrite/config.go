@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/notify/sms"
 )
 
 // config is what the environment says. Those that concern operations that the
@@ -35,11 +36,11 @@ type config struct {
 	clockFile           string   // CLOCK_OFFSET_FILE
 	smtpAddr            string   // SMTP_ADDR
 	smsWebhook          string   // SMS_WEBHOOK
+	smsSecret           string   // SMS_WEBHOOK_SECRET, with which calls of it are signed; a fresh one
 	oidc                [3]string
-	sessionAlerts       bool     // SESSION_ALERTS
-	mockNumbers         []string // MOCK_NUMBERS
-	membershipsHide     []string // MEMBERSHIPS_HIDE
-	disabledMethodNames []string // AUTH_DISABLED
+	mockNumbers         map[string]string // MOCK_NUMBERS, +15555550100=123456,...
+	membershipsHide     []string          // MEMBERSHIPS_HIDE
+	disabledMethodNames []string          // AUTH_DISABLED
 }
 
 // place is where a store is: memory:, bbolt:PATH, sqlite:PATH, postgres://...,
@@ -51,9 +52,9 @@ func readConfig(env func(string) string) (c config, err error) {
 	c = config{
 		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
 		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
-		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"),
-		oidc: [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")}, sessionAlerts: r.flag("SESSION_ALERTS", false),
-		mockNumbers: r.list("MOCK_NUMBERS"), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
+		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret()),
+		oidc:        [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")},
+		mockNumbers: make(map[string]string), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
@@ -63,6 +64,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),
 		SessionLength: time.Duration(r.number("SESSION_DURATION")) * time.Second, UserLimit: r.number("USERS_LIMIT"),
 		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), DiscloseAccounts: true,
+		SessionAlerts: r.flag("SESSION_ALERTS", false),
 	}
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)
@@ -72,6 +74,10 @@ func readConfig(env func(string) string) (c config, err error) {
 	}
 	if c.store.kind != "memory" && c.store.path == "" {
 		r.fail("STORE", r.text("STORE", ""))
+	}
+	for _, item := range r.list("MOCK_NUMBERS") {
+		number, code, _ := strings.Cut(item, "=")
+		c.mockNumbers[number] = code
 	}
 	for _, name := range c.disabledMethodNames {
 		switch name {

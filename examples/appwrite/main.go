@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/notify/smtp"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
@@ -58,7 +59,7 @@ func run(ctx context.Context, env func(string) string) (err error) {
 	defer func() {
 		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // for messages that wait
 		defer cancel()
-		err = errors.Join(err, h.engine.CloseContext(left))
+		err = errors.Join(err, h.engine.CloseContext(left), h.closeMailer())
 	}()
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
@@ -107,6 +108,7 @@ func open(ctx context.Context, where place) (store.Store, error) {
 type host struct {
 	config config
 	engine *latchkey.Engine
+	mailer *smtp.Mailer // nil for none
 	server *latchkey.Users
 	mux    *http.ServeMux
 	clock  clock
@@ -120,18 +122,15 @@ func newHost(c config, s store.Store) (*host, error) {
 	if !c.rateLimits {
 		limiter = ratelimit.ReportOnly(limiter)
 	}
-	var err error
 	engine := latchkey.Config{
 		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now, RedirectHosts: c.redirectHosts(),
+		MockNumbers: c.mockNumbers,
 	}
-	if c.smtpAddr != "" {
-		engine.Notifier = mailer{c.smtpAddr, c.projectName}
+	if err := h.messages(&engine); err != nil {
+		return nil, err
 	}
-	if c.smsWebhook != "" {
-		engine.SMS = texter{c.smsWebhook}
-	}
-	h.engine, err = latchkey.New(s, engine)
-	if err != nil {
+	var err error
+	if h.engine, err = latchkey.New(s, engine); err != nil {
 		return nil, err
 	}
 	h.server = h.engine.Users()

@@ -185,7 +185,7 @@ func (c *call) allowed(name string) bool {
 // from is the client, as the connection shows it, or the proxy in front.
 func (c *call) from() latchkey.Client {
 	client := latchkey.Client{
-		UserAgent: c.r.UserAgent(), Server: c.server,
+		UserAgent: c.r.UserAgent(), Server: c.server, Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
 		OnLimit: func(r latchkey.LimitResult) { c.limits = append(c.limits, r) },
 	}
 	if addr, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {

@@ -145,16 +145,33 @@ func Name(s string) error {
 // refused.
 func Phone(s string) error {
 	digits, found := strings.CutPrefix(s, "+")
-	if !found || len(digits) < MinPhone || len(digits) > MaxPhone || strings.Trim(digits, "0123456789") != "" {
+	if !found || len(digits) < MinPhone || len(digits) > MaxPhone || strings.Trim(digits, "0123456789") != "" || callingCode(digits) == "" {
 		return ErrPhone
 	}
+	return nil
+}
+
+// callingCode returns the code of the country that a number begins with, "" for
+// none.
+func callingCode(digits string) string {
 	codes := strings.Fields(callingCodes)
 	for size := 1; size <= 3; size++ {
 		if slices.Contains(codes, digits[:size]) {
-			return nil
+			return digits[:size]
 		}
 	}
-	return ErrPhone
+	return ""
+}
+
+// PhonePrefix returns what the price of a text message to a number depends on:
+// its country and, of those that share +1, the area.
+func PhonePrefix(phone string) string {
+	digits := phone[1:]
+	code := callingCode(digits)
+	if code == "1" {
+		code = digits[:4]
+	}
+	return "+" + code
 }
 
 // Label checks a label.

@@ -93,7 +93,7 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
     let inbox;
     before(async () => {
       inbox = await Inbox.start();
-      server = await Server.start(kind, inbox.env);
+      server = await Server.start(kind, { ...inbox.env, MOCK_NUMBERS: '+15555550100=042317, +15555550101=123456' });
     });
     after(async () => {
       await server.stop();
@@ -198,6 +198,24 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
             { userId: 'phone.' + counter, provider: 'phone', providerUid: number, factors: ['phone'], current: true });
           checkUser(await p.account.get(), { phone: number, phoneVerification: true });
           await refused(browser().account.createPhoneToken('x', '415'), 400, 'general_argument_invalid');
+        });
+
+        test('a mock number has its code, and nothing is sent', async () => {
+          const b = browser();
+          const token = await b.account.createPhoneToken(web.ID.unique(), '+15555550100');
+          await refused(b.account.createSession(token.userId, '123456'), 401, 'user_invalid_token');
+          checkSession(await b.account.createSession(token.userId, '042317'),
+            { userId: token.userId, provider: 'phone', providerUid: '+15555550100', factors: ['phone'], current: true });
+          assert.ok(!inbox.texts.some((text) => text.to === '+15555550100'));
+        });
+
+        test('the old address is told of a change', async () => {
+          const { b, email } = await signedUp();
+          await b.account.updatePassword('another horse battery', password);
+          const mail = await inbox.mail(email);
+          assert.match(mail.text, new RegExp(`^Subject: Your password at ${project} has changed\r$`, 'm'));
+          await b.account.updateEmail(fresh('other'), 'another horse battery');
+          assert.match((await inbox.mail(email)).text, new RegExp(`^Subject: Your e-mail address at ${project} has changed\r$`, 'm'));
         });
 
         test("the server's tokens", async () => {

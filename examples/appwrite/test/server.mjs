@@ -114,7 +114,7 @@ export class Inbox {
       let body = '';
       request.on('data', (part) => { body += part; });
       request.on('end', () => {
-        inbox.texts.push(JSON.parse(body));
+        inbox.texts.push({ ...JSON.parse(body), raw: body, headers: request.headers });
         response.end();
         inbox.came();
       });

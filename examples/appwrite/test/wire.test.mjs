@@ -1,11 +1,12 @@
 // What the SDKs do not show: cookies, headers, errors of the transport, limits,
 // origins, the clock.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { Server, apiKey, project } from './server.mjs';
+import { Inbox, Server, apiKey, project } from './server.mjs';
 
 const password = 'correct horse';
 const key = { 'X-Appwrite-Key': apiKey };
@@ -304,6 +305,32 @@ describe('settings', () => {
   test('what cannot be is said at the start', async () => {
     for (const env of [{ SESSION_LIMIT: 'many' }, { STORE: 'clouds:x' }, { AUTH_DISABLED: 'thinking' }, { RATE_LIMITS: 'perhaps' }, { PROJECT_ID: 'a b' }, { STORE: 'sqlite:' }, { STORE: 'sqlite:x.db', SECRET: '' }]) {
       await assert.rejects(Server.start('memory', env), /cannot be|STORE|SECRET|RATE|PROJECT/);
+    }
+  });
+
+  test('messages: mail in two parts, alerts of sessions, calls that the receiver can check', async () => {
+    const inbox = await Inbox.start();
+    const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+    const server = await Server.start('memory', { ...inbox.env, SESSION_ALERTS: 'true', SMS_WEBHOOK_SECRET: secret, PROJECT_NAME: 'Bread & Co' });
+    try {
+      const { email } = await signUp(server, { 'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' });
+      await server.call('POST', '/account/sessions/email', { body: { email, password } });
+      const { text } = await inbox.mail(email);
+      assert.match(text, /^Subject: Security alert: new session on your Bread & Co account\r$/m);
+      const boundary = text.match(/boundary=(\S+)/)[1];
+      const parts = text.split(`--${boundary}`);
+      assert.equal(parts.length, 4);
+      assert.match(parts[1], /Content-Type: text\/plain/);
+      assert.match(parts[2], /Content-Type: text\/html/);
+      assert.match(parts[2], /Bread &amp; Co/);
+      assert.equal((await server.call('POST', '/account/tokens/phone', { body: { userId: 'unique()', phone: '+14155550100' } })).status, 201);
+      const sms = await inbox.sms('+14155550100');
+      const { headers } = sms;
+      const signed = createHmac('sha256', Buffer.alloc(32, 7)).update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${sms.raw}`).digest('base64');
+      assert.equal(headers['webhook-signature'], `v1,${signed}`);
+    } finally {
+      await server.stop();
+      inbox.stop();
     }
   });
 });

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+)
+
+// reader is a mail server whose owner types what is in the mail into the tour.
+type reader struct {
+	keyboard io.Writer
+	wanted   *regexp.Regexp
+}
+
+func (r *reader) NewSession(*smtp.Conn) (smtp.Session, error) { return r, nil }
+func (*reader) Mail(string, *smtp.MailOptions) error          { return nil }
+func (*reader) Rcpt(string, *smtp.RcptOptions) error          { return nil }
+func (*reader) Reset()                                        {}
+func (*reader) Logout() error                                 { return nil }
+
+func (r *reader) Data(mail io.Reader) error {
+	text, err := io.ReadAll(mail)
+	if err != nil {
+		return err
+	}
+	// The text comes first, in quoted-printable.
+	plain := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(string(text))
+	go func() { _, _ = io.WriteString(r.keyboard, r.wanted.FindString(plain)+"\n") }()
+	return nil
+}
+
+func TestTourThroughAMailServer(t *testing.T) {
+	for method, wanted := range map[string]string{"magic": `https://app\.example\.org/\S+`, "otp": `\b[0-9]{6}\b`} {
+		in, keyboard := io.Pipe()
+		server := smtp.NewServer(&reader{keyboard, regexp.MustCompile(wanted)})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(l) }()
+		var out bytes.Buffer
+		err = run(t.Context(), options{method: method, email: "ada@example.org", smtp: l.Addr().String()}, in, &out)
+		_ = server.Close()
+		<-served
+		if err != nil || !strings.Contains(out.String(), "Signed in by") || !strings.Contains(out.String(), "(user_invalid_token)") {
+			t.Errorf("%s: %v\n%s", method, err, out.String())
+		}
+	}
+}
