@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -91,8 +92,8 @@ func (e *Engine) createUser(ctx context.Context, now time.Time, by actor, n NewU
 }
 
 // Account is the handle of a signed-in user, for what they may do to their own
-// account. [Guest.Authenticate] is the only way to one; the zero Account proves
-// nothing, and every method refuses it with [ErrUnauthorized]. Every method
+// account. [Guest.Authenticate] and [Guest.AuthenticateJWT] are the only ways to
+// one; the zero Account proves nothing, and every method refuses it with [ErrUnauthorized]. Every method
 // checks the session again: a handle that is kept after the session has ended
 // can do nothing. Beside their own errors all methods may answer with those of
 // Authenticate.
@@ -100,6 +101,7 @@ type Account struct {
 	engine  *Engine
 	client  Client
 	digest  [sha256.Size]byte
+	jwt     *jws.Claims  // nil for an account that came by a session's secret
 	session record.Check // as of Authenticate
 }
 
@@ -414,7 +416,7 @@ const Current = "current"
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (list *SessionList, err error) {
 	err = a.read(ctx, "list sessions", func(r store.Reader, now time.Time) error {
-		list, err = a.engine.sessionsOf(ctx, r, now, a.session.UserID, a.session.ID)
+		list, err = a.engine.sessionsOf(ctx, r, now, a.session.UserID, a.current())
 		return err
 	})
 	return list, err
@@ -435,10 +437,20 @@ func (a *Account) GetSession(ctx context.Context, id string) (session *Session, 
 	return session, err
 }
 
+// current returns the id of the session that asks, "" for a JWT.
+func (a *Account) current() string {
+	if a.jwt != nil {
+		return ""
+	}
+	return a.session.ID
+}
+
 // own returns a live session of the user.
 func (a *Account) own(ctx context.Context, r store.Reader, now time.Time, id string) (*record.Session, error) {
 	if id == Current {
-		id = a.session.ID
+		if id = a.current(); id == "" {
+			return nil, ErrSessionNotFound
+		}
 	}
 	if err := canon.ID(id); err != nil {
 		return nil, invalid("sessionId", err)
@@ -449,7 +461,7 @@ func (a *Account) own(ctx context.Context, r store.Reader, now time.Time, id str
 func (a *Account) shown(row *record.Session) (*Session, error) {
 	s, err := a.engine.sessionOf(row)
 	if err == nil {
-		s.Current = s.ID == a.session.ID
+		s.Current = s.ID == a.current()
 	}
 	return s, err
 }

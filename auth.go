@@ -34,6 +34,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/internal/seal"
@@ -77,11 +79,15 @@ type Config struct {
 	// no way to, and what needs it answers with [ErrSMTPDisabled] or
 	// [ErrPhoneDisabled]. A message is sent after the commit of what it tells of,
 	// by goroutines that end with Close: the caller does not wait for it. At
-	// most 1,000 wait, 4 are sent at once, each is tried up to six times within
+	// most 1,000 wait, 100 of them notices and 500 that were tried; 4 are sent at once, each is tried up to six times within
 	// six minutes. A process that dies loses those that wait: links and codes are
 	// asked for again, notices of what has happened to an account are lost, and its
 	// log has the line. Who does not want a kind of message returns nil for it.
 	Notifier, SMS notify.Notifier
+	// Issuer is what the JWTs say of who made them, and whom they are for: the URL
+	// of the service, for example; "" means "latchkey". Services that share a key,
+	// and do not mean to take each other's JWTs, have different ones.
+	Issuer string
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with
 	// a fixed code of six digits for each. Nothing is sent to them; everything else
 	// is as for other numbers. Whoever knows such a code owns the number.
@@ -128,6 +134,10 @@ type Engine struct {
 	clock  func() time.Time
 	closed atomic.Bool
 	nobody *record.User // is read in the place of a user who is not there
+
+	issuer string
+	jwtKey *jws.Key
+	jwts   *jws.Set
 
 	courier   *courier // nil without a notifier
 	mocks     map[string]string
@@ -178,6 +188,8 @@ func New(s store.Store, c Config) (*Engine, error) {
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, redirects: redirects, nobody: newUser(newID(), time.Time{}),
 		mocks: maps.Clone(c.MockNumbers), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
 	}
+	e.issuer = cmp.Or(c.Issuer, "latchkey")
+	e.jwtKey, e.jwts = signer(ring, e.issuer)
 	notifiers := make(map[notify.Channel]notify.Notifier)
 	for channel, n := range map[notify.Channel]notify.Notifier{notify.Email: c.Notifier, notify.SMS: c.SMS} {
 		if n != nil {

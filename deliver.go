@@ -17,6 +17,11 @@ const (
 	// deliveryQueue is how many messages may wait, those among them that are
 	// to be tried again; more are dropped.
 	deliveryQueue = 1000
+	// deliveryReserve is how much of the room is kept for notices, and
+	// deliveryRetries how many at most wait to be tried again: addresses that
+	// nothing reaches must not keep the others from being told.
+	deliveryReserve = 100
+	deliveryRetries = 500
 	// deliveryWorkers is how many are sent at once.
 	deliveryWorkers = 4
 	// deliveryTries is how often a message is tried, the first time included.
@@ -63,6 +68,7 @@ type courier struct {
 	group     sync.WaitGroup // workers and waits
 
 	waiting, sent, retried, dropped atomic.Int64
+	again                           atomic.Int64 // of those that wait, that were tried
 
 	mu      sync.Mutex
 	full    bool          // a message was dropped since there was room
@@ -75,6 +81,7 @@ type courier struct {
 type delivery struct {
 	message notify.Message
 	null    bool
+	notice  bool // nobody has asked for it
 	tries   int
 }
 
@@ -97,7 +104,11 @@ func (c *courier) deliver(d delivery) {
 	select {
 	case <-c.closing:
 	default:
-		if c.waiting.Load() < deliveryQueue {
+		room := int64(deliveryQueue)
+		if !d.notice {
+			room -= deliveryReserve
+		}
+		if c.waiting.Load() < room {
 			c.waiting.Add(1)
 			c.queue <- d // has room for everything that waits
 			c.full = false
@@ -127,6 +138,9 @@ func (c *courier) try(d delivery) {
 		c.done()
 		return
 	}
+	if d.tries > 0 {
+		c.again.Add(-1)
+	}
 	ctx, cancel := context.WithTimeout(c.base, deliveryTime)
 	permanent, err := c.notify(ctx, d.message)
 	cancel()
@@ -134,10 +148,11 @@ func (c *courier) try(d delivery) {
 	switch {
 	case err == nil:
 		c.sent.Add(1)
-	case permanent || d.tries >= deliveryTries || c.base.Err() != nil:
+	case permanent || d.tries >= deliveryTries || c.base.Err() != nil || !d.notice && c.again.Load() >= deliveryRetries:
 		c.drop(d, err)
 	default:
 		c.retried.Add(1)
+		c.again.Add(1)
 		c.group.Go(func() { c.later(d) })
 		return
 	}

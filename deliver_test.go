@@ -12,6 +12,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 )
 
@@ -92,7 +93,10 @@ func pass(d time.Duration) {
 func TestMessagesAreTriedAgainAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, box := memory.Open(), new(notify.Outbox)
-		engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: box, Logger: slog.New(slog.DiscardHandler)})
+		engine, err := latchkey.New(s, latchkey.Config{
+			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: box, Logger: slog.New(slog.DiscardHandler),
+			Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,19 +130,61 @@ func TestMessagesAreTriedAgainAndCounted(t *testing.T) {
 		if d := engine.Deliveries(); d != (latchkey.Deliveries{Sent: 2, Retried: 8, Dropped: 2}) {
 			t.Errorf("%+v", d)
 		}
-		for n := range 1200 { // more than wait at once
+		for n := range 700 { // more than wait to be tried again
 			ask(10 + n)
+			synctest.Wait()
 		}
-		synctest.Wait()
-		if d := engine.Deliveries(); d.Waiting != 1000 || d.Dropped != 202 {
+		if d := engine.Deliveries(); d.Waiting != 500 || d.Dropped != 202 {
 			t.Errorf("%+v", d)
 		}
 		box.Fail(nil)
+		ask(5)
+		synctest.Wait()
+		if _, err := box.Next(t.Context(), "u5@example.org"); err != nil {
+			t.Error(err)
+		}
 		if err := errors.Join(engine.Close(), s.Close()); err != nil {
 			t.Error(err)
 		}
-		if d := engine.Deliveries(); d.Waiting != 0 || d.Sent != 1002 || len(box.All()) != 1002 {
+		if d := engine.Deliveries(); d.Waiting != 0 || d.Sent != 503 || len(box.All()) != 502 {
 			t.Errorf("after Close: %+v, %d", d, len(box.All()))
+		}
+	})
+}
+
+// Room is kept for what tells users of thefts.
+func TestNoticesHaveRoomOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, stop := memory.Open(), make(chan struct{})
+		stuck := notify.Func(func(context.Context, notify.Message) error { <-stop; return nil })
+		engine, err := latchkey.New(s, latchkey.Config{
+			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: stuck, Logger: slog.New(slog.DiscardHandler),
+			Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: ada})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 1000 {
+			if err := ignore(engine.Guest(testClient).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: fmt.Sprintf("u%d@example.org", n)})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := engine.Deliveries(); d.Waiting != 900 || d.Dropped != 100 {
+			t.Errorf("%+v", d)
+		}
+		if err := ignore(engine.Users().UpdateEmail(t.Context(), user.ID, bob)); err != nil {
+			t.Fatal(err)
+		}
+		if d := engine.Deliveries(); d.Waiting != 901 || d.Dropped != 100 {
+			t.Errorf("%+v", d)
+		}
+		close(stop)
+		if err := errors.Join(engine.Close(), s.Close()); err != nil {
+			t.Error(err)
 		}
 	})
 }

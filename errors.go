@@ -63,6 +63,10 @@ var (
 	ErrPasswordRecentlyUsed  = &Error{"user_password_recently_used", Invalid, "The password was used not long ago"}
 	ErrAuthMethodUnsupported = &Error{"user_auth_method_unsupported", Unimplemented, "This way to sign in is disabled"}
 	ErrInvalidToken          = &Error{"user_invalid_token", Unauthorized, "The link or code is wrong, was used, or has run out"}
+	ErrJWTInvalid            = &Error{"user_jwt_invalid", Unauthorized, "The JWT is not one that is good now"}
+	ErrJWTCreationDenied     = &Error{"user_jwt_creation_denied", Forbidden, "A JWT does not make another"}
+	ErrEmailAlreadyVerified  = &Error{"user_email_already_verified", Conflict, "The e-mail address is verified already"}
+	ErrPhoneAlreadyVerified  = &Error{"user_phone_already_verified", Conflict, "The phone number is verified already"}
 	ErrSMTPDisabled          = &Error{"general_smtp_disabled", Unavailable, "No mail can be sent"}
 	ErrPhoneDisabled         = &Error{"general_phone_disabled", Unavailable, "No SMS can be sent"}
 	ErrEmailNotFound         = &Error{"user_email_not_found", Invalid, "The user has no e-mail address"}

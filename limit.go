@@ -39,6 +39,13 @@ var (
 	limitSession              = limited{"createSession", perHour(10), true}
 	limitMagicURLSession      = limited{"updateMagicURLSession", perHour(10), true}
 	limitPhoneSession         = limited{"updatePhoneSession", perHour(10), true}
+	limitCreateJWT            = limited{"createJWT", perHour(100), false}
+	limitCreateRecovery       = limited{"createRecovery", perHour(10), false}
+	limitUpdateRecovery       = limited{"updateRecovery", perHour(10), true}
+	limitCreateEmailVerify    = limited{"createEmailVerification", perHour(10), false}
+	limitUpdateEmailVerify    = limited{"updateEmailVerification", perHour(10), true}
+	limitCreatePhoneVerify    = limited{"createPhoneVerification", perHour(10), false}
+	limitUpdatePhoneVerify    = limited{"updatePhoneVerification", perHour(10), true}
 	// messages of all kinds to one address; those behind the first are not
 	// among the documented, StrictPolicy sets them
 	limitMessages      = limited{"messages", perHour(60), false}
@@ -49,6 +56,7 @@ var (
 	// from being hidden; not among the documented either
 	limitMessagesByPrefix = limited{"messagesByPrefix", perHour(100), false}
 	limitMessagesNumbers  = limited{"messagesNumbers", ratelimit.Rule{Calls: 20, Window: 24 * time.Hour}, false}
+	limitMessagesByClient = limited{"messagesByClient", perHour(300), false}
 	limitMessagesNotices  = limited{"messagesNotices", perHour(10), false}
 )
 
@@ -64,10 +72,15 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 // Tokens are counted by where they are sent; createMagicURLToken and
 // createPhoneToken by the client address as well. createSession,
 // updateMagicURLSession and updatePhoneSession are counted by user id and client
-// address together, the first two begin anew when they succeed. messages is how
-// many messages of all kinds together an address gets; messagesNotices is how many
-// notices of what has happened to an account its proven address gets beyond
-// those. messagesByPrefix is how many text messages go to the numbers of one
+// address together, the first two begin anew when they succeed.
+// createRecovery is counted by e-mail and client address, createPhoneVerification
+// by user and client address, createEmailVerification and createJWT by user;
+// updateRecovery, updateEmailVerification and updatePhoneVerification by the user
+// id that is named. messages is how
+// many messages of all kinds together an address gets, whatever stands behind a +
+// in it; messagesNotices is how many notices of one kind, of what has happened to an
+// account, its proven address gets beyond those. messagesByClient is how many a
+// client address has sent. messagesByPrefix is how many text messages go to the numbers of one
 // country (of one area where the country is +1), messagesNumbers how many numbers
 // a client address has messages sent to in a day. Where a rule about messages
 // refuses one, the host is told by an [Event].
@@ -81,7 +94,8 @@ func DefaultLimits() map[string]ratelimit.Rule {
 	for _, l := range []limited{
 		limitCreateAccount, limitEmailSession, limitAnonymousSession, limitUpdateSession, limitDeleteSession, limitDeleteSessions,
 		limitUpdatePassword, limitMagicURLToken, limitEmailToken, limitPhoneToken, limitSession, limitMagicURLSession, limitPhoneSession,
-		limitMessages, limitMessagesByPrefix, limitMessagesNumbers, limitMessagesNotices,
+		limitCreateJWT, limitCreateRecovery, limitUpdateRecovery, limitCreateEmailVerify, limitUpdateEmailVerify, limitCreatePhoneVerify,
+		limitUpdatePhoneVerify, limitMessages, limitMessagesByPrefix, limitMessagesNumbers, limitMessagesByClient, limitMessagesNotices,
 	} {
 		rules[l.name] = l.rule
 	}

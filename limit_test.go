@@ -102,7 +102,8 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 	}
 	rules := latchkey.DefaultLimits()
 	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches; message_test.go has their tests
-		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
+		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour},
+		"messagesByClient": {Calls: 300, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
 	} {
 		if rules[name] != rule {
 			t.Errorf("%s: %+v", name, rules[name])

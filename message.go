@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -42,10 +41,11 @@ func (e *Engine) can(channel notify.Channel) bool {
 // limitMessage counts one message more, that somebody at a client asks for, to
 // an address. It is refused before anybody knows whose address that is.
 func (e *Engine) limitMessage(ctx context.Context, c Client, now time.Time, channel notify.Channel, to string) error {
-	for _, l := range []limited{limitMessages, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
-		if err := e.limit(ctx, c, now, l, to); err != nil {
-			return err
-		}
+	if err := e.limitAddress(ctx, c, now, to); err != nil {
+		return err
+	}
+	if err := e.limit(ctx, c, now, limitMessagesByClient, c.network()); err != nil {
+		return err
 	}
 	if _, mocked := e.mock(channel, to); channel != notify.SMS || mocked {
 		return nil
@@ -54,6 +54,21 @@ func (e *Engine) limitMessage(ctx context.Context, c Client, now time.Time, chan
 		return err
 	}
 	return e.limit(ctx, c, now, limitMessagesByPrefix, canon.PhonePrefix(to))
+}
+
+// limitAddress counts one message more to an address, whatever it is about. What
+// stands behind a + in a mailbox is no other mailbox.
+func (e *Engine) limitAddress(ctx context.Context, c Client, now time.Time, to string) error {
+	if local, domain, found := strings.Cut(to, "@"); found {
+		local, _, _ = strings.Cut(local, "+")
+		to = local + "@" + domain
+	}
+	for _, l := range []limited{limitMessages, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
+		if err := e.limit(ctx, c, now, l, to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // limitNumber counts a phone number that a client address has not sent to since
@@ -153,25 +168,25 @@ func (e *Engine) sendNotices(ctx context.Context, now time.Time, by actor, notic
 	}
 	for _, n := range notices {
 		if by.mode != "server" && !e.mayNotice(ctx, now, by.Client, n) {
-			e.logger.WarnContext(ctx, "latchkey: a notice is not sent: its address gets too many", "kind", string(n.Kind))
-			continue
+			continue // the host has an event of it
 		}
 		n.Client, n.Locale = client, by.Locale
 		_, mocked := e.mock(n.Channel, n.To)
-		e.courier.deliver(delivery{message: n.Message, null: mocked})
+		e.courier.deliver(delivery{message: n.Message, null: mocked, notice: true})
 	}
 }
 
 // mayNotice counts a notice among the messages to its address. To a proven
-// address some are sent beyond those: a flood must not hide a theft. To another,
-// which may be a stranger's, they are not.
+// address some of each kind are sent beyond those: a flood must not hide a theft,
+// nor one kind another. To another address, which may be a stranger's, they are
+// not.
 func (e *Engine) mayNotice(ctx context.Context, now time.Time, c Client, n notice) bool {
-	within := func(l limited, key string) bool {
-		var throttled *ThrottledError
-		return !errors.As(e.limit(ctx, c, now, l, key), &throttled)
+	err := e.limitAddress(ctx, c, now, n.To)
+	if err == nil && n.Channel == notify.SMS {
+		err = e.limit(ctx, c, now, limitMessagesByPrefix, canon.PhonePrefix(n.To))
 	}
-	if n.Channel == notify.SMS && !within(limitMessagesByPrefix, canon.PhonePrefix(n.To)) {
-		return false
+	if err != nil && n.proven {
+		err = e.limit(ctx, c, now, limitMessagesNotices, string(n.Kind)+"\n"+n.To)
 	}
-	return within(limitMessages, n.To) || n.proven && within(limitMessagesNotices, n.To)
+	return err == nil
 }

@@ -11,6 +11,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/notify/templates"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 	"example.com/latchkey/store/storetest"
@@ -388,6 +389,87 @@ func TestAC122NoticesAreCappedWithTheMessages(t *testing.T) {
 		flood(engine)
 		if n := len(k.posted(engine)); n != 60+10 {
 			k.Errorf("%d messages to a mailbox that is its user's", n)
+		}
+	})
+}
+
+// AC-122: neither sub-addresses nor one client make more of them, and a policy
+// with fewer messages holds for notices too.
+func TestAC122NothingGoesRoundTheCaps(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit) {
+		engine := k.configured(func(*latchkey.Config) {})
+		sent := 0
+		for n := range 400 {
+			ip := "192.0.2.7"
+			if n < 100 {
+				ip = fmt.Sprintf("198.51.100.%d", n)
+			}
+			address := fmt.Sprintf("victim+%d@example.org", n)
+			if n >= 100 {
+				address = fmt.Sprintf("stranger%d@example.org", n)
+			}
+			if ignore(engine.Guest(at(ip)).CreateEmailToken(k.ctx, latchkey.NewEmailToken{Email: address})) == nil {
+				sent++
+			}
+			if n == 99 && sent != 60 {
+				k.Errorf("%d messages to one mailbox", sent)
+			}
+		}
+		if sent != 60+300 {
+			k.Errorf("%d messages, 300 of them from one client", sent)
+		}
+		k.signUp(ada)
+		strict := k.configured(func(c *latchkey.Config) {
+			c.Policy.Limits = map[string]ratelimit.Rule{"messagesDay": {Calls: 10, Window: 24 * time.Hour}}
+		})
+		k.drained(engine)
+		for range 20 {
+			k.must(ignore(strict.Guest(testClient).CreateEmailPasswordSession(k.ctx, ada, password)))
+		}
+		if n := len(k.posted(strict)); n != 10 {
+			k.Errorf("%d alerts in a day", n)
+		}
+	})
+}
+
+// Neither a flood nor alerts hide that an address or a password has changed, and
+// a user with a number alone is told by SMS, whatever else goes to their country.
+func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
+	words, err := templates.New(templates.Config{App: "Demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	onEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit) {
+		user := k.proven()
+		engine := k.configured(func(*latchkey.Config) {})
+		for n := range 60 {
+			k.must(ignore(engine.Guest(at(fmt.Sprintf("192.0.2.%d", n))).CreateMagicURLToken(k.ctx, latchkey.NewMagicURLToken{Email: ada})))
+		}
+		for n := range 12 {
+			k.must(ignore(engine.Guest(at(fmt.Sprintf("192.0.2.%d", n))).CreateEmailPasswordSession(k.ctx, ada, password)))
+		}
+		for n := range 110 {
+			_ = ignore(engine.Guest(at(fmt.Sprintf("198.51.100.%d", n))).CreatePhoneToken(k.ctx, "", fmt.Sprintf("+141555502%02d", n)))
+		}
+		session, err := engine.Guest(testClient).CreateEmailPasswordSession(k.ctx, ada, password)
+		k.must(err)
+		account, err := engine.Guest(testClient).Authenticate(k.ctx, session.Secret)
+		k.must(err)
+		k.must(ignore(account.UpdateEmail(k.ctx, "thief@example.org", password)))
+		k.must(ignore(engine.Users().UpdateEmail(k.ctx, user.ID, "")))
+		k.must(ignore(account.UpdatePassword(k.ctx, "another horse battery", password)))
+		var got []string
+		for _, m := range k.drained(engine) {
+			if m.Kind == notify.EmailChanged || m.Kind == notify.PasswordChanged {
+				got = append(got, string(m.Kind)+" "+m.To)
+			}
+			if _, err := words.Render(m); err != nil {
+				k.Error(err)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"email-changed " + ada, "email-changed thief@example.org", "password-changed " + phone}) {
+			k.Error(got)
 		}
 	})
 }

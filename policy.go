@@ -76,6 +76,10 @@ type Policy struct {
 	// MagicURLLength and OTPLength are how long links and codes by e-mail and
 	// SMS can be used, a minute to a day; 0 means an hour and 15 minutes.
 	MagicURLLength, OTPLength time.Duration
+	// EmailVerificationLength and RecoveryLength are how long the links of
+	// [Account.CreateEmailVerification] and [Guest.CreateRecovery] can be used, a
+	// minute to 30 days, and to a day; 0 means seven days and an hour.
+	EmailVerificationLength, RecoveryLength time.Duration
 	// SessionAlerts sends a mail to a user who signs in while they are signed in
 	// elsewhere: by password, by a code to their phone or by the host's own token. A
 	// first session is told to nobody, nor is one that was made by the mailbox
@@ -112,9 +116,10 @@ const (
 	AnonymousSession                     // signing in without anything
 	MagicURL                             // asking for a link
 	EmailOTP                             // asking for a code by e-mail
-	Phone                                // asking for a code by SMS
+	Phone                                // asking for a code by SMS, to sign in or to verify the number
+	JWT                                  // making a JWT
 
-	allMethods = EmailPassword | AnonymousSession | MagicURL | EmailOTP | Phone
+	allMethods = EmailPassword | AnonymousSession | MagicURL | EmailOTP | Phone | JWT
 )
 
 // StrictPolicy is what SP 800-63B and ASVS ask of a host with a password as the
@@ -122,7 +127,7 @@ const (
 // personal data, a costlier hash, slowing from the fifth wrong password,
 // disabling after 100, 30 sign-ins in ten minutes from one client, sessions of 30
 // days at most that end after 14 idle ones, links and codes that end after ten and
-// five minutes, one message a minute, five an hour and ten a day to an address,
+// five minutes, links that verify an address after a day, one message a minute, five an hour and ten a day to an address,
 // fewer anonymous users, shorter pages.
 func StrictPolicy() Policy {
 	const day = 24 * time.Hour
@@ -138,6 +143,9 @@ func StrictPolicy() Policy {
 		DisableAfterFailures: 100,
 		MagicURLLength:       10 * time.Minute,
 		OTPLength:            5 * time.Minute,
+
+		EmailVerificationLength: day,
+		RecoveryLength:          10 * time.Minute,
 		Limits: map[string]ratelimit.Rule{
 			limitMessagesBurst.name:        {Calls: 1, Window: time.Minute},
 			limitMessagesFew.name:          perHour(5),
@@ -161,6 +169,8 @@ func (p Policy) filled() (Policy, error) {
 	p.LogLength = orDefault(p.LogLength, 90*24*time.Hour)
 	p.MagicURLLength = orDefault(p.MagicURLLength, time.Hour)
 	p.OTPLength = orDefault(p.OTPLength, 15*time.Minute)
+	p.EmailVerificationLength = orDefault(p.EmailVerificationLength, 7*24*time.Hour)
+	p.RecoveryLength = orDefault(p.RecoveryLength, time.Hour)
 	var err error
 	for _, f := range []struct {
 		name         string
@@ -189,6 +199,8 @@ func (p Policy) filled() (Policy, error) {
 		{"SessionLength", p.SessionLength, time.Minute, year, false},
 		{"MagicURLLength", p.MagicURLLength, time.Minute, 24 * time.Hour, false},
 		{"OTPLength", p.OTPLength, time.Minute, 24 * time.Hour, false},
+		{"EmailVerificationLength", p.EmailVerificationLength, time.Minute, 30 * 24 * time.Hour, false},
+		{"RecoveryLength", p.RecoveryLength, time.Minute, 24 * time.Hour, false},
 		{"LogLength", p.LogLength, 24 * time.Hour, 10 * year, false},
 		{"Anonymous.Idle", p.Anonymous.Idle, time.Minute, year, true},
 		{"Anonymous.Absolute", p.Anonymous.Absolute, time.Minute, year, true},

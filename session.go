@@ -558,17 +558,22 @@ func (a *Account) touch(ctx context.Context, now time.Time) {
 		if err := a.live(ctx, tx, now); err != nil {
 			return err
 		}
-		s, err := a.engine.getSession(ctx, tx, now, a.session.UserID, a.session.ID)
-		if err != nil || now.Sub(s.Touched) < a.engine.policy.lastSeen(&a.session) {
-			return err
-		}
 		user, err := a.user(ctx, tx)
 		if err != nil {
 			return err
 		}
-		s.Touched = now
-		if err := record.Sessions.Replace(ctx, tx, s); err != nil || now.Sub(user.Accessed) < lastSeen {
-			return err
+		if a.session.ID != "" {
+			s, err := a.engine.getSession(ctx, tx, now, a.session.UserID, a.session.ID)
+			if err != nil || now.Sub(s.Touched) < a.engine.policy.lastSeen(&a.session) {
+				return err
+			}
+			s.Touched = now
+			if err := record.Sessions.Replace(ctx, tx, s); err != nil {
+				return err
+			}
+		}
+		if now.Sub(user.Accessed) < lastSeen {
+			return nil
 		}
 		user.Accessed = now
 		return record.Users.Replace(ctx, tx, user)
@@ -587,6 +592,9 @@ func (a *Account) live(ctx context.Context, r store.Reader, now time.Time) error
 // check reads what decides about the session of a handle, and decides. It is
 // one read, and everything is in the row.
 func (a *Account) check(ctx context.Context, r store.Reader, now time.Time, s *record.Check) error {
+	if a.jwt != nil {
+		return a.checkJWT(ctx, r, now, s)
+	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes(a.digest[:]))
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrUnauthorized

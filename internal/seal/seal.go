@@ -23,6 +23,7 @@ const (
 	PasswordHash = "pwhash" // seals password hashes
 	Index        = "index"  // makes digests
 	Code         = "otp"    // makes digests of codes
+	JWT          = "jwt"    // seeds of the keys that sign JWTs
 	keyID        = "key id" // names a root key without telling it
 )
 
@@ -50,18 +51,31 @@ const (
 type Ring struct {
 	active [idSize]byte
 	keys   map[[idSize]byte][]byte
-	index  []byte // subkey of the active key for Digest
+	order  [][idSize]byte // of the keys, the active one first
+	index  []byte         // subkey of the active key for Digest
 }
 
 // NewRing returns a ring. The keys have KeySize bytes.
 func NewRing(active []byte, old ...[]byte) *Ring {
 	r := &Ring{keys: make(map[[idSize]byte][]byte)}
-	for _, key := range append(old, active) {
-		r.active = [idSize]byte(subkey(key, keyID))
-		r.keys[r.active] = bytes.Clone(key)
+	r.active = [idSize]byte(subkey(active, keyID))
+	for _, key := range append([][]byte{active}, old...) {
+		id := [idSize]byte(subkey(key, keyID))
+		if r.keys[id] == nil {
+			r.order = append(r.order, id)
+		}
+		r.keys[id] = bytes.Clone(key)
 	}
 	r.index = subkey(active, Index)
 	return r
+}
+
+// Seeds returns the subkeys for a purpose, that of the active key first.
+func (r *Ring) Seeds(purpose string) (seeds [][]byte) {
+	for _, id := range r.order {
+		seeds = append(seeds, subkey(r.keys[id], purpose))
+	}
+	return seeds
 }
 
 // KeyID names a root key without telling it.

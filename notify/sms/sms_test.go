@@ -99,7 +99,17 @@ func TestReceiverCanCheckWhoCalls(t *testing.T) {
 		"another signature": sms.Verify(secret, changed("webhook-signature", "v1,"+strings.Repeat("A", 43)+"="), body, now),
 		"an old call":       sms.Verify(secret, header, body, now.Add(6*time.Minute)),
 		"a call to come":    sms.Verify(secret, header, body, now.Add(-6*time.Minute)),
-		"nothing":           sms.Verify(secret, http.Header{}, nil, now),
+		"a split of its own": func() error { // what is signed, parted elsewhere
+			stamp := header.Get("webhook-timestamp")
+			_ = w.Send(t.Context(), sms.Text{ID: "a", To: "x." + stamp + ".y"})
+			text := string(body)
+			i := strings.Index(text, "."+stamp+".")
+			h := header.Clone()
+			h.Set("webhook-id", "a."+stamp+"."+text[:i])
+			return sms.Verify(secret, h, []byte(text[i+len(stamp)+2:]), now)
+		}(),
+		"an id with a period": w.Send(t.Context(), sms.Text{ID: "a.b"}),
+		"nothing":             sms.Verify(secret, http.Header{}, nil, now),
 	} {
 		if err == nil {
 			t.Errorf("%s is taken", name)

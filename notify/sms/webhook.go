@@ -89,6 +89,9 @@ func readSecret(secret string) ([]byte, error) {
 
 // Send posts a text.
 func (w *Webhook) Send(ctx context.Context, t Text) error {
+	if t.ID == "" || strings.Contains(t.ID, ".") { // which parts what is signed
+		return notify.Permanent(errors.New("sms: an id with a period, or none"))
+	}
 	body, err := json.Marshal(struct {
 		To   string `json:"to"`
 		Body string `json:"body"`
@@ -144,7 +147,7 @@ func Verify(secret string, header http.Header, body []byte, now time.Time) error
 	}
 	id, stamp := header.Get("webhook-id"), header.Get("webhook-timestamp")
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || id == "" {
+	if err != nil || id == "" || strings.Contains(id, ".") {
 		return ErrForged
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {

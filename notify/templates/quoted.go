@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // The most characters of what others have written, and of a subject.
@@ -14,6 +16,9 @@ const (
 
 // What joins letters and what keeps them apart, in Persian and in Indic scripts.
 const zwnj, zwj = '\u200c', '\u200d'
+
+// likeQuotes look like quotation marks and are not called so.
+const likeQuotes = "❝❞❮❯🙶🙷🙸ʺˮ′″‴‵‶‷〃`´"
 
 // Quoted is what somebody else has written. Printed, it is in quotation marks;
 // without anything in it, it is "".
@@ -31,18 +36,19 @@ func (q Quoted) String() string {
 }
 
 // quote cleans what others have written, and cuts it. Signs that make a link for
-// readers of mail get a space behind them, so that none does: evil. example.
+// readers of mail, or an encoded word of a header, get a space behind them, so
+// that none does: evil. example.
 func quote(s string) Quoted {
 	var b strings.Builder
-	for _, r := range clean(s, maxText) {
+	for _, r := range clean(norm.NFKC.String(s), maxText) {
 		switch {
-		case unicode.Is(unicode.Quotation_Mark, r):
+		case unicode.Is(unicode.Quotation_Mark, r), strings.ContainsRune(likeQuotes, r):
 			r = '\''
 		case r == '@':
 			b.WriteByte(' ')
 		}
 		b.WriteRune(r)
-		if strings.ContainsRune(".:@/\\。．｡", r) {
+		if strings.ContainsRune(".:@/\\?。", r) {
 			b.WriteByte(' ')
 		}
 	}
@@ -58,7 +64,7 @@ func clean(s string, most int) string {
 			return -1
 		case unicode.IsSpace(r), unicode.IsControl(r), unicode.Is(unicode.Zl, r), unicode.Is(unicode.Zp, r):
 			return ' '
-		case unicode.In(r, unicode.Cf, unicode.Co) && r != zwnj && r != zwj:
+		case unicode.In(r, unicode.Cf, unicode.Co, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) && r != zwnj && r != zwj:
 			return -1
 		}
 		return r

@@ -68,7 +68,7 @@ type Data struct {
 	// Valid is how long link or code last, in English: 15 minutes, 7 days.
 	Valid        string
 	Time, Expire time.Time // in UTC
-	Device       string    // Firefox on Linux; what the client says of itself, quoted; "" when nothing is known
+	Device       Quoted    // Firefox on Linux, or what else the client says of itself
 	IP           string    // "" when it is not known
 	Country      string    // ISO 3166-1 alpha-2, "" when it is not known
 	Team         Quoted
@@ -113,8 +113,8 @@ var kinds = []struct {
 }{
 	{notify.MagicURL, byMail}, {notify.EmailOTP, byMail}, {notify.PhoneOTP, bySMS}, {notify.EmailVerification, byMail},
 	{notify.PhoneVerification, bySMS}, {notify.Recovery, byMail}, {notify.Challenge, byBoth}, {notify.Invitation, byBoth},
-	{notify.SessionAlert, byMail}, {notify.EmailChanged, byMail}, {notify.PhoneChanged, byBoth}, {notify.PasswordChanged, byMail},
-	{notify.FactorsChanged, byMail}, {notify.IdentityChanged, byMail},
+	{notify.SessionAlert, byMail}, {notify.EmailChanged, byMail}, {notify.PhoneChanged, byBoth}, {notify.PasswordChanged, byBoth},
+	{notify.FactorsChanged, byBoth}, {notify.IdentityChanged, byBoth},
 }
 
 var (
@@ -304,23 +304,24 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 	return d, nil
 }
 
-// deviceOf says in a few words at what a message was asked for.
-func deviceOf(c notify.Client) string {
-	browser, system := clean(c.Browser, maxText), clean(c.OS, maxText)
+// deviceOf says in a few words at what a message was asked for. All of it is what
+// the client says.
+func deviceOf(c notify.Client) Quoted {
 	switch {
-	case browser != "" && system != "":
-		return browser + " on " + system
-	case browser+system != "":
-		return browser + system
-	case c.UserAgent != "":
-		return quote(c.UserAgent).String()
+	case c.Browser != "" && c.OS != "":
+		return quote(c.Browser + " on " + c.OS)
+	case c.Browser+c.OS != "":
+		return quote(c.Browser + c.OS)
 	}
-	return ""
+	return quote(c.UserAgent)
 }
 
 // lasting says how long a time is, in the greatest unit that it is a whole
 // number of.
 func lasting(d time.Duration) string {
+	if d < time.Minute/2 {
+		return "" // what does not run out, or is no message
+	}
 	const day = 24 * time.Hour
 	unit, name := time.Minute, "minute"
 	switch d = d.Round(time.Minute); {

@@ -2,6 +2,7 @@ package templates_test
 
 import (
 	"flag"
+	"mime"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,7 +26,10 @@ var all = map[notify.Channel][]notify.Kind{
 		notify.MagicURL, notify.EmailOTP, notify.EmailVerification, notify.Recovery, notify.Challenge, notify.Invitation, notify.SessionAlert,
 		notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged, notify.IdentityChanged,
 	},
-	notify.SMS: {notify.PhoneOTP, notify.PhoneVerification, notify.Challenge, notify.Invitation, notify.PhoneChanged},
+	notify.SMS: {
+		notify.PhoneOTP, notify.PhoneVerification, notify.Challenge, notify.Invitation, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged,
+		notify.IdentityChanged,
+	},
 }
 
 func newSet(t testing.TB, c templates.Config) *templates.Set {
@@ -139,18 +143,23 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 			plain[string(channel)+string(kind)] = len(elements(t, render(t, set, templates.Sample(kind, channel)).HTML))
 		}
 	}
-	for _, hostile := range []string{
+	for n, hostile := range []string{
 		"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "{{.Link}} {{printf `%s` .Code}}", "</p></td><a href=https://evil.example/>here</a>",
 		"https://evil.example/x", "http://2130706433/", "evil.example", "www。evil。example", "mailto:mallory@evil.example", "javascript:alert(1)", "//evil", `\\evil\x`,
 		"you have won” Go to “evil.example", `" + "`, "a\r\nBcc: mallory@evil.example\r\n\r\nhello", "a\u2028b\u2029c\u0085d\x00e\tf",
 		"\u202egnp.exe\u202c", "\u2066abc\u2069", "\u200fabc", "a\ufeffb", strings.Repeat("long ", 1000), strings.Repeat("漢", 500), "\xff\xfe", "=?utf-8?q?evil?=",
 		"+1 900 555 0100", "' onmouseover='alert(1)", "${7*7} <%= 7*7 %> #{7*7}", "\U000e0041\U000e0042", "--\r\n-- ", "data:text/html,<b>x</b>",
+		"=?utf-8?q?https=3A=2F=2Fevil=2Eexample=22?=", "A❞ says: x", "A\u02ee B\u2033 C\u02ba D\U0001f677", "evil\u2024example ｅｖｉｌ．example", "\u3164", "ａ＠ｂ．example",
+		"your account is locked, unlock it at https://evil.example/login",
 	} {
 		for channel, kinds := range all {
 			for _, kind := range kinds {
 				m := templates.Sample(kind, channel)
 				m.Name, m.TeamName, m.Inviter = hostile, hostile, hostile
-				m.Client = notify.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: hostile}
+				m.Client.IP, m.Client.UserAgent, m.Client.Browser, m.Client.OS = netip.MustParseAddr("192.0.2.7"), hostile, hostile, hostile
+				if n%2 == 0 {
+					m.Client.Browser, m.Client.OS = "", ""
+				}
 				c := render(t, set, m)
 				if strings.ContainsFunc(c.Subject, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) }) ||
 					len([]rune(c.Subject)) > 200 {
@@ -159,6 +168,12 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 				rest := strings.NewReplacer(m.Link, "", m.To, "", "mail address", "").Replace(c.Text)
 				if linked.MatchString(rest) || strings.ContainsAny(rest, "\r\x00\u2028\u2029\u0085\u202e\u2066\u200f\ufeff\t") {
 					t.Errorf("%s, %q: %q", kind, hostile, rest)
+				}
+				if decoded, err := new(mime.WordDecoder).DecodeHeader(c.Subject + c.Name); err != nil || decoded != c.Subject+c.Name {
+					t.Errorf("%s, %q: %q, %q", kind, hostile, c.Subject, c.Name)
+				}
+				if strings.Count(c.Text, "“") != strings.Count(c.Text, "”") || strings.ContainsAny(c.Text, "❞ˮ″ʺ🙷") {
+					t.Errorf("%s, %q: %q", kind, hostile, c.Text)
 				}
 				if channel == notify.SMS {
 					if strings.ContainsAny(c.Text, "\n\r") {
@@ -335,7 +350,7 @@ func FuzzQuoted(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		m := templates.Sample(notify.Invitation, notify.Email)
-		m.Name, m.TeamName, m.Inviter, m.Client.Browser, m.Client.OS, m.Client.UserAgent = s, s, s, "", "", s
+		m.Name, m.TeamName, m.Inviter, m.Client.Browser, m.Client.OS, m.Client.UserAgent = s, s, s, s, "", s
 		c := render(t, set, m)
 		for part, text := range map[string]string{"subject": c.Subject, "text": c.Text, "page": shown(t, c.HTML)} {
 			if rest := strings.NewReplacer(m.Link, "", m.To, "").Replace(text); linked.MatchString(rest) {
