@@ -77,6 +77,11 @@ const (
 	logSessionUpdate      = "session.update"
 	logSessionDelete      = "session.delete"
 	logVerificationUpdate = "verification.update"
+	logVerificationCreate = "verification.create"
+	logVerificationRefuse = "verification.refuse" // a wrong link or code
+	logRecoveryCreate     = "recovery.create"
+	logRecoveryUpdate     = "recovery.update"
+	logRecoveryRefuse     = "recovery.refuse"
 	logTokenCreate        = "tokens.create"
 )
 
@@ -92,6 +97,13 @@ func (g *Guest) actor() actor { return actor{"", "guest", g.client.silent()} }
 func (a *Account) actor() actor { return actor{a.session.UserID, "user", a.client.silent()} }
 
 func (u *Users) actor() actor { return actor{"", "server", u.client.silent()} }
+
+// become says that a guest has proven to be a user.
+func (a *actor) become(user *record.User) {
+	if a.mode == "guest" {
+		a.id, a.mode = user.ID, "user"
+	}
+}
 
 // txn is one run of a transaction: when, by whom, and what is to be told once
 // it has been committed.
@@ -202,9 +214,10 @@ func (tx *txn) refuse(ctx context.Context, event string, user *record.User, subj
 type Log struct {
 	ID string
 	// Event is what happened: user.create, user.update, user.delete,
-	// session.create, session.update, session.delete, verification.update,
-	// tokens.create; or
-	// was refused: session.refuse, user.refuse.
+	// session.create, session.update, session.delete, verification.create,
+	// verification.update, recovery.create, recovery.update, tokens.create; or
+	// was refused: session.refuse, user.refuse, verification.refuse,
+	// recovery.refuse.
 	Event string
 	Time  time.Time
 	// Resource is what it happened to: user/ID.

@@ -24,7 +24,7 @@ func (k *kit) limitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.store, latchkey.Config{
 		Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Limiter: l, Policy: k.policy, Logger: slog.New(slog.DiscardHandler),
-		Notifier: k.box, SMS: k.box,
+		Notifier: k.box, SMS: k.box, RedirectHosts: []string{"app.example.org"},
 	})
 	k.must(err)
 	k.Cleanup(func() { k.must(engine.Close()) })
@@ -71,6 +71,23 @@ var limitedCalls = map[string]func(k *kit, c latchkey.Client) error{
 	"updatePhoneSession": func(k *kit, c latchkey.Client) error {
 		return ignore(k.Guest(c).UpdatePhoneSession(k.ctx, "ada", unknownLink))
 	},
+	"createJWT": func(k *kit, c latchkey.Client) error { return ignore(k.reachable(c).CreateJWT(k.ctx, 0)) },
+	"createRecovery": func(k *kit, c latchkey.Client) error {
+		return ignore(k.Guest(c).CreateRecovery(k.ctx, latchkey.NewRecovery{Email: ada, URL: recoverURL}))
+	},
+	"updateRecovery": func(k *kit, c latchkey.Client) error {
+		return ignore(k.Guest(c).UpdateRecovery(k.ctx, "ada", unknownLink, password))
+	},
+	"createEmailVerification": func(k *kit, c latchkey.Client) error {
+		return ignore(k.reachable(c).CreateEmailVerification(k.ctx, verifyURL))
+	},
+	"updateEmailVerification": func(k *kit, c latchkey.Client) error {
+		return ignore(k.Guest(c).UpdateEmailVerification(k.ctx, "ada", unknownLink))
+	},
+	"createPhoneVerification": func(k *kit, c latchkey.Client) error { return ignore(k.reachable(c).CreatePhoneVerification(k.ctx)) },
+	"updatePhoneVerification": func(k *kit, c latchkey.Client) error {
+		return ignore(k.Guest(c).UpdatePhoneVerification(k.ctx, "ada", unknownLink))
+	},
 	"messages": func(k *kit, c latchkey.Client) error {
 		_, err := k.Guest(c).CreateMagicURLToken(k.ctx, latchkey.NewMagicURLToken{Email: ada})
 		if errors.Is(err, latchkey.ErrRateLimitExceeded) {
@@ -93,12 +110,27 @@ func (k *kit) at(c latchkey.Client) *latchkey.Account {
 	return account
 }
 
+// reachable returns the account of one user with addresses, as of a client.
+func (k *kit) reachable(c latchkey.Client) *latchkey.Account {
+	k.Helper()
+	const id = "reachable"
+	if err := ignore(k.Users().Create(k.ctx, latchkey.NewUser{UserID: id, Email: ada, Phone: phone})); err != nil && err != latchkey.ErrUserAlreadyExists {
+		k.Fatal(err)
+	}
+	session, err := k.Users().CreateSession(k.ctx, id)
+	k.must(err)
+	account, err := k.Guest(c).Authenticate(k.ctx, session.Secret)
+	k.must(err)
+	return account
+}
+
 func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 	want := map[string]int{
 		"createAccount": 10, "createEmailPasswordSession": 10, "createAnonymousSession": 50, "updateSession": 10,
 		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10,
 		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10, "updateMagicURLSession": 10,
-		"updatePhoneSession": 10, "messages": 60,
+		"updatePhoneSession": 10, "messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
+		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
 	}
 	rules := latchkey.DefaultLimits()
 	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches; message_test.go has their tests
@@ -153,7 +185,10 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 						k.Errorf("result %d: %+v, want %+v", n+1, r, want)
 					}
 				}
-				byAddress := []string{"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages"}
+				byAddress := []string{
+					"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages", "createRecovery",
+					"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
+				}
 				if !slices.Contains(byAddress, name) {
 					if err := limitedCalls[name](k, at("192.0.2.8")); errors.Is(err, latchkey.ErrRateLimitExceeded) {
 						k.Errorf("another client: %v", err)

@@ -30,13 +30,15 @@ type world struct {
 	account *latchkey.Account // its session
 	other   *latchkey.Session // of the same user
 	// tokens, each of another kind
-	custom, link, code *latchkey.Token
+	custom, link, code, mailProof, phoneProof, recovery *latchkey.Token
+	jwt                                                 latchkey.Secret // of its session
 }
 
 const phone = "+14155550100"
 
-// world makes the user of the table, full or anonymous.
-func (k *kit) world(full bool) *world {
+// world makes the user of the table, full or anonymous, with what operations
+// need.
+func (k *kit) world(full bool, ops ...operation) *world {
 	k.Helper()
 	w := &world{kit: k, ctx: k.ctx}
 	k.signUp(bob)
@@ -60,10 +62,32 @@ func (k *kit) world(full bool) *world {
 	k.must(err)
 	w.code, err = server.CreatePhoneToken(k.ctx, "", otherPhone)
 	k.must(err)
+	w.jwt, err = k.Users().CreateJWT(k.ctx, w.user.ID, session.ID, time.Hour)
+	k.must(err)
+	none := &latchkey.Token{UserID: w.user.ID, Secret: latchkey.Secret(unknownLink)}
+	w.mailProof, w.phoneProof, w.recovery = none, none, none
+	if !full || !slices.ContainsFunc(ops, func(op operation) bool { return op.proofs }) {
+		return w
+	}
+	k.must(ignore(k.Users().UpdatePhone(k.ctx, w.user.ID, ownPhone)))
+	account, err := server.Authenticate(k.ctx, w.secret)
+	k.must(err)
+	w.mailProof, err = account.CreateEmailVerification(k.ctx, verifyURL)
+	k.must(err)
+	w.phoneProof, err = account.CreatePhoneVerification(k.ctx)
+	k.must(err)
+	w.recovery, err = server.CreateRecovery(k.ctx, latchkey.NewRecovery{Email: ada, URL: recoverURL})
+	k.must(err)
+	w.recovery.UserID = w.user.ID
 	return w
 }
 
-const otherPhone = "+14155550101"
+const (
+	otherPhone = "+14155550101"
+	ownPhone   = "+14155550102"
+	verifyURL  = "https://app.example.org/verify"
+	recoverURL = "https://app.example.org/recover"
+)
 
 // operation is one exported method, called once.
 type operation struct {
@@ -74,8 +98,9 @@ type operation struct {
 	// quiet says that it changes nothing, free that it needs no session, untold
 	// that it is logged and there is no event of it.
 	quiet, free, untold bool
-	// many says that it is more than one transaction.
-	many bool
+	// many says that it is more than one transaction, proofs that it needs a link
+	// or code that proves an address.
+	many, proofs bool
 }
 
 var table = []operation{
@@ -113,6 +138,19 @@ var table = []operation{
 	{name: "Guest.UpdatePhoneSession", free: true, do: func(w *world) error {
 		return ignore(w.guest.UpdatePhoneSession(w.ctx, w.code.UserID, w.code.Secret.Reveal()))
 	}},
+	{name: "Guest.AuthenticateJWT", free: true, quiet: true, do: func(w *world) error { return ignore(w.guest.AuthenticateJWT(w.ctx, w.jwt)) }},
+	{name: "Guest.CreateRecovery", free: true, untold: true, do: func(w *world) error {
+		return ignore(w.guest.CreateRecovery(w.ctx, latchkey.NewRecovery{Email: ada, URL: recoverURL}))
+	}},
+	{name: "Guest.UpdateRecovery", free: true, proofs: true, anonymous: latchkey.ErrInvalidToken, do: func(w *world) error {
+		return ignore(w.guest.UpdateRecovery(w.ctx, w.recovery.UserID, w.recovery.Secret.Reveal(), "another horse"))
+	}},
+	{name: "Guest.UpdateEmailVerification", free: true, proofs: true, anonymous: latchkey.ErrInvalidToken, do: func(w *world) error {
+		return ignore(w.guest.UpdateEmailVerification(w.ctx, w.mailProof.UserID, w.mailProof.Secret.Reveal()))
+	}},
+	{name: "Guest.UpdatePhoneVerification", free: true, proofs: true, anonymous: latchkey.ErrInvalidToken, do: func(w *world) error {
+		return ignore(w.guest.UpdatePhoneVerification(w.ctx, w.phoneProof.UserID, w.phoneProof.Secret.Reveal()))
+	}},
 	{name: "Guest.Roles", free: true, quiet: true, do: func(w *world) error { w.guest.Roles(); return nil }},
 
 	{name: "Account.UserID", free: true, quiet: true, do: func(w *world) error { w.account.UserID(); return nil }},
@@ -128,6 +166,13 @@ var table = []operation{
 	{name: "Account.UpdateEmail", do: func(w *world) error { return ignore(w.account.UpdateEmail(w.ctx, "countess@example.org", password)) }},
 	{name: "Account.UpdatePhone", do: func(w *world) error { return ignore(w.account.UpdatePhone(w.ctx, phone, password)) }},
 	{name: "Account.UpdatePassword", do: func(w *world) error { return ignore(w.account.UpdatePassword(w.ctx, "another horse", password)) }},
+	{name: "Account.CreateEmailVerification", anonymous: latchkey.ErrEmailNotFound, do: func(w *world) error {
+		return ignore(w.account.CreateEmailVerification(w.ctx, verifyURL))
+	}},
+	{name: "Account.CreatePhoneVerification", proofs: true, anonymous: latchkey.ErrPhoneNotFound, do: func(w *world) error {
+		return ignore(w.account.CreatePhoneVerification(w.ctx))
+	}},
+	{name: "Account.CreateJWT", quiet: true, do: func(w *world) error { return ignore(w.account.CreateJWT(w.ctx, 0)) }},
 	{name: "Account.UpdatePrefs", do: func(w *world) error { return ignore(w.account.UpdatePrefs(w.ctx, []byte(`{"a":1}`))) }},
 	{name: "Account.UpdateStatus", do: func(w *world) error { return ignore(w.account.UpdateStatus(w.ctx)) }},
 	{name: "Account.UpdateSession", do: func(w *world) error {
@@ -163,7 +208,7 @@ var table = []operation{
 	{name: "Users.UpdateEmailVerification", free: true, anonymous: latchkey.ErrEmailNotFound, do: func(w *world) error {
 		return ignore(w.Users().UpdateEmailVerification(w.ctx, w.user.ID, true))
 	}},
-	{name: "Users.UpdatePhoneVerification", free: true, quiet: true, do: func(w *world) error { // there is no number
+	{name: "Users.UpdatePhoneVerification", free: true, quiet: true, do: func(w *world) error { // it is none
 		return ignore(w.Users().UpdatePhoneVerification(w.ctx, w.user.ID, false))
 	}},
 	{name: "Users.UpdateLabels", free: true, do: func(w *world) error {
@@ -178,12 +223,14 @@ var table = []operation{
 	{name: "Users.CreateToken", free: true, do: func(w *world) error {
 		return ignore(w.Users().CreateToken(w.ctx, w.user.ID, 32, time.Hour))
 	}},
+	{name: "Users.CreateJWT", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().CreateJWT(w.ctx, w.user.ID, "", 0)) }},
 	{name: "Users.DeleteSession", free: true, do: func(w *world) error { return w.Users().DeleteSession(w.ctx, w.user.ID, w.other.ID) }},
 	{name: "Users.DeleteSessions", free: true, do: func(w *world) error { return w.Users().DeleteSessions(w.ctx, w.user.ID) }},
 	{name: "Users.Logs", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().Logs(w.ctx, w.user.ID)) }},
 
 	{name: "Engine.Guest", free: true, quiet: true, do: func(w *world) error { w.Guest(testClient); return nil }},
 	{name: "Engine.Users", free: true, quiet: true, do: func(w *world) error { w.Users(); return nil }},
+	{name: "Engine.KeySet", free: true, quiet: true, do: func(w *world) error { w.KeySet(); return nil }},
 	{name: "Engine.Sweep", free: true, quiet: true, many: true, do: func(w *world) error { return ignore(w.Sweep(w.ctx)) }},
 	{name: "Engine.Reseal", free: true, quiet: true, many: true, do: func(w *world) error { return ignore(w.Reseal(w.ctx)) }},
 	{name: "Engine.Deliveries", free: true, quiet: true, do: func(w *world) error { w.Deliveries(); return nil }},
@@ -249,7 +296,7 @@ func TestEveryMethodOfASessionInEveryState(t *testing.T) {
 				if op.free {
 					return
 				}
-				w := k.world(true)
+				w := k.world(true, op)
 				want := enter(w)
 				do := func() error { return op.do(w) }
 				if want == nil {
@@ -262,7 +309,7 @@ func TestEveryMethodOfASessionInEveryState(t *testing.T) {
 	}
 	t.Run("anonymous", func(t *testing.T) {
 		onEveryOperation(t, func(k *kit, op operation) {
-			if err := op.do(k.world(false)); !errors.Is(err, op.anonymous) || op.anonymous == nil && err != nil {
+			if err := op.do(k.world(false, op)); !errors.Is(err, op.anonymous) || op.anonymous == nil && err != nil {
 				k.Errorf("%v", err)
 			}
 		})
@@ -273,7 +320,7 @@ func TestEveryMethodOfASessionInEveryState(t *testing.T) {
 // neither.
 func TestEveryChangeIsLoggedAndToldAndNothingElseIs(t *testing.T) {
 	onEveryOperation(t, func(k *kit, op operation) {
-		w := k.world(true)
+		w := k.world(true, op)
 		k.forget()
 		before := k.state()
 		k.must(op.do(w))
@@ -321,7 +368,7 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 		t.Run(fmt.Sprint("after its effect ", after), func(t *testing.T) {
 			onEveryOperation(t, func(k *kit, op operation) {
 				for n := 1; ; n++ {
-					w := k.world(true)
+					w := k.world(true, op)
 					k.forget()
 					before := k.everything()
 					reached := k.failing(n, after)
@@ -366,7 +413,7 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 func TestEveryOperationSurvivesACancelledContextAtAnyCall(t *testing.T) {
 	onEveryOperation(t, func(k *kit, op operation) {
 		for n := 1; ; n++ {
-			w := k.world(true)
+			w := k.world(true, op)
 			k.forget()
 			before := k.everything()
 			ctx, cancel := context.WithCancel(k.ctx)
@@ -410,7 +457,7 @@ func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 		if op.name == "Account.UpdateSession" {
 			op.do = func(w *world) error { return ignore(w.account.UpdateSession(w.ctx, latchkey.Current)) }
 		}
-		w := k.world(true)
+		w := k.world(true, op)
 		broken := false
 		engine, err := latchkey.New(k.store, latchkey.Config{Keys: k.keys, Hasher: k.hasher, Notifier: k.box, SMS: k.box, RedirectHosts: []string{"app.example.org"}, Now: func() time.Time {
 			if broken {
@@ -452,7 +499,7 @@ func (panicking) Forget(context.Context, ratelimit.Key) error { panic("no count"
 func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 	onEveryOperation(t, func(k *kit, op operation) {
 		for _, limiter := range []ratelimit.Limiter{panicking{}, ratelimit.NewMemory(0)} {
-			w := k.world(true)
+			w := k.world(true, op)
 			engine, err := latchkey.New(k.store, latchkey.Config{
 				Keys: k.keys, Hasher: k.hasher, Now: k.clock.Now, Locator: panicking{}, Limiter: limiter,
 				OnEvent: func(context.Context, latchkey.Event) { panic("no ear") }, Logger: slog.New(slog.DiscardHandler),
@@ -468,6 +515,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			}
 			guesses := slices.Contains([]string{
 				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Guest.CreateSession", "Guest.UpdateMagicURLSession", "Guest.UpdatePhoneSession",
+				"Guest.UpdatePhoneVerification",
 			}, op.name)
 			switch err := op.do(w); {
 			case limiter == panicking{} && guesses:
@@ -497,7 +545,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 		t.Run(one.name, func(t *testing.T) {
 			allAtOnce(t, latchkey.Policy{SessionLimit: 2}, func(k *kit) {
 				for _, two := range changing[i:] {
-					w := k.world(true)
+					w := k.world(true, one, two)
 					v := *w
 					var err error
 					v.account, err = k.guest.Authenticate(k.ctx, w.other.Secret)
@@ -555,6 +603,15 @@ func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
 		"redeem a link": func(w *world) error {
 			return ignore(w.guest.CreateSession(w.ctx, w.link.UserID, w.link.Secret.Reveal()))
 		},
+		"prove an address": func(w *world) error {
+			return ignore(w.guest.UpdateEmailVerification(w.ctx, w.mailProof.UserID, w.mailProof.Secret.Reveal()))
+		},
+		"prove a number": func(w *world) error {
+			return ignore(w.guest.UpdatePhoneVerification(w.ctx, w.phoneProof.UserID, w.phoneProof.Secret.Reveal()))
+		},
+		"recover": func(w *world) error {
+			return ignore(w.guest.UpdateRecovery(w.ctx, w.recovery.UserID, w.recovery.Secret.Reveal(), "another horse"))
+		},
 		"redeem a code": func(w *world) error {
 			return ignore(w.guest.CreateSession(w.ctx, w.code.UserID, w.code.Secret.Reveal()))
 		},
@@ -567,7 +624,7 @@ func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEveryStore(t, documented, func(k *kit) {
-				w := k.world(true)
+				w := k.world(true, operation{proofs: true})
 				var group sync.WaitGroup
 				errs := make([]error, 100)
 				for i := range errs {

@@ -31,14 +31,14 @@ func (g *Guest) inspect(ctx context.Context, userID, secret string) (*Token, err
 	if err := checkRedeemed(userID, secret); err != nil {
 		return nil, err
 	}
-	t, err := findLink(ctx, g.engine.store, g.engine.now(), userID, secret)
+	t, err := findLink(ctx, g.engine.store, g.engine.now(), anyPurpose, userID, secret)
 	if err != nil {
 		return nil, err
 	}
 	if t == nil {
 		return nil, ErrInvalidToken
 	}
-	return &Token{ID: t.ID, CreatedAt: t.Created, UserID: userID, Expire: t.Expire}, nil
+	return shownToken(t, userID), nil
 }
 
 func checkRedeemed(userID, secret string) error {
@@ -51,11 +51,12 @@ func checkRedeemed(userID, secret string) error {
 	return nil
 }
 
-// findLink returns the live token of a link, nil for none.
-func findLink(ctx context.Context, r store.Reader, now time.Time, userID, secret string) (*record.Token, error) {
+// findLink returns the live token of a link that serves one of some purposes, nil
+// for none.
+func findLink(ctx context.Context, r store.Reader, now time.Time, purposes []purpose, userID, secret string) (*record.Token, error) {
 	for _, kind := range tokenKinds {
 		sum, ok := Secret(secret).digest(kind.label)
-		if kind.label == "" || !ok {
+		if kind.label == "" || !ok || !serves(kind, purposes) {
 			continue
 		}
 		t, err := record.Tokens.Get(ctx, r, record.Tokens.Index("digest"), store.Bytes(sum[:]))
@@ -126,7 +127,7 @@ func (g *Guest) redeem(ctx context.Context, userID, secret string, l limited, re
 	in := *drawn
 	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
 		made, refused, in = nil, nil, *drawn
-		t, err := tx.claim(ctx, g.client, userID, secret, &refused)
+		t, err := tx.claim(ctx, g.client, signsIn, userID, secret, &refused)
 		if err != nil || refused != nil {
 			return err
 		}
@@ -145,24 +146,39 @@ func (g *Guest) redeem(ctx context.Context, userID, secret string, l limited, re
 	return e.session(&in, made)
 }
 
-// claim takes the token of a secret away and returns it. A wrong code is
-// counted; that it is, is refused.
-func (tx *txn) claim(ctx context.Context, c Client, userID, secret string, refused *error) (*record.Token, error) {
-	t, err := findLink(ctx, tx, tx.now, userID, secret)
-	if err != nil {
-		return nil, err
-	}
-	if t == nil || !kindOf(t).signsIn {
-		if t, err = tx.matchCode(ctx, c, userID, secret, refused); err != nil || *refused != nil {
-			return nil, err
+// claim takes the token of a secret that serves a purpose away and returns it. A
+// wrong code is counted; that it is, is refused.
+func (tx *txn) claim(ctx context.Context, c Client, p purpose, userID, secret string, refused *error) (*record.Token, error) {
+	t, err := findLink(ctx, tx, tx.now, []purpose{p}, userID, secret)
+	if t == nil && err == nil {
+		if p.codes {
+			t, err = tx.matchCode(ctx, c, p, userID, secret, refused)
+		} else {
+			err = tx.wrongLink(ctx, p, userID, refused)
 		}
+	}
+	if t == nil || err != nil {
+		return nil, err
 	}
 	return t, record.Tokens.Delete(ctx, tx, store.Text(t.ID))
 }
 
-// codesOf returns the live codes that an id may sign in with: those of the user
-// and those that were promised it.
-func (tx *txn) codesOf(ctx context.Context, userID string) ([]*record.Token, error) {
+// wrongLink refuses a secret that is no link's.
+func (tx *txn) wrongLink(ctx context.Context, p purpose, userID string, refused *error) error {
+	user, err := getUser(ctx, tx, userID)
+	if errors.Is(err, ErrUserNotFound) {
+		user, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	*refused = ErrInvalidToken
+	return tx.refuse(ctx, p.refuse, user, tx.engine.ring.Digest(failCode, "id "+userID), ErrInvalidToken)
+}
+
+// codesOf returns the live codes of a purpose that an id may use: those of the
+// user and those that were promised it.
+func (tx *txn) codesOf(ctx context.Context, p purpose, userID string) ([]*record.Token, error) {
 	codes, err := tokensOf(ctx, tx, userID)
 	if err != nil {
 		return nil, err
@@ -175,7 +191,7 @@ func (tx *txn) codesOf(ctx context.Context, userID string) ([]*record.Token, err
 	}
 	isNoCode := func(t *record.Token) bool {
 		kind := kindOf(t)
-		return !kind.signsIn || kind.label != "" || !t.Expire.After(tx.now)
+		return kind.purpose != p || kind.label != "" || !t.Expire.After(tx.now)
 	}
 	codes = slices.DeleteFunc(codes, isNoCode)
 	aliased = slices.DeleteFunc(aliased, func(t *record.Token) bool {
@@ -188,8 +204,8 @@ func (tx *txn) codesOf(ctx context.Context, userID string) ([]*record.Token, err
 // ones are counted under survives new codes; while it is slowed, its codes are
 // not compared. A token that is too long to be guessed is compared whatever
 // others guess.
-func (tx *txn) matchCode(ctx context.Context, c Client, userID, secret string, refused *error) (*record.Token, error) {
-	codes, err := tx.codesOf(ctx, userID)
+func (tx *txn) matchCode(ctx context.Context, c Client, p purpose, userID, secret string, refused *error) (*record.Token, error) {
+	codes, err := tx.codesOf(ctx, p, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +242,7 @@ func (tx *txn) matchCode(ctx context.Context, c Client, userID, secret string, r
 		return match.right, match.forgive(ctx, tx)
 	}
 	*refused = ErrInvalidToken
-	return nil, tx.wrongCode(ctx, user, secret, guesses)
+	return nil, tx.wrongCode(ctx, p, user, secret, guesses)
 }
 
 // guess is what one code is compared with, under one count of wrong ones.
@@ -291,7 +307,7 @@ func (tx *txn) guesses(ctx context.Context, c Client, userID string, user *recor
 }
 
 // wrongCode charges a wrong code to every live one that it could have been.
-func (tx *txn) wrongCode(ctx context.Context, user *record.User, secret string, guesses []guess) error {
+func (tx *txn) wrongCode(ctx context.Context, p purpose, user *record.User, secret string, guesses []guess) error {
 	_, isLink := Secret(secret).digest("") // nobody guesses those
 	for _, g := range guesses {
 		for _, t := range g.codes {
@@ -315,7 +331,7 @@ func (tx *txn) wrongCode(ctx context.Context, user *record.User, secret string, 
 			}
 		}
 	}
-	return tx.refuse(ctx, logSessionRefuse, user, guesses[0].subject, ErrInvalidToken)
+	return tx.refuse(ctx, p.refuse, user, guesses[0].subject, ErrInvalidToken)
 }
 
 // forgive forgets the wrong codes before a right one.
@@ -367,7 +383,7 @@ func (tx *txn) prover(ctx context.Context, t *record.Token, fresh record.User) (
 		return nil, ErrInvalidToken // the address has moved; its tokens went with it
 	}
 	if user != nil {
-		if user, err = tx.proven(ctx, user, channel); err != nil || user != nil {
+		if user, err = tx.proven(ctx, user, channel, nil); err != nil || user != nil {
 			return user, err
 		}
 	}
@@ -392,12 +408,16 @@ func (tx *txn) prover(ctx context.Context, t *record.Token, fresh record.User) (
 // for the first proof of an account: whoever had the account without any may
 // have planted what it has. It returns nil if the account is somebody else's, who
 // has proven another address, or is blocked: then the address is taken from it.
-func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Channel) (*record.User, error) {
+// edit, if it is not nil, is what the user changes by it.
+func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Channel, edit func(*record.User) error) (*record.User, error) {
 	byMail, told := channel == notify.Email, len(tx.notices)
-	defer func() { tx.notices = tx.notices[:told] }() // who does this knows of it, and nobody else has proven anything
 	switch {
 	case verified(user, channel):
-		return user, nil
+		if edit == nil {
+			return user, nil
+		}
+		_, err := tx.changeUser(ctx, user, edit)
+		return user, err
 	case user.Blocked || user.EmailVerified || user.PhoneVerified:
 		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
 			if byMail {
@@ -407,6 +427,7 @@ func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Cha
 			}
 			return nil
 		})
+		tx.notices = tx.notices[:told]
 		return nil, err
 	}
 	if err := tx.endSessions(ctx, user, ""); err != nil {
@@ -425,7 +446,13 @@ func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Cha
 			setEmail(u, "")
 			u.PhoneVerified = true
 		}
+		if edit != nil {
+			return edit(u)
+		}
 		return nil
 	})
+	if edit == nil {
+		tx.notices = tx.notices[:told] // who does this knows of it, and nobody else has proven anything
+	}
 	return user, err
 }

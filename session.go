@@ -206,7 +206,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 		return nil, err
 	}
 	if tx.by.mode == "guest" {
-		tx.by.id, tx.by.mode = user.ID, "user"
+		tx.by.become(user)
 		if tx.now.Sub(user.Accessed) >= lastSeen {
 			user.Accessed = tx.now
 			if err := record.Users.Replace(ctx, tx, user); err != nil {

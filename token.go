@@ -39,13 +39,17 @@ const (
 	tokenEmail    = "email"
 	tokenPhone    = "phone"
 	tokenCustom   = "custom"
+
+	tokenEmailVerification = "email-verification"
+	tokenPhoneVerification = "phone-verification"
+	tokenRecovery          = "recovery"
 )
 
 // tokenKind is what differs between the kinds.
 type tokenKind struct {
 	name     string
 	label    string // under which the secret of a link is digested, "" for a code
-	signsIn  bool
+	purpose  purpose
 	provider string // of the sessions that it makes
 	factor   string
 }
@@ -53,10 +57,13 @@ type tokenKind struct {
 // tokenKinds has every kind. A secret of one kind never serves another: the
 // kind is in its digest.
 var tokenKinds = []tokenKind{
-	{tokenMagicURL, "magic/v1", true, "magic-url", factorEmail},
-	{tokenEmail, "", true, "token", factorEmail},
-	{tokenPhone, "", true, "phone", factorPhone},
-	{tokenCustom, "", true, "token", factorToken},
+	{tokenMagicURL, "magic/v1", signsIn, "magic-url", factorEmail},
+	{tokenEmail, "", signsIn, "token", factorEmail},
+	{tokenPhone, "", signsIn, "phone", factorPhone},
+	{tokenCustom, "", signsIn, "token", factorToken},
+	{tokenEmailVerification, "verify/v1", verifiesEmail, "", ""},
+	{tokenPhoneVerification, "", verifiesPhone, "", ""},
+	{tokenRecovery, "recover/v1", recovers, "", ""},
 }
 
 func kindOf(t *record.Token) tokenKind {
@@ -65,7 +72,7 @@ func kindOf(t *record.Token) tokenKind {
 			return k
 		}
 	}
-	return tokenKind{name: t.Kind} // of a later version; it signs nobody in
+	return tokenKind{name: t.Kind} // of a later version; it serves for nothing
 }
 
 // Limits of tokens.
@@ -206,6 +213,7 @@ type request struct {
 	off     error // what it is when the channel is off
 	limit   limited
 	byIP    bool // the limit is of the client address too
+	logged  string
 
 	userID, destination string
 	phrase              bool
@@ -251,13 +259,7 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 		if user, err = tx.holder(ctx, r.channel, r.destination); err != nil {
 			return err
 		}
-		if e.policy.DiscloseAccounts {
-			if err := tx.promised(ctx, &n.Token, user); err != nil {
-				return err
-			}
-		}
-		told = n.Alias
-		if err := tx.freeAlias(ctx, &n.Token, user, instead); err != nil {
+		if told, err = tx.alias(ctx, &n, user, instead); err != nil {
 			return err
 		}
 		userKey := hex.EncodeToString(subject)
@@ -267,7 +269,10 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 		if err := tx.insertToken(ctx, &n); err != nil {
 			return err
 		}
-		return record.Logs.Insert(ctx, tx, tx.row(logTokenCreate, n.UserID, userKey))
+		if n.kind.purpose == recovers && e.policy.DiscloseAccounts {
+			tx.event(user.ID, "recovery."+n.ID+".create", shownToken(&n.Token, user.ID))
+		}
+		return record.Logs.Insert(ctx, tx, tx.row(r.logged, n.UserID, userKey))
 	})
 	if err != nil {
 		return nil, err
@@ -277,9 +282,8 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 	if r.phrase {
 		shown.Phrase = newPhrase()
 	}
-	d := g.delivery(ctx, r, &n, user, shown.Phrase)
-	d.null = d.null || mocked
-	e.courier.deliver(d)
+	nobody := n.kind.purpose == recovers && (user == nil || !mayRecover(user))
+	e.courier.deliver(e.delivery(ctx, g.client, r, &n, user, shown.Phrase, mocked || nobody))
 	return shown, nil
 }
 
@@ -305,6 +309,34 @@ func (tx *txn) holder(ctx context.Context, channel notify.Channel, address strin
 	return user, err
 }
 
+// alias settles the id with which a token is redeemed, and returns the one that
+// the caller is told. A recovery is of a user who is there, and names nobody
+// unless the policy does.
+func (tx *txn) alias(ctx context.Context, n *newToken, user *record.User, instead string) (told string, err error) {
+	disclose := tx.engine.policy.DiscloseAccounts
+	if n.kind.purpose != recovers {
+		if disclose {
+			if err := tx.promised(ctx, &n.Token, user); err != nil {
+				return "", err
+			}
+		}
+		told = n.Alias
+		return told, tx.freeAlias(ctx, &n.Token, user, instead)
+	}
+	if user != nil {
+		n.Alias = user.ID
+	}
+	switch {
+	case !disclose:
+		return "", nil
+	case user == nil:
+		return "", ErrUserNotFound
+	case user.Blocked:
+		return "", ErrUserBlocked
+	}
+	return user.ID, nil
+}
+
 // freeAlias gives a token another id than the one that was asked for, if that is
 // somebody else's: nobody signs in under the name of another. The answer tells
 // nothing of it; the link in the message has the right one.
@@ -327,6 +359,9 @@ func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User)
 		return nil
 	}
 	for _, kind := range tokenKinds {
+		if kind.purpose != signsIn {
+			continue
+		}
 		t, err := record.Tokens.Get(ctx, tx, record.Tokens.Index("slot"), store.Text(kind.name), store.Text(n.Slot))
 		if errors.Is(err, store.ErrNotFound) {
 			continue
@@ -342,11 +377,11 @@ func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User)
 	return nil
 }
 
-// delivery is the message with a token in it.
-func (g *Guest) delivery(ctx context.Context, r request, n *newToken, user *record.User, phrase string) delivery {
+// delivery is the message with a token in it, to whoever asked at a client.
+func (e *Engine) delivery(ctx context.Context, c Client, r request, n *newToken, user *record.User, phrase string, null bool) delivery {
 	m := notify.Message{
 		ID: n.ID, Kind: r.message, Channel: r.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret, Phrase: phrase,
-		Time: n.Created, Expire: n.Expire, Client: g.engine.told(ctx, g.client), Locale: g.client.Locale,
+		Time: n.Created, Expire: n.Expire, Client: e.told(ctx, c), Locale: c.Locale,
 	}
 	if user != nil {
 		m.Name = user.Name
@@ -355,7 +390,7 @@ func (g *Guest) delivery(ctx context.Context, r request, n *newToken, user *reco
 		m.Link = r.link(n.Alias, wireTime(n.Expire))
 	}
 	// A blocked user whose address was never proven does not keep its owner out.
-	return delivery{message: m, null: user != nil && user.Blocked && verified(user, r.channel)}
+	return delivery{message: m, null: null || user != nil && user.Blocked && verified(user, r.channel)}
 }
 
 // verified reports whether a user has proven the address of a channel.
@@ -416,7 +451,7 @@ func (g *Guest) askMagicURL(ctx context.Context, n NewMagicURLToken) (*Token, er
 	}
 	return g.ask(ctx, e.now(), request{
 		kind: tokenMagicURL, method: MagicURL, named: "Magic URL", message: notify.MagicURL, channel: notify.Email, off: ErrSMTPDisabled,
-		limit: limitMagicURLToken, byIP: true,
+		limit: limitMagicURLToken, byIP: true, logged: logTokenCreate,
 		userID: n.UserID, destination: email, phrase: n.Phrase, life: e.policy.MagicURLLength, secret: secret, link: link,
 	})
 }
@@ -434,6 +469,14 @@ func checkAsked(userID, what, address string, canonical func(string) (string, er
 		return "", invalid(what, err)
 	}
 	return address, nil
+}
+
+// linkTo is link, where there has to be one.
+func (e *Engine) linkTo(to, secret string) (func(userID, expire string) string, error) {
+	if to == "" {
+		return nil, invalid("url", errors.New("it is missing"))
+	}
+	return e.link(to, secret)
 }
 
 // link returns what makes a link of a secret, nil for none.
@@ -478,7 +521,7 @@ func (g *Guest) askEmail(ctx context.Context, n NewEmailToken) (*Token, error) {
 	}
 	return g.ask(ctx, g.engine.now(), request{
 		kind: tokenEmail, method: EmailOTP, named: "Email OTP", message: notify.EmailOTP, channel: notify.Email, off: ErrSMTPDisabled,
-		limit: limitEmailToken, userID: n.UserID, destination: email, phrase: n.Phrase, life: g.engine.policy.OTPLength, secret: newOTP(),
+		limit: limitEmailToken, logged: logTokenCreate, userID: n.UserID, destination: email, phrase: n.Phrase, life: g.engine.policy.OTPLength, secret: newOTP(),
 	})
 }
 
@@ -504,7 +547,7 @@ func (g *Guest) askPhone(ctx context.Context, userID, phone string) (*Token, err
 	}
 	return g.ask(ctx, g.engine.now(), request{
 		kind: tokenPhone, method: Phone, named: "Phone", message: notify.PhoneOTP, channel: notify.SMS, off: ErrPhoneDisabled,
-		limit: limitPhoneToken, byIP: true, userID: userID, destination: phone, life: g.engine.policy.OTPLength, secret: newOTP(),
+		limit: limitPhoneToken, byIP: true, logged: logTokenCreate, userID: userID, destination: phone, life: g.engine.policy.OTPLength, secret: newOTP(),
 	})
 }
 

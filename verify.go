@@ -1,0 +1,457 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
+)
+
+// verification is the wish of a signed-in user to prove an address.
+type verification struct {
+	kind             string
+	message          notify.Kind
+	channel          notify.Channel
+	off              *Error // what it is when the channel is off
+	missing, already *Error
+	limit            limited
+	byIP             bool
+	life             time.Duration
+	secret           string
+	link             func(userID, expire string) string // nil for a code
+}
+
+// address returns what a user gets messages of a channel at.
+func address(user *record.User, channel notify.Channel) string {
+	if channel == notify.SMS {
+		return user.Phone
+	}
+	return user.Email
+}
+
+// check returns the address that is to be proven.
+func (v *verification) check(user *record.User) (string, error) {
+	to := address(user, v.channel)
+	switch {
+	case to == "":
+		return "", v.missing
+	case verified(user, v.channel):
+		return "", v.already
+	}
+	return to, nil
+}
+
+// CreateEmailVerification sends a link to the user's e-mail address, by which
+// whoever reads the mail proves it: the page behind it calls
+// [Guest.UpdateEmailVerification] with the userId and the secret in it. The link
+// can be used once, for seven days unless the policy says otherwise, while the
+// address is the user's; a new one ends it. to is where the link leads, as
+// NewMagicURLToken.URL.
+//
+// Errors: [ErrArgumentInvalid]; [ErrSMTPDisabled]; [ErrEmailNotFound];
+// [ErrEmailAlreadyVerified]; a [*ThrottledError] after ten calls of the user in an
+// hour, or the messages that an address or a client address may have.
+func (a *Account) CreateEmailVerification(ctx context.Context, to string) (*Token, error) {
+	token, err := a.askVerification(ctx, func(e *Engine) (verification, error) {
+		secret := newSecret().Reveal()
+		link, err := e.linkTo(to, secret)
+		return verification{
+			kind: tokenEmailVerification, message: notify.EmailVerification, channel: notify.Email, off: ErrSMTPDisabled,
+			missing: ErrEmailNotFound, already: ErrEmailAlreadyVerified, limit: limitCreateEmailVerify,
+			life: e.policy.EmailVerificationLength, secret: secret, link: link,
+		}, err
+	})
+	return token, outward("create e-mail verification", err)
+}
+
+// CreatePhoneVerification sends a code of six digits to the user's phone, with
+// which [Guest.UpdatePhoneVerification] proves the number. It can be used once, for
+// 15 minutes unless the policy says otherwise, while the number is the user's;
+// five wrong codes end it, a new one does too.
+//
+// Errors: [ErrPhoneDisabled]; [ErrAuthMethodUnsupported]; [ErrPhoneNotFound];
+// [ErrPhoneAlreadyVerified]; a [*ThrottledError] after ten calls in an hour of the
+// user, or from the client address, or the messages that a number, its country
+// or a client address may have.
+func (a *Account) CreatePhoneVerification(ctx context.Context) (*Token, error) {
+	token, err := a.askVerification(ctx, func(e *Engine) (verification, error) {
+		return verification{
+			kind: tokenPhoneVerification, message: notify.PhoneVerification, channel: notify.SMS, off: ErrPhoneDisabled,
+			missing: ErrPhoneNotFound, already: ErrPhoneAlreadyVerified, limit: limitCreatePhoneVerify, byIP: true,
+			life: e.policy.OTPLength, secret: newOTP(),
+		}, e.policy.enabled(a.client, Phone, "Phone")
+	})
+	return token, outward("create phone verification", err)
+}
+
+func (a *Account) askVerification(ctx context.Context, of func(*Engine) (verification, error)) (*Token, error) {
+	if a == nil || a.engine == nil {
+		return nil, ErrUnauthorized
+	}
+	e := a.engine
+	if err := e.open(); err != nil {
+		return nil, err
+	}
+	now := e.now()
+	if err := a.live(ctx, e.store, now); err != nil {
+		return nil, err
+	}
+	v, err := of(e)
+	if err != nil {
+		return nil, err
+	}
+	if !e.can(v.channel) {
+		return nil, v.off
+	}
+	user, err := a.user(ctx, e.store)
+	if err != nil {
+		return nil, err
+	}
+	to, err := v.check(user)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.limit(ctx, a.client, now, v.limit, "user "+user.ID); err != nil {
+		return nil, err
+	}
+	if v.byIP {
+		if err := e.limit(ctx, a.client, now, v.limit, a.client.network()); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.limitMessage(ctx, a.client, now, v.channel, to); err != nil {
+		return nil, err
+	}
+	mock, mocked := e.mock(v.channel, to)
+	if mocked {
+		v.secret = mock
+	}
+	drawn := e.newToken(v.kind, to, user.ID, v.secret, now, v.life)
+	drawn.UserID = user.ID
+	var n newToken
+	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
+		n = *drawn
+		if err := a.live(ctx, tx, now); err != nil {
+			return err
+		}
+		if user, err = a.user(ctx, tx); err != nil {
+			return err
+		}
+		if still, err := v.check(user); err != nil {
+			return err
+		} else if still != to {
+			return ErrBusy // the address has changed since the messages to it were counted
+		}
+		if err := tx.insertToken(ctx, &n); err != nil {
+			return err
+		}
+		tx.event(user.ID, "verification."+n.ID+".create", n.shown(Client{}))
+		return tx.log(ctx, logVerificationCreate, user)
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.courier.deliver(e.delivery(ctx, a.client, request{message: v.message, channel: v.channel, link: v.link}, &n, user, "", mocked))
+	return n.shown(a.client), nil
+}
+
+// UpdateEmailVerification proves the address that a link of
+// [Account.CreateEmailVerification] was sent to. Nobody needs to be signed in. What
+// the user has stays as it is, unlike after the first sign-in by a link: who
+// opens the link says that the account that the mail names is theirs.
+//
+// Errors: [ErrArgumentInvalid]; [ErrInvalidToken] for a secret that is wrong,
+// used, replaced, or has run out, of another user or an address that is no longer
+// theirs; [ErrUserNotFound] if the policy discloses accounts; [ErrUserBlocked],
+// with the right secret only; a [*ThrottledError] after ten calls for the user id
+// in an hour, unless the secret is right.
+func (g *Guest) UpdateEmailVerification(ctx context.Context, userID, secret string) (*Token, error) {
+	token, err := g.confirm(ctx, verifiesEmail, limitUpdateEmailVerify, userID, secret)
+	return token, outward("update e-mail verification", err)
+}
+
+// UpdatePhoneVerification proves the number that a code of
+// [Account.CreatePhoneVerification] was sent to. Nobody needs to be signed in.
+//
+// Errors: those of UpdateEmailVerification, where the limit holds for the right
+// code too; a [*ThrottledError] after more than ten wrong codes in a row for the
+// number, as for [Guest.CreateSession].
+func (g *Guest) UpdatePhoneVerification(ctx context.Context, userID, secret string) (*Token, error) {
+	token, err := g.confirm(ctx, verifiesPhone, limitUpdatePhoneVerify, userID, secret)
+	return token, outward("update phone verification", err)
+}
+
+func (g *Guest) confirm(ctx context.Context, p purpose, l limited, userID, secret string) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	if err := checkRedeemed(userID, secret); err != nil {
+		return nil, err
+	}
+	e, now := g.engine, g.engine.now()
+	if err := g.limitConfirm(ctx, now, p, l, userID, secret); err != nil {
+		return nil, err
+	}
+	channel := notify.Email
+	if p == verifiesPhone {
+		channel = notify.SMS
+	}
+	var shown *Token
+	var refused error
+	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
+		shown, refused = nil, nil
+		t, err := tx.claim(ctx, g.client, p, userID, secret, &refused)
+		if err != nil || refused != nil {
+			return err
+		}
+		user, err := tx.owner(ctx, t, channel)
+		if err != nil {
+			return err
+		}
+		tx.by.become(user)
+		if _, err := tx.changeUser(ctx, user, func(u *record.User) error {
+			if channel == notify.SMS {
+				u.PhoneVerified = true
+			} else {
+				u.EmailVerified = true
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		shown = shownToken(t, user.ID)
+		tx.event(user.ID, "verification."+t.ID+".update", shownToken(t, user.ID))
+		return nil
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return nil, g.unlessUnknown(ctx, userID, err)
+	}
+	return shown, nil
+}
+
+func shownToken(t *record.Token, userID string) *Token {
+	return &Token{ID: t.ID, CreatedAt: t.Created, UserID: userID, Expire: t.Expire}
+}
+
+// limitConfirm counts a call. The right secret of a link is let through: nobody
+// guesses it, and strangers who count on an id must not keep its owner out.
+func (g *Guest) limitConfirm(ctx context.Context, now time.Time, p purpose, l limited, userID, secret string) error {
+	throttled := g.engine.limit(ctx, g.client, now, l, userID)
+	if throttled == nil || p.codes {
+		return throttled
+	}
+	if t, err := findLink(ctx, g.engine.store, now, []purpose{p}, userID, secret); t == nil || err != nil {
+		return throttled
+	}
+	return nil
+}
+
+// owner returns the user of a token that proves an address, which has to be
+// theirs still.
+func (tx *txn) owner(ctx context.Context, t *record.Token, channel notify.Channel) (*record.User, error) {
+	user, err := getUser(ctx, tx, t.UserID)
+	if errors.Is(err, ErrUserNotFound) || err == nil && address(user, channel) != t.Destination {
+		return nil, ErrInvalidToken
+	}
+	if err == nil && user.Blocked {
+		return nil, ErrUserBlocked
+	}
+	return user, err
+}
+
+// unlessUnknown says, if the policy discloses it, that there is no user of an id
+// that a wrong secret came with.
+func (g *Guest) unlessUnknown(ctx context.Context, userID string, err error) error {
+	if !g.engine.policy.DiscloseAccounts || !errors.Is(err, ErrInvalidToken) {
+		return err
+	}
+	if _, unknown := getUser(ctx, g.engine.store, userID); errors.Is(unknown, ErrUserNotFound) {
+		return unknown
+	}
+	return err
+}
+
+// NewRecovery is what a recovery is made of.
+type NewRecovery struct {
+	Email string
+	// URL is where the link leads, as in NewMagicURLToken; it is required.
+	URL string
+}
+
+// CreateRecovery sends a link to an e-mail address, with which
+// [Guest.UpdateRecovery] sets a new password for the user who has it. The link can
+// be used once, for an hour unless the policy says otherwise; a new one ends it.
+//
+// Whether anybody has the address, or is blocked, changes nothing in the answer,
+// which names no user. Nothing is sent to a blocked user, nor to an address that
+// its user has not proven while they have proven a number: it may be a stranger's.
+// If the policy discloses accounts, the answer has the user's id, and there is an
+// event of it.
+//
+// Errors: [ErrArgumentInvalid]; [ErrSMTPDisabled]; a [*ThrottledError] after ten
+// calls in an hour for the address or from the client address, or the messages
+// that either may have; with a policy that discloses accounts, [ErrUserNotFound]
+// and [ErrUserBlocked].
+func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (*Token, error) {
+	token, err := g.askRecovery(ctx, n)
+	return token, outward("create recovery", err)
+}
+
+func (g *Guest) askRecovery(ctx context.Context, n NewRecovery) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	email, err := canon.Email(n.Email)
+	if err != nil {
+		return nil, invalid("email", err)
+	}
+	e, secret := g.engine, newSecret().Reveal()
+	link, err := e.linkTo(n.URL, secret)
+	if err != nil {
+		return nil, err
+	}
+	return g.ask(ctx, e.now(), request{
+		kind: tokenRecovery, message: notify.Recovery, channel: notify.Email, off: ErrSMTPDisabled, limit: limitCreateRecovery, byIP: true,
+		logged: logRecoveryCreate, destination: email, life: e.policy.RecoveryLength, secret: secret, link: link,
+	})
+}
+
+// mayRecover reports whether the mailbox of a user's address may take the account
+// over: not if somebody has proven to have it by other means.
+func mayRecover(user *record.User) bool {
+	return !user.Blocked && (user.EmailVerified || !user.PhoneVerified)
+}
+
+// UpdateRecovery sets a new password by the secret in a link of
+// [Guest.CreateRecovery], and proves the address. All sessions of the user end,
+// unless the policy keeps them, and so do open links and codes; the user is told.
+// Nobody is signed in by it, and a second factor is owed as before. Where none of
+// the user's addresses was proven until now, it is the first proof, as in
+// [Guest.CreateSession]: what else may have been planted in the account goes.
+//
+// Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
+// [ErrPasswordRecentlyUsed] for a password against the rules, after which the link
+// can be used still; [ErrInvalidToken], [ErrUserNotFound], [ErrUserBlocked] and a
+// [*ThrottledError] as of [Guest.UpdateEmailVerification]; [ErrBusy].
+func (g *Guest) UpdateRecovery(ctx context.Context, userID, secret, password string) (*Token, error) {
+	token, err := g.recover(ctx, userID, secret, password)
+	return token, outward("update recovery", err)
+}
+
+func (g *Guest) recover(ctx context.Context, userID, secret, password string) (*Token, error) {
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	e, now := g.engine, g.engine.now()
+	if err := checkRedeemed(userID, secret); err != nil {
+		return nil, err
+	}
+	if err := e.policy.checkStrength(password); err != nil {
+		return nil, err
+	}
+	if err := g.limitConfirm(ctx, now, recovers, limitUpdateRecovery, userID, secret); err != nil {
+		return nil, err
+	}
+	token, err := settled(func() (*Token, error) { return g.tryRecover(ctx, now, userID, secret, password) })
+	if err != nil {
+		return nil, g.unlessUnknown(ctx, userID, err)
+	}
+	return token, nil
+}
+
+func (g *Guest) tryRecover(ctx context.Context, now time.Time, userID, secret, password string) (shown *Token, err error) {
+	e := g.engine
+	read, fresh, err := g.recoverable(ctx, now, userID, secret, password)
+	if err != nil {
+		return nil, err
+	}
+	var refused error
+	err = e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
+		shown, refused = nil, nil
+		t, err := tx.claim(ctx, g.client, recovers, userID, secret, &refused)
+		if err != nil || refused != nil {
+			return err
+		}
+		if read == nil {
+			return errChanged // there was no such link a moment ago
+		}
+		user, err := unchanged(ctx, tx, read)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.owner(ctx, t, notify.Email); err != nil {
+			return err
+		}
+		tx.by.become(user)
+		user, err = tx.proven(ctx, user, notify.Email, func(u *record.User) error { return fresh.set(&e.policy, u, now) })
+		if err != nil {
+			return err
+		}
+		if user == nil {
+			return ErrInvalidToken
+		}
+		if !e.policy.KeepSessionsOnPasswordChange {
+			if err := tx.endSessions(ctx, user, ""); err != nil {
+				return err
+			}
+		}
+		shown = shownToken(t, user.ID)
+		tx.event(user.ID, "recovery."+t.ID+".update", shownToken(t, user.ID))
+		return tx.log(ctx, logRecoveryUpdate, user)
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
+}
+
+// recoverable returns the user of a link, nil for none, and the password that
+// they will have: it is hashed before the transaction, and for nobody else.
+func (g *Guest) recoverable(ctx context.Context, now time.Time, userID, secret, password string) (*record.User, newPassword, error) {
+	e := g.engine
+	t, err := findLink(ctx, e.store, now, []purpose{recovers}, userID, secret)
+	if t == nil || err != nil {
+		return nil, newPassword{}, err
+	}
+	user, err := getUser(ctx, e.store, t.UserID)
+	switch {
+	case errors.Is(err, ErrUserNotFound), err == nil && user.Email != t.Destination:
+		return nil, newPassword{}, ErrInvalidToken
+	case err != nil:
+		return nil, newPassword{}, err
+	case user.Blocked:
+		return nil, newPassword{}, ErrUserBlocked
+	case !mayRecover(user):
+		return nil, newPassword{}, ErrInvalidToken
+	}
+	fresh, err := e.newPassword(ctx, user, password)
+	return user, fresh, err
+}
+
+// purpose is what a token serves for.
+type purpose struct {
+	name   string
+	refuse string // the log's name of a wrong secret
+	codes  bool   // there are tokens that are short enough to be guessed
+}
+
+var (
+	signsIn       = purpose{"sign in", logSessionRefuse, true}
+	verifiesEmail = purpose{"verify e-mail", logVerificationRefuse, false}
+	verifiesPhone = purpose{"verify phone", logVerificationRefuse, true}
+	recovers      = purpose{"recover", logRecoveryRefuse, false}
+
+	anyPurpose = []purpose{signsIn, verifiesEmail, recovers}
+)
+
+func serves(kind tokenKind, purposes []purpose) bool { return slices.Contains(purposes, kind.purpose) }
