@@ -91,7 +91,9 @@ func readConfig(env func(string) string) (c config, err error) {
 			c.policy.Disabled |= latchkey.EmailOTP
 		case "phone":
 			c.policy.Disabled |= latchkey.Phone
-		case "invites", "jwt":
+		case "jwt":
+			c.policy.Disabled |= latchkey.JWT
+		case "invites":
 		default:
 			r.fail("AUTH_DISABLED", name)
 		}

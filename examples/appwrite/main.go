@@ -124,7 +124,7 @@ func newHost(c config, s store.Store) (*host, error) {
 	}
 	engine := latchkey.Config{
 		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now, RedirectHosts: c.redirectHosts(),
-		MockNumbers: c.mockNumbers,
+		MockNumbers: c.mockNumbers, Issuer: c.publicURL,
 	}
 	if err := h.messages(&engine); err != nil {
 		return nil, err
@@ -139,6 +139,7 @@ func newHost(c config, s store.Store) (*host, error) {
 			h.mux.HandleFunc(r.method+" "+path, func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, r) })
 		}
 	}
+	h.mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, keySet) })
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, notFound) })
 	if c.debugRoles {
 		h.mux.HandleFunc("GET /debug/roles", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, debugRoles) })

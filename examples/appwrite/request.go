@@ -206,25 +206,41 @@ func (c *call) from() latchkey.Client {
 // credentials finds out who calls. An unknown or ended session is nobody's;
 // barred is why the user of a session may do nothing.
 func (c *call) credentials() (barred, err error) {
-	if c.r.Header.Get("X-Appwrite-JWT") != "" && !c.server {
-		return nil, problem(http.StatusUnauthorized, "user_jwt_invalid", "The JWT token is invalid")
+	if value := c.session(); value.Secret != "" {
+		c.account, barred, err = identified(c.guest().Authenticate(c.r.Context(), latchkey.Secret(value.Secret)))
+		if c.account != nil && c.account.UserID() != value.ID {
+			c.account = nil
+		}
 	}
-	value := c.session()
-	if value.Secret == "" {
-		return nil, nil
+	if jwt := c.r.Header.Get("X-Appwrite-JWT"); jwt != "" && !c.server && err == nil {
+		bySession := c.account != nil || barred != nil
+		account, barredToo, err := identified(c.guest().AuthenticateJWT(c.r.Context(), latchkey.Secret(jwt)))
+		switch {
+		case err != nil:
+			return nil, err
+		case errors.Is(barredToo, latchkey.ErrJWTInvalid):
+			return nil, barredToo
+		case account == nil && barredToo == nil: // its session has ended
+		case bySession:
+			return nil, problem(http.StatusForbidden, "user_jwt_and_cookie_set", "A request has either a session or a JWT")
+		default:
+			c.account, barred = account, barredToo
+		}
 	}
-	account, err := c.guest().Authenticate(c.r.Context(), latchkey.Secret(value.Secret))
+	c.signedIn = c.account != nil
+	return barred, err
+}
+
+// identified tells who is nobody, and who may do nothing, from a failure.
+func identified(account *latchkey.Account, err error) (_ *latchkey.Account, barred, failed error) {
 	var own *latchkey.Error
 	switch {
-	case errors.Is(err, latchkey.ErrUnauthorized), err == nil && account.UserID() != value.ID:
-		return nil, nil
+	case errors.Is(err, latchkey.ErrUnauthorized):
+		return nil, nil, nil
 	case errors.As(err, &own):
-		return err, nil
-	case err != nil:
-		return nil, err
+		return nil, err, nil
 	}
-	c.account, c.signedIn = account, true
-	return nil, nil
+	return account, nil, err
 }
 
 func (c *call) guest() *latchkey.Guest { return c.engine.Guest(c.client) }

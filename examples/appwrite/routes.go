@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -59,6 +60,14 @@ var routes = []route{
 	on(patch, account, ok, updateSession, "/account/sessions/{sessionId}"),
 	on(del, account, none, deleteSession, "/account/sessions/{sessionId}"),
 
+	on(post, account, created, createEmailVerification, "/account/verifications/email", "/account/verification"),
+	on(put, anyone, ok, confirm((*latchkey.Guest).UpdateEmailVerification), "/account/verifications/email", "/account/verification"),
+	on(post, account, created, createPhoneVerification, "/account/verifications/phone", "/account/verification/phone"),
+	on(put, anyone, ok, confirm((*latchkey.Guest).UpdatePhoneVerification), "/account/verifications/phone", "/account/verification/phone"),
+	on(post, anyone, created, createRecovery, "/account/recovery"),
+	on(put, anyone, ok, updateRecovery, "/account/recovery"),
+	on(post, account, created, createJWT, "/account/jwts", "/account/jwt"),
+
 	on(post, users, created, seen(createUser), "/users"),
 	on(get, users, ok, seen(func(c *call) (*latchkey.User, error) { return c.users().Get(c.r.Context(), c.user()) }), "/users/{userId}"),
 	on(del, users, none, func(c *call) (any, error) { return nil, c.users().Delete(c.r.Context(), c.user()) }, "/users/{userId}"),
@@ -79,6 +88,7 @@ var routes = []route{
 		return nil, c.users().DeleteSession(c.r.Context(), c.user(), c.r.PathValue("sessionId"))
 	}, "/users/{userId}/sessions/{sessionId}"),
 	on(post, users, created, createUserToken, "/users/{userId}/tokens"),
+	on(post, users, created, createUserJWT, "/users/{userId}/jwts"),
 	on(get, users, ok, listUserLogs, "/users/{userId}/logs"),
 }
 
@@ -89,6 +99,9 @@ var notFound = route{scope: health, do: func(*call) (any, error) {
 // preflight is the browser's question before a request; the origin is checked
 // for every route.
 var preflight = route{scope: health, status: ok, do: func(*call) (any, error) { return object{}, nil }}
+
+// keySet is for other services, which check JWTs with it.
+var keySet = route{scope: health, status: ok, do: func(c *call) (any, error) { return json.RawMessage(c.engine.KeySet()), nil }}
 
 var debugRoles = route{status: ok, do: func(c *call) (any, error) {
 	if c.account == nil {
@@ -289,6 +302,81 @@ func redeem(do func(g *latchkey.Guest, ctx context.Context, userID, secret strin
 		}
 		return c.signedInAs(session), nil
 	}
+}
+
+func createEmailVerification(c *call) (any, error) {
+	to, err := c.text("url")
+	if err != nil {
+		return nil, err
+	}
+	return c.tokenModel(c.account.CreateEmailVerification(c.r.Context(), to))
+}
+
+func createPhoneVerification(c *call) (any, error) {
+	return c.tokenModel(c.account.CreatePhoneVerification(c.r.Context()))
+}
+
+// confirm proves an address with the secret of a token.
+func confirm(do func(g *latchkey.Guest, ctx context.Context, userID, secret string) (*latchkey.Token, error)) func(c *call) (any, error) {
+	return func(c *call) (any, error) {
+		texts, err := c.texts("userId", "secret")
+		if err != nil {
+			return nil, err
+		}
+		return c.tokenModel(do(c.guest(), c.r.Context(), texts[0], texts[1]))
+	}
+}
+
+func createRecovery(c *call) (any, error) {
+	texts, err := c.texts("email", "url")
+	if err != nil {
+		return nil, err
+	}
+	return c.tokenModel(c.guest().CreateRecovery(c.r.Context(), latchkey.NewRecovery{Email: texts[0], URL: texts[1]}))
+}
+
+func updateRecovery(c *call) (any, error) {
+	texts, err := c.texts("userId", "secret", "password")
+	if err != nil {
+		return nil, err
+	}
+	return c.tokenModel(c.guest().UpdateRecovery(c.r.Context(), texts[0], texts[1], texts[2]))
+}
+
+func createJWT(c *call) (any, error) {
+	length, err := c.duration()
+	if err != nil {
+		return nil, err
+	}
+	return jwtModel(c.account.CreateJWT(c.r.Context(), length))
+}
+
+func createUserJWT(c *call) (any, error) {
+	id, err := c.optional("sessionId", "")
+	if err != nil {
+		return nil, err
+	}
+	length, err := c.duration()
+	if err != nil {
+		return nil, err
+	}
+	return jwtModel(c.users().CreateJWT(c.r.Context(), c.user(), id, length))
+}
+
+// duration returns how long a JWT is to live; 0 is the engine's own.
+func (c *call) duration() (time.Duration, error) {
+	if v, ok := c.params["duration"].(float64); ok && v == 0 {
+		return 0, nil
+	}
+	seconds, err := c.number("duration")
+	return time.Duration(seconds) * time.Second, err
+}
+
+func jwtModel(token latchkey.Secret, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return object{"jwt": token.Reveal()}, nil
 }
 
 func createUserToken(c *call) (any, error) {

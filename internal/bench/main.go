@@ -215,14 +215,18 @@ func (t *target) get(n int) error {
 	return nil
 }
 
-// authenticate checks n sessions through the engine, in the same order. Its
-// clock is of the day on which they were made.
-func (t *target) authenticate() (side, error) {
+// engine is one whose clock is of the day on which the sessions were made.
+func (t *target) engine() (*latchkey.Engine, error) {
 	began := time.Now()
-	engine, err := latchkey.New(t.Store, latchkey.Config{
+	return latchkey.New(t.Store, latchkey.Config{
 		Keys: latchkey.Keys{Active: latchkey.GenerateKey()},
 		Now:  func() time.Time { return limits.Began.Add(time.Hour + time.Since(began)) },
 	})
+}
+
+// authenticate checks n sessions through the engine, in the same order.
+func (t *target) authenticate() (side, error) {
+	engine, err := t.engine()
 	if err != nil {
 		return side{}, err
 	}
@@ -250,6 +254,7 @@ func (t *target) checks(name string, raw side) error {
 		compare("get by digest, "+name, side{"store", t.get}, raw),
 		compare("Authenticate, "+name, engine, raw),
 		compare("Authenticate against the store alone, "+name, engine, side{"store", t.get}),
+		t.jwtChecks(name),
 	)
 }
 

@@ -200,6 +200,86 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await refused(browser().account.createPhoneToken('x', '415'), 400, 'general_argument_invalid');
         });
 
+        test('verification of e-mail and phone: the mail, the SMS, and what is refused', async () => {
+          const { b, user, email } = await signedUp();
+          const token = await b.account.createVerification('https://app.example.org/verify?a=1');
+          checkToken(token, user.$id, 7 * 86400);
+          const mail = await inbox.mail(email);
+          assert.match(mail.text, new RegExp(`^Subject: Account Verification for ${project}\r$`, 'm'));
+          const link = new URL(mail.text.match(/https:\/\/app\.example\.org\S+/)[0]);
+          assert.deepEqual([link.pathname, link.searchParams.get('a'), link.searchParams.get('userId'), link.searchParams.get('expire')],
+            ['/verify', '1', user.$id, token.expire]);
+          await refused(browser().account.updateVerification('nobody', link.searchParams.get('secret')), 404, 'user_not_found');
+          await refused(browser().account.updateVerification(user.$id, 'a'.repeat(64)), 401, 'user_invalid_token');
+          assert.equal((await browser().account.updateVerification(user.$id, link.searchParams.get('secret'))).$id, token.$id);
+          checkUser(await b.account.get(), { $id: user.$id, email, name: 'Ada', emailVerification: true });
+          await refused(b.account.createVerification('https://app.example.org/'), 409, 'user_email_already_verified');
+          await refused(browser().account.createVerification('https://app.example.org/'), 401, 'general_unauthorized_scope');
+
+          await refused(b.account.createPhoneVerification(), 400, 'user_phone_not_found');
+          const number = freshPhone();
+          await b.account.updatePhone(number, password);
+          checkToken(await b.account.createPhoneVerification(), user.$id, 900);
+          const code = (await inbox.sms(number)).body.slice(0, 6);
+          await refused(b.account.updatePhoneVerification(user.$id, code === '000000' ? '111111' : '000000'), 401, 'user_invalid_token');
+          await b.account.updatePhoneVerification(user.$id, code);
+          assert.equal((await b.account.get()).phoneVerification, true);
+          await refused(b.account.createPhoneVerification(), 409, 'user_phone_already_verified');
+          const anonymous = browser();
+          await anonymous.account.createAnonymousSession();
+          await refused(anonymous.account.createVerification('https://app.example.org/'), 400, 'user_email_not_found');
+          for (const url of ['app.example.org/verify', 'https://evil.test/']) {
+            await refused((await signedUp()).b.account.createVerification(url), 400, 'general_argument_invalid');
+          }
+        });
+
+        test('recovery: the mail, the password, the sessions, and what is refused', async () => {
+          const { b, user, email } = await signedUp();
+          const token = await browser().account.createRecovery(email, 'https://app.example.org/recover');
+          checkToken(token, user.$id, 3600);
+          const mail = await inbox.mail(email);
+          assert.match(mail.text, new RegExp(`^Subject: Password Reset for ${project}\r$`, 'm'));
+          const secret = new URL(mail.text.match(/https:\/\/app\.example\.org\S+/)[0]).searchParams.get('secret');
+          await refused(browser().account.updateRecovery('nobody', secret, 'another horse'), 404, 'user_not_found');
+          await refused(browser().account.updateRecovery(user.$id, 'a'.repeat(64), 'another horse'), 401, 'user_invalid_token');
+          await refused(browser().account.updateRecovery(user.$id, secret, 'short'), 400, 'general_argument_invalid');
+          assert.equal((await browser().account.updateRecovery(user.$id, secret, 'another horse')).$id, token.$id);
+          await refused(browser().account.updateRecovery(user.$id, secret, 'another horse'), 401, 'user_invalid_token');
+          await refused(b.account.get(), 401, 'general_unauthorized_scope');
+          await refused(browser().account.createEmailPasswordSession(email, password), 401, 'user_invalid_credentials');
+          const again = browser();
+          await again.account.createEmailPasswordSession(email, 'another horse');
+          assert.equal((await again.account.get()).emailVerification, true);
+          await refused(browser().account.createRecovery(fresh('nobody'), 'https://app.example.org/'), 404, 'user_not_found');
+          await refused(browser().account.createRecovery(email, 'https://evil.test/'), 400, 'general_argument_invalid');
+          await users().updateStatus(user.$id, false);
+          await refused(browser().account.createRecovery(email, 'https://app.example.org/'), 403, 'user_blocked');
+        });
+
+        test('JWT: of a session, of the server, and what is refused', async () => {
+          const { b, user, session } = await signedUp();
+          const { jwt } = await b.account.createJWT();
+          const byJWT = (token) => new node.Account(new node.Client().setEndpoint(endpoint()).setProject(project).setJWT(token));
+          assert.equal((await byJWT(jwt).get()).$id, user.$id);
+          await byJWT(jwt).updateName('Countess');
+          await refused(byJWT(jwt).createJWT(), 403, 'user_jwt_creation_denied');
+          await refused(byJWT(jwt).getSession('current'), 404, 'user_session_not_found');
+          assert.equal((await byJWT(jwt).listSessions()).sessions[0].current, false);
+          await refused(byJWT('x.y.z').get(), 401, 'user_jwt_invalid');
+          await refused(byJWT(`${jwt.slice(0, -8)}AAAAAAAA`).get(), 401, 'user_jwt_invalid');
+          const named = await users().createJWT(user.$id, session.$id, 60);
+          assert.equal((await byJWT(named.jwt).get()).$id, user.$id);
+          await refused(users().createJWT(user.$id, 'unknown'), 404, 'user_session_not_found');
+          await refused(users().createJWT(user.$id, session.$id, 3601), 400, 'general_argument_invalid');
+          await refused(users().createJWT('nobody'), 404, 'user_not_found');
+          await b.account.deleteSession('current');
+          for (const token of [jwt, named.jwt]) await refused(byJWT(token).get(), 401, 'general_unauthorized_scope');
+          const bare = await users().createJWT(user.$id);
+          assert.equal((await byJWT(bare.jwt).get()).$id, user.$id);
+          await users().updateStatus(user.$id, false);
+          await refused(byJWT(bare.jwt).get(), 403, 'user_blocked');
+        });
+
         test('a mock number has its code, and nothing is sent', async () => {
           const b = browser();
           const token = await b.account.createPhoneToken(web.ID.unique(), '+15555550100');

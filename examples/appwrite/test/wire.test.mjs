@@ -1,7 +1,7 @@
 // What the SDKs do not show: cookies, headers, errors of the transport, limits,
 // origins, the clock.
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { createHmac, createPublicKey, verify } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
@@ -249,6 +249,37 @@ describe('settings', () => {
     ['/account/tokens/email', { userId: 'unique()', email }], ['/account/tokens/phone', { userId: 'unique()', phone: '+14155550100' }],
     ['/account/sessions/phone', { userId: 'unique()', phone: '+14155550100' }],
   ];
+
+  test('JWT: the key set, with a session beside it, after its time, disabled', async () => {
+    const server = await Server.start('memory');
+    try {
+      const { session, user } = await signUp(server);
+      const cookie = { Cookie: session.headers.getSetCookie()[0].split(';')[0] };
+      const { jwt } = (await server.call('POST', '/account/jwts', { body: { duration: 5 }, headers: cookie })).json;
+      const keys = await (await fetch(`${server.base}/.well-known/jwks.json`)).json();
+      const [header, payload, signature] = jwt.split('.');
+      const { kid } = JSON.parse(Buffer.from(header, 'base64url'));
+      const key = createPublicKey({ key: keys.keys.find((k) => k.kid === kid), format: 'jwk' });
+      assert.ok(verify(null, Buffer.from(`${header}.${payload}`), key, Buffer.from(signature, 'base64url')));
+      const claims = JSON.parse(Buffer.from(payload, 'base64url'));
+      assert.deepEqual([claims.sub, claims.iss, claims.exp - claims.iat <= 6], [user.$id, server.base, true]);
+      const by = { 'X-Appwrite-JWT': jwt };
+      assert.equal((await server.call('GET', '/account', { headers: by })).status, 200);
+      is(await server.call('GET', '/account', { headers: { ...by, ...cookie } }), 403, 'user_jwt_and_cookie_set');
+      for (const duration of [-1, 3601, 'x', 1.5]) {
+        is(await server.call('POST', '/account/jwt', { body: { duration }, headers: cookie }), 400, 'general_argument_invalid');
+      }
+      await writeFile(server.env.CLOCK_OFFSET_FILE, '10');
+      is(await server.call('GET', '/account', { headers: by }), 401, 'user_jwt_invalid');
+    } finally {
+      await server.stop();
+    }
+    await within({ AUTH_DISABLED: 'jwt' }, async (server) => {
+      const { session } = await signUp(server);
+      const cookie = { Cookie: session.headers.getSetCookie()[0].split(';')[0] };
+      is(await server.call('POST', '/account/jwts', { body: {}, headers: cookie }), 501, 'user_auth_method_unsupported');
+    });
+  });
 
   test('AUTH_DISABLED, for links and codes', () => within({
     AUTH_DISABLED: 'magic-url,email-otp,phone', SMTP_ADDR: '127.0.0.1:9', SMS_WEBHOOK: 'http://127.0.0.1:9/',
