@@ -1,8 +1,10 @@
-// Tour shows the ways in besides a password, from the command line. The
-// messages that would go out by mail or SMS are printed; with -smtp mail goes to
+// Tour shows the ways in besides a password, and what to do about a lost one, from
+// the command line. The messages that would go out by mail or SMS are printed; with -smtp mail goes to
 // that server, and the tour asks for what is in it.
 //
 //	go run ./examples/tour -method magic|otp|phone
+//	go run ./examples/tour -verify
+//	go run ./examples/tour -recover
 //	go run ./examples/tour -method magic -smtp 127.0.0.1:1025 -email you@example.org
 package main
 
@@ -26,7 +28,10 @@ import (
 )
 
 // options are what the command line says.
-type options struct{ method, email, phone, smtp string }
+type options struct {
+	method, email, phone, smtp string
+	verify, recover            bool
+}
 
 func main() {
 	log.SetFlags(0)
@@ -34,6 +39,8 @@ func main() {
 	flag.StringVar(&o.method, "method", "magic", "magic: a link by mail; otp: a code by mail; phone: a code by SMS")
 	flag.StringVar(&o.email, "email", "ada@example.org", "address for magic and otp")
 	flag.StringVar(&o.phone, "phone", "+14155550100", "number for phone")
+	flag.BoolVar(&o.verify, "verify", false, "sign up with a password, and verify address and number")
+	flag.BoolVar(&o.recover, "recover", false, "sign up with a password, and lose it")
 	flag.StringVar(&o.smtp, "smtp", "", "host:port of a mail server on this machine, without TLS")
 	flag.Parse()
 	if err := run(context.Background(), o, os.Stdin, os.Stdout); err != nil {
@@ -77,7 +84,93 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 	}
 	defer func() { err = errors.Join(err, engine.Close(), s.Close()) }()
 	t.guest = engine.Guest(latchkey.Client{UserAgent: "Tour/1.0"})
+	switch {
+	case o.verify:
+		return t.verifyAddresses(ctx)
+	case o.recover:
+		return t.recoverPassword(ctx)
+	}
 	return t.signIn(ctx)
+}
+
+// signUp makes an account with a password and signs in.
+func (t *tour) signUp(ctx context.Context, password string) (*latchkey.Account, error) {
+	if _, err := t.guest.CreateAccount(ctx, latchkey.NewAccount{Email: t.email, Password: latchkey.Secret(password)}); err != nil {
+		return nil, err
+	}
+	session, err := t.guest.CreateEmailPasswordSession(ctx, t.email, password)
+	if err != nil {
+		return nil, err
+	}
+	return t.guest.Authenticate(ctx, session.Secret)
+}
+
+func (t *tour) verifyAddresses(ctx context.Context) error {
+	const password = "correct horse battery"
+	account, err := t.signUp(ctx, password)
+	if err != nil {
+		return err
+	}
+	token, err := account.CreateEmailVerification(ctx, "https://app.example.org/verify")
+	if err != nil {
+		return err
+	}
+	userID, secret, err := t.message(ctx, t.email, token)
+	if err != nil {
+		return err
+	}
+	if _, err := t.guest.UpdateEmailVerification(ctx, userID, secret); err != nil {
+		return err
+	}
+	if _, err := account.UpdatePhone(ctx, t.phone, password); err != nil {
+		return err
+	}
+	if token, err = account.CreatePhoneVerification(ctx); err != nil {
+		return err
+	}
+	if userID, secret, err = t.message(ctx, t.phone, token); err != nil {
+		return err
+	}
+	if _, err := t.guest.UpdatePhoneVerification(ctx, userID, secret); err != nil {
+		return err
+	}
+	user, err := account.User(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "Verified: e-mail %v, phone %v\n", user.EmailVerification, user.PhoneVerification)
+	_, err = account.CreateEmailVerification(ctx, "https://app.example.org/verify")
+	fmt.Fprintln(t.out, "Once more:", err)
+	return nil
+}
+
+func (t *tour) recoverPassword(ctx context.Context) error {
+	const old, fresh = "correct horse battery", "another horse battery"
+	account, err := t.signUp(ctx, old)
+	if err != nil {
+		return err
+	}
+	token, err := t.guest.CreateRecovery(ctx, latchkey.NewRecovery{Email: t.email, URL: "https://app.example.org/recover"})
+	if err != nil {
+		return err
+	}
+	userID, secret, err := t.message(ctx, t.email, token)
+	if err != nil {
+		return err
+	}
+	if _, err := t.guest.UpdateRecovery(ctx, userID, secret, fresh); err != nil {
+		return err
+	}
+	_, err = account.User(ctx)
+	fmt.Fprintln(t.out, "The session from before:", err)
+	_, err = t.guest.CreateEmailPasswordSession(ctx, t.email, old)
+	fmt.Fprintln(t.out, "The old password:", err)
+	session, err := t.guest.CreateEmailPasswordSession(ctx, t.email, fresh)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "Signed in by %s with the new one\n", session.Provider)
+	return nil
 }
 
 func (t *tour) signIn(ctx context.Context) (err error) {

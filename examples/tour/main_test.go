@@ -35,9 +35,18 @@ func (r *reader) Data(mail io.Reader) error {
 }
 
 func TestTourThroughAMailServer(t *testing.T) {
-	for method, wanted := range map[string]string{"magic": `https://app\.example\.org/\S+`, "otp": `\b[0-9]{6}\b`} {
+	const link = `https://app\.example\.org/\S+`
+	for _, c := range []struct {
+		options
+		wanted, told string
+	}{
+		{options{method: "magic"}, link, "Once more: The link or code is wrong, was used, or has run out (user_invalid_token)"},
+		{options{method: "otp"}, `\b[0-9]{6}\b`, "Signed in by token"},
+		{options{verify: true}, link, "Verified: e-mail true, phone true"},
+		{options{recover: true}, link, "Signed in by email with the new one"},
+	} {
 		in, keyboard := io.Pipe()
-		server := smtp.NewServer(&reader{keyboard, regexp.MustCompile(wanted)})
+		server := smtp.NewServer(&reader{keyboard, regexp.MustCompile(c.wanted)})
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -45,11 +54,12 @@ func TestTourThroughAMailServer(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(l) }()
 		var out bytes.Buffer
-		err = run(t.Context(), options{method: method, email: "ada@example.org", smtp: l.Addr().String()}, in, &out)
+		c.email, c.phone, c.smtp = "ada@example.org", "+14155550100", l.Addr().String()
+		err = run(t.Context(), c.options, in, &out)
 		_ = server.Close()
 		<-served
-		if err != nil || !strings.Contains(out.String(), "Signed in by") || !strings.Contains(out.String(), "(user_invalid_token)") {
-			t.Errorf("%s: %v\n%s", method, err, out.String())
+		if err != nil || !strings.Contains(out.String(), c.told) {
+			t.Errorf("%+v: %v\n%s", c.options, err, out.String())
 		}
 	}
 }
