@@ -130,6 +130,13 @@ func (a *Account) SessionID() string {
 // read runs fn and checks the session after it: while the session is alive, what
 // fn has read by the user's id is the user's, and not of who got the id next.
 func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, now time.Time) error) error {
+	return a.readBy(ctx, op, a.live, fn)
+}
+
+// checked says why a session may not do something.
+type checked func(ctx context.Context, r store.Reader, now time.Time) error
+
+func (a *Account) readBy(ctx context.Context, op string, check checked, fn func(r store.Reader, now time.Time) error) error {
 	if a == nil || a.engine == nil {
 		return ErrUnauthorized
 	}
@@ -139,7 +146,7 @@ func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, n
 		err = fn(a.engine.store, now)
 		var own *Error
 		if err == nil || errors.As(err, &own) {
-			if dead := a.live(ctx, a.engine.store, now); dead != nil {
+			if dead := check(ctx, a.engine.store, now); dead != nil {
 				err = dead
 			}
 		}
@@ -156,6 +163,15 @@ func (a *Account) change(ctx context.Context, op string, fn func(ctx context.Con
 // limitedChange is change, for an operation that callers may not repeat at
 // will.
 func (a *Account) limitedChange(ctx context.Context, op string, l *limited, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
+	return a.changeBy(ctx, op, l, a.live, fn)
+}
+
+// openChange is change, for what a session may do that owes a second factor.
+func (a *Account) openChange(ctx context.Context, op string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
+	return a.changeBy(ctx, op, nil, a.present, fn)
+}
+
+func (a *Account) changeBy(ctx context.Context, op string, l *limited, check checked, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
 	if a == nil || a.engine == nil {
 		return ErrUnauthorized
 	}
@@ -169,7 +185,7 @@ func (a *Account) limitedChange(ctx context.Context, op string, l *limited, fn f
 	}
 	if err == nil {
 		err = a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-			if err := a.live(ctx, tx, now); err != nil {
+			if err := check(ctx, tx, now); err != nil {
 				return err
 			}
 			user, err := a.user(ctx, tx)

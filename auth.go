@@ -88,6 +88,10 @@ type Config struct {
 	// of the service, for example; "" means "latchkey". Services that share a key,
 	// and do not mean to take each other's JWTs, have different ones.
 	Issuer string
+	// App is what the service is called, in authenticator apps; "" means Issuer.
+	App string
+	// CustomFactor is a second factor of the host's own; nil for none.
+	CustomFactor CustomFactor
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with
 	// a fixed code of six digits for each. Nothing is sent to them; everything else
 	// is as for other numbers. Whoever knows such a code owns the number.
@@ -135,6 +139,8 @@ type Engine struct {
 	closed atomic.Bool
 	nobody *record.User // is read in the place of a user who is not there
 
+	app    string
+	custom CustomFactor // nil for none
 	issuer string
 	jwtKey *jws.Key
 	jwts   *jws.Set
@@ -189,6 +195,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		mocks: maps.Clone(c.MockNumbers), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
 	}
 	e.issuer = cmp.Or(c.Issuer, "latchkey")
+	e.app, e.custom = cmp.Or(c.App, e.issuer), c.CustomFactor
 	e.jwtKey, e.jwts = signer(ring, e.issuer)
 	notifiers := make(map[notify.Channel]notify.Notifier)
 	for channel, n := range map[notify.Channel]notify.Notifier{notify.Email: c.Notifier, notify.SMS: c.SMS} {

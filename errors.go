@@ -71,8 +71,17 @@ var (
 	ErrPhoneDisabled         = &Error{"general_phone_disabled", Unavailable, "No SMS can be sent"}
 	ErrEmailNotFound         = &Error{"user_email_not_found", Invalid, "The user has no e-mail address"}
 	ErrPhoneNotFound         = &Error{"user_phone_not_found", Invalid, "The user has no phone number"}
-	ErrUserNotFound          = &Error{"user_not_found", NotFound, "There is no such user"}
-	ErrSessionNotFound       = &Error{"user_session_not_found", NotFound, "There is no such session"}
+	ErrEmailNotVerified      = &Error{"user_email_not_verified", Invalid, "The e-mail address is not verified"}
+	ErrPhoneNotVerified      = &Error{"user_phone_not_verified", Invalid, "The phone number is not verified"}
+	ErrChallengeRequired     = &Error{"user_challenge_required", Unauthorized, "A challenge has to be answered first"}
+	ErrAuthenticatorNotFound = &Error{"user_authenticator_not_found", NotFound, "There is no authenticator"}
+
+	ErrAuthenticatorAlreadyVerified = &Error{"user_authenticator_already_verified", Conflict, "There is a confirmed authenticator already"}
+	ErrRecoveryCodesAlreadyExist    = &Error{"user_recovery_codes_already_exists", Conflict, "There are recovery codes already"}
+	ErrRecoveryCodesNotFound        = &Error{"user_recovery_codes_not_found", NotFound, "There are no recovery codes"}
+
+	ErrUserNotFound    = &Error{"user_not_found", NotFound, "There is no such user"}
+	ErrSessionNotFound = &Error{"user_session_not_found", NotFound, "There is no such session"}
 )
 
 // ErrClosed is the answer of an engine after Close.

@@ -30,7 +30,8 @@ type Event struct {
 	Mode    string // user, guest or server
 	Client  Client
 	// Payload is what the name speaks of: a *User for users, a *Session for
-	// sessions, a *Token without its secret for tokens, a LimitResult for limits;
+	// sessions, a *Token without its secret for tokens, a LimitResult for limits,
+	// a *MFAChallenge for challenges, a *User for update.mfa, nothing for delete.mfa;
 	// as it was, for what is deleted. It is the receiver's own.
 	Payload any
 }
@@ -82,6 +83,9 @@ const (
 	logRecoveryCreate     = "recovery.create"
 	logRecoveryUpdate     = "recovery.update"
 	logRecoveryRefuse     = "recovery.refuse"
+	logChallengeCreate    = "challenge.create"
+	logChallengeUpdate    = "challenge.update"
+	logChallengeRefuse    = "challenge.refuse" // a wrong answer
 	logTokenCreate        = "tokens.create"
 )
 
@@ -215,9 +219,9 @@ type Log struct {
 	ID string
 	// Event is what happened: user.create, user.update, user.delete,
 	// session.create, session.update, session.delete, verification.create,
-	// verification.update, recovery.create, recovery.update, tokens.create; or
-	// was refused: session.refuse, user.refuse, verification.refuse,
-	// recovery.refuse.
+	// verification.update, recovery.create, recovery.update, challenge.create,
+	// challenge.update, tokens.create; or was refused: session.refuse, user.refuse,
+	// verification.refuse, recovery.refuse, challenge.refuse.
 	Event string
 	Time  time.Time
 	// Resource is what it happened to: user/ID.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.com/latchkey/internal/record"
@@ -31,7 +32,8 @@ const (
 const (
 	failPassword = "password"
 	failCode     = "code"
-	failKnown    = "known" // not a failure: a client address that an identifier is known from
+	failFactor   = "factor/" // and the factor
+	failKnown    = "known"   // not a failure: a client address that an identifier is known from
 )
 
 // guard is what wrong answers of one kind for one identifier are counted
@@ -94,8 +96,13 @@ func (g *guard) wait(ctx context.Context, r store.Reader, now time.Time) (*recor
 	if err != nil {
 		return nil, err
 	}
-	if most := g.engine.policy.DisableAfterFailures; most != 0 && g.purpose == failPassword && f.Count >= int64(most) {
-		return nil, ErrPasswordResetRequired
+	if most := g.engine.policy.DisableAfterFailures; most != 0 && f.Count >= int64(most) {
+		switch {
+		case g.purpose == failPassword:
+			return nil, ErrPasswordResetRequired
+		case strings.HasPrefix(g.purpose, failFactor): // until the server takes it away, or a year has passed
+			return nil, &ThrottledError{RetryAfter: f.Expire.Sub(now)}
+		}
 	}
 	free := int64(g.engine.policy.FreeFailures)
 	if f.Count <= free {

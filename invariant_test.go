@@ -59,6 +59,19 @@ func (k *kit) broken() (rules []string) {
 			say("the password of %s has no date", u.ID)
 		}
 	}
+	confirmed := make(map[string]bool)
+	for _, row := range all(record.Authenticators.Table) {
+		a := record.Authenticators.Record(row)
+		confirmed[a.UserID] = a.Verified
+		if users[a.UserID] == nil {
+			say("authenticator of %s has no user", a.UserID)
+		}
+	}
+	for _, u := range users {
+		if u.TOTP != confirmed[u.ID] {
+			say("the authenticator of %s is confirmed: %v, and the user says %v", u.ID, confirmed[u.ID], u.TOTP)
+		}
+	}
 	live := make(map[string]int)
 	for _, row := range all(record.Sessions.Table) {
 		s := record.Sessions.Record(row)
@@ -71,6 +84,12 @@ func (k *kit) broken() (rules []string) {
 			live[u.ID]++
 		}
 		var factors []string
+		if u.Password != nil {
+			factors = append(factors, "password")
+		}
+		if u.TOTP {
+			factors = append(factors, "totp")
+		}
 		if u.EmailVerified {
 			factors = append(factors, "email")
 		}

@@ -188,7 +188,7 @@ func accountOf(user *record.User) string {
 //
 // Errors: [ErrJWTInvalid] for what is no JWT of this engine that is good now;
 // [ErrUnauthorized] for one of a session that has ended or a user who is no more;
-// [ErrUserBlocked]; [ErrPasswordResetRequired]; [ErrMoreFactorsRequired].
+// [ErrUserBlocked]; [ErrPasswordResetRequired]; a [*MoreFactorsError].
 func (g *Guest) AuthenticateJWT(ctx context.Context, token Secret) (*Account, error) {
 	account, err := g.authenticateJWT(ctx, token)
 	return account, outward("authenticate JWT", err)
@@ -205,7 +205,7 @@ func (g *Guest) authenticateJWT(ctx context.Context, token Secret) (*Account, er
 	}
 	a := &Account{engine: e, client: g.client, jwt: &claims}
 	if err := a.check(ctx, e.store, now, &a.session); err != nil {
-		return nil, err
+		return nil, a.pending(err)
 	}
 	if now.Sub(a.session.Touched) >= e.policy.lastSeen(&a.session) {
 		a.touch(ctx, now)
@@ -219,7 +219,7 @@ func (a *Account) checkJWT(ctx context.Context, r store.Reader, now time.Time, s
 		return ErrJWTInvalid
 	}
 	if a.jwt.SessionID == "" {
-		return a.checkEpoch(ctx, r, s)
+		return a.checkEpoch(ctx, r, now, s)
 	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Primary(), store.Text(a.jwt.SessionID))
 	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || a.engine.policy.over(s, now)) {
@@ -228,12 +228,12 @@ func (a *Account) checkJWT(ctx context.Context, r store.Reader, now time.Time, s
 	if err != nil {
 		return err
 	}
-	return owed(s)
+	return a.engine.owed(s, now)
 }
 
 // checkEpoch checks a JWT without a session: whether its user is the same, and
 // whether everything of theirs was ended since.
-func (a *Account) checkEpoch(ctx context.Context, r store.Reader, s *record.Check) error {
+func (a *Account) checkEpoch(ctx context.Context, r store.Reader, now time.Time, s *record.Check) error {
 	user, err := getUser(ctx, r, a.jwt.UserID)
 	if errors.Is(err, ErrUserNotFound) {
 		return ErrUnauthorized
@@ -249,7 +249,7 @@ func (a *Account) checkEpoch(ctx context.Context, r store.Reader, s *record.Chec
 	if accountOf(user) != a.jwt.Account {
 		return ErrUnauthorized
 	}
-	if err := owed(s); err != nil {
+	if err := a.engine.owed(s, now); err != nil {
 		return err
 	}
 	if user.Epoch != a.jwt.Epoch {

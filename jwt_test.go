@@ -95,7 +95,13 @@ func TestJWTLivesASecondToAnHourAndNoLongerThanItsSession(t *testing.T) {
 func TestEveryMethodByAJWT(t *testing.T) {
 	other := map[string]error{
 		"Account.GetSession": latchkey.ErrSessionNotFound, "Account.UpdateSession": latchkey.ErrSessionNotFound, "Account.DeleteSession": latchkey.ErrSessionNotFound,
-		"Account.CreateJWT": latchkey.ErrJWTCreationDenied,
+		"Account.CreateJWT": latchkey.ErrJWTCreationDenied, "Account.RequireRecent": latchkey.ErrChallengeRequired,
+	}
+	for _, name := range []string{
+		"UpdateMFA", "CreateMFAAuthenticator", "UpdateMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "UpdateMFAChallenge",
+		"CreateMFARecoveryCodes", "MFARecoveryCodes", "UpdateMFARecoveryCodes",
+	} {
+		other["Account."+name] = latchkey.ErrSessionNotFound
 	}
 	onEveryOperation(t, func(k *kit, op operation) {
 		if op.free || op.name == "Guest.Authenticate" {

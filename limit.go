@@ -46,6 +46,8 @@ var (
 	limitUpdateEmailVerify    = limited{"updateEmailVerification", perHour(10), true}
 	limitCreatePhoneVerify    = limited{"createPhoneVerification", perHour(10), false}
 	limitUpdatePhoneVerify    = limited{"updatePhoneVerification", perHour(10), true}
+	limitCreateChallenge      = limited{"createMFAChallenge", perHour(10), false}
+	limitUpdateChallenge      = limited{"updateMFAChallenge", perHour(10), true}
 	// messages of all kinds to one address; those behind the first are not
 	// among the documented, StrictPolicy sets them
 	limitMessages      = limited{"messages", perHour(60), false}
@@ -76,7 +78,8 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 // createRecovery is counted by e-mail and client address, createPhoneVerification
 // by user and client address, createEmailVerification and createJWT by user;
 // updateRecovery, updateEmailVerification and updatePhoneVerification by the user
-// id that is named. messages is how
+// id that is named; createMFAChallenge by user, or by user and client address where
+// they have proven the factor, updateMFAChallenge by challenge. messages is how
 // many messages of all kinds together an address gets, whatever stands behind a +
 // in it; messagesNotices is how many notices of one kind, of what has happened to an
 // account, its proven address gets beyond those. messagesByClient is how many a
@@ -95,7 +98,7 @@ func DefaultLimits() map[string]ratelimit.Rule {
 		limitCreateAccount, limitEmailSession, limitAnonymousSession, limitUpdateSession, limitDeleteSession, limitDeleteSessions,
 		limitUpdatePassword, limitMagicURLToken, limitEmailToken, limitPhoneToken, limitSession, limitMagicURLSession, limitPhoneSession,
 		limitCreateJWT, limitCreateRecovery, limitUpdateRecovery, limitCreateEmailVerify, limitUpdateEmailVerify, limitCreatePhoneVerify,
-		limitUpdatePhoneVerify, limitMessages, limitMessagesByPrefix, limitMessagesNumbers, limitMessagesByClient, limitMessagesNotices,
+		limitUpdatePhoneVerify, limitCreateChallenge, limitUpdateChallenge, limitMessages, limitMessagesByPrefix, limitMessagesNumbers, limitMessagesByClient, limitMessagesNotices,
 	} {
 		rules[l.name] = l.rule
 	}

@@ -88,6 +88,12 @@ var limitedCalls = map[string]func(k *kit, c latchkey.Client) error{
 	"updatePhoneVerification": func(k *kit, c latchkey.Client) error {
 		return ignore(k.Guest(c).UpdatePhoneVerification(k.ctx, "ada", unknownLink))
 	},
+	"createMFAChallenge": func(k *kit, c latchkey.Client) error {
+		return ignore(k.reachable(c).CreateMFAChallenge(k.ctx, latchkey.FactorRecoveryCode))
+	},
+	"updateMFAChallenge": func(k *kit, c latchkey.Client) error {
+		return ignore(k.reachable(c).UpdateMFAChallenge(k.ctx, "unknown", "123456"))
+	},
 	"messages": func(k *kit, c latchkey.Client) error {
 		_, err := k.Guest(c).CreateMagicURLToken(k.ctx, latchkey.NewMagicURLToken{Email: ada})
 		if errors.Is(err, latchkey.ErrRateLimitExceeded) {
@@ -114,7 +120,9 @@ func (k *kit) at(c latchkey.Client) *latchkey.Account {
 func (k *kit) reachable(c latchkey.Client) *latchkey.Account {
 	k.Helper()
 	const id = "reachable"
-	if err := ignore(k.Users().Create(k.ctx, latchkey.NewUser{UserID: id, Email: ada, Phone: phone})); err != nil && err != latchkey.ErrUserAlreadyExists {
+	if err := ignore(k.Users().Create(k.ctx, latchkey.NewUser{UserID: id, Email: "reachable@example.org", Phone: ownPhone})); err == nil {
+		k.must(ignore(k.Users().CreateMFARecoveryCodes(k.ctx, id)))
+	} else if err != latchkey.ErrUserAlreadyExists {
 		k.Fatal(err)
 	}
 	session, err := k.Users().CreateSession(k.ctx, id)
@@ -131,6 +139,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10, "updateMagicURLSession": 10,
 		"updatePhoneSession": 10, "messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
+		"createMFAChallenge": 10, "updateMFAChallenge": 10,
 	}
 	rules := latchkey.DefaultLimits()
 	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches; message_test.go has their tests
@@ -188,6 +197,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 				byAddress := []string{
 					"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages", "createRecovery",
 					"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
+					"createMFAChallenge", "updateMFAChallenge",
 				}
 				if !slices.Contains(byAddress, name) {
 					if err := limitedCalls[name](k, at("192.0.2.8")); errors.Is(err, latchkey.ErrRateLimitExceeded) {
@@ -283,7 +293,10 @@ func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
 				k.guest = k.Guest(testClient)
 				for name, call := range limitedCalls {
 					err := call(k, testClient)
-					guessing := []string{"createEmailPasswordSession", "updatePassword", "createSession", "updateMagicURLSession", "updatePhoneSession"}
+					guessing := []string{
+						"createEmailPasswordSession", "updatePassword", "createSession", "updateMagicURLSession", "updatePhoneSession",
+						"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "updateMFAChallenge",
+					}
 					if guesses := slices.Contains(guessing, name); guesses != errors.Is(err, latchkey.ErrBusy) {
 						k.Errorf("%s: %v", name, err)
 					}

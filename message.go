@@ -151,6 +151,9 @@ func (tx *txn) noticeChange(old, user *record.User) {
 		tx.notice(notify.PhoneChanged, notify.SMS, old)
 		tx.notice(notify.PhoneChanged, notify.Email, old)
 	}
+	if user.MFA != old.MFA || user.TOTP != old.TOTP {
+		tx.noticeTo(notify.FactorsChanged, old)
+	}
 	if string(user.Password) != string(old.Password) {
 		tx.noticeTo(notify.PasswordChanged, old)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/storetest"
@@ -32,6 +33,10 @@ type world struct {
 	// tokens, each of another kind
 	custom, link, code, mailProof, phoneProof, recovery *latchkey.Token
 	jwt                                                 latchkey.Secret // of its session
+	// factors
+	app       *authtest.Authenticator // not confirmed
+	codes     []latchkey.Secret       // recovery codes
+	challenge string                  // an open one
 }
 
 const phone = "+14155550100"
@@ -64,6 +69,10 @@ func (k *kit) world(full bool, ops ...operation) *world {
 	k.must(err)
 	w.jwt, err = k.Users().CreateJWT(k.ctx, w.user.ID, session.ID, time.Hour)
 	k.must(err)
+	w.challenge, w.codes = "unknown", []latchkey.Secret{"0000000000"}
+	for _, op := range ops {
+		w.enrol(op.factors)
+	}
 	none := &latchkey.Token{UserID: w.user.ID, Secret: latchkey.Secret(unknownLink)}
 	w.mailProof, w.phoneProof, w.recovery = none, none, none
 	if !full || !slices.ContainsFunc(ops, func(op operation) bool { return op.proofs }) {
@@ -80,6 +89,39 @@ func (k *kit) world(full bool, ops ...operation) *world {
 	k.must(err)
 	w.recovery.UserID = w.user.ID
 	return w
+}
+
+// enrol gives the user what they need for a second factor. For fresh, the session
+// has answered a challenge, and has a new secret.
+func (w *world) enrol(factors string) {
+	w.Helper()
+	if factors == "" || w.app != nil {
+		return
+	}
+	made, err := w.account.CreateMFAAuthenticator(w.kit.ctx, latchkey.NewMFAAuthenticator{})
+	w.must(err)
+	w.app, err = authtest.NewAuthenticator(w.clock, made.URI)
+	w.must(err)
+	if factors == "begun" {
+		return
+	}
+	codes, err := w.Users().CreateMFARecoveryCodes(w.kit.ctx, w.user.ID)
+	w.must(err)
+	w.codes = codes.Codes
+	for range 2 {
+		challenge, err := w.account.CreateMFAChallenge(w.kit.ctx, latchkey.FactorRecoveryCode)
+		w.must(err)
+		if w.challenge != "unknown" {
+			w.challenge = challenge.ID
+			return
+		}
+		w.challenge = challenge.ID
+		session, err := w.account.UpdateMFAChallenge(w.kit.ctx, challenge.ID, w.codes[0].Reveal())
+		w.must(err)
+		w.codes, w.secret = w.codes[1:], session.Secret
+		w.account, err = w.guest.Authenticate(w.kit.ctx, w.secret)
+		w.must(err)
+	}
 }
 
 const (
@@ -101,6 +143,13 @@ type operation struct {
 	// many says that it is more than one transaction, proofs that it needs a link
 	// or code that proves an address.
 	many, proofs bool
+	// factors is what of second factors it needs: begun, an authenticator that is
+	// not confirmed; or fresh, recovery codes and a challenge too.
+	factors string
+	// open says that a session may do it that owes a second factor, aged what it
+	// answers to one that has signed in and answered a challenge long ago.
+	open bool
+	aged error
 }
 
 var table = []operation{
@@ -173,6 +222,37 @@ var table = []operation{
 		return ignore(w.account.CreatePhoneVerification(w.ctx))
 	}},
 	{name: "Account.CreateJWT", quiet: true, do: func(w *world) error { return ignore(w.account.CreateJWT(w.ctx, 0)) }},
+	{name: "Account.RequireRecent", quiet: true, aged: latchkey.ErrChallengeRequired, do: func(w *world) error { return w.account.RequireRecent(w.ctx, 0) }},
+	{name: "Account.UpdateMFA", aged: latchkey.ErrChallengeRequired, do: func(w *world) error { return ignore(w.account.UpdateMFA(w.ctx, true)) }},
+	{name: "Account.MFAFactors", quiet: true, open: true, do: func(w *world) error { return ignore(w.account.MFAFactors(w.ctx)) }},
+	{name: "Account.CreateMFAAuthenticator", aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+		return ignore(w.account.CreateMFAAuthenticator(w.ctx, latchkey.NewMFAAuthenticator{}))
+	}},
+	{name: "Account.UpdateMFAAuthenticator", factors: "begun", aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+		code := "123456"
+		if w.app != nil {
+			code = w.app.Code()
+		}
+		return ignore(w.account.UpdateMFAAuthenticator(w.ctx, code))
+	}},
+	{name: "Account.DeleteMFAAuthenticator", factors: "fresh", aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+		return w.account.DeleteMFAAuthenticator(w.ctx)
+	}},
+	{name: "Account.CreateMFAChallenge", factors: "fresh", open: true, do: func(w *world) error {
+		return ignore(w.account.CreateMFAChallenge(w.ctx, latchkey.FactorRecoveryCode))
+	}},
+	{name: "Account.UpdateMFAChallenge", factors: "fresh", open: true, aged: latchkey.ErrInvalidToken, do: func(w *world) error {
+		return ignore(w.account.UpdateMFAChallenge(w.ctx, w.challenge, w.codes[0].Reveal()))
+	}},
+	{name: "Account.CreateMFARecoveryCodes", aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+		return ignore(w.account.CreateMFARecoveryCodes(w.ctx))
+	}},
+	{name: "Account.MFARecoveryCodes", factors: "fresh", quiet: true, aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+		return ignore(w.account.MFARecoveryCodes(w.ctx))
+	}},
+	{name: "Account.UpdateMFARecoveryCodes", factors: "fresh", aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+		return ignore(w.account.UpdateMFARecoveryCodes(w.ctx))
+	}},
 	{name: "Account.UpdatePrefs", do: func(w *world) error { return ignore(w.account.UpdatePrefs(w.ctx, []byte(`{"a":1}`))) }},
 	{name: "Account.UpdateStatus", do: func(w *world) error { return ignore(w.account.UpdateStatus(w.ctx)) }},
 	{name: "Account.UpdateSession", do: func(w *world) error {
@@ -223,6 +303,20 @@ var table = []operation{
 	{name: "Users.CreateToken", free: true, do: func(w *world) error {
 		return ignore(w.Users().CreateToken(w.ctx, w.user.ID, 32, time.Hour))
 	}},
+	{name: "Users.UpdateMFA", free: true, do: func(w *world) error { return ignore(w.Users().UpdateMFA(w.ctx, w.user.ID, true)) }},
+	{name: "Users.MFAFactors", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().MFAFactors(w.ctx, w.user.ID)) }},
+	{name: "Users.DeleteMFAAuthenticator", free: true, factors: "begun", do: func(w *world) error {
+		return w.Users().DeleteMFAAuthenticator(w.ctx, w.user.ID)
+	}},
+	{name: "Users.MFARecoveryCodes", free: true, factors: "fresh", quiet: true, do: func(w *world) error {
+		return ignore(w.Users().MFARecoveryCodes(w.ctx, w.user.ID))
+	}},
+	{name: "Users.CreateMFARecoveryCodes", free: true, do: func(w *world) error {
+		return ignore(w.Users().CreateMFARecoveryCodes(w.ctx, w.user.ID))
+	}},
+	{name: "Users.UpdateMFARecoveryCodes", free: true, factors: "fresh", do: func(w *world) error {
+		return ignore(w.Users().UpdateMFARecoveryCodes(w.ctx, w.user.ID))
+	}},
 	{name: "Users.CreateJWT", free: true, quiet: true, do: func(w *world) error { return ignore(w.Users().CreateJWT(w.ctx, w.user.ID, "", 0)) }},
 	{name: "Users.DeleteSession", free: true, do: func(w *world) error { return w.Users().DeleteSession(w.ctx, w.user.ID, w.other.ID) }},
 	{name: "Users.DeleteSessions", free: true, do: func(w *world) error { return w.Users().DeleteSessions(w.ctx, w.user.ID) }},
@@ -263,6 +357,44 @@ func onEveryOperation(t *testing.T, test func(k *kit, op operation)) {
 			oneByOne(t, documented, func(k *kit) { test(k, op) })
 		})
 	}
+}
+
+// A session that owes a second factor may ask for one, and nothing else: AC-044.
+func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
+	onEveryOperation(t, func(k *kit, op operation) {
+		if op.free {
+			return
+		}
+		w := k.world(true)
+		k.must(ignore(k.Users().CreateMFARecoveryCodes(k.ctx, w.user.ID)))
+		k.must(ignore(k.Users().UpdateEmailVerification(k.ctx, w.user.ID, true)))
+		k.must(ignore(k.Users().UpdateMFA(k.ctx, w.user.ID, true)))
+		err := op.do(w)
+		switch {
+		case op.name == "Account.UpdateMFAChallenge":
+			if err != latchkey.ErrInvalidToken {
+				k.Errorf("of an unknown challenge: %v", err)
+			}
+		case op.open:
+			k.must(err)
+		default:
+			k.refuses(op.name, latchkey.ErrMoreFactorsRequired, func() error { return op.do(w) })
+		}
+	})
+}
+
+// What concerns factors asks for a session that is fresh, and nothing else does.
+func TestAC052EveryMethodOfASessionThatWasFreshLongAgo(t *testing.T) {
+	onEveryOperation(t, func(k *kit, op operation) {
+		if op.free {
+			return
+		}
+		w := k.world(true, op)
+		k.clock.Advance(31 * time.Minute)
+		if err := op.do(w); !errors.Is(err, op.aged) || err != nil && op.aged == nil {
+			k.Errorf("%v, want %v", err, op.aged)
+		}
+	})
 }
 
 // sessionStates are the states in which a session may be asked for something.
@@ -515,7 +647,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			}
 			guesses := slices.Contains([]string{
 				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Guest.CreateSession", "Guest.UpdateMagicURLSession", "Guest.UpdatePhoneSession",
-				"Guest.UpdatePhoneVerification",
+				"Guest.UpdatePhoneVerification", "Account.UpdateMFAChallenge",
 			}, op.name)
 			switch err := op.do(w); {
 			case limiter == panicking{} && guesses:

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.com/latchkey/hasher"
@@ -85,6 +86,24 @@ type Policy struct {
 	// first session is told to nobody, nor is one that was made by the mailbox
 	// itself or by the server.
 	SessionAlerts bool
+	// DisabledFactors are second factors that are switched off: they cannot be asked
+	// for, and none is owed because of them. Recovery codes cannot be.
+	DisabledFactors []Factor
+	// StepUpWindow is how long a sign-in or an answered challenge is fresh enough for
+	// what concerns factors, a minute to a day; 0 means 30 minutes.
+	StepUpWindow time.Duration
+	// EnrolWithoutStepUp lets sessions of any age enrol factors, switch MFA, and make
+	// the first recovery codes.
+	EnrolWithoutStepUp bool
+	// KeepSecretOnChallenge keeps the secret of a session that answers a challenge,
+	// for clients that cannot take a new one.
+	KeepSecretOnChallenge bool
+	// StrongRecoveryCodes makes ten recovery codes of 120 bits that are kept as
+	// digests and shown once, in the place of six of 40 bits that can be read again.
+	StrongRecoveryCodes bool
+	// PendingLength is how long a session may owe a second factor, a minute or more;
+	// 0 means as long as it lives.
+	PendingLength time.Duration
 	// Limits replaces rules of the table of [DefaultLimits], by the name of the
 	// operation.
 	Limits map[string]ratelimit.Rule
@@ -127,7 +146,8 @@ const (
 // personal data, a costlier hash, slowing from the fifth wrong password,
 // disabling after 100, 30 sign-ins in ten minutes from one client, sessions of 30
 // days at most that end after 14 idle ones, links and codes that end after ten and
-// five minutes, links that verify an address after a day, one message a minute, five an hour and ten a day to an address,
+// five minutes, links that verify an address after a day,
+// ten minutes to answer for a second factor, recovery codes that are shown once, one message a minute, five an hour and ten a day to an address,
 // fewer anonymous users, shorter pages.
 func StrictPolicy() Policy {
 	const day = 24 * time.Hour
@@ -146,6 +166,10 @@ func StrictPolicy() Policy {
 
 		EmailVerificationLength: day,
 		RecoveryLength:          10 * time.Minute,
+
+		StepUpWindow:        10 * time.Minute,
+		StrongRecoveryCodes: true,
+		PendingLength:       10 * time.Minute,
 		Limits: map[string]ratelimit.Rule{
 			limitMessagesBurst.name:        {Calls: 1, Window: time.Minute},
 			limitMessagesFew.name:          perHour(5),
@@ -171,6 +195,7 @@ func (p Policy) filled() (Policy, error) {
 	p.OTPLength = orDefault(p.OTPLength, 15*time.Minute)
 	p.EmailVerificationLength = orDefault(p.EmailVerificationLength, 7*24*time.Hour)
 	p.RecoveryLength = orDefault(p.RecoveryLength, time.Hour)
+	p.StepUpWindow = orDefault(p.StepUpWindow, 30*time.Minute)
 	var err error
 	for _, f := range []struct {
 		name         string
@@ -201,6 +226,8 @@ func (p Policy) filled() (Policy, error) {
 		{"OTPLength", p.OTPLength, time.Minute, 24 * time.Hour, false},
 		{"EmailVerificationLength", p.EmailVerificationLength, time.Minute, 30 * 24 * time.Hour, false},
 		{"RecoveryLength", p.RecoveryLength, time.Minute, 24 * time.Hour, false},
+		{"StepUpWindow", p.StepUpWindow, time.Minute, 24 * time.Hour, false},
+		{"PendingLength", p.PendingLength, time.Minute, year, true},
 		{"LogLength", p.LogLength, 24 * time.Hour, 10 * year, false},
 		{"Anonymous.Idle", p.Anonymous.Idle, time.Minute, year, true},
 		{"Anonymous.Absolute", p.Anonymous.Absolute, time.Minute, year, true},
@@ -216,9 +243,17 @@ func (p Policy) filled() (Policy, error) {
 	if p.Disabled&^allMethods != 0 {
 		err = errors.Join(err, errors.New("latchkey: Policy.Disabled has a way in that there is not"))
 	}
+	for _, f := range p.DisabledFactors {
+		if f != FactorTOTP && f != FactorEmail && f != FactorPhone {
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.DisabledFactors has %q, which cannot be switched off", f))
+		}
+	}
 	p.Limits, err = filledLimits(p.Limits, err)
 	return p, err
 }
+
+// factorOff reports whether a factor is switched off.
+func (p *Policy) factorOff(f Factor) bool { return slices.Contains(p.DisabledFactors, f) }
 
 func orDefault[T int | time.Duration](value, standard T) T {
 	if value == 0 {

@@ -97,6 +97,12 @@ type facts struct {
 
 func factsOf(u *record.User) facts {
 	var factors []string
+	if u.Password != nil {
+		factors = append(factors, factorPassword)
+	}
+	if u.TOTP {
+		factors = append(factors, string(FactorTOTP))
+	}
 	if u.EmailVerified {
 		factors = append(factors, factorEmail)
 	}
@@ -121,20 +127,6 @@ func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// owed returns why a session may not act: what its user or it still owes. The
-// row alone decides.
-func owed(s *record.Check) error {
-	switch {
-	case s.UserBlocked:
-		return ErrUserBlocked
-	case s.UserMustReset:
-		return ErrPasswordResetRequired
-	case s.UserMFA && s.UserFactors != "" && len(strings.Fields(s.Factors)) < 2:
-		return ErrMoreFactorsRequired
 	}
 	return nil
 }
@@ -526,7 +518,8 @@ func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
 //
 // Errors: [ErrUnauthorized] for a secret of no session, of one that has ended
 // or expired, and for text that is no secret; [ErrUserBlocked];
-// [ErrPasswordResetRequired]; [ErrMoreFactorsRequired].
+// [ErrPasswordResetRequired]; a [*MoreFactorsError] for a session that owes a second
+// factor.
 func (g *Guest) Authenticate(ctx context.Context, secret Secret) (*Account, error) {
 	account, err := g.authenticate(ctx, secret)
 	return account, outward("authenticate", err)
@@ -543,12 +536,20 @@ func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, erro
 	e, now := g.engine, g.engine.now()
 	a := &Account{engine: e, client: g.client, digest: digest}
 	if err := a.check(ctx, e.store, now, &a.session); err != nil {
-		return nil, err
+		return nil, a.pending(err)
 	}
 	if now.Sub(a.session.Touched) >= e.policy.lastSeen(&a.session) {
 		a.touch(ctx, now)
 	}
 	return a, nil
+}
+
+// pending gives the handle of a session that owes a second factor.
+func (a *Account) pending(err error) error {
+	if errors.Is(err, ErrMoreFactorsRequired) {
+		return &MoreFactorsError{&Pending{a}}
+	}
+	return err
 }
 
 // touch writes when session and user were last seen, unless somebody else did,
@@ -605,5 +606,13 @@ func (a *Account) check(ctx context.Context, r store.Reader, now time.Time, s *r
 	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || a.engine.policy.over(s, now) {
 		return ErrUnauthorized
 	}
-	return owed(s)
+	return a.engine.owed(s, now)
+}
+
+// present is live, for what a session may do that owes a second factor.
+func (a *Account) present(ctx context.Context, r store.Reader, now time.Time) error {
+	if err := a.live(ctx, r, now); !errors.Is(err, ErrMoreFactorsRequired) {
+		return err
+	}
+	return nil
 }

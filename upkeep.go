@@ -14,7 +14,7 @@ import (
 // Swept is what [Engine.Sweep] has deleted.
 type Swept struct {
 	Sessions int
-	Tokens   int
+	Tokens   int // challenges among them
 	Failures int // counts of wrong passwords and codes, and clients that were known
 	Logs     int
 	Users    int // anonymous ones that nobody can be any more
@@ -43,6 +43,11 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		return swept, outward("sweep", err)
 	}
 	if swept.Tokens, err = store.Sweep(ctx, e.store, record.Tokens.Index("expire"), past); err != nil {
+		return swept, outward("sweep", err)
+	}
+	n, err = store.Sweep(ctx, e.store, record.Challenges.Index("expire"), past)
+	swept.Tokens += n
+	if err != nil {
 		return swept, outward("sweep", err)
 	}
 	if swept.Failures, err = store.Sweep(ctx, e.store, record.Failures.Index("expire"), past); err != nil {
@@ -166,7 +171,7 @@ func (e *Engine) Reseal(ctx context.Context) (Resealed, error) {
 		all.Rows += pass.Rows
 		all.Left = pass.Left
 		if err == nil && pass.Rows == 0 { // the last pass has seen every row in its place
-			return all, outward("reseal", e.countCodes(ctx, all.Left))
+			return all, outward("reseal", errors.Join(e.countCodes(ctx, all.Left), e.countChallenges(ctx, all.Left)))
 		}
 		if err != nil {
 			return all, outward("reseal", err)
@@ -192,72 +197,145 @@ func (e *Engine) countCodes(ctx context.Context, left map[string]int) error {
 	}
 }
 
+// countChallenges does the same for the codes of challenges.
+func (e *Engine) countChallenges(ctx context.Context, left map[string]int) error {
+	q := store.Query{Index: record.Challenges.Index("expire"), From: store.Excluding(store.Time(e.now())), Limit: batch}
+	for {
+		page, err := record.Challenges.List(ctx, e.store, q)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, c := range page {
+			if c.Digest != nil && !e.ring.CurrentCode(c.Digest) {
+				left[e.ring.KeyOfCode(c.Digest)]++
+			}
+		}
+		q.After = q.Index.Position(record.Challenges.Row(page[len(page)-1]))
+	}
+}
+
 func (e *Engine) resealOnce(ctx context.Context) (Resealed, error) {
 	out := Resealed{Left: make(map[string]int)}
-	q := store.Query{Index: record.Users.Primary(), Limit: batch}
+	return out, errors.Join(
+		resealTable(ctx, e, record.Users, &out, (*txn).resealUser),
+		resealTable(ctx, e, record.Authenticators, &out, (*txn).resealAuthenticator),
+		resealTable(ctx, e, record.RecoveryCodes, &out, (*txn).resealRecoveryCode),
+	)
+}
+
+// resealTable looks at every row of a table, some in a transaction. One that has
+// gone since it was listed is no error.
+func resealTable[T any](ctx context.Context, e *Engine, t store.Typed[T], out *Resealed, reseal func(*txn, context.Context, *T) (sealing, error)) error {
+	q := store.Query{Index: t.Primary(), Limit: batch}
 	for {
-		page, err := record.Users.List(ctx, e.store, q)
+		page, err := t.List(ctx, e.store, q)
 		if err != nil || len(page) == 0 {
-			return out, err
+			return err
 		}
 		var part Resealed
 		err = e.update(ctx, e.now(), actor{mode: "server"}, func(ctx context.Context, tx *txn) error {
 			part = Resealed{Left: make(map[string]int)}
-			for _, user := range page {
-				if err := tx.resealUser(ctx, user, &part); err != nil {
+			for _, row := range page {
+				s, err := reseal(tx, ctx, row)
+				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					return err
+				}
+				for key := range s.left {
+					part.Left[key]++
+				}
+				if s.done {
+					part.Rows++
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return out, err
+			return err
 		}
 		out.Rows += part.Rows
 		for key, n := range part.Left {
 			out.Left[key] += n
 		}
-		q.After = q.Index.Position(record.Users.Row(page[len(page)-1]))
+		q.After = q.Index.Position(t.Row(page[len(page)-1]))
 	}
 }
 
-// resealUser seals anew what a row holds, and counts each key of what it could
-// not open.
-func (tx *txn) resealUser(ctx context.Context, read *record.User, out *Resealed) error {
+// sealing is what became of the sealed columns of a row: whether any was sealed
+// anew, and by which keys those are that do not open.
+type sealing struct {
+	done bool
+	left map[string]bool
+}
+
+// reseal seals a column anew, if it is not sealed with the active key.
+func (s *sealing) reseal(ring *seal.Ring, purpose string, place seal.Place, column *[]byte) {
+	if ring.Current(*column) {
+		return
+	}
+	text, err := ring.Open(purpose, place, *column)
+	if err == nil {
+		*column, s.done = ring.Seal(purpose, place, text), true
+		return
+	}
+	key := "damaged"
+	if errors.Is(err, seal.ErrUnknownKey) {
+		key = ring.KeyOf(*column)
+	}
+	if s.left == nil {
+		s.left = make(map[string]bool)
+	}
+	s.left[key] = true
+}
+
+func (tx *txn) resealUser(ctx context.Context, read *record.User) (s sealing, err error) {
 	ring := tx.engine.ring
 	if ring.Current(read.Password) && ring.Current(read.PasswordHistory) {
-		return nil
+		return s, nil
 	}
-	user, err := getUser(ctx, tx, read.ID)
-	if errors.Is(err, ErrUserNotFound) {
-		return nil
-	}
+	user, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(read.ID))
 	if err != nil {
-		return err
+		return s, err
 	}
-	left, done := make(map[string]bool), false
-	for column, place := range map[*[]byte]seal.Place{
-		&user.Password: passwordPlace(user.ID), &user.PasswordHistory: historyPlace(user.ID),
-	} {
-		if ring.Current(*column) {
-			continue
-		}
-		text, err := ring.Open(seal.PasswordHash, place, *column)
-		switch {
-		case errors.Is(err, seal.ErrUnknownKey):
-			left[ring.KeyOf(*column)] = true
-		case err != nil:
-			left["damaged"] = true
-		default:
-			*column, done = ring.Seal(seal.PasswordHash, place, text), true
-		}
+	s.reseal(ring, seal.PasswordHash, passwordPlace(user.ID), &user.Password)
+	s.reseal(ring, seal.PasswordHash, historyPlace(user.ID), &user.PasswordHistory)
+	if s.done {
+		err = record.Users.Replace(ctx, tx, user)
 	}
-	for key := range left {
-		out.Left[key]++
+	return s, err
+}
+
+func (tx *txn) resealAuthenticator(ctx context.Context, read *record.Authenticator) (s sealing, err error) {
+	if tx.engine.ring.Current(read.Seed) {
+		return s, nil
 	}
-	if !done {
-		return nil
+	row, err := record.Authenticators.Get(ctx, tx, record.Authenticators.Primary(), store.Text(read.ID))
+	if err != nil {
+		return s, err
 	}
-	out.Rows++
-	return record.Users.Replace(ctx, tx, user)
+	if s.reseal(tx.engine.ring, seal.TOTP, seedPlace(row.ID, row.UserID), &row.Seed); s.done {
+		err = record.Authenticators.Replace(ctx, tx, row)
+	}
+	return s, err
+}
+
+// resealRecoveryCode makes the digest anew with what is sealed.
+func (tx *txn) resealRecoveryCode(ctx context.Context, read *record.RecoveryCode) (s sealing, err error) {
+	ring := tx.engine.ring
+	if ring.Current(read.Sealed) {
+		return s, nil
+	}
+	row, err := record.RecoveryCodes.Get(ctx, tx, record.RecoveryCodes.Primary(), store.Text(read.ID))
+	if err != nil {
+		return s, err
+	}
+	place := codePlace(row.ID, row.UserID)
+	if s.reseal(ring, seal.RecoveryCode, place, &row.Sealed); !s.done {
+		return s, nil
+	}
+	code, err := ring.Open(seal.RecoveryCode, place, row.Sealed)
+	if err != nil {
+		return s, err
+	}
+	row.Digest = ring.DigestCode(recoveryParts(row.UserID, plainRecoveryCode(string(code)))...)
+	return s, record.RecoveryCodes.Replace(ctx, tx, row)
 }

@@ -291,6 +291,7 @@ func changesOf(old, user *record.User) (changes []string) {
 		{"status", user.Blocked != old.Blocked},
 		{"labels", user.Labels != old.Labels},
 		{"prefs", user.Prefs != old.Prefs},
+		{"mfa", user.MFA != old.MFA || user.TOTP != old.TOTP},
 		{"verification", user.Email == old.Email && user.EmailVerified != old.EmailVerified ||
 			user.Phone == old.Phone && user.PhoneVerified != old.PhoneVerified},
 	} {
@@ -432,8 +433,12 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if err := tx.endTokens(ctx, user); err != nil {
 		return err
 	}
-	if _, err := tx.DeleteRange(ctx, targetsOf(user)); err != nil {
-		return err
+	for _, of := range []*store.Index{
+		record.Targets.Index("user"), record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user"),
+	} {
+		if _, err := tx.DeleteRange(ctx, store.Query{Index: of, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}); err != nil {
+			return err
+		}
 	}
 	if err := setWords(ctx, tx, "users", user.ID); err != nil {
 		return err

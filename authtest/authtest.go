@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/totp"
+
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/notify"
@@ -112,6 +115,35 @@ func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 		k.t.Fatal(err)
 	}
 	return account, session
+}
+
+// Authenticator is an authenticator app that goes by a clock.
+type Authenticator struct {
+	clock *Clock
+	key   *otp.Key
+}
+
+// NewAuthenticator returns an app that has scanned the URI of a
+// [latchkey.MFAAuthenticator].
+func NewAuthenticator(c *Clock, uri latchkey.Secret) (*Authenticator, error) {
+	key, err := otp.NewKeyFromURL(uri.Reveal())
+	if err != nil {
+		return nil, errors.New("authtest: not the URI of an authenticator")
+	}
+	return &Authenticator{c, key}, nil
+}
+
+// Code returns the code that the app shows.
+func (a *Authenticator) Code() string { return a.CodeAt(0) }
+
+// CodeAt returns the code of so many steps of 30 seconds from now.
+func (a *Authenticator) CodeAt(steps int) string {
+	at := a.clock.Now().Add(time.Duration(steps) * 30 * time.Second)
+	code, err := totp.GenerateCodeCustom(a.key.Secret(), at, totp.ValidateOpts{Period: 30, Digits: a.key.Digits(), Algorithm: a.key.Algorithm()})
+	if err != nil {
+		panic(err) // the key was read
+	}
+	return code
 }
 
 // Clock is a clock that stands still until it is set. It is safe for concurrent

@@ -13,8 +13,9 @@ import (
 )
 
 // Schema is all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 3,
-	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table)
+var Schema = store.NewSchema("latchkey", 4,
+	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
+	Authenticators.Table, Challenges.Table, RecoveryCodes.Table)
 
 // Address is an e-mail address in use, by a user or by an identity of that
 // user: it belongs to one user at a time. The row goes in the transaction that
@@ -58,6 +59,7 @@ type User struct {
 	Labels                                 string // JSON, a list of texts
 	Prefs                                  string // JSON, an object
 	PasswordHistory                        []byte // sealed; hashes of passwords that may not come back
+	TOTP                                   bool   // there is a confirmed authenticator
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -81,6 +83,7 @@ func (u *User) bind(b *store.Binder) {
 	b.JSON("labels", &u.Labels)
 	b.VerbatimJSON("prefs", &u.Prefs)
 	b.NullBytes("password_history", &u.PasswordHistory)
+	b.Bool("totp", &u.TOTP)
 }
 
 // Users is keyed by id.
@@ -116,7 +119,7 @@ type Session struct {
 	UserBlocked   bool
 	UserMustReset bool
 	UserMFA       bool
-	UserFactors   string // usable as a second one, separated by spaces
+	UserFactors   string // that the user can prove, separated by spaces
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -155,13 +158,14 @@ var Sessions = store.Declare("sessions", (*Session).bind, store.Keys{
 
 // Check is what of a session decides whether it may act.
 type Check struct {
-	ID      string
-	UserID  string
-	Digest  string
-	Created time.Time
-	Expire  time.Time
-	Factors string
-	Touched time.Time
+	ID         string
+	UserID     string
+	Digest     string
+	Created    time.Time
+	Expire     time.Time
+	Factors    string
+	Challenged time.Time
+	Touched    time.Time
 
 	UserBlocked   bool
 	UserMustReset bool
@@ -176,6 +180,7 @@ func (c *Check) bind(b *store.Binder) {
 	b.Time("created", &c.Created)
 	b.Time("expire", &c.Expire)
 	b.Text("factors", &c.Factors)
+	b.NullTime("challenged", &c.Challenged)
 	b.Time("touched", &c.Touched)
 	b.Bool("user_blocked", &c.UserBlocked)
 	b.Bool("user_must_reset", &c.UserMustReset)
@@ -349,6 +354,110 @@ var Tokens = store.Declare("tokens", (*Token).bind, store.Keys{
 		{Name: "alias", Columns: []string{"alias", "created"}},
 		{Name: "user", Columns: []string{"user_id"}},
 		{Name: "expire", Columns: []string{"expire"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+	},
+})
+
+// Authenticator is an app that makes codes for a user.
+type Authenticator struct {
+	ID        string
+	UserID    string
+	Kind      string // totp
+	Seed      []byte // sealed
+	Algorithm string // SHA1 or SHA256
+	Digits    int64
+	Created   time.Time
+	Updated   time.Time
+	Verified  bool  // until then it counts for nothing
+	Step      int64 // the last one of which a code was accepted
+}
+
+func (a *Authenticator) bind(b *store.Binder) {
+	b.Text("id", &a.ID)
+	b.Text("user_id", &a.UserID)
+	b.Text("kind", &a.Kind)
+	b.Bytes("seed", &a.Seed)
+	b.Text("algorithm", &a.Algorithm)
+	b.Int("digits", &a.Digits)
+	b.Time("created", &a.Created)
+	b.Time("updated", &a.Updated)
+	b.Bool("verified", &a.Verified)
+	b.Int("step", &a.Step)
+}
+
+// Authenticators is keyed by id. A user has one of a kind.
+var Authenticators = store.Declare("authenticators", (*Authenticator).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "user", Columns: []string{"user_id", "kind"}, Unique: true},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+	},
+})
+
+// Challenge is the question for a second factor that a session has asked for.
+type Challenge struct {
+	ID          string
+	UserID      string
+	SessionID   string
+	Factor      string
+	Destination string // that a code was sent to; "" for none
+	Digest      []byte // of the code; nil for none
+	Failures    int64
+	Created     time.Time
+	Expire      time.Time
+}
+
+func (c *Challenge) bind(b *store.Binder) {
+	b.Text("id", &c.ID)
+	b.Text("user_id", &c.UserID)
+	b.Text("session_id", &c.SessionID)
+	b.Text("factor", &c.Factor)
+	b.Text("destination", &c.Destination)
+	b.NullBytes("digest", &c.Digest)
+	b.Int("failures", &c.Failures)
+	b.Time("created", &c.Created)
+	b.Time("expire", &c.Expire)
+}
+
+// Challenges is keyed by id. A session has one of a factor.
+var Challenges = store.Declare("challenges", (*Challenge).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "session", Columns: []string{"session_id", "factor"}, Unique: true},
+		{Name: "user", Columns: []string{"user_id"}},
+		{Name: "expire", Columns: []string{"expire"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+	},
+})
+
+// RecoveryCode is a code that serves once in the place of a factor.
+type RecoveryCode struct {
+	ID      string
+	UserID  string
+	Digest  []byte
+	Sealed  []byte // the code; nil for one that is not shown again
+	Created time.Time
+}
+
+func (c *RecoveryCode) bind(b *store.Binder) {
+	b.Text("id", &c.ID)
+	b.Text("user_id", &c.UserID)
+	b.Bytes("digest", &c.Digest)
+	b.NullBytes("sealed", &c.Sealed)
+	b.Time("created", &c.Created)
+}
+
+// RecoveryCodes is keyed by id.
+var RecoveryCodes = store.Declare("recovery_codes", (*RecoveryCode).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "user", Columns: []string{"user_id"}},
 	},
 	References: []store.RefersTo{
 		{Columns: []string{"user_id"}, Parent: Users.Primary()},

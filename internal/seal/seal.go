@@ -23,6 +23,8 @@ const (
 	PasswordHash = "pwhash" // seals password hashes
 	Index        = "index"  // makes digests
 	Code         = "otp"    // makes digests of codes
+	TOTP         = "totp"   // seals seeds of authenticators
+	RecoveryCode = "rcode"  // seals recovery codes
 	JWT          = "jwt"    // seeds of the keys that sign JWTs
 	keyID        = "key id" // names a root key without telling it
 )
