@@ -95,8 +95,8 @@ func (a *Account) createJWT(ctx context.Context, length time.Duration) (Secret, 
 	if err != nil {
 		return "", err
 	}
-	if s.Expire.Before(expire) {
-		expire = s.Expire
+	if end := e.policy.last(s.Factors, s.Created, s.Expire); end.Before(expire) {
+		expire = end
 	}
 	return e.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: now, Expire: expire})
 }
@@ -122,13 +122,21 @@ func (e *Engine) sign(c jws.Claims) (Secret, error) {
 // as in [Account.CreateJWT].
 //
 // Errors: [ErrArgumentInvalid]; [ErrSessionNotFound] for a session that is not a
-// live one of the user.
+// live one of the user; [ErrUserBlocked]; [ErrPasswordResetRequired];
+// [ErrMoreFactorsRequired] for a session that owes a second factor: other services
+// could not see it.
 func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time.Duration) (token Secret, err error) {
 	err = u.read(ctx, "create JWT", id, func(r store.Reader, user *record.User) error {
 		e, now := u.engine, u.engine.now()
 		expire, err := jwtExpire(now, length)
 		if err != nil {
 			return err
+		}
+		switch {
+		case user.Blocked:
+			return ErrUserBlocked
+		case user.MustReset:
+			return ErrPasswordResetRequired
 		}
 		c := jws.Claims{UserID: user.ID, IssuedAt: now, Expire: expire}
 		session, err := e.sessionFor(ctx, r, now, user.ID, sessionID)
@@ -139,9 +147,15 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 			c.Epoch, c.Account = user.Epoch, accountOf(user)
 		default:
 			c.SessionID = session.ID
-			if session.Expire.Before(expire) {
-				c.Expire = session.Expire
+			if end := e.policy.last(session.Factors, session.Created, session.Expire); end.Before(expire) {
+				c.Expire = end
 			}
+			err = e.owed(&record.Check{
+				Factors: session.Factors, Created: session.Created, UserMFA: session.UserMFA, UserFactors: session.UserFactors,
+			}, now)
+		}
+		if err != nil {
+			return err
 		}
 		token, err = e.sign(c)
 		return err

@@ -294,3 +294,41 @@ func TestJWTIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// What other services cannot see is not signed: AC-091.
+func TestServerMakesNoJWTForWhoMayDoNothing(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{SingleFactor: latchkey.Lifetime{Absolute: 20 * time.Minute}}, func(k *kit) {
+		user := k.proven()
+		_, account := k.signIn(ada)
+		token, err := account.CreateJWT(k.ctx, time.Hour)
+		k.must(err)
+		if c := k.offline(token); c.Expire.Sub(c.IssuedAt) != 20*time.Minute {
+			k.Errorf("a JWT outlives its session: %+v", c)
+		}
+		k.must(ignore(k.Users().UpdateMFA(k.ctx, user.ID, true)))
+		if err := ignore(k.Users().CreateJWT(k.ctx, user.ID, "", 0)); err != latchkey.ErrMoreFactorsRequired {
+			k.Errorf("of a session that owes a factor: %v", err)
+		}
+		k.must(ignore(k.Users().UpdateStatus(k.ctx, user.ID, false)))
+		if err := ignore(k.Users().CreateJWT(k.ctx, user.ID, "", 0)); err != latchkey.ErrUserBlocked {
+			k.Errorf("of a blocked user: %v", err)
+		}
+	})
+}
+
+func TestServerEndsWhatAUserWithoutAPasswordHas(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user, err := k.Users().Create(k.ctx, latchkey.NewUser{})
+		k.must(err)
+		account, _ := k.byJWT(user.ID, "")
+		custom, err := k.Users().CreateToken(k.ctx, user.ID, 0, 0)
+		k.must(err)
+		k.must(ignore(k.Users().UpdatePassword(k.ctx, user.ID, "")))
+		if err := ignore(account.User(k.ctx)); err != latchkey.ErrUnauthorized {
+			k.Error(err)
+		}
+		if err := ignore(k.guest.CreateSession(k.ctx, user.ID, custom.Secret.Reveal())); err != latchkey.ErrInvalidToken {
+			k.Error(err)
+		}
+	})
+}

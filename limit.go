@@ -77,8 +77,8 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 // address together, the first two begin anew when they succeed.
 // createRecovery is counted by e-mail and client address, createPhoneVerification
 // by user and client address, createEmailVerification and createJWT by user;
-// updateRecovery, updateEmailVerification and updatePhoneVerification by the user
-// id that is named; createMFAChallenge by user, or by user and client address where
+// updateRecovery and updateEmailVerification by the user id that is named,
+// updatePhoneVerification by that and client address; createMFAChallenge by user, or by user and client address where
 // they have proven the factor, updateMFAChallenge by challenge. messages is how
 // many messages of all kinds together an address gets, whatever stands behind a +
 // in it; messagesNotices is how many notices of one kind, of what has happened to an

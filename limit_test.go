@@ -196,7 +196,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 				}
 				byAddress := []string{
 					"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages", "createRecovery",
-					"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
+					"updateRecovery", "updateEmailVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
 					"createMFAChallenge", "updateMFAChallenge",
 				}
 				if !slices.Contains(byAddress, name) {

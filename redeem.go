@@ -253,9 +253,10 @@ type guess struct {
 }
 
 // guesses sorts codes by what wrong ones are counted under: where they were
-// sent to, for those that were promised the id; the id itself for the others,
-// and where there are none. Whoever guesses at an id must not learn, by being
-// slowed, which address it has. Those that are slowed are left out; slowed is
+// sent to, for those that were promised the id and for addresses that nobody has
+// proven, which their user may have written down to guess at; the id itself for the
+// others, and where there are none. Whoever guesses at an id must not learn, by
+// being slowed, which address it has. Those that are slowed are left out; slowed is
 // why, if all are.
 func (tx *txn) guesses(ctx context.Context, c Client, userID string, user *record.User, codes []*record.Token) (out []guess, slowed *ThrottledError, err error) {
 	bySubject := make(map[string]int)
@@ -286,13 +287,16 @@ func (tx *txn) guesses(ctx context.Context, c Client, userID string, user *recor
 	}
 	for _, t := range codes {
 		identifier, holder := "id "+userID, user
-		if t.Alias == userID {
+		if t.Alias == userID && (t.UserID != userID || user == nil || !verified(user, channelOf(t))) {
 			// Who is known to the user of that id is not known to the address
 			// of another.
 			identifier, holder = t.Slot, nil
 			if t.UserID != "" {
 				if holder, err = getUser(ctx, tx, t.UserID); err != nil {
 					return nil, nil, err
+				}
+				if t.Destination != "" && !verified(holder, channelOf(t)) {
+					holder = nil // whoever wrote the address down has not proven it: nobody is known to it
 				}
 			}
 		}
@@ -371,10 +375,7 @@ func (tx *txn) prover(ctx context.Context, t *record.Token, fresh record.User) (
 	if t.Destination == "" {
 		return getUser(ctx, tx, t.UserID)
 	}
-	channel := notify.Email
-	if t.Kind == tokenPhone {
-		channel = notify.SMS
-	}
+	channel := channelOf(t)
 	user, err := tx.holder(ctx, channel, t.Destination)
 	if err != nil {
 		return nil, err
@@ -455,4 +456,12 @@ func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Cha
 		tx.notices = tx.notices[:told] // who does this knows of it, and nobody else has proven anything
 	}
 	return user, err
+}
+
+// channelOf is the way by which a token was sent.
+func channelOf(t *record.Token) notify.Channel {
+	if t.Kind == tokenPhone || t.Kind == tokenPhoneVerification {
+		return notify.SMS
+	}
+	return notify.Email
 }

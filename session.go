@@ -57,12 +57,9 @@ func (e *Engine) sessionOf(r *record.Session) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	expire := r.Expire
-	if l := e.policy.lifetime(r.Factors); l.Absolute > 0 && r.Created.Add(l.Absolute).Before(expire) {
-		expire = r.Created.Add(l.Absolute) // the policy has changed since
-	}
 	return &Session{
-		ID: r.ID, UserID: r.UserID, CreatedAt: r.Created, UpdatedAt: r.Updated, Expire: expire,
+		ID: r.ID, UserID: r.UserID, CreatedAt: r.Created, UpdatedAt: r.Updated,
+		Expire:   e.policy.last(r.Factors, r.Created, r.Expire),
 		Provider: r.Provider, ProviderUID: r.ProviderUID, Factors: strings.Fields(r.Factors),
 		MFAUpdatedAt: r.Challenged, IP: r.IP, Device: device,
 	}, nil
@@ -165,7 +162,7 @@ const lastSeen = 24 * time.Hour
 
 // lastSeen returns the same for a session.
 func (p *Policy) lastSeen(s *record.Check) time.Duration {
-	if l := p.lifetime(s.Factors); l.Idle > 0 {
+	if l := p.lifetime(s.Factors); l.Idle > 0 && s.ID != "" {
 		return min(lastSeen, l.Idle/8)
 	}
 	return lastSeen
@@ -542,6 +539,15 @@ func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, erro
 		a.touch(ctx, now)
 	}
 	return a, nil
+}
+
+// last is when a session ends at the latest: the policy may have changed since it
+// was made.
+func (p *Policy) last(factors string, created, expire time.Time) time.Time {
+	if l := p.lifetime(factors); l.Absolute > 0 && created.Add(l.Absolute).Before(expire) {
+		return created.Add(l.Absolute)
+	}
+	return expire
 }
 
 // pending gives the handle of a session that owes a second factor.

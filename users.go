@@ -209,6 +209,15 @@ func (u *Users) setPassword(ctx context.Context, id, password string) (shown *Us
 		if _, err := unchanged(ctx, tx, read); err != nil {
 			return err
 		}
+		if password == "" && user.Password == nil { // what else there is to sign in with ends
+			if err := tx.endTokens(ctx, user); err != nil {
+				return err
+			}
+			user.Epoch++
+			if err := record.Users.Replace(ctx, tx, user); err != nil {
+				return err
+			}
+		}
 		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
 			return fresh.set(&u.engine.policy, user, tx.now)
 		})

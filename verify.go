@@ -168,7 +168,7 @@ func (a *Account) askVerification(ctx context.Context, of func(*Engine) (verific
 // used, replaced, or has run out, of another user or an address that is no longer
 // theirs; [ErrUserNotFound] if the policy discloses accounts; [ErrUserBlocked],
 // with the right secret only; a [*ThrottledError] after ten calls for the user id
-// in an hour, unless the secret is right.
+// in an hour, and ten more with the right secret.
 func (g *Guest) UpdateEmailVerification(ctx context.Context, userID, secret string) (*Token, error) {
 	token, err := g.confirm(ctx, verifiesEmail, limitUpdateEmailVerify, userID, secret)
 	return token, outward("update e-mail verification", err)
@@ -177,8 +177,8 @@ func (g *Guest) UpdateEmailVerification(ctx context.Context, userID, secret stri
 // UpdatePhoneVerification proves the number that a code of
 // [Account.CreatePhoneVerification] was sent to. Nobody needs to be signed in.
 //
-// Errors: those of UpdateEmailVerification, where the limit holds for the right
-// code too; a [*ThrottledError] after more than ten wrong codes in a row for the
+// Errors: those of UpdateEmailVerification, where the limit is of the user id and
+// the client address, and holds for the right code too; a [*ThrottledError] after more than ten wrong codes in a row for the
 // number, as for [Guest.CreateSession].
 func (g *Guest) UpdatePhoneVerification(ctx context.Context, userID, secret string) (*Token, error) {
 	token, err := g.confirm(ctx, verifiesPhone, limitUpdatePhoneVerify, userID, secret)
@@ -240,17 +240,23 @@ func shownToken(t *record.Token, userID string) *Token {
 	return &Token{ID: t.ID, CreatedAt: t.Created, UserID: userID, Expire: t.Expire}
 }
 
-// limitConfirm counts a call. The right secret of a link is let through: nobody
-// guesses it, and strangers who count on an id must not keep its owner out.
+// limitConfirm counts a call. The right secret of a link is counted by itself, when
+// the id is used up: nobody guesses it, and strangers who count on an id must not
+// keep its owner out. Codes are counted by client address too, for the same reason.
 func (g *Guest) limitConfirm(ctx context.Context, now time.Time, p purpose, l limited, userID, secret string) error {
-	throttled := g.engine.limit(ctx, g.client, now, l, userID)
+	key := userID
+	if p.codes {
+		key += "\n" + g.client.network() // what else bounds guesses knows the user
+	}
+	throttled := g.engine.limit(ctx, g.client, now, l, key)
 	if throttled == nil || p.codes {
 		return throttled
 	}
-	if t, err := findLink(ctx, g.engine.store, now, []purpose{p}, userID, secret); t == nil || err != nil {
+	t, err := findLink(ctx, g.engine.store, now, []purpose{p}, userID, secret)
+	if t == nil || err != nil {
 		return throttled
 	}
-	return nil
+	return g.engine.limit(ctx, g.client, now, l, "link "+t.ID)
 }
 
 // owner returns the user of a token that proves an address, which has to be

@@ -575,3 +575,82 @@ func TestRightLinkPassesTheLimitThatStrangersHaveUsedUp(t *testing.T) {
 		k.must(ignore(owner.UpdateRecovery(k.ctx, user.ID, m.Secret, fresh)))
 	})
 }
+
+// AC-037: whoever writes a number down guesses at it no faster from clients that
+// know them, nor by proving a number of their own in between.
+func TestAC037NumberOfAStrangerIsCountedByItself(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user, compared := k.signUp(ada), 0
+		for n := range 4 {
+			ip := fmt.Sprintf("203.0.113.%d", n+1)
+			account := k.signedInAt(ip)
+			if n == 0 {
+				k.must(ignore(account.UpdatePhone(k.ctx, phone, password)))
+			}
+			for range 2 {
+				token, err := account.CreatePhoneVerification(k.ctx)
+				k.must(err)
+				m := k.mailOf(token, phone)
+				for range 5 {
+					if ignore(k.Guest(at(ip)).UpdatePhoneVerification(k.ctx, user.ID, other(m.Secret))) == latchkey.ErrInvalidToken {
+						compared++
+					}
+				}
+			}
+		}
+		if compared > 11 {
+			k.Errorf("%d codes are compared", compared)
+		}
+	})
+}
+
+// AC-003: being slowed does not tell which id has an address.
+func TestAC003SlowingTellsNoOwner(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		victim := k.proven()
+		stranger := k.signUp(bob)
+		guest := k.Guest(at("203.0.113.1"))
+		for range 3 {
+			token, err := guest.CreateEmailToken(k.ctx, latchkey.NewEmailToken{Email: ada})
+			k.must(err)
+			for range 5 {
+				_ = ignore(guest.CreateSession(k.ctx, token.UserID, "00000a"))
+			}
+		}
+		told := func(id string) bool {
+			k.must(ignore(guest.CreateEmailToken(k.ctx, latchkey.NewEmailToken{UserID: id, Email: ada})))
+			return errors.Is(ignore(guest.CreateSession(k.ctx, id, "00000a")), latchkey.ErrRateLimitExceeded)
+		}
+		if told(victim.ID) != told(stranger.ID) {
+			k.Error("the owner's id is slowed, another is not")
+		}
+	})
+}
+
+// A right link costs no hashes without end, and a stranger does not keep the owner
+// of a number from proving it.
+func TestConfirmationsAreLimitedForWhoeverMakesThem(t *testing.T) {
+	onEveryStore(t, latchkey.Policy{PasswordHistory: 1}, func(k *kit) {
+		user := k.proven()
+		k.must(ignore(k.Users().UpdatePhoneVerification(k.ctx, user.ID, false)))
+		_, account := k.signIn(ada)
+		m := k.recovery()
+		engine := k.limitedEngine(nil)
+		hashed := 0
+		for range 30 {
+			if ignore(engine.Guest(testClient).UpdateRecovery(k.ctx, m.UserID, m.Secret, password)) == latchkey.ErrPasswordRecentlyUsed {
+				hashed++
+			}
+		}
+		if hashed > 20 {
+			k.Errorf("%d passwords are hashed", hashed)
+		}
+		for range 12 {
+			_ = ignore(engine.Guest(at("203.0.113.1")).UpdatePhoneVerification(k.ctx, user.ID, "12345a"))
+		}
+		token, err := account.CreatePhoneVerification(k.ctx)
+		k.must(err)
+		code := k.mailOf(token, phone)
+		k.must(ignore(engine.Guest(testClient).UpdatePhoneVerification(k.ctx, user.ID, code.Secret)))
+	})
+}

@@ -54,6 +54,9 @@ var ErrInvalid = errors.New("jwt: not a token that is good now")
 // Verify returns the claims of a token that is good at now. With an error there
 // are none.
 func (v *Verifier) Verify(token string, now time.Time) (Claims, error) {
+	if v == nil || v.set == nil {
+		return Claims{}, ErrInvalid
+	}
 	c, err := v.set.Verify(token, now)
 	if err != nil {
 		return Claims{}, ErrInvalid

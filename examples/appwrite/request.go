@@ -220,10 +220,9 @@ func (c *call) credentials() (barred, err error) {
 			return nil, err
 		case errors.Is(barredToo, latchkey.ErrJWTInvalid):
 			return nil, barredToo
-		case account == nil && barredToo == nil: // its session has ended
 		case bySession:
 			return nil, problem(http.StatusForbidden, "user_jwt_and_cookie_set", "A request has either a session or a JWT")
-		default:
+		default: // nobody, if its session has ended
 			c.account, barred = account, barredToo
 		}
 	}
