@@ -64,7 +64,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),
 		SessionLength: time.Duration(r.number("SESSION_DURATION")) * time.Second, UserLimit: r.number("USERS_LIMIT"),
 		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), DiscloseAccounts: true,
-		SessionAlerts: r.flag("SESSION_ALERTS", false),
+		SessionAlerts: r.flag("SESSION_ALERTS", false), KeepSecretOnChallenge: true, EnrolWithoutStepUp: true,
 	}
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)

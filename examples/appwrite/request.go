@@ -36,6 +36,7 @@ type call struct {
 	server bool // the API key came with it
 
 	account  *latchkey.Account // nil for nobody
+	pending  *latchkey.Pending // of a session that owes a second factor
 	limits   []latchkey.LimitResult
 	signedIn bool
 }
@@ -47,6 +48,7 @@ const (
 	anyone  scope = iota // with a session, a key or nothing
 	signIn               // as anyone, but not while signed in
 	account              // with a session
+	owing                // with a session, even if it owes a second factor
 	users                // with the API key
 	health               // without a project
 )
@@ -127,9 +129,9 @@ func (c *call) handle(to route) (any, error) {
 		role = "users"
 	}
 	switch {
-	case barred != nil && to.scope != users:
+	case barred != nil && to.scope != users && (to.scope != owing || c.pending == nil):
 		return nil, barred
-	case to.scope == account && !c.signedIn:
+	case (to.scope == account || to.scope == owing && c.pending == nil) && !c.signedIn:
 		return nil, missing(role, "account")
 	case to.scope == users && !c.server:
 		return nil, missing(role, "users.write")
@@ -227,6 +229,10 @@ func (c *call) credentials() (barred, err error) {
 		}
 	}
 	c.signedIn = c.account != nil
+	var owed *latchkey.MoreFactorsError
+	if errors.As(barred, &owed) {
+		c.pending = owed.Pending
+	}
 	return barred, err
 }
 

@@ -58,7 +58,7 @@ var routes = []route{
 	on(del, account, none, deleteSessions, "/account/sessions"),
 	on(get, account, ok, getSession, "/account/sessions/{sessionId}"),
 	on(patch, account, ok, updateSession, "/account/sessions/{sessionId}"),
-	on(del, account, none, deleteSession, "/account/sessions/{sessionId}"),
+	on(del, owing, none, deleteSession, "/account/sessions/{sessionId}"),
 
 	on(post, account, created, createEmailVerification, "/account/verifications/email", "/account/verification"),
 	on(put, anyone, ok, confirm((*latchkey.Guest).UpdateEmailVerification), "/account/verifications/email", "/account/verification"),
@@ -66,6 +66,17 @@ var routes = []route{
 	on(put, anyone, ok, confirm((*latchkey.Guest).UpdatePhoneVerification), "/account/verifications/phone", "/account/verification/phone"),
 	on(post, anyone, created, createRecovery, "/account/recovery"),
 	on(put, anyone, ok, updateRecovery, "/account/recovery"),
+	on(patch, account, ok, shown(updateMFA), "/account/mfa"),
+	on(get, owing, ok, listFactors, "/account/mfa/factors"),
+	on(post, account, ok, createAuthenticator, "/account/mfa/authenticators/{type}"),
+	on(put, account, ok, shown(updateAuthenticator), "/account/mfa/authenticators/{type}"),
+	on(del, account, none, deleteAuthenticator, "/account/mfa/authenticators/{type}"),
+	on(post, owing, created, createChallenge, "/account/mfa/challenges", "/account/mfa/challenge"),
+	on(put, owing, ok, updateChallenge, "/account/mfa/challenges", "/account/mfa/challenge"),
+	on(post, account, created, recoveryCodes((*latchkey.Account).CreateMFARecoveryCodes), "/account/mfa/recovery-codes"),
+	on(get, account, ok, recoveryCodes((*latchkey.Account).MFARecoveryCodes), "/account/mfa/recovery-codes"),
+	on(patch, account, ok, recoveryCodes((*latchkey.Account).UpdateMFARecoveryCodes), "/account/mfa/recovery-codes"),
+
 	on(post, account, created, createJWT, "/account/jwts", "/account/jwt"),
 
 	on(post, users, created, seen(createUser), "/users"),
@@ -89,6 +100,12 @@ var routes = []route{
 	}, "/users/{userId}/sessions/{sessionId}"),
 	on(post, users, created, createUserToken, "/users/{userId}/tokens"),
 	on(post, users, created, createUserJWT, "/users/{userId}/jwts"),
+	on(patch, users, ok, seen(userBool("mfa", (*latchkey.Users).UpdateMFA)), "/users/{userId}/mfa"),
+	on(get, users, ok, listUserFactors, "/users/{userId}/mfa/factors"),
+	on(get, users, ok, userRecoveryCodes((*latchkey.Users).MFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
+	on(patch, users, ok, userRecoveryCodes((*latchkey.Users).CreateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
+	on(put, users, ok, userRecoveryCodes((*latchkey.Users).UpdateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
+	on(del, users, none, deleteUserAuthenticator, "/users/{userId}/mfa/authenticators/{type}"),
 	on(get, users, ok, listUserLogs, "/users/{userId}/logs"),
 }
 
@@ -435,6 +452,16 @@ func updateSession(c *call) (any, error) {
 
 func deleteSession(c *call) (any, error) {
 	id := c.r.PathValue("sessionId")
+	if c.pending != nil { // it may end itself, and no other
+		if id != latchkey.Current && id != c.pending.SessionID() {
+			return nil, latchkey.ErrMoreFactorsRequired
+		}
+		err := c.pending.DeleteSession(c.r.Context())
+		if err == nil {
+			c.signedOut()
+		}
+		return nil, err
+	}
 	err := c.account.DeleteSession(c.r.Context(), id)
 	if err == nil && (id == latchkey.Current || id == c.account.SessionID()) {
 		c.signedOut()

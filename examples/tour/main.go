@@ -5,6 +5,7 @@
 //	go run ./examples/tour -method magic|otp|phone
 //	go run ./examples/tour -verify
 //	go run ./examples/tour -recover
+//	go run ./examples/tour -mfa
 //	go run ./examples/tour -method magic -smtp 127.0.0.1:1025 -email you@example.org
 package main
 
@@ -20,6 +21,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/boombuler/barcode/qr"
+
 	"example.com/latchkey"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/smtp"
@@ -30,7 +33,9 @@ import (
 // options are what the command line says.
 type options struct {
 	method, email, phone, smtp string
-	verify, recover            bool
+	verify, recover, mfa       bool
+	// code is what the authenticator app shows for a seed; nil asks whoever has it.
+	code func(seed string) string
 }
 
 func main() {
@@ -41,6 +46,7 @@ func main() {
 	flag.StringVar(&o.phone, "phone", "+14155550100", "number for phone")
 	flag.BoolVar(&o.verify, "verify", false, "sign up with a password, and verify address and number")
 	flag.BoolVar(&o.recover, "recover", false, "sign up with a password, and lose it")
+	flag.BoolVar(&o.mfa, "mfa", false, "sign up with a password, and enrol an authenticator app")
 	flag.StringVar(&o.smtp, "smtp", "", "host:port of a mail server on this machine, without TLS")
 	flag.Parse()
 	if err := run(context.Background(), o, os.Stdin, os.Stdout); err != nil {
@@ -89,6 +95,8 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 		return t.verifyAddresses(ctx)
 	case o.recover:
 		return t.recoverPassword(ctx)
+	case o.mfa:
+		return t.twoFactors(ctx)
 	}
 	return t.signIn(ctx)
 }
@@ -217,6 +225,104 @@ func (t *tour) signIn(ctx context.Context) (err error) {
 		session.Provider, user.ID, user.Email, user.EmailVerification, user.Phone, user.PhoneVerification)
 	_, err = t.guest.CreateSession(ctx, userID, secret)
 	fmt.Fprintln(t.out, "Once more:", err)
+	return nil
+}
+
+func (t *tour) twoFactors(ctx context.Context) error {
+	const password = "correct horse battery"
+	account, err := t.signUp(ctx, password)
+	if err != nil {
+		return err
+	}
+	codes, err := account.CreateMFARecoveryCodes(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, "Keep these, each serves once if the app is lost:")
+	for _, code := range codes.Codes {
+		fmt.Fprintln(t.out, " ", code.Reveal())
+	}
+	made, err := account.CreateMFAAuthenticator(ctx, latchkey.NewMFAAuthenticator{})
+	if err != nil {
+		return err
+	}
+	if err := t.draw(made.URI.Reveal()); err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, "Scan it with an authenticator app, or type", made.Secret.Reveal())
+	code, err := t.appCode(made)
+	if err != nil {
+		return err
+	}
+	if _, err := account.UpdateMFAAuthenticator(ctx, code); err != nil {
+		return err
+	}
+	if _, err := account.UpdateMFA(ctx, true); err != nil {
+		return err
+	}
+	session, err := t.guest.CreateEmailPasswordSession(ctx, t.email, password)
+	if err != nil {
+		return err
+	}
+	_, err = t.guest.Authenticate(ctx, session.Secret)
+	fmt.Fprintln(t.out, "Signed in by password alone:", err)
+	var owed *latchkey.MoreFactorsError
+	if !errors.As(err, &owed) {
+		return errors.New("no second factor is owed")
+	}
+	challenge, err := owed.Pending.CreateMFAChallenge(ctx, latchkey.FactorTOTP)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, "Each code serves once: wait for the next.")
+	if code, err = t.appCode(made); err != nil {
+		return err
+	}
+	if session, err = owed.Pending.UpdateMFAChallenge(ctx, challenge.ID, code); err != nil {
+		return err
+	}
+	if _, err := t.guest.Authenticate(ctx, session.Secret); err != nil {
+		return err
+	}
+	fmt.Fprintln(t.out, "Signed in by", strings.Join(session.Factors, " and "))
+	return nil
+}
+
+// appCode asks for the code that the app shows.
+func (t *tour) appCode(made *latchkey.MFAAuthenticator) (string, error) {
+	if t.code != nil {
+		return t.code(made.Secret.Reveal()), nil
+	}
+	fmt.Fprint(t.out, "The code that it shows: ")
+	if !t.in.Scan() {
+		return "", errors.Join(t.in.Err(), io.ErrUnexpectedEOF)
+	}
+	return strings.TrimSpace(t.in.Text()), nil
+}
+
+// draw prints a QR code, two rows in a line.
+func (t *tour) draw(text string) error {
+	code, err := qr.Encode(text, qr.M, qr.Auto)
+	if err != nil {
+		return err
+	}
+	size := code.Bounds().Dx()
+	dark := func(x, y int) int {
+		if x < 0 || y < 0 || x >= size || y >= size {
+			return 0 // the border that readers need
+		}
+		if r, _, _, _ := code.At(x, y).RGBA(); r == 0 {
+			return 1
+		}
+		return 0
+	}
+	const border = 2
+	for y := -border; y < size+border; y += 2 {
+		for x := -border; x < size+border; x++ {
+			fmt.Fprint(t.out, []string{"█", "▀", "▄", " "}[2*dark(x, y)+dark(x, y+1)]) // light on a dark terminal
+		}
+		fmt.Fprintln(t.out)
+	}
 	return nil
 }
 

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
+	"github.com/pquerna/otp/totp"
 )
 
 // reader is a mail server whose owner types what is in the mail into the tour.
@@ -61,5 +63,23 @@ func TestTourThroughAMailServer(t *testing.T) {
 		if err != nil || !strings.Contains(out.String(), c.told) {
 			t.Errorf("%+v: %v\n%s", c.options, err, out.String())
 		}
+	}
+}
+
+func TestTourOfTwoFactors(t *testing.T) {
+	shown := time.Duration(-1)
+	o := options{mfa: true, email: "ada@example.org", code: func(seed string) string {
+		shown++ // the code of the step that is shown, and the next
+		code, err := totp.GenerateCode(seed, time.Now().Add(shown*30*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}}
+	var out bytes.Buffer
+	err := run(t.Context(), o, strings.NewReader(""), &out)
+	if err != nil || !strings.Contains(out.String(), "Signed in by password alone: Another factor is required") ||
+		!strings.Contains(out.String(), "Signed in by password and totp") || !strings.Contains(out.String(), "▀") {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }

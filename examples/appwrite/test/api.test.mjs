@@ -1,5 +1,6 @@
 // The official SDKs, both generations, against the host on every store.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import * as web27 from 'appwrite';
 import * as web18 from 'appwrite-18';
@@ -80,6 +81,16 @@ const checkSession = (session, want) => {
   for (const name of ['ip', 'osCode', 'osName', 'osVersion', 'clientType', 'clientCode', 'clientName', 'clientVersion', 'clientEngine', 'deviceName']) {
     assert.equal(typeof session[name], 'string', name);
   }
+};
+
+// totp is the code of an authenticator app, so many steps from now.
+const totp = (secret, steps) => {
+  const bits = [...secret].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('');
+  const seed = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+  const mac = createHmac('sha1', seed).update(counter).digest();
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0');
 };
 
 const generations = [
@@ -278,6 +289,111 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           assert.equal((await byJWT(bare.jwt).get()).$id, user.$id);
           await users().updateStatus(user.$id, false);
           await refused(byJWT(bare.jwt).get(), 403, 'user_blocked');
+        });
+
+        test('MFA: an authenticator, challenges, recovery codes, and what is refused', async () => {
+          const { b, user, email } = await signedUp();
+          const anyFactor = { totp: false, email: false, phone: false, recoveryCode: false, custom: false };
+          assert.deepEqual({ ...await b.account.listMfaFactors() }, anyFactor);
+          const { recoveryCodes } = await b.account.createMfaRecoveryCodes();
+          assert.equal(recoveryCodes.length, 6);
+          for (const code of recoveryCodes) assert.match(code, /^[0-9a-f]{10}$/);
+          await refused(b.account.createMfaRecoveryCodes(), 409, 'user_recovery_codes_already_exists');
+          await refused(b.account.getMfaRecoveryCodes(), 401, 'user_challenge_required');
+          await refused(b.account.updateMfaAuthenticator('totp', '123456'), 404, 'user_authenticator_not_found');
+          const made = await b.account.createMfaAuthenticator('totp');
+          assert.match(made.secret, /^[A-Z2-7]{32}$/);
+          assert.match(made.uri, new RegExp(`^otpauth://totp/${project}:`));
+          let step = 0; // each code serves once
+          const code = () => { step += 1; return totp(made.secret, step - 2); };
+          await refused(b.account.updateMfaAuthenticator('totp', 'abcdef'), 401, 'user_invalid_token');
+          assert.equal((await b.account.updateMfaAuthenticator('totp', code())).$id, user.$id);
+          await refused(b.account.createMfaAuthenticator('totp'), 409, 'user_authenticator_already_verified');
+          assert.equal((await b.account.updateMFA(true)).mfa, true);
+          await b.account.get();
+
+          const again = browser();
+          const session = await again.account.createEmailPasswordSession(email, password);
+          assert.deepEqual(session.factors, ['password']);
+          await refused(again.account.get(), 401, 'user_more_factors_required');
+          await refused(again.account.createJWT(), 401, 'user_more_factors_required');
+          await refused(again.account.deleteSessions(), 401, 'user_more_factors_required');
+          await refused(again.account.deleteSession('another'), 401, 'user_more_factors_required');
+          await refused(again.account.updateVerification(user.$id, 'a'.repeat(64)), 401, 'user_more_factors_required');
+          assert.deepEqual({ ...await again.account.listMfaFactors() }, { ...anyFactor, totp: true, recoveryCode: true });
+          await refused(again.account.createMfaChallenge('email'), 400, 'user_email_not_verified');
+          await refused(again.account.createMfaChallenge('sms'), 400, 'general_argument_invalid');
+          const challenge = await again.account.createMfaChallenge('totp');
+          assert.equal(challenge.userId, user.$id);
+          assert.equal(Date.parse(challenge.expire) - Date.parse(challenge.$createdAt), 900_000);
+          await refused(again.account.updateMfaChallenge('unknown', '123456'), 401, 'user_invalid_token');
+          await refused(again.account.updateMfaChallenge(challenge.$id, 'abcdef'), 401, 'user_invalid_token');
+          const done = await again.account.updateMfaChallenge(challenge.$id, code());
+          assert.deepEqual([done.$id, done.factors], [session.$id, ['password', 'totp']]);
+          assert.match(done.mfaUpdatedAt, dateForm);
+          await refused(again.account.updateMfaChallenge(challenge.$id, code()), 401, 'user_invalid_token');
+          await again.account.get();
+          assert.deepEqual((await again.account.getMfaRecoveryCodes()).recoveryCodes.toSorted(), recoveryCodes.toSorted());
+          const fresh6 = (await again.account.updateMfaRecoveryCodes()).recoveryCodes;
+          assert.notDeepEqual(fresh6, recoveryCodes);
+
+          const third = browser();
+          await third.account.createEmailPasswordSession(email, password);
+          const lost = await third.account.createMfaChallenge('recoverycode');
+          await refused(third.account.updateMfaChallenge(lost.$id, recoveryCodes[0]), 401, 'user_invalid_token');
+          await third.account.updateMfaChallenge(lost.$id, fresh6[0]);
+          assert.equal((await third.account.getMfaRecoveryCodes()).recoveryCodes.length, 5);
+          await third.account.deleteMfaAuthenticator('totp');
+          await refused(third.account.deleteMfaAuthenticator('totp'), 404, 'user_authenticator_not_found');
+          const out = browser();
+          await out.account.createEmailPasswordSession(email, password); // nothing is owed without a factor
+          await out.account.get();
+        });
+
+        test('MFA by e-mail and SMS, and signing out while a factor is owed', async () => {
+          const { user, email } = await signedUp();
+          const number = freshPhone();
+          await users().updatePhone(user.$id, number);
+          await users().updateEmailVerification(user.$id, true);
+          await users().updatePhoneVerification(user.$id, true);
+          assert.equal((await users().updateMfa(user.$id, true)).mfa, true);
+          for (const factor of ['email', 'phone']) {
+            const b = browser();
+            await b.account.createEmailPasswordSession(email, password);
+            const challenge = await b.account.createMfaChallenge(factor);
+            let code;
+            if (factor === 'email') {
+              let mail;
+              do { mail = await inbox.mail(email); } while (!/^Subject: Verification Code for /m.test(mail.text));
+              [code] = mail.text.split('\r\n\r\n').slice(1).join('\n').match(/(?<!\d)\d{6}(?!\d)/);
+            } else {
+              let sms;
+              do { sms = await inbox.sms(number); } while (!/^\d{6}/.test(sms.body));
+              code = sms.body.slice(0, 6);
+            }
+            assert.deepEqual((await b.account.updateMfaChallenge(challenge.$id, code)).factors, ['password', factor]);
+            await b.account.get();
+          }
+          const b = browser();
+          await b.account.createEmailPasswordSession(email, password);
+          await b.account.deleteSession('current');
+          await refused(b.account.get(), 401, 'general_unauthorized_scope');
+        });
+
+        test("the server's MFA", async () => {
+          const { b, user } = await signedUp();
+          await refused(users().getMfaRecoveryCodes(user.$id), 404, 'user_recovery_codes_not_found');
+          await refused(users().updateMfaRecoveryCodes(user.$id), 404, 'user_recovery_codes_not_found');
+          const { recoveryCodes } = await users().createMfaRecoveryCodes(user.$id);
+          await refused(users().createMfaRecoveryCodes(user.$id), 409, 'user_recovery_codes_already_exists');
+          assert.deepEqual((await users().getMfaRecoveryCodes(user.$id)).recoveryCodes, recoveryCodes);
+          assert.equal((await users().updateMfaRecoveryCodes(user.$id)).recoveryCodes.length, 6);
+          const { secret } = await b.account.createMfaAuthenticator('totp');
+          await b.account.updateMfaAuthenticator('totp', totp(secret, 0));
+          assert.equal((await users().listMfaFactors(user.$id)).totp, true);
+          await users().deleteMfaAuthenticator(user.$id, 'totp');
+          await refused(users().deleteMfaAuthenticator(user.$id, 'totp'), 404, 'user_authenticator_not_found');
+          await refused(users().updateMfa('nobody', true), 404, 'user_not_found');
         });
 
         test('a mock number has its code, and nothing is sent', async () => {
