@@ -4,18 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"image/png"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
 
@@ -71,38 +74,54 @@ func TestCodesThatAreNoneCostNoGuess(t *testing.T) {
 	})
 }
 
-// RFC 6238, appendix B: the vectors of SHA-1 and SHA-256 with eight digits, by an
-// authenticator whose seed is set behind the engine's back.
+// RFC 6238, appendix B: the vectors of SHA-1 and SHA-256, with eight digits, by
+// authenticators that get the seeds of the RFC behind the engine's back.
 func TestCodesAreThoseOfRFC6238(t *testing.T) {
 	seeds := map[string]string{"SHA1": "12345678901234567890", "SHA256": "12345678901234567890123456789012"}
-	vectors := map[string]map[int64]string{
-		"SHA1":   {59: "94287082", 1111111109: "07081804", 1111111111: "14050471", 1234567890: "89005924", 2000000000: "69279037", 20000000000: "65353130"},
-		"SHA256": {59: "46119246", 1111111109: "68084774", 1111111111: "67062674", 1234567890: "91819424", 2000000000: "90698825", 20000000000: "77737706"},
+	times := []int64{59, 1111111109, 1111111111, 1234567890, 2000000000, 20000000000}
+	for algorithm, want := range map[string][]string{
+		"SHA1":   {"94287082", "07081804", "14050471", "89005924", "69279037", "65353130"},
+		"SHA256": {"46119246", "68084774", "67062674", "91819424", "90698825", "77737706"},
+	} {
+		t.Run(algorithm, func(t *testing.T) {
+			onEveryStore(t, documented, func(k *kit) {
+				k.clock.Set(time.Unix(59, 0))
+				k.enrolled(latchkey.NewMFAAuthenticator{Algorithm: algorithm, Digits: 8})
+				root, err := hex.DecodeString(strings.TrimPrefix(k.keys.Active.Reveal(), "latchkey1-"))
+				k.must(err)
+				k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
+					rows, err := record.Authenticators.List(ctx, tx, store.Query{Index: record.Authenticators.Primary(), Limit: 1})
+					if err != nil {
+						return err
+					}
+					row := *rows[0]
+					place := seal.Place{Table: "authenticators", Column: "seed", Record: row.ID, Owner: row.UserID}
+					row.Seed, row.Step = seal.NewRing(root).Seal(seal.TOTP, place, []byte(seeds[algorithm])), 0
+					return record.Authenticators.Replace(ctx, tx, &row)
+				}))
+				for i, at := range times {
+					k.clock.Set(time.Unix(at, 0))
+					_, pending := k.owing(k.guest)
+					if err := ignore(k.answers(pending, latchkey.FactorTOTP, want[i])); err != nil {
+						k.Errorf("%s at %d: %v", want[i], at, err)
+					}
+				}
+			})
+		})
 	}
-	for algorithm, want := range vectors {
-		uri := latchkey.Secret("otpauth://totp/x:y?algorithm=" + algorithm + "&digits=8&period=30&secret=" +
-			base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(seeds[algorithm])))
-		clock := authtest.NewClock()
-		app, err := authtest.NewAuthenticator(clock, uri)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for at, code := range want {
-			clock.Set(time.Unix(at, 0))
-			if got := app.Code(); got != code {
-				t.Errorf("%s at %d: %s, want %s", algorithm, at, got, code)
-			}
-		}
-	}
-	// The engine takes what the app shows.
+}
+
+func TestAuthenticatorsOfEveryKindServe(t *testing.T) {
 	for _, n := range []latchkey.NewMFAAuthenticator{{}, {Digits: 8}, {Algorithm: "SHA256"}, {Algorithm: "SHA256", Digits: 8, Type: latchkey.FactorTOTP}} {
-		onEveryStore(t, documented, func(k *kit) {
-			_, app, _ := k.enrolled(n)
-			_, pending := k.owing(k.guest)
-			if want := max(n.Digits, 6); len(app.Code()) != want {
-				k.Errorf("%q", app.Code())
-			}
-			k.must(ignore(k.answers(pending, latchkey.FactorTOTP, app.Code())))
+		t.Run(fmt.Sprintf("%+v", n), func(t *testing.T) {
+			onEveryStore(t, documented, func(k *kit) {
+				_, app, _ := k.enrolled(n)
+				_, pending := k.owing(k.guest)
+				if want := max(n.Digits, 6); len(app.Code()) != want {
+					k.Errorf("%q", app.Code())
+				}
+				k.must(ignore(k.answers(pending, latchkey.FactorTOTP, app.Code())))
+			})
 		})
 	}
 }
@@ -357,5 +376,57 @@ func TestFactorsAreSealedAndResealed(t *testing.T) {
 		if err := ignore(k.answers(account, latchkey.FactorTOTP, app.CodeAt(1))); err == nil || errors.As(err, &own) {
 			k.Errorf("a seed of another: %v", err)
 		}
+	})
+}
+
+// push is a factor of a host's own.
+type push struct {
+	mu    sync.Mutex
+	begun map[string]string
+	asked int
+}
+
+func (p *push) Begin(_ context.Context, userID, challengeID string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun[challengeID] = userID
+	return nil
+}
+
+func (p *push) Check(_ context.Context, userID, challengeID, answer string) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked++
+	return p.begun[challengeID] == userID && answer == "yes", nil
+}
+
+func TestHostsOwnFactor(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		k.enrolled(latchkey.NewMFAAuthenticator{})
+		host := &push{begun: make(map[string]string)}
+		engine := k.configured(func(c *latchkey.Config) { c.CustomFactor = host })
+		_, pending := k.owing(engine.Guest(testClient))
+		if factors, err := pending.MFAFactors(k.ctx); err != nil || !factors.Custom {
+			k.Errorf("%+v, %v", factors, err)
+		}
+		challenge, err := pending.CreateMFAChallenge(k.ctx, latchkey.FactorCustom)
+		k.must(err)
+		var group sync.WaitGroup
+		for range 9 {
+			group.Go(func() { _ = ignore(pending.UpdateMFAChallenge(k.ctx, challenge.ID, "no")) })
+		}
+		group.Wait()
+		if host.asked > 5 { // AC-038
+			k.Errorf("%d answers are compared", host.asked)
+		}
+		if err := ignore(pending.UpdateMFAChallenge(k.ctx, challenge.ID, "yes")); err != latchkey.ErrInvalidToken {
+			k.Errorf("after five: %v", err)
+		}
+		session, err := k.answers(pending, latchkey.FactorCustom, "yes")
+		k.must(err)
+		if !slices.Equal(session.Factors, []string{"password", "custom"}) {
+			k.Error(session.Factors)
+		}
+		k.must(ignore(engine.Guest(testClient).Authenticate(k.ctx, session.Secret)))
 	})
 }

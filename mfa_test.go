@@ -340,6 +340,24 @@ func TestSwitchingMFAReachesEverySession(t *testing.T) {
 	})
 }
 
+// AC-046: nothing of a session is kept between two calls: a handle from before a
+// factor was owed is refused, on every engine.
+func TestAC046HandleFromBeforeIsRefused(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.proven()
+		session, account := k.signIn(ada)
+		elsewhere := k.configured(func(*latchkey.Config) {})
+		there, err := elsewhere.Guest(testClient).Authenticate(k.ctx, session.Secret)
+		k.must(err)
+		k.must(ignore(k.Users().UpdateMFA(k.ctx, user.ID, true)))
+		for _, a := range []*latchkey.Account{account, there} {
+			if err := ignore(a.User(k.ctx)); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
+				k.Error(err)
+			}
+		}
+	})
+}
+
 func TestDisabledFactorsAreNeitherAskedForNorOwed(t *testing.T) {
 	onEveryStore(t, latchkey.Policy{DisabledFactors: []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorTOTP}}, func(k *kit) {
 		user := k.proven()
@@ -640,57 +658,5 @@ func TestPendingSessionEndsUnderAStrictPolicy(t *testing.T) {
 		k.must(err)
 		k.clock.Advance(time.Hour)
 		k.must(ignore(k.guest.Authenticate(k.ctx, done.Secret)))
-	})
-}
-
-// push is a factor of a host's own.
-type push struct {
-	mu    sync.Mutex
-	begun map[string]string
-	asked int
-}
-
-func (p *push) Begin(_ context.Context, userID, challengeID string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.begun[challengeID] = userID
-	return nil
-}
-
-func (p *push) Check(_ context.Context, userID, challengeID, answer string) (bool, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.asked++
-	return p.begun[challengeID] == userID && answer == "yes", nil
-}
-
-func TestHostsOwnFactor(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		k.enrolled(latchkey.NewMFAAuthenticator{})
-		host := &push{begun: make(map[string]string)}
-		engine := k.configured(func(c *latchkey.Config) { c.CustomFactor = host })
-		_, pending := k.owing(engine.Guest(testClient))
-		if factors, err := pending.MFAFactors(k.ctx); err != nil || !factors.Custom {
-			k.Errorf("%+v, %v", factors, err)
-		}
-		challenge, err := pending.CreateMFAChallenge(k.ctx, latchkey.FactorCustom)
-		k.must(err)
-		var group sync.WaitGroup
-		for range 9 {
-			group.Go(func() { _ = ignore(pending.UpdateMFAChallenge(k.ctx, challenge.ID, "no")) })
-		}
-		group.Wait()
-		if host.asked > 5 { // AC-038
-			k.Errorf("%d answers are compared", host.asked)
-		}
-		if err := ignore(pending.UpdateMFAChallenge(k.ctx, challenge.ID, "yes")); err != latchkey.ErrInvalidToken {
-			k.Errorf("after five: %v", err)
-		}
-		session, err := k.answers(pending, latchkey.FactorCustom, "yes")
-		k.must(err)
-		if !slices.Equal(session.Factors, []string{"password", "custom"}) {
-			k.Error(session.Factors)
-		}
-		k.must(ignore(engine.Guest(testClient).Authenticate(k.ctx, session.Secret)))
 	})
 }

@@ -220,9 +220,14 @@ func TestAC052EveryMethodOfASessionThatWasFreshLongAgo(t *testing.T) {
 // sessionStates are the states in which a session may be asked for something.
 // Each returns what the methods of a session answer.
 var sessionStates = map[string]func(w *world) error{
-	"none":    func(w *world) error { w.account = nil; return latchkey.ErrUnauthorized },
-	"zero":    func(w *world) error { w.account, w.secret = new(latchkey.Account), ""; return latchkey.ErrUnauthorized },
-	"full":    func(w *world) error { return nil },
+	"none": func(w *world) error { w.account = nil; return latchkey.ErrUnauthorized },
+	"zero": func(w *world) error { w.account, w.secret = new(latchkey.Account), ""; return latchkey.ErrUnauthorized },
+	"full": func(w *world) error { return nil },
+	"enrolled, not confirmed": func(w *world) error {
+		w.enrol("begun")
+		w.must(ignore(w.Users().UpdateMFA(w.ctx, w.user.ID, true)))
+		return nil
+	},
 	"expired": func(w *world) error { w.clock.Advance(365 * 24 * time.Hour); return latchkey.ErrUnauthorized },
 	"ended a moment ago": func(w *world) error {
 		w.must(w.Users().DeleteSession(w.ctx, w.user.ID, w.account.SessionID()))
