@@ -253,13 +253,17 @@ func (a *Account) UpdateName(ctx context.Context, name string) (*User, error) {
 // session ends. The old address is told; to the new one nothing is sent. The
 // address that the account has already changes nothing.
 //
+// With MFA on, the session has to be fresh, as for [Account.UpdateMFA]; so it has for
+// the changes of number and password.
+//
 // Who fears that the session of an anonymous account was planted signs in anew
 // afterwards, with the password, and ends the old session.
 //
 // Errors: [ErrArgumentInvalid]; [ErrInvalidCredentials] for a wrong password,
 // counted and slowed together with those of
 // [Guest.CreateEmailPasswordSession]; [ErrTargetAlreadyExists] or
-// [ErrEmailAlreadyExists] when somebody else has the address; [ErrBusy].
+// [ErrEmailAlreadyExists] when somebody else has the address; [ErrBusy];
+// [ErrChallengeRequired].
 func (a *Account) UpdateEmail(ctx context.Context, email, password string) (*User, error) {
 	var address string
 	return a.reset(ctx, "update email", reset{
@@ -314,7 +318,8 @@ func firstPassword(password string) func(has bool) string {
 // [ErrPasswordRecentlyUsed] for a password against the rules;
 // [ErrInvalidCredentials] for a wrong old one, counted and slowed together with
 // those of [Guest.CreateEmailPasswordSession]; a [*ThrottledError] after ten
-// calls from a client address in an hour; [ErrBusy].
+// calls from a client address in an hour; [ErrBusy]; [ErrChallengeRequired] as of
+// UpdateEmail.
 func (a *Account) UpdatePassword(ctx context.Context, password, old string) (*User, error) {
 	return a.reset(ctx, "update password", reset{
 		current: old,

@@ -286,17 +286,19 @@ func matchTOTP(row *record.Authenticator, secret, code string, now time.Time) (m
 // switch stays as it is. The user is told.
 //
 // Errors: [ErrChallengeRequired] for a session that has not answered a challenge
-// within the window of the policy; [ErrAuthenticatorNotFound]; [ErrSessionNotFound]
-// for a JWT.
+// within the window of the policy, or not proven the authenticator, if it is
+// confirmed, or a recovery code; [ErrAuthenticatorNotFound]; [ErrSessionNotFound] for
+// a JWT.
 func (a *Account) DeleteMFAAuthenticator(ctx context.Context) error {
 	return a.secured(ctx, "delete authenticator", challenged, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) error {
-		return tx.deleteAuthenticator(ctx, user)
+		return tx.deleteAuthenticator(ctx, user, a.session.ID)
 	})
 }
 
-// deleteAuthenticator takes an authenticator away. What was guessed at it is
-// forgotten with it.
-func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User) error {
+// deleteAuthenticator takes an authenticator away, with what was guessed at it, and
+// what other sessions have proven by it. kept is the session that does it, "" for
+// none.
+func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User, kept string) error {
 	row, err := authenticatorOf(ctx, tx, user.ID)
 	if err != nil {
 		return err
@@ -310,6 +312,10 @@ func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User) error
 	if err := tx.forgetGuesses(ctx, user, FactorTOTP); err != nil {
 		return err
 	}
+	isTOTP := func(_ *record.Session, f string) bool { return f == string(FactorTOTP) }
+	if err := tx.dropFactors(ctx, user, kept, isTOTP); err != nil {
+		return err
+	}
 	if user.TOTP {
 		_, err = tx.changeUser(ctx, user, func(u *record.User) error { u.TOTP = false; return nil })
 	} else {
@@ -317,6 +323,16 @@ func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User) error
 	}
 	tx.event(user.ID, "delete.mfa", nil)
 	return err
+}
+
+// deleteFactors takes away what a user keeps for a second factor.
+func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
+	for _, of := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user")} {
+		if _, err := tx.DeleteRange(ctx, store.Query{Index: of, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forgetGuesses forgets what strangers have answered to a factor of a user.
@@ -508,9 +524,8 @@ func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (*MFARecoveryCodes
 
 // UpdateMFARecoveryCodes replaces all recovery codes. The user is told.
 //
-// Errors: [ErrChallengeRequired] for a session that has not answered a challenge
-// within the window of the policy; [ErrRecoveryCodesNotFound];
-// [ErrSessionNotFound] for a JWT.
+// Errors: [ErrChallengeRequired] as of DeleteMFAAuthenticator;
+// [ErrRecoveryCodesNotFound]; [ErrSessionNotFound] for a JWT.
 func (a *Account) UpdateMFARecoveryCodes(ctx context.Context) (*MFARecoveryCodes, error) {
 	return a.recoveryCodes(ctx, "update recovery codes", challenged, (*txn).againRecoveryCodes)
 }
@@ -539,6 +554,13 @@ func (a *Account) MFARecoveryCodes(ctx context.Context) (codes *MFARecoveryCodes
 		}
 		if err := a.engine.fresh(s.Created, s.Challenged, now, challenged, a.engine.policy.StepUpWindow); err != nil {
 			return err
+		}
+		user, err := a.user(ctx, r)
+		if err != nil {
+			return err
+		}
+		if !strongest(user, s) {
+			return ErrChallengeRequired
 		}
 		codes, err = a.engine.showRecoveryCodes(ctx, r, a.session.UserID)
 		return err
@@ -572,7 +594,7 @@ func (u *Users) MFAFactors(ctx context.Context, id string) (factors MFAFactors, 
 // [ErrAuthenticatorNotFound].
 func (u *Users) DeleteMFAAuthenticator(ctx context.Context, id string) error {
 	return u.change(ctx, "delete authenticator", id, func(ctx context.Context, tx *txn, user *record.User) error {
-		return tx.deleteAuthenticator(ctx, user)
+		return tx.deleteAuthenticator(ctx, user, "")
 	})
 }
 

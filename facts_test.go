@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
 )
 
 // What the sessions say of their users is true after every operation, whatever
@@ -66,6 +67,8 @@ var expected = []error{
 	latchkey.ErrUnauthorized, latchkey.ErrUserBlocked, latchkey.ErrUserNotFound, latchkey.ErrInvalidCredentials,
 	latchkey.ErrTargetAlreadyExists, latchkey.ErrEmailAlreadyExists, latchkey.ErrPhoneAlreadyExists, latchkey.ErrUserAlreadyExists,
 	latchkey.ErrEmailNotFound, latchkey.ErrPhoneNotFound, latchkey.ErrSessionAlreadyExists, latchkey.ErrRateLimitExceeded,
+	latchkey.ErrMoreFactorsRequired, latchkey.ErrAuthenticatorAlreadyVerified, latchkey.ErrAuthenticatorNotFound, latchkey.ErrChallengeRequired,
+	latchkey.ErrInvalidToken,
 }
 
 func (a *actors) id() string { return rapid.SampledFrom(a.ids).Draw(a.t, "user") }
@@ -115,6 +118,29 @@ var operations = []struct {
 		return ignore(a.account().UpdatePhone(a.ctx, max(a.phone(), "+14155550100"), password))
 	}},
 	{"change password", func(a *actors) error { return ignore(a.account().UpdatePassword(a.ctx, password, password)) }},
+	{"switch MFA", func(a *actors) error { return ignore(a.account().UpdateMFA(a.ctx, a.bool())) }},
+	{"server switches MFA", func(a *actors) error { return ignore(a.Users().UpdateMFA(a.ctx, a.id(), a.bool())) }},
+	{"enrol an authenticator", func(a *actors) error {
+		account := a.account()
+		made, err := account.CreateMFAAuthenticator(a.ctx, latchkey.NewMFAAuthenticator{})
+		if err != nil {
+			return err
+		}
+		app, err := authtest.NewAuthenticator(a.clock, made.URI)
+		if err != nil {
+			return err
+		}
+		return ignore(account.UpdateMFAAuthenticator(a.ctx, app.Code()))
+	}},
+	{"server takes the authenticator away", func(a *actors) error { return a.Users().DeleteMFAAuthenticator(a.ctx, a.id()) }},
+	{"recover", func(a *actors) error {
+		email := a.email()
+		token, err := a.Guest(latchkey.Client{Server: true}).CreateRecovery(a.ctx, latchkey.NewRecovery{Email: email, URL: recoverURL})
+		if err != nil {
+			return err
+		}
+		return ignore(a.guest.UpdateRecovery(a.ctx, a.id(), token.Secret.Reveal(), password))
+	}},
 	{"block oneself", func(a *actors) error { return ignore(a.account().UpdateStatus(a.ctx)) }},
 	{"extend", func(a *actors) error { return ignore(a.account().UpdateSession(a.ctx, latchkey.Current)) }},
 	{"sign out", func(a *actors) error { return a.account().DeleteSession(a.ctx, latchkey.Current) }},

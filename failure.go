@@ -60,7 +60,11 @@ func (e *Engine) guard(ctx context.Context, r store.Reader, now time.Time, purpo
 		}
 	}
 	// Who knew another password is not known any more.
-	g.known = e.ring.Digest(failKnown, userKey, strconv.FormatInt(epoch, 10), c.network())
+	proven := failKnown
+	if strings.HasPrefix(purpose, failFactor) { // who has the password has proven no factor
+		proven = failFactor
+	}
+	g.known = e.ring.Digest(proven, userKey, strconv.FormatInt(epoch, 10), c.network())
 	known, err := g.row(ctx, r, failKnown, g.known)
 	if err != nil {
 		return g, err
@@ -100,7 +104,7 @@ func (g *guard) wait(ctx context.Context, r store.Reader, now time.Time) (*recor
 		switch {
 		case g.purpose == failPassword:
 			return nil, ErrPasswordResetRequired
-		case strings.HasPrefix(g.purpose, failFactor): // until the server takes it away, or a year has passed
+		case g.purpose == failFactor+string(FactorTOTP), g.purpose == failFactor+string(FactorRecoveryCode): // until the server takes it away, or a year has passed
 			return nil, &ThrottledError{RetryAfter: f.Expire.Sub(now)}
 		}
 	}

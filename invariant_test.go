@@ -90,6 +90,9 @@ func (k *kit) broken() (rules []string) {
 		if u.TOTP {
 			factors = append(factors, "totp")
 		}
+		if u.Recovered {
+			factors = append(factors, "recovered")
+		}
 		if u.EmailVerified {
 			factors = append(factors, "email")
 		}

@@ -95,7 +95,7 @@ func (a *Account) createJWT(ctx context.Context, length time.Duration) (Secret, 
 	if err != nil {
 		return "", err
 	}
-	if end := e.policy.last(s.Factors, s.Created, s.Expire); end.Before(expire) {
+	if end := e.policy.last(&s); end.Before(expire) {
 		expire = end
 	}
 	return e.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: now, Expire: expire})
@@ -116,7 +116,7 @@ func (e *Engine) sign(c jws.Claims) (Secret, error) {
 }
 
 // CreateJWT returns a JWT for a user, bound to a session of theirs: [Recent], or
-// "", is the one that was made last. If there is none at all, the JWT is bound to
+// "", is the one that was made last among those that owe nothing. If there is none at all, the JWT is bound to
 // the user alone: it ends with the next change of the password, recovery, block
 // or first proof of an address, and is checked by one read of the user. length is
 // as in [Account.CreateJWT].
@@ -147,12 +147,10 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 			c.Epoch, c.Account = user.Epoch, accountOf(user)
 		default:
 			c.SessionID = session.ID
-			if end := e.policy.last(session.Factors, session.Created, session.Expire); end.Before(expire) {
+			if end := e.policy.last(factsIn(session)); end.Before(expire) {
 				c.Expire = end
 			}
-			err = e.owed(&record.Check{
-				Factors: session.Factors, Created: session.Created, UserMFA: session.UserMFA, UserFactors: session.UserFactors,
-			}, now)
+			err = e.owed(factsIn(session), now)
 		}
 		if err != nil {
 			return err
@@ -176,12 +174,20 @@ func (e *Engine) sessionFor(ctx context.Context, r store.Reader, now time.Time, 
 	if err != nil {
 		return nil, err
 	}
+	var last *record.Session
 	for i := range rows {
-		if s := rows[len(rows)-1-i]; e.alive(s, now) {
+		s := rows[len(rows)-1-i]
+		if !e.alive(s, now) {
+			continue
+		}
+		if last == nil {
+			last = s
+		}
+		if e.owed(factsIn(s), now) == nil {
 			return s, nil
 		}
 	}
-	return nil, nil
+	return last, nil
 }
 
 // accountOf names one user among all that ever have the same id.

@@ -136,21 +136,23 @@ func (e *Engine) owed(s *record.Check, now time.Time) error {
 // owesFactor reports whether one proof is not enough: if the user has a factor
 // that serves as a second one, and can prove two at all.
 func (e *Engine) owesFactor(proven, can []string) bool {
-	if len(proven) >= 2 {
-		return false
+	second := slices.DeleteFunc(slices.Clone(can), func(f string) bool {
+		return f == factorPassword || f == factRecovered || e.policy.factorOff(Factor(f))
+	})
+	byMail := func(f string) bool { return f == factorEmail }
+	if slices.Contains(can, factRecovered) && slices.Contains(proven, factorPassword) && len(slices.DeleteFunc(slices.Clone(second), byMail)) > 0 {
+		proven, second = slices.DeleteFunc(slices.Clone(proven), byMail), slices.DeleteFunc(second, byMail)
 	}
-	second := false
 	distinct := len(proven)
-	for _, f := range can {
-		if f != factorPassword && e.policy.factorOff(Factor(f)) {
-			continue
-		}
-		second = second || f != factorPassword
+	for _, f := range second {
 		if !slices.Contains(proven, f) {
 			distinct++
 		}
 	}
-	return second && distinct >= 2
+	if slices.Contains(can, factorPassword) && !slices.Contains(proven, factorPassword) {
+		distinct++
+	}
+	return len(proven) < 2 && len(second) > 0 && distinct >= 2
 }
 
 // stepUp is what an operation on factors asks for beyond a session.
@@ -190,6 +192,13 @@ func (a *Account) RequireRecent(ctx context.Context, within time.Duration) error
 	})
 }
 
+// strongest reports whether a session has proven the strongest factor of its user:
+// what takes that away asks for it, and not for a mailbox or a number.
+func strongest(user *record.User, s *record.Session) bool {
+	have := strings.Fields(s.Factors)
+	return !user.TOTP || slices.Contains(have, string(FactorTOTP)) || slices.Contains(have, string(FactorRecoveryCode))
+}
+
 // secured changes what concerns factors, by a session that is fresh enough. A JWT
 // has no session to be fresh.
 func (a *Account) secured(ctx context.Context, op string, need stepUp, fn func(ctx context.Context, tx *txn, user *record.User, s *record.Session) error) error {
@@ -200,6 +209,9 @@ func (a *Account) secured(ctx context.Context, op string, need stepUp, fn func(c
 		}
 		if err := tx.engine.fresh(s.Created, s.Challenged, tx.now, need, tx.engine.policy.StepUpWindow); err != nil {
 			return err
+		}
+		if need == challenged && !strongest(user, s) {
+			return ErrChallengeRequired
 		}
 		return fn(ctx, tx, user, s)
 	})
@@ -213,21 +225,26 @@ func (a *Account) secured(ctx context.Context, op string, need stepUp, fn func(c
 // locked out. The user is told.
 //
 // Errors: [ErrChallengeRequired] for a session that has neither signed in nor
-// answered a challenge within the window of the policy; [ErrSessionNotFound] for a
-// JWT.
+// answered a challenge within the window of the policy, and for one that switches it
+// off without having proven the authenticator, or a recovery code, of a user who has
+// one; [ErrSessionNotFound] for a JWT.
 func (a *Account) UpdateMFA(ctx context.Context, on bool) (shown *User, err error) {
 	err = a.secured(ctx, "update MFA", recently, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) error {
 		shown = nil
-		if on {
-			for _, f := range secondFactors(user) {
-				addFactor(s, f)
-			}
-			if err := record.Sessions.Replace(ctx, tx, s); err != nil {
-				return err
-			}
+		if user.MFA && !on && !strongest(user, s) {
+			return ErrChallengeRequired
 		}
-		shown, err = tx.changeUser(ctx, user, func(u *record.User) error { u.MFA = on; return nil })
-		return err
+		switched := on && !user.MFA
+		if shown, err = tx.changeUser(ctx, user, func(u *record.User) error { u.MFA = on; return nil }); err != nil || !switched {
+			return err
+		}
+		if s, err = a.own(ctx, tx, tx.now, Current); err != nil {
+			return err
+		}
+		for _, f := range tx.engine.secondFactors(user) {
+			addFactor(s, f)
+		}
+		return record.Sessions.Replace(ctx, tx, s)
 	})
 	if err != nil {
 		return nil, err
@@ -236,8 +253,40 @@ func (a *Account) UpdateMFA(ctx context.Context, on bool) (shown *User, err erro
 }
 
 // secondFactors are the factors of a user that serve as a second one.
-func secondFactors(user *record.User) []string {
-	return slices.DeleteFunc(strings.Fields(factsOf(user).factors), func(f string) bool { return f == factorPassword })
+func (e *Engine) secondFactors(user *record.User) []string {
+	return slices.DeleteFunc(strings.Fields(factsOf(user).factors), func(f string) bool {
+		return f == factorPassword || f == factRecovered || e.policy.factorOff(Factor(f))
+	})
+}
+
+// dropFactors takes from the sessions of a user what they are taken to have proven
+// by a switch, or by an authenticator that is gone, but for the first factor and
+// what a challenge has shown. kept is a session that is left as it is.
+func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, drop func(s *record.Session, factor string) bool) error {
+	rows, err := listSessions(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range rows {
+		have := strings.Fields(s.Factors)
+		if s.ID == kept || len(have) < 2 {
+			continue
+		}
+		left := append(have[:1:1], slices.DeleteFunc(slices.Clone(have[1:]), func(f string) bool { return drop(s, f) })...)
+		if len(left) == len(have) {
+			continue
+		}
+		s.Factors = strings.Join(left, " ")
+		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unproven is what a session has by a switch, and not by a challenge.
+func unproven(s *record.Session, factor string) bool {
+	return s.Challenged.IsZero() && slices.Contains([]string{string(FactorTOTP), factorEmail, factorPhone}, factor)
 }
 
 // addFactor notes that a session has proven a factor. One counts once.
@@ -417,7 +466,7 @@ func (a *Account) askChallenge(ctx context.Context, factor Factor) (*MFAChalleng
 	}
 	switch {
 	case factor == FactorCustom:
-		if err := e.custom.Begin(ctx, row.UserID, row.ID); err != nil {
+		if err := e.beginCustom(ctx, row.UserID, row.ID); err != nil {
 			return nil, err
 		}
 	case drawn.channel != "":
@@ -486,7 +535,7 @@ func (a *Account) answer(ctx context.Context, challengeID, otp string) (*Session
 	if a.jwt != nil {
 		return nil, ErrSessionNotFound
 	}
-	if err := e.limit(ctx, a.client, now, limitUpdateChallenge, challengeID); err != nil {
+	if err := e.limit(ctx, a.client, now, limitUpdateChallenge, a.session.ID+"\n"+challengeID); err != nil {
 		return nil, err
 	}
 	right, err := a.askHost(ctx, challengeID, otp)
@@ -510,12 +559,21 @@ func (a *Account) answer(ctx context.Context, challengeID, otp string) (*Session
 			return err
 		}
 		addFactor(row, c.Factor)
-		row.Challenged, row.Updated = tx.now, tx.now
+		row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
 		if !e.policy.KeepSecretOnChallenge {
 			row.Digest = string(digest[:])
 		}
 		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 			return err
+		}
+		if user.Recovered && Factor(c.Factor) != FactorEmail { // more than the mailbox
+			user.Recovered = false
+			if err := record.Users.Replace(ctx, tx, user); err != nil {
+				return err
+			}
+			if err := tx.refreshSessions(ctx, user); err != nil {
+				return err
+			}
 		}
 		shown, err := e.sessionOf(row)
 		if err != nil {
@@ -573,6 +631,13 @@ func (a *Account) askHost(ctx context.Context, challengeID, answer string) (righ
 		if c.Failures >= challengeFailures {
 			return ErrInvalidToken
 		}
+		guard, err := e.guard(ctx, tx, tx.now, failFactor+c.Factor, user.Key, user, a.client)
+		if err != nil {
+			return err
+		}
+		if _, err := guard.wait(ctx, tx, tx.now); err != nil {
+			return err
+		}
 		custom = true
 		c.Failures++
 		return record.Challenges.Replace(ctx, tx, c)
@@ -580,8 +645,20 @@ func (a *Account) askHost(ctx context.Context, challengeID, answer string) (righ
 	if err != nil || !custom {
 		return nil, err
 	}
-	is, err := e.custom.Check(ctx, a.session.UserID, challengeID, answer)
+	var is bool
+	err = errCustom
+	defer e.recovered(ctx, "CustomFactor")
+	is, err = e.custom.Check(ctx, a.session.UserID, challengeID, answer)
 	return &is, err
+}
+
+var errCustom = errors.New("latchkey: the custom factor panicked")
+
+// beginCustom tells the host of a challenge of its factor. A panic is a failure.
+func (e *Engine) beginCustom(ctx context.Context, userID, challengeID string) (err error) {
+	err = errCustom
+	defer e.recovered(ctx, "CustomFactor")
+	return e.custom.Begin(ctx, userID, challengeID)
 }
 
 // try compares an answer with a challenge, and uses that up or counts the answer.

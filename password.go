@@ -174,6 +174,7 @@ func (n newPassword) set(p *Policy, user *record.User, now time.Time) error {
 		}
 	}
 	user.Password, user.PasswordHistory, user.PasswordUpdated, user.MustReset = n.hash, n.history, now, false
+	user.Recovered = false
 	return nil
 }
 
@@ -312,12 +313,18 @@ func (a *Account) reset(ctx context.Context, op string, c reset) (*User, error) 
 
 func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *User, err error) {
 	e := a.engine
-	if err := a.live(ctx, e.store, now); err != nil {
+	var s record.Check
+	if err := a.check(ctx, e.store, now, &s); err != nil {
 		return nil, err
 	}
 	read, err := a.user(ctx, e.store)
 	if err != nil {
 		return nil, err
+	}
+	if read.MFA { // what signs in, and where second factors go
+		if err := e.fresh(s.Created, s.Challenged, now, recently, e.policy.StepUpWindow); err != nil || a.jwt != nil && !e.policy.EnrolWithoutStepUp {
+			return nil, ErrChallengeRequired
+		}
 	}
 	if err := c.check(read); err != nil {
 		return nil, err

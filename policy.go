@@ -101,8 +101,9 @@ type Policy struct {
 	// StrongRecoveryCodes makes ten recovery codes of 120 bits that are kept as
 	// digests and shown once, in the place of six of 40 bits that can be read again.
 	StrongRecoveryCodes bool
-	// PendingLength is how long a session may owe a second factor, a minute or more;
-	// 0 means as long as it lives.
+	// PendingLength is how old a session may be that owes a second factor, a minute
+	// or more; 0 means as old as any. One that is older when a factor comes to be
+	// owed ends.
 	PendingLength time.Duration
 	// Limits replaces rules of the table of [DefaultLimits], by the name of the
 	// operation.
@@ -121,8 +122,8 @@ type Lifetime struct {
 	// or more. It is noted after an eighth of Idle, so a session may end that
 	// much earlier.
 	Idle time.Duration
-	// Absolute is how long a session lives whatever is done with it, a minute
-	// or more.
+	// Absolute is how long a session lives, whatever is done with it, from its
+	// sign-in or the challenge that it has answered last, a minute or more.
 	Absolute time.Duration
 }
 

@@ -437,7 +437,13 @@ func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Cha
 	if err := tx.endTokens(ctx, user); err != nil {
 		return nil, err
 	}
+	if !user.MFA { // no mailbox skips a second factor, once one is owed
+		if err := tx.deleteFactors(ctx, user); err != nil {
+			return nil, err
+		}
+	}
 	_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+		u.TOTP = u.TOTP && u.MFA
 		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
 		u.Epoch++ // nor is any client known from which somebody else has signed in
 		if byMail {

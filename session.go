@@ -46,6 +46,7 @@ const (
 	factorEmail       = "email"
 	factorPhone       = "phone"
 	factorToken       = "token"
+	factRecovered     = "recovered" // no factor: the password proves the mailbox, and no more
 )
 
 // alerting are the proofs of sign-ins that the user is told of: not those by the
@@ -59,7 +60,7 @@ func (e *Engine) sessionOf(r *record.Session) (*Session, error) {
 	}
 	return &Session{
 		ID: r.ID, UserID: r.UserID, CreatedAt: r.Created, UpdatedAt: r.Updated,
-		Expire:   e.policy.last(r.Factors, r.Created, r.Expire),
+		Expire:   e.policy.last(factsIn(r)),
 		Provider: r.Provider, ProviderUID: r.ProviderUID, Factors: strings.Fields(r.Factors),
 		MFAUpdatedAt: r.Challenged, IP: r.IP, Device: device,
 	}, nil
@@ -99,6 +100,9 @@ func factsOf(u *record.User) facts {
 	}
 	if u.TOTP {
 		factors = append(factors, string(FactorTOTP))
+	}
+	if u.Recovered {
+		factors = append(factors, factRecovered)
 	}
 	if u.EmailVerified {
 		factors = append(factors, factorEmail)
@@ -153,7 +157,7 @@ func (p *Policy) over(s *record.Check, now time.Time) bool {
 	l := p.lifetime(s.Factors)
 	return !s.Expire.After(now) ||
 		l.Idle > 0 && now.Sub(s.Touched) >= l.Idle ||
-		l.Absolute > 0 && now.Sub(s.Created) >= l.Absolute
+		l.Absolute > 0 && now.Sub(later(s.Created, s.Challenged)) >= l.Absolute
 }
 
 // lastSeen is how old the last-seen time of a user gets before it is written
@@ -170,7 +174,7 @@ func (p *Policy) lastSeen(s *record.Check) time.Duration {
 
 // alive reports whether a row is of a session whose life has not ended.
 func (e *Engine) alive(s *record.Session, now time.Time) bool {
-	return !e.policy.over(&record.Check{Factors: s.Factors, Created: s.Created, Touched: s.Touched, Expire: s.Expire}, now)
+	return !e.policy.over(factsIn(s), now)
 }
 
 // createSession is the one place where sessions are made. It ends those of the
@@ -216,6 +220,14 @@ func (tx *txn) logSession(ctx context.Context, event, verb string, user *record.
 	return tx.log(ctx, event, user)
 }
 
+// factsIn is what of a session decides.
+func factsIn(s *record.Session) *record.Check {
+	return &record.Check{
+		ID: s.ID, UserID: s.UserID, Digest: s.Digest, Created: s.Created, Expire: s.Expire, Factors: s.Factors, Challenged: s.Challenged, Touched: s.Touched,
+		UserBlocked: s.UserBlocked, UserMustReset: s.UserMustReset, UserMFA: s.UserMFA, UserFactors: s.UserFactors,
+	}
+}
+
 // makeRoom ends sessions of a user until one more is within the limit. It
 // returns how many there were that had not expired.
 func (tx *txn) makeRoom(ctx context.Context, user *record.User) (others int, err error) {
@@ -232,6 +244,14 @@ func (tx *txn) makeRoom(ctx context.Context, user *record.User) (others int, err
 		}
 	}
 	others = len(live)
+	// Whoever has the password alone does not sign out who has proven more.
+	owing := func(s *record.Session) int {
+		if tx.engine.owed(factsIn(s), tx.now) != nil {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(live, func(a, b *record.Session) int { return owing(a) - owing(b) })
 	for len(live) >= tx.engine.policy.SessionLimit {
 		if err := tx.endSession(ctx, user, live[0]); err != nil {
 			return 0, err
@@ -543,11 +563,21 @@ func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, erro
 
 // last is when a session ends at the latest: the policy may have changed since it
 // was made.
-func (p *Policy) last(factors string, created, expire time.Time) time.Time {
-	if l := p.lifetime(factors); l.Absolute > 0 && created.Add(l.Absolute).Before(expire) {
-		return created.Add(l.Absolute)
+func (p *Policy) last(s *record.Check) time.Time {
+	if l := p.lifetime(s.Factors); l.Absolute > 0 {
+		if end := later(s.Created, s.Challenged).Add(l.Absolute); end.Before(s.Expire) {
+			return end
+		}
 	}
-	return expire
+	return s.Expire
+}
+
+// later is when somebody has last proven who they are.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // pending gives the handle of a session that owes a second factor.

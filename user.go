@@ -232,6 +232,19 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 			return nil, err
 		}
 	}
+	if user.MFA != old.MFA {
+		if err := tx.dropFactors(ctx, user, "", unproven); err != nil {
+			return nil, err
+		}
+		for _, f := range []Factor{FactorTOTP, FactorEmail, FactorPhone, FactorRecoveryCode, FactorCustom} {
+			if user.MFA || tx.by.mode != "server" { // who begins anew with somebody who has lost a factor
+				break
+			}
+			if err := tx.forgetGuesses(ctx, user, f); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if factsOf(user) != factsOf(&old) {
 		if err := tx.refreshSessions(ctx, user); err != nil {
 			return nil, err
@@ -433,12 +446,11 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if err := tx.endTokens(ctx, user); err != nil {
 		return err
 	}
-	for _, of := range []*store.Index{
-		record.Targets.Index("user"), record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user"),
-	} {
-		if _, err := tx.DeleteRange(ctx, store.Query{Index: of, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}); err != nil {
-			return err
-		}
+	if err := tx.deleteFactors(ctx, user); err != nil {
+		return err
+	}
+	if _, err := tx.DeleteRange(ctx, targetsOf(user)); err != nil {
+		return err
 	}
 	if err := setWords(ctx, tx, "users", user.ID); err != nil {
 		return err

@@ -338,7 +338,9 @@ func mayRecover(user *record.User) bool {
 // UpdateRecovery sets a new password by the secret in a link of
 // [Guest.CreateRecovery], and proves the address. All sessions of the user end,
 // unless the policy keeps them, and so do open links and codes; the user is told.
-// Nobody is signed in by it, and a second factor is owed as before. Where none of
+// Nobody is signed in by it, and a second factor is owed as before: until another
+// has been proven, or the password is changed, a code by e-mail is not one for a
+// user who has others, since password and code prove the same mailbox. Where none of
 // the user's addresses was proven until now, it is the first proof, as in
 // [Guest.CreateSession]: what else may have been planted in the account goes.
 //
@@ -396,7 +398,11 @@ func (g *Guest) tryRecover(ctx context.Context, now time.Time, userID, secret, p
 			return err
 		}
 		tx.by.become(user)
-		user, err = tx.proven(ctx, user, notify.Email, func(u *record.User) error { return fresh.set(&e.policy, u, now) })
+		user, err = tx.proven(ctx, user, notify.Email, func(u *record.User) error {
+			err := fresh.set(&e.policy, u, now)
+			u.Recovered = true
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -60,6 +60,7 @@ type User struct {
 	Prefs                                  string // JSON, an object
 	PasswordHistory                        []byte // sealed; hashes of passwords that may not come back
 	TOTP                                   bool   // there is a confirmed authenticator
+	Recovered                              bool   // the password came by mail
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -84,6 +85,7 @@ func (u *User) bind(b *store.Binder) {
 	b.VerbatimJSON("prefs", &u.Prefs)
 	b.NullBytes("password_history", &u.PasswordHistory)
 	b.Bool("totp", &u.TOTP)
+	b.Bool("recovered", &u.Recovered)
 }
 
 // Users is keyed by id.

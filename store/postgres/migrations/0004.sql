@@ -2,6 +2,8 @@
 
 ALTER TABLE {s}.{p}users ADD COLUMN totp boolean NOT NULL DEFAULT false;
 
+ALTER TABLE {s}.{p}users ADD COLUMN recovered boolean NOT NULL DEFAULT false;
+
 CREATE TABLE {s}.{p}authenticators (
 	id text COLLATE "C" NOT NULL,
 	user_id text COLLATE "C" NOT NULL,
