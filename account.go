@@ -157,18 +157,13 @@ func (a *Account) readBy(ctx context.Context, op string, check checked, fn func(
 // change checks the session and runs fn with its user, in one transaction. fn
 // may run again.
 func (a *Account) change(ctx context.Context, op string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
-	return a.limitedChange(ctx, op, nil, fn)
+	return a.changeBy(ctx, op, nil, a.live, fn)
 }
 
 // limitedChange is change, for an operation that callers may not repeat at
 // will.
 func (a *Account) limitedChange(ctx context.Context, op string, l *limited, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
 	return a.changeBy(ctx, op, l, a.live, fn)
-}
-
-// openChange is change, for what a session may do that owes a second factor.
-func (a *Account) openChange(ctx context.Context, op string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
-	return a.changeBy(ctx, op, nil, a.present, fn)
 }
 
 func (a *Account) changeBy(ctx context.Context, op string, l *limited, check checked, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
@@ -184,18 +179,23 @@ func (a *Account) changeBy(ctx context.Context, op string, l *limited, check che
 		err = a.engine.limit(ctx, a.client, now, *l, a.client.network())
 	}
 	if err == nil {
-		err = a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-			if err := check(ctx, tx, now); err != nil {
-				return err
-			}
-			user, err := a.user(ctx, tx)
-			if err != nil {
-				return err
-			}
-			return fn(ctx, tx, user)
-		})
+		err = a.changeAt(ctx, now, check, fn)
 	}
 	return outward(op, err)
+}
+
+// changeAt is the transaction of a change, at the time of its operation.
+func (a *Account) changeAt(ctx context.Context, now time.Time, check checked, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
+	return a.engine.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
+		if err := check(ctx, tx, now); err != nil {
+			return err
+		}
+		user, err := a.user(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, tx, user)
+	})
 }
 
 // edit checks the session and changes its user. refused is why the input cannot

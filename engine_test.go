@@ -56,6 +56,7 @@ type kit struct {
 	raw    store.Store // under the hooks
 	hasher *hasher.Hasher
 	policy latchkey.Policy
+	reach  latchkey.Secret // of the session of reachable
 	seen   map[string]bool // lines of the log that logs has returned
 	// tampered says that the test has changed rows behind the engine's back.
 	tampered bool

@@ -108,7 +108,7 @@ func (p *Pending) UpdateMFAChallenge(ctx context.Context, challengeID, otp strin
 // DeleteSession signs out.
 func (p *Pending) DeleteSession(ctx context.Context) error {
 	a := p.handle()
-	return a.openChange(ctx, "delete session", func(ctx context.Context, tx *txn, user *record.User) error {
+	return a.changeBy(ctx, "delete session", nil, a.present, func(ctx context.Context, tx *txn, user *record.User) error {
 		row, err := a.own(ctx, tx, tx.now, Current)
 		if err != nil {
 			return err
@@ -443,8 +443,8 @@ func (a *Account) askChallenge(ctx context.Context, factor Factor) (*MFAChalleng
 		row.Digest = e.ring.DigestCode(challengeParts(&row, drawn.code)...)
 	}
 	shown := MFAChallenge{ID: row.ID, CreatedAt: row.Created, UserID: row.UserID, Expire: row.Expire}
-	err = a.openChange(ctx, "create challenge", func(ctx context.Context, tx *txn, now *record.User) error {
-		user = now
+	err = a.changeAt(ctx, now, a.present, func(ctx context.Context, tx *txn, is *record.User) error {
+		user = is
 		if still, err := e.begin(ctx, tx, user, factor); err != nil {
 			return err
 		} else if still.to != drawn.to {
@@ -538,7 +538,7 @@ func (a *Account) answer(ctx context.Context, challengeID, otp string) (*Session
 	if err := e.limit(ctx, a.client, now, limitUpdateChallenge, a.session.ID+"\n"+challengeID); err != nil {
 		return nil, err
 	}
-	right, err := a.askHost(ctx, challengeID, otp)
+	right, err := a.askHost(ctx, now, challengeID, otp)
 	if err != nil {
 		return nil, err
 	}
@@ -546,7 +546,7 @@ func (a *Account) answer(ctx context.Context, challengeID, otp string) (*Session
 	digest, _ := secret.digest(sessionLabel)
 	var row *record.Session
 	var refused error
-	err = a.openChange(ctx, "update challenge", func(ctx context.Context, tx *txn, user *record.User) error {
+	err = a.changeAt(ctx, now, a.present, func(ctx context.Context, tx *txn, user *record.User) error {
 		row, refused = nil, nil
 		c, err := tx.challenge(ctx, a.session.ID, user.ID, challengeID)
 		if err != nil {
@@ -616,13 +616,13 @@ func (tx *txn) challenge(ctx context.Context, sessionID, userID, id string) (*re
 // askHost lets the host compare an answer to a challenge of its own factor. The
 // answer is counted before: so many at once are not compared. nil is that it is a
 // factor of the engine's.
-func (a *Account) askHost(ctx context.Context, challengeID, answer string) (right *bool, err error) {
+func (a *Account) askHost(ctx context.Context, now time.Time, challengeID, answer string) (right *bool, err error) {
 	e := a.engine
 	if e.custom == nil {
 		return nil, nil
 	}
 	custom := false
-	err = a.openChange(ctx, "update challenge", func(ctx context.Context, tx *txn, user *record.User) error {
+	err = a.changeAt(ctx, now, a.present, func(ctx context.Context, tx *txn, user *record.User) error {
 		custom = false
 		c, err := tx.challenge(ctx, a.session.ID, user.ID, challengeID)
 		if err != nil || Factor(c.Factor) != FactorCustom {

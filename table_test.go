@@ -101,7 +101,7 @@ var table = []operation{
 	{name: "Account.UpdateMFAChallenge", factors: "fresh", open: true, aged: latchkey.ErrInvalidToken, do: func(w *world) error {
 		return ignore(w.account.UpdateMFAChallenge(w.ctx, w.challenge, w.codes[0].Reveal()))
 	}},
-	{name: "Account.CreateMFARecoveryCodes", aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
+	{name: "Account.CreateMFARecoveryCodes", bare: true, aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
 		return ignore(w.account.CreateMFARecoveryCodes(w.ctx))
 	}},
 	{name: "Account.MFARecoveryCodes", factors: "fresh", quiet: true, aged: latchkey.ErrChallengeRequired, do: func(w *world) error {
@@ -168,7 +168,7 @@ var table = []operation{
 	{name: "Users.MFARecoveryCodes", free: true, factors: "fresh", quiet: true, do: func(w *world) error {
 		return ignore(w.Users().MFARecoveryCodes(w.ctx, w.user.ID))
 	}},
-	{name: "Users.CreateMFARecoveryCodes", free: true, do: func(w *world) error {
+	{name: "Users.CreateMFARecoveryCodes", bare: true, free: true, do: func(w *world) error {
 		return ignore(w.Users().CreateMFARecoveryCodes(w.ctx, w.user.ID))
 	}},
 	{name: "Users.UpdateMFARecoveryCodes", free: true, factors: "fresh", do: func(w *world) error {

@@ -256,6 +256,7 @@ func (g *Guest) limitConfirm(ctx context.Context, now time.Time, p purpose, l li
 	if t == nil || err != nil {
 		return throttled
 	}
+	l.guesses = false // nobody guesses a link
 	return g.engine.limit(ctx, g.client, now, l, "link "+t.ID)
 }
 
