@@ -10,7 +10,6 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
-	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 )
 
@@ -35,10 +34,7 @@ func TestAC030MailboxAloneDoesNotPassTOTP(t *testing.T) {
 			pending := owing()
 			challenge, err := pending.CreateMFAChallenge(k.ctx, latchkey.FactorEmail)
 			k.must(err)
-			var m notify.Message
-			for m = k.mail(ada); m.ID != challenge.ID; m = k.mail(ada) {
-			}
-			session, err := pending.UpdateMFAChallenge(k.ctx, challenge.ID, m.Secret)
+			session, err := pending.UpdateMFAChallenge(k.ctx, challenge.ID, k.message(challenge.ID, ada).Secret)
 			k.must(err)
 			return ignore(k.guest.Authenticate(k.ctx, session.Secret))
 		}
@@ -214,7 +210,7 @@ func TestAC052OldSessionChangesNoNumber(t *testing.T) {
 		_, pending := k.owing(k.guest)
 		c, err := pending.CreateMFAChallenge(k.ctx, latchkey.FactorPhone)
 		k.must(err)
-		s, err := pending.UpdateMFAChallenge(k.ctx, c.ID, k.mail(phone).Secret)
+		s, err := pending.UpdateMFAChallenge(k.ctx, c.ID, k.message(c.ID, phone).Secret)
 		k.must(err)
 		thief, err := k.guest.Authenticate(k.ctx, s.Secret)
 		k.must(err)
@@ -270,14 +266,7 @@ func TestChallengeRenewsASession(t *testing.T) {
 		k.clock.Advance(2 * time.Hour)
 		c, err := a.CreateMFAChallenge(k.ctx, latchkey.FactorEmail)
 		k.must(err)
-		var code string
-		for m := k.mail(ada); ; m = k.mail(ada) {
-			if m.ID == c.ID {
-				code = m.Secret
-				break
-			}
-		}
-		s, err := a.UpdateMFAChallenge(k.ctx, c.ID, code)
+		s, err := a.UpdateMFAChallenge(k.ctx, c.ID, k.message(c.ID, ada).Secret)
 		k.must(err)
 		if err := ignore(k.guest.Authenticate(k.ctx, s.Secret)); err != nil {
 			k.Errorf("after a right answer: %v", err)

@@ -66,10 +66,10 @@ var testClient = authtest.Client
 
 // onEveryStore runs test on each backend, and once more on memory with every
 // closure run twice. With the race detector, which makes SQLite ten times slower,
-// SQLite is left to the run without it; its own package has its races.
+// SQL is left to the run without it; its own packages have its races.
 func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 	t.Helper()
-	onStores(t, policy, []string{"sqlite"}, test)
+	onStores(t, policy, []string{"sqlite", "postgres"}, test)
 }
 
 // oneByOne is onEveryStore for long tests that do nothing at once, where the
@@ -77,13 +77,6 @@ func onEveryStore(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 func oneByOne(t *testing.T, policy latchkey.Policy, test func(*kit)) {
 	t.Helper()
 	onStores(t, policy, []string{"bbolt", "sqlite", "postgres", "memory-twice"}, test)
-}
-
-// allAtOnce is onEveryStore for long tests of races: SQL is left to the run
-// without the race detector.
-func allAtOnce(t *testing.T, policy latchkey.Policy, test func(*kit)) {
-	t.Helper()
-	onStores(t, policy, []string{"sqlite", "postgres"}, test)
 }
 
 func onStores(t *testing.T, policy latchkey.Policy, notUnderRace []string, test func(*kit)) {

@@ -3,6 +3,7 @@ package latchkey_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func (k *kit) configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
 	c := latchkey.Config{
 		Keys: k.keys, Hasher: k.hasher, Now: k.clock.Now, Policy: k.policy, OnEvent: k.told.Record, Notifier: k.box, SMS: k.box,
-		RedirectHosts: []string{"app.example.org"},
+		RedirectHosts: []string{"app.example.org"}, Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&c)
 	engine, err := latchkey.New(k.store, c)

@@ -502,7 +502,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 	}
 	for i, one := range changing {
 		t.Run(one.name, func(t *testing.T) {
-			allAtOnce(t, latchkey.Policy{SessionLimit: 2}, func(k *kit) {
+			onEveryStore(t, latchkey.Policy{SessionLimit: 2}, func(k *kit) {
 				for _, two := range changing[i:] {
 					if one.bare && two.factors == "fresh" || two.bare && one.factors == "fresh" {
 						continue

@@ -47,8 +47,14 @@ func (k *kit) mail(to string) notify.Message {
 // mailOf returns the message with a token in it, which may come behind others.
 func (k *kit) mailOf(token *latchkey.Token, to string) notify.Message {
 	k.Helper()
+	return k.message(token.ID, to)
+}
+
+// message returns the message with an id.
+func (k *kit) message(id, to string) notify.Message {
+	k.Helper()
 	for {
-		if m := k.mail(to); m.ID == token.ID {
+		if m := k.mail(to); m.ID == id {
 			return m
 		}
 	}

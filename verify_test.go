@@ -483,7 +483,7 @@ func TestAC016AC019AC020AC021RecoveryLinkServesOnce(t *testing.T) {
 
 // AC-019: a hundred at once, and one of them sets the password.
 func TestAC019RecoveryByAHundredAtOnce(t *testing.T) {
-	allAtOnce(t, documented, func(k *kit) {
+	onEveryStore(t, documented, func(k *kit) {
 		k.signUp(ada)
 		m := k.recovery()
 		var group sync.WaitGroup
