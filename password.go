@@ -313,18 +313,9 @@ func (a *Account) reset(ctx context.Context, op string, c reset) (*User, error) 
 
 func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *User, err error) {
 	e := a.engine
-	var s record.Check
-	if err := a.check(ctx, e.store, now, &s); err != nil {
-		return nil, err
-	}
-	read, err := a.user(ctx, e.store)
+	read, err := a.mayReset(ctx, e.store, now)
 	if err != nil {
 		return nil, err
-	}
-	if read.MFA { // what signs in, and where second factors go
-		if err := e.fresh(s.Created, s.Challenged, now, recently, e.policy.StepUpWindow); err != nil || a.jwt != nil && !e.policy.EnrolWithoutStepUp {
-			return nil, ErrChallengeRequired
-		}
 	}
 	if err := c.check(read); err != nil {
 		return nil, err
@@ -356,7 +347,7 @@ func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *
 	}
 	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) (err error) {
 		shown = nil
-		if err := a.live(ctx, tx, now); err != nil {
+		if _, err := a.mayReset(ctx, tx, now); err != nil {
 			return err
 		}
 		user, err := unchanged(ctx, tx, read)
@@ -384,6 +375,24 @@ func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *
 		return nil, err
 	}
 	return shown, nil
+}
+
+// mayReset checks the session of a reset, which has to be fresh if its user has MFA
+// on: what signs in changes by it, and where second factors go.
+func (a *Account) mayReset(ctx context.Context, r store.Reader, now time.Time) (*record.User, error) {
+	var s record.Check
+	if err := a.check(ctx, r, now, &s); err != nil {
+		return nil, err
+	}
+	user, err := a.user(ctx, r)
+	if err != nil || !user.MFA {
+		return user, err
+	}
+	p := &a.engine.policy
+	if a.jwt != nil && !p.EnrolWithoutStepUp {
+		return nil, ErrChallengeRequired
+	}
+	return user, a.engine.fresh(s.Created, s.Challenged, now, recently, p.StepUpWindow)
 }
 
 // guard returns the guard of a signed-in user's password, unless answers have to
