@@ -3,6 +3,7 @@ package latchkey_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -317,12 +318,11 @@ func TestStrictPolicyIsWhatItSays(t *testing.T) {
 	}
 }
 
-// deleteAll deletes all users, and forgets the log and what is counted, so that
-// the next world begins as the first.
+// deleteAll deletes every row, so that the next world begins as the first.
 func (k *kit) deleteAll() {
 	k.Helper()
 	k.must(k.store.Store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
-		for _, table := range []*store.Table{record.Logs.Table, record.Failures.Table} {
+		for _, table := range slices.Backward(record.Schema.Tables()) { // children before parents
 			if _, err := tx.DeleteRange(ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit}); err != nil {
 				return err
 			}
@@ -330,11 +330,6 @@ func (k *kit) deleteAll() {
 		return nil
 	}))
 	clear(k.seen)
-	rows, err := record.Users.List(k.ctx, k.store, store.Query{Index: record.Users.Primary(), Limit: 100})
-	k.must(err)
-	for _, u := range rows {
-		k.must(k.Users().Delete(k.ctx, u.ID))
-	}
 }
 
 func TestPolicyBounds(t *testing.T) {
