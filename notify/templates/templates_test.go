@@ -203,7 +203,7 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 }
 
 // linked matches what readers of mail make a link of.
-var linked = regexp.MustCompile(`(?i)[a-z]+:/|[a-z]:[a-z]|www\.|[\p{L}\p{N}-]+[.。．｡]\p{L}{2,}|\S@\S|\\\\`)
+var linked = regexp.MustCompile(`(?i)[a-z]+:/|[a-z]:[a-z]|www\.[\p{L}\p{N}]|[\p{L}\p{N}-]+[.。．｡]\p{L}{2,}|[^\s“”]@[^\s“”]|\\\\`)
 
 func elements(t testing.TB, page string) (found []*html.Node) {
 	t.Helper()
