@@ -332,3 +332,33 @@ func TestServerEndsWhatAUserWithoutAPasswordHas(t *testing.T) {
 		}
 	})
 }
+
+// AC-086: what signs in serves once; a JWT, which may be shown again while it lives,
+// signs nobody in.
+func TestAC086NothingThatSignsInIsReplayed(t *testing.T) {
+	onEveryStore(t, documented, func(k *kit) {
+		user := k.signUp(ada)
+		_, account := k.signIn(ada)
+		custom, err := k.Users().CreateToken(k.ctx, user.ID, 64, 0)
+		k.must(err)
+		k.must(ignore(k.guest.CreateSession(k.ctx, user.ID, custom.Secret.Reveal())))
+		if err := ignore(k.guest.CreateSession(k.ctx, user.ID, custom.Secret.Reveal())); err != latchkey.ErrInvalidToken {
+			k.Errorf("a token twice: %v", err)
+		}
+		token, err := account.CreateJWT(k.ctx, 0)
+		k.must(err)
+		for range 2 {
+			byJWT, err := k.guest.AuthenticateJWT(k.ctx, token)
+			k.must(err)
+			if err := ignore(byJWT.CreateJWT(k.ctx, 0)); err != latchkey.ErrJWTCreationDenied {
+				k.Errorf("a JWT of a JWT: %v", err)
+			}
+		}
+		if err := ignore(k.guest.CreateSession(k.ctx, user.ID, token.Reveal()[:200])); err != latchkey.ErrInvalidToken {
+			k.Errorf("a JWT as a token: %v", err)
+		}
+		if err := ignore(k.guest.Authenticate(k.ctx, token)); err != latchkey.ErrUnauthorized {
+			k.Errorf("a JWT as a session: %v", err)
+		}
+	})
+}
