@@ -336,7 +336,7 @@ func TestRecoveryCodesAreMadeAnewWhenNoneIsLeft(t *testing.T) {
 
 // AC-056, 120, 121: seeds and codes are sealed in their rows, are sealed anew with
 // another key, and serve on.
-func TestFactorsAreSealedAndResealed(t *testing.T) {
+func TestAC056FactorsAreSealedAndResealed(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		_, app, codes := k.enrolled(latchkey.NewMFAAuthenticator{})
 		if text := fmt.Sprint(k.everything()); strings.Contains(text, codes[0].Reveal()) {
