@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/authtest"
 	"example.com/latchkey/ratelimit"
 )
 
@@ -102,11 +101,7 @@ func TestAuthenticatorThatIsGoneProvesNothing(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		user := k.proven()
 		_, thief := k.signIn(ada)
-		made, err := thief.CreateMFAAuthenticator(k.ctx, latchkey.NewMFAAuthenticator{})
-		k.must(err)
-		app, err := authtest.NewAuthenticator(k.clock, made.URI)
-		k.must(err)
-		k.must(ignore(thief.UpdateMFAAuthenticator(k.ctx, app.Code())))
+		k.confirmed(thief, latchkey.NewMFAAuthenticator{})
 		k.must(k.Users().DeleteMFAAuthenticator(k.ctx, user.ID))
 		k.must(ignore(k.Users().UpdateMFA(k.ctx, user.ID, true)))
 		if err := ignore(thief.User(k.ctx)); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
@@ -128,11 +123,7 @@ func TestAC052OldJWTSetsNoFirstPassword(t *testing.T) {
 		k.must(err)
 		a, err := k.guest.Authenticate(k.ctx, session.Secret)
 		k.must(err)
-		made, err := a.CreateMFAAuthenticator(k.ctx, latchkey.NewMFAAuthenticator{})
-		k.must(err)
-		app, err := authtest.NewAuthenticator(k.clock, made.URI)
-		k.must(err)
-		k.must(ignore(a.UpdateMFAAuthenticator(k.ctx, app.Code())))
+		k.confirmed(a, latchkey.NewMFAAuthenticator{})
 		k.must(ignore(a.CreateMFARecoveryCodes(k.ctx)))
 		k.must(ignore(a.UpdateMFA(k.ctx, true)))
 		k.clock.Advance(24 * time.Hour)
@@ -150,11 +141,7 @@ func TestAC063PlantedFactorsGoWithTheFirstProof(t *testing.T) {
 		onEveryStore(t, documented, func(k *kit) {
 			k.signUp(ada)
 			_, planter := k.signIn(ada)
-			made, err := planter.CreateMFAAuthenticator(k.ctx, latchkey.NewMFAAuthenticator{})
-			k.must(err)
-			app, err := authtest.NewAuthenticator(k.clock, made.URI)
-			k.must(err)
-			k.must(ignore(planter.UpdateMFAAuthenticator(k.ctx, app.Code())))
+			k.confirmed(planter, latchkey.NewMFAAuthenticator{})
 			k.must(ignore(planter.CreateMFARecoveryCodes(k.ctx)))
 			if on {
 				k.must(ignore(planter.UpdateMFA(k.ctx, true)))

@@ -21,16 +21,23 @@ func (k *kit) enrolled(n latchkey.NewMFAAuthenticator) (*latchkey.Account, *auth
 	k.Helper()
 	k.signUp(ada)
 	_, account := k.signIn(ada)
-	made, err := account.CreateMFAAuthenticator(k.ctx, n)
-	k.must(err)
-	app, err := authtest.NewAuthenticator(k.clock, made.URI)
-	k.must(err)
-	k.must(ignore(account.UpdateMFAAuthenticator(k.ctx, app.Code())))
+	app := k.confirmed(account, n)
 	codes, err := account.CreateMFARecoveryCodes(k.ctx)
 	k.must(err)
 	k.must(ignore(account.UpdateMFA(k.ctx, true)))
 	k.clock.Advance(30 * time.Second) // the next step
 	return account, app, codes.Codes
+}
+
+// confirmed enrols an authenticator and confirms it.
+func (k *kit) confirmed(account *latchkey.Account, n latchkey.NewMFAAuthenticator) *authtest.Authenticator {
+	k.Helper()
+	made, err := account.CreateMFAAuthenticator(k.ctx, n)
+	k.must(err)
+	app, err := authtest.NewAuthenticator(k.clock, made.URI)
+	k.must(err)
+	k.must(ignore(account.UpdateMFAAuthenticator(k.ctx, app.Code())))
+	return app
 }
 
 // owing signs in as far as the password goes.
@@ -232,11 +239,7 @@ func TestAC047WhatIsOwedGoesByWhatThereIs(t *testing.T) {
 					k.must(err)
 					account, err := k.guest.Authenticate(k.ctx, session.Secret)
 					k.must(err)
-					made, err := account.CreateMFAAuthenticator(k.ctx, latchkey.NewMFAAuthenticator{})
-					k.must(err)
-					app, err := authtest.NewAuthenticator(k.clock, made.URI)
-					k.must(err)
-					k.must(ignore(account.UpdateMFAAuthenticator(k.ctx, app.Code())))
+					k.confirmed(account, latchkey.NewMFAAuthenticator{})
 				}
 				k.must(ignore(k.Users().UpdateMFA(k.ctx, user.ID, s.mfa)))
 				var session *latchkey.Session
