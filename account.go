@@ -2,14 +2,11 @@ package latchkey
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"example.com/latchkey/internal/canon"
-	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -89,42 +86,6 @@ func (e *Engine) createUser(ctx context.Context, now time.Time, by actor, n NewU
 		return nil, err
 	}
 	return shown, nil
-}
-
-// Account is the handle of a signed-in user, for what they may do to their own
-// account. [Guest.Authenticate] and [Guest.AuthenticateJWT] are the only ways to
-// one; the zero Account proves nothing, and every method refuses it with [ErrUnauthorized]. Every method
-// checks the session again: a handle that is kept after the session has ended
-// can do nothing. Beside their own errors all methods may answer with those of
-// Authenticate.
-type Account struct {
-	engine  *Engine
-	client  Client
-	digest  [sha256.Size]byte
-	jwt     *jws.Claims  // nil for an account that came by a session's secret
-	session record.Check // as of Authenticate
-}
-
-// Format prints who it is of, and nothing that proves it.
-func (a Account) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "latchkey.Account(%s)", a.session.UserID)
-}
-
-// UserID returns the id of the user, as of Authenticate; "" for a zero Account.
-func (a *Account) UserID() string {
-	if a == nil {
-		return ""
-	}
-	return a.session.UserID
-}
-
-// SessionID returns the id of the session, as of Authenticate; "" for a zero
-// Account.
-func (a *Account) SessionID() string {
-	if a == nil {
-		return ""
-	}
-	return a.session.ID
 }
 
 // read runs fn and checks the session after it: while the session is alive, what

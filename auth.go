@@ -40,17 +40,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
-	"sync/atomic"
+	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"example.com/latchkey/hasher"
-	"example.com/latchkey/internal/jws"
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
-	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
@@ -118,40 +114,6 @@ type Config struct {
 	// Logger gets what the engine has nobody to return to: that a last-seen
 	// time was not written, that a callback panicked. nil means slog.Default.
 	Logger *slog.Logger
-}
-
-// Locator finds where an address is. It must be safe for concurrent use, and
-// answer from memory: sign-ins wait for it. If it panics, that is logged and no
-// country is known.
-type Locator interface {
-	// Country returns the ISO 3166-1 alpha-2 code of a country, "" for an
-	// unknown one.
-	Country(ip netip.Addr) string
-}
-
-// Engine holds the rules. Make one with [New].
-type Engine struct {
-	store  store.Store
-	policy Policy
-	ring   *seal.Ring
-	hasher *hasher.Hasher
-	clock  func() time.Time
-	closed atomic.Bool
-	nobody *record.User // is read in the place of a user who is not there
-
-	app    string
-	custom CustomFactor // nil for none
-	issuer string
-	jwtKey *jws.Key
-	jwts   *jws.Set
-
-	courier   *courier // nil without a notifier
-	mocks     map[string]string
-	redirects *redirect.List
-	limiter   ratelimit.Limiter
-	onEvent   func(context.Context, Event) // nil for none
-	locator   Locator                      // nil for none
-	logger    *slog.Logger
 }
 
 // New returns an engine over a store that the caller has opened, and closes
@@ -229,42 +191,33 @@ func (e *Engine) CloseContext(ctx context.Context) error {
 	return nil
 }
 
-var errNoEngine = errors.New("latchkey: a handle that no engine gave")
-
-// open reports ErrClosed once the engine is closed, and that a zero handle has
-// no engine.
-func (e *Engine) open() error {
-	if e == nil || e.store == nil {
-		return errNoEngine
-	}
-	if e.closed.Load() {
-		return ErrClosed
-	}
-	return nil
-}
-
-// now is the time of an operation.
-func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsecond) }
-
 // Schema returns the tables of the engine, for the author of a backend: a store
 // that is handed to [New] holds these.
 func Schema() *store.Schema { return record.Schema }
 
-// newID returns a fresh id; ids sort by the time they were made.
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
+const (
+	// closingTime is how long [Engine.Close] waits for messages.
+	closingTime = 10 * time.Second
+)
 
-// Guest is nobody yet, at one client: what needs no session.
-type Guest struct {
-	engine *Engine
-	client Client
+// Deliveries returns how many messages were sent, tried again and given up.
+func (e *Engine) Deliveries() Deliveries {
+	if e == nil || e.courier == nil {
+		return Deliveries{}
+	}
+	c := e.courier
+	return Deliveries{Waiting: c.waiting.Load(), Sent: c.sent.Load(), Retried: c.retried.Load(), Dropped: c.dropped.Load()}
 }
 
-// Guest returns the handle of whoever is at a client. It reads nothing.
-func (e *Engine) Guest(client Client) *Guest { return &Guest{e, client.canonical()} }
-
-func (g *Guest) open() error {
-	if g == nil {
-		return errNoEngine
+// mockNumbers checks the numbers of [Config].MockNumbers.
+func mockNumbers(numbers map[string]string) error {
+	for phone, code := range numbers {
+		if err := canon.Phone(phone); err != nil {
+			return fmt.Errorf("latchkey: Config.MockNumbers: %q is no phone number", phone)
+		}
+		if len(code) != otpDigits || strings.Trim(code, "0123456789") != "" {
+			return fmt.Errorf("latchkey: Config.MockNumbers: the code of %s is not %d digits", phone, otpDigits)
+		}
 	}
-	return g.engine.open()
+	return nil
 }

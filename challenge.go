@@ -21,14 +21,6 @@ type challengeOf struct {
 	mocked  bool
 }
 
-// channel is the way by which codes of a factor go.
-func (f Factor) channel() notify.Channel {
-	if f == FactorPhone {
-		return notify.SMS
-	}
-	return notify.Email
-}
-
 // begin says what a challenge of a factor asks of a user, or why they cannot be
 // asked.
 func (e *Engine) begin(ctx context.Context, r store.Reader, user *record.User, factor Factor) (c challengeOf, err error) {

@@ -33,29 +33,10 @@ const (
 	deliveryWait = time.Second
 	// closingWait replaces it while the engine closes.
 	closingWait = 50 * time.Millisecond
-	// closingTime is how long [Engine.Close] waits for messages.
-	closingTime = 10 * time.Second
 	// closingPatience is how long a notifier may take to notice that its
 	// context has ended.
 	closingPatience = time.Second
 )
-
-// Deliveries counts what became of messages since the engine was made.
-type Deliveries struct {
-	Waiting int64 // not yet sent, those among them that are tried again
-	Sent    int64
-	Retried int64 // tries that failed and were made again
-	Dropped int64 // messages that were given up, or that found the queue full
-}
-
-// Deliveries returns how many messages were sent, tried again and given up.
-func (e *Engine) Deliveries() Deliveries {
-	if e == nil || e.courier == nil {
-		return Deliveries{}
-	}
-	c := e.courier
-	return Deliveries{Waiting: c.waiting.Load(), Sent: c.sent.Load(), Retried: c.retried.Load(), Dropped: c.dropped.Load()}
-}
 
 // courier takes messages from callers, who do not wait for them, and hands them
 // to the host's notifiers.

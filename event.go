@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -89,19 +88,6 @@ const (
 	logTokenCreate        = "tokens.create"
 )
 
-// actor is who acts, for logs and events.
-type actor struct {
-	id   string // of the user who is signed in, "" for a guest and the server
-	mode string
-	Client
-}
-
-func (g *Guest) actor() actor { return actor{"", "guest", g.client.silent()} }
-
-func (a *Account) actor() actor { return actor{a.session.UserID, "user", a.client.silent()} }
-
-func (u *Users) actor() actor { return actor{"", "server", u.client.silent()} }
-
 // become says that a guest has proven to be a user.
 func (a *actor) become(user *record.User) {
 	if a.mode == "guest" {
@@ -140,22 +126,6 @@ func (e *Engine) update(ctx context.Context, now time.Time, by actor, fn func(co
 	}
 	e.sendNotices(ctx, now, by, notices)
 	return nil
-}
-
-// tell calls the host. What it does there cannot undo what has happened, so a
-// panic ends here.
-func (e *Engine) tell(ctx context.Context, event Event) {
-	defer e.recovered(ctx, "OnEvent")
-	e.onEvent(ctx, event)
-}
-
-// recovered ends a panic of a callback and logs it, without its value: nobody
-// knows what is in that.
-func (e *Engine) recovered(ctx context.Context, callback string) {
-	if v := recover(); v != nil {
-		e.logger.ErrorContext(ctx, "latchkey: callback panicked", "callback", callback,
-			"panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
-	}
 }
 
 // event notes an event of a user. name is what follows the user's id.

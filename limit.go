@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -122,23 +121,6 @@ func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]rat
 	}
 	maps.Copy(rules, replaced)
 	return rules, err
-}
-
-// LimitResult is one decision of a limiter.
-type LimitResult struct {
-	Operation string // as in [DefaultLimits]
-	ratelimit.Result
-}
-
-// network is what a client address is counted by; "" for an unknown one.
-func (c Client) network() string {
-	switch {
-	case !c.IP.IsValid():
-		return ""
-	case c.IP.Is4():
-		return c.IP.String()
-	}
-	return netip.PrefixFrom(c.IP, 64).Masked().String()
 }
 
 // limit counts a call of an operation under a key, and refuses it when there

@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -11,32 +10,6 @@ import (
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 )
-
-// mockNumbers checks the numbers of [Config].MockNumbers.
-func mockNumbers(numbers map[string]string) error {
-	for phone, code := range numbers {
-		if err := canon.Phone(phone); err != nil {
-			return fmt.Errorf("latchkey: Config.MockNumbers: %q is no phone number", phone)
-		}
-		if len(code) != otpDigits || strings.Trim(code, "0123456789") != "" {
-			return fmt.Errorf("latchkey: Config.MockNumbers: the code of %s is not %d digits", phone, otpDigits)
-		}
-	}
-	return nil
-}
-
-// mock returns the fixed code of an address that nothing is sent to.
-func (e *Engine) mock(channel notify.Channel, to string) (code string, found bool) {
-	if channel == notify.SMS {
-		code, found = e.mocks[to]
-	}
-	return code, found
-}
-
-// can reports whether there is a way to send by a channel.
-func (e *Engine) can(channel notify.Channel) bool {
-	return e.courier != nil && e.courier.notifiers[channel] != nil
-}
 
 // limitMessage counts one message more, that somebody at a client asks for, to
 // an address. It is refused before anybody knows whose address that is.

@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,29 +9,6 @@ import (
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
-
-// Factor is a proof of who somebody is, beside the first one of a sign-in.
-type Factor string
-
-// The factors.
-const (
-	FactorTOTP         Factor = "totp"         // a code of an authenticator app
-	FactorEmail        Factor = "email"        // a code to a verified address
-	FactorPhone        Factor = "phone"        // a code to a verified number
-	FactorRecoveryCode Factor = "recoveryCode" // one of the codes that a user keeps for the worst case
-	FactorCustom       Factor = "custom"       // the host's own, Config.CustomFactor
-)
-
-// CustomFactor is a second factor of the host's own: a push to its app, for
-// example. It must be safe for concurrent use. It satisfies what is owed, and
-// never causes a factor to be owed.
-type CustomFactor interface {
-	// Begin is called when a user has asked for a challenge, after it was stored.
-	Begin(ctx context.Context, userID, challengeID string) error
-	// Check reports whether an answer is right. It is called at most five times
-	// for a challenge.
-	Check(ctx context.Context, userID, challengeID, answer string) (bool, error)
-}
 
 // MFAFactors says which factors a user has.
 type MFAFactors struct {
@@ -54,38 +30,6 @@ const (
 	challengeLength   = 15 * time.Minute
 	challengeFailures = 5 // that void one
 )
-
-// MoreFactorsError is an [ErrMoreFactorsRequired] of a session that owes a second
-// factor. Pending is what its user may do about it.
-type MoreFactorsError struct{ Pending *Pending }
-
-func (e *MoreFactorsError) Error() string { return ErrMoreFactorsRequired.Error() }
-
-// Unwrap returns [ErrMoreFactorsRequired].
-func (e *MoreFactorsError) Unwrap() error { return ErrMoreFactorsRequired }
-
-// Pending is the handle of a session that owes a second factor: the user may ask
-// which they have, ask for a challenge, answer it, and sign out, and nothing else.
-// The zero Pending proves nothing.
-type Pending struct{ account *Account }
-
-// Format prints who it is of, and nothing that proves it.
-func (p Pending) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "latchkey.Pending(%s)", p.handle().UserID())
-}
-
-func (p *Pending) handle() *Account {
-	if p == nil {
-		return nil
-	}
-	return p.account
-}
-
-// UserID returns the id of the user, as of Authenticate.
-func (p *Pending) UserID() string { return p.handle().UserID() }
-
-// SessionID returns the id of the session, as of Authenticate.
-func (p *Pending) SessionID() string { return p.handle().SessionID() }
 
 // MFAFactors is [Account.MFAFactors].
 func (p *Pending) MFAFactors(ctx context.Context) (MFAFactors, error) {
@@ -192,13 +136,6 @@ func (a *Account) RequireRecent(ctx context.Context, within time.Duration) error
 	})
 }
 
-// strongest reports whether a session has proven the strongest factor of its user:
-// what takes that away asks for it, and not for a mailbox or a number.
-func strongest(user *record.User, s *record.Session) bool {
-	have := strings.Fields(s.Factors)
-	return !user.TOTP || slices.Contains(have, string(FactorTOTP)) || slices.Contains(have, string(FactorRecoveryCode))
-}
-
 // secured changes what concerns factors, by a session that is fresh enough. A JWT
 // has no session to be fresh.
 func (a *Account) secured(ctx context.Context, op string, need stepUp, fn func(ctx context.Context, tx *txn, user *record.User, s *record.Session) error) error {
@@ -282,18 +219,6 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 		}
 	}
 	return nil
-}
-
-// unproven is what a session has by a switch, and not by a challenge.
-func unproven(s *record.Session, factor string) bool {
-	return s.Challenged.IsZero() && slices.Contains([]string{string(FactorTOTP), factorEmail, factorPhone}, factor)
-}
-
-// addFactor notes that a session has proven a factor. One counts once.
-func addFactor(s *record.Session, factor string) {
-	if have := strings.Fields(s.Factors); !slices.Contains(have, factor) {
-		s.Factors = strings.Join(append(have, factor), " ")
-	}
 }
 
 // MFAFactors returns which factors the user has. A session that owes one may ask.

@@ -23,8 +23,6 @@ import (
 )
 
 const (
-	passwordMin      = 8
-	passwordMax      = 256   // code points
 	passwordMaxBytes = 1_024 // of any password that is looked at
 	fragmentMin      = 4     // code points of personal data that is looked for
 )

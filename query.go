@@ -16,9 +16,7 @@ type Query struct {
 
 // The bounds of listings.
 const (
-	defaultLimit = 25
-	maxLimit     = 5_000
-	maxTotal     = 5_000 // up to here totals are counted
+	maxTotal = 5_000 // up to here totals are counted
 )
 
 // Limit is how many results a listing returns at most: 1 to 5,000, or to

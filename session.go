@@ -40,13 +40,6 @@ const (
 	providerEmail     = "email"
 	providerAnonymous = "anonymous"
 	providerServer    = "server"
-	factorPassword    = "password"
-	factorAnonymous   = "anonymous"
-	factorServer      = "server"
-	factorEmail       = "email"
-	factorPhone       = "phone"
-	factorToken       = "token"
-	factRecovered     = "recovered" // no factor: the password proves the mailbox, and no more
 )
 
 // alerting are the proofs of sign-ins that the user is told of: not those by the
@@ -130,46 +123,6 @@ func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 		}
 	}
 	return nil
-}
-
-// lifetime returns what bounds a session with those factors.
-func (p *Policy) lifetime(factors string) Lifetime {
-	switch {
-	case factors == factorAnonymous:
-		return p.Anonymous
-	case strings.Contains(factors, " "):
-		return p.MultiFactor
-	}
-	return p.SingleFactor
-}
-
-// end returns when a session ends that is made or extended now.
-func (p *Policy) end(s *record.Session, now time.Time) time.Time {
-	end := now.Add(p.SessionLength)
-	if l := p.lifetime(s.Factors); l.Absolute > 0 && s.Created.Add(l.Absolute).Before(end) {
-		return s.Created.Add(l.Absolute)
-	}
-	return end
-}
-
-// over reports whether the life of a session has ended by now.
-func (p *Policy) over(s *record.Check, now time.Time) bool {
-	l := p.lifetime(s.Factors)
-	return !s.Expire.After(now) ||
-		l.Idle > 0 && now.Sub(s.Touched) >= l.Idle ||
-		l.Absolute > 0 && now.Sub(later(s.Created, s.Challenged)) >= l.Absolute
-}
-
-// lastSeen is how old the last-seen time of a user gets before it is written
-// anew.
-const lastSeen = 24 * time.Hour
-
-// lastSeen returns the same for a session.
-func (p *Policy) lastSeen(s *record.Check) time.Duration {
-	if l := p.lifetime(s.Factors); l.Idle > 0 && s.ID != "" {
-		return min(lastSeen, l.Idle/8)
-	}
-	return lastSeen
 }
 
 // alive reports whether a row is of a session whose life has not ended.
@@ -559,25 +512,6 @@ func (g *Guest) authenticate(ctx context.Context, secret Secret) (*Account, erro
 		a.touch(ctx, now)
 	}
 	return a, nil
-}
-
-// last is when a session ends at the latest: the policy may have changed since it
-// was made.
-func (p *Policy) last(s *record.Check) time.Time {
-	if l := p.lifetime(s.Factors); l.Absolute > 0 {
-		if end := later(s.Created, s.Challenged).Add(l.Absolute); end.Before(s.Expire) {
-			return end
-		}
-	}
-	return s.Expire
-}
-
-// later is when somebody has last proven who they are.
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // pending gives the handle of a session that owes a second factor.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"example.com/latchkey/internal/canon"
@@ -587,3 +588,21 @@ func (u *Users) CreateToken(ctx context.Context, id string, length int, expire t
 	shown.Secret = Secret(n.secret)
 	return shown, nil
 }
+
+// purpose is what a token serves for.
+type purpose struct {
+	name   string
+	refuse string // the log's name of a wrong secret
+	codes  bool   // there are tokens that are short enough to be guessed
+}
+
+var (
+	signsIn       = purpose{"sign in", logSessionRefuse, true}
+	verifiesEmail = purpose{"verify e-mail", logVerificationRefuse, false}
+	verifiesPhone = purpose{"verify phone", logVerificationRefuse, true}
+	recovers      = purpose{"recover", logRecoveryRefuse, false}
+
+	anyPurpose = []purpose{signsIn, verifiesEmail, recovers}
+)
+
+func serves(kind tokenKind, purposes []purpose) bool { return slices.Contains(purposes, kind.purpose) }

@@ -11,26 +11,6 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Users is the server's scope over all users. It asks for no session and no
-// password: the host decides who reaches it. An unknown user is
-// [ErrUserNotFound] to every method.
-type Users struct {
-	engine *Engine
-	client Client
-}
-
-// Users returns the server's scope.
-func (e *Engine) Users() *Users { return &Users{engine: e} }
-
-// At returns the same scope with the client of the call, for the log and for
-// the sessions that it makes. Who lists their own log does not see it.
-func (u *Users) At(client Client) *Users {
-	if u == nil {
-		return new(Users)
-	}
-	return &Users{u.engine, client.canonical()}
-}
-
 // read runs fn with a user.
 func (u *Users) read(ctx context.Context, op, id string, fn func(r store.Reader, user *record.User) error) error {
 	err := u.open(id)
@@ -74,19 +54,6 @@ func (u *Users) edit(ctx context.Context, op, id string, refused error, edit fun
 		return nil, err
 	}
 	return shown, nil
-}
-
-func (u *Users) open(id string) error {
-	if u == nil {
-		return errNoEngine
-	}
-	if err := u.engine.open(); err != nil {
-		return err
-	}
-	if err := canon.ID(id); err != nil {
-		return invalid("userId", err)
-	}
-	return nil
 }
 
 // Create makes a user of any of e-mail, phone and password, or of none. Neither

@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"example.com/latchkey/internal/canon"
@@ -450,21 +449,3 @@ func (g *Guest) recoverable(ctx context.Context, now time.Time, userID, secret, 
 	fresh, err := e.newPassword(ctx, user, password)
 	return user, fresh, err
 }
-
-// purpose is what a token serves for.
-type purpose struct {
-	name   string
-	refuse string // the log's name of a wrong secret
-	codes  bool   // there are tokens that are short enough to be guessed
-}
-
-var (
-	signsIn       = purpose{"sign in", logSessionRefuse, true}
-	verifiesEmail = purpose{"verify e-mail", logVerificationRefuse, false}
-	verifiesPhone = purpose{"verify phone", logVerificationRefuse, true}
-	recovers      = purpose{"recover", logRecoveryRefuse, false}
-
-	anyPurpose = []purpose{signsIn, verifiesEmail, recovers}
-)
-
-func serves(kind tokenKind, purposes []purpose) bool { return slices.Contains(purposes, kind.purpose) }
