@@ -335,13 +335,6 @@ func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
 	return nil
 }
 
-// forgetGuesses forgets what strangers have answered to a factor of a user.
-func (tx *txn) forgetGuesses(ctx context.Context, user *record.User, factor Factor) error {
-	purpose := failFactor + string(factor)
-	g := guard{engine: tx.engine, purpose: purpose, subject: tx.engine.ring.Digest(purpose, user.Key)}
-	return g.forgive(ctx, tx)
-}
-
 // MFARecoveryCodes are codes of which each serves once in the place of a second
 // factor.
 type MFARecoveryCodes struct {

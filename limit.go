@@ -1,11 +1,9 @@
 package latchkey
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"example.com/latchkey/ratelimit"
@@ -121,58 +119,4 @@ func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]rat
 	}
 	maps.Copy(rules, replaced)
 	return rules, err
-}
-
-// limit counts a call of an operation under a key, and refuses it when there
-// were too many. An empty key is not counted.
-func (e *Engine) limit(ctx context.Context, c Client, now time.Time, l limited, key string) error {
-	rule, found := e.policy.Limits[l.name]
-	if key == "" || c.Server || !found {
-		return nil
-	}
-	result, err := e.take(ctx, e.limitKey(l, key), rule, now)
-	if err != nil {
-		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)
-		if l.guesses {
-			return ErrBusy
-		}
-		return nil
-	}
-	if c.OnLimit != nil {
-		e.report(ctx, c, LimitResult{l.name, result})
-	}
-	if !result.Allowed {
-		if strings.HasPrefix(l.name, limitMessages.name) {
-			e.alarm(ctx, c, now, l, key, result)
-		}
-		return &ThrottledError{RetryAfter: result.Reset.Sub(now)}
-	}
-	return nil
-}
-
-// take asks the limiter. A panic of it is a failure.
-func (e *Engine) take(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule, now time.Time) (result ratelimit.Result, err error) {
-	err = errLimiter
-	defer e.recovered(ctx, "Limiter")
-	result, err = e.limiter.Take(ctx, key, rule, now)
-	return result, err
-}
-
-var errLimiter = errors.New("latchkey: the limiter panicked")
-
-func (e *Engine) report(ctx context.Context, c Client, r LimitResult) {
-	defer e.recovered(ctx, "OnLimit")
-	c.OnLimit(r)
-}
-
-// unlimit forgets the calls of a key.
-func (e *Engine) unlimit(ctx context.Context, l limited, key string) {
-	defer e.recovered(ctx, "Limiter")
-	if err := e.limiter.Forget(ctx, e.limitKey(l, key)); err != nil {
-		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)
-	}
-}
-
-func (e *Engine) limitKey(l limited, key string) ratelimit.Key {
-	return ratelimit.Key(e.ring.Digest("limit", l.name, key)[:16])
 }

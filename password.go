@@ -265,15 +265,6 @@ func unchanged(ctx context.Context, r store.Reader, read *record.User) (*record.
 	return user, err
 }
 
-// passwordSubject is what wrong passwords of a user are counted under: the same
-// for signing in and for changes that ask for the password.
-func passwordSubject(user *record.User) string {
-	if user.Email == "" {
-		return "user/" + user.Key
-	}
-	return user.Email
-}
-
 // reset is a change of an account that asks for its password, or sets one.
 type reset struct {
 	// current is the password that the account has. An account without one is

@@ -338,15 +338,6 @@ func (tx *txn) wrongCode(ctx context.Context, p purpose, user *record.User, secr
 	return tx.refuse(ctx, p.refuse, user, guesses[0].subject, ErrInvalidToken)
 }
 
-// forgive forgets the wrong codes before a right one.
-func (g *guard) forgive(ctx context.Context, tx *txn) error {
-	err := record.Failures.Delete(ctx, tx, store.Text(g.purpose), store.Bytes(g.subject))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
-}
-
 // enterByToken makes the session of whoever held a token.
 func (tx *txn) enterByToken(ctx context.Context, t *record.Token, fresh record.User, in *signIn, refused *error) (*record.Session, error) {
 	kind := kindOf(t)

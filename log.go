@@ -1,0 +1,149 @@
+package latchkey
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// The audit log's names of what happened.
+const (
+	logUserCreate         = "user.create"
+	logUserUpdate         = "user.update"
+	logUserRefuse         = "user.refuse" // a wrong password for a change
+	logUserDelete         = "user.delete"
+	logSessionCreate      = "session.create"
+	logSessionRefuse      = "session.refuse" // a sign-in that failed
+	logSessionUpdate      = "session.update"
+	logSessionDelete      = "session.delete"
+	logVerificationUpdate = "verification.update"
+	logVerificationCreate = "verification.create"
+	logVerificationRefuse = "verification.refuse" // a wrong link or code
+	logRecoveryCreate     = "recovery.create"
+	logRecoveryUpdate     = "recovery.update"
+	logRecoveryRefuse     = "recovery.refuse"
+	logChallengeCreate    = "challenge.create"
+	logChallengeUpdate    = "challenge.update"
+	logChallengeRefuse    = "challenge.refuse" // a wrong answer
+	logTokenCreate        = "tokens.create"
+)
+
+// row returns a log row about a user. It is kept under the user's key.
+func (tx *txn) row(event, userID, userKey string) *record.Log {
+	l := &record.Log{
+		ID: newID(), UserKey: userKey, Created: tx.now, Event: event,
+		Actor: tx.by.id, Mode: tx.by.mode, IP: tx.by.ip(), Agent: tx.by.UserAgent,
+	}
+	if userID != "" {
+		l.Resource = "user/" + userID
+	}
+	return l
+}
+
+// log records a change of a user, in the transaction that makes it.
+func (tx *txn) log(ctx context.Context, event string, user *record.User) error {
+	return record.Logs.Insert(ctx, tx, tx.row(event, user.ID, user.Key))
+}
+
+// refuse records a refusal. Those of one kind, client address, identifier and
+// minute are one row with a count, so that a flood stays small. Who there is
+// nobody of is recorded under a digest of what was asked for.
+func (tx *txn) refuse(ctx context.Context, event string, user *record.User, subject []byte, reason *Error) error {
+	userID, userKey := "", hex.EncodeToString(subject)
+	if user != nil {
+		userID, userKey = user.ID, user.Key
+	}
+	l := tx.row(event, userID, userKey)
+	l.Reason, l.Count = reason.Type, 1
+	sum := sha256.Sum256(fmt.Append(nil, event, "\x00", userKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
+		tx.now.Unix()/60))
+	l.ID = hex.EncodeToString(sum[:16])
+	have, err := record.Logs.Get(ctx, tx, record.Logs.Primary(), store.Text(l.ID))
+	if errors.Is(err, store.ErrNotFound) {
+		return record.Logs.Insert(ctx, tx, l)
+	}
+	if err != nil {
+		return err
+	}
+	have.Count++
+	return record.Logs.Replace(ctx, tx, have)
+}
+
+// Log is one line of the audit log. A line is written in the transaction of
+// the change that it records.
+type Log struct {
+	ID string
+	// Event is what happened: user.create, user.update, user.delete,
+	// session.create, session.update, session.delete, verification.create,
+	// verification.update, recovery.create, recovery.update, challenge.create,
+	// challenge.update, tokens.create; or was refused: session.refuse, user.refuse,
+	// verification.refuse, recovery.refuse, challenge.refuse.
+	Event string
+	Time  time.Time
+	// Resource is what it happened to: user/ID.
+	Resource string
+	// UserID, UserName and UserEmail are of the user who did it; "" if that was
+	// the server, a guest, or somebody else than the user whose log this is.
+	UserID    string
+	UserName  string
+	UserEmail string
+	Mode      string // who did it: user, guest or server
+	IP        string // "" when it was not known
+	// Device is what the user agent says, read when the log is listed; so is
+	// the country.
+	Device Device
+	// Reason is the type of the error of a refusal, and Count how often it
+	// happened in the same minute from the same address, to the same user by the
+	// same one; "" and 0 for a change.
+	Reason string
+	Count  int
+}
+
+// LogList is a page of the log. Total is exact up to 5,000, and 5,000 for more.
+type LogList struct {
+	Total int
+	Logs  []*Log
+}
+
+// logs returns a page of a user's log, newest first.
+func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, queries []Query) (*LogList, error) {
+	type place struct{ ip, agent string }
+	devices := make(map[place]Device)
+	page, err := e.policy.page(queries)
+	if err != nil {
+		return nil, err
+	}
+	q := store.Query{Index: record.Logs.Index("user"), Equal: []store.Value{store.Text(user.Key)}, Limit: maxTotal}
+	list := new(LogList)
+	if list.Total, err = r.Count(ctx, q); err != nil {
+		return nil, err
+	}
+	q.Descending, q.Limit, q.Offset = true, page.limit, page.offset
+	rows, err := record.Logs.List(ctx, r, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		at := place{row.IP, row.Agent}
+		device, found := devices[at]
+		if !found {
+			device = e.device(ctx, clientOf(row.IP, row.Agent))
+			devices[at] = device
+		}
+		l := &Log{
+			ID: row.ID, Event: row.Event, Time: row.Created, Resource: row.Resource, Mode: row.Mode, IP: row.IP,
+			Reason: row.Reason, Count: int(row.Count), Device: device,
+		}
+		if row.Actor == user.ID {
+			l.UserID, l.UserName, l.UserEmail = user.ID, user.Name, user.Email
+		}
+		list.Logs = append(list.Logs, l)
+	}
+	return list, nil
+}
