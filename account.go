@@ -11,83 +11,6 @@ import (
 	"example.com/latchkey/store"
 )
 
-// NewAccount is what [Guest.CreateAccount] makes an account of.
-type NewAccount struct {
-	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
-	// underscore, at most 36, the first a letter or digit. "" means a fresh
-	// one, a UUID of version 7.
-	UserID   string
-	Email    string
-	Password Secret // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
-	Name     string // at most 128 characters; may be ""
-}
-
-// CreateAccount makes a user with an e-mail address and a password. The address
-// is taken in lower case and is not verified; an e-mail target is made for it.
-// No session is made and nothing is sent.
-//
-// Errors: [ErrArgumentInvalid]; [ErrPasswordPersonalData];
-// [ErrUserAlreadyExists] when the id or the address is taken;
-// [ErrUserCountExceeded]; [ErrAuthMethodUnsupported]; a [*ThrottledError] after
-// ten calls from a client address in an hour; [ErrBusy] when too many passwords
-// are being hashed.
-func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (*User, error) {
-	user, err := g.createAccount(ctx, n)
-	return user, outward("create account", err)
-}
-
-func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	e := g.engine
-	if err := e.policy.enabled(g.client, EmailPassword, "Email and password"); err != nil {
-		return nil, err
-	}
-	now := e.now()
-	if err := e.limit(ctx, g.client, now, limitCreateAccount, g.client.network()); err != nil {
-		return nil, err
-	}
-	if n.Email == "" {
-		return nil, invalid("email", canon.ErrEmail)
-	}
-	return e.createUser(ctx, now, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name})
-}
-
-// createUser makes a user. A password that is given has to meet the rules; the
-// server alone may leave it out, and go beyond the limit of users.
-func (e *Engine) createUser(ctx context.Context, now time.Time, by actor, n NewUser) (*User, error) {
-	server := by.mode == "server"
-	user, err := n.row(now)
-	if err != nil {
-		return nil, err
-	}
-	if n.Password != "" || !server {
-		password, err := e.newPassword(ctx, user, n.Password.Reveal())
-		if err != nil {
-			return nil, err
-		}
-		if err := password.set(&e.policy, user, now); err != nil {
-			return nil, err
-		}
-	}
-	var shown *User
-	err = e.update(ctx, now, by, func(ctx context.Context, tx *txn) (err error) {
-		shown = nil
-		if !server {
-			if err := tx.roomForUser(ctx); err != nil {
-				return err
-			}
-		}
-		shown, err = tx.insertUser(ctx, user)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return shown, nil
-}
-
 // read runs fn and checks the session after it: while the session is alive, what
 // fn has read by the user's id is the user's, and not of who got the id next.
 func (a *Account) read(ctx context.Context, op string, fn func(r store.Reader, now time.Time) error) error {
@@ -176,14 +99,6 @@ func (a *Account) edit(ctx context.Context, op string, refused error, edit func(
 		return nil, err
 	}
 	return shown, nil
-}
-
-func (a *Account) user(ctx context.Context, r store.Reader) (*record.User, error) {
-	user, err := getUser(ctx, r, a.session.UserID)
-	if errors.Is(err, ErrUserNotFound) {
-		err = ErrUnauthorized // deleted since the session was read
-	}
-	return user, err
 }
 
 // User returns the account. Its targets are read after the rest of it.
@@ -384,12 +299,6 @@ func (a *Account) Logs(ctx context.Context, queries ...Query) (list *LogList, er
 		return nil, err
 	}
 	return list, nil
-}
-
-// SessionList is a list of sessions.
-type SessionList struct {
-	Total    int
-	Sessions []*Session
 }
 
 // Current is the id that means the session that asks.

@@ -48,10 +48,6 @@ func cutWord(word string) string {
 	return word
 }
 
-// userTexts is the search text of a user. The labels are a list of words in
-// JSON.
-func userTexts(u *record.User) []string { return []string{u.ID, u.Email, u.Name, u.Phone, u.Labels} }
-
 // setWords makes the words of texts those of a row, and no others; without
 // texts it forgets the row.
 func setWords(ctx context.Context, tx store.Tx, scope, rowID string, texts ...string) error {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
@@ -356,4 +359,176 @@ func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (list *Lo
 		return err
 	})
 	return list, err
+}
+
+// CreateJWT returns a JWT for a user, bound to a session of theirs: [Recent], or
+// "", is the one that was made last among those that owe nothing. If there is none at all, the JWT is bound to
+// the user alone: it ends with the next change of the password, recovery, block
+// or first proof of an address, and is checked by one read of the user. length is
+// as in [Account.CreateJWT].
+//
+// Errors: [ErrArgumentInvalid]; [ErrSessionNotFound] for a session that is not a
+// live one of the user; [ErrUserBlocked]; [ErrPasswordResetRequired];
+// [ErrMoreFactorsRequired] for a session that owes a second factor: other services
+// could not see it.
+func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time.Duration) (token Secret, err error) {
+	err = u.read(ctx, "create JWT", id, func(r store.Reader, user *record.User) error {
+		e, now := u.engine, u.engine.now()
+		expire, err := jwtExpire(now, length)
+		if err != nil {
+			return err
+		}
+		switch {
+		case user.Blocked:
+			return ErrUserBlocked
+		case user.MustReset:
+			return ErrPasswordResetRequired
+		}
+		c := jws.Claims{UserID: user.ID, IssuedAt: now, Expire: expire}
+		session, err := e.sessionFor(ctx, r, now, user.ID, sessionID)
+		switch {
+		case err != nil:
+			return err
+		case session == nil:
+			c.Epoch, c.Account = user.Epoch, accountOf(user)
+		default:
+			c.SessionID = session.ID
+			if end := e.policy.last(factsIn(session)); end.Before(expire) {
+				c.Expire = end
+			}
+			err = e.owed(factsIn(session), now)
+		}
+		if err != nil {
+			return err
+		}
+		token, err = e.sign(c)
+		return err
+	})
+	return token, err
+}
+
+// sessionFor returns the session that a server names, nil if it names the last
+// one and there is none.
+func (e *Engine) sessionFor(ctx context.Context, r store.Reader, now time.Time, userID, id string) (*record.Session, error) {
+	if id != "" && id != Recent {
+		if err := canon.ID(id); err != nil {
+			return nil, invalid("sessionId", err)
+		}
+		return e.getSession(ctx, r, now, userID, id)
+	}
+	rows, err := listSessions(ctx, r, userID)
+	if err != nil {
+		return nil, err
+	}
+	var last *record.Session
+	for i := range rows {
+		s := rows[len(rows)-1-i]
+		if !e.alive(s, now) {
+			continue
+		}
+		if last == nil {
+			last = s
+		}
+		if e.owed(factsIn(s), now) == nil {
+			return s, nil
+		}
+	}
+	return last, nil
+}
+
+// UpdateMFA switches multi-factor authentication of a user on or off, as
+// [Account.UpdateMFA] does. All their sessions have to prove what they owe then.
+func (u *Users) UpdateMFA(ctx context.Context, id string, on bool) (*User, error) {
+	return u.edit(ctx, "update MFA", id, nil, func(user *record.User) error {
+		user.MFA = on
+		return nil
+	})
+}
+
+// MFAFactors returns which factors a user has.
+func (u *Users) MFAFactors(ctx context.Context, id string) (factors MFAFactors, err error) {
+	err = u.read(ctx, "list factors", id, func(r store.Reader, user *record.User) (err error) {
+		factors, err = u.engine.factorsOf(ctx, r, user)
+		return err
+	})
+	return factors, err
+}
+
+// DeleteMFAAuthenticator takes the authenticator of a user away, for one who has
+// lost it: make sure who asks. The user is told. Errors:
+// [ErrAuthenticatorNotFound].
+func (u *Users) DeleteMFAAuthenticator(ctx context.Context, id string) error {
+	return u.change(ctx, "delete authenticator", id, func(ctx context.Context, tx *txn, user *record.User) error {
+		return tx.deleteAuthenticator(ctx, user, "")
+	})
+}
+
+// MFARecoveryCodes shows the recovery codes of a user, as
+// [Account.MFARecoveryCodes] does. Errors: [ErrRecoveryCodesNotFound].
+func (u *Users) MFARecoveryCodes(ctx context.Context, id string) (codes *MFARecoveryCodes, err error) {
+	err = u.read(ctx, "get recovery codes", id, func(r store.Reader, user *record.User) (err error) {
+		codes, err = u.engine.showRecoveryCodes(ctx, r, user.ID)
+		return err
+	})
+	return codes, err
+}
+
+// CreateMFARecoveryCodes makes recovery codes for a user who has none left.
+// Errors: [ErrRecoveryCodesAlreadyExist].
+func (u *Users) CreateMFARecoveryCodes(ctx context.Context, id string) (*MFARecoveryCodes, error) {
+	return u.recoveryCodes(ctx, "create recovery codes", id, (*txn).firstRecoveryCodes)
+}
+
+// UpdateMFARecoveryCodes replaces the recovery codes of a user. Errors:
+// [ErrRecoveryCodesNotFound].
+func (u *Users) UpdateMFARecoveryCodes(ctx context.Context, id string) (*MFARecoveryCodes, error) {
+	return u.recoveryCodes(ctx, "update recovery codes", id, (*txn).againRecoveryCodes)
+}
+
+func (u *Users) recoveryCodes(ctx context.Context, op, id string, set func(*txn, context.Context, *record.User) (*MFARecoveryCodes, error)) (codes *MFARecoveryCodes, err error) {
+	err = u.change(ctx, op, id, func(ctx context.Context, tx *txn, user *record.User) error {
+		codes, err = set(tx, ctx, user)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return codes, nil
+}
+
+// CreateToken makes a token with which the host's own way to know people signs
+// a user in: it hands over the secret, the client calls [Guest.CreateSession].
+// length is of lower-case hexadecimal digits, 4 to 128; 0 means 6. expire is a
+// minute to 365 days; 0 means 15 minutes. A short token that lives long can be
+// guessed: five wrong codes end every code of the user of fewer than 32 digits. A
+// new token ends the one before.
+//
+// Errors: [ErrArgumentInvalid].
+func (u *Users) CreateToken(ctx context.Context, id string, length int, expire time.Duration) (shown *Token, err error) {
+	if err := u.open(id); err != nil {
+		return nil, outward("create token", err)
+	}
+	length, expire = orDefault(length, customLength), orDefault(expire, customExpire)
+	if length < customLeast || length > customMost {
+		return nil, invalid("length", fmt.Errorf("not %d to %d", customLeast, customMost))
+	}
+	if expire < customExpireLeast || expire > customExpireMost {
+		return nil, invalid("expire", fmt.Errorf("not %v to %v", customExpireLeast, customExpireMost))
+	}
+	random := newSecret().Reveal() + newSecret().Reveal()
+	n := u.engine.newToken(tokenCustom, "", id, random[:length], u.engine.now(), expire)
+	n.Slot, n.UserID = id, id
+	err = u.change(ctx, "create token", id, func(ctx context.Context, tx *txn, user *record.User) error {
+		if err := tx.insertToken(ctx, n); err != nil {
+			return err
+		}
+		shown = n.shown(Client{})
+		tx.event(user.ID, "tokens."+n.ID+".create", n.shown(Client{}))
+		return tx.log(ctx, logTokenCreate, user)
+	})
+	if err != nil {
+		return nil, err
+	}
+	shown.Secret = Secret(n.secret)
+	return shown, nil
 }

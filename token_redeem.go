@@ -51,26 +51,6 @@ func checkRedeemed(userID, secret string) error {
 	return nil
 }
 
-// findLink returns the live token of a link that serves one of some purposes, nil
-// for none.
-func findLink(ctx context.Context, r store.Reader, now time.Time, purposes []purpose, userID, secret string) (*record.Token, error) {
-	for _, kind := range tokenKinds {
-		sum, ok := Secret(secret).digest(kind.label)
-		if kind.label == "" || !ok || !serves(kind, purposes) {
-			continue
-		}
-		t, err := record.Tokens.Get(ctx, r, record.Tokens.Index("digest"), store.Bytes(sum[:]))
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		if err != nil || !t.Expire.After(now) || t.UserID != userID && t.Alias != userID {
-			return nil, err
-		}
-		return t, nil
-	}
-	return nil, nil
-}
-
 // CreateSession signs in whoever holds a link or a code: by magic URL, e-mail,
 // SMS, or the host's own. userID is what the link carries, or the answer of the
 // call that made the token; the user's own id serves too. The token is used up.
@@ -455,10 +435,17 @@ func (tx *txn) proven(ctx context.Context, user *record.User, channel notify.Cha
 	return user, err
 }
 
-// channelOf is the way by which a token was sent.
-func channelOf(t *record.Token) notify.Channel {
-	if t.Kind == tokenPhone || t.Kind == tokenPhoneVerification {
-		return notify.SMS
+// holder returns the user who has an address, nil for nobody.
+func (tx *txn) holder(ctx context.Context, channel notify.Channel, address string) (*record.User, error) {
+	ix := record.Users.Index("email")
+	if channel == notify.SMS {
+		ix = record.Users.Index("phone")
 	}
-	return notify.Email
+	user, err := record.Users.Get(ctx, tx, ix, store.Text(address))
+	if errors.Is(err, store.ErrNotFound) {
+		nobody := *tx.engine.nobody
+		record.Users.Record(record.Users.Row(&nobody)) // a row is read for everybody
+		return nil, nil
+	}
+	return user, err
 }

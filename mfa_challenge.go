@@ -53,19 +53,6 @@ func (e *Engine) begin(ctx context.Context, r store.Reader, user *record.User, f
 	return c, err
 }
 
-// checkFactor refuses what is no factor, and what is switched off.
-func (e *Engine) checkFactor(factor Factor) error {
-	switch factor {
-	case FactorTOTP, FactorEmail, FactorPhone, FactorRecoveryCode, FactorCustom:
-	default:
-		return invalid("factor", errors.New("not totp, email, phone, recoveryCode or custom"))
-	}
-	if e.policy.factorOff(factor) || factor == FactorCustom && e.custom == nil {
-		return ErrAuthMethodUnsupported
-	}
-	return nil
-}
-
 // CreateMFAChallenge asks for a second factor: [FactorEmail] and [FactorPhone] send
 // a code of six digits to the verified address or number, [FactorTOTP] and
 // [FactorRecoveryCode] send nothing. The challenge is of this session, lives 15
@@ -400,3 +387,17 @@ func (tx *txn) try(ctx context.Context, client Client, user *record.User, c *rec
 	}
 	return tx.refuse(ctx, logChallengeRefuse, user, guard.subject, ErrInvalidToken)
 }
+
+// MFAChallenge is the question for a second factor.
+type MFAChallenge struct {
+	ID        string
+	CreatedAt time.Time
+	UserID    string
+	Expire    time.Time
+}
+
+// Limits of second factors.
+const (
+	challengeLength   = 15 * time.Minute
+	challengeFailures = 5 // that void one
+)
