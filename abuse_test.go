@@ -20,6 +20,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
@@ -252,7 +253,7 @@ func TestAC011ChecksDoNotWaitForHashing(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		k.signUp(ada)
 		session, account := k.signIn(ada)
-		release := k.hasher.HoldForTests(k)
+		release := hashertest.Hold(k, k.hasher)
 		waiting := make(chan error)
 		go func() { waiting <- ignore(k.guest.CreateEmailPasswordSession(k.ctx, ada, password)) }()
 		for range 100 {

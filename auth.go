@@ -40,11 +40,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"strings"
 	"time"
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/notify"
@@ -159,15 +160,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e.issuer = cmp.Or(c.Issuer, "latchkey")
 	e.app, e.custom = cmp.Or(c.App, e.issuer), c.CustomFactor
 	e.jwtKey, e.jwts = signer(ring, e.issuer)
-	notifiers := make(map[notify.Channel]notify.Notifier)
-	for channel, n := range map[notify.Channel]notify.Notifier{notify.Email: c.Notifier, notify.SMS: c.SMS} {
-		if n != nil {
-			notifiers[channel] = n
-		}
-	}
-	if len(notifiers) > 0 {
-		e.courier = newCourier(notifiers, c.Logger)
-	}
+	e.courier = courier.New(c.Notifier, c.SMS, c.Logger)
 	return e, nil
 }
 
@@ -185,10 +178,7 @@ func (e *Engine) Close() error {
 // after its context has ended: that goroutine is left behind.
 func (e *Engine) CloseContext(ctx context.Context) error {
 	e.closed.Store(true)
-	if e.courier != nil {
-		return e.courier.close(ctx)
-	}
-	return nil
+	return e.courier.Close(ctx)
 }
 
 // Schema returns the tables of the engine, for the author of a backend: a store
@@ -202,11 +192,10 @@ const (
 
 // Deliveries returns how many messages were sent, tried again and given up.
 func (e *Engine) Deliveries() Deliveries {
-	if e == nil || e.courier == nil {
+	if e == nil {
 		return Deliveries{}
 	}
-	c := e.courier
-	return Deliveries{Waiting: c.waiting.Load(), Sent: c.sent.Load(), Retried: c.retried.Load(), Dropped: c.dropped.Load()}
+	return Deliveries(e.courier.Counts())
 }
 
 // mockNumbers checks the numbers of [Config].MockNumbers.
@@ -215,8 +204,8 @@ func mockNumbers(numbers map[string]string) error {
 		if err := canon.Phone(phone); err != nil {
 			return fmt.Errorf("latchkey: Config.MockNumbers: %q is no phone number", phone)
 		}
-		if len(code) != otpDigits || strings.Trim(code, "0123456789") != "" {
-			return fmt.Errorf("latchkey: Config.MockNumbers: the code of %s is not %d digits", phone, otpDigits)
+		if len(code) != codes.OTPDigits || !codes.AllDigits(code) {
+			return fmt.Errorf("latchkey: Config.MockNumbers: the code of %s is not %d digits", phone, codes.OTPDigits)
 		}
 	}
 	return nil

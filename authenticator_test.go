@@ -19,6 +19,7 @@ import (
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/qr"
 	"example.com/latchkey/store"
 )
 
@@ -155,13 +156,13 @@ func TestAuthenticatorIsShownForAnApp(t *testing.T) {
 		if fmt.Sprint(made) != "&{[secret] [secret]}" {
 			k.Errorf("%v", made)
 		}
-		picture, err := made.QR(256)
+		picture, err := qr.PNG(made.URI, 256)
 		k.must(err)
 		if image, err := png.Decode(bytes.NewReader(picture)); err != nil || image.Bounds().Dx() != 256 {
 			k.Error(err)
 		}
 		for _, size := range []int{0, -1, 63, 2049} {
-			if _, err := made.QR(size); err == nil {
+			if _, err := qr.PNG(made.URI, size); err == nil {
 				k.Errorf("%d pixels", size)
 			}
 		}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/mileusna/useragent"
+	"example.com/latchkey/internal/agent"
 )
 
 // Device is what a user agent says of the client, and where its address is,
@@ -50,93 +50,14 @@ func (e *Engine) device(ctx context.Context, c Client) (d Device) {
 	return d
 }
 
+// device returns the device that the client's user agent names.
 func (c Client) device() Device {
-	ua := useragent.Parse(c.UserAgent)
-	d := Device{
-		OSCode: osCode(ua.OS), OSName: ua.OS, OSVersion: ua.OSVersion,
-		ClientName: ua.Name, ClientVersion: majorMinor(ua.Version),
-		DeviceBrand: brand(ua.Device), DeviceModel: ua.Device,
+	a := agent.Parse(c.UserAgent)
+	return Device{
+		OSCode: a.OSCode, OSName: a.OSName, OSVersion: a.OSVersion,
+		ClientType: a.ClientType, ClientCode: a.ClientCode, ClientName: a.ClientName, ClientVersion: a.ClientVersion,
+		ClientEngine: a.ClientEngine, DeviceName: a.DeviceName, DeviceBrand: a.DeviceBrand, DeviceModel: a.DeviceModel,
 	}
-	if ua.OS == useragent.Windows {
-		d.OSVersion = strings.TrimSuffix(ua.OSVersion, ".0")
-	}
-	code, engine := browser(ua.Name)
-	switch {
-	case ua.Bot:
-		d.ClientType = "bot"
-	case code != "":
-		d.ClientType, d.ClientCode, d.ClientEngine = "browser", code, engine
-	}
-	switch {
-	case ua.Tablet:
-		d.DeviceName = "tablet"
-	case ua.Mobile:
-		d.DeviceName = "smartphone"
-	case ua.Desktop:
-		d.DeviceName = "desktop"
-	}
-	return d
-}
-
-// majorMinor returns the first two numbers of a version.
-func majorMinor(version string) string {
-	parts := strings.SplitN(version, ".", 3)
-	return strings.Join(parts[:min(len(parts), 2)], ".")
-}
-
-// The codes follow the lists of the Matomo device detector.
-func osCode(name string) string {
-	switch name {
-	case useragent.Windows:
-		return "WIN"
-	case useragent.MacOS:
-		return "MAC"
-	case useragent.Linux:
-		return "LIN"
-	case useragent.Android:
-		return "AND"
-	case useragent.IOS:
-		return "IOS"
-	case useragent.ChromeOS:
-		return "COS"
-	case useragent.FreeBSD:
-		return "BSD"
-	}
-	return ""
-}
-
-func browser(name string) (code, engine string) {
-	switch name {
-	case useragent.Chrome:
-		return "CH", "Blink"
-	case useragent.Edge:
-		return "PS", "Blink"
-	case useragent.Opera:
-		return "OP", "Blink"
-	case useragent.Vivaldi:
-		return "VI", "Blink"
-	case useragent.SamsungBrowser:
-		return "SB", "Blink"
-	case useragent.Firefox:
-		return "FF", "Gecko"
-	case useragent.Safari:
-		return "SF", "WebKit"
-	case useragent.InternetExplorer:
-		return "IE", "Trident"
-	}
-	return "", ""
-}
-
-func brand(model string) string {
-	switch {
-	case strings.HasPrefix(model, "iP"):
-		return "Apple"
-	case strings.HasPrefix(model, "SM-"):
-		return "Samsung"
-	case strings.HasPrefix(model, "Pixel"):
-		return "Google"
-	}
-	return ""
 }
 
 // encode returns the device as it is stored.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
@@ -47,7 +48,7 @@ type Engine struct {
 	jwtKey *jws.Key
 	jwts   *jws.Set
 
-	courier   *courier // nil without a notifier
+	courier   *courier.Courier // nil without a notifier
 	mocks     map[string]string
 	redirects *redirect.List
 	limiter   ratelimit.Limiter
@@ -110,5 +111,5 @@ func (e *Engine) mock(channel notify.Channel, to string) (code string, found boo
 
 // can reports whether there is a way to send by a channel.
 func (e *Engine) can(channel notify.Channel) bool {
-	return e.courier != nil && e.courier.notifiers[channel] != nil
+	return e.courier.Can(channel)
 }

@@ -11,6 +11,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
@@ -107,7 +108,7 @@ func newKit(t *testing.T, s store.Store, policy latchkey.Policy) *kit {
 	k := &kit{
 		T: t, store: storetest.Count(s), keys: latchkey.Keys{Active: latchkey.GenerateKey()}, ctx: ctx,
 		clock: authtest.NewClock(), told: new(authtest.Events), box: new(notify.Outbox),
-		raw: s, hasher: hasher.ForTests(t), policy: policy, seen: make(map[string]bool),
+		raw: s, hasher: hashertest.New(t), policy: policy, seen: make(map[string]bool),
 	}
 	var err error
 	k.Engine, err = latchkey.New(k.store, latchkey.Config{

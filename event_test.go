@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
@@ -67,7 +67,7 @@ func TestReceiverOfEventsMayUseTheEngineChangeThePayloadAndPanic(t *testing.T) {
 		var logged bytes.Buffer
 		var shown []string
 		engine, err := latchkey.New(k.store, latchkey.Config{
-			Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 			OnEvent: func(ctx context.Context, e latchkey.Event) {
 				user, err := engine.Users().Get(ctx, e.UserID)
 				if err != nil {
@@ -114,7 +114,7 @@ func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		answer := func(netip.Addr) string { return "DE" }
 		engine, err := latchkey.New(k.store, latchkey.Config{
-			Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Logger: slog.New(slog.DiscardHandler),
+			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.DiscardHandler),
 			Locator: locator(func(ip netip.Addr) string { return answer(ip) }),
 		})
 		k.must(err)
@@ -169,7 +169,7 @@ func TestFailureToWriteLastSeenIsLoggedNotReturned(t *testing.T) {
 		session, _ := k.signIn(ada)
 		var logged bytes.Buffer
 		engine, err := latchkey.New(readOnly{k.store}, latchkey.Config{
-			Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 		})
 		k.must(err)
 		k.clock.Advance(25 * time.Hour)

@@ -14,7 +14,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
-	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
@@ -312,7 +312,7 @@ func TestReceiverOfEventsGetsALiveContext(t *testing.T) {
 		return nil
 	}}
 	engine, err := latchkey.New(hooked, latchkey.Config{
-		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hasher.ForTests(t),
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(t),
 		OnEvent: func(ctx context.Context, _ latchkey.Event) {
 			told++
 			if ctx.Err() != nil {

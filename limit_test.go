@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/ratelimit"
 )
 
@@ -23,7 +23,7 @@ import (
 func (k *kit) limitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.store, latchkey.Config{
-		Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Limiter: l, Policy: k.policy, Logger: slog.New(slog.DiscardHandler),
+		Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Limiter: l, Policy: k.policy, Logger: slog.New(slog.DiscardHandler),
 		Notifier: k.box, SMS: k.box, RedirectHosts: []string{"app.example.org"},
 	})
 	k.must(err)
@@ -314,7 +314,7 @@ func TestPanicOfOnLimitChangesNothing(t *testing.T) {
 	onEveryStore(t, documented, func(k *kit) {
 		var logged bytes.Buffer
 		engine, err := latchkey.New(k.store, latchkey.Config{
-			Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 		})
 		k.must(err)
 		client := testClient

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
@@ -109,7 +111,7 @@ func (a *Account) askChallenge(ctx context.Context, factor Factor) (*MFAChalleng
 		if err := e.limitMessage(ctx, a.client, now, drawn.channel, drawn.to); err != nil {
 			return nil, err
 		}
-		drawn.code = newOTP()
+		drawn.code = codes.OTP()
 		if code, found := e.mock(drawn.channel, drawn.to); found {
 			drawn.code, drawn.mocked = code, true
 		}
@@ -148,7 +150,7 @@ func (a *Account) askChallenge(ctx context.Context, factor Factor) (*MFAChalleng
 			return nil, err
 		}
 	case drawn.channel != "":
-		e.courier.deliver(delivery{null: drawn.mocked, message: notify.Message{
+		e.courier.Deliver(courier.Delivery{Null: drawn.mocked, Message: notify.Message{
 			ID: row.ID, Kind: notify.Challenge, Channel: drawn.channel, To: drawn.to, Name: user.Name, UserID: user.ID, Secret: drawn.code,
 			Time: row.Created, Expire: row.Expire, Client: e.told(ctx, a.client), Locale: a.client.Locale,
 		}})

@@ -2,12 +2,10 @@ package latchkey
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/hex"
-	"strings"
 	"time"
 
+	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/notify"
@@ -23,53 +21,7 @@ type MFARecoveryCodes struct {
 	Left  int
 }
 
-// How many recovery codes a user gets, and how long they are.
-const (
-	recoveryCodes, recoveryLength             = 6, 10  // hexadecimal digits
-	strongRecoveryCodes, strongRecoveryLength = 10, 24 // of base32 as Crockford writes it
-	crockford                                 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-)
-
-// newRecoveryCodes draws codes, as they are shown.
-func newRecoveryCodes(strong bool) (codes []string) {
-	if strong {
-		random := make([]byte, strongRecoveryCodes*strongRecoveryLength)
-		_, _ = rand.Read(random) // never fails
-		for i := range random {
-			random[i] = crockford[random[i]%byte(len(crockford))] // 256 is a multiple of 32
-		}
-		for i := 0; i < len(random); i += strongRecoveryLength {
-			var groups []string
-			for at := i; at < i+strongRecoveryLength; at += 4 {
-				groups = append(groups, string(random[at:at+4]))
-			}
-			codes = append(codes, strings.Join(groups, "-"))
-		}
-		return codes
-	}
-	random := make([]byte, recoveryCodes*recoveryLength/2)
-	_, _ = rand.Read(random) // never fails
-	text := hex.EncodeToString(random)
-	for i := 0; i < len(text); i += recoveryLength {
-		codes = append(codes, text[i:i+recoveryLength])
-	}
-	return codes
-}
-
-// plainRecoveryCode is a code as it is digested, however somebody has typed it.
-func plainRecoveryCode(code string) string {
-	code = strings.NewReplacer("-", "", " ", "").Replace(code)
-	if len(code) == recoveryLength {
-		return strings.ToLower(code)
-	}
-	return strings.NewReplacer("I", "1", "L", "1", "O", "0").Replace(strings.ToUpper(code))
-}
-
 func recoveryParts(userID, code string) []string { return []string{"recovery/v1", userID, code} }
-
-func codePlace(id, userID string) seal.Place {
-	return seal.Place{Table: "recovery_codes", Column: "sealed", Record: id, Owner: userID}
-}
 
 // recoveryCodesOf returns the codes of a user that have not been used.
 func recoveryCodesOf(ctx context.Context, r store.Reader, userID string) ([]*record.RecoveryCode, error) {
@@ -84,7 +36,7 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 	if err != nil {
 		return false, err
 	}
-	parts := recoveryParts(user.ID, plainRecoveryCode(code))
+	parts := recoveryParts(user.ID, codes.PlainRecovery(code))
 	var match *record.RecoveryCode
 	for _, row := range rows { // all of them, whichever matches
 		if tx.engine.isRecoveryCode(row, parts) {
@@ -101,14 +53,14 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 // short one by the digest under a key that is not in the store.
 func (e *Engine) isRecoveryCode(row *record.RecoveryCode, parts []string) bool {
 	if row.Sealed == nil {
-		return subtle.ConstantTimeCompare(row.Digest, plainDigest(parts)) == 1
+		return subtle.ConstantTimeCompare(row.Digest, seal.PlainDigest(parts...)) == 1
 	}
 	return e.ring.IsCode(row.Digest, parts...)
 }
 
 // setRecoveryCodes gives a user new codes, and takes the old ones away.
 func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User) (*MFARecoveryCodes, error) {
-	codes := newRecoveryCodes(tx.engine.policy.StrongRecoveryCodes)
+	drawn := codes.Recovery(tx.engine.policy.StrongRecoveryCodes)
 	if _, err := tx.DeleteRange(ctx, store.Query{
 		Index: record.RecoveryCodes.Index("user"), Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit,
 	}); err != nil {
@@ -117,15 +69,15 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User) (*MFARec
 	if err := tx.forgetGuesses(ctx, user, FactorRecoveryCode); err != nil {
 		return nil, err
 	}
-	shown := &MFARecoveryCodes{Left: len(codes)}
-	for _, code := range codes {
+	shown := &MFARecoveryCodes{Left: len(drawn)}
+	for _, code := range drawn {
 		row := &record.RecoveryCode{ID: newID(), UserID: user.ID, Created: tx.now}
-		parts := recoveryParts(user.ID, plainRecoveryCode(code))
-		if len(code) == recoveryLength {
+		parts := recoveryParts(user.ID, codes.PlainRecovery(code))
+		if codes.IsShortRecovery(code) {
 			row.Digest = tx.engine.ring.DigestCode(parts...)
-			row.Sealed = tx.engine.ring.Seal(seal.RecoveryCode, codePlace(row.ID, user.ID), []byte(code))
+			row.Sealed = tx.engine.ring.Seal(seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), []byte(code))
 		} else {
-			row.Digest = plainDigest(parts)
+			row.Digest = seal.PlainDigest(parts...)
 		}
 		if err := record.RecoveryCodes.Insert(ctx, tx, row); err != nil {
 			return nil, err
@@ -150,7 +102,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 		if row.Sealed == nil {
 			continue
 		}
-		code, err := e.ring.Open(seal.RecoveryCode, codePlace(row.ID, row.UserID), row.Sealed)
+		code, err := e.ring.Open(seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, row.UserID), row.Sealed)
 		if err != nil {
 			return nil, err
 		}

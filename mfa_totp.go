@@ -1,31 +1,15 @@
 package latchkey
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base32"
 	"errors"
-	"fmt"
-	"image/png"
-	"net/url"
-	"strings"
-	"time"
 
-	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/hotp"
-
+	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
-
-// totpPeriod is how long a code of an authenticator is shown.
-const totpPeriod = 30
-
-// seedText is how a seed is written.
-var seedText = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 // NewMFAAuthenticator says what codes an authenticator makes. The zero one is what
 // every app knows: SHA-1, six digits, a seed of 160 bits.
@@ -39,25 +23,6 @@ type NewMFAAuthenticator struct {
 type MFAAuthenticator struct {
 	Secret Secret // in base32
 	URI    Secret // otpauth://totp/..., with the secret in it
-}
-
-// QR returns a picture of the URI, for an app to scan: a PNG of size by size
-// pixels, 64 to 2,048.
-func (m *MFAAuthenticator) QR(size int) ([]byte, error) {
-	if size < 64 || size > 2048 {
-		return nil, errors.New("latchkey: a QR code is 64 to 2,048 pixels wide")
-	}
-	key, err := otp.NewKeyFromURL(m.URI.Reveal())
-	if err != nil {
-		return nil, errors.New("latchkey: not the URI of an authenticator")
-	}
-	picture, err := key.Image(size, size)
-	if err != nil {
-		return nil, errors.New("latchkey: the URI does not fit into a QR code of that size")
-	}
-	var b bytes.Buffer
-	err = png.Encode(&b, picture)
-	return b.Bytes(), err
 }
 
 // CreateMFAAuthenticator begins to enrol an authenticator app: it returns the seed,
@@ -98,13 +63,13 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 		}
 		row := &record.Authenticator{
 			ID: id, UserID: user.ID, Kind: string(FactorTOTP), Algorithm: n.Algorithm, Digits: int64(n.Digits), Created: tx.now, Updated: tx.now,
-			Seed: e.ring.Seal(seal.TOTP, seedPlace(id, user.ID), seed),
+			Seed: e.ring.Seal(seal.TOTP, seal.SeedPlace(id, user.ID), seed),
 		}
 		if err := record.Authenticators.Insert(ctx, tx, row); err != nil {
 			return err
 		}
-		text := seedText.EncodeToString(seed)
-		made = &MFAAuthenticator{Secret: Secret(text), URI: Secret(otpauth(e.app, labelOf(user), text, n))}
+		app := totpOf(row, seed)
+		made = &MFAAuthenticator{Secret: Secret(app.Text()), URI: Secret(app.URI(e.app, labelOf(user)))}
 		return tx.tellMFA(ctx, user)
 	})
 	if err != nil {
@@ -125,15 +90,6 @@ func (n NewMFAAuthenticator) check(e *Engine) error {
 	return e.checkFactor(FactorTOTP)
 }
 
-// otpauth is what an app scans.
-func otpauth(issuer, label, secret string, n NewMFAAuthenticator) string {
-	q := "algorithm=" + n.Algorithm + fmt.Sprintf("&digits=%d", n.Digits) + "&issuer=" + escaped(issuer) + fmt.Sprintf("&period=%d", totpPeriod) + "&secret=" + secret
-	return "otpauth://totp/" + escaped(issuer) + ":" + escaped(label) + "?" + q
-}
-
-// escaped leaves no sign that parts a URI; some apps do not know + for a space.
-func escaped(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
-
 // labelOf is what an app calls the account of a user.
 func labelOf(user *record.User) string {
 	for _, name := range []string{user.Email, user.Phone, user.Name} {
@@ -144,9 +100,9 @@ func labelOf(user *record.User) string {
 	return user.ID
 }
 
-// seedPlace is where the seed of an authenticator is sealed.
-func seedPlace(id, userID string) seal.Place {
-	return seal.Place{Table: "authenticators", Column: "seed", Record: id, Owner: userID}
+// totpOf returns an authenticator with its seed, for making and comparing codes.
+func totpOf(row *record.Authenticator, seed []byte) codes.TOTP {
+	return codes.TOTP{Seed: seed, Algorithm: row.Algorithm, Digits: int(row.Digits)}
 }
 
 // authenticatorOf returns the authenticator of a user, nil for none.
@@ -230,44 +186,19 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 	if row == nil || row.Verified != confirmed {
 		return false, ErrInvalidToken
 	}
-	if len(code) != int(row.Digits) || strings.Trim(code, "0123456789") != "" {
+	if !totpOf(row, nil).IsCode(code) {
 		return false, ErrInvalidToken
 	}
-	seed, err := tx.engine.ring.Open(seal.TOTP, seedPlace(row.ID, row.UserID), row.Seed)
+	seed, err := tx.engine.ring.Open(seal.TOTP, seal.SeedPlace(row.ID, row.UserID), row.Seed)
 	if err != nil {
 		return false, err
 	}
-	matched, err := matchTOTP(row, seedText.EncodeToString(seed), code, tx.now)
-	if err != nil || matched <= row.Step {
-		return false, err
+	matched := totpOf(row, seed).Match(code, tx.now)
+	if matched <= row.Step {
+		return false, nil
 	}
-	row.Step, row.Updated = matched, tx.now
-	if !row.Verified {
-		row.Verified = true
-	}
+	row.Step, row.Updated, row.Verified = matched, tx.now, true
 	return true, record.Authenticators.Replace(ctx, tx, row)
-}
-
-// matchTOTP returns the latest step whose code it is, -1 for none.
-func matchTOTP(row *record.Authenticator, secret, code string, now time.Time) (matched int64, err error) {
-	options := hotp.ValidateOpts{Digits: otp.Digits(row.Digits), Algorithm: otp.AlgorithmSHA1}
-	if row.Algorithm == "SHA256" {
-		options.Algorithm = otp.AlgorithmSHA256
-	}
-	matched = -1
-	for step := now.Unix()/totpPeriod - 1; step <= now.Unix()/totpPeriod+1; step++ { // all of them, whichever matches
-		if step < 0 {
-			continue
-		}
-		want, err := hotp.GenerateCodeCustom(secret, uint64(step), options)
-		if err != nil {
-			return -1, err
-		}
-		if subtle.ConstantTimeCompare([]byte(want), []byte(code)) == 1 {
-			matched = step
-		}
-	}
-	return matched, nil
 }
 
 // DeleteMFAAuthenticator takes the authenticator away, confirmed or not. The MFA

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/notify"
 )
 
@@ -39,7 +40,7 @@ func (e *Engine) sendNotices(ctx context.Context, now time.Time, by actor, notic
 		}
 		n.Client, n.Locale = client, by.Locale
 		_, mocked := e.mock(n.Channel, n.To)
-		e.courier.deliver(delivery{message: n.Message, null: mocked, notice: true})
+		e.courier.Deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
 	}
 }
 

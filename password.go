@@ -122,7 +122,7 @@ func (e *Engine) newPassword(ctx context.Context, user *record.User, password st
 	if used {
 		return n, ErrPasswordRecentlyUsed
 	}
-	n.hash = e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash))
+	n.hash = e.ring.Seal(seal.PasswordHash, seal.PasswordPlace(user.ID), []byte(hash))
 	n.history = e.sealHistory(user, append(history, hash))
 	return n, nil
 }
@@ -139,10 +139,10 @@ func (e *Engine) history(user *record.User) (hashes []string) {
 	if keep == 0 {
 		return nil
 	}
-	if text, err := e.ring.Open(seal.PasswordHash, historyPlace(user.ID), user.PasswordHistory); err == nil {
+	if text, err := e.ring.Open(seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory); err == nil {
 		_ = json.Unmarshal(text, &hashes)
 	}
-	text, err := e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+	text, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 	if err == nil && !slices.Contains(hashes, string(text)) {
 		hashes = append(hashes, string(text))
 	}
@@ -160,7 +160,7 @@ func (e *Engine) sealHistory(user *record.User, hashes []string) []byte {
 	if err != nil {
 		panic(err) // only texts are in it
 	}
-	return e.ring.Seal(seal.PasswordHash, historyPlace(user.ID), text)
+	return e.ring.Seal(seal.PasswordHash, seal.HistoryPlace(user.ID), text)
 }
 
 // set gives a user a password, or takes it away with the zero one. What is known
@@ -174,16 +174,6 @@ func (n newPassword) set(p *Policy, user *record.User, now time.Time) error {
 	user.Password, user.PasswordHistory, user.PasswordUpdated, user.MustReset = n.hash, n.history, now, false
 	user.Recovered = false
 	return nil
-}
-
-// passwordPlace is where the password hash of a user is sealed.
-func passwordPlace(userID string) seal.Place {
-	return seal.Place{Table: "users", Column: "password", Record: userID, Owner: userID}
-}
-
-// historyPlace is where the hashes of former passwords are sealed.
-func historyPlace(userID string) seal.Place {
-	return seal.Place{Table: "users", Column: "password_history", Record: userID, Owner: userID}
 }
 
 // busy is what the engine answers for an error of the hasher.
@@ -200,7 +190,7 @@ func busy(err error) error {
 func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password string) (right, outdated bool, err error) {
 	var hash []byte
 	if user != nil && user.Password != nil {
-		hash, err = e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+		hash, err = e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 		if err != nil {
 			return false, false, err
 		}
@@ -219,7 +209,7 @@ func (e *Engine) upgraded(ctx context.Context, user *record.User, password strin
 	if err != nil {
 		return n, err
 	}
-	old, err := e.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+	old, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 	if err != nil {
 		return n, err
 	}
@@ -229,7 +219,7 @@ func (e *Engine) upgraded(ctx context.Context, user *record.User, password strin
 			history[i] = hash
 		}
 	}
-	n.hash = e.ring.Seal(seal.PasswordHash, passwordPlace(user.ID), []byte(hash))
+	n.hash = e.ring.Seal(seal.PasswordHash, seal.PasswordPlace(user.ID), []byte(hash))
 	n.history = e.sealHistory(user, history)
 	return n, nil
 }

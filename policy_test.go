@@ -10,6 +10,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
@@ -190,7 +191,7 @@ func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 		_, account := k.prepared(true)
 		_ = account
 		engine, err := latchkey.New(k.store, latchkey.Config{
-			Keys: k.keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Policy: latchkey.Policy{PasswordHistory: 1},
+			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Policy: latchkey.Policy{PasswordHistory: 1},
 		})
 		k.must(err)
 		if err := ignore(engine.Users().UpdatePassword(k.ctx, "ada-lovelace", first)); !errors.Is(err, latchkey.ErrPasswordRecentlyUsed) {

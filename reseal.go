@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
@@ -162,8 +163,8 @@ func (tx *txn) resealUser(ctx context.Context, read *record.User) (s sealing, er
 	if err != nil {
 		return s, err
 	}
-	s.reseal(ring, seal.PasswordHash, passwordPlace(user.ID), &user.Password)
-	s.reseal(ring, seal.PasswordHash, historyPlace(user.ID), &user.PasswordHistory)
+	s.reseal(ring, seal.PasswordHash, seal.PasswordPlace(user.ID), &user.Password)
+	s.reseal(ring, seal.PasswordHash, seal.HistoryPlace(user.ID), &user.PasswordHistory)
 	if s.done {
 		err = record.Users.Replace(ctx, tx, user)
 	}
@@ -178,7 +179,7 @@ func (tx *txn) resealAuthenticator(ctx context.Context, read *record.Authenticat
 	if err != nil {
 		return s, err
 	}
-	if s.reseal(tx.engine.ring, seal.TOTP, seedPlace(row.ID, row.UserID), &row.Seed); s.done {
+	if s.reseal(tx.engine.ring, seal.TOTP, seal.SeedPlace(row.ID, row.UserID), &row.Seed); s.done {
 		err = record.Authenticators.Replace(ctx, tx, row)
 	}
 	return s, err
@@ -194,7 +195,7 @@ func (tx *txn) resealRecoveryCode(ctx context.Context, read *record.RecoveryCode
 	if err != nil {
 		return s, err
 	}
-	place := codePlace(row.ID, row.UserID)
+	place := seal.RecoveryCodePlace(row.ID, row.UserID)
 	if s.reseal(ring, seal.RecoveryCode, place, &row.Sealed); !s.done {
 		return s, nil
 	}
@@ -202,6 +203,6 @@ func (tx *txn) resealRecoveryCode(ctx context.Context, read *record.RecoveryCode
 	if err != nil {
 		return s, err
 	}
-	row.Digest = ring.DigestCode(recoveryParts(row.UserID, plainRecoveryCode(string(code)))...)
+	row.Digest = ring.DigestCode(recoveryParts(row.UserID, codes.PlainRecovery(string(code)))...)
 	return s, record.RecoveryCodes.Replace(ctx, tx, row)
 }

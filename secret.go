@@ -60,17 +60,6 @@ func (s Secret) digest(label string) (sum [sha256.Size]byte, ok bool) {
 	return sha256.Sum256(b), true
 }
 
-// plainDigest is the digest of parts, each behind its length, for what is too long
-// to be guessed.
-func plainDigest(parts []string) []byte {
-	var text []byte
-	for _, part := range parts {
-		text = fmt.Appendf(text, "%d:%s", len(part), part)
-	}
-	sum := sha256.Sum256(text)
-	return sum[:]
-}
-
 // keyPrefix begins the text of a key, so that one is known when it is seen
 // where it should not be.
 const keyPrefix = "latchkey1-"

@@ -2,10 +2,7 @@ package latchkey
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"math/big"
 	"slices"
 	"time"
 
@@ -75,7 +72,6 @@ func kindOf(t *record.Token) tokenKind {
 
 // Limits of tokens.
 const (
-	otpDigits = 6
 	// codeFailures is how many wrong codes void a live one.
 	codeFailures = 5
 	// longCode is how many characters make a custom token too long to be
@@ -123,15 +119,6 @@ func (n *newToken) seal(e *Engine) {
 
 func codeParts(t *record.Token, code string) []string {
 	return []string{"code/v1", t.Kind, t.ID, t.Slot, code}
-}
-
-// newOTP draws a code of six digits, each as likely as any other.
-func newOTP() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
-	if err != nil {
-		panic(err) // never: crypto/rand ends the program instead
-	}
-	return fmt.Sprintf("%0*d", otpDigits, n)
 }
 
 // insertToken is the one place where tokens are made. It ends the live one in

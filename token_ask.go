@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/notify"
@@ -90,10 +92,10 @@ func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, erro
 	shown := n.shown(g.client)
 	shown.UserID = told
 	if r.phrase {
-		shown.Phrase = newPhrase()
+		shown.Phrase = codes.Phrase()
 	}
 	nobody := n.kind.purpose == recovers && (user == nil || !mayRecover(user))
-	e.courier.deliver(e.delivery(ctx, g.client, r, &n, user, shown.Phrase, mocked || nobody))
+	e.courier.Deliver(e.delivery(ctx, g.client, r, &n, user, shown.Phrase, mocked || nobody))
 	return shown, nil
 }
 
@@ -173,7 +175,7 @@ func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User)
 }
 
 // delivery is the message with a token in it, to whoever asked at a client.
-func (e *Engine) delivery(ctx context.Context, c Client, r request, n *newToken, user *record.User, phrase string, null bool) delivery {
+func (e *Engine) delivery(ctx context.Context, c Client, r request, n *newToken, user *record.User, phrase string, null bool) courier.Delivery {
 	m := notify.Message{
 		ID: n.ID, Kind: r.message, Channel: r.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret, Phrase: phrase,
 		Time: n.Created, Expire: n.Expire, Client: e.told(ctx, c), Locale: c.Locale,
@@ -185,7 +187,7 @@ func (e *Engine) delivery(ctx context.Context, c Client, r request, n *newToken,
 		m.Link = r.link(n.Alias, wireTime(n.Expire))
 	}
 	// A blocked user whose address was never proven does not keep its owner out.
-	return delivery{message: m, null: null || user != nil && user.Blocked && verified(user, r.channel)}
+	return courier.Delivery{Message: m, Null: null || user != nil && user.Blocked && verified(user, r.channel)}
 }
 
 // wireTime is a time as the documented API writes it.
@@ -308,7 +310,7 @@ func (g *Guest) askEmail(ctx context.Context, n NewEmailToken) (*Token, error) {
 	}
 	return g.ask(ctx, g.engine.now(), request{
 		kind: tokenEmail, method: EmailOTP, named: "Email OTP", message: notify.EmailOTP, channel: notify.Email, off: ErrSMTPDisabled,
-		limit: limitEmailToken, logged: logTokenCreate, userID: n.UserID, destination: email, phrase: n.Phrase, life: g.engine.policy.OTPLength, secret: newOTP(),
+		limit: limitEmailToken, logged: logTokenCreate, userID: n.UserID, destination: email, phrase: n.Phrase, life: g.engine.policy.OTPLength, secret: codes.OTP(),
 	})
 }
 
@@ -334,6 +336,6 @@ func (g *Guest) askPhone(ctx context.Context, userID, phone string) (*Token, err
 	}
 	return g.ask(ctx, g.engine.now(), request{
 		kind: tokenPhone, method: Phone, named: "Phone", message: notify.PhoneOTP, channel: notify.SMS, off: ErrPhoneDisabled,
-		limit: limitPhoneToken, byIP: true, logged: logTokenCreate, userID: userID, destination: phone, life: g.engine.policy.OTPLength, secret: newOTP(),
+		limit: limitPhoneToken, byIP: true, logged: logTokenCreate, userID: userID, destination: phone, life: g.engine.policy.OTPLength, secret: codes.OTP(),
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 )
@@ -72,7 +73,7 @@ func (a *Account) CreatePhoneVerification(ctx context.Context) (*Token, error) {
 		return verification{
 			kind: tokenPhoneVerification, message: notify.PhoneVerification, channel: notify.SMS, off: ErrPhoneDisabled,
 			missing: ErrPhoneNotFound, already: ErrPhoneAlreadyVerified, limit: limitCreatePhoneVerify, byIP: true,
-			life: e.policy.OTPLength, secret: newOTP(),
+			life: e.policy.OTPLength, secret: codes.OTP(),
 		}, e.policy.enabled(a.client, Phone, "Phone")
 	})
 	return token, outward("create phone verification", err)
@@ -145,7 +146,7 @@ func (a *Account) askVerification(ctx context.Context, of func(*Engine) (verific
 	if err != nil {
 		return nil, err
 	}
-	e.courier.deliver(e.delivery(ctx, a.client, request{message: v.message, channel: v.channel, link: v.link}, &n, user, "", mocked))
+	e.courier.Deliver(e.delivery(ctx, a.client, request{message: v.message, channel: v.channel, link: v.link}, &n, user, "", mocked))
 	return n.shown(a.client), nil
 }
 

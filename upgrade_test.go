@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -47,7 +47,7 @@ func TestFilesOfEveryVersionOpen(t *testing.T) {
 func goldenEngine(t *testing.T, backend, dir string) (*latchkey.Engine, store.Store) {
 	t.Helper()
 	engine, s, err := openKept(t, backend, dir, latchkey.Config{
-		Hasher: hasher.ForTests(t),
+		Hasher: hashertest.New(t),
 		Now:    func() time.Time { return time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC) },
 	})
 	if err != nil {

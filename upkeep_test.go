@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -75,7 +75,7 @@ func TestSweepWorksInBatches(t *testing.T) {
 func (k *kit) withKeys(keys latchkey.Keys) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.store, latchkey.Config{
-		Keys: keys, Hasher: hasher.ForTests(k.T), Now: k.clock.Now, Policy: k.policy,
+		Keys: keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Policy: k.policy,
 		Notifier: k.box, SMS: k.box, RedirectHosts: []string{"app.example.org"},
 	})
 	k.must(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/words"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
@@ -95,7 +96,7 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 			return nil, err
 		}
 	}
-	if err := setWords(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
+	if err := words.Set(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
 		return nil, err
 	}
 	shown, err := showUser(ctx, tx, user)
@@ -131,7 +132,7 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 		return nil, err
 	}
 	if user.Name != old.Name || user.Email != old.Email || user.Phone != old.Phone || user.Labels != old.Labels {
-		if err := setWords(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
+		if err := words.Set(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
 			return nil, err
 		}
 	}
@@ -323,7 +324,7 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if _, err := tx.DeleteRange(ctx, targetsOf(user)); err != nil {
 		return err
 	}
-	if err := setWords(ctx, tx, "users", user.ID); err != nil {
+	if err := words.Set(ctx, tx, "users", user.ID); err != nil {
 		return err
 	}
 	if err := record.Users.Delete(ctx, tx, store.Text(user.ID)); err != nil {

@@ -91,7 +91,7 @@ func (u *Users) PasswordHash(ctx context.Context, id string) (hash Secret, err e
 		if user.Password == nil {
 			return nil
 		}
-		text, err := u.engine.ring.Open(seal.PasswordHash, passwordPlace(user.ID), user.Password)
+		text, err := u.engine.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 		hash = Secret(text)
 		return err
 	})

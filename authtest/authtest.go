@@ -22,7 +22,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
@@ -65,7 +65,7 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 		c.Keys.Active = latchkey.GenerateKey()
 	}
 	if c.Hasher == nil {
-		c.Hasher = hasher.ForTests(t)
+		c.Hasher = hashertest.New(t)
 	}
 	if c.Limiter == nil {
 		c.Limiter = ratelimit.ReportOnly(ratelimit.NewMemory(0))

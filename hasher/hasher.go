@@ -21,11 +21,12 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
+
+	"example.com/latchkey/hasher/internal/seam"
 )
 
 // What a call may answer, besides the error of its context.
@@ -105,31 +106,34 @@ func New(c Config) (*Hasher, error) {
 	return build(c)
 }
 
-// ForTests returns a hasher with parameters too weak for anything but a test.
-func ForTests(tb testing.TB) *Hasher {
-	tb.Helper()
-	h, err := build(Config{Params: Params{Memory: 64, Time: 1, Threads: 1}, Queue: 1 << 20, Wait: time.Minute})
-	if err != nil {
-		tb.Fatal(err)
+// errSeam is the answer of the functions of package hashertest to others.
+var errSeam = errors.New("hasher: only for package hashertest")
+
+// Weak is for package hashertest, which makes hashers for tests. Other packages
+// cannot make its argument.
+func Weak(t seam.Tests) (*Hasher, error) {
+	if !t.OK() {
+		return nil, errSeam
 	}
-	return h
+	return build(Config{Params: Params{Memory: 64, Time: 1, Threads: 1}, Queue: 1 << 20, Wait: time.Minute})
 }
 
-// HoldForTests takes every slot until the test, or release, lets them go.
-func (h *Hasher) HoldForTests(tb testing.TB) (release func()) {
-	tb.Helper()
+// Hold is for package hashertest: it takes every slot until release is called.
+// Other packages cannot make its argument.
+func (h *Hasher) Hold(t seam.Tests) (release func(), err error) {
+	if !t.OK() {
+		return nil, errSeam
+	}
 	for range h.gate.slots {
 		if err := h.gate.enter(context.Background(), 0); err != nil {
-			tb.Fatal(err)
+			return nil, err
 		}
 	}
-	release = sync.OnceFunc(func() {
+	return sync.OnceFunc(func() {
 		for range h.gate.slots {
 			h.gate.leave(0)
 		}
-	})
-	tb.Cleanup(release)
-	return release
+	}), nil
 }
 
 func build(c Config) (*Hasher, error) {

@@ -10,10 +10,32 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"example.com/latchkey/hasher/internal/seam"
 )
 
+func weak(t *testing.T) *Hasher {
+	t.Helper()
+	h, err := Weak(seam.ForTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// A host cannot name the type of the argument; the zero value of it is refused.
+func TestWeakHashersAreForHashertestAlone(t *testing.T) {
+	var zero seam.Tests
+	if h, err := Weak(zero); h != nil || err == nil {
+		t.Errorf("%v, %v", h, err)
+	}
+	if release, err := weak(t).Hold(zero); release != nil || err == nil {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestHashVerifiesItsPasswordOnly(t *testing.T) {
-	h := ForTests(t)
+	h := weak(t)
 	ctx := context.Background()
 	hash, err := h.Hash(ctx, "correct horse")
 	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=64,t=1,p=1$") {
@@ -36,7 +58,7 @@ func TestHashVerifiesItsPasswordOnly(t *testing.T) {
 // was made with the reference command line tool of the Argon2 project:
 // argon2 somesalt -id -t 2 -k 65536 -p 1 -l 32, password "password".
 func TestPublishedVector(t *testing.T) {
-	h := ForTests(t)
+	h := weak(t)
 	const hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	if ok, err := h.Verify(context.Background(), hash, "password"); !ok || err != nil {
 		p, _ := parse(hash)
@@ -62,7 +84,7 @@ func TestParametersBelowTheMinimumAreRefused(t *testing.T) {
 
 // AC-012: stored parameters are refused before anything is allocated.
 func TestAC012StoredParametersOutOfBounds(t *testing.T) {
-	h := ForTests(t)
+	h := weak(t)
 	const rest = "$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	for _, hash := range []string{
 		"$argon2id$v=19$m=4194304,t=1,p=1" + rest,
@@ -95,7 +117,7 @@ func TestAC012StoredParametersOutOfBounds(t *testing.T) {
 }
 
 func TestOutdatedMeansOtherParameters(t *testing.T) {
-	h := ForTests(t)
+	h := weak(t)
 	hash, _ := h.Hash(context.Background(), "correct horse")
 	strong, err := New(Config{})
 	if err != nil {

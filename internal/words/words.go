@@ -1,4 +1,7 @@
-package latchkey
+// Package words finds rows by the words of their search text. The words are
+// kept in a table and change in the transaction of their row, so that a search
+// costs as much as it finds, not as much as the table holds.
+package words
 
 import (
 	"context"
@@ -13,11 +16,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Search finds rows by the words of their search text. The words are kept in a
-// table, in the transaction of the row, so that a search costs what it finds
-// and not what there is.
 const (
-	maxWords    = 100   // of one row; more are not found
+	maxWords    = 100   // words of one row; further words are not found
 	maxWordSize = 64    // bytes of a word that are kept
 	maxHits     = 5_000 // rows that a search looks at
 )
@@ -48,9 +48,9 @@ func cutWord(word string) string {
 	return word
 }
 
-// setWords makes the words of texts those of a row, and no others; without
-// texts it forgets the row.
-func setWords(ctx context.Context, tx store.Tx, scope, rowID string, texts ...string) error {
+// Set replaces the words of a row by the words of texts. Without texts it
+// forgets the row.
+func Set(ctx context.Context, tx store.Tx, scope, rowID string, texts ...string) error {
 	old, err := wordsOf(ctx, tx, scope, rowID)
 	if err != nil {
 		return err
@@ -95,11 +95,11 @@ func (t term) meets(words []*record.Word) bool {
 	})
 }
 
-// findWords returns the ids of the rows of a scope that have, for every word
-// of search, a word that begins with it; a word in double quotes is whole. The
-// ids are in order. A search without a word finds nothing. It looks at the rows
-// with the rarest word, of which it takes maxHits.
-func findWords(ctx context.Context, r store.Reader, scope, search string) ([]string, error) {
+// Find returns the ids of the rows of a scope that match every word of search:
+// the row has a word that begins with it, or, for a word in double quotes, the
+// word itself. The ids are sorted. A search without a word finds nothing. At
+// most 5,000 rows are looked at, those with the rarest word.
+func Find(ctx context.Context, r store.Reader, scope, search string) ([]string, error) {
 	var terms []term
 	for i, part := range strings.Split(search, `"`) {
 		for _, word := range splitWords(part) {

@@ -1,4 +1,4 @@
-package latchkey
+package words
 
 import (
 	"context"
@@ -57,14 +57,14 @@ func TestWordsOfARowAreFoundByTheirBeginning(t *testing.T) {
 			ctx := context.Background()
 			set := func(id string, texts ...string) {
 				t.Helper()
-				err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error { return setWords(ctx, tx, "users", id, texts...) })
+				err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error { return Set(ctx, tx, "users", id, texts...) })
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 			find := func(search string, want ...string) {
 				t.Helper()
-				if got, err := findWords(ctx, s, "users", search); err != nil || !slices.Equal(got, want) {
+				if got, err := Find(ctx, s, "users", search); err != nil || !slices.Equal(got, want) {
 					t.Errorf("%q: %q, %v, want %q", search, got, err, want)
 				}
 			}
@@ -81,7 +81,7 @@ func TestWordsOfARowAreFoundByTheirBeginning(t *testing.T) {
 			find(">")
 			find("")
 			find(`man "nobody"`)
-			if other, err := findWords(ctx, s, "teams", "man"); err != nil || other != nil {
+			if other, err := Find(ctx, s, "teams", "man"); err != nil || other != nil {
 				t.Errorf("another scope: %q, %v", other, err)
 			}
 			set("1", "Ada King")
@@ -100,7 +100,7 @@ func TestWordsOfARowAreFoundByTheirBeginning(t *testing.T) {
 			// Words go with their transaction.
 			mine := errors.New("mine")
 			err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
-				if err := setWords(ctx, tx, "users", "4", "Manu"); err != nil {
+				if err := Set(ctx, tx, "users", "4", "Manu"); err != nil {
 					return err
 				}
 				return mine
@@ -119,39 +119,18 @@ func TestRareWordIsFoundBesideACommonOne(t *testing.T) {
 	ctx := context.Background()
 	err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		for n := range maxHits + 100 {
-			if err := setWords(ctx, tx, "users", fmt.Sprintf("u%05d", n), "ann"); err != nil {
+			if err := Set(ctx, tx, "users", fmt.Sprintf("u%05d", n), "ann"); err != nil {
 				return err
 			}
 		}
-		return setWords(ctx, tx, "users", "zz", "Ann Zeta")
+		return Set(ctx, tx, "users", "zz", "Ann Zeta")
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, search := range []string{"ann zeta", "zeta ann", "zet", `"zeta" an`} {
-		if got, err := findWords(ctx, s, "users", search); err != nil || !slices.Equal(got, []string{"zz"}) {
+		if got, err := Find(ctx, s, "users", search); err != nil || !slices.Equal(got, []string{"zz"}) {
 			t.Errorf("%q: %d rows, %v", search, len(got), err)
-		}
-	}
-}
-
-func TestNewUserIsFoundByWord(t *testing.T) {
-	s := memory.Open()
-	defer s.Close()
-	engine, err := New(s, Config{Keys: Keys{Active: GenerateKey()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := engine.Guest(Client{}).CreateAccount(context.Background(), NewAccount{
-		UserID: "ada.1", Email: "ada@example.org", Password: "correct horse", Name: "Ada Lovelace",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, search := range []string{"love", "ada@example.org", "ada.1", "ada lovelace"} {
-		ids, err := findWords(context.Background(), s, "users", search)
-		if err != nil || !slices.Equal(ids, []string{user.ID}) {
-			t.Errorf("%q: %q, %v", search, ids, err)
 		}
 	}
 }

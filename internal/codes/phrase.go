@@ -1,4 +1,4 @@
-package latchkey
+package codes
 
 import (
 	"crypto/rand"
@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// newPhrase draws two words.
-func newPhrase() string { return pick(phraseAdjectives) + " " + pick(phraseNouns) }
+// Phrase draws two words, by which a person recognises their own message.
+func Phrase() string { return pick(phraseAdjectives) + " " + pick(phraseNouns) }
 
 func pick(words string) string {
 	list := strings.Fields(words)

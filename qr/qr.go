@@ -1,0 +1,33 @@
+// Package qr draws the QR code that an authenticator app scans. It is a package of
+// its own so that a host without pictures does not link the drawing code.
+package qr
+
+import (
+	"bytes"
+	"errors"
+	"image/png"
+
+	"github.com/pquerna/otp"
+
+	"example.com/latchkey"
+)
+
+// PNG returns a picture of an authenticator's URI (latchkey.MFAAuthenticator) as
+// a PNG of size by size pixels, 64 to 2,048. It fails for another size, and for a
+// text that is not such a URI.
+func PNG(uri latchkey.Secret, size int) ([]byte, error) {
+	if size < 64 || size > 2048 {
+		return nil, errors.New("qr: a QR code is 64 to 2,048 pixels wide")
+	}
+	key, err := otp.NewKeyFromURL(uri.Reveal())
+	if err != nil || key.Type() != "totp" {
+		return nil, errors.New("qr: not the URI of an authenticator")
+	}
+	picture, err := key.Image(size, size)
+	if err != nil {
+		return nil, errors.New("qr: the URI does not fit into a QR code of that size")
+	}
+	var b bytes.Buffer
+	err = png.Encode(&b, picture)
+	return b.Bytes(), err
+}
