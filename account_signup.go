@@ -2,84 +2,75 @@ package latchkey
 
 import (
 	"context"
-	"time"
 
 	"example.com/latchkey/internal/canon"
 )
 
-// NewAccount is what [Guest.CreateAccount] makes an account of.
+// NewAccount is the input of [Guest.CreateAccount].
 type NewAccount struct {
 	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
-	// underscore, at most 36, the first a letter or digit. "" means a fresh
-	// one, a UUID of version 7.
+	// underscore, at most 36, the first a letter or digit. "" means a fresh one, a
+	// UUID of version 7.
 	UserID   string
 	Email    string
 	Password Secret // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
 	Name     string // at most 128 characters; may be ""
 }
 
-// CreateAccount makes a user with an e-mail address and a password. The address
-// is taken in lower case and is not verified; an e-mail target is made for it.
-// No session is made and nothing is sent.
+// CreateAccount makes a user with an e-mail address and a password. The address is
+// kept in lower case and is not verified. An e-mail target is made for it. The call
+// makes no session and sends nothing.
 //
-// Errors: [ErrArgumentInvalid]; [ErrPasswordPersonalData];
-// [ErrUserAlreadyExists] when the id or the address is taken;
-// [ErrUserCountExceeded]; [ErrAuthMethodUnsupported]; a [*ThrottledError] after
-// ten calls from a client address in an hour; [ErrBusy] when too many passwords
-// are being hashed.
-func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (*User, error) {
-	user, err := g.createAccount(ctx, n)
-	return user, outward("create account", err)
-}
-
-func (g *Guest) createAccount(ctx context.Context, n NewAccount) (*User, error) {
-	if err := g.open(); err != nil {
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrPasswordPersonalData]
+//   - [ErrUserAlreadyExists]: the id or the address is taken.
+//   - [ErrUserCountExceeded]
+//   - [ErrAuthMethodUnsupported]
+//   - [*ThrottledError]: after ten calls from a client address in an hour.
+//   - [ErrBusy]: too many passwords are being hashed.
+func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err error) {
+	defer publicError("create account", &err)
+	c, err := g.begin()
+	if err != nil {
 		return nil, err
 	}
-	e := g.engine
-	if err := e.policy.enabled(g.client, EmailPassword, "Email and password"); err != nil {
+	if err := c.enabled(EmailPassword); err != nil {
 		return nil, err
 	}
-	now := e.now()
-	if err := e.limit(ctx, g.client, now, limitCreateAccount, g.client.network()); err != nil {
+	if err := c.limit(ctx, limitCreateAccount, c.client.network()); err != nil {
 		return nil, err
 	}
 	if n.Email == "" {
 		return nil, invalid("email", canon.ErrEmail)
 	}
-	return e.createUser(ctx, now, g.actor(), NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name})
+	return c.createUser(ctx, NewUser{UserID: n.UserID, Email: n.Email, Password: n.Password, Name: n.Name})
 }
 
-// createUser makes a user. A password that is given has to meet the rules; the
-// server alone may leave it out, and go beyond the limit of users.
-func (e *Engine) createUser(ctx context.Context, now time.Time, by actor, n NewUser) (*User, error) {
-	server := by.mode == "server"
-	user, err := n.row(now)
+// createUser makes a user. A password must meet the rules. Only the server may
+// leave it out, and go beyond the limit of users.
+func (c *call) createUser(ctx context.Context, n NewUser) (*User, error) {
+	server := c.by.mode == modeServer
+	drawn, err := n.record(c.now)
 	if err != nil {
 		return nil, err
 	}
 	if n.Password != "" || !server {
-		password, err := e.newPassword(ctx, user, n.Password.Reveal())
+		password, err := c.hashNew(ctx, drawn, n.Password.Reveal())
 		if err != nil {
 			return nil, err
 		}
-		if err := password.set(&e.policy, user, now); err != nil {
+		if err := password.set(&c.policy, drawn, c.now); err != nil {
 			return nil, err
 		}
 	}
-	var shown *User
-	err = e.update(ctx, now, by, func(ctx context.Context, tx *txn) (err error) {
-		shown = nil
+	return update(ctx, c, func(ctx context.Context, tx *txn) (*User, error) {
 		if !server {
-			if err := tx.roomForUser(ctx); err != nil {
-				return err
+			if err := tx.checkUserLimit(ctx); err != nil {
+				return nil, err
 			}
 		}
-		shown, err = tx.insertUser(ctx, user)
-		return err
+		user := *drawn
+		return tx.insertUser(ctx, &user)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return shown, nil
 }

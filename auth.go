@@ -153,15 +153,14 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	e := &Engine{
-		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, redirects: redirects, nobody: newUser(newID(), time.Time{}),
-		mocks: maps.Clone(c.MockNumbers), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
-	}
-	e.issuer = cmp.Or(c.Issuer, "latchkey")
-	e.app, e.custom = cmp.Or(c.App, e.issuer), c.CustomFactor
-	e.jwtKey, e.jwts = signer(ring, e.issuer)
-	e.courier = courier.New(c.Notifier, c.SMS, c.Logger)
-	return e, nil
+	issuer := cmp.Or(c.Issuer, "latchkey")
+	jwtKey, jwts := signer(ring, issuer)
+	return &Engine{
+		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, decoy: newUser(newID(), time.Time{}),
+		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
+		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), redirects: redirects,
+		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
+	}, nil
 }
 
 // Close is CloseContext with ten seconds for the messages that wait.
@@ -189,14 +188,6 @@ const (
 	// closingTime is how long [Engine.Close] waits for messages.
 	closingTime = 10 * time.Second
 )
-
-// Deliveries returns how many messages were sent, tried again and given up.
-func (e *Engine) Deliveries() Deliveries {
-	if e == nil {
-		return Deliveries{}
-	}
-	return Deliveries(e.courier.Counts())
-}
 
 // mockNumbers checks the numbers of [Config].MockNumbers.
 func mockNumbers(numbers map[string]string) error {

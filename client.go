@@ -5,42 +5,46 @@ import (
 	"strings"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/record"
 	"example.com/latchkey/ratelimit"
 )
 
-// Client is where a call comes from, as the host sees it. Sessions and logs
-// record it.
+// Client is the origin of a call, as the host sees it. Sessions and logs record
+// it.
 type Client struct {
 	// IP is the address of the client, already resolved from trusted proxies.
 	// The zero Addr means that it is not known.
 	IP netip.Addr
-	// UserAgent is what the client says of itself. 512 bytes are kept.
+	// UserAgent is the client's own description of itself. At most 512 bytes are
+	// kept.
 	UserAgent string
-	// Locale is the language of messages to whoever is at the client: a BCP 47
-	// tag, or what Accept-Language of HTTP says. 128 bytes are kept; what has other
-	// than printable ASCII in it is not.
+	// Locale is the language of messages to the client's user: a BCP 47 tag, or
+	// the value of HTTP's Accept-Language. At most 128 bytes are kept. A value that
+	// is not printable ASCII is ignored.
 	Locale string
 	// Server says that the call is the host's own server's, made for a client:
 	// calls of it are not counted, and ways in that the policy switches off are
 	// open to it. Wrong passwords are counted all the same.
 	Server bool
-	// OnLimit gets the result of every decision of the limiter about this
-	// client's calls, so that the host can report what is left; it may be nil.
-	// It runs on the caller's goroutine.
+	// OnLimit gets the result of every decision of the limiter about this client's
+	// calls, so that the host can report the remaining calls. It may be nil. It
+	// runs on the caller's goroutine.
 	OnLimit func(LimitResult)
 }
 
 const maxLocale = 128
 
+// canonical returns the client in the form that the engine keeps.
 func (c Client) canonical() Client {
 	c.IP, c.UserAgent = c.IP.Unmap().WithZone(""), canon.UserAgent(c.UserAgent)
-	if c.Locale = c.Locale[:min(len(c.Locale), maxLocale)]; strings.ContainsFunc(c.Locale, func(r rune) bool { return r < ' ' || r > '~' }) {
+	c.Locale = c.Locale[:min(len(c.Locale), maxLocale)]
+	if strings.ContainsFunc(c.Locale, func(r rune) bool { return r < ' ' || r > '~' }) {
 		c.Locale = ""
 	}
 	return c
 }
 
-// silent returns the client as logs and events know it.
+// silent returns the client without its callback, as logs and events hold it.
 func (c Client) silent() Client {
 	c.OnLimit = nil
 	return c
@@ -54,29 +58,8 @@ func (c Client) ip() string {
 	return c.IP.String()
 }
 
-// clientOf returns the client that a row speaks of.
-func clientOf(ip, agent string) Client {
-	c := Client{UserAgent: agent}
-	if addr, err := netip.ParseAddr(ip); err == nil {
-		c.IP = addr
-	}
-	return c
-}
-
-// actor is who acts, for logs and events.
-type actor struct {
-	id   string // of the user who is signed in, "" for a guest and the server
-	mode string
-	Client
-}
-
-// LimitResult is one decision of a limiter.
-type LimitResult struct {
-	Operation string // as in [DefaultLimits]
-	ratelimit.Result
-}
-
-// network is what a client address is counted by; "" for an unknown one.
+// network returns the part of the address that limits count by: an IPv4 address,
+// or the /64 of an IPv6 address; "" for an unknown address.
 func (c Client) network() string {
 	switch {
 	case !c.IP.IsValid():
@@ -85,4 +68,41 @@ func (c Client) network() string {
 		return c.IP.String()
 	}
 	return netip.PrefixFrom(c.IP, 64).Masked().String()
+}
+
+// clientOf returns the client of a log row.
+func clientOf(ip, agent string) Client {
+	c := Client{UserAgent: agent}
+	if addr, err := netip.ParseAddr(ip); err == nil {
+		c.IP = addr
+	}
+	return c
+}
+
+// LimitResult is one decision of a limiter.
+type LimitResult struct {
+	Operation string // as in [DefaultLimits]
+	ratelimit.Result
+}
+
+// mode says in which role an actor acts.
+type mode string
+
+const (
+	modeUser   mode = "user"
+	modeGuest  mode = "guest"
+	modeServer mode = "server"
+)
+
+// actor is the acting party, for logs and events.
+type actor struct {
+	id   string // of the signed-in user; "" for a guest and the server
+	mode mode
+}
+
+// become records that a guest has proven to be a user.
+func (a *actor) become(user *record.User) {
+	if a.mode == modeGuest {
+		a.id, a.mode = user.ID, modeUser
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"example.com/latchkey/internal/agent"
 )
 
-// Device is what a user agent says of the client, and where its address is,
-// found out once at sign-in. What is not known is "".
+// Device describes a client: the content of its user agent and the country of its
+// address, both determined once, at sign-in. Unknown fields are "".
 type Device struct {
 	OSCode              string `json:"osCode,omitempty"` // WIN, MAC, LIN, AND, IOS
 	OSName              string `json:"osName,omitempty"`
@@ -23,10 +23,10 @@ type Device struct {
 	DeviceName          string `json:"deviceName,omitempty"` // desktop, smartphone or tablet
 	DeviceBrand         string `json:"deviceBrand,omitempty"`
 	DeviceModel         string `json:"deviceModel,omitempty"`
-	CountryCode         string `json:"countryCode,omitempty"` // ISO 3166-1 alpha-2 in lower case, of the address
+	CountryCode         string `json:"countryCode,omitempty"` // of the address, ISO 3166-1 alpha-2 in lower case
 }
 
-// String says the client and the system in a few words.
+// String names the client and the system in a few words.
 func (d Device) String() string {
 	words := strings.Fields(d.ClientName + " " + d.ClientVersion)
 	if d.OSName != "" {
@@ -38,7 +38,7 @@ func (d Device) String() string {
 	return strings.Join(words, " ")
 }
 
-// device returns what is known of a client.
+// device returns the device of a client.
 func (e *Engine) device(ctx context.Context, c Client) (d Device) {
 	d = c.device()
 	if e.locator != nil && c.IP.IsValid() {
@@ -64,11 +64,12 @@ func (c Client) device() Device {
 func (d Device) encode() string {
 	b, err := json.Marshal(d)
 	if err != nil {
-		panic(err) // only texts are in it
+		panic(err) // never: it holds only texts
 	}
 	return string(b)
 }
 
+// decodeDevice reads a stored device.
 func decodeDevice(text string) (d Device, err error) {
 	err = json.Unmarshal([]byte(text), &d)
 	return d, err

@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -23,12 +22,12 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Locator finds where an address is. It must be safe for concurrent use, and
-// answer from memory: sign-ins wait for it. If it panics, that is logged and no
-// country is known.
+// Locator finds the country of an address. It must be safe for concurrent use,
+// and answer from memory, because sign-ins wait for it. If it panics, the engine
+// logs that, and the country is unknown.
 type Locator interface {
-	// Country returns the ISO 3166-1 alpha-2 code of a country, "" for an
-	// unknown one.
+	// Country returns the ISO 3166-1 alpha-2 code of a country, "" for an unknown
+	// one.
 	Country(ip netip.Addr) string
 }
 
@@ -40,7 +39,7 @@ type Engine struct {
 	hasher *hasher.Hasher
 	clock  func() time.Time
 	closed atomic.Bool
-	nobody *record.User // is read in the place of a user who is not there
+	decoy  *record.User // decoded when an address has no user, so that both cost the same
 
 	app    string
 	custom CustomFactor // nil for none
@@ -48,8 +47,8 @@ type Engine struct {
 	jwtKey *jws.Key
 	jwts   *jws.Set
 
-	courier   *courier.Courier // nil without a notifier
-	mocks     map[string]string
+	courier   *courier.Courier  // nil without a notifier
+	mocks     map[string]string // codes by phone number
 	redirects *redirect.List
 	limiter   ratelimit.Limiter
 	onEvent   func(context.Context, Event) // nil for none
@@ -57,10 +56,8 @@ type Engine struct {
 	logger    *slog.Logger
 }
 
-var errNoEngine = errors.New("latchkey: a handle that no engine gave")
-
-// open reports ErrClosed once the engine is closed, and that a zero handle has
-// no engine.
+// open reports ErrClosed once the engine is closed, and errNoEngine for the engine
+// of a zero handle.
 func (e *Engine) open() error {
 	if e == nil || e.store == nil {
 		return errNoEngine
@@ -71,29 +68,39 @@ func (e *Engine) open() error {
 	return nil
 }
 
-// now is the time of an operation.
+// now reads the clock. Each operation reads it once.
 func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsecond) }
 
-// newID returns a fresh id; ids sort by the time they were made.
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// Deliveries counts what became of messages since the engine was made.
-type Deliveries struct {
-	Waiting int64 // not yet sent, those among them that are tried again
-	Sent    int64
-	Retried int64 // tries that failed and were made again
-	Dropped int64 // messages that were given up, or that found the queue full
+// call is one operation: at which engine, from which client, by which actor, and
+// at what time.
+type call struct {
+	*Engine
+	client Client // with OnLimit
+	server bool   // the host's own server calls: no limits, no switched-off methods
+	by     actor
+	now    time.Time
 }
 
-// tell calls the host. What it does there cannot undo what has happened, so a
-// panic ends here.
+// enabled refuses a way in that is switched off, unless the server calls.
+func (c *call) enabled(m Methods) error {
+	if c.server {
+		return nil
+	}
+	return c.policy.enabled(m)
+}
+
+// newID returns a fresh id. Ids sort by the time at which they were made.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// tell calls the host's OnEvent. Its panic ends here, because the event has
+// already happened.
 func (e *Engine) tell(ctx context.Context, event Event) {
 	defer e.recovered(ctx, "OnEvent")
 	e.onEvent(ctx, event)
 }
 
-// recovered ends a panic of a callback and logs it, without its value: nobody
-// knows what is in that.
+// recovered ends a panic of a callback and logs its type. Its value is not logged:
+// it may hold anything.
 func (e *Engine) recovered(ctx context.Context, callback string) {
 	if v := recover(); v != nil {
 		e.logger.ErrorContext(ctx, "latchkey: callback panicked", "callback", callback,
@@ -101,15 +108,30 @@ func (e *Engine) recovered(ctx context.Context, callback string) {
 	}
 }
 
-// mock returns the fixed code of an address that nothing is sent to.
-func (e *Engine) mock(channel notify.Channel, to string) (code string, found bool) {
+// mockCode returns the fixed code of a phone number to which nothing is sent.
+func (e *Engine) mockCode(channel notify.Channel, to string) (code string, found bool) {
 	if channel == notify.SMS {
 		code, found = e.mocks[to]
 	}
 	return code, found
 }
 
-// can reports whether there is a way to send by a channel.
-func (e *Engine) can(channel notify.Channel) bool {
-	return e.courier.Can(channel)
+// canSend reports whether a channel has a notifier.
+func (e *Engine) canSend(channel notify.Channel) bool { return e.courier.Can(channel) }
+
+// Deliveries counts messages since the engine was made.
+type Deliveries struct {
+	Waiting int64 // not yet sent, including those to be tried again
+	Sent    int64
+	Retried int64 // tries that failed and were followed by another
+	Dropped int64 // messages that were given up, or that found the queue full
+}
+
+// Deliveries returns the numbers of messages that were sent, tried again and given
+// up.
+func (e *Engine) Deliveries() Deliveries {
+	if e == nil {
+		return Deliveries{}
+	}
+	return Deliveries(e.courier.Counts())
 }

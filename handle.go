@@ -1,29 +1,63 @@
 package latchkey
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
 )
 
-// Account is the handle of a signed-in user, for what they may do to their own
-// account. [Guest.Authenticate] and [Guest.AuthenticateJWT] are the only ways to
-// one; the zero Account proves nothing, and every method refuses it with [ErrUnauthorized]. Every method
-// checks the session again: a handle that is kept after the session has ended
-// can do nothing. Beside their own errors all methods may answer with those of
+// Guest is the handle of a client without a session.
+type Guest struct {
+	engine *Engine
+	client Client
+}
+
+// Guest returns the handle of a client without a session. It reads nothing.
+func (e *Engine) Guest(client Client) *Guest { return &Guest{e, client.canonical()} }
+
+// begin starts an operation.
+func (g *Guest) begin() (*call, error) {
+	if g == nil {
+		return nil, errNoEngine
+	}
+	if err := g.engine.open(); err != nil {
+		return nil, err
+	}
+	return &call{g.engine, g.client, g.client.Server, actor{mode: modeGuest}, g.engine.now()}, nil
+}
+
+// Account is the handle of a signed-in user, for their own account. Only
+// [Guest.Authenticate] and [Guest.AuthenticateJWT] make one. The zero Account
+// proves nothing: every method refuses it with [ErrUnauthorized]. Every method
+// checks the session again, so a handle that is kept after the session has ended
+// can do nothing. Besides their own errors all methods may return those of
 // Authenticate.
 type Account struct {
 	engine  *Engine
 	client  Client
 	digest  [sha256.Size]byte
-	jwt     *jws.Claims  // nil for an account that came by a session's secret
+	jwt     *jws.Claims  // nil for an account of a session's secret
 	session record.Check // as of Authenticate
 }
 
-// Format prints who it is of, and nothing that proves it.
+// begin starts an operation.
+func (a *Account) begin() (*call, error) {
+	if a == nil || a.engine == nil {
+		return nil, ErrUnauthorized
+	}
+	if err := a.engine.open(); err != nil {
+		return nil, err
+	}
+	return &call{a.engine, a.client, a.client.Server, actor{a.session.UserID, modeUser}, a.engine.now()}, nil
+}
+
+// Format prints the id of the user, and nothing that proves it.
 func (a Account) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "latchkey.Account(%s)", a.session.UserID)
 }
@@ -45,30 +79,8 @@ func (a *Account) SessionID() string {
 	return a.session.ID
 }
 
-// Guest is nobody yet, at one client: what needs no session.
-type Guest struct {
-	engine *Engine
-	client Client
-}
-
-// Guest returns the handle of whoever is at a client. It reads nothing.
-func (e *Engine) Guest(client Client) *Guest { return &Guest{e, client.canonical()} }
-
-func (g *Guest) open() error {
-	if g == nil {
-		return errNoEngine
-	}
-	return g.engine.open()
-}
-
-func (g *Guest) actor() actor { return actor{"", "guest", g.client.silent()} }
-
-func (a *Account) actor() actor { return actor{a.session.UserID, "user", a.client.silent()} }
-
-func (u *Users) actor() actor { return actor{"", "server", u.client.silent()} }
-
 // MoreFactorsError is an [ErrMoreFactorsRequired] of a session that owes a second
-// factor. Pending is what its user may do about it.
+// factor. Its user may do with Pending as much as is allowed before that.
 type MoreFactorsError struct{ Pending *Pending }
 
 func (e *MoreFactorsError) Error() string { return ErrMoreFactorsRequired.Error() }
@@ -76,16 +88,26 @@ func (e *MoreFactorsError) Error() string { return ErrMoreFactorsRequired.Error(
 // Unwrap returns [ErrMoreFactorsRequired].
 func (e *MoreFactorsError) Unwrap() error { return ErrMoreFactorsRequired }
 
-// Pending is the handle of a session that owes a second factor: the user may ask
-// which they have, ask for a challenge, answer it, and sign out, and nothing else.
+// Pending is the handle of a session that owes a second factor: its user may list
+// their factors, ask for a challenge, answer it, and sign out, and nothing else.
 // The zero Pending proves nothing.
 type Pending struct{ account *Account }
 
-// Format prints who it is of, and nothing that proves it.
+// pendingError gives the handle of a session that owes a second factor to the
+// error that says so.
+func (a *Account) pendingError(err error) error {
+	if errors.Is(err, ErrMoreFactorsRequired) {
+		return &MoreFactorsError{&Pending{a}}
+	}
+	return err
+}
+
+// Format prints the id of the user, and nothing that proves it.
 func (p Pending) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "latchkey.Pending(%s)", p.handle().UserID())
 }
 
+// handle returns the account, nil for a zero Pending.
 func (p *Pending) handle() *Account {
 	if p == nil {
 		return nil
@@ -100,8 +122,8 @@ func (p *Pending) UserID() string { return p.handle().UserID() }
 func (p *Pending) SessionID() string { return p.handle().SessionID() }
 
 // Users is the server's scope over all users. It asks for no session and no
-// password: the host decides who reaches it. An unknown user is
-// [ErrUserNotFound] to every method.
+// password: the host decides who reaches it. Every method answers
+// [ErrUserNotFound] for an unknown user.
 type Users struct {
 	engine *Engine
 	client Client
@@ -110,8 +132,8 @@ type Users struct {
 // Users returns the server's scope.
 func (e *Engine) Users() *Users { return &Users{engine: e} }
 
-// At returns the same scope with the client of the call, for the log and for
-// the sessions that it makes. Who lists their own log does not see it.
+// At returns the same scope with the client of the call, for the log and for the
+// sessions that it makes. Users who list their own log do not see that client.
 func (u *Users) At(client Client) *Users {
 	if u == nil {
 		return new(Users)
@@ -119,15 +141,34 @@ func (u *Users) At(client Client) *Users {
 	return &Users{u.engine, client.canonical()}
 }
 
-func (u *Users) open(id string) error {
+// begin starts an operation.
+func (u *Users) begin() (*call, error) {
 	if u == nil {
-		return errNoEngine
+		return nil, errNoEngine
 	}
 	if err := u.engine.open(); err != nil {
-		return err
+		return nil, err
 	}
+	return &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now()}, nil
+}
+
+// beginFor starts an operation on a user.
+func (u *Users) beginFor(id string) (*call, error) {
+	c, err := u.begin()
+	if err == nil {
+		err = checkUserID(id)
+	}
+	return c, err
+}
+
+// checkUserID refuses a text that cannot be the id of a user.
+func checkUserID(id string) error {
 	if err := canon.ID(id); err != nil {
 		return invalid("userId", err)
 	}
 	return nil
 }
+
+// permission decides whether an account may do something, in a transaction or
+// before it.
+type permission func(a *Account, ctx context.Context, c *call, r store.Reader) error

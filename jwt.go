@@ -11,17 +11,14 @@ import (
 	"example.com/latchkey/internal/seal"
 )
 
-// How long a JWT lives.
+// The lives of JWTs.
 const (
 	jwtLength = 15 * time.Minute
 	jwtMost   = jws.MaxLife
 )
 
-// Recent is the session of a user that was made last, for [Users.CreateJWT].
-const Recent = "recent"
-
-// signer returns what signs JWTs, and what checks them. Keys are checked with as
-// long as they are configured.
+// signer returns the key that signs JWTs and the set that checks them. A key is in the
+// set as long as it is configured.
 func signer(ring *seal.Ring, issuer string) (*jws.Key, *jws.Set) {
 	var active *jws.Key
 	var public []ed25519.PublicKey
@@ -36,12 +33,12 @@ func signer(ring *seal.Ring, issuer string) (*jws.Key, *jws.Set) {
 }
 
 // KeySet returns the public keys with which other services check JWTs of
-// [Account.CreateJWT] without asking, by package jwt or any other library: a
-// JSON Web Key Set (RFC 7517, RFC 8037), the active key first. They are public:
-// hosts serve them, at /.well-known/jwks.json for example.
+// [Account.CreateJWT] without asking the engine, by package jwt or any other library: a
+// JSON Web Key Set (RFC 7517, RFC 8037), the active key first. Hosts serve it, for
+// example at /.well-known/jwks.json.
 //
-// A host that replaces its key puts the new one into Keys.Old first, waits until
-// the others have fetched the set, and makes it the active one then.
+// A host that replaces its key puts the new one into Keys.Old first, waits until the
+// services have fetched the set, and then makes it the active one.
 func (e *Engine) KeySet() []byte {
 	if e == nil || e.jwts == nil {
 		return []byte(`{"keys":[]}`)
@@ -49,53 +46,48 @@ func (e *Engine) KeySet() []byte {
 	return e.jwts.JSON()
 }
 
-// CreateJWT returns a token by which the user is known for a short time, to
-// [Guest.AuthenticateJWT] and, without asking the engine, to services that have
-// [Engine.KeySet]. It is signed with Ed25519 and says iss and aud
-// (Config.Issuer), sub (the user's id), sid (the session's), iat, exp and jti, and
-// nothing else of the user. It lives a second to an hour, 15 minutes with 0, and
-// no longer than the session; with the session it dies.
+// CreateJWT returns a token that identifies the user for a short time, to
+// [Guest.AuthenticateJWT] and to services that have [Engine.KeySet], which need not ask
+// the engine. It is signed with Ed25519 and holds iss and aud (Config.Issuer), sub (the
+// user's id), sid (the session's), iat, exp and jti, and nothing else about the user. It
+// lives for a second to an hour, 15 minutes with 0, and no longer than the session. It
+// dies with the session.
 //
-// Errors: [ErrJWTCreationDenied] for an account that came by a JWT itself;
-// [ErrArgumentInvalid]; [ErrAuthMethodUnsupported]; a [*ThrottledError] after 100
-// calls of the user in an hour.
-func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (Secret, error) {
-	if a == nil || a.engine == nil {
-		return "", ErrUnauthorized
-	}
-	token, err := a.createJWT(ctx, length)
-	return token, outward("create JWT", err)
-}
-
-func (a *Account) createJWT(ctx context.Context, length time.Duration) (Secret, error) {
-	e := a.engine
-	if err := e.open(); err != nil {
+// Errors:
+//   - [ErrJWTCreationDenied]: the account was authenticated by a JWT.
+//   - [ErrArgumentInvalid]
+//   - [ErrAuthMethodUnsupported]
+//   - [*ThrottledError]: after 100 calls of the user in an hour.
+func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret, err error) {
+	defer publicError("create JWT", &err)
+	c, err := a.begin()
+	if err != nil {
 		return "", err
 	}
-	now := e.now()
 	var s record.Check
-	if err := a.check(ctx, e.store, now, &s); err != nil {
+	if err := a.readCheck(ctx, c, c.store, &s); err != nil {
 		return "", err
 	}
 	if a.jwt != nil {
 		return "", ErrJWTCreationDenied
 	}
-	if err := e.policy.enabled(a.client, JWT, "JWT"); err != nil {
+	if err := c.enabled(JWT); err != nil {
 		return "", err
 	}
-	if err := e.limit(ctx, a.client, now, limitCreateJWT, s.UserID); err != nil {
+	if err := c.limit(ctx, limitCreateJWT, s.UserID); err != nil {
 		return "", err
 	}
-	expire, err := jwtExpire(now, length)
+	expire, err := jwtExpire(c.now, length)
 	if err != nil {
 		return "", err
 	}
-	if end := e.policy.last(&s); end.Before(expire) {
+	if end := c.policy.last(&s); end.Before(expire) {
 		expire = end
 	}
-	return e.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: now, Expire: expire})
+	return c.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: c.now, Expire: expire})
 }
 
+// jwtExpire returns the end of a JWT of a length.
 func jwtExpire(now time.Time, length time.Duration) (time.Time, error) {
 	length = orDefault(length, jwtLength)
 	if length < time.Second || length > jwtMost {
@@ -104,8 +96,9 @@ func jwtExpire(now time.Time, length time.Duration) (time.Time, error) {
 	return now.Add(length), nil
 }
 
-func (e *Engine) sign(c jws.Claims) (Secret, error) {
-	c.Issuer, c.ID = e.issuer, newID()
-	token, err := e.jwtKey.Sign(c)
+// sign returns a JWT with claims.
+func (e *Engine) sign(claims jws.Claims) (Secret, error) {
+	claims.Issuer, claims.ID = e.issuer, newID()
+	token, err := e.jwtKey.Sign(claims)
 	return Secret(token), err
 }

@@ -9,114 +9,155 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// limited is an operation that callers may not repeat at will. The server's
-// scope is not limited.
-type limited struct {
-	name string
-	rule ratelimit.Rule
-	// guesses says that the operation compares a secret: without a limiter it
-	// is refused, others are let through.
-	guesses bool
-}
+// limited is an operation that callers may not repeat at will. The server's scope
+// is not limited.
+type limited int
 
-// The documented table.
-var (
-	limitCreateAccount = limited{"createAccount", perHour(10), false}
-	limitEmailSession  = limited{"createEmailPasswordSession", perHour(10), true}
-	// not among the documented; StrictPolicy sets it
-	limitEmailSessionByClient = limited{"createEmailPasswordSessionByClient", ratelimit.Rule{}, true}
-	limitAnonymousSession     = limited{"createAnonymousSession", perHour(50), false}
-	limitUpdateSession        = limited{"updateSession", perHour(10), false}
-	limitDeleteSession        = limited{"deleteSession", perHour(100), false}
-	limitDeleteSessions       = limited{"deleteSessions", perHour(100), false}
-	limitUpdatePassword       = limited{"updatePassword", perHour(10), true}
-	limitMagicURLToken        = limited{"createMagicURLToken", perHour(60), false}
-	limitEmailToken           = limited{"createEmailToken", perHour(10), false}
-	limitPhoneToken           = limited{"createPhoneToken", perHour(10), false}
-	limitSession              = limited{"createSession", perHour(10), true}
-	limitMagicURLSession      = limited{"updateMagicURLSession", perHour(10), true}
-	limitPhoneSession         = limited{"updatePhoneSession", perHour(10), true}
-	limitCreateJWT            = limited{"createJWT", perHour(100), false}
-	limitCreateRecovery       = limited{"createRecovery", perHour(10), false}
-	limitUpdateRecovery       = limited{"updateRecovery", perHour(10), true}
-	limitCreateEmailVerify    = limited{"createEmailVerification", perHour(10), false}
-	limitUpdateEmailVerify    = limited{"updateEmailVerification", perHour(10), true}
-	limitCreatePhoneVerify    = limited{"createPhoneVerification", perHour(10), false}
-	limitUpdatePhoneVerify    = limited{"updatePhoneVerification", perHour(10), true}
-	limitCreateChallenge      = limited{"createMFAChallenge", perHour(10), false}
-	limitUpdateChallenge      = limited{"updateMFAChallenge", perHour(10), true}
-	// messages of all kinds to one address; those behind the first are not
-	// among the documented, StrictPolicy sets them
-	limitMessages      = limited{"messages", perHour(60), false}
-	limitMessagesBurst = limited{"messagesBurst", ratelimit.Rule{}, false}
-	limitMessagesFew   = limited{"messagesFew", ratelimit.Rule{}, false}
-	limitMessagesDay   = limited{"messagesDay", ratelimit.Rule{}, false}
-	// what keeps text messages from being sent at the host's cost, and thefts
-	// from being hidden; not among the documented either
-	limitMessagesByPrefix = limited{"messagesByPrefix", perHour(100), false}
-	limitMessagesNumbers  = limited{"messagesNumbers", ratelimit.Rule{Calls: 20, Window: 24 * time.Hour}, false}
-	limitMessagesByClient = limited{"messagesByClient", perHour(300), false}
-	limitMessagesNotices  = limited{"messagesNotices", perHour(10), false}
+// The limited operations: those of the documented table, then those of the engine
+// for messages.
+const (
+	limitCreateAccount limited = iota
+	limitEmailSession
+	limitEmailSessionByClient
+	limitAnonymousSession
+	limitUpdateSession
+	limitDeleteSession
+	limitDeleteSessions
+	limitUpdatePassword
+	limitMagicURLToken
+	limitEmailToken
+	limitPhoneToken
+	limitSession
+	limitMagicURLSession
+	limitPhoneSession
+	limitCreateJWT
+	limitCreateRecovery
+	limitUpdateRecovery
+	limitCreateEmailVerify
+	limitUpdateEmailVerify
+	limitCreatePhoneVerify
+	limitUpdatePhoneVerify
+	limitCreateChallenge
+	limitUpdateChallenge
+	limitMessages
+	limitMessagesBurst
+	limitMessagesFew
+	limitMessagesDay
+	limitMessagesByPrefix
+	limitMessagesNumbers
+	limitMessagesByClient
+	limitMessagesNotices
 )
+
+// limits is the table of limits.
+var limits = [...]struct {
+	name string
+	rule ratelimit.Rule // the zero rule is off unless the policy sets one
+	// guesses says that the operation compares a secret: while the limiter fails,
+	// it is refused, and the others are let through.
+	guesses bool
+	// alarms says that the host is told when the rule refuses a message.
+	alarms bool
+}{
+	limitCreateAccount:        {name: "createAccount", rule: perHour(10)},
+	limitEmailSession:         {name: "createEmailPasswordSession", rule: perHour(10), guesses: true},
+	limitEmailSessionByClient: {name: "createEmailPasswordSessionByClient", guesses: true},
+	limitAnonymousSession:     {name: "createAnonymousSession", rule: perHour(50)},
+	limitUpdateSession:        {name: "updateSession", rule: perHour(10)},
+	limitDeleteSession:        {name: "deleteSession", rule: perHour(100)},
+	limitDeleteSessions:       {name: "deleteSessions", rule: perHour(100)},
+	limitUpdatePassword:       {name: "updatePassword", rule: perHour(10), guesses: true},
+	limitMagicURLToken:        {name: "createMagicURLToken", rule: perHour(60)},
+	limitEmailToken:           {name: "createEmailToken", rule: perHour(10)},
+	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
+	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
+	limitMagicURLSession:      {name: "updateMagicURLSession", rule: perHour(10), guesses: true},
+	limitPhoneSession:         {name: "updatePhoneSession", rule: perHour(10), guesses: true},
+	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
+	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
+	limitUpdateRecovery:       {name: "updateRecovery", rule: perHour(10), guesses: true},
+	limitCreateEmailVerify:    {name: "createEmailVerification", rule: perHour(10)},
+	limitUpdateEmailVerify:    {name: "updateEmailVerification", rule: perHour(10), guesses: true},
+	limitCreatePhoneVerify:    {name: "createPhoneVerification", rule: perHour(10)},
+	limitUpdatePhoneVerify:    {name: "updatePhoneVerification", rule: perHour(10), guesses: true},
+	limitCreateChallenge:      {name: "createMFAChallenge", rule: perHour(10)},
+	limitUpdateChallenge:      {name: "updateMFAChallenge", rule: perHour(10), guesses: true},
+
+	limitMessages:         {name: "messages", rule: perHour(60), alarms: true},
+	limitMessagesBurst:    {name: "messagesBurst", alarms: true},
+	limitMessagesFew:      {name: "messagesFew", alarms: true},
+	limitMessagesDay:      {name: "messagesDay", alarms: true},
+	limitMessagesByPrefix: {name: "messagesByPrefix", rule: perHour(100), alarms: true},
+	limitMessagesNumbers:  {name: "messagesNumbers", rule: ratelimit.Rule{Calls: 20, Window: 24 * time.Hour}, alarms: true},
+	limitMessagesByClient: {name: "messagesByClient", rule: perHour(300), alarms: true},
+	limitMessagesNotices:  {name: "messagesNotices", rule: perHour(10), alarms: true},
+}
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
 
-// DefaultLimits returns the documented rules by operation: how many calls a
-// client address may make in a window that begins with the first; those of
-// createEmailPasswordSession are of an e-mail address, or of a user at a client
-// from which they have signed in within 90 days, and begin anew when it succeeds.
-// IPv6 addresses are counted by their /64. A client whose address is not known
-// is not counted by it.
+// DefaultLimits returns the rules by operation: how many calls a window allows,
+// which begins with the first call. Most rows are documented; those for messages
+// are the engine's own. A limit is counted by the client address (IPv6 by its
+// /64) unless this list says otherwise, and a client without a known address is
+// not counted by it.
 //
-// Tokens are counted by where they are sent; createMagicURLToken and
-// createPhoneToken by the client address as well. createSession,
-// updateMagicURLSession and updatePhoneSession are counted by user id and client
-// address together, the first two begin anew when they succeed.
-// createRecovery is counted by e-mail and client address, createPhoneVerification
-// by user and client address, createEmailVerification and createJWT by user;
-// updateRecovery and updateEmailVerification by the user id that is named,
-// updatePhoneVerification by that and client address; createMFAChallenge by user, or by user and client address where
-// they have proven the factor, updateMFAChallenge by challenge. messages is how
-// many messages of all kinds together an address gets, whatever stands behind a +
-// in it; messagesNotices is how many notices of one kind, of what has happened to an
-// account, its proven address gets beyond those. messagesByClient is how many a
-// client address has sent. messagesByPrefix is how many text messages go to the numbers of one
-// country (of one area where the country is +1), messagesNumbers how many numbers
-// a client address has messages sent to in a day. Where a rule about messages
-// refuses one, the host is told by an [Event].
+//   - createEmailPasswordSession: by e-mail address, or by user and client address
+//     where the user has signed in from there within 90 days. A success resets it.
+//   - createMagicURLToken, createPhoneToken: by destination, and by client address.
+//   - createEmailToken: by destination.
+//   - createSession, updateMagicURLSession: by user id and client address together.
+//     A success resets them.
+//   - updatePhoneSession: by user id and client address together.
+//   - createRecovery: by e-mail address, and by client address.
+//   - updateRecovery, updateEmailVerification: by the user id in the call.
+//   - createEmailVerification, createJWT: by user.
+//   - createPhoneVerification: by user, and by client address.
+//   - updatePhoneVerification: by the user id in the call and client address
+//     together.
+//   - createMFAChallenge: by user, or by user and client address where the user has
+//     proven the factor from there.
+//   - updateMFAChallenge: by challenge.
+//   - messages: all messages to an address. In a mailbox the part after a + does not
+//     count.
+//   - messagesNotices: notices of one kind to a proven address, beyond messages.
+//   - messagesByClient: all messages that a client address has caused.
+//   - messagesByPrefix: text messages to the numbers of one country, or of one area
+//     where the country is +1.
+//   - messagesNumbers: different numbers to which a client address has messages
+//     sent, in a day.
 //
-// More rules may be set that are not among the documented:
-// createEmailPasswordSessionByClient, how often a client address may try to sign
-// in, to whatever e-mail address; messagesBurst, messagesFew and messagesDay, with
-// which messages to an address can be bounded in more windows than one.
+// When a rule for messages refuses one, the host gets an [Event].
+//
+// Four more rules are off unless a policy sets them:
+// createEmailPasswordSessionByClient counts sign-ins by client address, for all
+// e-mail addresses; messagesBurst, messagesFew and messagesDay count messages to an
+// address in further windows.
 func DefaultLimits() map[string]ratelimit.Rule {
 	rules := make(map[string]ratelimit.Rule)
-	for _, l := range []limited{
-		limitCreateAccount, limitEmailSession, limitAnonymousSession, limitUpdateSession, limitDeleteSession, limitDeleteSessions,
-		limitUpdatePassword, limitMagicURLToken, limitEmailToken, limitPhoneToken, limitSession, limitMagicURLSession, limitPhoneSession,
-		limitCreateJWT, limitCreateRecovery, limitUpdateRecovery, limitCreateEmailVerify, limitUpdateEmailVerify, limitCreatePhoneVerify,
-		limitUpdatePhoneVerify, limitCreateChallenge, limitUpdateChallenge, limitMessages, limitMessagesByPrefix, limitMessagesNumbers, limitMessagesByClient, limitMessagesNotices,
-	} {
-		rules[l.name] = l.rule
+	for _, l := range limits {
+		if l.rule != (ratelimit.Rule{}) {
+			rules[l.name] = l.rule
+		}
 	}
 	return rules
 }
 
-// filledLimits returns the table with the rules that a policy replaces.
+// filledLimits returns the default rules with those of a policy in their place. It
+// adds the faults of the policy's rules to err.
 func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]ratelimit.Rule, error) {
-	rules := DefaultLimits()
+	known := make(map[string]bool)
+	for _, l := range limits {
+		known[l.name] = true
+	}
 	for name, rule := range replaced {
-		_, found := rules[name]
-		for _, l := range []limited{limitEmailSessionByClient, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
-			found = found || name == l.name
-		}
-		if !found {
+		if !known[name] {
 			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits has %q, which is not an operation with a limit", name))
 		}
 		if rule.Calls < 1 || rule.Calls > ratelimit.MaxCalls || rule.Window < time.Second || rule.Window > 31*24*time.Hour {
 			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits[%q] is not 1 to %d calls in a second to 31 days", name, ratelimit.MaxCalls))
 		}
 	}
+	rules := DefaultLimits()
 	maps.Copy(rules, replaced)
 	return rules, err
 }

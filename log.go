@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// The audit log's names of what happened.
+// The audit log's names of events.
 const (
 	logUserCreate         = "user.create"
 	logUserUpdate         = "user.update"
@@ -34,11 +33,11 @@ const (
 	logTokenCreate        = "tokens.create"
 )
 
-// row returns a log row about a user. It is kept under the user's key.
-func (tx *txn) row(event, userID, userKey string) *record.Log {
+// logRow returns a log row about a user. The row is kept under the user's key.
+func (tx *txn) logRow(event, userID, userKey string) *record.Log {
 	l := &record.Log{
 		ID: newID(), UserKey: userKey, Created: tx.now, Event: event,
-		Actor: tx.by.id, Mode: tx.by.mode, IP: tx.by.ip(), Agent: tx.by.UserAgent,
+		Actor: tx.by.id, Mode: string(tx.by.mode), IP: tx.client.ip(), Agent: tx.client.UserAgent,
 	}
 	if userID != "" {
 		l.Resource = "user/" + userID
@@ -48,64 +47,77 @@ func (tx *txn) row(event, userID, userKey string) *record.Log {
 
 // log records a change of a user, in the transaction that makes it.
 func (tx *txn) log(ctx context.Context, event string, user *record.User) error {
-	return record.Logs.Insert(ctx, tx, tx.row(event, user.ID, user.Key))
+	return record.Logs.Insert(ctx, tx, tx.logRow(event, user.ID, user.Key))
 }
 
-// refuse records a refusal. Those of one kind, client address, identifier and
-// minute are one row with a count, so that a flood stays small. Who there is
-// nobody of is recorded under a digest of what was asked for.
-func (tx *txn) refuse(ctx context.Context, event string, user *record.User, subject []byte, reason *Error) error {
-	userID, userKey := "", hex.EncodeToString(subject)
-	if user != nil {
-		userID, userKey = user.ID, user.Key
+// refused is a refusal that is about to be recorded.
+type refused struct {
+	event   string       // the audit log's name
+	user    *record.User // nil if the identifier belongs to no user
+	subject []byte       // digest of the identifier; the row's key without a user
+	reason  *Error
+}
+
+// refuse records a refusal and returns it as the error that commits. Refusals of
+// one kind, client address, identifier and minute share one row with a count, so
+// that a flood stays small.
+func (tx *txn) refuse(ctx context.Context, r refused) error {
+	userID, userKey := "", hex.EncodeToString(r.subject)
+	if r.user != nil {
+		userID, userKey = r.user.ID, r.user.Key
 	}
-	l := tx.row(event, userID, userKey)
-	l.Reason, l.Count = reason.Type, 1
-	sum := sha256.Sum256(fmt.Append(nil, event, "\x00", userKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
+	l := tx.logRow(r.event, userID, userKey)
+	l.Reason, l.Count = r.reason.Type, 1
+	sum := sha256.Sum256(fmt.Append(nil, r.event, "\x00", userKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
 		tx.now.Unix()/60))
 	l.ID = hex.EncodeToString(sum[:16])
-	have, err := record.Logs.Get(ctx, tx, record.Logs.Primary(), store.Text(l.ID))
-	if errors.Is(err, store.ErrNotFound) {
-		return record.Logs.Insert(ctx, tx, l)
+	have, err := record.Logs.Find(ctx, tx, record.Logs.Primary(), store.Text(l.ID))
+	switch {
+	case err != nil:
+		return err
+	case have == nil:
+		err = record.Logs.Insert(ctx, tx, l)
+	default:
+		have.Count++
+		err = record.Logs.Replace(ctx, tx, have)
 	}
 	if err != nil {
 		return err
 	}
-	have.Count++
-	return record.Logs.Replace(ctx, tx, have)
+	return &refusal{r.reason}
 }
 
-// Log is one line of the audit log. A line is written in the transaction of
-// the change that it records.
+// Log is one line of the audit log. A line is written in the transaction of the
+// change that it records.
 type Log struct {
 	ID string
-	// Event is what happened: user.create, user.update, user.delete,
-	// session.create, session.update, session.delete, verification.create,
-	// verification.update, recovery.create, recovery.update, challenge.create,
-	// challenge.update, tokens.create; or was refused: session.refuse, user.refuse,
+	// Event is the change: user.create, user.update, user.delete, session.create,
+	// session.update, session.delete, verification.create, verification.update,
+	// recovery.create, recovery.update, challenge.create, challenge.update,
+	// tokens.create; or the refusal: session.refuse, user.refuse,
 	// verification.refuse, recovery.refuse, challenge.refuse.
 	Event string
 	Time  time.Time
-	// Resource is what it happened to: user/ID.
+	// Resource is the changed thing: user/ID.
 	Resource string
-	// UserID, UserName and UserEmail are of the user who did it; "" if that was
-	// the server, a guest, or somebody else than the user whose log this is.
+	// UserID, UserName and UserEmail are those of the acting user; "" if the server,
+	// a guest, or a user other than the log's own acted.
 	UserID    string
 	UserName  string
 	UserEmail string
-	Mode      string // who did it: user, guest or server
+	Mode      string // of the actor: user, guest or server
 	IP        string // "" when it was not known
-	// Device is what the user agent says, read when the log is listed; so is
-	// the country.
+	// Device is read from the user agent, and the country from the address, when
+	// the log is listed.
 	Device Device
-	// Reason is the type of the error of a refusal, and Count how often it
-	// happened in the same minute from the same address, to the same user by the
-	// same one; "" and 0 for a change.
+	// Reason is the type of the error of a refusal, and Count the number of equal
+	// refusals in the same minute, from the same address, to the same user by the
+	// same actor; "" and 0 for a change.
 	Reason string
 	Count  int
 }
 
-// LogList is a page of the log. Total is exact up to 5,000, and 5,000 for more.
+// LogList is a page of the log. Total is exact up to 5,000, and 5,000 beyond.
 type LogList struct {
 	Total int
 	Logs  []*Log

@@ -2,17 +2,78 @@ package latchkey
 
 import (
 	"context"
-	"time"
+	"strings"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
 
-// MFAFactors says which factors a user has.
+// MFAFactors are the factors that a user has.
 type MFAFactors struct {
 	TOTP, Email, Phone, RecoveryCode, Custom bool
-	// RecoveryCodesLeft is how many recovery codes have not been used.
+	// RecoveryCodesLeft is the number of unused recovery codes.
 	RecoveryCodesLeft int
+}
+
+// showFactors returns the factors of a user.
+func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.User) (MFAFactors, error) {
+	left, err := recoveryCodesOf(ctx, r, user.ID)
+	if err != nil {
+		return MFAFactors{}, err
+	}
+	off := e.policy.factorOff
+	return MFAFactors{
+		TOTP: user.TOTP && !off(FactorTOTP), Email: user.EmailVerified && !off(FactorEmail), Phone: user.PhoneVerified && !off(FactorPhone),
+		RecoveryCode: len(left) > 0, RecoveryCodesLeft: len(left), Custom: e.custom != nil,
+	}, nil
+}
+
+// MFAFactors returns the factors of the user. A session that owes one may ask.
+func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
+	defer publicError("list factors", &err)
+	return accountReadIf(ctx, a, (*Account).mayActOrOwe, func(c *call) (MFAFactors, error) {
+		user, err := a.user(ctx, c.store)
+		if err != nil {
+			return MFAFactors{}, err
+		}
+		return c.showFactors(ctx, c.store, user)
+	})
+}
+
+// UpdateMFA switches multi-factor authentication on or off. While it is on, and the
+// user has a factor that serves as a second one (a verified address or number, a
+// confirmed authenticator), every session must prove two: other sessions that have
+// proven one are refused at once with a [*MoreFactorsError]. The session that switches
+// it on is assumed to have proven the user's factors, so that it is not locked out. The
+// user gets a notice.
+//
+// Errors:
+//   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
+//     within the window of the policy; or it switches MFA off without having proven the
+//     authenticator or a recovery code, and the user has an authenticator.
+//   - [ErrSessionNotFound]: for a JWT.
+func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
+	defer publicError("update MFA", &err)
+	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
+		if user.MFA && !on && !strongest(user, s) {
+			return nil, ErrChallengeRequired
+		}
+		switchedOn := on && !user.MFA
+		shown, err := tx.changeUser(ctx, user, func(u *record.User) error {
+			u.MFA = on
+			return nil
+		})
+		if err != nil || !switchedOn {
+			return shown, err
+		}
+		if s, err = a.ownSession(ctx, tx.call, tx, Current); err != nil {
+			return nil, err
+		}
+		for _, f := range tx.secondFactors(strings.Fields(userFacts(user).factors)) {
+			addFactor(s, f)
+		}
+		return shown, record.Sessions.Replace(ctx, tx, s)
+	})
 }
 
 // MFAFactors is [Account.MFAFactors].
@@ -31,73 +92,19 @@ func (p *Pending) UpdateMFAChallenge(ctx context.Context, challengeID, otp strin
 }
 
 // DeleteSession signs out.
-func (p *Pending) DeleteSession(ctx context.Context) error {
+func (p *Pending) DeleteSession(ctx context.Context) (err error) {
+	defer publicError("delete session", &err)
 	a := p.handle()
-	return a.changeBy(ctx, "delete session", nil, a.present, func(ctx context.Context, tx *txn, user *record.User) error {
-		row, err := a.own(ctx, tx, tx.now, Current)
-		if err != nil {
-			return err
-		}
-		return tx.endSession(ctx, user, row)
-	})
-}
-
-// UpdateMFA switches multi-factor authentication on or off. While it is on, and the
-// user has a factor that serves as a second one (a verified address or number, a
-// confirmed authenticator), every session has to prove two: other sessions that
-// have proven one are refused at once with a [*MoreFactorsError]. The session that
-// switches it on is taken to have proven what its user has, so that it is not
-// locked out. The user is told.
-//
-// Errors: [ErrChallengeRequired] for a session that has neither signed in nor
-// answered a challenge within the window of the policy, and for one that switches it
-// off without having proven the authenticator, or a recovery code, of a user who has
-// one; [ErrSessionNotFound] for a JWT.
-func (a *Account) UpdateMFA(ctx context.Context, on bool) (shown *User, err error) {
-	err = a.secured(ctx, "update MFA", recently, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) error {
-		shown = nil
-		if user.MFA && !on && !strongest(user, s) {
-			return ErrChallengeRequired
-		}
-		switched := on && !user.MFA
-		if shown, err = tx.changeUser(ctx, user, func(u *record.User) error { u.MFA = on; return nil }); err != nil || !switched {
-			return err
-		}
-		if s, err = a.own(ctx, tx, tx.now, Current); err != nil {
-			return err
-		}
-		for _, f := range tx.engine.secondFactors(user) {
-			addFactor(s, f)
-		}
-		return record.Sessions.Replace(ctx, tx, s)
-	})
+	c, err := a.begin()
 	if err != nil {
-		return nil, err
-	}
-	return shown, nil
-}
-
-// MFAFactors returns which factors the user has. A session that owes one may ask.
-func (a *Account) MFAFactors(ctx context.Context) (factors MFAFactors, err error) {
-	err = a.readBy(ctx, "list factors", a.present, func(r store.Reader, _ time.Time) error {
-		user, err := a.user(ctx, r)
-		if err != nil {
-			return err
-		}
-		factors, err = a.engine.factorsOf(ctx, r, user)
 		return err
-	})
-	if err != nil {
-		return MFAFactors{}, err
 	}
-	return factors, nil
-}
-
-func (e *Engine) factorsOf(ctx context.Context, r store.Reader, user *record.User) (MFAFactors, error) {
-	codes, err := recoveryCodesOf(ctx, r, user.ID)
-	off := e.policy.factorOff
-	return MFAFactors{
-		TOTP: user.TOTP && !off(FactorTOTP), Email: user.EmailVerified && !off(FactorEmail), Phone: user.PhoneVerified && !off(FactorPhone),
-		RecoveryCode: len(codes) > 0, RecoveryCodesLeft: len(codes), Custom: e.custom != nil,
-	}, err
+	_, err = accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
+		row, err := a.ownSession(ctx, tx.call, tx, Current)
+		if err != nil {
+			return none{}, err
+		}
+		return none{}, tx.endSession(ctx, user, row)
+	})
+	return err
 }

@@ -14,192 +14,216 @@ import (
 	"example.com/latchkey/store"
 )
 
-// challengeOf is a challenge that is about to be made.
-type challengeOf struct {
-	factor  Factor
-	channel notify.Channel // "" for none
-	to      string
-	code    string
-	mocked  bool
+// MFAChallenge is a pending question for a second factor.
+type MFAChallenge struct {
+	ID        string
+	CreatedAt time.Time
+	UserID    string
+	Expire    time.Time
 }
 
-// begin says what a challenge of a factor asks of a user, or why they cannot be
-// asked.
-func (e *Engine) begin(ctx context.Context, r store.Reader, user *record.User, factor Factor) (c challengeOf, err error) {
-	c.factor = factor
+// Limits of challenges.
+const (
+	challengeLength   = 15 * time.Minute
+	challengeFailures = 5 // wrong answers that void one
+)
+
+// canChallenge refuses a challenge for a factor that the user does not have, or that
+// cannot be sent. It returns the address to which the code goes, "" without one.
+func (e *Engine) canChallenge(ctx context.Context, r store.Reader, user *record.User, factor Factor) (to string, err error) {
 	switch factor {
 	case FactorTOTP:
 		if !user.TOTP {
-			err = ErrAuthenticatorNotFound
+			return "", ErrAuthenticatorNotFound
 		}
 	case FactorRecoveryCode:
-		var codes []*record.RecoveryCode
-		if codes, err = recoveryCodesOf(ctx, r, user.ID); err == nil && len(codes) == 0 {
-			err = ErrRecoveryCodesNotFound
+		left, err := recoveryCodesOf(ctx, r, user.ID)
+		if err != nil {
+			return "", err
 		}
-	case FactorEmail, FactorPhone:
-		off, missing, unproven := ErrSMTPDisabled, ErrEmailNotFound, ErrEmailNotVerified
-		if c.channel = factor.channel(); factor == FactorPhone {
-			off, missing, unproven = ErrPhoneDisabled, ErrPhoneNotFound, ErrPhoneNotVerified
-		}
-		c.to = address(user, c.channel)
-		switch {
-		case !e.can(c.channel):
-			err = off
-		case c.to == "":
-			err = missing
-		case !verified(user, c.channel):
-			err = unproven
+		if len(left) == 0 {
+			return "", ErrRecoveryCodesNotFound
 		}
 	}
-	return c, err
+	by := factor.contact()
+	switch {
+	case by == nil:
+		return "", nil
+	case !e.canSend(by.channel):
+		return "", by.off
+	case by.address(user) == "":
+		return "", by.missing
+	case !by.verified(user):
+		return "", by.unproven
+	}
+	return by.address(user), nil
 }
 
-// CreateMFAChallenge asks for a second factor: [FactorEmail] and [FactorPhone] send
-// a code of six digits to the verified address or number, [FactorTOTP] and
-// [FactorRecoveryCode] send nothing. The challenge is of this session, lives 15
-// minutes, and is answered with [Account.UpdateMFAChallenge]. A new one of the
-// factor ends the one before; wrong answers are counted on. A session that owes a
-// factor may ask.
+// newChallenge is a challenge that is about to be made.
+type newChallenge struct {
+	row    record.Challenge
+	factor Factor
+	code   string // "" if none is sent
+	mocked bool
+}
+
+// show returns the challenge as it is shown.
+func (n *newChallenge) show() *MFAChallenge {
+	return &MFAChallenge{ID: n.row.ID, CreatedAt: n.row.Created, UserID: n.row.UserID, Expire: n.row.Expire}
+}
+
+// CreateMFAChallenge asks for a second factor. [FactorEmail] and [FactorPhone] send a
+// code of six digits to the verified address or number, [FactorTOTP] and
+// [FactorRecoveryCode] send nothing. The challenge belongs to this session, lives 15
+// minutes, and is answered with [Account.UpdateMFAChallenge]. A new one of the factor
+// ends the one before; the count of wrong answers goes on. A session that owes a factor
+// may ask.
 //
-// Errors: [ErrArgumentInvalid] for no factor; [ErrAuthMethodUnsupported] for one
-// that is switched off; [ErrAuthenticatorNotFound], [ErrRecoveryCodesNotFound],
-// [ErrEmailNotFound], [ErrEmailNotVerified], [ErrPhoneNotFound],
-// [ErrPhoneNotVerified] for one that the user does not have; [ErrSMTPDisabled],
-// [ErrPhoneDisabled]; [ErrSessionNotFound] for a JWT; a [*ThrottledError] after ten
-// calls of the user in an hour (at a client from which they have proven a factor
-// they are counted apart), or the messages that an address may have.
-func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (*MFAChallenge, error) {
-	if a == nil || a.engine == nil {
-		return nil, ErrUnauthorized
-	}
-	challenge, err := a.askChallenge(ctx, factor)
-	return challenge, outward("create challenge", err)
-}
-
-func (a *Account) askChallenge(ctx context.Context, factor Factor) (*MFAChallenge, error) {
-	e := a.engine
-	if err := e.open(); err != nil {
+// Errors:
+//   - [ErrArgumentInvalid]: the text is no factor.
+//   - [ErrAuthMethodUnsupported]: the factor is switched off.
+//   - [ErrAuthenticatorNotFound], [ErrRecoveryCodesNotFound], [ErrEmailNotFound],
+//     [ErrEmailNotVerified], [ErrPhoneNotFound], [ErrPhoneNotVerified]: the user does
+//     not have the factor.
+//   - [ErrSMTPDisabled], [ErrPhoneDisabled]
+//   - [ErrSessionNotFound]: for a JWT.
+//   - [*ThrottledError]: after ten calls of the user in an hour (at a client from which
+//     they have proven a factor they are counted apart), or after the messages that an
+//     address may have.
+func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFAChallenge, err error) {
+	defer publicError("create challenge", &err)
+	c, err := a.begin()
+	if err != nil {
 		return nil, err
 	}
-	now := e.now()
-	if err := a.present(ctx, e.store, now); err != nil {
+	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
 		return nil, err
 	}
-	if err := e.checkFactor(factor); err != nil {
+	if err := c.checkFactor(factor); err != nil {
 		return nil, err
 	}
 	if a.jwt != nil {
 		return nil, ErrSessionNotFound
 	}
-	user, err := a.user(ctx, e.store)
+	drawn, err := a.drawChallenge(ctx, c, factor)
 	if err != nil {
 		return nil, err
 	}
-	drawn, err := e.begin(ctx, e.store, user, factor)
-	if err != nil {
-		return nil, err
-	}
-	guard, err := e.guard(ctx, e.store, now, failFactor+string(factor), user.Key, user, a.client)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.limit(ctx, a.client, now, limitCreateChallenge, guard.key); err != nil {
-		return nil, err
-	}
-	if drawn.channel != "" {
-		if err := e.limitMessage(ctx, a.client, now, drawn.channel, drawn.to); err != nil {
-			return nil, err
-		}
-		drawn.code = codes.OTP()
-		if code, found := e.mock(drawn.channel, drawn.to); found {
-			drawn.code, drawn.mocked = code, true
-		}
-	}
-	row := record.Challenge{
-		ID: newID(), UserID: user.ID, SessionID: a.session.ID, Factor: string(factor), Destination: drawn.to, Created: now, Expire: now.Add(challengeLength),
-	}
-	if drawn.code != "" {
-		row.Digest = e.ring.DigestCode(challengeParts(&row, drawn.code)...)
-	}
-	shown := MFAChallenge{ID: row.ID, CreatedAt: row.Created, UserID: row.UserID, Expire: row.Expire}
-	err = a.changeAt(ctx, now, a.present, func(ctx context.Context, tx *txn, is *record.User) error {
-		user = is
-		if still, err := e.begin(ctx, tx, user, factor); err != nil {
-			return err
-		} else if still.to != drawn.to {
-			return ErrBusy // the address has changed since the messages to it were counted
-		}
-		if err := tx.endChallenge(ctx, row.SessionID, row.Factor); err != nil {
-			return err
-		}
-		fresh := row
-		if err := record.Challenges.Insert(ctx, tx, &fresh); err != nil {
-			return err
-		}
-		told := shown
-		tx.event(user.ID, "challenges."+row.ID+".create", &told)
-		return tx.log(ctx, logChallengeCreate, user)
+	user, err := accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (*record.User, error) {
+		return user, tx.insertChallenge(ctx, user, drawn)
 	})
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case factor == FactorCustom:
-		if err := e.beginCustom(ctx, row.UserID, row.ID); err != nil {
+		if err := c.beginCustom(ctx, drawn.row.UserID, drawn.row.ID); err != nil {
 			return nil, err
 		}
-	case drawn.channel != "":
-		e.courier.Deliver(courier.Delivery{Null: drawn.mocked, Message: notify.Message{
-			ID: row.ID, Kind: notify.Challenge, Channel: drawn.channel, To: drawn.to, Name: user.Name, UserID: user.ID, Secret: drawn.code,
-			Time: row.Created, Expire: row.Expire, Client: e.told(ctx, a.client), Locale: a.client.Locale,
-		}})
+	case drawn.code != "":
+		c.courier.Deliver(courier.Delivery{Null: drawn.mocked, Message: c.challengeMessage(ctx, drawn, user)})
 	}
-	return &shown, nil
+	return drawn.show(), nil
 }
 
-func challengeParts(c *record.Challenge, code string) []string {
-	return []string{"challenge/v1", c.ID, c.UserID, c.SessionID, c.Destination, code}
+// drawChallenge draws a challenge, and counts the call and the message.
+func (a *Account) drawChallenge(ctx context.Context, c *call, factor Factor) (*newChallenge, error) {
+	user, err := a.user(ctx, c.store)
+	if err != nil {
+		return nil, err
+	}
+	to, err := c.canChallenge(ctx, c.store, user, factor)
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.factorGuard(ctx, c.store, factor, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.limit(ctx, limitCreateChallenge, g.key); err != nil {
+		return nil, err
+	}
+	n := &newChallenge{factor: factor, row: record.Challenge{
+		ID: newID(), UserID: user.ID, SessionID: a.session.ID, Factor: string(factor), Destination: to,
+		Created: c.now, Expire: c.now.Add(challengeLength),
+	}}
+	by := factor.contact()
+	if by == nil {
+		return n, nil
+	}
+	if err := c.limitMessage(ctx, by.channel, to); err != nil {
+		return nil, err
+	}
+	if n.code, n.mocked = c.mockCode(by.channel, to); !n.mocked {
+		n.code = codes.OTP()
+	}
+	n.row.Digest = c.ring.DigestCode(challengeParts(&n.row, n.code)...)
+	return n, nil
 }
 
-func (tx *txn) endChallenge(ctx context.Context, sessionID, factor string) error {
-	c, err := record.Challenges.Get(ctx, tx, record.Challenges.Index("session"), store.Text(sessionID), store.Text(factor))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
+// insertChallenge is the one place where challenges are made. It ends the session's
+// present one of the factor.
+func (tx *txn) insertChallenge(ctx context.Context, user *record.User, n *newChallenge) error {
+	to, err := tx.canChallenge(ctx, tx, user, n.factor)
 	if err != nil {
 		return err
 	}
-	return record.Challenges.Delete(ctx, tx, store.Text(c.ID))
-}
-
-// UpdateMFAChallenge answers a challenge of this session, which is used up by it.
-// The session has proven the factor then, and is fresh for a step-up. It is returned
-// with a new secret, and the old one is refused from then on, unless the policy
-// keeps it (Policy.KeepSecretOnChallenge; then Session.Secret is ""). A factor that
-// the session was made by counts once.
-//
-// Five wrong answers end the challenge, and those of a factor in a row are counted
-// and slowed as wrong codes are, whatever challenges there were. A code of an
-// authenticator is good for the step before and behind the present one too, and
-// serves once; one that has not its number of digits is refused uncounted.
-//
-// Errors: [ErrArgumentInvalid]; [ErrInvalidToken] for a wrong answer, and for a
-// challenge that is unknown, another session's, used, or has run out;
-// [ErrAuthMethodUnsupported] for a factor that is switched off; [ErrSessionNotFound]
-// for a JWT; a [*ThrottledError] after ten calls for the challenge in an hour, and
-// while the factor is slowed.
-func (a *Account) UpdateMFAChallenge(ctx context.Context, challengeID, otp string) (*Session, error) {
-	if a == nil || a.engine == nil {
-		return nil, ErrUnauthorized
+	if to != n.row.Destination {
+		return ErrBusy // the address has changed since the messages to it were counted
 	}
-	session, err := a.answer(ctx, challengeID, otp)
-	return session, outward("update challenge", err)
+	old, err := record.Challenges.Find(ctx, tx, record.Challenges.Index("session"), store.Text(n.row.SessionID), store.Text(n.row.Factor))
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		if err := record.Challenges.Delete(ctx, tx, store.Text(old.ID)); err != nil {
+			return err
+		}
+	}
+	row := n.row
+	if err := record.Challenges.Insert(ctx, tx, &row); err != nil {
+		return err
+	}
+	tx.event(user.ID, "challenges."+row.ID+".create", n.show())
+	return tx.log(ctx, logChallengeCreate, user)
 }
 
-func (a *Account) answer(ctx context.Context, challengeID, otp string) (*Session, error) {
-	e := a.engine
-	if err := e.open(); err != nil {
+// challengeMessage returns the message with the code of a challenge.
+func (c *call) challengeMessage(ctx context.Context, n *newChallenge, user *record.User) notify.Message {
+	return notify.Message{
+		ID: n.row.ID, Kind: notify.Challenge, Channel: n.factor.contact().channel, To: n.row.Destination, Name: user.Name, UserID: user.ID,
+		Secret: n.code, Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
+	}
+}
+
+// challengeParts are the parts of the digest of a challenge's code.
+func challengeParts(row *record.Challenge, code string) []string {
+	return []string{"challenge/v1", row.ID, row.UserID, row.SessionID, row.Destination, code}
+}
+
+// UpdateMFAChallenge answers a challenge of this session. The challenge is used up. The
+// session has proven the factor then, and is fresh for a step-up. It is returned with a
+// new secret, and the old secret is refused from then on, unless the policy keeps it
+// (Policy.KeepSecretOnChallenge; then Session.Secret is ""). A factor by which the
+// session was made counts once.
+//
+// Five wrong answers end the challenge. Wrong answers for a factor in a row are counted
+// and slowed like wrong codes, over all challenges. A code of an authenticator is good
+// for the steps before and after the present one too, and serves once. A text without
+// its number of digits is refused and not counted.
+//
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrInvalidToken]: the answer is wrong, or the challenge is unknown, belongs to
+//     another session, was used, or has expired.
+//   - [ErrAuthMethodUnsupported]: the factor is switched off.
+//   - [ErrSessionNotFound]: for a JWT.
+//   - [*ThrottledError]: after ten calls for the challenge in an hour, and while the
+//     factor is slowed.
+func (a *Account) UpdateMFAChallenge(ctx context.Context, challengeID, otp string) (_ *Session, err error) {
+	defer publicError("update challenge", &err)
+	c, err := a.begin()
+	if err != nil {
 		return nil, err
 	}
 	if err := canon.ID(challengeID); err != nil {
@@ -208,130 +232,128 @@ func (a *Account) answer(ctx context.Context, challengeID, otp string) (*Session
 	if otp == "" || len(otp) > maxSecret {
 		return nil, invalid("otp", fmt.Errorf("not 1 to %d bytes", maxSecret))
 	}
-	now := e.now()
-	if err := a.present(ctx, e.store, now); err != nil {
+	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
 		return nil, err
 	}
 	if a.jwt != nil {
 		return nil, ErrSessionNotFound
 	}
-	if err := e.limit(ctx, a.client, now, limitUpdateChallenge, a.session.ID+"\n"+challengeID); err != nil {
+	if err := c.limit(ctx, limitUpdateChallenge, a.session.ID+"\n"+challengeID); err != nil {
 		return nil, err
 	}
-	right, err := a.askHost(ctx, now, challengeID, otp)
+	byHost, err := a.checkCustom(ctx, c, challengeID, otp)
 	if err != nil {
 		return nil, err
 	}
 	secret := newSecret()
-	digest, _ := secret.digest(sessionLabel)
-	var row *record.Session
-	var refused error
-	err = a.changeAt(ctx, now, a.present, func(ctx context.Context, tx *txn, user *record.User) error {
-		row, refused = nil, nil
-		c, err := tx.challenge(ctx, a.session.ID, user.ID, challengeID)
+	return accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
+		row, err := a.challenge(ctx, tx, user, challengeID)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := tx.try(ctx, a.client, user, c, otp, right, &refused); err != nil || refused != nil {
-			return err
+		if err := tx.answerChallenge(ctx, user, row, answer{otp, byHost}); err != nil {
+			return nil, err
 		}
-		if row, err = a.own(ctx, tx, tx.now, Current); err != nil {
-			return err
-		}
-		addFactor(row, c.Factor)
-		row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
-		if !e.policy.KeepSecretOnChallenge {
-			row.Digest = string(digest[:])
-		}
-		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
-			return err
-		}
-		if user.Recovered && Factor(c.Factor) != FactorEmail { // more than the mailbox
-			user.Recovered = false
-			if err := record.Users.Replace(ctx, tx, user); err != nil {
-				return err
-			}
-			if err := tx.refreshSessions(ctx, user); err != nil {
-				return err
-			}
-		}
-		shown, err := e.sessionOf(row)
-		if err != nil {
-			return err
-		}
-		tx.event(user.ID, "sessions."+row.ID+".update", shown)
-		return tx.log(ctx, logChallengeUpdate, user)
+		return a.provedFactor(ctx, tx, user, Factor(row.Factor), secret)
 	})
-	if err == nil {
-		err = refused
-	}
-	if err != nil {
-		return nil, err
-	}
-	s, err := e.sessionOf(row)
-	if err != nil {
-		return nil, err
-	}
-	if s.Current = true; !e.policy.KeepSecretOnChallenge {
-		s.Secret = secret
-	}
-	return s, nil
 }
 
-// challenge returns a live challenge of a session.
-func (tx *txn) challenge(ctx context.Context, sessionID, userID, id string) (*record.Challenge, error) {
-	c, err := record.Challenges.Get(ctx, tx, record.Challenges.Primary(), store.Text(id))
-	if errors.Is(err, store.ErrNotFound) || err == nil && (c.SessionID != sessionID || c.UserID != userID || !c.Expire.After(tx.now)) {
+// provedFactor records that the session has proven a factor, and gives it a new secret.
+func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, factor Factor, secret Secret) (*Session, error) {
+	row, err := a.ownSession(ctx, tx.call, tx, Current)
+	if err != nil {
+		return nil, err
+	}
+	addFactor(row, string(factor))
+	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
+	if tx.policy.KeepSecretOnChallenge {
+		secret = ""
+	} else {
+		digest, _ := secret.digest(sessionLabel)
+		row.Digest = string(digest[:])
+	}
+	if err := record.Sessions.Replace(ctx, tx, row); err != nil {
+		return nil, err
+	}
+	if user.Recovered && factor != FactorEmail { // the user has proven more than the mailbox
+		user.Recovered = false
+		if err := record.Users.Replace(ctx, tx, user); err != nil {
+			return nil, err
+		}
+		if err := tx.refreshSessions(ctx, user); err != nil {
+			return nil, err
+		}
+	}
+	told, err := tx.showSession(row)
+	if err != nil {
+		return nil, err
+	}
+	tx.event(user.ID, "sessions."+row.ID+".update", told)
+	shown, err := tx.showSession(row)
+	if err != nil {
+		return nil, err
+	}
+	shown.Current, shown.Secret = true, secret
+	return shown, tx.log(ctx, logChallengeUpdate, user)
+}
+
+// challenge returns a live challenge of the session.
+func (a *Account) challenge(ctx context.Context, tx *txn, user *record.User, id string) (*record.Challenge, error) {
+	row, err := record.Challenges.Find(ctx, tx, record.Challenges.Primary(), store.Text(id))
+	if err != nil {
+		return nil, err
+	}
+	if row == nil || row.SessionID != a.session.ID || row.UserID != user.ID || !row.Expire.After(tx.now) {
 		return nil, ErrInvalidToken
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := tx.engine.checkFactor(Factor(c.Factor)); err != nil {
+	if err := tx.checkFactor(Factor(row.Factor)); err != nil {
 		return nil, ErrAuthMethodUnsupported
 	}
-	return c, nil
+	return row, nil
 }
 
-// askHost lets the host compare an answer to a challenge of its own factor. The
-// answer is counted before: so many at once are not compared. nil is that it is a
-// factor of the engine's.
-func (a *Account) askHost(ctx context.Context, now time.Time, challengeID, answer string) (right *bool, err error) {
-	e := a.engine
-	if e.custom == nil {
-		return nil, nil
+// answer is an answer to a challenge. byHost is the verdict of the host about its own
+// factor.
+type answer struct {
+	text   string
+	byHost bool
+}
+
+// checkCustom lets the host compare an answer to a challenge of its own factor. The
+// answer is counted before, so that only as many are compared at once. It reports false
+// for factors of the engine.
+func (a *Account) checkCustom(ctx context.Context, c *call, challengeID, text string) (right bool, err error) {
+	if c.custom == nil {
+		return false, nil
 	}
-	custom := false
-	err = a.changeAt(ctx, now, a.present, func(ctx context.Context, tx *txn, user *record.User) error {
-		custom = false
-		c, err := tx.challenge(ctx, a.session.ID, user.ID, challengeID)
-		if err != nil || Factor(c.Factor) != FactorCustom {
-			return err
+	custom, err := accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (bool, error) {
+		row, err := a.challenge(ctx, tx, user, challengeID)
+		if err != nil || Factor(row.Factor) != FactorCustom {
+			return false, err
 		}
-		if c.Failures >= challengeFailures {
-			return ErrInvalidToken
+		if row.Failures >= challengeFailures {
+			return false, ErrInvalidToken
 		}
-		guard, err := e.guard(ctx, tx, tx.now, failFactor+c.Factor, user.Key, user, a.client)
+		g, err := tx.factorGuard(ctx, tx, FactorCustom, user)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if _, err := guard.wait(ctx, tx, tx.now); err != nil {
-			return err
+		if err := g.check(ctx, tx); err != nil {
+			return false, err
 		}
-		custom = true
-		c.Failures++
-		return record.Challenges.Replace(ctx, tx, c)
+		row.Failures++
+		return true, record.Challenges.Replace(ctx, tx, row)
 	})
 	if err != nil || !custom {
-		return nil, err
+		return false, err
 	}
-	var is bool
 	err = errCustom
-	defer e.recovered(ctx, "CustomFactor")
-	is, err = e.custom.Check(ctx, a.session.UserID, challengeID, answer)
-	return &is, err
+	defer c.recovered(ctx, "CustomFactor")
+	right, err = c.custom.Check(ctx, a.session.UserID, challengeID, text)
+	return right, err
 }
 
+// errCustom is the error of a custom factor that panicked.
 var errCustom = errors.New("latchkey: the custom factor panicked")
 
 // beginCustom tells the host of a challenge of its factor. A panic is a failure.
@@ -341,65 +363,47 @@ func (e *Engine) beginCustom(ctx context.Context, userID, challengeID string) (e
 	return e.custom.Begin(ctx, userID, challengeID)
 }
 
-// try compares an answer with a challenge, and uses that up or counts the answer.
-func (tx *txn) try(ctx context.Context, client Client, user *record.User, c *record.Challenge, answer string, byHost *bool, refused *error) error {
-	factor := Factor(c.Factor)
-	guard, err := tx.engine.guard(ctx, tx, tx.now, failFactor+c.Factor, user.Key, user, client)
+// answerChallenge compares an answer with a challenge. It uses the challenge up, or
+// counts the answer. The error for a wrong answer commits.
+func (tx *txn) answerChallenge(ctx context.Context, user *record.User, row *record.Challenge, a answer) error {
+	g, err := tx.factorGuard(ctx, tx, Factor(row.Factor), user)
 	if err != nil {
 		return err
 	}
-	if _, err := guard.wait(ctx, tx, tx.now); err != nil {
+	if err := g.check(ctx, tx); err != nil {
 		return err
 	}
-	right := false
-	switch factor {
-	case FactorTOTP:
-		right, err = tx.claimTOTP(ctx, user, answer, true)
-	case FactorRecoveryCode:
-		right, err = tx.claimRecoveryCode(ctx, user, answer)
-	case FactorEmail, FactorPhone:
-		channel := factor.channel()
-		right = tx.engine.ring.IsCode(c.Digest, challengeParts(c, answer)...) && address(user, channel) == c.Destination && verified(user, channel)
-	case FactorCustom:
-		right = byHost != nil && *byHost
-	}
+	right, err := tx.isAnswer(ctx, user, row, a)
 	if err != nil {
 		return err
 	}
-	if right {
-		if err := guard.pass(ctx, tx); err != nil {
-			return err
-		}
-		return record.Challenges.Delete(ctx, tx, store.Text(c.ID))
+	if !right && Factor(row.Factor) != FactorCustom { // checkCustom has counted
+		row.Failures++
 	}
-	*refused = ErrInvalidToken
-	if factor != FactorCustom {
-		c.Failures++
-	}
-	if c.Failures >= challengeFailures {
-		err = record.Challenges.Delete(ctx, tx, store.Text(c.ID))
+	if right || row.Failures >= challengeFailures {
+		err = record.Challenges.Delete(ctx, tx, store.Text(row.ID))
 	} else {
-		err = record.Challenges.Replace(ctx, tx, c)
+		err = record.Challenges.Replace(ctx, tx, row)
 	}
 	if err != nil {
 		return err
 	}
-	if err := guard.fail(ctx, tx); err != nil {
-		return err
+	return g.settle(ctx, tx, user, right)
+}
+
+// isAnswer reports whether an answer to a challenge is right, and claims the code that
+// it is.
+func (tx *txn) isAnswer(ctx context.Context, user *record.User, row *record.Challenge, a answer) (bool, error) {
+	switch factor := Factor(row.Factor); factor {
+	case FactorTOTP:
+		return tx.claimTOTP(ctx, user, a.text, true)
+	case FactorRecoveryCode:
+		return tx.claimRecoveryCode(ctx, user, a.text)
+	case FactorEmail, FactorPhone:
+		by := factor.contact()
+		return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) && by.address(user) == row.Destination && by.verified(user), nil
+	case FactorCustom:
+		return a.byHost, nil
 	}
-	return tx.refuse(ctx, logChallengeRefuse, user, guard.subject, ErrInvalidToken)
+	return false, nil
 }
-
-// MFAChallenge is the question for a second factor.
-type MFAChallenge struct {
-	ID        string
-	CreatedAt time.Time
-	UserID    string
-	Expire    time.Time
-}
-
-// Limits of second factors.
-const (
-	challengeLength   = 15 * time.Minute
-	challengeFailures = 5 // that void one
-)

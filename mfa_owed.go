@@ -9,90 +9,14 @@ import (
 	"example.com/latchkey/internal/record"
 )
 
-// owed returns why a session may not act: what its user or it still owes. The
-// row and the policy decide.
-func (e *Engine) owed(s *record.Check, now time.Time) error {
-	switch wait := e.policy.PendingLength; {
-	case s.UserBlocked:
-		return ErrUserBlocked
-	case s.UserMustReset:
-		return ErrPasswordResetRequired
-	case !s.UserMFA || !e.owesFactor(strings.Fields(s.Factors), strings.Fields(s.UserFactors)):
-		return nil
-	case wait > 0 && now.Sub(s.Created) >= wait:
-		return ErrUnauthorized
-	}
-	return ErrMoreFactorsRequired
-}
-
-// owesFactor reports whether one proof is not enough: if the user has a factor
-// that serves as a second one, and can prove two at all.
-func (e *Engine) owesFactor(proven, can []string) bool {
-	second := slices.DeleteFunc(slices.Clone(can), func(f string) bool {
-		return f == factorPassword || f == factRecovered || e.policy.factorOff(Factor(f))
-	})
-	byMail := func(f string) bool { return f == factorEmail }
-	if slices.Contains(can, factRecovered) && slices.Contains(proven, factorPassword) && len(slices.DeleteFunc(slices.Clone(second), byMail)) > 0 {
-		proven, second = slices.DeleteFunc(slices.Clone(proven), byMail), slices.DeleteFunc(second, byMail)
-	}
-	distinct := len(proven)
-	for _, f := range second {
-		if !slices.Contains(proven, f) {
-			distinct++
-		}
-	}
-	if slices.Contains(can, factorPassword) && !slices.Contains(proven, factorPassword) {
-		distinct++
-	}
-	return len(proven) < 2 && len(second) > 0 && distinct >= 2
-}
-
-// stepUp is what an operation on factors asks for beyond a session.
-type stepUp int
-
-const (
-	recently   stepUp = iota + 1 // signed in or challenged within the window, unless the policy drops it
-	provenly                     // signed in or challenged within the window
-	challenged                   // challenged within the window
-)
-
-// fresh is the one place where a step-up is decided.
-func (e *Engine) fresh(created, answered, now time.Time, need stepUp, within time.Duration) error {
-	switch {
-	case need == recently && e.policy.EnrolWithoutStepUp, need != challenged && now.Sub(created) <= within,
-		!answered.IsZero() && now.Sub(answered) <= within:
-		return nil
-	}
-	return ErrChallengeRequired
-}
-
-// secondFactors are the factors of a user that serve as a second one.
-func (e *Engine) secondFactors(user *record.User) []string {
-	return slices.DeleteFunc(strings.Fields(factsOf(user).factors), func(f string) bool {
-		return f == factorPassword || f == factRecovered || e.policy.factorOff(Factor(f))
-	})
-}
-
-// checkFactor refuses what is no factor, and what is switched off.
-func (e *Engine) checkFactor(factor Factor) error {
-	switch factor {
-	case FactorTOTP, FactorEmail, FactorPhone, FactorRecoveryCode, FactorCustom:
-	default:
-		return invalid("factor", errors.New("not totp, email, phone, recoveryCode or custom"))
-	}
-	if e.policy.factorOff(factor) || factor == FactorCustom && e.custom == nil {
-		return ErrAuthMethodUnsupported
-	}
-	return nil
-}
-
-// facts are what the row of a session says of its user.
+// facts are the columns of a session's row that describe its user.
 type facts struct {
 	blocked, mustReset, mfa bool
 	factors                 string
 }
 
-func factsOf(u *record.User) facts {
+// userFacts returns the facts of a user.
+func userFacts(u *record.User) facts {
 	var factors []string
 	if u.Password != nil {
 		factors = append(factors, factorPassword)
@@ -112,14 +36,91 @@ func factsOf(u *record.User) facts {
 	return facts{u.Blocked, u.MustReset, u.MFA, strings.Join(factors, " ")}
 }
 
+// set writes the facts into a session.
 func (f facts) set(s *record.Session) {
 	s.UserBlocked, s.UserMustReset, s.UserMFA, s.UserFactors = f.blocked, f.mustReset, f.mfa, f.factors
 }
 
-// factsIn is what of a session decides.
-func factsIn(s *record.Session) *record.Check {
+// checkOf returns the columns of a session that decide about it.
+func checkOf(s *record.Session) *record.Check {
 	return &record.Check{
 		ID: s.ID, UserID: s.UserID, Digest: s.Digest, Created: s.Created, Expire: s.Expire, Factors: s.Factors, Challenged: s.Challenged, Touched: s.Touched,
 		UserBlocked: s.UserBlocked, UserMustReset: s.UserMustReset, UserMFA: s.UserMFA, UserFactors: s.UserFactors,
 	}
+}
+
+// mayAct returns why a session may not act: its user is blocked, must reset the
+// password, or owes a second factor. The row and the policy decide.
+func (e *Engine) mayAct(s *record.Check, now time.Time) error {
+	switch {
+	case s.UserBlocked:
+		return ErrUserBlocked
+	case s.UserMustReset:
+		return ErrPasswordResetRequired
+	case !s.UserMFA || !e.owesFactor(strings.Fields(s.Factors), strings.Fields(s.UserFactors)):
+		return nil
+	case e.policy.PendingLength > 0 && now.Sub(s.Created) >= e.policy.PendingLength:
+		return ErrUnauthorized
+	}
+	return ErrMoreFactorsRequired
+}
+
+// owesFactor reports whether a session needs a second proof: it has one, and its
+// user has a factor that serves as a second one and can prove two different ones.
+func (e *Engine) owesFactor(proven, userFactors []string) bool {
+	second := e.secondFactors(userFactors)
+	byMail := func(f string) bool { return f == factorEmail }
+	if slices.Contains(userFactors, factRecovered) && slices.Contains(proven, factorPassword) &&
+		len(slices.DeleteFunc(slices.Clone(second), byMail)) > 0 {
+		// The password was set by mail, so password and code by mail prove one mailbox.
+		proven, second = slices.DeleteFunc(slices.Clone(proven), byMail), slices.DeleteFunc(second, byMail)
+	}
+	distinct := len(proven)
+	for _, f := range second {
+		if !slices.Contains(proven, f) {
+			distinct++
+		}
+	}
+	if slices.Contains(userFactors, factorPassword) && !slices.Contains(proven, factorPassword) {
+		distinct++
+	}
+	return len(proven) < 2 && len(second) > 0 && distinct >= 2
+}
+
+// secondFactors returns those of a user's factors that serve as a second one.
+func (e *Engine) secondFactors(userFactors []string) []string {
+	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
+		return f == factorPassword || f == factRecovered || e.policy.factorOff(Factor(f))
+	})
+}
+
+// stepUp is the proof that an operation on factors asks for beyond a session.
+type stepUp int
+
+const (
+	freshUnlessOff stepUp = iota + 1 // signed in or challenged within the window, unless the policy drops that
+	freshSignIn                      // signed in or challenged within the window
+	freshChallenge                   // challenged within the window
+)
+
+// requireFresh is the one place where a step-up is decided.
+func (c *call) requireFresh(s *record.Check, need stepUp, within time.Duration) error {
+	switch {
+	case need == freshUnlessOff && c.policy.EnrolWithoutStepUp,
+		need != freshChallenge && c.now.Sub(s.Created) <= within,
+		!s.Challenged.IsZero() && c.now.Sub(s.Challenged) <= within:
+		return nil
+	}
+	return ErrChallengeRequired
+}
+
+// checkFactor refuses a text that is no factor, and a factor that is switched off.
+func (e *Engine) checkFactor(factor Factor) error {
+	if !slices.Contains(allFactors, factor) {
+		return invalid("factor", errors.New("not totp, email, phone, recoveryCode or custom"))
+	}
+	if e.policy.factorOff(factor) || factor == FactorCustom && e.custom == nil {
+		return ErrAuthMethodUnsupported
+	}
+	return nil
 }

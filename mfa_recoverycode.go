@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"crypto/subtle"
-	"time"
 
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
@@ -12,22 +11,25 @@ import (
 	"example.com/latchkey/store"
 )
 
-// MFARecoveryCodes are codes of which each serves once in the place of a second
-// factor.
+// MFARecoveryCodes are codes each of which serves once in the place of a second factor.
 type MFARecoveryCodes struct {
-	// Codes are those that have not been used; nil for codes that are not shown
-	// again (Policy.StrongRecoveryCodes).
+	// Codes are the unused ones; nil for codes that are shown only once
+	// (Policy.StrongRecoveryCodes).
 	Codes []Secret
-	Left  int
+	Left  int // the number of unused ones
 }
 
+// recoveryParts are the parts of the digest of a recovery code.
 func recoveryParts(userID, code string) []string { return []string{"recovery/v1", userID, code} }
 
-// recoveryCodesOf returns the codes of a user that have not been used.
+// recoveryCodesOf returns the unused codes of a user.
 func recoveryCodesOf(ctx context.Context, r store.Reader, userID string) ([]*record.RecoveryCode, error) {
-	return record.RecoveryCodes.List(ctx, r, store.Query{
-		Index: record.RecoveryCodes.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit,
-	})
+	return record.RecoveryCodes.List(ctx, r, recoveryCodesQuery(userID))
+}
+
+// recoveryCodesQuery selects the unused codes of a user.
+func recoveryCodesQuery(userID string) store.Query {
+	return store.Query{Index: record.RecoveryCodes.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
 }
 
 // claimRecoveryCode uses a code up.
@@ -39,7 +41,7 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 	parts := recoveryParts(user.ID, codes.PlainRecovery(code))
 	var match *record.RecoveryCode
 	for _, row := range rows { // all of them, whichever matches
-		if tx.engine.isRecoveryCode(row, parts) {
+		if tx.isRecoveryCode(row, parts) {
 			match = row
 		}
 	}
@@ -49,8 +51,8 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 	return true, record.RecoveryCodes.Delete(ctx, tx, store.Text(match.ID))
 }
 
-// isRecoveryCode compares: a code that is too long to be guessed by its digest, a
-// short one by the digest under a key that is not in the store.
+// isRecoveryCode compares a code with a row: a short one by its digest under a key that
+// is not in the store, one that is too long to be guessed by its plain digest.
 func (e *Engine) isRecoveryCode(row *record.RecoveryCode, parts []string) bool {
 	if row.Sealed == nil {
 		return subtle.ConstantTimeCompare(row.Digest, seal.PlainDigest(parts...)) == 1
@@ -58,24 +60,32 @@ func (e *Engine) isRecoveryCode(row *record.RecoveryCode, parts []string) bool {
 	return e.ring.IsCode(row.Digest, parts...)
 }
 
-// setRecoveryCodes gives a user new codes, and takes the old ones away.
-func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User) (*MFARecoveryCodes, error) {
-	drawn := codes.Recovery(tx.engine.policy.StrongRecoveryCodes)
-	if _, err := tx.DeleteRange(ctx, store.Query{
-		Index: record.RecoveryCodes.Index("user"), Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit,
-	}); err != nil {
+// setRecoveryCodes gives a user new codes. With replace it takes the place of the ones
+// that the user must have; without, the user must have none.
+func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace bool) (*MFARecoveryCodes, error) {
+	have, err := recoveryCodesOf(ctx, tx, user.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case !replace && len(have) > 0:
+		return nil, ErrRecoveryCodesAlreadyExist
+	case replace && len(have) == 0:
+		return nil, ErrRecoveryCodesNotFound
+	}
+	if _, err := tx.DeleteRange(ctx, recoveryCodesQuery(user.ID)); err != nil {
 		return nil, err
 	}
-	if err := tx.forgetGuesses(ctx, user, FactorRecoveryCode); err != nil {
+	if err := tx.forgetFactorGuesses(ctx, user, FactorRecoveryCode); err != nil {
 		return nil, err
 	}
+	drawn := codes.Recovery(tx.policy.StrongRecoveryCodes)
 	shown := &MFARecoveryCodes{Left: len(drawn)}
 	for _, code := range drawn {
 		row := &record.RecoveryCode{ID: newID(), UserID: user.ID, Created: tx.now}
 		parts := recoveryParts(user.ID, codes.PlainRecovery(code))
 		if codes.IsShortRecovery(code) {
-			row.Digest = tx.engine.ring.DigestCode(parts...)
-			row.Sealed = tx.engine.ring.Seal(seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), []byte(code))
+			row.Digest = tx.ring.DigestCode(parts...)
+			row.Sealed = tx.ring.Seal(seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), []byte(code))
 		} else {
 			row.Digest = seal.PlainDigest(parts...)
 		}
@@ -85,10 +95,10 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User) (*MFARec
 		shown.Codes = append(shown.Codes, Secret(code))
 	}
 	tx.noticeTo(notify.FactorsChanged, user)
-	return shown, tx.tellMFA(ctx, user)
+	return shown, tx.logFactorsChanged(ctx, user)
 }
 
-// showRecoveryCodes returns the codes that are left.
+// showRecoveryCodes returns the unused codes of a user.
 func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID string) (*MFARecoveryCodes, error) {
 	rows, err := recoveryCodesOf(ctx, r, userID)
 	if err != nil {
@@ -111,86 +121,56 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 	return shown, nil
 }
 
-// firstRecoveryCodes and againRecoveryCodes give a user codes who has none, and
-// replace those of one who has.
-func (tx *txn) firstRecoveryCodes(ctx context.Context, user *record.User) (*MFARecoveryCodes, error) {
-	have, err := recoveryCodesOf(ctx, tx, user.ID)
-	if err != nil {
-		return nil, err
-	}
-	if len(have) > 0 {
-		return nil, ErrRecoveryCodesAlreadyExist
-	}
-	return tx.setRecoveryCodes(ctx, user)
-}
-
-func (tx *txn) againRecoveryCodes(ctx context.Context, user *record.User) (*MFARecoveryCodes, error) {
-	have, err := recoveryCodesOf(ctx, tx, user.ID)
-	if err != nil {
-		return nil, err
-	}
-	if len(have) == 0 {
-		return nil, ErrRecoveryCodesNotFound
-	}
-	return tx.setRecoveryCodes(ctx, user)
-}
-
-// CreateMFARecoveryCodes makes recovery codes for a user who has none left: six of
-// ten hexadecimal digits, or ten of 24 signs under Policy.StrongRecoveryCodes. The
-// user is told.
+// CreateMFARecoveryCodes makes recovery codes for a user who has none left: six of ten
+// hexadecimal digits, or ten of 24 base32 digits under Policy.StrongRecoveryCodes. The
+// user gets a notice.
 //
-// Errors: [ErrRecoveryCodesAlreadyExist]; [ErrChallengeRequired] for a session that
-// has neither signed in nor answered a challenge within the window of the policy;
-// [ErrSessionNotFound] for a JWT.
-func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (*MFARecoveryCodes, error) {
-	return a.recoveryCodes(ctx, "create recovery codes", recently, (*txn).firstRecoveryCodes)
-}
-
-// UpdateMFARecoveryCodes replaces all recovery codes. The user is told.
-//
-// Errors: [ErrChallengeRequired] as of DeleteMFAAuthenticator;
-// [ErrRecoveryCodesNotFound]; [ErrSessionNotFound] for a JWT.
-func (a *Account) UpdateMFARecoveryCodes(ctx context.Context) (*MFARecoveryCodes, error) {
-	return a.recoveryCodes(ctx, "update recovery codes", challenged, (*txn).againRecoveryCodes)
-}
-
-func (a *Account) recoveryCodes(ctx context.Context, op string, need stepUp, set func(*txn, context.Context, *record.User) (*MFARecoveryCodes, error)) (codes *MFARecoveryCodes, err error) {
-	err = a.secured(ctx, op, need, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) error {
-		codes, err = set(tx, ctx, user)
-		return err
+// Errors:
+//   - [ErrRecoveryCodesAlreadyExist]
+//   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
+//     within the window of the policy.
+//   - [ErrSessionNotFound]: for a JWT.
+func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
+	defer publicError("create recovery codes", &err)
+	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
+		return tx.setRecoveryCodes(ctx, user, false)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return codes, nil
 }
 
-// MFARecoveryCodes shows the recovery codes that have not been used, unless they
-// are of a kind that is shown once. How many are left is in [Account.MFAFactors]
-// too, without a challenge.
+// UpdateMFARecoveryCodes replaces all recovery codes. The user gets a notice.
+//
+// Errors:
+//   - [ErrChallengeRequired]: as of DeleteMFAAuthenticator.
+//   - [ErrRecoveryCodesNotFound]
+//   - [ErrSessionNotFound]: for a JWT.
+func (a *Account) UpdateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
+	defer publicError("update recovery codes", &err)
+	return changeFresh(ctx, a, freshChallenge, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
+		return tx.setRecoveryCodes(ctx, user, true)
+	})
+}
+
+// MFARecoveryCodes shows the unused recovery codes, unless they are of the kind that is
+// shown only once. [Account.MFAFactors] has their number too, without a challenge.
 //
 // Errors: those of [Account.UpdateMFARecoveryCodes].
-func (a *Account) MFARecoveryCodes(ctx context.Context) (codes *MFARecoveryCodes, err error) {
-	err = a.read(ctx, "get recovery codes", func(r store.Reader, now time.Time) error {
-		s, err := a.own(ctx, r, now, Current)
+func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
+	defer publicError("get recovery codes", &err)
+	return accountRead(ctx, a, func(c *call) (*MFARecoveryCodes, error) {
+		s, err := a.ownSession(ctx, c, c.store, Current)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := a.engine.fresh(s.Created, s.Challenged, now, challenged, a.engine.policy.StepUpWindow); err != nil {
-			return err
+		if err := c.requireFresh(checkOf(s), freshChallenge, c.policy.StepUpWindow); err != nil {
+			return nil, err
 		}
-		user, err := a.user(ctx, r)
+		user, err := a.user(ctx, c.store)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !strongest(user, s) {
-			return ErrChallengeRequired
+			return nil, ErrChallengeRequired
 		}
-		codes, err = a.engine.showRecoveryCodes(ctx, r, a.session.UserID)
-		return err
+		return c.showRecoveryCodes(ctx, c.store, a.session.UserID)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return codes, nil
 }

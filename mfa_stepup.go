@@ -5,43 +5,44 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/store"
 )
 
-// RequireRecent is for the host's own sensitive operations: it refuses, with
-// [ErrChallengeRequired], a session whose user has neither signed in nor answered
-// a challenge ([Account.UpdateMFAChallenge]) within so long. 0 means the window of
-// the policy. A JWT is never recent: how old it is tells nothing.
-func (a *Account) RequireRecent(ctx context.Context, within time.Duration) error {
-	return a.read(ctx, "require recent", func(r store.Reader, now time.Time) error {
+// RequireRecent is for the host's own sensitive operations. It refuses, with
+// [ErrChallengeRequired], a session whose user has neither signed in nor answered a
+// challenge ([Account.UpdateMFAChallenge]) within the given time. 0 means the window of
+// the policy. A JWT is never recent, because its age says nothing about its user.
+func (a *Account) RequireRecent(ctx context.Context, within time.Duration) (err error) {
+	defer publicError("require recent", &err)
+	_, err = accountRead(ctx, a, func(c *call) (none, error) {
 		var s record.Check
-		if err := a.check(ctx, r, now, &s); err != nil {
-			return err
-		}
-		e := a.engine
-		if within == 0 {
-			within = e.policy.StepUpWindow
+		if err := a.readCheck(ctx, c, c.store, &s); err != nil {
+			return none{}, err
 		}
 		if a.jwt != nil {
-			return ErrChallengeRequired
+			return none{}, ErrChallengeRequired
 		}
-		return e.fresh(s.Created, s.Challenged, now, provenly, within)
+		return none{}, c.requireFresh(&s, freshSignIn, orDefault(within, c.policy.StepUpWindow))
 	})
+	return err
 }
 
-// secured changes what concerns factors, by a session that is fresh enough. A JWT
-// has no session to be fresh.
-func (a *Account) secured(ctx context.Context, op string, need stepUp, fn func(ctx context.Context, tx *txn, user *record.User, s *record.Session) error) error {
-	return a.change(ctx, op, func(ctx context.Context, tx *txn, user *record.User) error {
-		s, err := a.own(ctx, tx, tx.now, Current)
+// freshFn is a change of factors, with the user and the session.
+type freshFn[T any] func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (T, error)
+
+// changeFresh runs a change of factors, if the session is fresh enough. A JWT has no
+// session that could be fresh.
+func changeFresh[T any](ctx context.Context, a *Account, need stepUp, fn freshFn[T]) (T, error) {
+	return accountChange(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (T, error) {
+		var zero T
+		s, err := a.ownSession(ctx, tx.call, tx, Current)
 		if err != nil {
-			return err
+			return zero, err
 		}
-		if err := tx.engine.fresh(s.Created, s.Challenged, tx.now, need, tx.engine.policy.StepUpWindow); err != nil {
-			return err
+		if err := tx.requireFresh(checkOf(s), need, tx.policy.StepUpWindow); err != nil {
+			return zero, err
 		}
-		if need == challenged && !strongest(user, s) {
-			return ErrChallengeRequired
+		if need == freshChallenge && !strongest(user, s) {
+			return zero, ErrChallengeRequired
 		}
 		return fn(ctx, tx, user, s)
 	})

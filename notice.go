@@ -2,59 +2,58 @@ package latchkey
 
 import (
 	"context"
-	"time"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/notify"
 )
 
-// told is what a message says of a client.
-func (e *Engine) told(ctx context.Context, c Client) notify.Client {
-	d := e.device(ctx, c)
+// messageClient returns a message's description of the client.
+func (c *call) messageClient(ctx context.Context) notify.Client {
+	d := c.device(ctx, c.client)
 	return notify.Client{
-		IP: c.IP, UserAgent: c.UserAgent, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode,
+		IP: c.client.IP, UserAgent: c.client.UserAgent, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode,
 	}
 }
 
-// notice is a message that nobody has asked for: it tells a user what has
-// happened to their account.
+// notice is a message that the recipient has not asked for: it tells a user what
+// has happened to their account.
 type notice struct {
 	notify.Message
-	proven bool // the address is known to be the user's
+	proven bool // the user has proven the address
 }
 
-// sendNotices sends what a transaction has noted, once it has been committed.
-// Where the server's people are is none of the user's.
-func (e *Engine) sendNotices(ctx context.Context, now time.Time, by actor, notices []notice) {
+// sendNotices sends the notices of a transaction after its commit. The addresses
+// of the host's own staff are not shown to users.
+func (c *call) sendNotices(ctx context.Context, notices []notice) {
 	if len(notices) == 0 {
 		return
 	}
+	server := c.by.mode == modeServer
 	var client notify.Client
-	if by.mode != "server" {
-		client = e.told(ctx, by.Client)
+	if !server {
+		client = c.messageClient(ctx)
 	}
 	for _, n := range notices {
-		if by.mode != "server" && !e.mayNotice(ctx, now, by.Client, n) {
+		if !server && !c.mayNotice(ctx, n) {
 			continue // the host has an event of it
 		}
-		n.Client, n.Locale = client, by.Locale
-		_, mocked := e.mock(n.Channel, n.To)
-		e.courier.Deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
+		n.Client, n.Locale = client, c.client.Locale
+		_, mocked := c.mockCode(n.Channel, n.To)
+		c.courier.Deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
 	}
 }
 
-// mayNotice counts a notice among the messages to its address. To a proven
-// address some of each kind are sent beyond those: a flood must not hide a theft,
-// nor one kind another. To another address, which may be a stranger's, they are
-// not.
-func (e *Engine) mayNotice(ctx context.Context, now time.Time, c Client, n notice) bool {
-	err := e.limitAddress(ctx, c, now, n.To)
+// mayNotice counts a notice among the messages to its address. A proven address
+// gets some of each kind beyond those, so that a flood hides no theft and one kind
+// does not hide another. An unproven address may be a stranger's and gets none.
+func (c *call) mayNotice(ctx context.Context, n notice) bool {
+	err := c.limitAddress(ctx, n.To)
 	if err == nil && n.Channel == notify.SMS {
-		err = e.limit(ctx, c, now, limitMessagesByPrefix, canon.PhonePrefix(n.To))
+		err = c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(n.To))
 	}
 	if err != nil && n.proven {
-		err = e.limit(ctx, c, now, limitMessagesNotices, string(n.Kind)+"\n"+n.To)
+		err = c.limit(ctx, limitMessagesNotices, string(n.Kind)+"\n"+n.To)
 	}
 	return err == nil
 }

@@ -23,13 +23,12 @@ import (
 )
 
 const (
-	passwordMaxBytes = 1_024 // of any password that is looked at
+	passwordMaxBytes = 1_024 // of any password that the engine looks at
 	fragmentMin      = 4     // code points of personal data that is looked for
 )
 
-// checkPasswordForm counts the characters of Unicode normal form C, which is
-// what is hashed. It refuses what cannot be a password, before anything costly
-// is done with it.
+// checkPasswordForm counts the characters of Unicode normal form C, the form that
+// is hashed. It refuses a text that cannot be a password before any costly work.
 func checkPasswordForm(password string, least int) error {
 	if len(password) > passwordMaxBytes || !utf8.ValidString(password) {
 		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
@@ -40,8 +39,8 @@ func checkPasswordForm(password string, least int) error {
 	return nil
 }
 
-// checkStrength applies the rules for new passwords that ask for nothing but
-// the password. No error repeats it.
+// checkStrength applies those rules for new passwords that need only the password.
+// No error repeats the password.
 func (p *Policy) checkStrength(password string) error {
 	if err := checkPasswordForm(password, p.PasswordMin); err != nil {
 		return err
@@ -60,17 +59,17 @@ func (p *Policy) checkStrength(password string) error {
 		}},
 	} {
 		if rule.on && !strings.ContainsFunc(password, rule.meet) {
-			return invalid("password", errors.New("it has to have "+rule.name))
+			return invalid("password", errors.New("it must contain "+rule.name))
 		}
 	}
 	if p.PasswordDictionary && dictionary.Contains(password) {
-		return invalid("password", errors.New("it is one of the commonest passwords"))
+		return invalid("password", errors.New("it is one of the most common passwords"))
 	}
 	return nil
 }
 
-// checkPersonal refuses a password that contains what is known of its user, in
-// whatever case.
+// checkPersonal refuses a password that contains personal data of its user, in any
+// case.
 func (p *Policy) checkPersonal(password string, user *record.User) error {
 	if !p.PasswordPersonalData {
 		return nil
@@ -86,18 +85,20 @@ func (p *Policy) checkPersonal(password string, user *record.User) error {
 	return nil
 }
 
+// foldedText returns a text in the form in which case and composition do not
+// matter.
 func foldedText(s string) string { return norm.NFC.String(cases.Fold().String(norm.NFC.String(s))) }
 
-// newPassword is a password that a user may have, with what is stored of it.
-// The zero newPassword is none.
-type newPassword struct {
+// passwordHash is a password that a user may have, with its stored columns. The
+// zero passwordHash is no password.
+type passwordHash struct {
 	text          string
 	hash, history []byte
 }
 
-// newPassword applies every rule for passwords that are to be set, and hashes
-// it. The user is as they will be. With set it is the one way to a password.
-func (e *Engine) newPassword(ctx context.Context, user *record.User, password string) (n newPassword, err error) {
+// hashNew applies every rule for new passwords and hashes the password. user is the
+// user as they will be. Together with set it is the one way to a password.
+func (e *Engine) hashNew(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
 	if err := e.policy.checkStrength(password); err != nil {
 		return n, err
 	}
@@ -105,19 +106,19 @@ func (e *Engine) newPassword(ctx context.Context, user *record.User, password st
 		return n, err
 	}
 	n.text = password
-	// Whatever is found, it takes the same time: the time is not to tell which
-	// password was guessed.
+	// Every former password is compared, and the new one hashed, before the answer:
+	// the time must not tell which former password was guessed.
 	history, used := e.history(user), false
 	for _, hash := range history {
 		same, err := e.hasher.Verify(ctx, hash, password)
 		if err != nil {
-			return n, busy(err)
+			return n, hasherError(err)
 		}
 		used = used || same
 	}
 	hash, err := e.hasher.Hash(ctx, password)
 	if err != nil {
-		return n, busy(err)
+		return n, hasherError(err)
 	}
 	if used {
 		return n, ErrPasswordRecentlyUsed
@@ -127,13 +128,13 @@ func (e *Engine) newPassword(ctx context.Context, user *record.User, password st
 	return n, nil
 }
 
-// noPassword takes the password of a user away, and remembers it.
-func (e *Engine) noPassword(user *record.User) newPassword {
-	return newPassword{history: e.sealHistory(user, e.history(user))}
+// noPassword removes the password of a user, and remembers it in the history.
+func (e *Engine) noPassword(user *record.User) passwordHash {
+	return passwordHash{history: e.sealHistory(user, e.history(user))}
 }
 
 // history returns the hashes of the passwords that may not be set, the oldest
-// first and the present one among them. What does not open is not known.
+// first, including the present one. A history that does not open is empty.
 func (e *Engine) history(user *record.User) (hashes []string) {
 	keep := e.policy.PasswordHistory
 	if keep == 0 {
@@ -149,7 +150,7 @@ func (e *Engine) history(user *record.User) (hashes []string) {
 	return hashes[max(0, len(hashes)-keep):]
 }
 
-// sealHistory returns the last hashes as they are stored. Without the rule the
+// sealHistory returns the last hashes in their stored form. Without the rule the
 // history stays as it is.
 func (e *Engine) sealHistory(user *record.User, hashes []string) []byte {
 	keep := e.policy.PasswordHistory
@@ -158,14 +159,15 @@ func (e *Engine) sealHistory(user *record.User, hashes []string) []byte {
 	}
 	text, err := json.Marshal(hashes[max(0, len(hashes)-keep):])
 	if err != nil {
-		panic(err) // only texts are in it
+		panic(err) // never: it holds only texts
 	}
 	return e.ring.Seal(seal.PasswordHash, seal.HistoryPlace(user.ID), text)
 }
 
-// set gives a user a password, or takes it away with the zero one. What is known
-// of the user may have changed since it was hashed.
-func (n newPassword) set(p *Policy, user *record.User, now time.Time) error {
+// set gives a user a password, or removes it with the zero passwordHash. The
+// personal data may have changed since the password was hashed, so it is checked
+// again.
+func (n passwordHash) set(p *Policy, user *record.User, now time.Time) error {
 	if n.hash != nil {
 		if err := p.checkPersonal(n.text, user); err != nil {
 			return err
@@ -176,17 +178,17 @@ func (n newPassword) set(p *Policy, user *record.User, now time.Time) error {
 	return nil
 }
 
-// busy is what the engine answers for an error of the hasher.
-func busy(err error) error {
+// hasherError turns an error of the hasher into the engine's.
+func hasherError(err error) error {
 	if errors.Is(err, hasher.ErrBusy) {
 		return ErrBusy
 	}
 	return err
 }
 
-// verifyPassword compares a password with the one of a user, at the cost of one
-// hash whether there is one or not. outdated says that a right one should be
-// hashed anew.
+// verifyPassword compares a password with that of a user. It costs one hash,
+// whether the user exists and has a password or not. outdated says that a right
+// password should be hashed anew.
 func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password string) (right, outdated bool, err error) {
 	var hash []byte
 	if user != nil && user.Password != nil {
@@ -196,15 +198,16 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 		}
 	}
 	right, err = e.hasher.Verify(ctx, string(hash), password)
-	return right, right && e.hasher.Outdated(string(hash)), busy(err)
+	return right, right && e.hasher.Outdated(string(hash)), hasherError(err)
 }
 
 // upgraded returns a user's password with the present parameters, in the history
-// too, or the zero one when there is too much to do.
-func (e *Engine) upgraded(ctx context.Context, user *record.User, password string) (n newPassword, err error) {
+// too. It returns the zero one while the hasher is busy; a later sign-in tries
+// again.
+func (e *Engine) upgraded(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
 	hash, err := e.hasher.Hash(ctx, password)
 	if errors.Is(err, hasher.ErrBusy) {
-		return n, nil // another time
+		return n, nil
 	}
 	if err != nil {
 		return n, err
@@ -224,12 +227,13 @@ func (e *Engine) upgraded(ctx context.Context, user *record.User, password strin
 	return n, nil
 }
 
-// errChanged says that what a decision was based on has changed before the
-// transaction that would carry it out.
+// errChanged says that the rows on which a decision was based have changed before
+// the transaction that would carry it out.
 var errChanged = errors.New("latchkey: the user has changed meanwhile")
 
-// settled tries again when the user has changed while a password was hashed.
-func settled[T any](try func() (T, error)) (T, error) {
+// retryChanged tries again, up to three times, when the user has changed while a
+// password was hashed.
+func retryChanged[T any](try func() (T, error)) (T, error) {
 	for range 3 {
 		result, err := try()
 		if !errors.Is(err, errChanged) {
@@ -240,17 +244,17 @@ func settled[T any](try func() (T, error)) (T, error) {
 	return zero, ErrBusy // the user changes faster than a password is hashed
 }
 
-// unchanged returns the row of a user as it is now, or errChanged if it is not
-// what a password was checked for. It looks at nothing that a session alone can
-// change: whoever holds one could keep the others busy.
+// unchanged returns the present row of a user, or errChanged if it is not the one
+// for which a password was checked. It ignores columns that a session alone can
+// change: otherwise one session could keep the others busy.
 func unchanged(ctx context.Context, r store.Reader, read *record.User) (*record.User, error) {
-	user, err := record.Users.Get(ctx, r, record.Users.Primary(), store.Text(read.ID))
-	if errors.Is(err, store.ErrNotFound) {
+	user, err := findUser(ctx, r, read.ID)
+	if err != nil {
+		return nil, err
+	}
+	if user == nil || user.Key != read.Key || user.Email != read.Email || user.Blocked != read.Blocked ||
+		!bytes.Equal(user.Password, read.Password) {
 		return nil, errChanged
 	}
-	if err == nil && (user.Key != read.Key || user.Email != read.Email || user.Blocked != read.Blocked ||
-		!bytes.Equal(user.Password, read.Password)) {
-		err = errChanged
-	}
-	return user, err
+	return user, nil
 }

@@ -2,157 +2,282 @@ package latchkey
 
 import (
 	"context"
-	"time"
 
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
 
-// reset is a change of an account that asks for its password, or sets one.
-type reset struct {
-	// current is the password that the account has. An account without one is
-	// asked for none.
+// passwordChange is a change of an account that asks for its password, or sets one.
+type passwordChange struct {
+	// current is the password that the account has. An account without one is asked
+	// for none.
 	current string
-	// fresh is the password to set, "" for none, given whether there is one.
+	// fresh returns the password to set, "" for none, given whether the account has
+	// one.
 	fresh func(has bool) string
-	// check refuses the change on sight of the user.
+	// check refuses the change at the sight of the user.
 	check func(user *record.User) error
 	edit  func(user *record.User)
 	// endOthers says that a change of the password ends the other sessions.
 	endOthers bool
-	limit     *limited // nil for none
 }
 
-// reset carries out a change that asks for the password. Wrong answers are
-// counted as those of signing in are.
-func (a *Account) reset(ctx context.Context, op string, c reset) (*User, error) {
-	if a == nil || a.engine == nil {
-		return nil, ErrUnauthorized
-	}
-	err := a.engine.open()
+// changeWithPassword carries out a change that asks for the password. Wrong answers
+// are counted like those of signing in.
+func (a *Account) changeWithPassword(ctx context.Context, c *call, change passwordChange) (*User, error) {
+	return retryChanged(func() (*User, error) { return a.tryChange(ctx, c, change) })
+}
+
+// tryChange is changeWithPassword, once.
+func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange) (*User, error) {
+	read, err := a.freshUser(ctx, c, c.store)
 	if err != nil {
 		return nil, err
 	}
-	now := a.engine.now()
-	if c.limit != nil {
-		if err := a.engine.limit(ctx, a.client, now, *c.limit, a.client.network()); err != nil {
-			return nil, err
-		}
-	}
-	user, err := settled(func() (*User, error) { return a.tryReset(ctx, now, c) })
-	return user, outward(op, err)
-}
-
-func (a *Account) tryReset(ctx context.Context, now time.Time, c reset) (shown *User, err error) {
-	e := a.engine
-	read, err := a.mayReset(ctx, e.store, now)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.check(read); err != nil {
+	if err := change.check(read); err != nil {
 		return nil, err
 	}
 	has := read.Password != nil
-	var guard guard
+	var g guard
 	if has {
-		if guard, err = a.guard(ctx, now, read); err != nil {
+		if g, err = c.guardFor(ctx, c.store, failPassword, passwordSubject(read), read); err != nil {
+			return nil, err
+		}
+		if err := g.check(ctx, c.store); err != nil {
 			return nil, err
 		}
 	}
-	// The new password is hashed before the present one is compared, so that a
-	// right and a wrong one cost the same. Why it may not be set is told only to
-	// who knows the present one.
-	var password newPassword
-	var refused error
-	if fresh := c.fresh(has); fresh != "" || !has {
+	// The new password is hashed before the present one is compared, so that a right
+	// and a wrong one cost the same. Only a caller with the present one is told why
+	// the new one may not be set.
+	var password passwordHash
+	var refusedNew error
+	if fresh := change.fresh(has); fresh != "" || !has {
 		after := *read
-		c.edit(&after)
-		password, refused = e.newPassword(ctx, &after, fresh)
+		change.edit(&after)
+		password, refusedNew = c.hashNew(ctx, &after, fresh)
 	}
 	if has {
-		if err := a.prove(ctx, now, guard, read, c.current); err != nil {
+		if err := g.provePassword(ctx, read, change.current); err != nil {
 			return nil, err
 		}
 	}
-	if refused != nil {
-		return nil, refused
+	if refusedNew != nil {
+		return nil, refusedNew
 	}
-	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) (err error) {
-		shown = nil
-		if _, err := a.mayReset(ctx, tx, now); err != nil {
-			return err
+	return update(ctx, c, func(ctx context.Context, tx *txn) (*User, error) {
+		if _, err := a.freshUser(ctx, c, tx); err != nil {
+			return nil, err
 		}
 		user, err := unchanged(ctx, tx, read)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if has {
-			if err := guard.pass(ctx, tx); err != nil {
-				return err
+			if err := g.passed(ctx, tx); err != nil {
+				return nil, err
 			}
 		}
-		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
-			c.edit(user)
+		shown, err := tx.changeUser(ctx, user, func(user *record.User) error {
+			change.edit(user)
 			if password.hash == nil {
 				return nil
 			}
-			return password.set(&e.policy, user, now)
+			return password.set(&tx.policy, user, tx.now)
 		})
-		if err == nil && password.hash != nil && c.endOthers && !e.policy.KeepSessionsOnPasswordChange {
+		if err == nil && password.hash != nil && change.endOthers && !tx.policy.KeepSessionsOnPasswordChange {
 			err = tx.endSessions(ctx, user, a.session.ID)
 		}
-		return err
+		return shown, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return shown, nil
 }
 
-// mayReset checks the session of a reset, which has to be fresh if its user has MFA
-// on: what signs in changes by it, and where second factors go.
-func (a *Account) mayReset(ctx context.Context, r store.Reader, now time.Time) (*record.User, error) {
+// freshUser checks the session of a change with a password and returns its user. If
+// the user has MFA on, the session must be fresh: the change concerns the ways in and
+// the addresses of second factors.
+func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
 	var s record.Check
-	if err := a.check(ctx, r, now, &s); err != nil {
+	if err := a.readCheck(ctx, c, r, &s); err != nil {
 		return nil, err
 	}
 	user, err := a.user(ctx, r)
 	if err != nil || !user.MFA {
 		return user, err
 	}
-	p := &a.engine.policy
-	if a.jwt != nil && !p.EnrolWithoutStepUp {
+	if a.jwt != nil && !c.policy.EnrolWithoutStepUp {
 		return nil, ErrChallengeRequired
 	}
-	return user, a.engine.fresh(s.Created, s.Challenged, now, recently, p.StepUpWindow)
+	return user, c.requireFresh(&s, freshUnlessOff, c.policy.StepUpWindow)
 }
 
-// guard returns the guard of a signed-in user's password, unless answers have to
-// wait.
-func (a *Account) guard(ctx context.Context, now time.Time, user *record.User) (guard, error) {
-	g, err := a.engine.guard(ctx, a.engine.store, now, failPassword, passwordSubject(user), user, a.client)
-	if err == nil {
-		_, err = g.wait(ctx, a.engine.store, now)
-	}
-	return g, err
-}
-
-// prove checks the password of a signed-in user, and counts and logs a wrong
-// one.
-func (a *Account) prove(ctx context.Context, now time.Time, guard guard, user *record.User, password string) error {
-	e := a.engine
-	right, _, err := e.verifyPassword(ctx, user, password)
+// provePassword compares the password of a signed-in user. It counts and logs a
+// wrong one.
+func (g *guard) provePassword(ctx context.Context, user *record.User, password string) error {
+	right, _, err := g.verifyPassword(ctx, user, password)
 	if err != nil || right {
 		return err
 	}
-	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-		if err := guard.fail(ctx, tx); err != nil {
+	return g.update(ctx, func(ctx context.Context, tx *txn) error {
+		if err := g.countWrong(ctx, tx); err != nil {
 			return err
 		}
-		return tx.refuse(ctx, logUserRefuse, user, guard.subject, ErrInvalidCredentials)
+		return tx.refuse(ctx, refused{logUserRefuse, user, g.subject, ErrInvalidCredentials})
 	})
-	if err != nil {
-		return err
+}
+
+// firstPassword is set by a change that asks for the password of an account that
+// has none.
+func firstPassword(password string) func(has bool) string {
+	return func(has bool) string {
+		if has {
+			return ""
+		}
+		return password
 	}
-	return ErrInvalidCredentials
+}
+
+// UpdateEmail changes the e-mail address, which is then not verified. password is
+// that of the account. An account without a password, for example an anonymous one,
+// gets it as its first: it must meet the rules for new passwords. No session ends.
+// The old address gets a notice; the new one gets nothing. The present address
+// changes nothing.
+//
+// With MFA on, the session must be fresh, as for [Account.UpdateMFA]. The same holds
+// for the changes of number and password.
+//
+// A user who fears that the session of an anonymous account was planted signs in
+// anew afterwards, with the password, and ends the old session.
+//
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrInvalidCredentials]: wrong password, counted and slowed together with those
+//     of [Guest.CreateEmailPasswordSession].
+//   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has the
+//     address.
+//   - [ErrBusy]
+//   - [ErrChallengeRequired]: the session is not fresh.
+func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *User, err error) {
+	defer publicError("update email", &err)
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	var address string
+	return a.changeWithPassword(ctx, c, passwordChange{
+		current: password,
+		fresh:   firstPassword(password),
+		check: func(*record.User) (err error) {
+			if address, err = checkEmail(email); err != nil {
+				return err
+			}
+			return checkPasswordForm(password, passwordMin)
+		},
+		edit: func(user *record.User) { byEmail.set(user, address) },
+	})
+}
+
+// UpdatePhone changes the phone number, which is then not verified: +, the country
+// and the number, 7 to 15 digits in all. In everything else it is like
+// [Account.UpdateEmail]. The old number gets a notice if it was verified, and so does
+// the e-mail address. A number of another user is [ErrTargetAlreadyExists] or
+// [ErrPhoneAlreadyExists].
+func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *User, err error) {
+	defer publicError("update phone", &err)
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	return a.changeWithPassword(ctx, c, passwordChange{
+		current: password,
+		fresh:   firstPassword(password),
+		check: func(*record.User) error {
+			if _, err := checkPhone(phone); err != nil {
+				return err
+			}
+			return checkPasswordForm(password, passwordMin)
+		},
+		edit: func(user *record.User) { byPhone.set(user, phone) },
+	})
+}
+
+// UpdatePassword sets the password. old is that of the account; it is ignored if
+// the account has none. All other sessions of the user end, unless the policy keeps
+// them. The user gets a notice by mail, or by SMS to a verified number if they have
+// no e-mail address.
+//
+// Errors:
+//   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the
+//     new password is against the rules.
+//   - [ErrInvalidCredentials]: wrong old password, counted and slowed together with
+//     those of [Guest.CreateEmailPasswordSession].
+//   - [*ThrottledError]: after ten calls from a client address in an hour.
+//   - [ErrBusy]
+//   - [ErrChallengeRequired]: as of UpdateEmail.
+func (a *Account) UpdatePassword(ctx context.Context, password, old string) (_ *User, err error) {
+	defer publicError("update password", &err)
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.limit(ctx, limitUpdatePassword, c.client.network()); err != nil {
+		return nil, err
+	}
+	return a.changeWithPassword(ctx, c, passwordChange{
+		current: old,
+		fresh:   func(bool) string { return password },
+		check: func(user *record.User) error {
+			if user.Password != nil {
+				if err := checkPasswordForm(old, 0); err != nil {
+					return err
+				}
+			}
+			return c.policy.checkStrength(password)
+		},
+		edit:      func(*record.User) {},
+		endOthers: true,
+	})
+}
+
+// CreateAccount makes the anonymous account of the session a full one, with the same
+// id. It sets the address, the name, and the password like [Account.UpdateEmail]. The
+// id in n must be "" or a valid one, and is not used. An empty name leaves the name
+// as it is.
+//
+// Errors: those of UpdateEmail, and
+//   - [ErrSessionAlreadyExists]: the account has an address, a number or a password.
+//   - [ErrAuthMethodUnsupported]
+//   - [*ThrottledError]: counted together with the calls of [Guest.CreateAccount].
+func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err error) {
+	defer publicError("create account", &err)
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.limit(ctx, limitCreateAccount, c.client.network()); err != nil {
+		return nil, err
+	}
+	var row *record.User
+	return a.changeWithPassword(ctx, c, passwordChange{
+		fresh: func(bool) string { return n.Password.Reveal() },
+		check: func(user *record.User) (err error) {
+			if err := c.enabled(EmailPassword); err != nil {
+				return err
+			}
+			if !anonymous(user) {
+				return ErrSessionAlreadyExists
+			}
+			if n.Email == "" {
+				return invalid("email", canon.ErrEmail)
+			}
+			row, err = NewUser{UserID: n.UserID, Email: n.Email, Name: n.Name}.record(user.Created)
+			return err
+		},
+		edit: func(user *record.User) {
+			byEmail.set(user, row.Email)
+			if n.Name != "" {
+				user.Name = n.Name
+			}
+		},
+	})
 }

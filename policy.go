@@ -144,6 +144,11 @@ const (
 	allMethods = EmailPassword | AnonymousSession | MagicURL | EmailOTP | Phone | JWT
 )
 
+// methodNames names the ways in for a person.
+var methodNames = map[Methods]string{
+	EmailPassword: "Email and password", AnonymousSession: "Anonymous", MagicURL: "Magic URL", EmailOTP: "Email OTP", Phone: "Phone", JWT: "JWT",
+}
+
 // StrictPolicy is what SP 800-63B and ASVS ask of a host with a password as the
 // only factor: at least 15 characters, none of the commonest, none with
 // personal data, a costlier hash, slowing from the fifth wrong password,
@@ -174,11 +179,11 @@ func StrictPolicy() Policy {
 		StrongRecoveryCodes: true,
 		PendingLength:       10 * time.Minute,
 		Limits: map[string]ratelimit.Rule{
-			limitMessagesBurst.name:        {Calls: 1, Window: time.Minute},
-			limitMessagesFew.name:          perHour(5),
-			limitMessagesDay.name:          {Calls: 10, Window: day},
-			limitAnonymousSession.name:     perHour(10),
-			limitEmailSessionByClient.name: {Calls: 30, Window: 10 * time.Minute},
+			limits[limitMessagesBurst].name:        {Calls: 1, Window: time.Minute},
+			limits[limitMessagesFew].name:          perHour(5),
+			limits[limitMessagesDay].name:          {Calls: 10, Window: day},
+			limits[limitAnonymousSession].name:     perHour(10),
+			limits[limitEmailSessionByClient].name: {Calls: 30, Window: 10 * time.Minute},
 		},
 		PageLimit: 100,
 	}
@@ -266,12 +271,12 @@ func orDefault[T int | time.Duration](value, standard T) T {
 }
 
 // enabled refuses a way in that is switched off.
-func (p *Policy) enabled(c Client, m Methods, name string) error {
-	if p.Disabled&m == 0 || c.Server {
+func (p *Policy) enabled(m Methods) error {
+	if p.Disabled&m == 0 {
 		return nil
 	}
 	e := *ErrAuthMethodUnsupported
-	e.Message = name + " authentication is disabled"
+	e.Message = methodNames[m] + " authentication is disabled"
 	return &e
 }
 
@@ -284,6 +289,12 @@ const (
 	defaultLimit = 25
 	maxLimit     = 5_000
 )
+
+// boundsLives reports whether the policy bounds the lives of any sessions beyond their
+// expiry.
+func (p *Policy) boundsLives() bool {
+	return p.Anonymous != Lifetime{} || p.SingleFactor != Lifetime{} || p.MultiFactor != Lifetime{}
+}
 
 // lifetime returns what bounds a session with those factors.
 func (p *Policy) lifetime(factors string) Lifetime {

@@ -7,29 +7,28 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Query narrows or pages what a listing returns. Make one with [Limit] or
+// Query narrows or pages the results of a listing. Make one with [Limit] or
 // [Offset].
 type Query struct {
 	method string
 	number int
 }
 
-// The bounds of listings.
-const (
-	maxTotal = 5_000 // up to here totals are counted
-)
+// maxTotal is the number up to which totals of listings are counted.
+const maxTotal = 5_000
 
-// Limit is how many results a listing returns at most: 1 to 5,000, or to
-// Policy.PageLimit; 25 without it.
+// Limit is the largest number of results that a listing returns: 1 to 5,000, or
+// to Policy.PageLimit. Without it a listing returns 25.
 func Limit(n int) Query { return Query{"limit", n} }
 
-// Offset is how many results a listing leaves out at its beginning: 0 to 2^30;
-// 0 without it.
+// Offset is the number of results that a listing leaves out at its beginning: 0
+// to 2^30. Without it a listing leaves out 0.
 func Offset(n int) Query { return Query{"offset", n} }
 
-// page is what queries ask of a listing.
+// page is the part of a listing that queries ask for.
 type page struct{ limit, offset int }
 
+// page reads queries.
 func (p *Policy) page(queries []Query) (page, error) {
 	out := page{limit: defaultLimit}
 	seen := make(map[string]bool)
@@ -40,15 +39,17 @@ func (p *Policy) page(queries []Query) (page, error) {
 		seen[q.method] = true
 		switch q.method {
 		case "limit":
-			if out.limit = q.number; out.limit < 1 || out.limit > p.PageLimit {
+			if q.number < 1 || q.number > p.PageLimit {
 				return out, invalid("queries", fmt.Errorf("limit is not 1 to %d", p.PageLimit))
 			}
+			out.limit = q.number
 		case "offset":
-			if out.offset = q.number; out.offset < 0 || out.offset > store.MaxOffset {
+			if q.number < 0 || q.number > store.MaxOffset {
 				return out, invalid("queries", errors.New("offset is not 0 to 2^30"))
 			}
+			out.offset = q.number
 		default:
-			return out, invalid("queries", errors.New("the zero Query asks for nothing"))
+			return out, invalid("queries", errors.New("the zero Query selects nothing"))
 		}
 	}
 	return out, nil

@@ -10,112 +10,96 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Resealed is what [Engine.Reseal] has done.
+// Resealed is the result of [Engine.Reseal].
 type Resealed struct {
-	// Rows is how many rows were sealed anew.
+	// Rows is the number of rows that were sealed anew.
 	Rows int
-	// Left is how many rows are still sealed with another key than the active
-	// one, by [Key.ID]: keys that the engine was not given, and live codes, which
-	// end by themselves. Those that do not
-	// open though their key is known are counted under "damaged".
+	// Left is the number of rows that are still sealed with another key than the
+	// active one, by [Key.ID]: with keys that the engine was not given, and live codes,
+	// which end by themselves. Rows that do not open although their key is known are
+	// counted under "damaged".
 	Left map[string]int
 }
 
-// Reseal seals with the active key what is sealed with an old one, so that the
-// old one can go: give every machine the new active key first, with the old one
-// among Keys.Old; then a key that is not in Left when this returns without an
-// error is not needed any more. The engine may be used meanwhile.
+// Reseal seals with the active key everything that is sealed with an old one, so that
+// the old one can go. First give every machine the new active key, with the old one
+// among Keys.Old. Then a key that is not in Left after a call without an error is not
+// needed any more. The engine may be used meanwhile.
 //
-// Counts of wrong passwords and known clients are kept under the active key:
-// changing it forgets them, and with them which passwords were disabled.
-func (e *Engine) Reseal(ctx context.Context) (Resealed, error) {
-	var all Resealed
-	if err := e.open(); err != nil {
-		return all, outward("reseal", err)
+// Counts of wrong passwords and known clients are kept under the active key. A change of
+// the key forgets them, and with them the passwords that were disabled.
+func (e *Engine) Reseal(ctx context.Context) (all Resealed, err error) {
+	defer publicError("reseal", &err)
+	c, err := e.maintenance()
+	if err != nil {
+		return all, err
 	}
 	for {
-		pass, err := e.resealOnce(ctx)
+		pass, err := c.resealOnce(ctx)
 		all.Rows += pass.Rows
 		all.Left = pass.Left
-		if err == nil && pass.Rows == 0 { // the last pass has seen every row in its place
-			return all, outward("reseal", errors.Join(e.countCodes(ctx, all.Left), e.countChallenges(ctx, all.Left)))
-		}
 		if err != nil {
-			return all, outward("reseal", err)
+			return all, err
+		}
+		if pass.Rows == 0 { // the last pass has seen every row
+			return all, c.countLiveCodes(ctx, all.Left)
 		}
 	}
 }
 
-// countCodes adds the live codes that an old key has digested, by key: they
-// cannot be digested anew.
-func (e *Engine) countCodes(ctx context.Context, left map[string]int) error {
-	q := store.Query{Index: record.Tokens.Index("expire"), From: store.Excluding(store.Time(e.now())), Limit: batch}
-	for {
-		page, err := record.Tokens.List(ctx, e.store, q)
-		if err != nil || len(page) == 0 {
+// countLiveCodes adds the live codes that an old key has digested, by key: they cannot
+// be digested anew.
+func (c *call) countLiveCodes(ctx context.Context, left map[string]int) error {
+	count := func(digest []byte) {
+		if len(digest) > 0 && !c.ring.CurrentCode(digest) {
+			left[c.ring.KeyOfCode(digest)]++
+		}
+	}
+	live := func(ix *store.Index) store.Query {
+		return store.Query{Index: ix, From: store.Excluding(store.Time(c.now)), Limit: batch}
+	}
+	for page, err := range record.Tokens.Pages(ctx, c.store, live(record.Tokens.Index("expire"))) {
+		if err != nil {
 			return err
 		}
 		for _, t := range page {
-			if t.Length > 0 && !e.ring.CurrentCode([]byte(t.Digest)) {
-				left[e.ring.KeyOfCode([]byte(t.Digest))]++
+			if t.Length > 0 { // not a link
+				count([]byte(t.Digest))
 			}
 		}
-		q.After = q.Index.Position(record.Tokens.Row(page[len(page)-1]))
 	}
-}
-
-// countChallenges does the same for the codes of challenges.
-func (e *Engine) countChallenges(ctx context.Context, left map[string]int) error {
-	q := store.Query{Index: record.Challenges.Index("expire"), From: store.Excluding(store.Time(e.now())), Limit: batch}
-	for {
-		page, err := record.Challenges.List(ctx, e.store, q)
-		if err != nil || len(page) == 0 {
+	for page, err := range record.Challenges.Pages(ctx, c.store, live(record.Challenges.Index("expire"))) {
+		if err != nil {
 			return err
 		}
-		for _, c := range page {
-			if c.Digest != nil && !e.ring.CurrentCode(c.Digest) {
-				left[e.ring.KeyOfCode(c.Digest)]++
-			}
+		for _, row := range page {
+			count(row.Digest)
 		}
-		q.After = q.Index.Position(record.Challenges.Row(page[len(page)-1]))
 	}
+	return nil
 }
 
-func (e *Engine) resealOnce(ctx context.Context) (Resealed, error) {
+// resealOnce looks at every row with a sealed column, once.
+func (c *call) resealOnce(ctx context.Context) (Resealed, error) {
 	out := Resealed{Left: make(map[string]int)}
 	return out, errors.Join(
-		resealTable(ctx, e, record.Users, &out, (*txn).resealUser),
-		resealTable(ctx, e, record.Authenticators, &out, (*txn).resealAuthenticator),
-		resealTable(ctx, e, record.RecoveryCodes, &out, (*txn).resealRecoveryCode),
+		resealTable(ctx, c, record.Users, &out, (*txn).resealUser),
+		resealTable(ctx, c, record.Authenticators, &out, (*txn).resealAuthenticator),
+		resealTable(ctx, c, record.RecoveryCodes, &out, (*txn).resealRecoveryCode),
 	)
 }
 
-// resealTable looks at every row of a table, some in a transaction. One that has
-// gone since it was listed is no error.
-func resealTable[T any](ctx context.Context, e *Engine, t store.Typed[T], out *Resealed, reseal func(*txn, context.Context, *T) (sealing, error)) error {
-	q := store.Query{Index: t.Primary(), Limit: batch}
-	for {
-		page, err := t.List(ctx, e.store, q)
-		if err != nil || len(page) == 0 {
+// resealer seals the columns of a row anew.
+type resealer[T any] func(*txn, context.Context, *T) (sealing, error)
+
+// resealTable looks at every row of a table, a batch in a transaction. A row that has
+// gone since it was listed is skipped.
+func resealTable[T any](ctx context.Context, c *call, t store.Typed[T], out *Resealed, reseal resealer[T]) error {
+	for page, err := range t.Pages(ctx, c.store, store.Query{Index: t.Primary(), Limit: batch}) {
+		if err != nil {
 			return err
 		}
-		var part Resealed
-		err = e.update(ctx, e.now(), actor{mode: "server"}, func(ctx context.Context, tx *txn) error {
-			part = Resealed{Left: make(map[string]int)}
-			for _, row := range page {
-				s, err := reseal(tx, ctx, row)
-				if err != nil && !errors.Is(err, store.ErrNotFound) {
-					return err
-				}
-				for key := range s.left {
-					part.Left[key]++
-				}
-				if s.done {
-					part.Rows++
-				}
-			}
-			return nil
-		})
+		part, err := update(ctx, c, func(ctx context.Context, tx *txn) (Resealed, error) { return resealPage(ctx, tx, page, reseal) })
 		if err != nil {
 			return err
 		}
@@ -123,12 +107,30 @@ func resealTable[T any](ctx context.Context, e *Engine, t store.Typed[T], out *R
 		for key, n := range part.Left {
 			out.Left[key] += n
 		}
-		q.After = q.Index.Position(t.Row(page[len(page)-1]))
 	}
+	return nil
 }
 
-// sealing is what became of the sealed columns of a row: whether any was sealed
-// anew, and by which keys those are that do not open.
+// resealPage is the transaction of a batch.
+func resealPage[T any](ctx context.Context, tx *txn, page []*T, reseal resealer[T]) (Resealed, error) {
+	part := Resealed{Left: make(map[string]int)}
+	for _, row := range page {
+		s, err := reseal(tx, ctx, row)
+		if err != nil {
+			return part, err
+		}
+		for key := range s.left {
+			part.Left[key]++
+		}
+		if s.done {
+			part.Rows++
+		}
+	}
+	return part, nil
+}
+
+// sealing is the outcome of the sealed columns of a row: whether any was sealed anew, and
+// the keys of those that do not open.
 type sealing struct {
 	done bool
 	left map[string]bool
@@ -154,55 +156,57 @@ func (s *sealing) reseal(ring *seal.Ring, purpose string, place seal.Place, colu
 	s.left[key] = true
 }
 
+// resealUser seals the password and its history anew.
 func (tx *txn) resealUser(ctx context.Context, read *record.User) (s sealing, err error) {
-	ring := tx.engine.ring
-	if ring.Current(read.Password) && ring.Current(read.PasswordHistory) {
+	if tx.ring.Current(read.Password) && tx.ring.Current(read.PasswordHistory) {
 		return s, nil
 	}
-	user, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(read.ID))
-	if err != nil {
+	user, err := findUser(ctx, tx, read.ID)
+	if user == nil || err != nil {
 		return s, err
 	}
-	s.reseal(ring, seal.PasswordHash, seal.PasswordPlace(user.ID), &user.Password)
-	s.reseal(ring, seal.PasswordHash, seal.HistoryPlace(user.ID), &user.PasswordHistory)
+	s.reseal(tx.ring, seal.PasswordHash, seal.PasswordPlace(user.ID), &user.Password)
+	s.reseal(tx.ring, seal.PasswordHash, seal.HistoryPlace(user.ID), &user.PasswordHistory)
 	if s.done {
 		err = record.Users.Replace(ctx, tx, user)
 	}
 	return s, err
 }
 
+// resealAuthenticator seals the seed anew.
 func (tx *txn) resealAuthenticator(ctx context.Context, read *record.Authenticator) (s sealing, err error) {
-	if tx.engine.ring.Current(read.Seed) {
+	if tx.ring.Current(read.Seed) {
 		return s, nil
 	}
-	row, err := record.Authenticators.Get(ctx, tx, record.Authenticators.Primary(), store.Text(read.ID))
-	if err != nil {
+	row, err := record.Authenticators.Find(ctx, tx, record.Authenticators.Primary(), store.Text(read.ID))
+	if row == nil || err != nil {
 		return s, err
 	}
-	if s.reseal(tx.engine.ring, seal.TOTP, seal.SeedPlace(row.ID, row.UserID), &row.Seed); s.done {
+	s.reseal(tx.ring, seal.TOTP, seal.SeedPlace(row.ID, row.UserID), &row.Seed)
+	if s.done {
 		err = record.Authenticators.Replace(ctx, tx, row)
 	}
 	return s, err
 }
 
-// resealRecoveryCode makes the digest anew with what is sealed.
+// resealRecoveryCode seals the code anew, and makes its digest anew.
 func (tx *txn) resealRecoveryCode(ctx context.Context, read *record.RecoveryCode) (s sealing, err error) {
-	ring := tx.engine.ring
-	if ring.Current(read.Sealed) {
+	if tx.ring.Current(read.Sealed) {
 		return s, nil
 	}
-	row, err := record.RecoveryCodes.Get(ctx, tx, record.RecoveryCodes.Primary(), store.Text(read.ID))
-	if err != nil {
+	row, err := record.RecoveryCodes.Find(ctx, tx, record.RecoveryCodes.Primary(), store.Text(read.ID))
+	if row == nil || err != nil {
 		return s, err
 	}
 	place := seal.RecoveryCodePlace(row.ID, row.UserID)
-	if s.reseal(ring, seal.RecoveryCode, place, &row.Sealed); !s.done {
+	s.reseal(tx.ring, seal.RecoveryCode, place, &row.Sealed)
+	if !s.done {
 		return s, nil
 	}
-	code, err := ring.Open(seal.RecoveryCode, place, row.Sealed)
+	code, err := tx.ring.Open(seal.RecoveryCode, place, row.Sealed)
 	if err != nil {
 		return s, err
 	}
-	row.Digest = ring.DigestCode(recoveryParts(row.UserID, codes.PlainRecovery(string(code)))...)
+	row.Digest = tx.ring.DigestCode(recoveryParts(row.UserID, codes.PlainRecovery(string(code)))...)
 	return s, record.RecoveryCodes.Replace(ctx, tx, row)
 }

@@ -3,32 +3,30 @@ package latchkey
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/store"
 )
 
-// Roles returns the roles of who has no session: guests. The role any is
-// everybody's and is not in the list.
+// Roles returns the roles of a caller without a session: guests. Every caller also
+// has the role any, which is not in the list.
 func (g *Guest) Roles() []string { return []string{"guests"} }
 
-// Roles returns the roles of the user: user:ID, users, and each of them with
-// /verified when the e-mail address or the phone number is verified, and with
-// /unverified when neither is; label:NAME for each label. The role any is
-// everybody's and is not in the list.
-func (a *Account) Roles(ctx context.Context) (roles []string, err error) {
-	err = a.read(ctx, "get roles", func(r store.Reader, _ time.Time) error {
-		user, err := a.user(ctx, r)
+// Roles returns the roles of the user: user:ID and users; both again with /verified
+// if the e-mail address or the phone number is verified, with /unverified if neither
+// is; and label:NAME for each label. Every caller also has the role any, which is
+// not in the list.
+func (a *Account) Roles(ctx context.Context) (_ []string, err error) {
+	defer publicError("get roles", &err)
+	return accountRead(ctx, a, func(c *call) ([]string, error) {
+		user, err := a.user(ctx, c.store)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		roles, err = rolesOf(user)
-		return err
+		return rolesOf(user)
 	})
-	return roles, err
 }
 
+// rolesOf returns the roles of a user.
 func rolesOf(user *record.User) ([]string, error) {
 	dimension := "/unverified"
 	if user.EmailVerified || user.PhoneVerified {

@@ -14,14 +14,14 @@ import (
 
 const mask = "[secret]"
 
-// Secret is text that proves something: whoever has it is taken for its owner.
-// Printing, logging and encoding it show a mask; Reveal gives the text.
+// Secret is a text that proves something: its bearer is taken for its owner.
+// Printing, logging and encoding it show a mask. Reveal returns the text.
 type Secret string
 
-// Reveal returns the text, to be handed to its owner and nobody else.
+// Reveal returns the text. Hand it to its owner and to no one else.
 func (s Secret) Reveal() string { return string(s) }
 
-// Format prints the mask, whatever the verb.
+// Format prints the mask, for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
 
 // MarshalText encodes the mask.
@@ -30,8 +30,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 // LogValue logs the mask.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(mask) }
 
-// secretSize is the length of a session's secret in random bytes. As text it
-// is twice as many lower-case hexadecimal digits.
+// secretSize is the length of a session's secret in random bytes. The text is
+// twice as many lower-case hexadecimal digits.
 const secretSize = 32
 
 func newSecret() Secret {
@@ -40,12 +40,12 @@ func newSecret() Secret {
 	return Secret(hex.EncodeToString(b[:]))
 }
 
-// The labels under which secrets are digested: one for each purpose, so that a
-// secret of one never serves another.
+// Secrets are digested under a label for their purpose, so that a secret of one
+// purpose never serves another.
 const sessionLabel = "sess/v1"
 
-// digest returns what the store keeps of a secret: SHA-256 of the label, a zero
-// byte and the secret. It reports false for text that cannot be a secret.
+// digest returns the stored form of a secret: SHA-256 of the label, a zero byte
+// and the secret. It reports false for a text that cannot be a secret.
 func (s Secret) digest(label string) (sum [sha256.Size]byte, ok bool) {
 	if len(s) != 2*secretSize {
 		return sum, false
@@ -60,13 +60,14 @@ func (s Secret) digest(label string) (sum [sha256.Size]byte, ok bool) {
 	return sha256.Sum256(b), true
 }
 
-// keyPrefix begins the text of a key, so that one is known when it is seen
-// where it should not be.
+// keyPrefix begins the text of a key, so that a key is recognised in places where
+// it should not be.
 const keyPrefix = "latchkey1-"
 
-// Key is the root of everything that the engine seals: password hashes today.
-// Who has a copy of the store but not the key can use nothing in it. Keep it
-// apart from the store, and keep it: without it nobody signs in again.
+// Key is the root of everything that the engine seals: password hashes, seeds of
+// authenticators, recovery codes, and the keys that sign JWTs. A copy of the store
+// is useless without the key. Keep the key apart from the store, and do not lose
+// it: without it no user can sign in again.
 type Key struct{ root [seal.KeySize]byte }
 
 // GenerateKey returns a new random key.
@@ -91,11 +92,11 @@ func ParseKey(text string) (Key, error) {
 // Reveal returns the text of the key, for the place where the host keeps it.
 func (k Key) Reveal() string { return keyPrefix + hex.EncodeToString(k.root[:]) }
 
-// ID names the key without telling anything of it, for [Engine.Reseal].
+// ID names the key without revealing it, for [Engine.Reseal].
 func (k Key) ID() string { return seal.KeyID(k.root[:]) }
 
-// check refuses what nobody drew at random: the zero key, few different bytes,
-// bytes that count up or down.
+// check refuses keys that were not drawn at random: the zero key, a key of few
+// different bytes, a key that counts up or down.
 func (k Key) check() error {
 	seen := make(map[byte]bool)
 	steps := make(map[byte]bool)
@@ -111,7 +112,7 @@ func (k Key) check() error {
 	return nil
 }
 
-// Format prints a mask, whatever the verb.
+// Format prints a mask, for every verb.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
 
 // MarshalText encodes a mask.
@@ -120,12 +121,13 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(mask), nil }
 // LogValue logs a mask.
 func (k Key) LogValue() slog.Value { return slog.StringValue(mask) }
 
-// Keys are the keys of an engine: the active one seals, all of them open.
+// Keys are the keys of an engine. The active key seals; all keys open.
 type Keys struct {
 	Active Key
 	Old    []Key
 }
 
+// ring returns the keys in the form that seals and opens.
 func (k Keys) ring() (*seal.Ring, error) {
 	if err := k.Active.check(); err != nil {
 		return nil, err

@@ -3,147 +3,141 @@ package latchkey
 import (
 	"context"
 	"errors"
-	"time"
 
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
 
-// CreateEmailPasswordSession signs a user in by e-mail address and password,
-// and returns the session with its secret. A user has ten sessions unless the
-// policy says otherwise; one more ends the oldest. The session lives a year
-// unless the policy says otherwise.
+// CreateEmailPasswordSession signs a user in by e-mail address and password, and
+// returns the session with its secret. A user has at most ten sessions unless the
+// policy says otherwise; a further one ends the oldest. The session lives for a
+// year unless the policy says otherwise.
 //
-// Errors: [ErrArgumentInvalid] for an address that is none and for a password
-// of a form that no password has (8 to 256 characters, 1,024 bytes);
-// [ErrInvalidCredentials] for an unknown address, a user without a password and
-// a wrong password, at the same cost (a hash with older parameters has its own
-// cost until the first right sign-in renews it); [ErrUserBlocked], after the
-// right password only; a [*ThrottledError] after too many calls for the address,
-// and while it is slowed: from the eleventh wrong password in a row, 30 seconds,
-// doubling up to an hour, for known and unknown addresses alike;
-// [ErrPasswordResetRequired] if the policy disables a password that was guessed
-// at too often; [ErrAuthMethodUnsupported]; [ErrBusy] when too many passwords are
-// being checked. A client address from which the user has signed in within 90
-// days is counted apart, so that strangers cannot keep the user out.
-func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password string) (*Session, error) {
-	session, err := g.signInByPassword(ctx, email, password)
-	return session, outward("create e-mail session", err)
-}
-
-func (g *Guest) signInByPassword(ctx context.Context, email, password string) (*Session, error) {
-	if err := g.open(); err != nil {
+// An unknown address, a user without a password and a wrong password get the same
+// answer at the same cost. (A hash with older parameters has its own cost until the
+// first right sign-in renews it.) A client address from which the user has signed
+// in within 90 days is counted apart, so that strangers cannot keep the user out.
+//
+// Errors:
+//   - [ErrArgumentInvalid]: the address is malformed, or the password has a form
+//     that no password has (8 to 256 characters, 1,024 bytes).
+//   - [ErrInvalidCredentials]: unknown address, no password, or wrong password.
+//   - [ErrUserBlocked]: only after the right password.
+//   - [*ThrottledError]: after too many calls for the address, and while the address
+//     is slowed: from the eleventh wrong password in a row, 30 seconds, doubling up
+//     to an hour, for known and unknown addresses alike.
+//   - [ErrPasswordResetRequired]: the policy disables a password after too many
+//     guesses.
+//   - [ErrAuthMethodUnsupported]: the policy disables sign-in by password.
+//   - [ErrBusy]: too many passwords are being checked.
+func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password string) (_ *Session, err error) {
+	defer publicError("create e-mail session", &err)
+	c, err := g.begin()
+	if err != nil {
 		return nil, err
 	}
-	email, err := canon.Email(email)
-	if err != nil {
-		return nil, invalid("email", err)
+	if email, err = checkEmail(email); err != nil {
+		return nil, err
 	}
 	if err := checkPasswordForm(password, passwordMin); err != nil {
 		return nil, err
 	}
-	e, now := g.engine, g.engine.now()
-	if err := e.policy.enabled(g.client, EmailPassword, "Email and password"); err != nil {
+	if err := c.enabled(EmailPassword); err != nil {
 		return nil, err
 	}
-	user, guard, err := g.find(ctx, now, email)
+	s, err := c.readAttempt(ctx, email, password)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.limit(ctx, g.client, now, limitEmailSession, guard.key); err != nil {
+	if err := c.limit(ctx, limitEmailSession, s.guard.key); err != nil {
 		return nil, err
 	}
-	if err := e.limit(ctx, g.client, now, limitEmailSessionByClient, g.client.network()); err != nil {
+	if err := c.limit(ctx, limitEmailSessionByClient, c.client.network()); err != nil {
 		return nil, err
 	}
-	session, err := settled(func() (session *Session, err error) {
-		session, err = g.tryPassword(ctx, now, guard, user, email, password)
+	session, err := retryChanged(func() (*Session, error) {
+		session, err := s.try(ctx)
 		if errors.Is(err, errChanged) {
-			var changed error
-			if user, guard, changed = g.find(ctx, now, email); changed != nil {
-				err = changed
+			var failed error
+			if s, failed = c.readAttempt(ctx, email, password); failed != nil {
+				return nil, failed
 			}
 		}
 		return session, err
 	})
 	if err == nil {
-		e.unlimit(ctx, limitEmailSession, guard.key)
+		c.unlimit(ctx, limitEmailSession, s.guard.key)
 	}
 	return session, err
 }
 
-// find returns the user with an address, nil for nobody, and the guard of the
-// password.
-func (g *Guest) find(ctx context.Context, now time.Time, email string) (*record.User, guard, error) {
-	user, err := record.Users.Get(ctx, g.engine.store, record.Users.Index("email"), store.Text(email))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, guard{}, err
-	}
-	guard, err := g.engine.guard(ctx, g.engine.store, now, failPassword, email, user, g.client)
-	return user, guard, err
+// passwordAttempt is one sign-in by password, as far as it was read.
+type passwordAttempt struct {
+	*call
+	email, password string
+	user            *record.User // nil if the address has no user
+	guard           guard
 }
 
-func (g *Guest) tryPassword(ctx context.Context, now time.Time, guard guard, user *record.User, email, password string) (*Session, error) {
-	e := g.engine
-	if _, err := guard.wait(ctx, e.store, now); err != nil {
-		return nil, err
-	}
-	right, outdated, err := e.verifyPassword(ctx, user, password)
+// readAttempt reads the user of an address and the guard of the password.
+func (c *call) readAttempt(ctx context.Context, email, password string) (*passwordAttempt, error) {
+	user, err := record.Users.Find(ctx, c.store, byEmail.index, store.Text(email))
 	if err != nil {
 		return nil, err
 	}
-	if !right || user.Blocked {
-		return nil, g.turnAway(ctx, now, guard, user, right)
+	g, err := c.guardFor(ctx, c.store, failPassword, email, user)
+	if err != nil {
+		return nil, err
 	}
-	var upgrade newPassword
+	return &passwordAttempt{c, email, password, user, g}, nil
+}
+
+// try compares the password and signs in, or counts and refuses it.
+func (s *passwordAttempt) try(ctx context.Context) (*Session, error) {
+	if err := s.guard.check(ctx, s.store); err != nil {
+		return nil, err
+	}
+	right, outdated, err := s.verifyPassword(ctx, s.user, s.password)
+	if err != nil {
+		return nil, err
+	}
+	if !right || s.user.Blocked {
+		return nil, s.refuse(ctx, right)
+	}
+	var upgrade passwordHash
 	if outdated {
-		if upgrade, err = e.upgraded(ctx, user, password); err != nil {
+		if upgrade, err = s.upgraded(ctx, s.user, s.password); err != nil {
 			return nil, err
 		}
 	}
-	in := e.newSignIn(ctx, g.client, providerEmail, email, factorPassword)
-	var made *record.Session
-	err = e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
-		made, err = tx.enter(ctx, guard, user, upgrade, in)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return e.session(in, made)
+	in := s.newSignIn(ctx, providerEmail, s.email, factorPassword)
+	return update(ctx, s.call, func(ctx context.Context, tx *txn) (*Session, error) { return s.enter(ctx, tx, upgrade, in) })
 }
 
-// turnAway counts a wrong password, or tells a blocked user of the right one.
-// Both are logged.
-func (g *Guest) turnAway(ctx context.Context, now time.Time, guard guard, user *record.User, right bool) error {
-	reason := ErrInvalidCredentials
-	if right {
-		reason = ErrUserBlocked
-	}
-	err := g.engine.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
+// refuse counts a wrong password, or tells a blocked user of the right one. Both
+// are logged.
+func (s *passwordAttempt) refuse(ctx context.Context, right bool) error {
+	return s.update(ctx, func(ctx context.Context, tx *txn) error {
 		if right {
-			if _, err := guard.wait(ctx, tx, now); err != nil {
+			if err := s.guard.check(ctx, tx); err != nil {
 				return err
 			}
-		} else if err := guard.fail(ctx, tx); err != nil {
+			return tx.refuse(ctx, refused{logSessionRefuse, s.user, s.guard.subject, ErrUserBlocked})
+		}
+		if err := s.guard.countWrong(ctx, tx); err != nil {
 			return err
 		}
-		return tx.refuse(ctx, logSessionRefuse, user, guard.subject, reason)
+		return tx.refuse(ctx, refused{logSessionRefuse, s.user, s.guard.subject, ErrInvalidCredentials})
 	})
-	if err != nil {
-		return err
-	}
-	return reason
 }
 
-// enter makes the session of a user whose password was right, unless the
-// user or the delay has changed since they were read.
-func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrade newPassword, in *signIn) (*record.Session, error) {
-	if err := guard.pass(ctx, tx); err != nil {
+// enter makes the session of a user whose password was right, unless the user or
+// the delay has changed since they were read.
+func (s *passwordAttempt) enter(ctx context.Context, tx *txn, upgrade passwordHash, in *signIn) (*Session, error) {
+	if err := s.guard.passed(ctx, tx); err != nil {
 		return nil, err
 	}
-	user, err := unchanged(ctx, tx, read)
+	user, err := unchanged(ctx, tx, s.user)
 	if err != nil {
 		return nil, err
 	}
@@ -156,43 +150,35 @@ func (tx *txn) enter(ctx context.Context, guard guard, read *record.User, upgrad
 	return tx.createSession(ctx, user, in)
 }
 
-// CreateAnonymousSession makes a user without a name, an address or a password,
-// and signs them in. Whoever loses the secret loses the account.
+// CreateAnonymousSession makes a user without name, address and password, and
+// signs them in. A user who loses the secret loses the account.
 //
-// Errors: a [*ThrottledError] after 50 calls from a client address in an hour;
-// [ErrUserCountExceeded]; [ErrAuthMethodUnsupported].
-func (g *Guest) CreateAnonymousSession(ctx context.Context) (*Session, error) {
-	session, err := g.signInAnonymously(ctx)
-	return session, outward("create anonymous session", err)
-}
-
-func (g *Guest) signInAnonymously(ctx context.Context) (*Session, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	e, now := g.engine, g.engine.now()
-	if err := e.policy.enabled(g.client, AnonymousSession, "Anonymous"); err != nil {
-		return nil, err
-	}
-	if err := e.limit(ctx, g.client, now, limitAnonymousSession, g.client.network()); err != nil {
-		return nil, err
-	}
-	user := newUser(newID(), now)
-	in := e.newSignIn(ctx, g.client, providerAnonymous, "", factorAnonymous)
-	var made *record.Session
-	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
-		made = nil
-		if err := tx.roomForUser(ctx); err != nil {
-			return err
-		}
-		if _, err := tx.insertUser(ctx, user); err != nil {
-			return err
-		}
-		made, err = tx.createSession(ctx, user, in)
-		return err
-	})
+// Errors:
+//   - [*ThrottledError]: after 50 calls from a client address in an hour.
+//   - [ErrUserCountExceeded]
+//   - [ErrAuthMethodUnsupported]
+func (g *Guest) CreateAnonymousSession(ctx context.Context) (_ *Session, err error) {
+	defer publicError("create anonymous session", &err)
+	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	return e.session(in, made)
+	if err := c.enabled(AnonymousSession); err != nil {
+		return nil, err
+	}
+	if err := c.limit(ctx, limitAnonymousSession, c.client.network()); err != nil {
+		return nil, err
+	}
+	drawn := newUser(newID(), c.now)
+	in := c.newSignIn(ctx, providerAnonymous, "", factorAnonymous)
+	return update(ctx, c, func(ctx context.Context, tx *txn) (*Session, error) {
+		if err := tx.checkUserLimit(ctx); err != nil {
+			return nil, err
+		}
+		user := *drawn
+		if _, err := tx.insertUser(ctx, &user); err != nil {
+			return nil, err
+		}
+		return tx.createSession(ctx, &user, in)
+	})
 }

@@ -11,121 +11,129 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// limit counts a call of an operation under a key, and refuses it when there
-// were too many. An empty key is not counted.
-func (e *Engine) limit(ctx context.Context, c Client, now time.Time, l limited, key string) error {
-	rule, found := e.policy.Limits[l.name]
-	if key == "" || c.Server || !found {
+// limit counts a call of an operation under a key, and refuses it after too many.
+// An empty key is not counted.
+func (c *call) limit(ctx context.Context, l limited, key string) error {
+	rule, found := c.policy.Limits[limits[l].name]
+	if key == "" || c.server || !found {
 		return nil
 	}
-	result, err := e.take(ctx, e.limitKey(l, key), rule, now)
+	result, err := c.take(ctx, c.limitKey(l, key), rule)
 	if err != nil {
-		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)
-		if l.guesses {
+		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
+		if limits[l].guesses {
 			return ErrBusy
 		}
 		return nil
 	}
-	if c.OnLimit != nil {
-		e.report(ctx, c, LimitResult{l.name, result})
+	if c.client.OnLimit != nil {
+		c.report(ctx, LimitResult{limits[l].name, result})
 	}
-	if !result.Allowed {
-		if strings.HasPrefix(l.name, limitMessages.name) {
-			e.alarm(ctx, c, now, l, key, result)
-		}
-		return &ThrottledError{RetryAfter: result.Reset.Sub(now)}
+	if result.Allowed {
+		return nil
 	}
-	return nil
+	if limits[l].alarms {
+		c.alarm(ctx, l, key, result)
+	}
+	return &ThrottledError{RetryAfter: result.Reset.Sub(c.now)}
 }
 
-// take asks the limiter. A panic of it is a failure.
-func (e *Engine) take(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule, now time.Time) (result ratelimit.Result, err error) {
+// errLimiter is the error of a limiter that panicked.
+var errLimiter = errors.New("latchkey: the limiter panicked")
+
+// take asks the limiter. Its panic counts as a failure.
+func (c *call) take(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule) (result ratelimit.Result, err error) {
 	err = errLimiter
-	defer e.recovered(ctx, "Limiter")
-	result, err = e.limiter.Take(ctx, key, rule, now)
+	defer c.recovered(ctx, "Limiter")
+	result, err = c.limiter.Take(ctx, key, rule, c.now)
 	return result, err
 }
 
-var errLimiter = errors.New("latchkey: the limiter panicked")
-
-func (e *Engine) report(ctx context.Context, c Client, r LimitResult) {
-	defer e.recovered(ctx, "OnLimit")
-	c.OnLimit(r)
+// report calls the host's OnLimit.
+func (c *call) report(ctx context.Context, r LimitResult) {
+	defer c.recovered(ctx, "OnLimit")
+	c.client.OnLimit(r)
 }
 
 // unlimit forgets the calls of a key.
-func (e *Engine) unlimit(ctx context.Context, l limited, key string) {
-	defer e.recovered(ctx, "Limiter")
-	if err := e.limiter.Forget(ctx, e.limitKey(l, key)); err != nil {
-		e.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", l.name)
+func (c *call) unlimit(ctx context.Context, l limited, key string) {
+	defer c.recovered(ctx, "Limiter")
+	if err := c.limiter.Forget(ctx, c.limitKey(l, key)); err != nil {
+		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
 	}
 }
 
+// limitKey returns the limiter's key: a digest, so that the limiter holds no
+// address.
 func (e *Engine) limitKey(l limited, key string) ratelimit.Key {
-	return ratelimit.Key(e.ring.Digest("limit", l.name, key)[:16])
+	return ratelimit.Key(e.ring.Digest("limit", limits[l].name, key)[:16])
 }
 
-// limitMessage counts one message more, that somebody at a client asks for, to
-// an address. It is refused before anybody knows whose address that is.
-func (e *Engine) limitMessage(ctx context.Context, c Client, now time.Time, channel notify.Channel, to string) error {
-	if err := e.limitAddress(ctx, c, now, to); err != nil {
+// alarm tells the host, once a window, that a rule for messages has refused one.
+func (c *call) alarm(ctx context.Context, l limited, key string, result ratelimit.Result) {
+	if c.onEvent == nil {
+		return
+	}
+	window := max(result.Reset.Sub(c.now), time.Second)
+	told, err := c.take(ctx, c.limitKey(l, "told\n"+key), ratelimit.Rule{Calls: 1, Window: window})
+	if err != nil || !told.Allowed {
+		return
+	}
+	c.tell(context.WithoutCancel(ctx), Event{
+		Name: "limits." + limits[l].name + ".reached", Time: c.now, Mode: string(modeGuest), Client: c.client.silent(),
+		Payload: LimitResult{limits[l].name, result},
+	})
+}
+
+// limitMessage counts a message that the client asks for. A refusal comes before
+// the engine knows which user has the address.
+func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to string) error {
+	if err := c.limitAddress(ctx, to); err != nil {
 		return err
 	}
-	if err := e.limit(ctx, c, now, limitMessagesByClient, c.network()); err != nil {
+	if err := c.limit(ctx, limitMessagesByClient, c.client.network()); err != nil {
 		return err
 	}
-	if _, mocked := e.mock(channel, to); channel != notify.SMS || mocked {
+	if _, mocked := c.mockCode(channel, to); channel != notify.SMS || mocked {
 		return nil
 	}
-	if err := e.limitNumber(ctx, c, now, to); err != nil {
+	if err := c.limitNumber(ctx, to); err != nil {
 		return err
 	}
-	return e.limit(ctx, c, now, limitMessagesByPrefix, canon.PhonePrefix(to))
+	return c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(to))
 }
 
-// limitAddress counts one message more to an address, whatever it is about. What
-// stands behind a + in a mailbox is no other mailbox.
-func (e *Engine) limitAddress(ctx context.Context, c Client, now time.Time, to string) error {
+// limitAddress counts a message to an address. The part of a mailbox after a + is
+// dropped: it names the same mailbox.
+func (c *call) limitAddress(ctx context.Context, to string) error {
 	if local, domain, found := strings.Cut(to, "@"); found {
 		local, _, _ = strings.Cut(local, "+")
 		to = local + "@" + domain
 	}
 	for _, l := range []limited{limitMessages, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
-		if err := e.limit(ctx, c, now, l, to); err != nil {
+		if err := c.limit(ctx, l, to); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// limitNumber counts a phone number that a client address has not sent to since
-// its window began.
-func (e *Engine) limitNumber(ctx context.Context, c Client, now time.Time, number string) error {
-	network := c.network()
-	if network == "" || c.Server {
+// limitNumber counts a phone number to which the client's address has sent nothing
+// since its window began.
+func (c *call) limitNumber(ctx context.Context, number string) error {
+	network := c.client.network()
+	if network == "" || c.server {
 		return nil
 	}
-	key := e.limitKey(limitMessagesNumbers, network+"\n"+number)
-	first, err := e.take(ctx, key, ratelimit.Rule{Calls: 1, Window: e.policy.Limits[limitMessagesNumbers.name].Window}, now)
+	key := c.limitKey(limitMessagesNumbers, network+"\n"+number)
+	window := c.policy.Limits[limits[limitMessagesNumbers].name].Window
+	first, err := c.take(ctx, key, ratelimit.Rule{Calls: 1, Window: window})
 	if err == nil && !first.Allowed {
 		return nil
 	}
-	if err = e.limit(ctx, c, now, limitMessagesNumbers, network); err != nil {
-		_ = e.limiter.Forget(ctx, key) // it is not among those that were sent to
+	err = c.limit(ctx, limitMessagesNumbers, network)
+	if err != nil {
+		_ = c.limiter.Forget(ctx, key) // nothing was sent to it
 	}
 	return err
-}
-
-// alarm tells the host, once a window, that somebody sends more than they may.
-func (e *Engine) alarm(ctx context.Context, c Client, now time.Time, l limited, key string, result ratelimit.Result) {
-	if e.onEvent == nil {
-		return
-	}
-	told, err := e.take(ctx, e.limitKey(l, "told\n"+key), ratelimit.Rule{Calls: 1, Window: max(result.Reset.Sub(now), time.Second)}, now)
-	if err != nil || !told.Allowed {
-		return
-	}
-	e.tell(context.WithoutCancel(ctx), Event{
-		Name: "limits." + l.name + ".reached", Time: now, Mode: "guest", Client: c.silent(), Payload: LimitResult{l.name, result},
-	})
 }

@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -11,76 +10,118 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Token is a short-lived secret for one purpose. There is at most one live token
-// of a kind for a user and an address: a new one ends the one before.
+// Token is a short-lived secret for one purpose. A user and an address have at most
+// one live token of a kind: a new one ends the one before.
 type Token struct {
 	ID        string
 	CreatedAt time.Time
-	// UserID is the id with which the secret is redeemed. It tells nothing
-	// about whether there is such a user, unless the policy discloses accounts.
+	// UserID is the id with which the secret is redeemed. It does not tell whether
+	// the user exists, unless the policy discloses accounts.
 	UserID string
 	Expire time.Time
-	// Phrase is in the message too, if it was asked for: two words by which a
-	// person knows that the message is about what they just did.
+	// Phrase is set if it was asked for, and is in the message too: two words by
+	// which a person recognises the message to their own request.
 	Phrase string
-	// Secret is set for the server alone: by [Users.CreateToken], and for a
-	// [Client] that is the server's. Everybody else gets it by message.
+	// Secret is set only for the server: by [Users.CreateToken], and for a [Client]
+	// that is the server's. All others get it by message.
 	Secret Secret
 }
 
-// The kinds of tokens.
-const (
-	tokenMagicURL = "magic-url"
-	tokenEmail    = "email"
-	tokenPhone    = "phone"
-	tokenCustom   = "custom"
+// purpose is the use of a token. Tokens of one purpose serve no other.
+type purpose struct {
+	refuse  string  // the log's name of a wrong secret
+	codes   bool    // some of its tokens are short enough to be guessed
+	confirm limited // of confirming; signing in has a limit of its own
+}
 
-	tokenEmailVerification = "email-verification"
-	tokenPhoneVerification = "phone-verification"
-	tokenRecovery          = "recovery"
+var (
+	signsIn       = &purpose{refuse: logSessionRefuse, codes: true}
+	verifiesEmail = &purpose{refuse: logVerificationRefuse, confirm: limitUpdateEmailVerify}
+	verifiesPhone = &purpose{refuse: logVerificationRefuse, codes: true, confirm: limitUpdatePhoneVerify}
+	recovers      = &purpose{refuse: logRecoveryRefuse, confirm: limitUpdateRecovery}
+
+	anyPurpose = []*purpose{signsIn, verifiesEmail, recovers}
 )
 
-// tokenKind is what differs between the kinds.
+// tokenKind is everything that differs between the kinds of tokens.
 type tokenKind struct {
-	name     string
-	label    string // under which the secret of a link is digested, "" for a code
-	purpose  purpose
-	provider string // of the sessions that it makes
-	factor   string
+	name    string
+	label   string // under which the secret of a link is digested; "" for a code
+	purpose *purpose
+	by      *contact // nil for tokens that the host hands over
+
+	provider, factor string // of the sessions that it makes
+
+	method   Methods // that switches it off; 0 for none
+	message  notify.Kind
+	ask      limited // of asking, by destination or user
+	byClient bool    // asking is limited by client address too
+	life     func(*Policy) time.Duration
 }
 
-// tokenKinds has every kind. A secret of one kind never serves another: the
-// kind is in its digest.
-var tokenKinds = []tokenKind{
-	{tokenMagicURL, "magic/v1", signsIn, "magic-url", factorEmail},
-	{tokenEmail, "", signsIn, "token", factorEmail},
-	{tokenPhone, "", signsIn, "phone", factorPhone},
-	{tokenCustom, "", signsIn, "token", factorToken},
-	{tokenEmailVerification, "verify/v1", verifiesEmail, "", ""},
-	{tokenPhoneVerification, "", verifiesPhone, "", ""},
-	{tokenRecovery, "recover/v1", recovers, "", ""},
-}
+var (
+	kindMagicURL = &tokenKind{
+		name: "magic-url", label: "magic/v1", purpose: signsIn, by: byEmail, provider: "magic-url", factor: factorEmail,
+		method: MagicURL, message: notify.MagicURL, ask: limitMagicURLToken, byClient: true,
+		life: func(p *Policy) time.Duration { return p.MagicURLLength },
+	}
+	kindEmail = &tokenKind{
+		name: "email", purpose: signsIn, by: byEmail, provider: "token", factor: factorEmail,
+		method: EmailOTP, message: notify.EmailOTP, ask: limitEmailToken, life: otpLength,
+	}
+	kindPhone = &tokenKind{
+		name: "phone", purpose: signsIn, by: byPhone, provider: "phone", factor: factorPhone,
+		method: Phone, message: notify.PhoneOTP, ask: limitPhoneToken, byClient: true, life: otpLength,
+	}
+	kindCustom = &tokenKind{
+		name: "custom", purpose: signsIn, provider: "token", factor: factorToken,
+		life: func(*Policy) time.Duration { return customExpire },
+	}
+	kindEmailVerification = &tokenKind{
+		name: "email-verification", label: "verify/v1", purpose: verifiesEmail, by: byEmail,
+		message: notify.EmailVerification, ask: limitCreateEmailVerify,
+		life: func(p *Policy) time.Duration { return p.EmailVerificationLength },
+	}
+	kindPhoneVerification = &tokenKind{
+		name: "phone-verification", purpose: verifiesPhone, by: byPhone,
+		method: Phone, message: notify.PhoneVerification, ask: limitCreatePhoneVerify, byClient: true, life: otpLength,
+	}
+	kindRecovery = &tokenKind{
+		name: "recovery", label: "recover/v1", purpose: recovers, by: byEmail,
+		message: notify.Recovery, ask: limitCreateRecovery, byClient: true,
+		life: func(p *Policy) time.Duration { return p.RecoveryLength },
+	}
 
-func kindOf(t *record.Token) tokenKind {
+	// tokenKinds has every kind. A secret of one kind never serves another, because
+	// the kind is in its digest.
+	tokenKinds = []*tokenKind{
+		kindMagicURL, kindEmail, kindPhone, kindCustom, kindEmailVerification, kindPhoneVerification, kindRecovery,
+	}
+)
+
+func otpLength(p *Policy) time.Duration { return p.OTPLength }
+
+// kindOf returns the kind of a row. A kind of a later version serves no purpose.
+func kindOf(t *record.Token) *tokenKind {
 	for _, k := range tokenKinds {
 		if k.name == t.Kind {
 			return k
 		}
 	}
-	return tokenKind{name: t.Kind} // of a later version; it serves for nothing
+	return &tokenKind{name: t.Kind}
 }
 
 // Limits of tokens.
 const (
-	// codeFailures is how many wrong codes void a live one.
+	// codeFailures is the number of wrong codes that voids a live one.
 	codeFailures = 5
-	// longCode is how many characters make a custom token too long to be
-	// guessed: 128 bits. Wrong codes do not void it.
+	// longCode is the length at which a custom token is too long to be guessed: 128
+	// bits. Wrong codes do not void it.
 	longCode  = 32
 	maxSecret = 256 // bytes of a secret that is redeemed
-	// aliasedCodes is how many codes, the newest, that were promised one id are
-	// compared with a guess: who asks for many addresses under one id guesses
-	// no faster.
+	// aliasedCodes is the number of codes, the newest, that were promised one id and
+	// are compared with a guess: asking for many addresses under one id makes
+	// guessing no faster.
 	aliasedCodes = 3
 
 	customLength, customLeast, customMost = 6, 4, 128 // characters
@@ -88,26 +129,28 @@ const (
 	customExpireLeast, customExpireMost   = time.Minute, year
 )
 
-// newToken is a token that is about to be made. What is random is drawn before
+// newToken is a token that is about to be made. Its random parts are drawn before
 // the transaction.
 type newToken struct {
 	record.Token
-	kind   tokenKind
+	kind   *tokenKind
 	secret string
 }
 
-func (e *Engine) newToken(kind, destination, alias, secret string, now time.Time, life time.Duration) *newToken {
-	n := &newToken{secret: secret, Token: record.Token{
-		ID: newID(), Kind: kind, Slot: destination, Alias: alias, Destination: destination, Created: now, Expire: now.Add(life),
+// newToken draws a token of a kind, for an address, that is redeemed under an id.
+func (c *call) newToken(kind *tokenKind, destination, alias, secret string) *newToken {
+	n := &newToken{secret: secret, kind: kind, Token: record.Token{
+		ID: newID(), Kind: kind.name, Slot: destination, Alias: alias, Destination: destination,
+		Created: c.now, Expire: c.now.Add(kind.life(&c.policy)),
 	}}
-	if n.kind = kindOf(&n.Token); n.kind.label == "" {
+	if kind.label == "" {
 		n.Length = int64(len(secret))
 	}
 	return n
 }
 
-// seal digests the secret: of a link under its label, of a code under a key that
-// is not in the store.
+// seal digests the secret: that of a link under its label, a code under a key that is
+// not in the store.
 func (n *newToken) seal(e *Engine) {
 	if n.kind.label == "" {
 		n.Digest = string(e.ring.DigestCode(codeParts(&n.Token, n.secret)...))
@@ -117,33 +160,54 @@ func (n *newToken) seal(e *Engine) {
 	n.Digest = string(sum[:])
 }
 
+// codeParts are the parts of the digest of a code.
 func codeParts(t *record.Token, code string) []string {
 	return []string{"code/v1", t.Kind, t.ID, t.Slot, code}
 }
 
-// insertToken is the one place where tokens are made. It ends the live one in
-// the same place.
+// show returns the token without its secret.
+func (n *newToken) show() *Token { return showToken(&n.Token, n.Alias) }
+
+// showToken returns a token, for a caller who knows it under an id.
+func showToken(t *record.Token, userID string) *Token {
+	return &Token{ID: t.ID, CreatedAt: t.Created, UserID: userID, Expire: t.Expire}
+}
+
+// showNewToken returns a token that was made, to the server with its secret.
+func (c *call) showNewToken(n *newToken) *Token {
+	t := n.show()
+	if c.server {
+		t.Secret = Secret(n.secret)
+	}
+	return t
+}
+
+// insertToken is the one place where tokens are made. It ends the live one in the
+// same slot.
 func (tx *txn) insertToken(ctx context.Context, n *newToken) error {
 	if err := tx.endToken(ctx, n.Kind, n.Slot); err != nil {
 		return err
 	}
-	n.seal(tx.engine)
+	n.seal(tx.Engine)
 	return record.Tokens.Insert(ctx, tx, &n.Token)
 }
 
+// endToken ends the token in a slot, if there is one.
 func (tx *txn) endToken(ctx context.Context, kind, slot string) error {
-	t, err := record.Tokens.Get(ctx, tx, record.Tokens.Index("slot"), store.Text(kind), store.Text(slot))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	t, err := findTokenAt(ctx, tx, kind, slot)
+	if t == nil || err != nil {
 		return err
 	}
 	return record.Tokens.Delete(ctx, tx, store.Text(t.ID))
 }
 
-// endTokens ends the open tokens of a user, and those that were sent to an
-// address of theirs before anybody had it.
+// findTokenAt returns the token in a slot, nil for none.
+func findTokenAt(ctx context.Context, r store.Reader, kind, slot string) (*record.Token, error) {
+	return record.Tokens.Find(ctx, r, record.Tokens.Index("slot"), store.Text(kind), store.Text(slot))
+}
+
+// endTokens ends the open tokens of a user, and those that were sent to their
+// addresses before the user had them.
 func (tx *txn) endTokens(ctx context.Context, user *record.User) error {
 	tokens, err := tokensOf(ctx, tx, user.ID)
 	if err != nil {
@@ -180,45 +244,22 @@ func tokensOf(ctx context.Context, r store.Reader, userID string) ([]*record.Tok
 	})
 }
 
-func (n *newToken) shown(c Client) *Token {
-	t := &Token{ID: n.ID, CreatedAt: n.Created, UserID: n.Alias, Expire: n.Expire}
-	if c.Server {
-		t.Secret = Secret(n.secret)
-	}
-	return t
-}
-
-// purpose is what a token serves for.
-type purpose struct {
-	name   string
-	refuse string // the log's name of a wrong secret
-	codes  bool   // there are tokens that are short enough to be guessed
-}
-
-var (
-	signsIn       = purpose{"sign in", logSessionRefuse, true}
-	verifiesEmail = purpose{"verify e-mail", logVerificationRefuse, false}
-	verifiesPhone = purpose{"verify phone", logVerificationRefuse, true}
-	recovers      = purpose{"recover", logRecoveryRefuse, false}
-
-	anyPurpose = []purpose{signsIn, verifiesEmail, recovers}
-)
-
-func serves(kind tokenKind, purposes []purpose) bool { return slices.Contains(purposes, kind.purpose) }
+// link is the secret of a link with the id that it carries.
+type link struct{ userID, secret string }
 
 // findLink returns the live token of a link that serves one of some purposes, nil
 // for none.
-func findLink(ctx context.Context, r store.Reader, now time.Time, purposes []purpose, userID, secret string) (*record.Token, error) {
+func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ...*purpose) (*record.Token, error) {
 	for _, kind := range tokenKinds {
-		sum, ok := Secret(secret).digest(kind.label)
-		if kind.label == "" || !ok || !serves(kind, purposes) {
+		sum, ok := Secret(l.secret).digest(kind.label)
+		if kind.label == "" || !ok || !slices.Contains(purposes, kind.purpose) {
 			continue
 		}
-		t, err := record.Tokens.Get(ctx, r, record.Tokens.Index("digest"), store.Bytes(sum[:]))
-		if errors.Is(err, store.ErrNotFound) {
+		t, err := record.Tokens.Find(ctx, r, record.Tokens.Index("digest"), store.Bytes(sum[:]))
+		if t == nil && err == nil {
 			continue
 		}
-		if err != nil || !t.Expire.After(now) || t.UserID != userID && t.Alias != userID {
+		if err != nil || !t.Expire.After(c.now) || t.UserID != l.userID && t.Alias != l.userID {
 			return nil, err
 		}
 		return t, nil
@@ -226,20 +267,8 @@ func findLink(ctx context.Context, r store.Reader, now time.Time, purposes []pur
 	return nil, nil
 }
 
-// channelOf is the way by which a token was sent.
-func channelOf(t *record.Token) notify.Channel {
-	if t.Kind == tokenPhone || t.Kind == tokenPhoneVerification {
-		return notify.SMS
-	}
-	return notify.Email
-}
-
-func shownToken(t *record.Token, userID string) *Token {
-	return &Token{ID: t.ID, CreatedAt: t.Created, UserID: userID, Expire: t.Expire}
-}
-
-// mayRecover reports whether the mailbox of a user's address may take the account
-// over: not if somebody has proven to have it by other means.
+// mayRecover reports whether the mailbox of a user's address may take the account over:
+// not if the user is blocked, or has proven a number and never the address.
 func mayRecover(user *record.User) bool {
 	return !user.Blocked && (user.EmailVerified || !user.PhoneVerified)
 }

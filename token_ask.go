@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
@@ -15,110 +14,140 @@ import (
 	"example.com/latchkey/store"
 )
 
-// request is somebody's wish for a link or code.
-type request struct {
-	kind    string
-	method  Methods
-	named   string // the method, for a person
-	message notify.Kind
-	channel notify.Channel
-	off     error // what it is when the channel is off
-	limit   limited
-	byIP    bool // the limit is of the client address too
-	logged  string
+// linkMaker makes a link of the id and the end of its token.
+type linkMaker func(userID, expire string) string
 
+// tokenRequest is a guest's request for a link or a code.
+type tokenRequest struct {
+	kind                *tokenKind
 	userID, destination string
 	phrase              bool
-	life                time.Duration
 	secret              string
-	link                func(userID, expire string) string // nil for a code
+	link                linkMaker // nil for a code
 }
 
-// ask makes a token and sends it to the address that it is for, whoever has it:
-// a user, somebody who will be one when it is redeemed, or a blocked user, who
-// gets nothing. All of them cost the same and get the same answer.
-func (g *Guest) ask(ctx context.Context, now time.Time, r request) (*Token, error) {
-	e := g.engine
-	if err := e.policy.enabled(g.client, r.method, r.named); err != nil {
+// sendToken makes a token and sends it to its address. The address may belong to a
+// user, to a user who is made at redemption, or to a blocked user, who gets nothing.
+// All of them cost the same and get the same answer.
+func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
+	if err := c.canAsk(r.kind); err != nil {
 		return nil, err
 	}
-	if !e.can(r.channel) {
-		return nil, r.off
-	}
-	if err := e.limit(ctx, g.client, now, r.limit, r.destination); err != nil {
+	if err := c.limitToken(ctx, r.kind, r.destination, r.destination); err != nil {
 		return nil, err
 	}
-	if r.byIP {
-		if err := e.limit(ctx, g.client, now, r.limit, g.client.network()); err != nil {
-			return nil, err
-		}
-	}
-	if err := e.limitMessage(ctx, g.client, now, r.channel, r.destination); err != nil {
-		return nil, err
-	}
-	mock, mocked := e.mock(r.channel, r.destination)
+	mock, mocked := c.mockCode(r.kind.by.channel, r.destination)
 	if mocked {
 		r.secret = mock
 	}
-	asked := e.newToken(r.kind, r.destination, orFresh(r.userID), r.secret, now, r.life)
-	instead := newID()
-	subject := e.ring.Digest(failCode, r.destination)
-	var n newToken
-	var user *record.User
-	var told string // the id in the answer
-	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) (err error) {
-		n = *asked
-		if user, err = tx.holder(ctx, r.channel, r.destination); err != nil {
-			return err
-		}
-		if told, err = tx.alias(ctx, &n, user, instead); err != nil {
-			return err
-		}
-		userKey := hex.EncodeToString(subject)
-		if user != nil {
-			n.UserID, userKey = user.ID, user.Key
-		}
-		if err := tx.insertToken(ctx, &n); err != nil {
-			return err
-		}
-		if n.kind.purpose == recovers && e.policy.DiscloseAccounts {
-			tx.event(user.ID, "recovery."+n.ID+".create", shownToken(&n.Token, user.ID))
-		}
-		return record.Logs.Insert(ctx, tx, tx.row(r.logged, n.UserID, userKey))
-	})
+	if r.userID == "" {
+		r.userID = newID()
+	}
+	asked, instead := c.newToken(r.kind, r.destination, r.userID, r.secret), newID()
+	made, err := update(ctx, c, func(ctx context.Context, tx *txn) (*sentToken, error) { return tx.makeToken(ctx, *asked, instead) })
 	if err != nil {
 		return nil, err
 	}
-	shown := n.shown(g.client)
-	shown.UserID = told
+	shown := c.showNewToken(&made.newToken)
+	shown.UserID = made.answer
 	if r.phrase {
 		shown.Phrase = codes.Phrase()
 	}
-	nobody := n.kind.purpose == recovers && (user == nil || !mayRecover(user))
-	e.courier.Deliver(e.delivery(ctx, g.client, r, &n, user, shown.Phrase, mocked || nobody))
+	user := made.user
+	// An unverified address of a blocked user may belong to someone else, so the mail
+	// is sent.
+	blocked := user != nil && user.Blocked && r.kind.by.verified(user)
+	cannot := r.kind.purpose == recovers && (user == nil || !mayRecover(user))
+	message := c.tokenMessage(ctx, &made.newToken, user, r.link)
+	message.Phrase = shown.Phrase
+	c.courier.Deliver(courier.Delivery{Message: message, Null: mocked || blocked || cannot})
 	return shown, nil
 }
 
-func orFresh(id string) string {
-	if id == "" {
-		return newID()
+// canAsk refuses tokens of a kind that is switched off, or has no notifier.
+func (c *call) canAsk(kind *tokenKind) error {
+	if err := c.enabled(kind.method); err != nil {
+		return err
 	}
-	return id
+	if !c.canSend(kind.by.channel) {
+		return kind.by.off
+	}
+	return nil
 }
 
-// alias settles the id with which a token is redeemed, and returns the one that
-// the caller is told. A recovery is of a user who is there, and names nobody
-// unless the policy does.
-func (tx *txn) alias(ctx context.Context, n *newToken, user *record.User, instead string) (told string, err error) {
-	disclose := tx.engine.policy.DiscloseAccounts
+// limitToken counts a call and the message that it sends. key is the key of the
+// kind's limit.
+func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination string) error {
+	if err := c.limit(ctx, kind.ask, key); err != nil {
+		return err
+	}
+	if kind.byClient {
+		if err := c.limit(ctx, kind.ask, c.client.network()); err != nil {
+			return err
+		}
+	}
+	return c.limitMessage(ctx, kind.by.channel, destination)
+}
+
+// sentToken is a token that was made, with its user, nil for none, and the id in the
+// answer to the caller.
+type sentToken struct {
+	newToken
+	user   *record.User
+	answer string
+}
+
+// makeToken inserts a token for the user who has its address, if any. instead is the
+// id that the token gets if the one that was asked for is taken.
+func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sentToken, error) {
+	user, err := tx.userAt(ctx, n.kind.by, n.Destination)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := tx.settleAlias(ctx, &n, user, instead)
+	if err != nil {
+		return nil, err
+	}
+	userKey := hex.EncodeToString(tx.ring.Digest(failCode, n.Destination))
+	if user != nil {
+		n.UserID, userKey = user.ID, user.Key
+	}
+	if err := tx.insertToken(ctx, &n); err != nil {
+		return nil, err
+	}
+	logged := logTokenCreate
+	if n.kind.purpose == recovers {
+		logged = logRecoveryCreate
+		if tx.policy.DiscloseAccounts {
+			tx.event(user.ID, "recovery."+n.ID+".create", showToken(&n.Token, user.ID))
+		}
+	}
+	return &sentToken{n, user, answer}, record.Logs.Insert(ctx, tx, tx.logRow(logged, n.UserID, userKey))
+}
+
+// userAt returns the user who has an address, nil for none.
+func (tx *txn) userAt(ctx context.Context, by *contact, address string) (*record.User, error) {
+	user, err := record.Users.Find(ctx, tx, by.index, store.Text(address))
+	if user == nil && err == nil {
+		decoy := *tx.decoy
+		record.Users.Record(record.Users.Row(&decoy)) // a row is decoded in both cases
+	}
+	return user, err
+}
+
+// settleAlias settles the id with which a token is redeemed, and returns the one in
+// the answer. A recovery belongs to an existing user, and its answer names no user
+// unless the policy discloses accounts.
+func (tx *txn) settleAlias(ctx context.Context, n *newToken, user *record.User, instead string) (answer string, err error) {
+	disclose := tx.policy.DiscloseAccounts
 	if n.kind.purpose != recovers {
 		if disclose {
-			if err := tx.promised(ctx, &n.Token, user); err != nil {
+			if err := tx.keepPromisedID(ctx, &n.Token, user); err != nil {
 				return "", err
 			}
 		}
-		told = n.Alias
-		return told, tx.freeAlias(ctx, &n.Token, user, instead)
+		answer = n.Alias
+		return answer, tx.avoidTakenID(ctx, &n.Token, user, instead)
 	}
 	if user != nil {
 		n.Alias = user.ID
@@ -134,23 +163,20 @@ func (tx *txn) alias(ctx context.Context, n *newToken, user *record.User, instea
 	return user.ID, nil
 }
 
-// freeAlias gives a token another id than the one that was asked for, if that is
-// somebody else's: nobody signs in under the name of another. The answer tells
-// nothing of it; the link in the message has the right one.
-func (tx *txn) freeAlias(ctx context.Context, n *record.Token, user *record.User, instead string) error {
-	other, err := getUser(ctx, tx, n.Alias)
-	if errors.Is(err, ErrUserNotFound) {
-		return nil
-	}
-	if err == nil && (user == nil || other.ID != user.ID) {
+// avoidTakenID gives a token another id than the one that was asked for, if that id
+// belongs to another user: no caller signs in under another user's id. The answer
+// does not show it; the link in the message has the right id.
+func (tx *txn) avoidTakenID(ctx context.Context, n *record.Token, user *record.User, instead string) error {
+	other, err := findUser(ctx, tx, n.Alias)
+	if other != nil && (user == nil || other.ID != user.ID) {
 		n.Alias = instead
 	}
 	return err
 }
 
-// promised lets a token name the user who has its address, or the id that a
-// live token has promised to it.
-func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User) error {
+// keepPromisedID gives a token the id of the user who has its address, or the id that
+// a live token has promised to the address.
+func (tx *txn) keepPromisedID(ctx context.Context, n *record.Token, user *record.User) error {
 	if user != nil {
 		n.Alias = user.ID
 		return nil
@@ -159,14 +185,11 @@ func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User)
 		if kind.purpose != signsIn {
 			continue
 		}
-		t, err := record.Tokens.Get(ctx, tx, record.Tokens.Index("slot"), store.Text(kind.name), store.Text(n.Slot))
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
+		t, err := findTokenAt(ctx, tx, kind.name, n.Slot)
 		if err != nil {
 			return err
 		}
-		if t.Expire.After(tx.now) {
+		if t != nil && t.Expire.After(tx.now) {
 			n.Alias = t.Alias
 			return nil
 		}
@@ -174,102 +197,36 @@ func (tx *txn) promised(ctx context.Context, n *record.Token, user *record.User)
 	return nil
 }
 
-// delivery is the message with a token in it, to whoever asked at a client.
-func (e *Engine) delivery(ctx context.Context, c Client, r request, n *newToken, user *record.User, phrase string, null bool) courier.Delivery {
+// tokenMessage returns the message with a token, for its user or, without one, for
+// the address.
+func (c *call) tokenMessage(ctx context.Context, n *newToken, user *record.User, link linkMaker) notify.Message {
 	m := notify.Message{
-		ID: n.ID, Kind: r.message, Channel: r.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret, Phrase: phrase,
-		Time: n.Created, Expire: n.Expire, Client: e.told(ctx, c), Locale: c.Locale,
+		ID: n.ID, Kind: n.kind.message, Channel: n.kind.by.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret,
+		Time: n.Created, Expire: n.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
 	}
 	if user != nil {
 		m.Name = user.Name
 	}
-	if r.link != nil {
-		m.Link = r.link(n.Alias, wireTime(n.Expire))
+	if link != nil {
+		m.Link = link(n.Alias, wireTime(n.Expire))
 	}
-	// A blocked user whose address was never proven does not keep its owner out.
-	return courier.Delivery{Message: m, Null: null || user != nil && user.Blocked && verified(user, r.channel)}
+	return m
 }
 
-// wireTime is a time as the documented API writes it.
+// wireTime returns a time in the form of the documented API.
 func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000-07:00") }
 
-// NewMagicURLToken is what a magic link is made of.
-type NewMagicURLToken struct {
-	// UserID is the id of the user that is made at redemption, if nobody has
-	// the address then; "" for a fresh one. It has the form of NewUser.UserID.
-	UserID string
-	Email  string
-	// URL is where the link leads, on one of Config.RedirectHosts, at most
-	// 2,048 bytes. Its path, query and fragment stay; userId, secret and expire
-	// are added to the query. With "" the message has no link, and the host's
-	// Notifier makes one of its UserID and Secret.
-	URL    string
-	Phrase bool // asks for Token.Phrase
+// checkAskedID refuses a text that cannot be the id of a user; "" asks for a fresh
+// one.
+func checkAskedID(userID string) error {
+	if userID == "" {
+		return nil
+	}
+	return checkUserID(userID)
 }
 
-// CreateMagicURLToken sends a link by which whoever reads the mail signs in:
-// the page behind it calls [Guest.CreateSession] with the userId and the secret in
-// it, when the person presses a button (programs follow links in mails;
-// [Guest.InspectToken] looks at a link without using it). The link can be used
-// once, for an hour unless the policy says otherwise; a new one ends it.
-//
-// Who has the address, whether anybody has, or is blocked, changes nothing in
-// the answer: a user who does not exist is made when the link is used, and who
-// is blocked gets no mail to an address that they have proven. See [Policy].DiscloseAccounts.
-//
-// Errors: [ErrArgumentInvalid]; [ErrSMTPDisabled]; [ErrAuthMethodUnsupported]; a
-// [*ThrottledError] after 60 calls in an hour for the address or from the client
-// address, or 60 messages of any kind to the address.
-func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (*Token, error) {
-	token, err := g.askMagicURL(ctx, n)
-	return token, outward("create magic URL token", err)
-}
-
-func (g *Guest) askMagicURL(ctx context.Context, n NewMagicURLToken) (*Token, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	email, err := checkAsked(n.UserID, "email", n.Email, canon.Email)
-	if err != nil {
-		return nil, err
-	}
-	e, secret := g.engine, newSecret().Reveal()
-	link, err := e.link(n.URL, secret)
-	if err != nil {
-		return nil, err
-	}
-	return g.ask(ctx, e.now(), request{
-		kind: tokenMagicURL, method: MagicURL, named: "Magic URL", message: notify.MagicURL, channel: notify.Email, off: ErrSMTPDisabled,
-		limit: limitMagicURLToken, byIP: true, logged: logTokenCreate,
-		userID: n.UserID, destination: email, phrase: n.Phrase, life: e.policy.MagicURLLength, secret: secret, link: link,
-	})
-}
-
-// checkAsked checks an id that is asked for and returns an address in canonical
-// form.
-func checkAsked(userID, what, address string, canonical func(string) (string, error)) (string, error) {
-	if userID != "" {
-		if err := canon.ID(userID); err != nil {
-			return "", invalid("userId", err)
-		}
-	}
-	address, err := canonical(address)
-	if err != nil {
-		return "", invalid(what, err)
-	}
-	return address, nil
-}
-
-// linkTo is link, where there has to be one.
-func (e *Engine) linkTo(to, secret string) (func(userID, expire string) string, error) {
-	if to == "" {
-		return nil, invalid("url", errors.New("it is missing"))
-	}
-	return e.link(to, secret)
-}
-
-// link returns what makes a link of a secret, nil for none.
-func (e *Engine) link(to, secret string) (func(userID, expire string) string, error) {
+// linkMaker returns the maker of a link to an address, nil for "".
+func (e *Engine) linkMaker(to, secret string) (linkMaker, error) {
 	if to == "" {
 		return nil, nil
 	}
@@ -283,7 +240,66 @@ func (e *Engine) link(to, secret string) (func(userID, expire string) string, er
 	}, nil
 }
 
-// NewEmailToken is what a code by e-mail is made of.
+// requiredLinkMaker is linkMaker where the address may not be "".
+func (e *Engine) requiredLinkMaker(to, secret string) (linkMaker, error) {
+	if to == "" {
+		return nil, invalid("url", errors.New("it is missing"))
+	}
+	return e.linkMaker(to, secret)
+}
+
+// NewMagicURLToken is the input of [Guest.CreateMagicURLToken].
+type NewMagicURLToken struct {
+	// UserID is the id of the user who is made at redemption, if no user has the
+	// address by then; "" for a fresh one. It has the form of NewUser.UserID.
+	UserID string
+	Email  string
+	// URL is the page that the link opens, on one of Config.RedirectHosts, at most
+	// 2,048 bytes. Its path, query and fragment stay; userId, secret and expire are
+	// added to the query. With "" the message has no link, and the host's Notifier
+	// makes one of its UserID and Secret.
+	URL    string
+	Phrase bool // asks for Token.Phrase
+}
+
+// CreateMagicURLToken sends a link that signs the reader of the mail in. The page of
+// the link calls [Guest.CreateSession] with the userId and the secret from the link,
+// when the person presses a button: programs follow links in mails, and
+// [Guest.InspectToken] looks at a link without using it. The link can be used once,
+// for an hour unless the policy says otherwise. A new one ends it.
+//
+// The answer is the same whether the address belongs to a user, to nobody, or to a
+// blocked user. A new user is made when the link is used. A blocked user gets no mail
+// to an address that they have proven. See [Policy].DiscloseAccounts.
+//
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrSMTPDisabled]
+//   - [ErrAuthMethodUnsupported]
+//   - [*ThrottledError]: after 60 calls in an hour for the address or from the client
+//     address, or 60 messages of any kind to the address.
+func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (_ *Token, err error) {
+	defer publicError("create magic URL token", &err)
+	c, err := g.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAskedID(n.UserID); err != nil {
+		return nil, err
+	}
+	email, err := checkEmail(n.Email)
+	if err != nil {
+		return nil, err
+	}
+	secret := newSecret().Reveal()
+	link, err := c.linkMaker(n.URL, secret)
+	if err != nil {
+		return nil, err
+	}
+	return c.sendToken(ctx, tokenRequest{kind: kindMagicURL, userID: n.UserID, destination: email, phrase: n.Phrase, secret: secret, link: link})
+}
+
+// NewEmailToken is the input of [Guest.CreateEmailToken].
 type NewEmailToken struct {
 	UserID string // as in NewMagicURLToken
 	Email  string
@@ -292,50 +308,43 @@ type NewEmailToken struct {
 
 // CreateEmailToken sends a code of six digits by e-mail, with which
 // [Guest.CreateSession] signs in. It can be used once, for 15 minutes unless the
-// policy says otherwise; five wrong codes end it, a new one does too. For
-// everything else it is like [Guest.CreateMagicURLToken], but for its limit: ten
-// calls in an hour for the address.
-func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (*Token, error) {
-	token, err := g.askEmail(ctx, n)
-	return token, outward("create e-mail token", err)
-}
-
-func (g *Guest) askEmail(ctx context.Context, n NewEmailToken) (*Token, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	email, err := checkAsked(n.UserID, "email", n.Email, canon.Email)
+// policy says otherwise. Five wrong codes end it, and so does a new one. In everything
+// else it is like [Guest.CreateMagicURLToken], except for its limit: ten calls in an
+// hour for the address.
+func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token, err error) {
+	defer publicError("create e-mail token", &err)
+	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	return g.ask(ctx, g.engine.now(), request{
-		kind: tokenEmail, method: EmailOTP, named: "Email OTP", message: notify.EmailOTP, channel: notify.Email, off: ErrSMTPDisabled,
-		limit: limitEmailToken, logged: logTokenCreate, userID: n.UserID, destination: email, phrase: n.Phrase, life: g.engine.policy.OTPLength, secret: codes.OTP(),
-	})
+	if err := checkAskedID(n.UserID); err != nil {
+		return nil, err
+	}
+	email, err := checkEmail(n.Email)
+	if err != nil {
+		return nil, err
+	}
+	return c.sendToken(ctx, tokenRequest{kind: kindEmail, userID: n.UserID, destination: email, phrase: n.Phrase, secret: codes.OTP()})
 }
 
 // CreatePhoneToken sends a code of six digits by SMS, with which
 // [Guest.CreateSession] signs in. userID is as in [NewMagicURLToken]. It is like
-// [Guest.CreateEmailToken]; its limit is ten calls in an hour for the number, and
-// ten from the client address.
+// [Guest.CreateEmailToken]. Its limit is ten calls in an hour for the number, and ten
+// from the client address.
 //
 // Errors: those of CreateMagicURLToken, with [ErrPhoneDisabled] instead of
 // ErrSMTPDisabled.
-func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (*Token, error) {
-	token, err := g.askPhone(ctx, userID, phone)
-	return token, outward("create phone token", err)
-}
-
-func (g *Guest) askPhone(ctx context.Context, userID, phone string) (*Token, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	phone, err := checkAsked(userID, "phone", phone, func(s string) (string, error) { return s, canon.Phone(s) })
+func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (_ *Token, err error) {
+	defer publicError("create phone token", &err)
+	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	return g.ask(ctx, g.engine.now(), request{
-		kind: tokenPhone, method: Phone, named: "Phone", message: notify.PhoneOTP, channel: notify.SMS, off: ErrPhoneDisabled,
-		limit: limitPhoneToken, byIP: true, logged: logTokenCreate, userID: userID, destination: phone, life: g.engine.policy.OTPLength, secret: codes.OTP(),
-	})
+	if err := checkAskedID(userID); err != nil {
+		return nil, err
+	}
+	if phone, err = checkPhone(phone); err != nil {
+		return nil, err
+	}
+	return c.sendToken(ctx, tokenRequest{kind: kindPhone, userID: userID, destination: phone, secret: codes.OTP()})
 }

@@ -2,170 +2,148 @@ package latchkey
 
 import (
 	"context"
-	"errors"
-	"time"
 
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/notify"
 )
 
-// NewRecovery is what a recovery is made of.
+// NewRecovery is the input of [Guest.CreateRecovery].
 type NewRecovery struct {
 	Email string
-	// URL is where the link leads, as in NewMagicURLToken; it is required.
+	// URL is the page that the link opens, as in NewMagicURLToken. It is required.
 	URL string
 }
 
-// CreateRecovery sends a link to an e-mail address, with which
-// [Guest.UpdateRecovery] sets a new password for the user who has it. The link can
-// be used once, for an hour unless the policy says otherwise; a new one ends it.
+// CreateRecovery sends a link to an e-mail address, with which [Guest.UpdateRecovery]
+// sets a new password for the user of the address. The link can be used once, for an
+// hour unless the policy says otherwise. A new one ends it.
 //
-// Whether anybody has the address, or is blocked, changes nothing in the answer,
-// which names no user. Nothing is sent to a blocked user, nor to an address that
-// its user has not proven while they have proven a number: it may be a stranger's.
-// If the policy discloses accounts, the answer has the user's id, and there is an
-// event of it.
+// The answer is the same whether the address belongs to a user, to nobody, or to a
+// blocked user, and it names no user. Nothing is sent to a blocked user, nor to an
+// unproven address of a user who has proven a number: it may be a stranger's. If the
+// policy discloses accounts, the answer holds the user's id, and there is an event.
 //
-// Errors: [ErrArgumentInvalid]; [ErrSMTPDisabled]; a [*ThrottledError] after ten
-// calls in an hour for the address or from the client address, or the messages
-// that either may have; with a policy that discloses accounts, [ErrUserNotFound]
-// and [ErrUserBlocked].
-func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (*Token, error) {
-	token, err := g.askRecovery(ctx, n)
-	return token, outward("create recovery", err)
-}
-
-func (g *Guest) askRecovery(ctx context.Context, n NewRecovery) (*Token, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	email, err := canon.Email(n.Email)
-	if err != nil {
-		return nil, invalid("email", err)
-	}
-	e, secret := g.engine, newSecret().Reveal()
-	link, err := e.linkTo(n.URL, secret)
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrSMTPDisabled]
+//   - [*ThrottledError]: after ten calls in an hour for the address or from the client
+//     address, or after the messages that either may have.
+//   - [ErrUserNotFound], [ErrUserBlocked]: only if the policy discloses accounts.
+func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, err error) {
+	defer publicError("create recovery", &err)
+	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	return g.ask(ctx, e.now(), request{
-		kind: tokenRecovery, message: notify.Recovery, channel: notify.Email, off: ErrSMTPDisabled, limit: limitCreateRecovery, byIP: true,
-		logged: logRecoveryCreate, destination: email, life: e.policy.RecoveryLength, secret: secret, link: link,
-	})
+	email, err := checkEmail(n.Email)
+	if err != nil {
+		return nil, err
+	}
+	secret := newSecret().Reveal()
+	link, err := c.requiredLinkMaker(n.URL, secret)
+	if err != nil {
+		return nil, err
+	}
+	return c.sendToken(ctx, tokenRequest{kind: kindRecovery, destination: email, secret: secret, link: link})
 }
 
 // UpdateRecovery sets a new password by the secret in a link of
-// [Guest.CreateRecovery], and proves the address. All sessions of the user end,
-// unless the policy keeps them, and so do open links and codes; the user is told.
-// Nobody is signed in by it, and a second factor is owed as before: until another
-// has been proven, or the password is changed, a code by e-mail is not one for a
-// user who has others, since password and code prove the same mailbox. Where none of
-// the user's addresses was proven until now, it is the first proof, as in
-// [Guest.CreateSession]: what else may have been planted in the account goes.
+// [Guest.CreateRecovery], and proves the address. All sessions of the user end, unless
+// the policy keeps them, and so do open links and codes. The user gets a notice.
 //
-// Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
-// [ErrPasswordRecentlyUsed] for a password against the rules, after which the link
-// can be used still; [ErrInvalidToken], [ErrUserNotFound], [ErrUserBlocked] and a
-// [*ThrottledError] as of [Guest.UpdateEmailVerification]; [ErrBusy].
-func (g *Guest) UpdateRecovery(ctx context.Context, userID, secret, password string) (*Token, error) {
-	token, err := g.recover(ctx, userID, secret, password)
-	return token, outward("update recovery", err)
-}
-
-func (g *Guest) recover(ctx context.Context, userID, secret, password string) (*Token, error) {
-	if err := g.open(); err != nil {
-		return nil, err
-	}
-	e, now := g.engine, g.engine.now()
-	if err := checkRedeemed(userID, secret); err != nil {
-		return nil, err
-	}
-	if err := e.policy.checkStrength(password); err != nil {
-		return nil, err
-	}
-	if err := g.limitConfirm(ctx, now, recovers, limitUpdateRecovery, userID, secret); err != nil {
-		return nil, err
-	}
-	token, err := settled(func() (*Token, error) { return g.tryRecover(ctx, now, userID, secret, password) })
-	if err != nil {
-		return nil, g.unlessUnknown(ctx, userID, err)
-	}
-	return token, nil
-}
-
-func (g *Guest) tryRecover(ctx context.Context, now time.Time, userID, secret, password string) (shown *Token, err error) {
-	e := g.engine
-	read, fresh, err := g.recoverable(ctx, now, userID, secret, password)
+// The call signs no one in, and a second factor is owed as before. Password and code by
+// e-mail prove the same mailbox then, so for a user with other factors a code by e-mail
+// is no second factor until another one has been proven, or the password is changed. If
+// none of the user's addresses was proven before, this is the first proof, as in
+// [Guest.CreateSession]: parts of the account that an attacker may have planted are
+// removed.
+//
+// Errors:
+//   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the
+//     password is against the rules. The link can still be used.
+//   - [ErrInvalidToken], [ErrUserNotFound], [ErrUserBlocked], [*ThrottledError]: as of
+//     [Guest.UpdateEmailVerification].
+//   - [ErrBusy]
+func (g *Guest) UpdateRecovery(ctx context.Context, userID, secret, password string) (_ *Token, err error) {
+	defer publicError("update recovery", &err)
+	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	var refused error
-	err = e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
-		shown, refused = nil, nil
-		t, err := tx.claim(ctx, g.client, recovers, userID, secret, &refused)
-		if err != nil || refused != nil {
-			return err
+	claim, err := checkRedeemed(userID, secret)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.policy.checkStrength(password); err != nil {
+		return nil, err
+	}
+	if err := c.limitConfirm(ctx, recovers, claim); err != nil {
+		return nil, err
+	}
+	token, err := retryChanged(func() (*Token, error) { return c.tryRecover(ctx, claim, password) })
+	return token, c.unlessUnknown(ctx, userID, err)
+}
+
+// tryRecover sets a new password by a link, once.
+func (c *call) tryRecover(ctx context.Context, claim link, password string) (*Token, error) {
+	read, fresh, err := c.recoverable(ctx, claim, password)
+	if err != nil {
+		return nil, err
+	}
+	return update(ctx, c, func(ctx context.Context, tx *txn) (*Token, error) {
+		t, err := tx.claimToken(ctx, recovers, claim)
+		if err != nil {
+			return nil, err
 		}
 		if read == nil {
-			return errChanged // there was no such link a moment ago
+			return nil, errChanged // the link did not exist a moment ago
 		}
 		user, err := unchanged(ctx, tx, read)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := tx.owner(ctx, t, notify.Email); err != nil {
-			return err
+		if _, err := tx.tokenOwner(ctx, t); err != nil {
+			return nil, err
 		}
 		tx.by.become(user)
-		user, err = tx.proven(ctx, user, notify.Email, func(u *record.User) error {
-			err := fresh.set(&e.policy, u, now)
+		user, err = tx.proveAddress(ctx, user, byEmail, func(u *record.User) error {
+			err := fresh.set(&tx.policy, u, tx.now)
 			u.Recovered = true
 			return err
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if user == nil {
-			return ErrInvalidToken
+			return nil, ErrInvalidToken
 		}
-		if !e.policy.KeepSessionsOnPasswordChange {
+		if !tx.policy.KeepSessionsOnPasswordChange {
 			if err := tx.endSessions(ctx, user, ""); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		shown = shownToken(t, user.ID)
-		tx.event(user.ID, "recovery."+t.ID+".update", shownToken(t, user.ID))
-		return tx.log(ctx, logRecoveryUpdate, user)
+		tx.event(user.ID, "recovery."+t.ID+".update", showToken(t, user.ID))
+		return showToken(t, user.ID), tx.log(ctx, logRecoveryUpdate, user)
 	})
-	if err == nil {
-		err = refused
-	}
-	if err != nil {
-		return nil, err
-	}
-	return shown, nil
 }
 
-// recoverable returns the user of a link, nil for none, and the password that
-// they will have: it is hashed before the transaction, and for nobody else.
-func (g *Guest) recoverable(ctx context.Context, now time.Time, userID, secret, password string) (*record.User, newPassword, error) {
-	e := g.engine
-	t, err := findLink(ctx, e.store, now, []purpose{recovers}, userID, secret)
+// recoverable returns the user of a link, nil for none, and the password that they will
+// have. The password is hashed before the transaction, and only for a right link.
+func (c *call) recoverable(ctx context.Context, claim link, password string) (*record.User, passwordHash, error) {
+	t, err := c.findLink(ctx, c.store, claim, recovers)
 	if t == nil || err != nil {
-		return nil, newPassword{}, err
+		return nil, passwordHash{}, err
 	}
-	user, err := getUser(ctx, e.store, t.UserID)
+	user, err := findUser(ctx, c.store, t.UserID)
 	switch {
-	case errors.Is(err, ErrUserNotFound), err == nil && user.Email != t.Destination:
-		return nil, newPassword{}, ErrInvalidToken
 	case err != nil:
-		return nil, newPassword{}, err
+		return nil, passwordHash{}, err
+	case user == nil, user.Email != t.Destination:
+		return nil, passwordHash{}, ErrInvalidToken
 	case user.Blocked:
-		return nil, newPassword{}, ErrUserBlocked
+		return nil, passwordHash{}, ErrUserBlocked
 	case !mayRecover(user):
-		return nil, newPassword{}, ErrInvalidToken
+		return nil, passwordHash{}, ErrInvalidToken
 	}
-	fresh, err := e.newPassword(ctx, user, password)
+	fresh, err := c.hashNew(ctx, user, password)
 	return user, fresh, err
 }

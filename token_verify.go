@@ -3,271 +3,235 @@ package latchkey
 import (
 	"context"
 	"errors"
-	"time"
 
 	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
 )
 
-// verification is the wish of a signed-in user to prove an address.
-type verification struct {
-	kind             string
-	message          notify.Kind
-	channel          notify.Channel
-	off              *Error // what it is when the channel is off
-	missing, already *Error
-	limit            limited
-	byIP             bool
-	life             time.Duration
-	secret           string
-	link             func(userID, expire string) string // nil for a code
-}
-
-// check returns the address that is to be proven.
-func (v *verification) check(user *record.User) (string, error) {
-	to := address(user, v.channel)
-	switch {
-	case to == "":
-		return "", v.missing
-	case verified(user, v.channel):
-		return "", v.already
-	}
-	return to, nil
-}
-
-// CreateEmailVerification sends a link to the user's e-mail address, by which
-// whoever reads the mail proves it: the page behind it calls
-// [Guest.UpdateEmailVerification] with the userId and the secret in it. The link
-// can be used once, for seven days unless the policy says otherwise, while the
-// address is the user's; a new one ends it. to is where the link leads, as
+// CreateEmailVerification sends a link to the user's e-mail address, by which the
+// reader of the mail proves it. The page of the link calls
+// [Guest.UpdateEmailVerification] with the userId and the secret from the link. The
+// link can be used once, for seven days unless the policy says otherwise, while the
+// address is the user's. A new one ends it. to is the page that the link opens, as
 // NewMagicURLToken.URL.
 //
-// Errors: [ErrArgumentInvalid]; [ErrSMTPDisabled]; [ErrEmailNotFound];
-// [ErrEmailAlreadyVerified]; a [*ThrottledError] after ten calls of the user in an
-// hour, or the messages that an address or a client address may have.
-func (a *Account) CreateEmailVerification(ctx context.Context, to string) (*Token, error) {
-	token, err := a.askVerification(ctx, func(e *Engine) (verification, error) {
-		secret := newSecret().Reveal()
-		link, err := e.linkTo(to, secret)
-		return verification{
-			kind: tokenEmailVerification, message: notify.EmailVerification, channel: notify.Email, off: ErrSMTPDisabled,
-			missing: ErrEmailNotFound, already: ErrEmailAlreadyVerified, limit: limitCreateEmailVerify,
-			life: e.policy.EmailVerificationLength, secret: secret, link: link,
-		}, err
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrSMTPDisabled]
+//   - [ErrEmailNotFound]
+//   - [ErrEmailAlreadyVerified]
+//   - [*ThrottledError]: after ten calls of the user in an hour, or after the messages
+//     that an address or a client address may have.
+func (a *Account) CreateEmailVerification(ctx context.Context, to string) (_ *Token, err error) {
+	defer publicError("create e-mail verification", &err)
+	return a.sendVerification(ctx, kindEmailVerification, newSecret().Reveal(), func(c *call, secret string) (linkMaker, error) {
+		return c.requiredLinkMaker(to, secret)
 	})
-	return token, outward("create e-mail verification", err)
 }
 
-// CreatePhoneVerification sends a code of six digits to the user's phone, with
-// which [Guest.UpdatePhoneVerification] proves the number. It can be used once, for
-// 15 minutes unless the policy says otherwise, while the number is the user's;
-// five wrong codes end it, a new one does too.
+// CreatePhoneVerification sends a code of six digits to the user's phone, with which
+// [Guest.UpdatePhoneVerification] proves the number. It can be used once, for 15
+// minutes unless the policy says otherwise, while the number is the user's. Five wrong
+// codes end it, and so does a new one.
 //
-// Errors: [ErrPhoneDisabled]; [ErrAuthMethodUnsupported]; [ErrPhoneNotFound];
-// [ErrPhoneAlreadyVerified]; a [*ThrottledError] after ten calls in an hour of the
-// user, or from the client address, or the messages that a number, its country
-// or a client address may have.
-func (a *Account) CreatePhoneVerification(ctx context.Context) (*Token, error) {
-	token, err := a.askVerification(ctx, func(e *Engine) (verification, error) {
-		return verification{
-			kind: tokenPhoneVerification, message: notify.PhoneVerification, channel: notify.SMS, off: ErrPhoneDisabled,
-			missing: ErrPhoneNotFound, already: ErrPhoneAlreadyVerified, limit: limitCreatePhoneVerify, byIP: true,
-			life: e.policy.OTPLength, secret: codes.OTP(),
-		}, e.policy.enabled(a.client, Phone, "Phone")
-	})
-	return token, outward("create phone verification", err)
+// Errors:
+//   - [ErrPhoneDisabled]
+//   - [ErrAuthMethodUnsupported]
+//   - [ErrPhoneNotFound]
+//   - [ErrPhoneAlreadyVerified]
+//   - [*ThrottledError]: after ten calls in an hour of the user, or from the client
+//     address, or after the messages that a number, its country or a client address
+//     may have.
+func (a *Account) CreatePhoneVerification(ctx context.Context) (_ *Token, err error) {
+	defer publicError("create phone verification", &err)
+	return a.sendVerification(ctx, kindPhoneVerification, codes.OTP(), nil)
 }
 
-func (a *Account) askVerification(ctx context.Context, of func(*Engine) (verification, error)) (*Token, error) {
-	if a == nil || a.engine == nil {
-		return nil, ErrUnauthorized
-	}
-	e := a.engine
-	if err := e.open(); err != nil {
-		return nil, err
-	}
-	now := e.now()
-	if err := a.live(ctx, e.store, now); err != nil {
-		return nil, err
-	}
-	v, err := of(e)
+// sendVerification makes a token that proves an address of the user, and sends it
+// there. maker makes its link, nil for a code.
+func (a *Account) sendVerification(ctx context.Context, kind *tokenKind, secret string, maker func(*call, string) (linkMaker, error)) (*Token, error) {
+	c, err := a.begin()
 	if err != nil {
 		return nil, err
 	}
-	if !e.can(v.channel) {
-		return nil, v.off
-	}
-	user, err := a.user(ctx, e.store)
-	if err != nil {
+	if err := a.mayAct(ctx, c, c.store); err != nil {
 		return nil, err
 	}
-	to, err := v.check(user)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.limit(ctx, a.client, now, v.limit, "user "+user.ID); err != nil {
-		return nil, err
-	}
-	if v.byIP {
-		if err := e.limit(ctx, a.client, now, v.limit, a.client.network()); err != nil {
+	var link linkMaker
+	if maker != nil {
+		if link, err = maker(c, secret); err != nil {
 			return nil, err
 		}
 	}
-	if err := e.limitMessage(ctx, a.client, now, v.channel, to); err != nil {
+	if err := c.canAsk(kind); err != nil {
 		return nil, err
 	}
-	mock, mocked := e.mock(v.channel, to)
-	if mocked {
-		v.secret = mock
+	user, to, err := a.toVerify(ctx, c.store, kind.by)
+	if err != nil {
+		return nil, err
 	}
-	drawn := e.newToken(v.kind, to, user.ID, v.secret, now, v.life)
+	if err := c.limitToken(ctx, kind, "user "+user.ID, to); err != nil {
+		return nil, err
+	}
+	mock, mocked := c.mockCode(kind.by.channel, to)
+	if mocked {
+		secret = mock
+	}
+	drawn := c.newToken(kind, to, user.ID, secret)
 	drawn.UserID = user.ID
-	var n newToken
-	err = e.update(ctx, now, a.actor(), func(ctx context.Context, tx *txn) error {
-		n = *drawn
-		if err := a.live(ctx, tx, now); err != nil {
-			return err
+	user, err = update(ctx, c, func(ctx context.Context, tx *txn) (*record.User, error) {
+		if err := a.mayAct(ctx, c, tx); err != nil {
+			return nil, err
 		}
-		if user, err = a.user(ctx, tx); err != nil {
-			return err
+		user, still, err := a.toVerify(ctx, tx, kind.by)
+		if err != nil {
+			return nil, err
 		}
-		if still, err := v.check(user); err != nil {
-			return err
-		} else if still != to {
-			return ErrBusy // the address has changed since the messages to it were counted
+		if still != to {
+			return nil, ErrBusy // the address has changed since the messages to it were counted
 		}
+		n := *drawn
 		if err := tx.insertToken(ctx, &n); err != nil {
-			return err
+			return nil, err
 		}
-		tx.event(user.ID, "verification."+n.ID+".create", n.shown(Client{}))
-		return tx.log(ctx, logVerificationCreate, user)
+		tx.event(user.ID, "verification."+n.ID+".create", n.show())
+		return user, tx.log(ctx, logVerificationCreate, user)
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.courier.Deliver(e.delivery(ctx, a.client, request{message: v.message, channel: v.channel, link: v.link}, &n, user, "", mocked))
-	return n.shown(a.client), nil
+	c.courier.Deliver(courier.Delivery{Message: c.tokenMessage(ctx, drawn, user, link), Null: mocked})
+	return c.showNewToken(drawn), nil
 }
 
-// UpdateEmailVerification proves the address that a link of
-// [Account.CreateEmailVerification] was sent to. Nobody needs to be signed in. What
-// the user has stays as it is, unlike after the first sign-in by a link: who
-// opens the link says that the account that the mail names is theirs.
+// toVerify returns the user and the address that is to be proven.
+func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*record.User, string, error) {
+	user, err := a.user(ctx, r)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case by.address(user) == "":
+		return nil, "", by.missing
+	case by.verified(user):
+		return nil, "", by.already
+	}
+	return user, by.address(user), nil
+}
+
+// UpdateEmailVerification proves the address to which a link of
+// [Account.CreateEmailVerification] was sent. The caller needs no session. The account
+// stays as it is, unlike after the first sign-in by a link: by opening the link the
+// reader confirms that the account in the mail is theirs.
 //
-// Errors: [ErrArgumentInvalid]; [ErrInvalidToken] for a secret that is wrong,
-// used, replaced, or has run out, of another user or an address that is no longer
-// theirs; [ErrUserNotFound] if the policy discloses accounts; [ErrUserBlocked],
-// with the right secret only; a [*ThrottledError] after ten calls for the user id
-// in an hour, and ten more with the right secret.
-func (g *Guest) UpdateEmailVerification(ctx context.Context, userID, secret string) (*Token, error) {
-	token, err := g.confirm(ctx, verifiesEmail, limitUpdateEmailVerify, userID, secret)
-	return token, outward("update e-mail verification", err)
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrInvalidToken]: the secret is wrong, was used, was replaced, has expired,
+//     belongs to another user, or to an address that the user no longer has.
+//   - [ErrUserNotFound]: only if the policy discloses accounts.
+//   - [ErrUserBlocked]: only with the right secret.
+//   - [*ThrottledError]: after ten calls for the user id in an hour, and ten more with
+//     the right secret.
+func (g *Guest) UpdateEmailVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
+	defer publicError("update e-mail verification", &err)
+	return g.confirmAddress(ctx, verifiesEmail, userID, secret)
 }
 
-// UpdatePhoneVerification proves the number that a code of
-// [Account.CreatePhoneVerification] was sent to. Nobody needs to be signed in.
+// UpdatePhoneVerification proves the number to which a code of
+// [Account.CreatePhoneVerification] was sent. The caller needs no session.
 //
-// Errors: those of UpdateEmailVerification, where the limit is of the user id and
-// the client address, and holds for the right code too; a [*ThrottledError] after more than ten wrong codes in a row for the
-// number, as for [Guest.CreateSession].
-func (g *Guest) UpdatePhoneVerification(ctx context.Context, userID, secret string) (*Token, error) {
-	token, err := g.confirm(ctx, verifiesPhone, limitUpdatePhoneVerify, userID, secret)
-	return token, outward("update phone verification", err)
+// Errors: those of UpdateEmailVerification, where the limit is by user id and client
+// address, and holds for the right code too, and
+//   - [*ThrottledError]: after more than ten wrong codes in a row for the number, as
+//     for [Guest.CreateSession].
+func (g *Guest) UpdatePhoneVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
+	defer publicError("update phone verification", &err)
+	return g.confirmAddress(ctx, verifiesPhone, userID, secret)
 }
 
-func (g *Guest) confirm(ctx context.Context, p purpose, l limited, userID, secret string) (*Token, error) {
-	if err := g.open(); err != nil {
+// confirmAddress proves an address by a token of a purpose.
+func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret string) (*Token, error) {
+	c, err := g.begin()
+	if err != nil {
 		return nil, err
 	}
-	if err := checkRedeemed(userID, secret); err != nil {
+	claim, err := checkRedeemed(userID, secret)
+	if err != nil {
 		return nil, err
 	}
-	e, now := g.engine, g.engine.now()
-	if err := g.limitConfirm(ctx, now, p, l, userID, secret); err != nil {
+	if err := c.limitConfirm(ctx, p, claim); err != nil {
 		return nil, err
 	}
-	channel := notify.Email
-	if p == verifiesPhone {
-		channel = notify.SMS
-	}
-	var shown *Token
-	var refused error
-	err := e.update(ctx, now, g.actor(), func(ctx context.Context, tx *txn) error {
-		shown, refused = nil, nil
-		t, err := tx.claim(ctx, g.client, p, userID, secret, &refused)
-		if err != nil || refused != nil {
-			return err
-		}
-		user, err := tx.owner(ctx, t, channel)
+	shown, err := update(ctx, c, func(ctx context.Context, tx *txn) (*Token, error) {
+		t, err := tx.claimToken(ctx, p, claim)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		user, err := tx.tokenOwner(ctx, t)
+		if err != nil {
+			return nil, err
 		}
 		tx.by.become(user)
-		if _, err := tx.changeUser(ctx, user, func(u *record.User) error {
-			if channel == notify.SMS {
-				u.PhoneVerified = true
-			} else {
-				u.EmailVerified = true
-			}
+		_, err = tx.changeUser(ctx, user, func(u *record.User) error {
+			kindOf(t).by.setVerified(u, true)
 			return nil
-		}); err != nil {
-			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		shown = shownToken(t, user.ID)
-		tx.event(user.ID, "verification."+t.ID+".update", shownToken(t, user.ID))
-		return nil
+		tx.event(user.ID, "verification."+t.ID+".update", showToken(t, user.ID))
+		return showToken(t, user.ID), nil
 	})
-	if err == nil {
-		err = refused
-	}
-	if err != nil {
-		return nil, g.unlessUnknown(ctx, userID, err)
-	}
-	return shown, nil
+	return shown, c.unlessUnknown(ctx, userID, err)
 }
 
-// limitConfirm counts a call. The right secret of a link is counted by itself, when
-// the id is used up: nobody guesses it, and strangers who count on an id must not
-// keep its owner out. Codes are counted by client address too, for the same reason.
-func (g *Guest) limitConfirm(ctx context.Context, now time.Time, p purpose, l limited, userID, secret string) error {
-	key := userID
+// limitConfirm counts a call. The right secret of a link has a count of its own after
+// the id's is used up: a link cannot be guessed, and strangers who use up the id's count
+// must not keep the owner out. For the same reason codes are counted by client address
+// too.
+func (c *call) limitConfirm(ctx context.Context, p *purpose, l link) error {
+	key := l.userID
 	if p.codes {
-		key += "\n" + g.client.network() // what else bounds guesses knows the user
+		key += "\n" + c.client.network() // other bounds on guesses know the user
 	}
-	throttled := g.engine.limit(ctx, g.client, now, l, key)
+	throttled := c.limit(ctx, p.confirm, key)
 	if throttled == nil || p.codes {
 		return throttled
 	}
-	t, err := findLink(ctx, g.engine.store, now, []purpose{p}, userID, secret)
+	t, err := c.findLink(ctx, c.store, l, p)
 	if t == nil || err != nil {
 		return throttled
 	}
-	l.guesses = false // nobody guesses a link
-	return g.engine.limit(ctx, g.client, now, l, "link "+t.ID)
-}
-
-// owner returns the user of a token that proves an address, which has to be
-// theirs still.
-func (tx *txn) owner(ctx context.Context, t *record.Token, channel notify.Channel) (*record.User, error) {
-	user, err := getUser(ctx, tx, t.UserID)
-	if errors.Is(err, ErrUserNotFound) || err == nil && address(user, channel) != t.Destination {
-		return nil, ErrInvalidToken
-	}
-	if err == nil && user.Blocked {
-		return nil, ErrUserBlocked
-	}
-	return user, err
-}
-
-// unlessUnknown says, if the policy discloses it, that there is no user of an id
-// that a wrong secret came with.
-func (g *Guest) unlessUnknown(ctx context.Context, userID string, err error) error {
-	if !g.engine.policy.DiscloseAccounts || !errors.Is(err, ErrInvalidToken) {
+	if err := c.limit(ctx, p.confirm, "link "+t.ID); !errors.Is(err, ErrBusy) { // a link passes while the limiter fails
 		return err
 	}
-	if _, unknown := getUser(ctx, g.engine.store, userID); errors.Is(unknown, ErrUserNotFound) {
-		return unknown
+	return nil
+}
+
+// tokenOwner returns the user of a token that proves an address, which must still be
+// theirs.
+func (tx *txn) tokenOwner(ctx context.Context, t *record.Token) (*record.User, error) {
+	user, err := findUser(ctx, tx, t.UserID)
+	switch {
+	case err != nil:
+		return nil, err
+	case user == nil, kindOf(t).by.address(user) != t.Destination:
+		return nil, ErrInvalidToken
+	case user.Blocked:
+		return nil, ErrUserBlocked
+	}
+	return user, nil
+}
+
+// unlessUnknown replaces the error of a wrong secret by ErrUserNotFound if the id
+// belongs to no user and the policy discloses that.
+func (c *call) unlessUnknown(ctx context.Context, userID string, err error) error {
+	if !c.policy.DiscloseAccounts || !errors.Is(err, ErrInvalidToken) {
+		return err
+	}
+	if user, failed := findUser(ctx, c.store, userID); user == nil && failed == nil {
+		return ErrUserNotFound
 	}
 	return err
 }

@@ -2,86 +2,94 @@ package latchkey
 
 import (
 	"context"
-	"time"
+	"errors"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
-// become says that a guest has proven to be a user.
-func (a *actor) become(user *record.User) {
-	if a.mode == "guest" {
-		a.id, a.mode = user.ID, "user"
-	}
-}
-
-// txn is one run of a transaction: when, by whom, and what is to be told once
-// it has been committed.
+// txn is one run of a transaction of an operation, with the events and notices
+// that follow its commit.
 type txn struct {
 	store.Tx
-	engine  *Engine
-	now     time.Time
-	by      actor
+	*call
+	by      actor // may become the user whom a guest proves to be
 	events  []Event
 	notices []notice
 }
 
-// update runs fn in a transaction and, after the commit, tells the events and
-// sends the notices that it gathered. fn may run again.
-func (e *Engine) update(ctx context.Context, now time.Time, by actor, fn func(context.Context, *txn) error) error {
-	var events []Event
-	var notices []notice
-	err := e.store.Update(ctx, func(ctx context.Context, s store.Tx) error {
-		tx := &txn{Tx: s, engine: e, now: now, by: by}
-		err := fn(ctx, tx)
-		events, notices = tx.events, tx.notices
+// refusal is an error that commits: the transaction has recorded why it refuses,
+// and that record must last. The caller gets the reason.
+type refusal struct{ reason error }
+
+func (r *refusal) Error() string { return r.reason.Error() }
+
+// update runs fn in a transaction and returns its result. After the commit it
+// tells the events and sends the notices that fn gathered. fn may run again, so it
+// changes nothing outside. A refusal of fn commits; every other error rolls back.
+func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) (T, error)) (T, error) {
+	var result, zero T
+	var done *txn
+	var refused *refusal
+	err := c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
+		refused, done = nil, &txn{Tx: s, call: c, by: c.by}
+		result, err = fn(ctx, done)
+		if err != nil && errors.As(err, &refused) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {
-		return err
+		return zero, err
 	}
 	ctx = context.WithoutCancel(ctx) // the caller may have gone meanwhile
-	for _, event := range events {
-		e.tell(ctx, event)
+	for _, event := range done.events {
+		c.tell(ctx, event)
 	}
-	e.sendNotices(ctx, now, by, notices)
-	return nil
+	c.sendNotices(ctx, done.notices)
+	if refused != nil {
+		return zero, refused.reason
+	}
+	return result, nil
 }
 
-// event notes an event of a user. name is what follows the user's id.
+// update is the function update for transactions without a result.
+func (c *call) update(ctx context.Context, fn func(context.Context, *txn) error) error {
+	_, err := update(ctx, c, func(ctx context.Context, tx *txn) (struct{}, error) { return struct{}{}, fn(ctx, tx) })
+	return err
+}
+
+// event gathers an event of a user. name is the part after the user's id. The
+// receiver owns the payload.
 func (tx *txn) event(userID, name string, payload any) {
-	if tx.engine.onEvent == nil {
+	if tx.onEvent == nil {
 		return
-	}
-	if user, ok := payload.(*User); ok {
-		payload = user.clone() // the caller gets the other
 	}
 	tx.events = append(tx.events, Event{
 		Name: "users." + userID + "." + name, Time: tx.now, UserID: userID,
-		ActorID: tx.by.id, Mode: tx.by.mode, Client: tx.by.Client, Payload: payload,
+		ActorID: tx.by.id, Mode: string(tx.by.mode), Client: tx.client.silent(), Payload: payload,
 	})
 }
 
-// notice notes one, to be sent after the commit.
-func (tx *txn) notice(kind notify.Kind, channel notify.Channel, user *record.User) {
-	to, proven := user.Email, user.EmailVerified
-	if channel == notify.SMS {
-		to, proven = user.Phone, user.PhoneVerified
-	}
-	if to == "" || !tx.engine.can(channel) || channel == notify.SMS && !proven { // a text costs, whoever wrote the number
+// notice gathers a notice, to be sent after the commit. A text message costs money
+// and the number may be a stranger's, so it goes only to a proven number.
+func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
+	to, proven := by.address(user), by.verified(user)
+	if to == "" || !tx.canSend(by.channel) || by == byPhone && !proven {
 		return
 	}
 	tx.notices = append(tx.notices, notice{
-		notify.Message{ID: newID(), Kind: kind, Channel: channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now}, proven,
+		notify.Message{ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now}, proven,
 	})
 }
 
-// noticeTo notes a notice by mail, or by SMS to a user who has no address.
+// noticeTo gathers a notice by mail, or by SMS to a user without an e-mail
+// address.
 func (tx *txn) noticeTo(kind notify.Kind, user *record.User) {
-	channel := notify.Email
+	by := byEmail
 	if user.Email == "" {
-		channel = notify.SMS
+		by = byPhone
 	}
-	tx.notice(kind, channel, user)
+	tx.notice(kind, by, user)
 }

@@ -9,17 +9,16 @@ import (
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
-// User is one account, as it is shown. It holds no secret and no hash.
+// User is a user as it is shown. It holds no secret and no hash.
 type User struct {
 	ID                string
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	Registration      time.Time
-	AccessedAt        time.Time // last seen, by a sign-in or a check; at most a day behind
+	AccessedAt        time.Time // last seen, by a sign-in or a check; up to a day late
 	Name              string
 	Email             string // "" for none
 	EmailVerification bool
@@ -46,29 +45,7 @@ type Target struct {
 	Expired      bool
 }
 
-// The kinds of targets that follow a user's addresses.
-const (
-	targetEmail = "email"
-	targetSMS   = "sms"
-)
-
-func userOf(r *record.User, targets []*record.Target) (*User, error) {
-	u := &User{
-		ID: r.ID, CreatedAt: r.Created, UpdatedAt: r.Updated, Registration: r.Registered, AccessedAt: r.Accessed,
-		Name: r.Name, Email: r.Email, EmailVerification: r.EmailVerified,
-		Phone: r.Phone, PhoneVerification: r.PhoneVerified,
-		PasswordUpdate: r.PasswordUpdated, Status: !r.Blocked, MFA: r.MFA,
-		Prefs: json.RawMessage(r.Prefs), Targets: make([]Target, 0, len(targets)),
-	}
-	for _, t := range targets {
-		u.Targets = append(u.Targets, Target{
-			ID: t.ID, UserID: t.UserID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name,
-			ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
-		})
-	}
-	return u, json.Unmarshal([]byte(r.Labels), &u.Labels)
-}
-
+// clone returns a copy that shares nothing with the user.
 func (u *User) clone() *User {
 	c := *u
 	c.Labels, c.Prefs, c.Targets = slices.Clone(u.Labels), slices.Clone(u.Prefs), slices.Clone(u.Targets)
@@ -77,11 +54,16 @@ func (u *User) clone() *User {
 
 // getUser returns the row of a user, or ErrUserNotFound.
 func getUser(ctx context.Context, r store.Reader, id string) (*record.User, error) {
-	user, err := record.Users.Get(ctx, r, record.Users.Primary(), store.Text(id))
-	if errors.Is(err, store.ErrNotFound) {
+	user, err := findUser(ctx, r, id)
+	if user == nil && err == nil {
 		err = ErrUserNotFound
 	}
 	return user, err
+}
+
+// findUser returns the row of a user, nil for none.
+func findUser(ctx context.Context, r store.Reader, id string) (*record.User, error) {
+	return record.Users.Find(ctx, r, record.Users.Primary(), store.Text(id))
 }
 
 // showUser returns a user with their targets.
@@ -90,20 +72,42 @@ func showUser(ctx context.Context, r store.Reader, user *record.User) (*User, er
 	if err != nil {
 		return nil, err
 	}
-	return userOf(user, targets)
+	u := &User{
+		ID: user.ID, CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed,
+		Name: user.Name, Email: user.Email, EmailVerification: user.EmailVerified,
+		Phone: user.Phone, PhoneVerification: user.PhoneVerified,
+		PasswordUpdate: user.PasswordUpdated, Status: !user.Blocked, MFA: user.MFA,
+		Prefs: json.RawMessage(user.Prefs), Targets: make([]Target, 0, len(targets)),
+	}
+	for _, t := range targets {
+		u.Targets = append(u.Targets, Target{
+			ID: t.ID, UserID: t.UserID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name,
+			ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
+		})
+	}
+	return u, json.Unmarshal([]byte(user.Labels), &u.Labels)
 }
 
+// targetsOf selects the targets of a user.
 func targetsOf(user *record.User) store.Query {
 	return store.Query{
 		Index: record.Targets.Index("user"), Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit,
 	}
 }
 
-// NewUser is what a user is made of.
+// anonymous reports whether a user has no way to sign in again.
+func anonymous(user *record.User) bool {
+	return user.Email == "" && user.Phone == "" && user.Password == nil
+}
+
+// userTexts is the search text of a user. The labels are a JSON list of words.
+func userTexts(u *record.User) []string { return []string{u.ID, u.Email, u.Name, u.Phone, u.Labels} }
+
+// NewUser is the input for a user.
 type NewUser struct {
 	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
-	// underscore, at most 36, the first a letter or digit. "" means a fresh
-	// one, a UUID of version 7.
+	// underscore, at most 36, the first a letter or digit. "" means a fresh one, a
+	// UUID of version 7.
 	UserID string
 	Email  string
 	// Phone is a number with its country: +, then 7 to 15 digits.
@@ -112,32 +116,30 @@ type NewUser struct {
 	Name     string // at most 128 characters; may be ""
 }
 
-// row checks what a user is to be made of and returns the row without the
-// password.
-func (n NewUser) row(now time.Time) (user *record.User, err error) {
+// record checks the input and returns the row, without the password.
+func (n NewUser) record(now time.Time) (user *record.User, err error) {
 	if n.UserID == "" {
 		n.UserID = newID()
 	}
 	user = newUser(n.UserID, now)
-	if err := canon.ID(n.UserID); err != nil {
-		return nil, invalid("userId", err)
+	if err := checkUserID(n.UserID); err != nil {
+		return nil, err
 	}
 	if n.Email != "" {
-		if user.Email, err = canon.Email(n.Email); err != nil {
-			return nil, invalid("email", err)
+		if user.Email, err = checkEmail(n.Email); err != nil {
+			return nil, err
 		}
 	}
 	if n.Phone != "" {
-		if err := canon.Phone(n.Phone); err != nil {
-			return nil, invalid("phone", err)
+		if user.Phone, err = checkPhone(n.Phone); err != nil {
+			return nil, err
 		}
-		user.Phone = n.Phone
 	}
 	user.Name = n.Name
 	return user, checkName(n.Name)
 }
 
-// newUser returns a user that has nothing yet.
+// newUser returns the row of a user without address, number and password.
 func newUser(id string, now time.Time) *record.User {
 	return &record.User{
 		ID: id, Key: newID(), Created: now, Updated: now, Registered: now, Accessed: now,
@@ -145,6 +147,24 @@ func newUser(id string, now time.Time) *record.User {
 	}
 }
 
+// checkEmail returns an e-mail address in canonical form.
+func checkEmail(email string) (string, error) {
+	email, err := canon.Email(email)
+	if err != nil {
+		return "", invalid("email", err)
+	}
+	return email, nil
+}
+
+// checkPhone returns a phone number in canonical form.
+func checkPhone(phone string) (string, error) {
+	if err := canon.Phone(phone); err != nil {
+		return "", invalid("phone", err)
+	}
+	return phone, nil
+}
+
+// checkName refuses a text that cannot be a name.
 func checkName(name string) error {
 	if err := canon.Name(name); err != nil {
 		return invalid("name", err)
@@ -154,7 +174,7 @@ func checkName(name string) error {
 
 const maxPrefs = 65_535 // bytes of JSON
 
-// checkPrefs returns preferences as they are stored.
+// checkPrefs returns preferences in their stored form.
 func checkPrefs(prefs json.RawMessage) (string, error) {
 	text, err := canon.Object(prefs, maxPrefs)
 	if err != nil {
@@ -163,41 +183,25 @@ func checkPrefs(prefs json.RawMessage) (string, error) {
 	return text, nil
 }
 
-// setEmail gives a user an address, or takes it away.
-func setEmail(user *record.User, email string) {
-	if user.Email != email {
-		user.Email, user.EmailVerified = email, false
+// maxLabels is the largest number of labels of a user.
+const maxLabels = 1_000
+
+// checkLabels returns labels in their stored form, each once.
+func checkLabels(labels []string) (string, error) {
+	if len(labels) > maxLabels {
+		return "", invalid("labels", errors.New("more than 1,000"))
 	}
-}
-
-// setPhone gives a user a number, or takes it away.
-func setPhone(user *record.User, phone string) {
-	if user.Phone != phone {
-		user.Phone, user.PhoneVerified = phone, false
+	seen := make(map[string]bool)
+	kept := make([]string, 0, len(labels))
+	for _, label := range labels {
+		if err := canon.Label(label); err != nil {
+			return "", invalid("labels", err)
+		}
+		if !seen[label] {
+			seen[label] = true
+			kept = append(kept, label)
+		}
 	}
-}
-
-// userTexts is the search text of a user. The labels are a list of words in
-// JSON.
-func userTexts(u *record.User) []string { return []string{u.ID, u.Email, u.Name, u.Phone, u.Labels} }
-
-// anonymous reports whether a user has no way to sign in again.
-func anonymous(user *record.User) bool {
-	return user.Email == "" && user.Phone == "" && user.Password == nil
-}
-
-// verified reports whether a user has proven the address of a channel.
-func verified(user *record.User, channel notify.Channel) bool {
-	if channel == notify.SMS {
-		return user.PhoneVerified
-	}
-	return user.EmailVerified
-}
-
-// address returns what a user gets messages of a channel at.
-func address(user *record.User, channel notify.Channel) string {
-	if channel == notify.SMS {
-		return user.Phone
-	}
-	return user.Email
+	text, err := json.Marshal(kept)
+	return string(text), err
 }

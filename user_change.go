@@ -11,48 +11,10 @@ import (
 	"example.com/latchkey/store"
 )
 
-// noticeChange tells a user, where they were before it, of a change that somebody
-// else would make in their place.
-func (tx *txn) noticeChange(old, user *record.User) {
-	if user.Email != old.Email {
-		tx.notice(notify.EmailChanged, notify.Email, old)
-	}
-	if user.Phone != old.Phone && old.Phone != "" {
-		tx.notice(notify.PhoneChanged, notify.SMS, old)
-		tx.notice(notify.PhoneChanged, notify.Email, old)
-	}
-	if user.MFA != old.MFA || user.TOTP != old.TOTP {
-		tx.noticeTo(notify.FactorsChanged, old)
-	}
-	if string(user.Password) != string(old.Password) {
-		tx.noticeTo(notify.PasswordChanged, old)
-	}
-}
-
-// tellMFA records a change of what a user keeps for a second factor.
-func (tx *txn) tellMFA(ctx context.Context, user *record.User) error {
-	shown, err := showUser(ctx, tx, user)
-	if err != nil {
-		return err
-	}
-	tx.event(user.ID, "update.mfa", shown)
-	return tx.log(ctx, logUserUpdate, user)
-}
-
-// deleteFactors takes away what a user keeps for a second factor.
-func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
-	for _, of := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user")} {
-		if _, err := tx.DeleteRange(ctx, store.Query{Index: of, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// roomForUser reports that there are as many users as the policy allows to sign
-// up.
-func (tx *txn) roomForUser(ctx context.Context) error {
-	limit := tx.engine.policy.UserLimit
+// checkUserLimit refuses a sign-up once there are as many users as the policy
+// allows.
+func (tx *txn) checkUserLimit(ctx context.Context) error {
+	limit := tx.policy.UserLimit
 	if limit == 0 {
 		return nil
 	}
@@ -63,35 +25,37 @@ func (tx *txn) roomForUser(ctx context.Context) error {
 	return err
 }
 
-// insertUser is the one place where users are made, with the addresses and
-// targets of their e-mail and phone.
+// insertUser is the one place where users are made, with the addresses and targets
+// of their e-mail and phone.
 func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error) {
-	for _, taken := range []struct {
-		ix  *store.Index
-		key string
+	for _, unique := range []struct {
+		index *store.Index
+		key   string
 	}{
 		{record.Users.Primary(), user.ID}, {record.Addresses.Primary(), user.Email}, {record.Users.Index("phone"), user.Phone},
 	} {
-		if _, err := tx.Get(ctx, taken.ix, store.Text(taken.key)); err == nil {
-			return nil, ErrUserAlreadyExists
-		} else if !errors.Is(err, store.ErrNotFound) {
+		taken, err := tx.has(ctx, unique.index, unique.key)
+		if err != nil {
 			return nil, err
+		}
+		if taken {
+			return nil, ErrUserAlreadyExists
 		}
 	}
 	if user.Email != "" {
 		if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID}); err != nil {
 			return nil, err
 		}
-		if err := tx.forgetFailures(ctx, user); err != nil {
+		if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 			return nil, err
 		}
 	}
 	if err := record.Users.Insert(ctx, tx, user); err != nil {
 		return nil, err
 	}
-	for _, err := range []error{
-		tx.moveTarget(ctx, user.ID, targetEmail, "", user.Email), tx.moveTarget(ctx, user.ID, targetSMS, "", user.Phone),
-	} {
+	none := record.User{ID: user.ID}
+	for _, by := range []*contact{byEmail, byPhone} {
+		err := tx.moveTarget(ctx, by, &none, user)
 		if err != nil && !errors.Is(err, ErrTargetAlreadyExists) {
 			return nil, err
 		}
@@ -103,15 +67,26 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 	if err != nil {
 		return nil, err
 	}
-	tx.event(user.ID, "create", shown)
+	tx.userEvent("create", shown)
 	return shown, tx.log(ctx, logUserCreate, user)
 }
 
-// changeUser is the one place where what a user has is changed (a hash that is
-// renewed and a last-seen time are no change). Whatever follows from the
-// difference follows here: addresses, targets, words, the
-// facts in the sessions, the log, the events and the notices. Without a difference nothing
-// does.
+// has reports whether a unique index holds a text.
+func (tx *txn) has(ctx context.Context, index *store.Index, text string) (bool, error) {
+	_, err := tx.Get(ctx, index, store.Text(text))
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// userEvent gathers an event of a user whose payload is the user.
+func (tx *txn) userEvent(name string, shown *User) { tx.event(shown.ID, name, shown.clone()) }
+
+// changeUser is the one place where users change (a renewed hash and a last-seen
+// time are no change). Every consequence of the difference between the two states
+// follows here: tokens, addresses, targets, words, the facts in the sessions, the
+// log, the events and the notices. Without a difference nothing follows.
 func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*record.User) error) (*User, error) {
 	old := *user
 	if err := edit(user); err != nil {
@@ -122,7 +97,8 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 		return showUser(ctx, tx, user)
 	}
 	user.Updated = tx.now
-	if user.Blocked && !old.Blocked || !bytes.Equal(user.Password, old.Password) {
+	newPassword := !bytes.Equal(user.Password, old.Password)
+	if user.Blocked && !old.Blocked || newPassword {
 		user.Epoch++
 	}
 	if err := tx.endTokensAfter(ctx, &old, user); err != nil {
@@ -137,25 +113,17 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 		}
 	}
 	if user.MFA != old.MFA {
-		if err := tx.dropFactors(ctx, user, "", unproven); err != nil {
+		if err := tx.switchedMFA(ctx, user); err != nil {
 			return nil, err
 		}
-		for _, f := range []Factor{FactorTOTP, FactorEmail, FactorPhone, FactorRecoveryCode, FactorCustom} {
-			if user.MFA || tx.by.mode != "server" { // who begins anew with somebody who has lost a factor
-				break
-			}
-			if err := tx.forgetGuesses(ctx, user, f); err != nil {
-				return nil, err
-			}
-		}
 	}
-	if factsOf(user) != factsOf(&old) {
+	if userFacts(user) != userFacts(&old) {
 		if err := tx.refreshSessions(ctx, user); err != nil {
 			return nil, err
 		}
 	}
-	if passwordSubject(user) != passwordSubject(&old) || !bytes.Equal(user.Password, old.Password) {
-		if err := tx.forgetFailures(ctx, user); err != nil {
+	if passwordSubject(user) != passwordSubject(&old) || newPassword {
+		if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 			return nil, err
 		}
 	}
@@ -172,27 +140,9 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	}
 	tx.noticeChange(&old, user)
 	for _, change := range changes {
-		tx.event(user.ID, "update."+change, shown)
+		tx.userEvent("update."+change, shown)
 	}
 	return shown, nil
-}
-
-// endTokensAfter ends the open tokens that a change makes void: all of them after
-// another password, those that were sent to an address that is no longer the
-// user's.
-func (tx *txn) endTokensAfter(ctx context.Context, old, user *record.User) error {
-	if !bytes.Equal(user.Password, old.Password) {
-		return tx.endTokens(ctx, old)
-	}
-	if user.Email != old.Email {
-		if err := tx.endTokensTo(ctx, old.Email); err != nil {
-			return err
-		}
-	}
-	if user.Phone != old.Phone {
-		return tx.endTokensTo(ctx, old.Phone)
-	}
-	return nil
 }
 
 // changesOf names the differences between two states of a user, as events do.
@@ -219,11 +169,64 @@ func changesOf(old, user *record.User) (changes []string) {
 	return changes
 }
 
-// moveAddresses stores a user whose e-mail or phone may have changed, with the
-// rows that follow them.
+// switchedMFA follows a change of the MFA switch: sessions lose the factors that
+// they were assumed to have. When the server switches MFA off, wrong answers are
+// forgotten, because the server starts over with a user who lost a factor.
+func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
+	if err := tx.dropFactors(ctx, user, "", assumed); err != nil {
+		return err
+	}
+	if user.MFA || tx.by.mode != modeServer {
+		return nil
+	}
+	for _, f := range allFactors {
+		if err := tx.forgetFactorGuesses(ctx, user, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noticeChange tells a user of a change that an attacker could have made, at the
+// addresses from before it.
+func (tx *txn) noticeChange(old, user *record.User) {
+	if user.Email != old.Email {
+		tx.notice(notify.EmailChanged, byEmail, old)
+	}
+	if user.Phone != old.Phone && old.Phone != "" {
+		tx.notice(notify.PhoneChanged, byPhone, old)
+		tx.notice(notify.PhoneChanged, byEmail, old)
+	}
+	if user.MFA != old.MFA || user.TOTP != old.TOTP {
+		tx.noticeTo(notify.FactorsChanged, old)
+	}
+	if !bytes.Equal(user.Password, old.Password) {
+		tx.noticeTo(notify.PasswordChanged, old)
+	}
+}
+
+// endTokensAfter ends the open tokens that a change makes void: all of them after
+// a change of the password, and those that were sent to a former address.
+func (tx *txn) endTokensAfter(ctx context.Context, old, user *record.User) error {
+	if !bytes.Equal(user.Password, old.Password) {
+		return tx.endTokens(ctx, old)
+	}
+	if user.Email != old.Email {
+		if err := tx.endTokensTo(ctx, old.Email); err != nil {
+			return err
+		}
+	}
+	if user.Phone != old.Phone {
+		return tx.endTokensTo(ctx, old.Phone)
+	}
+	return nil
+}
+
+// moveAddresses stores a user whose e-mail or phone may have changed, with the rows
+// that follow them.
 func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error {
 	if user.Email != old.Email {
-		if err := tx.moveTarget(ctx, user.ID, targetEmail, old.Email, user.Email); err != nil {
+		if err := tx.moveTarget(ctx, byEmail, old, user); err != nil {
 			return err
 		}
 		if err := tx.takeAddress(ctx, user); err != nil {
@@ -231,13 +234,15 @@ func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error 
 		}
 	}
 	if user.Phone != old.Phone {
-		if err := tx.moveTarget(ctx, user.ID, targetSMS, old.Phone, user.Phone); err != nil {
+		if err := tx.moveTarget(ctx, byPhone, old, user); err != nil {
 			return err
 		}
-		if _, err := tx.Get(ctx, record.Users.Index("phone"), store.Text(user.Phone)); err == nil {
-			return ErrPhoneAlreadyExists
-		} else if !errors.Is(err, store.ErrNotFound) {
+		taken, err := tx.has(ctx, byPhone.index, user.Phone)
+		if err != nil {
 			return err
+		}
+		if taken {
+			return ErrPhoneAlreadyExists
 		}
 	}
 	if err := record.Users.Replace(ctx, tx, user); err != nil {
@@ -249,36 +254,38 @@ func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error 
 	return nil
 }
 
-// takeAddress makes the e-mail address of a user theirs.
+// takeAddress reserves the e-mail address of a user.
 func (tx *txn) takeAddress(ctx context.Context, user *record.User) error {
 	if user.Email == "" {
 		return nil
 	}
-	if _, err := tx.Get(ctx, record.Addresses.Primary(), store.Text(user.Email)); err == nil {
-		return ErrEmailAlreadyExists
-	} else if !errors.Is(err, store.ErrNotFound) {
+	taken, err := tx.has(ctx, record.Addresses.Primary(), user.Email)
+	if err != nil {
 		return err
+	}
+	if taken {
+		return ErrEmailAlreadyExists
 	}
 	return record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID})
 }
 
-// moveTarget lets the target of a user's old address be that of the new one;
-// "" is none. A target of the new address that is the user's own already stays,
-// one of somebody else is ErrTargetAlreadyExists.
-func (tx *txn) moveTarget(ctx context.Context, userID, kind, old, address string) error {
-	have, err := getTarget(ctx, tx, kind, old)
+// moveTarget makes the target of a user's address follow it: a new address makes
+// one, a change moves it, no address deletes it.
+func (tx *txn) moveTarget(ctx context.Context, by *contact, old, user *record.User) error {
+	address := by.address(user)
+	taken, err := findTarget(ctx, tx, by, address)
 	if err != nil {
 		return err
 	}
-	taken, err := getTarget(ctx, tx, kind, address)
+	have, err := findTarget(ctx, tx, by, by.address(old))
 	if err != nil {
 		return err
 	}
-	if have != nil && have.UserID != userID {
+	if have != nil && have.UserID != user.ID {
 		have = nil
 	}
 	switch {
-	case taken != nil && taken.UserID != userID:
+	case taken != nil && taken.UserID != user.ID:
 		return ErrTargetAlreadyExists
 	case have != nil && (address == "" || taken != nil):
 		return record.Targets.Delete(ctx, tx, store.Text(have.ID))
@@ -289,24 +296,20 @@ func (tx *txn) moveTarget(ctx context.Context, userID, kind, old, address string
 		return nil
 	}
 	return record.Targets.Insert(ctx, tx, &record.Target{
-		ID: newID(), UserID: userID, Created: tx.now, Updated: tx.now, ProviderType: kind, Identifier: address,
+		ID: newID(), UserID: user.ID, Created: tx.now, Updated: tx.now, ProviderType: by.target, Identifier: address,
 	})
 }
 
-// getTarget returns the target of an address, nil for none.
-func getTarget(ctx context.Context, r store.Reader, kind, address string) (*record.Target, error) {
+// findTarget returns the target of an address, nil for none.
+func findTarget(ctx context.Context, r store.Reader, by *contact, address string) (*record.Target, error) {
 	if address == "" {
 		return nil, nil
 	}
-	t, err := record.Targets.Get(ctx, r, record.Targets.Index("identifier"), store.Text(kind), store.Text(address))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return t, err
+	return record.Targets.Find(ctx, r, record.Targets.Index("identifier"), store.Text(by.target), store.Text(address))
 }
 
-// deleteUser is the one place where a user goes, with everything of theirs but
-// the log.
+// deleteUser is the one place where users are deleted, with everything of theirs
+// but the log.
 func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	shown, err := showUser(ctx, tx, user)
 	if err != nil {
@@ -335,9 +338,30 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 			return err
 		}
 	}
-	if err := tx.forgetFailures(ctx, user); err != nil {
+	if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 		return err
 	}
-	tx.event(user.ID, "delete", shown)
+	tx.userEvent("delete", shown)
 	return tx.log(ctx, logUserDelete, user)
+}
+
+// deleteFactors deletes a user's authenticators, challenges and recovery codes.
+func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
+	for _, of := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user")} {
+		if _, err := tx.DeleteRange(ctx, store.Query{Index: of, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logFactorsChanged records a change of a user's second factors that is no change
+// of the user.
+func (tx *txn) logFactorsChanged(ctx context.Context, user *record.User) error {
+	shown, err := showUser(ctx, tx, user)
+	if err != nil {
+		return err
+	}
+	tx.userEvent("update.mfa", shown)
+	return tx.log(ctx, logUserUpdate, user)
 }

@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,276 +13,262 @@ import (
 	"example.com/latchkey/store"
 )
 
-// read runs fn with a user.
-func (u *Users) read(ctx context.Context, op, id string, fn func(r store.Reader, user *record.User) error) error {
-	err := u.open(id)
-	if err == nil {
-		var user *record.User
-		if user, err = getUser(ctx, u.engine.store, id); err == nil {
-			err = fn(u.engine.store, user)
+// usersRead runs fn with a user.
+func usersRead[T any](ctx context.Context, u *Users, id string, fn func(c *call, user *record.User) (T, error)) (T, error) {
+	var zero T
+	c, err := u.beginFor(id)
+	if err != nil {
+		return zero, err
+	}
+	user, err := getUser(ctx, c.store, id)
+	if err != nil {
+		return zero, err
+	}
+	return fn(c, user)
+}
+
+// usersChange runs fn with a user in one transaction.
+func usersChange[T any](ctx context.Context, c *call, id string, fn func(ctx context.Context, tx *txn, user *record.User) (T, error)) (T, error) {
+	return update(ctx, c, func(ctx context.Context, tx *txn) (T, error) {
+		user, err := getUser(ctx, tx, id)
+		if err != nil {
+			var zero T
+			return zero, err
 		}
-	}
-	return outward(op, err)
-}
-
-// change runs fn with a user in one transaction. fn may run again.
-func (u *Users) change(ctx context.Context, op, id string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
-	err := u.open(id)
-	if err == nil {
-		err = u.engine.update(ctx, u.engine.now(), u.actor(), func(ctx context.Context, tx *txn) error {
-			user, err := getUser(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			return fn(ctx, tx, user)
-		})
-	}
-	return outward(op, err)
-}
-
-// edit changes a user. refused is why the input cannot be taken.
-func (u *Users) edit(ctx context.Context, op, id string, refused error, edit func(*record.User) error) (shown *User, err error) {
-	if err := u.open(id); err != nil {
-		return nil, outward(op, err)
-	}
-	if refused != nil {
-		return nil, refused
-	}
-	err = u.change(ctx, op, id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
-		shown, err = tx.changeUser(ctx, user, edit)
-		return err
+		return fn(ctx, tx, user)
 	})
+}
+
+// change runs fn with a user in one transaction.
+func (u *Users) change(ctx context.Context, id string, fn func(ctx context.Context, tx *txn, user *record.User) error) error {
+	c, err := u.beginFor(id)
+	if err != nil {
+		return err
+	}
+	_, err = usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (none, error) { return none{}, fn(ctx, tx, user) })
+	return err
+}
+
+// edit changes a user. refused says why the input is not acceptable, nil if it is.
+func (u *Users) edit(ctx context.Context, id string, refused error, edit func(*record.User) error) (*User, error) {
+	c, err := u.beginFor(id)
+	if err == nil {
+		err = refused
+	}
 	if err != nil {
 		return nil, err
 	}
-	return shown, nil
+	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (*User, error) {
+		return tx.changeUser(ctx, user, edit)
+	})
 }
 
-// Create makes a user of any of e-mail, phone and password, or of none. Neither
-// address is verified; a target is made for each. A password has to meet the
+// Create makes a user with any of e-mail, phone and password, or without them.
+// Neither address is verified. A target is made for each. A password must meet the
 // rules for new ones.
 //
-// Errors: [ErrArgumentInvalid]; [ErrPasswordPersonalData];
-// [ErrUserAlreadyExists] when the id or an address is taken; [ErrBusy].
-func (u *Users) Create(ctx context.Context, n NewUser) (user *User, err error) {
-	if u == nil {
-		err = errNoEngine
-	} else if err = u.engine.open(); err == nil {
-		user, err = u.engine.createUser(ctx, u.engine.now(), u.actor(), n)
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrPasswordPersonalData]
+//   - [ErrUserAlreadyExists]: the id or an address is taken.
+//   - [ErrBusy]
+func (u *Users) Create(ctx context.Context, n NewUser) (_ *User, err error) {
+	defer publicError("create user", &err)
+	c, err := u.begin()
+	if err != nil {
+		return nil, err
 	}
-	return user, outward("create user", err)
+	return c.createUser(ctx, n)
 }
 
 // Get returns a user. The targets are read after the rest.
-func (u *Users) Get(ctx context.Context, id string) (shown *User, err error) {
-	err = u.read(ctx, "get user", id, func(r store.Reader, user *record.User) (err error) {
-		shown, err = showUser(ctx, r, user)
-		return err
-	})
-	return shown, err
+func (u *Users) Get(ctx context.Context, id string) (_ *User, err error) {
+	defer publicError("get user", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*User, error) { return showUser(ctx, c.store, user) })
 }
 
-// PasswordHash returns the hash of a user's password in PHC form, "" if there
-// is none: for hosts that move users elsewhere. It is in no other answer. Who has
-// it can guess at the password without asking.
-func (u *Users) PasswordHash(ctx context.Context, id string) (hash Secret, err error) {
-	err = u.read(ctx, "get password hash", id, func(_ store.Reader, user *record.User) error {
+// PasswordHash returns the hash of a user's password in PHC form, "" without a
+// password, for hosts that move users elsewhere. No other answer holds it. Its
+// bearer can guess at the password without asking the engine.
+func (u *Users) PasswordHash(ctx context.Context, id string) (_ Secret, err error) {
+	defer publicError("get password hash", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (Secret, error) {
 		if user.Password == nil {
-			return nil
+			return "", nil
 		}
-		text, err := u.engine.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
-		hash = Secret(text)
-		return err
+		text, err := c.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
+		return Secret(text), err
 	})
-	return hash, err
 }
 
 // Delete deletes a user with everything of theirs, at once: sessions, targets,
-// addresses. The log stays, under a key that no later user of the same id
-// gets.
-func (u *Users) Delete(ctx context.Context, id string) error {
-	return u.change(ctx, "delete user", id, func(ctx context.Context, tx *txn, user *record.User) error {
+// addresses. The log stays, under a key that no later user of the same id gets.
+func (u *Users) Delete(ctx context.Context, id string) (err error) {
+	defer publicError("delete user", &err)
+	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.deleteUser(ctx, user)
 	})
 }
 
 // UpdateName changes the name: at most 128 characters, or "".
-func (u *Users) UpdateName(ctx context.Context, id, name string) (*User, error) {
-	return u.edit(ctx, "update name", id, checkName(name), func(user *record.User) error {
+func (u *Users) UpdateName(ctx context.Context, id, name string) (_ *User, err error) {
+	defer publicError("update name", &err)
+	return u.edit(ctx, id, checkName(name), func(user *record.User) error {
 		user.Name = name
 		return nil
 	})
 }
 
-// UpdateEmail changes the e-mail address, which is then not verified; "" takes
-// it away. The old address is told. Errors: [ErrTargetAlreadyExists] or [ErrEmailAlreadyExists] when
-// somebody else has it.
-func (u *Users) UpdateEmail(ctx context.Context, id, email string) (*User, error) {
+// UpdateEmail changes the e-mail address, which is then not verified; "" removes it.
+// The old address gets a notice.
+//
+// Errors:
+//   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has it.
+func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err error) {
+	defer publicError("update email", &err)
 	var refused error
 	if email != "" {
-		var err error
-		if email, err = canon.Email(email); err != nil {
-			refused = invalid("email", err)
-		}
+		email, refused = checkEmail(email)
 	}
-	return u.edit(ctx, "update email", id, refused, func(user *record.User) error {
-		setEmail(user, email)
+	return u.edit(ctx, id, refused, func(user *record.User) error {
+		byEmail.set(user, email)
 		return nil
 	})
 }
 
-// UpdatePhone changes the phone number, which is then not verified; "" takes it
-// away. The user is told, as by [Account.UpdatePhone]. Errors: [ErrTargetAlreadyExists] or [ErrPhoneAlreadyExists] when
-// somebody else has it.
-func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (*User, error) {
+// UpdatePhone changes the phone number, which is then not verified; "" removes it.
+// The user gets the notices of [Account.UpdatePhone].
+//
+// Errors:
+//   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has it.
+func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (_ *User, err error) {
+	defer publicError("update phone", &err)
 	var refused error
 	if phone != "" {
 		if err := canon.Phone(phone); err != nil {
 			refused = invalid("number", err)
 		}
 	}
-	return u.edit(ctx, "update phone", id, refused, func(user *record.User) error {
-		setPhone(user, phone)
+	return u.edit(ctx, id, refused, func(user *record.User) error {
+		byPhone.set(user, phone)
 		return nil
 	})
 }
 
-// UpdatePassword sets the password, or takes it away: with "" the user cannot
-// sign in by password until there is one again. All sessions of the user end,
-// unless the policy keeps them, and wrong passwords that strangers have tried
-// are forgotten. The user is told, as by [Account.UpdatePassword]. Taking away what is not there ends the sessions too.
+// UpdatePassword sets the password. "" removes it: the user cannot sign in by
+// password until there is one again. All sessions of the user end, unless the policy
+// keeps them, and wrong passwords that strangers have tried are forgotten. The user
+// gets the notice of [Account.UpdatePassword]. Removing the password of a user
+// without one ends the sessions too.
 //
-// Errors: [ErrArgumentInvalid], [ErrPasswordPersonalData],
-// [ErrPasswordRecentlyUsed] for a password against the rules; [ErrBusy].
-func (u *Users) UpdatePassword(ctx context.Context, id, password string) (*User, error) {
-	shown, err := settled(func() (*User, error) { return u.setPassword(ctx, id, password) })
-	return shown, outward("update password", err)
-}
-
-func (u *Users) setPassword(ctx context.Context, id, password string) (shown *User, err error) {
-	var read *record.User
-	var fresh newPassword
-	err = u.read(ctx, "update password", id, func(_ store.Reader, user *record.User) (err error) {
-		if read = user; password != "" {
-			fresh, err = u.engine.newPassword(ctx, user, password)
-		} else {
-			fresh = u.engine.noPassword(user)
-		}
-		return err
-	})
+// Errors:
+//   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the
+//     password is against the rules.
+//   - [ErrBusy]
+func (u *Users) UpdatePassword(ctx context.Context, id, password string) (_ *User, err error) {
+	defer publicError("update password", &err)
+	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
 	}
-	err = u.change(ctx, "update password", id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
-		shown = nil
-		if _, err := unchanged(ctx, tx, read); err != nil {
-			return err
+	return retryChanged(func() (*User, error) { return c.setPassword(ctx, id, password) })
+}
+
+// setPassword sets or removes the password of a user, once.
+func (c *call) setPassword(ctx context.Context, id, password string) (*User, error) {
+	read, err := getUser(ctx, c.store, id)
+	if err != nil {
+		return nil, err
+	}
+	fresh := c.noPassword(read)
+	if password != "" {
+		if fresh, err = c.hashNew(ctx, read, password); err != nil {
+			return nil, err
 		}
-		if password == "" && user.Password == nil { // what else there is to sign in with ends
+	}
+	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (*User, error) {
+		if _, err := unchanged(ctx, tx, read); err != nil {
+			return nil, err
+		}
+		if password == "" && user.Password == nil { // no change follows, but the other ways in end
 			if err := tx.endTokens(ctx, user); err != nil {
-				return err
+				return nil, err
 			}
 			user.Epoch++
 			if err := record.Users.Replace(ctx, tx, user); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		shown, err = tx.changeUser(ctx, user, func(user *record.User) error {
-			return fresh.set(&u.engine.policy, user, tx.now)
+		shown, err := tx.changeUser(ctx, user, func(user *record.User) error {
+			return fresh.set(&tx.policy, user, tx.now)
 		})
-		if err == nil && !u.engine.policy.KeepSessionsOnPasswordChange {
+		if err == nil && !tx.policy.KeepSessionsOnPasswordChange {
 			err = tx.endSessions(ctx, user, "")
 		}
-		return err
+		return shown, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return shown, nil
 }
 
-// UpdateStatus blocks a user with false and lets them in again with true. A
-// blocked user's sessions stay, and are refused with [ErrUserBlocked] until
-// then; so is signing in.
-func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (*User, error) {
-	return u.edit(ctx, "update status", id, nil, func(user *record.User) error {
+// UpdateStatus blocks a user with false and unblocks them with true. A blocked
+// user's sessions stay, and are refused with [ErrUserBlocked] until then; so is
+// signing in.
+func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (_ *User, err error) {
+	defer publicError("update status", &err)
+	return u.edit(ctx, id, nil, func(user *record.User) error {
 		user.Blocked = !status
 		return nil
 	})
 }
 
-// UpdateEmailVerification says whether the e-mail address is verified. A user
-// without one cannot be: [ErrEmailNotFound].
-func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified bool) (*User, error) {
-	return u.edit(ctx, "update verification", id, nil, func(user *record.User) error {
-		if user.Email == "" && verified {
-			return ErrEmailNotFound
+// UpdateEmailVerification sets whether the e-mail address is verified. A user
+// without an address cannot be: [ErrEmailNotFound].
+func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified bool) (_ *User, err error) {
+	defer publicError("update verification", &err)
+	return u.updateVerification(ctx, id, byEmail, verified)
+}
+
+// UpdatePhoneVerification sets whether the phone number is verified. A user without
+// a number cannot be: [ErrPhoneNotFound].
+func (u *Users) UpdatePhoneVerification(ctx context.Context, id string, verified bool) (_ *User, err error) {
+	defer publicError("update verification", &err)
+	return u.updateVerification(ctx, id, byPhone, verified)
+}
+
+// updateVerification sets whether an address of a user is verified.
+func (u *Users) updateVerification(ctx context.Context, id string, by *contact, verified bool) (*User, error) {
+	return u.edit(ctx, id, nil, func(user *record.User) error {
+		if by.address(user) == "" && verified {
+			return by.missing
 		}
-		user.EmailVerified = verified
+		by.setVerified(user, verified)
 		return nil
 	})
 }
-
-// UpdatePhoneVerification says whether the phone number is verified. A user
-// without one cannot be: [ErrPhoneNotFound].
-func (u *Users) UpdatePhoneVerification(ctx context.Context, id string, verified bool) (*User, error) {
-	return u.edit(ctx, "update verification", id, nil, func(user *record.User) error {
-		if user.Phone == "" && verified {
-			return ErrPhoneNotFound
-		}
-		user.PhoneVerified = verified
-		return nil
-	})
-}
-
-// maxLabels is how many labels a user may have.
-const maxLabels = 1_000
 
 // UpdateLabels replaces the labels: at most 1,000, each of 1 to 36 letters and
-// digits of ASCII. What comes twice is taken once. Each label gives its user a
-// role.
-func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (*User, error) {
+// digits of ASCII. A label that is given twice is kept once. Each label gives its
+// user a role.
+func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (_ *User, err error) {
+	defer publicError("update labels", &err)
 	text, refused := checkLabels(labels)
-	return u.edit(ctx, "update labels", id, refused, func(user *record.User) error {
+	return u.edit(ctx, id, refused, func(user *record.User) error {
 		user.Labels = text
 		return nil
 	})
 }
 
-// checkLabels returns labels as they are stored.
-func checkLabels(labels []string) (string, error) {
-	if len(labels) > maxLabels {
-		return "", invalid("labels", errors.New("more than 1,000"))
-	}
-	seen := make(map[string]bool)
-	kept := make([]string, 0, len(labels))
-	for _, label := range labels {
-		if err := canon.Label(label); err != nil {
-			return "", invalid("labels", err)
-		}
-		if !seen[label] {
-			seen[label] = true
-			kept = append(kept, label)
-		}
-	}
-	text, err := json.Marshal(kept)
-	return string(text), err
-}
-
 // Prefs returns the preferences of a user, a JSON object.
-func (u *Users) Prefs(ctx context.Context, id string) (prefs json.RawMessage, err error) {
-	err = u.read(ctx, "get prefs", id, func(_ store.Reader, user *record.User) error {
-		prefs = json.RawMessage(user.Prefs)
-		return nil
-	})
-	return prefs, err
+func (u *Users) Prefs(ctx context.Context, id string) (_ json.RawMessage, err error) {
+	defer publicError("get prefs", &err)
+	return usersRead(ctx, u, id, func(_ *call, user *record.User) (json.RawMessage, error) { return json.RawMessage(user.Prefs), nil })
 }
 
-// UpdatePrefs replaces all preferences of a user and returns them. They have
-// the form that [Account.UpdatePrefs] asks for.
-func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (json.RawMessage, error) {
+// UpdatePrefs replaces all preferences of a user and returns them. They have the
+// form of [Account.UpdatePrefs].
+func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (_ json.RawMessage, err error) {
+	defer publicError("update prefs", &err)
 	text, refused := checkPrefs(prefs)
-	shown, err := u.edit(ctx, "update prefs", id, refused, func(user *record.User) error {
+	shown, err := u.edit(ctx, id, refused, func(user *record.User) error {
 		user.Prefs = text
 		return nil
 	})
@@ -294,49 +279,46 @@ func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessag
 }
 
 // Sessions returns the live sessions of a user, oldest first.
-func (u *Users) Sessions(ctx context.Context, id string) (list *SessionList, err error) {
-	err = u.read(ctx, "list sessions", id, func(r store.Reader, user *record.User) (err error) {
-		list, err = u.engine.sessionsOf(ctx, r, u.engine.now(), user.ID, "")
-		return err
+func (u *Users) Sessions(ctx context.Context, id string) (_ *SessionList, err error) {
+	defer publicError("list sessions", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*SessionList, error) {
+		return c.showSessions(ctx, c.store, user.ID, "")
 	})
-	return list, err
 }
 
-// CreateSession signs a user in without any proof and returns the session with
-// its secret. The limit of sessions holds. A blocked user is [ErrUserBlocked].
-func (u *Users) CreateSession(ctx context.Context, id string) (*Session, error) {
-	if err := u.open(id); err != nil {
-		return nil, outward("create session", err)
-	}
-	in := u.engine.newSignIn(ctx, u.client, providerServer, "", factorServer)
-	var made *record.Session
-	err := u.change(ctx, "create session", id, func(ctx context.Context, tx *txn, user *record.User) (err error) {
-		made = nil
-		if user.Blocked {
-			return ErrUserBlocked
-		}
-		made, err = tx.createSession(ctx, user, in)
-		return err
-	})
+// CreateSession signs a user in without any proof and returns the session with its
+// secret. The session limit holds. A blocked user is [ErrUserBlocked].
+func (u *Users) CreateSession(ctx context.Context, id string) (_ *Session, err error) {
+	defer publicError("create session", &err)
+	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
 	}
-	s, err := u.engine.session(in, made)
-	if err != nil {
-		return nil, outward("create session", err)
-	}
-	s.Current = false
-	return s, nil
+	in := c.newSignIn(ctx, providerServer, "", factorServer)
+	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
+		if user.Blocked {
+			return nil, ErrUserBlocked
+		}
+		s, err := tx.createSession(ctx, user, in)
+		if err != nil {
+			return nil, err
+		}
+		s.Current = false
+		return s, nil
+	})
 }
 
-// DeleteSession ends a live session of a user. Errors: [ErrSessionNotFound],
-// also for a session of somebody else.
-func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) error {
-	return u.change(ctx, "delete session", id, func(ctx context.Context, tx *txn, user *record.User) error {
-		if err := canon.ID(sessionID); err != nil {
-			return invalid("sessionId", err)
+// DeleteSession ends a live session of a user.
+//
+// Errors:
+//   - [ErrSessionNotFound]: also for another user's session.
+func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) (err error) {
+	defer publicError("delete session", &err)
+	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
+		if err := checkSessionID(sessionID); err != nil {
+			return err
 		}
-		row, err := u.engine.getSession(ctx, tx, tx.now, user.ID, sessionID)
+		row, err := tx.liveSession(ctx, tx, user.ID, sessionID)
 		if err != nil {
 			return err
 		}
@@ -345,190 +327,208 @@ func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) error {
 }
 
 // DeleteSessions ends all sessions of a user.
-func (u *Users) DeleteSessions(ctx context.Context, id string) error {
-	return u.change(ctx, "delete sessions", id, func(ctx context.Context, tx *txn, user *record.User) error {
+func (u *Users) DeleteSessions(ctx context.Context, id string) (err error) {
+	defer publicError("delete sessions", &err)
+	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.endSessions(ctx, user, "")
 	})
 }
 
-// Logs returns what happened to a user, newest first. It takes [Limit] and
-// [Offset].
-func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (list *LogList, err error) {
-	err = u.read(ctx, "list logs", id, func(r store.Reader, user *record.User) (err error) {
-		list, err = u.engine.logs(ctx, r, user, queries)
-		return err
-	})
-	return list, err
+// Logs returns the log of a user, newest first. It takes [Limit] and [Offset].
+func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (_ *LogList, err error) {
+	defer publicError("list logs", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*LogList, error) { return c.logs(ctx, c.store, user, queries) })
 }
 
-// CreateJWT returns a JWT for a user, bound to a session of theirs: [Recent], or
-// "", is the one that was made last among those that owe nothing. If there is none at all, the JWT is bound to
-// the user alone: it ends with the next change of the password, recovery, block
-// or first proof of an address, and is checked by one read of the user. length is
-// as in [Account.CreateJWT].
+// CreateToken makes a token for hosts with their own way to identify people: the
+// host hands over the secret, and the client calls [Guest.CreateSession]. length is a
+// number of lower-case hexadecimal digits, 4 to 128; 0 means 6. expire is a minute to
+// 365 days; 0 means 15 minutes. A short token that lives long can be guessed: five
+// wrong codes end every code of the user with fewer than 32 digits. A new token ends
+// the one before.
 //
-// Errors: [ErrArgumentInvalid]; [ErrSessionNotFound] for a session that is not a
-// live one of the user; [ErrUserBlocked]; [ErrPasswordResetRequired];
-// [ErrMoreFactorsRequired] for a session that owes a second factor: other services
-// could not see it.
-func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time.Duration) (token Secret, err error) {
-	err = u.read(ctx, "create JWT", id, func(r store.Reader, user *record.User) error {
-		e, now := u.engine, u.engine.now()
-		expire, err := jwtExpire(now, length)
-		if err != nil {
-			return err
-		}
-		switch {
-		case user.Blocked:
-			return ErrUserBlocked
-		case user.MustReset:
-			return ErrPasswordResetRequired
-		}
-		c := jws.Claims{UserID: user.ID, IssuedAt: now, Expire: expire}
-		session, err := e.sessionFor(ctx, r, now, user.ID, sessionID)
-		switch {
-		case err != nil:
-			return err
-		case session == nil:
-			c.Epoch, c.Account = user.Epoch, accountOf(user)
-		default:
-			c.SessionID = session.ID
-			if end := e.policy.last(factsIn(session)); end.Before(expire) {
-				c.Expire = end
-			}
-			err = e.owed(factsIn(session), now)
-		}
-		if err != nil {
-			return err
-		}
-		token, err = e.sign(c)
-		return err
-	})
-	return token, err
-}
-
-// sessionFor returns the session that a server names, nil if it names the last
-// one and there is none.
-func (e *Engine) sessionFor(ctx context.Context, r store.Reader, now time.Time, userID, id string) (*record.Session, error) {
-	if id != "" && id != Recent {
-		if err := canon.ID(id); err != nil {
-			return nil, invalid("sessionId", err)
-		}
-		return e.getSession(ctx, r, now, userID, id)
-	}
-	rows, err := listSessions(ctx, r, userID)
+// Errors:
+//   - [ErrArgumentInvalid]
+func (u *Users) CreateToken(ctx context.Context, id string, length int, expire time.Duration) (_ *Token, err error) {
+	defer publicError("create token", &err)
+	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
 	}
-	var last *record.Session
+	secret, life, err := drawCustom(length, expire)
+	if err != nil {
+		return nil, err
+	}
+	n := c.newToken(kindCustom, "", id, secret)
+	n.Slot, n.UserID, n.Expire = id, id, c.now.Add(life)
+	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (*Token, error) {
+		if err := tx.insertToken(ctx, n); err != nil {
+			return nil, err
+		}
+		tx.event(user.ID, "tokens."+n.ID+".create", n.show())
+		shown := n.show()
+		shown.Secret = Secret(n.secret)
+		return shown, tx.log(ctx, logTokenCreate, user)
+	})
+}
+
+// drawCustom draws the secret of a custom token, and returns its life.
+func drawCustom(length int, expire time.Duration) (secret string, life time.Duration, err error) {
+	length, expire = orDefault(length, customLength), orDefault(expire, customExpire)
+	if length < customLeast || length > customMost {
+		return "", 0, invalid("length", fmt.Errorf("not %d to %d", customLeast, customMost))
+	}
+	if expire < customExpireLeast || expire > customExpireMost {
+		return "", 0, invalid("expire", fmt.Errorf("not %v to %v", customExpireLeast, customExpireMost))
+	}
+	random := newSecret().Reveal() + newSecret().Reveal()
+	return random[:length], expire, nil
+}
+
+// Recent is the newest session of a user, for [Users.CreateJWT].
+const Recent = "recent"
+
+// CreateJWT returns a JWT for a user, bound to a session of theirs: [Recent], or "",
+// is the newest among those that owe nothing. If the user has no session, the JWT is
+// bound to the user alone: it ends with the next change of the password, recovery,
+// block or first proof of an address, and is checked by one read of the user. length
+// is as in [Account.CreateJWT].
+//
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrSessionNotFound]: the session is not a live one of the user.
+//   - [ErrUserBlocked]
+//   - [ErrPasswordResetRequired]
+//   - [ErrMoreFactorsRequired]: the session owes a second factor, which other services
+//     could not see.
+func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time.Duration) (_ Secret, err error) {
+	defer publicError("create JWT", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (Secret, error) {
+		expire, err := jwtExpire(c.now, length)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case user.Blocked:
+			return "", ErrUserBlocked
+		case user.MustReset:
+			return "", ErrPasswordResetRequired
+		}
+		claims := jws.Claims{UserID: user.ID, IssuedAt: c.now, Expire: expire}
+		session, err := c.sessionForJWT(ctx, c.store, user.ID, sessionID)
+		switch {
+		case err != nil:
+			return "", err
+		case session == nil:
+			claims.Epoch, claims.Account = user.Epoch, accountOf(user)
+			return c.sign(claims)
+		}
+		check := checkOf(session)
+		claims.SessionID = session.ID
+		if end := c.policy.last(check); end.Before(expire) {
+			claims.Expire = end
+		}
+		if err := c.mayAct(check, c.now); err != nil {
+			return "", err
+		}
+		return c.sign(claims)
+	})
+}
+
+// sessionForJWT returns the session that the server names, nil if it names the
+// newest one and there is none.
+func (c *call) sessionForJWT(ctx context.Context, r store.Reader, userID, id string) (*record.Session, error) {
+	if id != "" && id != Recent {
+		if err := checkSessionID(id); err != nil {
+			return nil, err
+		}
+		return c.liveSession(ctx, r, userID, id)
+	}
+	rows, err := sessionRows(ctx, r, userID)
+	if err != nil {
+		return nil, err
+	}
+	var newest *record.Session
 	for i := range rows {
 		s := rows[len(rows)-1-i]
-		if !e.alive(s, now) {
+		if !c.alive(s) {
 			continue
 		}
-		if last == nil {
-			last = s
+		if newest == nil {
+			newest = s
 		}
-		if e.owed(factsIn(s), now) == nil {
+		if c.mayAct(checkOf(s), c.now) == nil {
 			return s, nil
 		}
 	}
-	return last, nil
+	return newest, nil
 }
 
-// UpdateMFA switches multi-factor authentication of a user on or off, as
-// [Account.UpdateMFA] does. All their sessions have to prove what they owe then.
-func (u *Users) UpdateMFA(ctx context.Context, id string, on bool) (*User, error) {
-	return u.edit(ctx, "update MFA", id, nil, func(user *record.User) error {
+// UpdateMFA switches multi-factor authentication of a user on or off, like
+// [Account.UpdateMFA]. Then all their sessions must prove what they owe.
+func (u *Users) UpdateMFA(ctx context.Context, id string, on bool) (_ *User, err error) {
+	defer publicError("update MFA", &err)
+	return u.edit(ctx, id, nil, func(user *record.User) error {
 		user.MFA = on
 		return nil
 	})
 }
 
-// MFAFactors returns which factors a user has.
-func (u *Users) MFAFactors(ctx context.Context, id string) (factors MFAFactors, err error) {
-	err = u.read(ctx, "list factors", id, func(r store.Reader, user *record.User) (err error) {
-		factors, err = u.engine.factorsOf(ctx, r, user)
-		return err
-	})
-	return factors, err
+// MFAFactors returns the factors of a user.
+func (u *Users) MFAFactors(ctx context.Context, id string) (_ MFAFactors, err error) {
+	defer publicError("list factors", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (MFAFactors, error) { return c.showFactors(ctx, c.store, user) })
 }
 
-// DeleteMFAAuthenticator takes the authenticator of a user away, for one who has
-// lost it: make sure who asks. The user is told. Errors:
-// [ErrAuthenticatorNotFound].
-func (u *Users) DeleteMFAAuthenticator(ctx context.Context, id string) error {
-	return u.change(ctx, "delete authenticator", id, func(ctx context.Context, tx *txn, user *record.User) error {
+// DeleteMFAAuthenticator removes the authenticator of a user who has lost it. The
+// host must make sure that the user asks. The user gets a notice.
+//
+// Errors:
+//   - [ErrAuthenticatorNotFound]
+func (u *Users) DeleteMFAAuthenticator(ctx context.Context, id string) (err error) {
+	defer publicError("delete authenticator", &err)
+	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.deleteAuthenticator(ctx, user, "")
 	})
 }
 
-// MFARecoveryCodes shows the recovery codes of a user, as
-// [Account.MFARecoveryCodes] does. Errors: [ErrRecoveryCodesNotFound].
-func (u *Users) MFARecoveryCodes(ctx context.Context, id string) (codes *MFARecoveryCodes, err error) {
-	err = u.read(ctx, "get recovery codes", id, func(r store.Reader, user *record.User) (err error) {
-		codes, err = u.engine.showRecoveryCodes(ctx, r, user.ID)
-		return err
+// MFARecoveryCodes shows the recovery codes of a user, like
+// [Account.MFARecoveryCodes].
+//
+// Errors:
+//   - [ErrRecoveryCodesNotFound]
+func (u *Users) MFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
+	defer publicError("get recovery codes", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*MFARecoveryCodes, error) {
+		return c.showRecoveryCodes(ctx, c.store, user.ID)
 	})
-	return codes, err
 }
 
 // CreateMFARecoveryCodes makes recovery codes for a user who has none left.
-// Errors: [ErrRecoveryCodesAlreadyExist].
-func (u *Users) CreateMFARecoveryCodes(ctx context.Context, id string) (*MFARecoveryCodes, error) {
-	return u.recoveryCodes(ctx, "create recovery codes", id, (*txn).firstRecoveryCodes)
-}
-
-// UpdateMFARecoveryCodes replaces the recovery codes of a user. Errors:
-// [ErrRecoveryCodesNotFound].
-func (u *Users) UpdateMFARecoveryCodes(ctx context.Context, id string) (*MFARecoveryCodes, error) {
-	return u.recoveryCodes(ctx, "update recovery codes", id, (*txn).againRecoveryCodes)
-}
-
-func (u *Users) recoveryCodes(ctx context.Context, op, id string, set func(*txn, context.Context, *record.User) (*MFARecoveryCodes, error)) (codes *MFARecoveryCodes, err error) {
-	err = u.change(ctx, op, id, func(ctx context.Context, tx *txn, user *record.User) error {
-		codes, err = set(tx, ctx, user)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return codes, nil
-}
-
-// CreateToken makes a token with which the host's own way to know people signs
-// a user in: it hands over the secret, the client calls [Guest.CreateSession].
-// length is of lower-case hexadecimal digits, 4 to 128; 0 means 6. expire is a
-// minute to 365 days; 0 means 15 minutes. A short token that lives long can be
-// guessed: five wrong codes end every code of the user of fewer than 32 digits. A
-// new token ends the one before.
 //
-// Errors: [ErrArgumentInvalid].
-func (u *Users) CreateToken(ctx context.Context, id string, length int, expire time.Duration) (shown *Token, err error) {
-	if err := u.open(id); err != nil {
-		return nil, outward("create token", err)
-	}
-	length, expire = orDefault(length, customLength), orDefault(expire, customExpire)
-	if length < customLeast || length > customMost {
-		return nil, invalid("length", fmt.Errorf("not %d to %d", customLeast, customMost))
-	}
-	if expire < customExpireLeast || expire > customExpireMost {
-		return nil, invalid("expire", fmt.Errorf("not %v to %v", customExpireLeast, customExpireMost))
-	}
-	random := newSecret().Reveal() + newSecret().Reveal()
-	n := u.engine.newToken(tokenCustom, "", id, random[:length], u.engine.now(), expire)
-	n.Slot, n.UserID = id, id
-	err = u.change(ctx, "create token", id, func(ctx context.Context, tx *txn, user *record.User) error {
-		if err := tx.insertToken(ctx, n); err != nil {
-			return err
-		}
-		shown = n.shown(Client{})
-		tx.event(user.ID, "tokens."+n.ID+".create", n.shown(Client{}))
-		return tx.log(ctx, logTokenCreate, user)
-	})
+// Errors:
+//   - [ErrRecoveryCodesAlreadyExist]
+func (u *Users) CreateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
+	defer publicError("create recovery codes", &err)
+	return u.setRecoveryCodes(ctx, id, false)
+}
+
+// UpdateMFARecoveryCodes replaces the recovery codes of a user.
+//
+// Errors:
+//   - [ErrRecoveryCodesNotFound]
+func (u *Users) UpdateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
+	defer publicError("update recovery codes", &err)
+	return u.setRecoveryCodes(ctx, id, true)
+}
+
+// setRecoveryCodes gives a user recovery codes.
+func (u *Users) setRecoveryCodes(ctx context.Context, id string, replace bool) (*MFARecoveryCodes, error) {
+	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
 	}
-	shown.Secret = Secret(n.secret)
-	return shown, nil
+	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (*MFARecoveryCodes, error) {
+		return tx.setRecoveryCodes(ctx, user, replace)
+	})
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"sync"
 	"time"
 )
@@ -246,6 +248,15 @@ func (t Typed[T]) Get(ctx context.Context, r Reader, ix *Index, key ...Value) (*
 	return t.Record(row), nil
 }
 
+// Find is Get, with nil instead of [ErrNotFound].
+func (t Typed[T]) Find(ctx context.Context, r Reader, ix *Index, key ...Value) (*T, error) {
+	record, err := t.Get(ctx, r, ix, key...)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return record, err
+}
+
 // List returns the records that q selects.
 func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
 	rows, err := r.List(ctx, q)
@@ -257,6 +268,25 @@ func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
 		records[i] = t.Record(row)
 	}
 	return records, nil
+}
+
+// Pages returns the records that q selects, q.Limit at a time. Each page is a
+// [Reader.List] of its own that begins after the last record of the page before.
+// An error ends the pages.
+func (t Typed[T]) Pages(ctx context.Context, r Reader, q Query) iter.Seq2[[]*T, error] {
+	return func(yield func([]*T, error) bool) {
+		for {
+			page, err := t.List(ctx, r, q)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(page) == 0 || !yield(page, nil) || len(page) < q.Limit {
+				return
+			}
+			q.After, q.Offset = q.Index.Position(t.Row(page[len(page)-1])), 0
+		}
+	}
 }
 
 // Insert adds a record.
@@ -272,6 +302,14 @@ func (t Typed[T]) Replace(ctx context.Context, tx Tx, record *T) error {
 // Delete removes the record with that primary key.
 func (t Typed[T]) Delete(ctx context.Context, tx Tx, key ...Value) error {
 	return tx.Delete(ctx, t.Table, key...)
+}
+
+// DeleteIfThere is Delete, where an absent record is no error.
+func (t Typed[T]) DeleteIfThere(ctx context.Context, tx Tx, key ...Value) error {
+	if err := t.Delete(ctx, tx, key...); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // Part is some columns of a table: what is read often is read faster without

@@ -1,0 +1,75 @@
+package latchkey
+
+import (
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+// contact is one of the two ways to reach a user, by mail or by text message, and
+// everything that differs between them.
+type contact struct {
+	channel notify.Channel
+	name    string       // of the argument
+	target  string       // the kind of the target that follows the address
+	index   *store.Index // finds the user of an address
+
+	off, missing, already, unproven *Error
+}
+
+var (
+	byEmail = &contact{
+		notify.Email, "email", "email", record.Users.Index("email"),
+		ErrSMTPDisabled, ErrEmailNotFound, ErrEmailAlreadyVerified, ErrEmailNotVerified,
+	}
+	byPhone = &contact{
+		notify.SMS, "phone", "sms", record.Users.Index("phone"),
+		ErrPhoneDisabled, ErrPhoneNotFound, ErrPhoneAlreadyVerified, ErrPhoneNotVerified,
+	}
+)
+
+// address returns the user's address, "" for none.
+func (c *contact) address(user *record.User) string {
+	if c == byPhone {
+		return user.Phone
+	}
+	return user.Email
+}
+
+// verified reports whether the user has proven the address.
+func (c *contact) verified(user *record.User) bool {
+	if c == byPhone {
+		return user.PhoneVerified
+	}
+	return user.EmailVerified
+}
+
+// set gives a user another address, which is then not verified; "" removes it.
+func (c *contact) set(user *record.User, address string) {
+	if c.address(user) == address {
+		return
+	}
+	if c == byPhone {
+		user.Phone = address
+	} else {
+		user.Email = address
+	}
+	c.setVerified(user, false)
+}
+
+// setVerified records whether the user has proven the address.
+func (c *contact) setVerified(user *record.User, verified bool) {
+	if c == byPhone {
+		user.PhoneVerified = verified
+	} else {
+		user.EmailVerified = verified
+	}
+}
+
+// other returns the other way to reach a user.
+func (c *contact) other() *contact {
+	if c == byPhone {
+		return byEmail
+	}
+	return byPhone
+}
