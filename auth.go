@@ -1,6 +1,6 @@
-// Package latchkey is an auth engine that a Go service imports: accounts and
-// sessions, and the rules between them, over a store that the service chooses.
-// It has no transport: no handler, cookie or page is in it.
+// Package latchkey is an auth engine that a Go service imports: accounts, sessions,
+// tokens and second factors, and the rules between them, over a store that the service
+// chooses. It has no transport: handlers, cookies and pages stay with the service.
 //
 //	s, err := sqlite.Open("app.db")
 //	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}})
@@ -8,29 +8,76 @@
 //	guest := engine.Guest(latchkey.Client{IP: ip, UserAgent: agent})
 //	session, err := guest.CreateEmailPasswordSession(ctx, email, password)
 //
-//	account, err := guest.Authenticate(ctx, session.Secret) // on every request
+//	account, err := guest.Authenticate(ctx, cookie.Value) // on every request
 //	user, err := account.User(ctx)
 //
-// # Who may call what
+// # I want to ...
 //
-// A caller's power is the value that it holds. [Engine.Guest] gives what anyone
-// may do; [Guest.Authenticate] gives an [Account], with which a signed-in user
-// acts on their own account; [Engine.Users] gives the server's scope over all
-// users. There is no current user in a context.
+// In the order of the pages of a site:
+//
+//   - sign a user up: [Guest.CreateAccount]
+//   - sign in with a password: [Guest.CreateEmailPasswordSession]
+//   - sign in without any proof, and make a full account of it later:
+//     [Guest.CreateAnonymousSession], [Account.CreateAccount]
+//   - sign in by a link: [Guest.CreateMagicURLToken], then on the page of the link
+//     [Guest.InspectToken] and [Guest.CreateSession]
+//   - sign in by a code: [Guest.CreateEmailToken] or [Guest.CreatePhoneToken], then
+//     [Guest.CreateSession]
+//   - sign in a user whom my own code has identified: [Users.CreateToken], then
+//     [Guest.CreateSession]; or [Users.CreateSession]
+//   - recover a lost password: [Guest.CreateRecovery], then [Guest.ConfirmRecovery]
+//   - check a request: [Guest.Authenticate]
+//   - ask for the second factor that a session owes: [MoreFactorsError],
+//     [Pending.MFAFactors], [Pending.CreateMFAChallenge], [Pending.ConfirmMFAChallenge]
+//   - show and change the account: [Account.User], [Account.UpdateName],
+//     [Account.UpdateEmail], [Account.UpdatePhone], [Account.UpdatePassword],
+//     [Account.UpdatePrefs]
+//   - verify an address: [Account.CreateEmailVerification], then
+//     [Guest.ConfirmEmailVerification]; [Account.CreatePhoneVerification], then
+//     [Guest.ConfirmPhoneVerification]
+//   - set up two-factor authentication: [Account.CreateMFAAuthenticator] (package qr
+//     draws it), [Account.VerifyMFAAuthenticator], [Account.CreateMFARecoveryCodes],
+//     [Account.UpdateMFA]
+//   - ask for a fresh proof before my own sensitive page: [Account.RequireRecent], and
+//     after its refusal [Account.CreateMFAChallenge], [Account.ConfirmMFAChallenge]
+//   - list sessions and sign out: [Account.Sessions], [Account.DeleteSession] with
+//     [CurrentSession], [Account.DeleteSessions]; to stay signed in:
+//     [Account.ExtendSession]
+//   - show the account's history: [Account.Logs]
+//   - close the account: [Account.Block]
+//   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package
+//     jwt; here: [Guest.AuthenticateJWT]
+//   - decide about access: [Account.Roles]
+//   - administer users: [Engine.Users]
+//   - hear of events: [Config].OnEvent; send the messages: [Config].Notifier
+//   - keep the store small: [Engine.Sweep]; change the key: [Engine.Reseal]
+//   - test my service: package authtest
+//
+// # Handles
+//
+// A caller's power is the handle that it holds. [Engine.Guest] returns the handle of any
+// client. [Guest.Authenticate] returns an [Account], with which a signed-in user acts on
+// their own account. [Engine.Users] returns the server's scope over all users. There is
+// no current user in a context.
+//
+// # Texts
+//
+// Passwords, codes and secrets are strings when a host passes them in, and a [Secret],
+// which no log shows, when the engine returns them.
 //
 // # Errors
 //
-// Answers that a caller may switch on are an [*Error], compared with errors.Is
-// to a sentinel such as [ErrInvalidCredentials]. Everything else is a fault; its
-// text names the operation and nothing more, and errors.Unwrap gives the cause.
-// An operation that returns an error has changed nothing, but for what it
-// counts and for the line of the log about the refusal; if the store does not know the outcome of a commit, the error says so
+// Answers that a caller may switch on are an [*Error], compared by errors.Is with a
+// sentinel such as [ErrInvalidCredentials]. Every other error is a fault. Its text names
+// only the operation, and errors.Unwrap gives the cause. An operation that returns an
+// error has changed nothing, except for its counts and for the log line of a refusal. If
+// the store does not know the outcome of a commit, the error says so
 // (store.ErrUnknownOutcome).
 //
 // # Time and concurrency
 //
-// Times are UTC in whole microseconds. Every method of every type may be called
-// from several goroutines at once.
+// Times are UTC in whole microseconds. Every method of every type may be called from
+// several goroutines at once.
 package latchkey
 
 import (
@@ -55,71 +102,70 @@ import (
 
 // Config configures an engine.
 type Config struct {
-	// Keys seal what the store must not tell. Active is required: there is no
-	// default key.
+	// Keys seal the secret columns of the store. Active is required: there is no default
+	// key.
 	Keys Keys
-	// Policy is what the host decides about accounts; zero is the documented
+	// Policy is everything that the host decides about accounts; zero is the documented
 	// behaviour.
 	Policy Policy
-	// Hasher hashes passwords; nil means one of the engine's own, with the
-	// cost that the policy says.
+	// Hasher hashes passwords; nil means one of the engine's own, with the cost that the
+	// policy sets.
 	Hasher *hasher.Hasher
-	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own.
-	// A host on several machines brings one that they share. If it fails,
-	// signing in and [Account.UpdatePassword] answer with [ErrBusy], other
-	// operations go on.
+	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own. A host on
+	// several machines brings one that they share. While it fails, signing in and
+	// [Account.UpdatePassword] answer with [ErrBusy], and other operations go on.
 	Limiter ratelimit.Limiter
-	// Now is the clock; nil means time.Now. It is read once an operation, when
-	// it begins.
+	// Now is the clock; nil means time.Now. Each operation reads it once, at its
+	// beginning.
 	Now func() time.Time
-	// Notifier sends e-mail and SMS sends text messages; nil means that there is
-	// no way to, and what needs it answers with [ErrSMTPDisabled] or
-	// [ErrPhoneDisabled]. A message is sent after the commit of what it tells of,
-	// by goroutines that end with Close: the caller does not wait for it. At
-	// most 1,000 wait, 100 of them notices and 500 that were tried; 4 are sent at once, each is tried up to six times within
-	// six minutes. A process that dies loses those that wait: links and codes are
-	// asked for again, notices of what has happened to an account are lost, and its
-	// log has the line. Who does not want a kind of message returns nil for it.
+	// Notifier sends e-mail and SMS sends text messages. Without the one that it needs, an
+	// operation answers with [ErrSMTPDisabled] or [ErrPhoneDisabled].
+	//
+	// A message is sent after the commit that it belongs to, by goroutines that end with
+	// Close: the caller does not wait for it. At most 1,000 messages wait, of which 100 may
+	// only be notices and 500 may be waiting for another try. Four are sent at once. Each is
+	// tried up to six times within six minutes. A process that dies loses the messages
+	// that wait. Users ask again for lost links and codes. Notices of changes to an account
+	// are lost, and its log has the line. A notifier that does not want a kind of message
+	// returns nil for it.
 	Notifier, SMS notify.Notifier
-	// Issuer is what the JWTs say of who made them, and whom they are for: the URL
-	// of the service, for example; "" means "latchkey". Services that share a key,
-	// and do not mean to take each other's JWTs, have different ones.
+	// Issuer is the issuer and the audience of JWTs, for example the URL of the service;
+	// "" means "latchkey". Services that share a key and must not accept each other's
+	// JWTs need different issuers.
 	Issuer string
-	// App is what the service is called, in authenticator apps; "" means Issuer.
+	// App is the name of the service in authenticator apps; "" means Issuer.
 	App string
-	// CustomFactor is a second factor of the host's own; nil for none.
+	// CustomFactor is a second factor of the host's own; nil without one.
 	CustomFactor CustomFactor
-	// MockNumbers are phone numbers of the host's own, for tests of its apps, with
-	// a fixed code of six digits for each. Nothing is sent to them; everything else
-	// is as for other numbers. Whoever knows such a code owns the number.
+	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed
+	// code of six digits for each. Nothing is sent to them. In everything else they are like
+	// other numbers. A caller who knows such a code owns the number.
 	MockNumbers map[string]string
-	// RedirectHosts are where links in messages may lead: a host name
-	// (app.example.org: http and https, any port; localhost stands for
-	// 127.0.0.1 and [::1] too), *.example.org for every name below it,
-	// https://app.example.org for that scheme and port alone, or myapp: for
-	// the scheme of an app. Empty means nowhere. A page on these hosts that
-	// forwards to any address, or shows the address it was called by, gives
-	// secrets away.
+	// RedirectHosts are the hosts to which links in messages may lead: a host name
+	// (app.example.org: http and https, any port; localhost stands for 127.0.0.1 and [::1]
+	// too), *.example.org for every name below it, https://app.example.org for that scheme
+	// and port alone, or myapp: for the scheme of an app. Without any, messages have no
+	// links. A page on these hosts gives secrets away if it forwards to any address, or
+	// shows the address by which it was called.
 	RedirectHosts []string
-	// OnEvent gets every event, after the commit of what it tells of and before
-	// the operation returns, on the caller's goroutine: what takes long belongs
-	// on another. Its context is the caller's, but is not cancelled with it. It
-	// may use the engine. If it panics, that is logged and
-	// nothing else. Events of one operation come in order; those of operations
-	// that run at once, in any. A process that dies between a commit and its
-	// events never tells them: the audit log is what is complete.
+	// OnEvent gets every event, after the commit that caused it and before the operation
+	// returns, on the caller's goroutine: slow work belongs on another. Its context is the
+	// caller's, but is not cancelled with it. It may use the engine. The engine logs a panic
+	// of it and goes on. The events of one operation come in order; those of operations
+	// that run at once come in any order. A process that dies between a commit and its
+	// events never tells them: only the audit log is complete.
 	OnEvent func(context.Context, Event)
-	// Locator finds the country of a client's address, for sessions and logs;
-	// nil means that no country is known. Package geoip has one.
+	// Locator finds the country of a client's address, for sessions and logs; nil means
+	// that no country is known. Package geoip has one.
 	Locator Locator
-	// Logger gets what the engine has nobody to return to: that a last-seen
-	// time was not written, that a callback panicked. nil means slog.Default.
+	// Logger gets the failures that no caller gets: a last-seen time that was not written, a
+	// callback that panicked. nil means slog.Default.
 	Logger *slog.Logger
 }
 
-// New returns an engine over a store that the caller has opened, and closes
-// after the engine. It fails without a key, with a key that was not drawn at
-// random, and with a policy out of its bounds.
+// New returns an engine over a store. The caller has opened the store, and closes it after
+// the engine. New fails without a key, with a key that was not drawn at random, and with
+// a policy out of its bounds.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("latchkey: no store")
@@ -141,7 +187,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("latchkey: Config.RedirectHosts: %w", err)
 	}
-	if err := mockNumbers(c.MockNumbers); err != nil {
+	if err := checkMockNumbers(c.MockNumbers); err != nil {
 		return nil, err
 	}
 	if c.Now == nil {
@@ -163,37 +209,12 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}, nil
 }
 
-// Close is CloseContext with ten seconds for the messages that wait.
-func (e *Engine) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
-	defer cancel()
-	return e.CloseContext(ctx)
-}
-
-// CloseContext ends the engine: every later call of it, and of the handles that
-// it gave, is [ErrClosed]. It waits until the messages that wait are sent or
-// given up, or the context ends; those that are left then are dropped. It does
-// not close the store. It fails if a notifier does not return within a second
-// after its context has ended: that goroutine is left behind.
-func (e *Engine) CloseContext(ctx context.Context) error {
-	e.closed.Store(true)
-	return e.courier.Close(ctx)
-}
-
-// Schema returns the tables of the engine, for the author of a backend: a store
-// that is handed to [New] holds these.
-func Schema() *store.Schema { return record.Schema }
-
-const (
-	// closingTime is how long [Engine.Close] waits for messages.
-	closingTime = 10 * time.Second
-)
-
-// mockNumbers checks the numbers of [Config].MockNumbers.
-func mockNumbers(numbers map[string]string) error {
+// checkMockNumbers refuses mock numbers that are not phone numbers, and codes that have
+// another form than those of messages.
+func checkMockNumbers(numbers map[string]string) error {
 	for phone, code := range numbers {
 		if err := canon.Phone(phone); err != nil {
-			return fmt.Errorf("latchkey: Config.MockNumbers: %q is no phone number", phone)
+			return fmt.Errorf("latchkey: Config.MockNumbers: %q is not a phone number", phone)
 		}
 		if len(code) != codes.OTPDigits || !codes.AllDigits(code) {
 			return fmt.Errorf("latchkey: Config.MockNumbers: the code of %s is not %d digits", phone, codes.OTPDigits)
@@ -201,3 +222,26 @@ func mockNumbers(numbers map[string]string) error {
 	}
 	return nil
 }
+
+// closingTime is how long [Engine.Close] waits for messages.
+const closingTime = 10 * time.Second
+
+// Close is CloseContext with ten seconds for the messages that wait.
+func (e *Engine) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
+	defer cancel()
+	return e.CloseContext(ctx)
+}
+
+// CloseContext ends the engine: every later call of it and of its handles is [ErrClosed].
+// It waits until the waiting messages are sent or given up, or the context ends; then it
+// drops the rest. It does not close the store. It fails if a notifier does not return
+// within a second after its context has ended: that goroutine is left behind.
+func (e *Engine) CloseContext(ctx context.Context) error {
+	e.closed.Store(true)
+	return e.courier.Close(ctx)
+}
+
+// Schema returns the tables of the engine, for the author of a backend: a store that is
+// passed to [New] holds these.
+func Schema() *store.Schema { return record.Schema }
