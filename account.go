@@ -260,7 +260,7 @@ func (a *Account) UpdateSession(ctx context.Context, id string) (_ *Session, err
 	})
 }
 
-// none is the result of changes that have no result.
+// none is the result of a change without a result.
 type none = struct{}
 
 // DeleteSession ends a live session of the user. [Current] is the one that makes

@@ -28,7 +28,7 @@ var (
 	}
 )
 
-// address returns the user's address, "" for none.
+// address returns the user's address, "" without one.
 func (c *contact) address(user *record.User) string {
 	if c == byPhone {
 		return user.Phone

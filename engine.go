@@ -42,7 +42,7 @@ type Engine struct {
 	decoy  *record.User // decoded when an address has no user, so that both cost the same
 
 	app    string
-	custom CustomFactor // nil for none
+	custom CustomFactor // nil if absent
 	issuer string
 	jwtKey *jws.Key
 	jwts   *jws.Set
@@ -51,8 +51,8 @@ type Engine struct {
 	mocks     map[string]string // codes by phone number
 	redirects *redirect.List
 	limiter   ratelimit.Limiter
-	onEvent   func(context.Context, Event) // nil for none
-	locator   Locator                      // nil for none
+	onEvent   func(context.Context, Event) // nil if absent
+	locator   Locator                      // nil if absent
 	logger    *slog.Logger
 }
 

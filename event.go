@@ -12,8 +12,8 @@ type Event struct {
 	// Name is the documented name with ids in it: users.ID.create,
 	// users.ID.update.email, users.ID.sessions.ID.delete. One event concerns no
 	// user: limits.RULE.reached, once a window, after a rule of [DefaultLimits]
-	// for messages has refused one. Then somebody floods an address, or sends at
-	// the host's cost.
+	// for messages has refused one: a client floods an address, or sends at the
+	// host's cost.
 	Name   string
 	Time   time.Time
 	UserID string // the user whom the event concerns; "" for limits

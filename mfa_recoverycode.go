@@ -61,7 +61,7 @@ func (e *Engine) isRecoveryCode(row *record.RecoveryCode, parts []string) bool {
 }
 
 // setRecoveryCodes gives a user new codes. With replace it takes the place of the ones
-// that the user must have; without, the user must have none.
+// that the user must have; without it, the user must not have any.
 func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace bool) (*MFARecoveryCodes, error) {
 	have, err := recoveryCodesOf(ctx, tx, user.ID)
 	switch {
@@ -121,7 +121,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 	return shown, nil
 }
 
-// CreateMFARecoveryCodes makes recovery codes for a user who has none left: six of ten
+// CreateMFARecoveryCodes makes recovery codes for a user without any: six of ten
 // hexadecimal digits, or ten of 24 base32 digits under Policy.StrongRecoveryCodes. The
 // user gets a notice.
 //

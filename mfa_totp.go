@@ -108,7 +108,7 @@ func totpOf(row *record.Authenticator, seed []byte) codes.TOTP {
 	return codes.TOTP{Seed: seed, Algorithm: row.Algorithm, Digits: int(row.Digits)}
 }
 
-// findAuthenticator returns the authenticator of a user, nil for none.
+// findAuthenticator returns the authenticator of a user, nil if absent.
 func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*record.Authenticator, error) {
 	return record.Authenticators.Find(ctx, r, record.Authenticators.Index("user"), store.Text(userID), store.Text(string(FactorTOTP)))
 }
@@ -221,7 +221,7 @@ func (a *Account) DeleteMFAAuthenticator(ctx context.Context) (err error) {
 }
 
 // deleteAuthenticator removes an authenticator, the wrong answers to it, and the factor
-// from other sessions. kept is the id of the session that does it, "" for none.
+// from other sessions. kept is the id of the session that does it, "" without one.
 func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User, kept string) error {
 	row, err := findAuthenticator(ctx, tx, user.ID)
 	if err != nil {

@@ -16,8 +16,8 @@ func (c *call) messageClient(ctx context.Context) notify.Client {
 	}
 }
 
-// notice is a message that the recipient has not asked for: it tells a user what
-// has happened to their account.
+// notice is a message that the recipient has not asked for: it tells a user about
+// a change of their account.
 type notice struct {
 	notify.Message
 	proven bool // the user has proven the address

@@ -10,10 +10,10 @@ import (
 
 // passwordChange is a change of an account that asks for its password, or sets one.
 type passwordChange struct {
-	// current is the password that the account has. An account without one is asked
-	// for none.
+	// current is the password that the account has. An account without one need
+	// not give it.
 	current string
-	// fresh returns the password to set, "" for none, given whether the account has
+	// fresh returns the password to set, "" for no change, given whether the account has
 	// one.
 	fresh func(has bool) string
 	// check refuses the change at the sight of the user.

@@ -24,7 +24,7 @@ type Session struct {
 	// Factors are the proofs: password, email, phone, token, totp, recoveryCode,
 	// custom, anonymous or server.
 	Factors      []string
-	MFAUpdatedAt time.Time // of the last completed challenge; zero for none
+	MFAUpdatedAt time.Time // of the last completed challenge; zero without one
 	IP           string    // "" when it was not known
 	Device       Device
 	Current      bool // this session made the call

@@ -52,7 +52,7 @@ type tokenKind struct {
 
 	provider, factor string // of the sessions that it makes
 
-	method   Methods // that switches it off; 0 for none
+	method   Methods // that switches it off; 0 if it cannot be
 	message  notify.Kind
 	ask      limited // of asking, by destination or user
 	byClient bool    // asking is limited by client address too
@@ -201,7 +201,7 @@ func (tx *txn) endToken(ctx context.Context, kind, slot string) error {
 	return record.Tokens.Delete(ctx, tx, store.Text(t.ID))
 }
 
-// findTokenAt returns the token in a slot, nil for none.
+// findTokenAt returns the token in a slot, nil if absent.
 func findTokenAt(ctx context.Context, r store.Reader, kind, slot string) (*record.Token, error) {
 	return record.Tokens.Find(ctx, r, record.Tokens.Index("slot"), store.Text(kind), store.Text(slot))
 }
@@ -248,7 +248,7 @@ func tokensOf(ctx context.Context, r store.Reader, userID string) ([]*record.Tok
 type link struct{ userID, secret string }
 
 // findLink returns the live token of a link that serves one of some purposes, nil
-// for none.
+// absent.
 func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ...*purpose) (*record.Token, error) {
 	for _, kind := range tokenKinds {
 		sum, ok := Secret(l.secret).digest(kind.label)

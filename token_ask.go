@@ -89,7 +89,7 @@ func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination
 	return c.limitMessage(ctx, kind.by.channel, destination)
 }
 
-// sentToken is a token that was made, with its user, nil for none, and the id in the
+// sentToken is a token that was made, with its user, nil if absent, and the id in the
 // answer to the caller.
 type sentToken struct {
 	newToken
@@ -125,7 +125,7 @@ func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sent
 	return &sentToken{n, user, answer}, record.Logs.Insert(ctx, tx, tx.logRow(logged, n.UserID, userKey))
 }
 
-// userAt returns the user who has an address, nil for none.
+// userAt returns the user who has an address, nil if absent.
 func (tx *txn) userAt(ctx context.Context, by *contact, address string) (*record.User, error) {
 	user, err := record.Users.Find(ctx, tx, by.index, store.Text(address))
 	if user == nil && err == nil {

@@ -52,8 +52,8 @@ func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, er
 //
 // The call signs no one in, and a second factor is owed as before. Password and code by
 // e-mail prove the same mailbox then, so for a user with other factors a code by e-mail
-// is no second factor until another one has been proven, or the password is changed. If
-// none of the user's addresses was proven before, this is the first proof, as in
+// is no second factor until another one has been proven, or the password is changed.
+// If no address of the user was proven before, this is the first proof, as in
 // [Guest.CreateSession]: parts of the account that an attacker may have planted are
 // removed.
 //
@@ -126,7 +126,7 @@ func (c *call) tryRecover(ctx context.Context, claim link, password string) (*To
 	})
 }
 
-// recoverable returns the user of a link, nil for none, and the password that they will
+// recoverable returns the user of a link, nil if absent, and the password that they will
 // have. The password is hashed before the transaction, and only for a right link.
 func (c *call) recoverable(ctx context.Context, claim link, password string) (*record.User, passwordHash, error) {
 	t, err := c.findLink(ctx, c.store, claim, recovers)

@@ -20,9 +20,9 @@ type User struct {
 	Registration      time.Time
 	AccessedAt        time.Time // last seen, by a sign-in or a check; up to a day late
 	Name              string
-	Email             string // "" for none
+	Email             string // "" without one
 	EmailVerification bool
-	Phone             string // "" for none
+	Phone             string // "" without one
 	PhoneVerification bool
 	PasswordUpdate    time.Time // zero when there never was a password
 	Status            bool      // false when blocked
@@ -39,7 +39,7 @@ type Target struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	Name         string
-	ProviderID   string // "" for none
+	ProviderID   string // "" without one
 	ProviderType string // email, sms or push
 	Identifier   string // the address
 	Expired      bool
@@ -61,7 +61,7 @@ func getUser(ctx context.Context, r store.Reader, id string) (*record.User, erro
 	return user, err
 }
 
-// findUser returns the row of a user, nil for none.
+// findUser returns the row of a user, nil if absent.
 func findUser(ctx context.Context, r store.Reader, id string) (*record.User, error) {
 	return record.Users.Find(ctx, r, record.Users.Primary(), store.Text(id))
 }

@@ -300,7 +300,7 @@ func (tx *txn) moveTarget(ctx context.Context, by *contact, old, user *record.Us
 	})
 }
 
-// findTarget returns the target of an address, nil for none.
+// findTarget returns the target of an address, nil if absent.
 func findTarget(ctx context.Context, r store.Reader, by *contact, address string) (*record.Target, error) {
 	if address == "" {
 		return nil, nil

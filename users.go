@@ -436,7 +436,7 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 }
 
 // sessionForJWT returns the session that the server names, nil if it names the
-// newest one and there is none.
+// newest one and the user has no session.
 func (c *call) sessionForJWT(ctx context.Context, r store.Reader, userID, id string) (*record.Session, error) {
 	if id != "" && id != Recent {
 		if err := checkSessionID(id); err != nil {
@@ -504,7 +504,7 @@ func (u *Users) MFARecoveryCodes(ctx context.Context, id string) (_ *MFARecovery
 	})
 }
 
-// CreateMFARecoveryCodes makes recovery codes for a user who has none left.
+// CreateMFARecoveryCodes makes recovery codes for a user without any.
 //
 // Errors:
 //   - [ErrRecoveryCodesAlreadyExist]
