@@ -26,7 +26,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"createMFAChallenge": 10, "updateMFAChallenge": 10,
 	}
 	rules := latchkey.DefaultLimits()
-	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches; message_test.go has their tests
+	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches: internal/attack has their tests (AC-057)
 		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour},
 		"messagesByClient": {Calls: 300, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
 	} {

@@ -69,7 +69,7 @@ var Documented latchkey.Policy
 // the rows (see [Kit.Broken]) and closes the engine and the store.
 func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	k := &Kit{
 		T: t, Store: storetest.Count(s), Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Ctx: ctx,
 		Clock: authtest.NewClock(), Told: new(authtest.Events), Box: new(notify.Outbox),
@@ -139,5 +139,24 @@ func (k *Kit) Refuses(what string, want error, do func() error) {
 	}
 	if told := k.Told.Take(); len(told) != 0 {
 		k.Errorf("%s was told: %v", what, told)
+	}
+}
+
+// Eventually waits until check has no error, for tests that count goroutines,
+// files or connections which end by themselves. After two minutes it reports the
+// last error.
+func Eventually(t testing.TB, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Error(err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

@@ -220,11 +220,12 @@ var Table = []Operation{
 	{Name: "Engine.Close", Free: true, Quiet: true, Do: func(*World) error { return nil }}, // each kit ends with it
 }
 
-// OnEvery runs test for each operation of the table, on every store.
+// OnEvery runs test for each operation of the table, each on a share of the stores
+// (see [kit.OnAShare]).
 func OnEvery(t *testing.T, test func(k *kit.Kit, op Operation)) {
 	for _, op := range Table {
 		t.Run(op.Name, func(t *testing.T) {
-			kit.OneByOne(t, kit.Documented, func(k *kit.Kit) { test(k, op) })
+			kit.OnAShare(t, kit.Documented, func(k *kit.Kit) { test(k, op) })
 		})
 	}
 }
