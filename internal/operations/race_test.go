@@ -34,6 +34,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 	}
 	for i, one := range changing {
 		t.Run(one.Name, func(t *testing.T) {
+			t.Parallel()
 			kit.OnAShareAtOnce(t, latchkey.Policy{SessionLimit: 2}, func(k *kit.Kit) {
 				for _, two := range changing[i:] {
 					if one.Bare && two.Factors == "fresh" || two.Bare && one.Factors == "fresh" {

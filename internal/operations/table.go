@@ -225,6 +225,7 @@ var Table = []Operation{
 func OnEvery(t *testing.T, test func(k *kit.Kit, op Operation)) {
 	for _, op := range Table {
 		t.Run(op.Name, func(t *testing.T) {
+			t.Parallel()
 			kit.OnAShare(t, kit.Documented, func(k *kit.Kit) { test(k, op) })
 		})
 	}
