@@ -55,7 +55,8 @@ func TestEleventhWrongPasswordSlowsTheAddress(t *testing.T) {
 	})
 }
 
-// The same with IPv6, by network; and for 90 days.
+// A client is known by its network, which is 64 bits of an IPv6 address, and for
+// 90 days.
 func TestKnownClientsAreKnownByNetworkFor90Days(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -182,7 +183,7 @@ func TestFailureRowsSayNothingOfWhoTheyAreOf(t *testing.T) {
 	})
 }
 
-// A clock that was ahead for a moment slows for as long as it was ahead.
+// Failures at a clock that was ahead for a moment slow no longer than the delay.
 func TestClockThatWasAheadDelaysNoLongerThanTheDelay(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -198,7 +199,8 @@ func TestClockThatWasAheadDelaysNoLongerThanTheDelay(t *testing.T) {
 	})
 }
 
-// "disable the password until it is set anew": the owner sets it anew.
+// The documents disable a password "until it is set anew". The owner, who is known
+// where they signed in before, sets it anew.
 func TestDisabledPasswordThatTheOwnerSetsAnewWorksEverywhere(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})))
@@ -215,7 +217,7 @@ func TestDisabledPasswordThatTheOwnerSetsAnewWorksEverywhere(t *testing.T) {
 	})
 }
 
-// The count of a known client outlives the password too.
+// The count of a known client ends when the server sets the password anew.
 func TestPasswordThatTheServerSetsAnewWorksAtKnownClients(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		user, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})
@@ -230,7 +232,7 @@ func TestPasswordThatTheServerSetsAnewWorksAtKnownClients(t *testing.T) {
 	})
 }
 
-// And the owner loses it with a change of the address.
+// An owner who changes the address of the account stays known at their client.
 func TestOwnerStaysKnownAfterAChangeOfAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -245,7 +247,7 @@ func TestOwnerStaysKnownAfterAChangeOfAddress(t *testing.T) {
 	})
 }
 
-// the user of a deleted e-mail: failures are inherited
+// The failures at an address do not slow the next user of the address.
 func TestNextUserOfAnAddressIsNotSlowed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -261,7 +263,8 @@ func TestNextUserOfAnAddressIsNotSlowed(t *testing.T) {
 	})
 }
 
-// The next user of an id meets nothing of the one before.
+// The failures under an id end with its user, and do not slow the next user of
+// the id.
 func TestNextUserOfAnIDIsNotSlowed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		n := latchkey.NewUser{UserID: "chosen", Phone: kit.Phone, Password: kit.Password}

@@ -7,7 +7,18 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/jwt"
 )
+
+// offline checks a JWT as another service would.
+func offline(k *kit.Kit, token latchkey.Secret) jwt.Claims {
+	k.Helper()
+	verifier, err := jwt.NewVerifier("latchkey", k.KeySet())
+	k.Must(err)
+	claims, err := verifier.Verify(token.Reveal(), k.Clock.Now())
+	k.Must(err)
+	return claims
+}
 
 func TestJWTStandsForItsSession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

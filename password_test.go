@@ -42,7 +42,7 @@ func TestPasswordLengthIsCountedAsItIsHashed(t *testing.T) {
 	})
 }
 
-// The rules look at the text as typed, the hash at its normal form.
+// The rules for passwords look at the normal form, as the hash does.
 func TestRulesLookAtTheTextThatIsHashed(t *testing.T) {
 	p := latchkey.Policy{PasswordUppercase: true, PasswordLowercase: true, PasswordNumber: true, PasswordSymbols: true}
 	kit.OnEveryStore(t, p, func(k *kit.Kit) {
@@ -85,7 +85,7 @@ func TestPersonalDataIsRefusedOnEveryPathThatKnowsIt(t *testing.T) {
 	})
 }
 
-// Case folding.
+// Personal data is found in a password by Unicode case folding.
 func TestPersonalDataIsFoundInEveryCase(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit) {
 		for name, p := range map[string]string{
@@ -156,7 +156,8 @@ func TestPasswordHistoryRefusesTheLastNIncludingThePresent(t *testing.T) {
 	})
 }
 
-// A password of before the history was switched on is not forgotten.
+// The history knows the present password also if it was set before the history was
+// switched on.
 func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, account := k.Prepared(true)
@@ -172,7 +173,7 @@ func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 	})
 }
 
-// A renewed hash takes a place of its own in the history: the oldest goes early.
+// A hash that is renewed at sign-in does not take a second place in the history.
 func TestHistoryKeepsItsLengthThroughAHashUpgrade(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada) // password
@@ -198,8 +199,7 @@ func TestHistoryOutlivesAPasswordThatIsTakenAway(t *testing.T) {
 	})
 }
 
-// markers
-// history off for one change
+// A change of the password while the history is off does not empty the history.
 func TestHistoryOutlivesAChangeWhileItIsOff(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 5}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

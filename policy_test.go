@@ -148,9 +148,8 @@ func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
 	})
 }
 
-// The owner with a live session, on the move.
-// A full account under the lifetimes of an anonymous one.
-// What is shown of a session when the policy has become shorter.
+// A session that was made before the policy became shorter is shown with the end
+// that the policy gives it now.
 func TestShownExpireIsTheAbsoluteEnd(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

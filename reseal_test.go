@@ -69,8 +69,8 @@ func TestResealDoesNotUndoAChange(t *testing.T) {
 	})
 }
 
-// "every key that is not in Left opens nothing any more"
-// Another machine that still has the old key active.
+// Another machine may still have the old key active. A row that it seals while
+// Reseal runs is resealed too, or is counted in Left.
 func TestResealSeesRowsThatWereWrittenBehindIt(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		ids := []string{"a-user", "b-user"}

@@ -115,7 +115,7 @@ func TestSweepGetsPastWhatItKeeps(t *testing.T) {
 	})
 }
 
-// AC-118: purge after idle.
+// AC-118: anonymous users whose sessions were idle for too long are swept.
 func TestIdleAnonymousUsersAreSwept(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		for range 3 {
@@ -130,8 +130,7 @@ func TestIdleAnonymousUsersAreSwept(t *testing.T) {
 	})
 }
 
-// A user whose anonymous session goes before another one.
-// "On an error the numbers are of what is gone."
+// After an error, Swept counts the rows that are gone.
 func TestSweepCountsWhatIsGone(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
 		for range 5 {
@@ -157,7 +156,7 @@ func TestSweepCountsWhatIsGone(t *testing.T) {
 	})
 }
 
-// Sessions over by idle stay rows until Expire
+// Sessions that ended by being idle are swept before their absolute end.
 func TestSweepTakesIdleSessions(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{SingleFactor: latchkey.Lifetime{Idle: time.Hour}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -172,7 +171,7 @@ func TestSweepTakesIdleSessions(t *testing.T) {
 	})
 }
 
-// A policy that is lengthened again revives sessions that had ended.
+// A policy that becomes longer does not revive sessions that were swept.
 func TestSweptSessionsAreNotRevivedByAPolicy(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})))

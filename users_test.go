@@ -11,7 +11,6 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/jwt"
 	"example.com/latchkey/notify"
 )
 
@@ -225,8 +224,7 @@ func TestServersPasswordIsOfThePasswordItRead(t *testing.T) {
 	})
 }
 
-// A new active key forgets who is known, and what was disabled.
-// The server cannot give a new password to a user whose history does not open.
+// The server can set a password after the key of the user's history is lost.
 func TestServerSetsAPasswordWhateverDoesNotOpen(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -474,16 +472,6 @@ func TestServerNamesTheSessionOfAJWT(t *testing.T) {
 			k.Error(err)
 		}
 	})
-}
-
-// offline checks a JWT as another service would.
-func offline(k *kit.Kit, token latchkey.Secret) jwt.Claims {
-	k.Helper()
-	verifier, err := jwt.NewVerifier("latchkey", k.KeySet())
-	k.Must(err)
-	claims, err := verifier.Verify(token.Reveal(), k.Clock.Now())
-	k.Must(err)
-	return claims
 }
 
 // What other services cannot see is not signed: AC-091.

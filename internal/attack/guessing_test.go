@@ -154,8 +154,8 @@ func TestAC051StrangerDoesNotSlowAKnownClient(t *testing.T) {
 	})
 }
 
-// While slowed, no password is to be hashed; and a candidate that is in the
-// history costs fewer hashes than one that is not, without being counted.
+// While an identifier is slowed, a new password is not compared with the history,
+// so that its cost does not tell whether it was used before.
 func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 3}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -180,7 +180,8 @@ func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
 	})
 }
 
-// And when not slowed, the candidate is a second guess beside the old password.
+// With a wrong old password, a new password costs as many hashes whether it is the
+// present one or not, so that it is no second guess.
 func TestHistoryCostsTheSameWhateverMatches(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 3}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -266,7 +267,8 @@ func TestBurstAtABlockedUserTellsNothing(t *testing.T) {
 	})
 }
 
-// A stranger disables an address before anybody has it.
+// A stranger who fails at an address before it is signed up does not disable its
+// later account.
 func TestAddressIsNotDisabledBeforeItsSignUp(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Exhaust(kit.Attacker, kit.Ada)
@@ -280,7 +282,7 @@ func TestAddressIsNotDisabledBeforeItsSignUp(t *testing.T) {
 	})
 }
 
-// "100 in a row": a pause of a day begins anew, so that nobody ever gets there.
+// Pauses of a day between guesses do not begin the count of a hundred anew.
 func TestDisablingIsNotAvoidedByAPauseOfADay(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})))
@@ -304,7 +306,8 @@ func TestDisablingIsNotAvoidedByAPauseOfADay(t *testing.T) {
 	})
 }
 
-// The marker of a known client goes with the address, not with the user.
+// A client that was known to the former user of an address is not known to the
+// next.
 func TestKnownClientsAreNotInheritedWithAnAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada) // by the attacker, before the victim
@@ -320,8 +323,7 @@ func TestKnownClientsAreNotInheritedWithAnAddress(t *testing.T) {
 	})
 }
 
-// "If it fails, operations that compare a secret answer with ErrBusy"
-// SECURITY.md 3.9: failures from one address, 30 in 10 minutes.
+// The strict policy slows one client that fails at many addresses.
 func TestStrictPolicySlowsSprayingFromOneClient(t *testing.T) {
 	k := kit.New(t, memory.Open(), latchkey.StrictPolicy())
 	k.Engine = k.LimitedEngine(nil)
