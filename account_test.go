@@ -1,207 +1,201 @@
 package latchkey_test
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
+	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
 )
 
-var documented latchkey.Policy
-
-func TestCreateAccountMakesUserAddressTargetAndLog(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		user, err := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{
-			UserID: "ada.1", Email: "Ada@Example.ORG", Password: password, Name: "Ada L.",
+func TestUpdateNameChangesNameWordsAndTells(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		k.Forget()
+		k.Clock.Advance(time.Second)
+		got, err := account.UpdateName(k.Ctx, "Countess of Lovelace")
+		k.Must(err)
+		user.Name, user.UpdatedAt = "Countess of Lovelace", k.Clock.Now()
+		k.Same("user", got, user)
+		told := k.Told.Take()
+		if len(told) != 1 {
+			k.Fatalf("%d events", len(told))
+		}
+		k.Same("event", told[0], latchkey.Event{
+			Name: "users." + user.ID + ".update.name", Time: k.Clock.Now(), UserID: user.ID, ActorID: user.ID, Mode: "user",
+			Client: kit.Client, Payload: user,
 		})
-		k.must(err)
-		now := k.clock.Now()
-		want := &latchkey.User{
-			ID: "ada.1", CreatedAt: now, UpdatedAt: now, Registration: now, AccessedAt: now, PasswordUpdate: now,
-			Name: "Ada L.", Email: ada, Status: true, Labels: []string{}, Prefs: []byte("{}"),
-			Targets: []latchkey.Target{{
-				ID: user.Targets[0].ID, UserID: "ada.1", CreatedAt: now, UpdatedAt: now, ProviderType: "email", Identifier: ada,
-			}},
-		}
-		if diff := cmp.Diff(want, user); diff != "" {
-			k.Errorf("created user (-want +got):\n%s", diff)
-		}
-		_, account := k.signIn(ada)
-		got, err := account.User(k.ctx)
-		k.must(err)
-		if diff := cmp.Diff(want, got); diff != "" {
-			k.Errorf("user as its account shows it (-want +got):\n%s", diff)
-		}
-		logs, err := record.Logs.List(k.ctx, k.store, store.Query{Index: record.Logs.Index("created"), Limit: 10})
-		k.must(err)
-		var events []string
-		for _, l := range logs {
-			events = append(events, fmt.Sprint(l.Event, " ", l.Resource, " by ", l.Mode, " at ", l.IP))
-		}
-		if diff := cmp.Diff([]string{
-			"user.create user/ada.1 by guest at 192.0.2.7", "session.create user/ada.1 by user at 192.0.2.7",
-		}, events); diff != "" {
-			k.Errorf("log (-want +got):\n%s", diff)
-		}
-	})
-}
-
-func TestCreateAccountRefusesWhatIsTakenAndChangesNothing(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		user := k.signUp(ada)
-		before := k.rows()
-		for name, n := range map[string]latchkey.NewAccount{
-			"same address":                {Email: ada, Password: password},
-			"address in another spelling": {Email: "ADA@EXAMPLE.org", Password: password},
-			"same id":                     {UserID: user.ID, Email: "other@example.org", Password: password},
-		} {
-			if _, err := k.guest.CreateAccount(k.ctx, n); !errors.Is(err, latchkey.ErrUserAlreadyExists) {
-				k.Errorf("%s: %v", name, err)
-			}
-		}
-		if diff := cmp.Diff(before, k.rows()); diff != "" {
-			k.Errorf("a refusal changed the store (-before +after):\n%s", diff)
-		}
-	})
-}
-
-func TestCreateAccountRefusesBadInputBeforeHashing(t *testing.T) {
-	long := strings.Repeat("x", 257)
-	for name, n := range map[string]latchkey.NewAccount{
-		"no address":          {Password: password},
-		"no at":               {Email: "ada", Password: password},
-		"two addresses":       {Email: "a@x.org, b@y.org", Password: password},
-		"quoted local part":   {Email: `"a@evil.test"@victim.test`, Password: password},
-		"angle brackets":      {Email: "<a@x.org>", Password: password},
-		"percent routing":     {Email: "a%b@x.org", Password: password},
-		"bang routing":        {Email: "a!b@x.org", Password: password},
-		"full-width at":       {Email: "a\uff20x.org", Password: password},
-		"line break":          {Email: "a@x.org\r\nBcc: b@y.org", Password: password},
-		"NUL":                 {Email: "a\x00@x.org", Password: password},
-		"no password":         {Email: ada},
-		"7 characters":        {Email: ada, Password: "1234567"},
-		"257 characters":      {Email: ada, Password: latchkey.Secret(long)},
-		"over 1,024 bytes":    {Email: ada, Password: latchkey.Secret(strings.Repeat("\U0001F600", 256) + "x")},
-		"not UTF-8":           {Email: ada, Password: "12345678\xff"},
-		"id with a bad start": {UserID: "_ada", Email: ada, Password: password},
-		"id of 37":            {UserID: strings.Repeat("a", 37), Email: ada, Password: password},
-		"id with a space":     {UserID: "a b", Email: ada, Password: password},
-		"name of 129":         {Email: ada, Password: password, Name: strings.Repeat("ä", 129)},
-		"name with a break":   {Email: ada, Password: password, Name: "a\nb"},
-		"name not UTF-8":      {Email: ada, Password: password, Name: "\xff"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			onEveryStore(t, documented, func(k *kit) {
-				_, err := k.guest.CreateAccount(k.ctx, n)
-				if !errors.Is(err, latchkey.ErrArgumentInvalid) {
-					k.Errorf("%v", err)
-				}
-				if err != nil && n.Password != "" && strings.Contains(err.Error(), n.Password.Reveal()) {
-					k.Error("the error repeats the password")
-				}
-				if k.store.Reads.Load()+k.store.Updates.Load() != 0 {
-					k.Error("the store was asked")
-				}
-			})
+		k.Same("log", k.Logs(), []string{"user.update by user"})
+		shown, err := account.User(k.Ctx)
+		k.Must(err)
+		k.Same("user as shown", shown, user)
+		words, err := k.Store.Count(k.Ctx, store.Query{
+			Index: record.Words.Primary(), Equal: []store.Value{store.Text("users"), store.Text("lovelace"), store.Text(user.ID)},
 		})
-	}
-}
-
-func TestCreateAccountTakesTheLongestAllowed(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		for i, p := range []string{"12345678", strings.Repeat("\U0001F600", 256), strings.Repeat(" ", 64)} {
-			email := fmt.Sprintf("u%d@example.org", i)
-			_, err := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{
-				UserID: strings.Repeat("a", 35) + fmt.Sprint(i), Email: email, Password: latchkey.Secret(p), Name: strings.Repeat("ä", 128),
-			})
-			k.must(err)
-			_, err = k.guest.CreateEmailPasswordSession(k.ctx, email, p)
-			k.must(err)
-			_, err = k.guest.CreateEmailPasswordSession(k.ctx, email, p[:len(p)-1]+"x")
-			if err == nil {
-				k.Error("another password signs in")
-			}
+		k.Must(err)
+		if words != 1 {
+			k.Error("the new name is not found")
 		}
-	})
-}
-
-func TestPasswordIsComparedInNormalFormC(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		_, err := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: ada, Password: "cafe\u0301 noir"})
-		k.must(err)
-		_, err = k.guest.CreateEmailPasswordSession(k.ctx, ada, "caf\u00e9 noir")
-		k.must(err)
-		_, err = k.guest.CreateEmailPasswordSession(k.ctx, ada, "CAF\u00c9 noir")
-		if !errors.Is(err, latchkey.ErrInvalidCredentials) {
-			k.Errorf("another case: %v", err)
-		}
-	})
-}
-
-func TestOneAddressOneUserUnderAnyRace(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		var group sync.WaitGroup
-		var wins atomic.Int64
-		for n := range 32 {
-			group.Go(func() {
-				email := ada
-				if n%2 == 1 {
-					email = strings.ToUpper(ada)
-				}
-				switch _, err := k.guest.CreateAccount(k.ctx, latchkey.NewAccount{Email: email, Password: password}); {
-				case err == nil:
-					wins.Add(1)
-				case !errors.Is(err, latchkey.ErrUserAlreadyExists):
-					k.Errorf("contender %d: %v", n, err)
-				}
-			})
-		}
-		group.Wait()
-		users, err := k.store.Count(k.ctx, store.Query{Index: record.Users.Primary()})
-		k.must(err)
-		if wins.Load() != 1 || users != 1 {
-			k.Errorf("%d of 32 made the account, %d users", wins.Load(), users)
-		}
-	})
-}
-
-func TestZeroAccountIsRefusedByEveryMethod(t *testing.T) {
-	ctx := context.Background()
-	for _, a := range []*latchkey.Account{nil, {}} {
-		_, user := a.User(ctx)
-		_, list := a.Sessions(ctx)
-		_, get := a.GetSession(ctx, latchkey.Current)
-		for name, err := range map[string]error{
-			"User": user, "Sessions": list, "GetSession": get,
-			"DeleteSession": a.DeleteSession(ctx, latchkey.Current), "DeleteSessions": a.DeleteSessions(ctx),
+		for name, text := range map[string]string{
+			"empty": "", "129 characters": strings.Repeat("ä", 129), "line break": "a\r\nb", "not UTF-8": "\xff", "NUL": "a\x00",
 		} {
-			if !errors.Is(err, latchkey.ErrUnauthorized) {
-				t.Errorf("%s of a zero account: %v", name, err)
-			}
+			k.Refuses(name, latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.UpdateName(k.Ctx, text)) })
 		}
-		if a.UserID() != "" || a.SessionID() != "" {
-			t.Error("a zero account has an id")
-		}
-	}
+		_, err = account.UpdateName(k.Ctx, strings.Repeat("ä", 128))
+		k.Must(err)
+		k.Refuses("the same name", nil, func() error { return kit.Err(account.UpdateName(k.Ctx, strings.Repeat("ä", 128))) })
+		k.Must(account.DeleteSession(k.Ctx, session.ID))
+		k.Refuses("ended session", latchkey.ErrUnauthorized, func() error { return kit.Err(account.UpdateName(k.Ctx, "x")) })
+	})
 }
 
-// rows counts the rows of every table.
-func (k *kit) rows() map[string]int {
-	k.Helper()
-	out := make(map[string]int)
-	for _, table := range record.Schema.Tables() {
-		n, err := k.store.Store.Count(k.ctx, store.Query{Index: table.Primary()})
-		k.must(err)
-		out[table.Name()] = n
+func TestPrefsAreOneObjectOfAtMost65535Bytes(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		got, err := account.Prefs(k.Ctx)
+		k.Must(err)
+		k.Same("at first", string(got), "{}")
+		k.Forget()
+		shown, err := account.UpdatePrefs(k.Ctx, json.RawMessage(` {"b": [1, 2.50, null], "a": {"ä": "\u00e4 \ud83d\ude00"} } `))
+		k.Must(err)
+		const want = `{"b":[1,2.50,null],"a":{"ä":"\u00e4 \ud83d\ude00"}}`
+		k.Same("as the user shows them", string(shown.Prefs), want)
+		k.Same("events", k.Events(user.ID, "U"), []string{"users.U.update.prefs by user"})
+		k.Same("log", k.Logs(), []string{"user.update by user"})
+		got, err = k.Users().Prefs(k.Ctx, user.ID)
+		k.Must(err)
+		k.Same("as the server sees them", string(got), want)
+		filled := func(filler string, size int) json.RawMessage {
+			text := `{"p":"` + strings.Repeat(filler, (size-8)/len(filler))
+			return json.RawMessage(text + strings.Repeat("x", size-len(text)-2) + `"}`)
+		}
+		for what, text := range map[string]string{
+			"nothing": "", "null": "null", "text": `"{}"`, "list": "[]", "number": "1", "two objects": "{}{}", "cut": `{"a":`,
+			"65,536 bytes": string(filled("x", 65_536)), "65,536 bytes of umlauts": string(filled("ä", 65_536)), "not UTF-8": "{\"a\":\"\xff\"}",
+			"name twice": `{"a":1,"\u0061":2}`, "name twice inside": `{"x":[{"a":1,"a":2}]}`, "NUL": `{"a":"\u0000"}`, "half a pair": `{"a":"\ud83d"}`,
+			"other half": `{"\ude00":1}`, "number too large": `{"a":1e999}`, "too deep": `{"a":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + "}",
+			"huge": `{"a":"` + strings.Repeat("x", 1<<20) + `"}`,
+		} {
+			k.Refuses(what, latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.UpdatePrefs(k.Ctx, json.RawMessage(text))) })
+			k.Refuses("server: "+what, latchkey.ErrArgumentInvalid, func() error {
+				return kit.Err(k.Users().UpdatePrefs(k.Ctx, user.ID, json.RawMessage(text)))
+			})
+		}
+		for _, text := range []json.RawMessage{filled("x", 65_535), filled("ä", 65_535), json.RawMessage(`{"a":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + "}")} {
+			_, err := account.UpdatePrefs(k.Ctx, text)
+			k.Must(err)
+		}
+		back, err := k.Users().UpdatePrefs(k.Ctx, user.ID, json.RawMessage(`{ }`))
+		k.Must(err)
+		k.Same("replaced", string(back), "{}")
+	})
+}
+
+// What costs time to look at is looked at before the transaction, where it would
+// keep the others waiting.
+func TestBadInputDoesNotReachTheWriter(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Store.Reset()
+		for what, do := range map[string]func() error{
+			"prefs":          func() error { return kit.Err(account.UpdatePrefs(k.Ctx, []byte(`{"a":1,"a":2}`))) },
+			"name":           func() error { return kit.Err(account.UpdateName(k.Ctx, "\n")) },
+			"server's prefs": func() error { return kit.Err(k.Users().UpdatePrefs(k.Ctx, user.ID, []byte(`[]`))) },
+			"labels":         func() error { return kit.Err(k.Users().UpdateLabels(k.Ctx, user.ID, []string{"-"})) },
+			"e-mail":         func() error { return kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, "no address")) },
+			"phone":          func() error { return kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, "no number")) },
+		} {
+			if err := do(); !errors.Is(err, latchkey.ErrArgumentInvalid) {
+				k.Errorf("%s: %v", what, err)
+			}
+		}
+		if n := k.Store.Updates.Load(); n != 0 {
+			k.Errorf("%d transactions", n)
+		}
+	})
+}
+
+func TestUpdateStatusBlocksTheCallerAtOnceAndOnlyTheServerUndoesIt(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		_, other := k.SignIn(kit.Ada)
+		k.Forget()
+		got, err := account.UpdateStatus(k.Ctx)
+		k.Must(err)
+		if got.Status {
+			k.Error("the status is still true")
+		}
+		k.Same("events", k.Events(user.ID, "U"), []string{"users.U.update.status by user"})
+		k.Same("log", k.Logs(), []string{"user.update by user"})
+		for what, do := range map[string]func() error{
+			"its handle":   func() error { return kit.Err(account.User(k.Ctx)) },
+			"other handle": func() error { return other.DeleteSessions(k.Ctx) },
+			"secret":       func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)) },
+			"again":        func() error { return kit.Err(account.UpdateStatus(k.Ctx)) },
+		} {
+			k.Refuses(what, latchkey.ErrUserBlocked, do)
+		}
+		if _, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password); err != latchkey.ErrUserBlocked {
+			k.Errorf("sign-in: %v", err)
+		}
+		_, err = k.Users().UpdateStatus(k.Ctx, user.ID, true)
+		k.Must(err)
+		_, err = account.User(k.Ctx)
+		k.Must(err)
+	})
+}
+
+func TestUpdateSessionExtendsFromNowAndKeepsTheSecret(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		other, _ := k.SignIn(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		k.Clock.Advance(30 * time.Minute)
+		k.Forget()
+		got, err := account.UpdateSession(k.Ctx, latchkey.Current)
+		k.Must(err)
+		want := *session
+		want.Secret, want.Expire, want.UpdatedAt = "", k.Clock.Now().Add(time.Hour), k.Clock.Now()
+		k.Same("session", got, &want)
+		k.Same("events", k.Events(user.ID, "U", session.ID, "S"), []string{"users.U.sessions.S.update by user"})
+		k.Same("log", k.Logs(), []string{"session.update by user"})
+		k.Clock.Advance(30 * time.Minute)
+		_, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
+		k.Must(err)
+		k.Refuses("the other, expired now", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.UpdateSession(k.Ctx, other.ID)) })
+		k.SignUp(kit.Bob)
+		bobs, _ := k.SignIn(kit.Bob)
+		k.Refuses("somebody else's", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.UpdateSession(k.Ctx, bobs.ID)) })
+		k.Refuses("no id", latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.UpdateSession(k.Ctx, "")) })
+		mine, _ := k.SignIn(kit.Ada)
+		k.Clock.Advance(time.Minute)
+		if got, err := account.UpdateSession(k.Ctx, mine.ID); err != nil || got.Current || !got.Expire.Equal(k.Clock.Now().Add(time.Hour)) {
+			k.Errorf("another of one's own: %+v, %v", got, err)
+		}
+	})
+}
+
+func TestExtendingNeverShortens(t *testing.T) {
+	k := kit.New(t, memory.Open(), kit.Documented)
+	k.SignUp(kit.Ada)
+	session, _ := k.SignIn(kit.Ada)
+	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{SessionLength: time.Hour}})
+	k.Must(err)
+	account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+	k.Must(err)
+	extended, err := account.UpdateSession(k.Ctx, latchkey.Current)
+	k.Must(err)
+	if !extended.Expire.Equal(session.Expire) {
+		t.Errorf("extended from %v to %v", session.Expire, extended.Expire)
 	}
-	return out
 }

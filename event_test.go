@@ -3,19 +3,17 @@ package latchkey_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
 	"example.com/latchkey/hasher/hashertest"
-	"example.com/latchkey/internal/record"
-	"example.com/latchkey/store"
+	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/storetest"
 )
 
 func TestEventMatches(t *testing.T) {
@@ -38,36 +36,58 @@ func TestEventMatches(t *testing.T) {
 	}
 }
 
+func TestEventsOfIDsWithPeriodsMatchTheirPatternsOnly(t *testing.T) {
+	k := authtest.New(t, latchkey.Config{})
+	ctx := context.Background()
+	for n, id := range []string{"a.b", "victim.x", "x.sessions.y", "victim.update"} {
+		k.Events.Take()
+		if _, err := k.Guest.CreateAccount(ctx, latchkey.NewAccount{UserID: id, Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password}); err != nil {
+			t.Fatal(err)
+		}
+		e := k.Events.Take()[0]
+		for _, p := range []string{"users.*.create", "users.*", "users." + id, "users." + id + ".create"} {
+			if !e.Matches(p) {
+				t.Errorf("%s does not match %s", e.Name, p)
+			}
+		}
+		for _, p := range []string{"users.victim", "users.victim.update", "users.*.sessions.*.create", "users.*.sessions.*", "users.*.update", "users.*x"} {
+			if p != "users."+id && e.Matches(p) { // which is also the whole of that user
+				t.Errorf("%s matches %s", e.Name, p)
+			}
+		}
+	}
+}
+
 func TestSignUpAndSignInTellTheirEvents(t *testing.T) {
-	onEveryStore(t, latchkey.Policy{SessionLimit: 1}, func(k *kit) {
-		user := k.signUp(ada)
-		k.same("sign-up", k.events(user.ID, "U"), []string{"users.U.create by guest"})
-		first, _ := k.signIn(ada)
-		k.same("sign-in", k.events(user.ID, "U", first.ID, "S1"), []string{"users.U.sessions.S1.create by user"})
-		k.logs()
-		second, account := k.signIn(ada)
-		told := k.told.Take()
+	kit.OnEveryStore(t, latchkey.Policy{SessionLimit: 1}, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		k.Same("sign-up", k.Events(user.ID, "U"), []string{"users.U.create by guest"})
+		first, _ := k.SignIn(kit.Ada)
+		k.Same("sign-in", k.Events(user.ID, "U", first.ID, "S1"), []string{"users.U.sessions.S1.create by user"})
+		k.Logs()
+		second, account := k.SignIn(kit.Ada)
+		told := k.Told.Take()
 		if len(told) != 2 || told[0].Name != "users."+user.ID+".sessions."+first.ID+".delete" || told[1].Payload.(*latchkey.Session).Secret != "" {
 			k.Errorf("eviction of the oldest: %+v", told)
 		}
-		k.same("log of the eviction", k.logs(), []string{"session.create by user", "session.delete by guest"})
-		k.must(account.DeleteSession(k.ctx, latchkey.Current))
-		k.same("sign-out", k.events(user.ID, "U", second.ID, "S2"), []string{"users.U.sessions.S2.delete by user"})
-		session, err := k.guest.CreateAnonymousSession(k.ctx)
-		k.must(err)
-		k.same("anonymous", k.events(session.UserID, "U", session.ID, "S"), []string{"users.U.create by guest", "users.U.sessions.S.create by user"})
+		k.Same("log of the eviction", k.Logs(), []string{"session.create by user", "session.delete by guest"})
+		k.Must(account.DeleteSession(k.Ctx, latchkey.Current))
+		k.Same("sign-out", k.Events(user.ID, "U", second.ID, "S2"), []string{"users.U.sessions.S2.delete by user"})
+		session, err := k.Visitor.CreateAnonymousSession(k.Ctx)
+		k.Must(err)
+		k.Same("anonymous", k.Events(session.UserID, "U", session.ID, "S"), []string{"users.U.create by guest", "users.U.sessions.S.create by user"})
 	})
 }
 
 // What the receiver of an event does with it, to the engine or to itself, does
 // not reach what is committed.
 func TestReceiverOfEventsMayUseTheEngineChangeThePayloadAndPanic(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		var engine *latchkey.Engine
 		var logged bytes.Buffer
 		var shown []string
-		engine, err := latchkey.New(k.store, latchkey.Config{
-			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+		engine, err := latchkey.New(k.Store, latchkey.Config{
+			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 			OnEvent: func(ctx context.Context, e latchkey.Event) {
 				user, err := engine.Users().Get(ctx, e.UserID)
 				if err != nil {
@@ -77,163 +97,46 @@ func TestReceiverOfEventsMayUseTheEngineChangeThePayloadAndPanic(t *testing.T) {
 				shown = append(shown, user.Name)
 				payload := e.Payload.(*latchkey.User)
 				payload.Name, payload.Targets[0].Identifier = "changed", "changed"
-				panic("with " + password + " in it")
+				panic("with " + kit.Password + " in it")
 			},
 		})
-		k.must(err)
-		user, err := engine.Guest(testClient).CreateAccount(k.ctx, latchkey.NewAccount{Email: ada, Password: password, Name: "Ada"})
-		k.must(err)
-		if user.Name != "Ada" || user.Targets[0].Identifier != ada {
+		k.Must(err)
+		user, err := engine.Guest(kit.Client).CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.Password, Name: "Ada"})
+		k.Must(err)
+		if user.Name != "Ada" || user.Targets[0].Identifier != kit.Ada {
 			k.Errorf("the caller got %+v", user)
 		}
-		k.same("inside", shown, []string{"Ada"})
-		if !strings.Contains(logged.String(), "callback=OnEvent") || strings.Contains(logged.String(), password) {
+		k.Same("inside", shown, []string{"Ada"})
+		if !strings.Contains(logged.String(), "callback=OnEvent") || strings.Contains(logged.String(), kit.Password) {
 			k.Errorf("logged: %s", logged.String())
 		}
 	})
 }
 
-func TestNothingIsToldOfWhatIsNotCommitted(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		ctx, cancel := context.WithCancel(k.ctx)
-		k.interfere(cancel)
-		if err := ignore(k.guest.CreateAnonymousSession(ctx)); err == nil {
-			k.Error("a cancelled operation worked")
+// The receiver of events is told of a commit with a context that still works.
+func TestReceiverOfEventsGetsALiveContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	told, dead := 0, 0
+	hooked := &storetest.Hooked{Store: memory.Open(), Hook: func(c storetest.Call) error {
+		if c.Name == "Commit" && c.Done {
+			cancel() // the client hangs up
 		}
-		if told := k.told.Take(); len(told) != 0 {
-			k.Errorf("told: %v", told)
-		}
-	})
-}
-
-type locator func(netip.Addr) string
-
-func (l locator) Country(ip netip.Addr) string { return l(ip) }
-
-func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		answer := func(netip.Addr) string { return "DE" }
-		engine, err := latchkey.New(k.store, latchkey.Config{
-			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.DiscardHandler),
-			Locator: locator(func(ip netip.Addr) string { return answer(ip) }),
-		})
-		k.must(err)
-		k.signUp(ada)
-		guest := engine.Guest(testClient)
-		country := func() string {
-			session, err := guest.CreateEmailPasswordSession(k.ctx, ada, password)
-			k.must(err)
-			return session.Device.CountryCode
-		}
-		if got := country(); got != "de" {
-			k.Errorf("country %q", got)
-		}
-		for _, odd := range []string{"", "Germany", "--?"} {
-			answer = func(netip.Addr) string { return odd }
-			if got := country(); got != "" {
-				k.Errorf("country %q of %q", got, odd)
+		return nil
+	}}
+	engine, err := latchkey.New(hooked, latchkey.Config{
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(t),
+		OnEvent: func(ctx context.Context, _ latchkey.Event) {
+			told++
+			if ctx.Err() != nil {
+				dead++
 			}
-		}
-		answer = func(netip.Addr) string { panic("no database") }
-		if got := country(); got != "" {
-			k.Errorf("country %q after a panic", got)
-		}
-		answer = func(netip.Addr) string { return "fr" }
-		session, err := guest.CreateEmailPasswordSession(k.ctx, ada, password)
-		k.must(err)
-		account, err := guest.Authenticate(k.ctx, session.Secret)
-		k.must(err)
-		logs, err := account.Logs(k.ctx)
-		k.must(err)
-		for _, l := range logs.Logs {
-			if l.Device.CountryCode != "fr" {
-				k.Errorf("log at %v from %q", l.Time, l.Device.CountryCode)
-			}
-		}
-		first, err := account.Sessions(k.ctx)
-		k.must(err)
-		if got := first.Sessions[0].Device.CountryCode; got != "de" {
-			k.Errorf("the first session is now from %q", got)
-		}
-		nowhere, err := engine.Guest(latchkey.Client{}).CreateEmailPasswordSession(k.ctx, ada, password)
-		k.must(err)
-		if nowhere.Device.CountryCode != "" {
-			k.Error("no address, and a country")
-		}
+		},
 	})
-}
-
-func TestFailureToWriteLastSeenIsLoggedNotReturned(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		k.signUp(ada)
-		session, _ := k.signIn(ada)
-		var logged bytes.Buffer
-		engine, err := latchkey.New(readOnly{k.store}, latchkey.Config{
-			Keys: k.keys, Hasher: hashertest.New(k.T), Now: k.clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
-		})
-		k.must(err)
-		k.clock.Advance(25 * time.Hour)
-		account, err := engine.Guest(testClient).Authenticate(k.ctx, session.Secret)
-		k.must(err)
-		k.must(ignore(account.User(k.ctx)))
-		if !strings.Contains(logged.String(), "last seen") || strings.Contains(logged.String(), "disk") {
-			k.Errorf("logged: %s", logged.String())
-		}
-	})
-}
-
-type readOnly struct{ store.Store }
-
-func (readOnly) Update(context.Context, func(context.Context, store.Tx) error) error {
-	return fmt.Errorf("the disk of somebody is full")
-}
-
-// A session that ends, or a user that goes, while its last-seen time is due is
-// not brought back.
-func TestLastSeenDoesNotReviveWhatHasEnded(t *testing.T) {
-	onEveryStore(t, documented, func(k *kit) {
-		user := k.signUp(ada)
-		session, _ := k.signIn(ada)
-		k.clock.Advance(25 * time.Hour)
-		k.interfere(func() { k.must(k.Users().Delete(k.ctx, user.ID)) })
-		account, err := k.guest.Authenticate(k.ctx, session.Secret) // it was alive when it was looked at
-		k.must(err)
-		k.refuses("the handle", latchkey.ErrUnauthorized, func() error { return ignore(account.User(k.ctx)) })
-		if n := k.rows()["sessions"] + k.rows()["users"]; n != 0 {
-			k.Errorf("%d rows came back", n)
-		}
-	})
-}
-
-func TestOwedIsDecidedByTheRowAlone(t *testing.T) {
-	for _, c := range []struct {
-		change func(*record.Session)
-		want   error
-	}{
-		{func(s *record.Session) {}, nil},
-		{func(s *record.Session) {
-			s.UserBlocked, s.UserMustReset, s.UserMFA, s.UserFactors = true, true, true, "email"
-		}, latchkey.ErrUserBlocked},
-		{func(s *record.Session) { s.UserMustReset, s.UserMFA, s.UserFactors = true, true, "email" }, latchkey.ErrPasswordResetRequired},
-		{func(s *record.Session) { s.UserMFA, s.UserFactors = true, "email" }, latchkey.ErrMoreFactorsRequired},
-		{func(s *record.Session) { s.UserMFA, s.UserFactors, s.Factors = true, "email", "password email" }, nil},
-		{func(s *record.Session) { s.UserMFA = true }, nil},
-		{func(s *record.Session) { s.UserFactors = "email phone" }, nil},
-	} {
-		k := newKit(t, memory.Open(), documented)
-		k.tampered = true
-		k.signUp(ada)
-		session, _ := k.signIn(ada)
-		k.must(k.store.Update(k.ctx, func(ctx context.Context, tx store.Tx) error {
-			s, err := record.Sessions.Get(ctx, tx, record.Sessions.Primary(), store.Text(session.ID))
-			if err != nil {
-				return err
-			}
-			c.change(s)
-			return record.Sessions.Replace(ctx, tx, s)
-		}))
-		if _, err := k.guest.Authenticate(k.ctx, session.Secret); !errors.Is(err, c.want) || err != nil && c.want == nil {
-			t.Errorf("%v, want %v", err, c.want)
-		}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = engine.Users().Create(ctx, latchkey.NewUser{})
+	if told != 1 || dead != 0 || err != nil {
+		t.Errorf("%d events, %d with a dead context, %v", told, dead, err)
 	}
 }

@@ -1,7 +1,14 @@
 package latchkey_test
 
 import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +48,67 @@ func TestLimitsPullInNothingOfTheProject(t *testing.T) {
 	for _, p := range deps(t, "./internal/limits") {
 		if strings.HasPrefix(p, "example.com/latchkey") && p != "example.com/latchkey/internal/limits" {
 			t.Errorf("the limits pull in %s", p)
+		}
+	}
+}
+
+// noImporter imports nothing: names of other packages stay unresolved.
+type noImporter struct{}
+
+func (noImporter) Import(string) (*types.Package, error) { return nil, errors.New("not imported") }
+
+// fileUses returns, for each source file of the root package, the files whose
+// declarations it uses, itself excluded.
+func fileUses(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, uses := token.NewFileSet(), make(map[string]map[string]bool)
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+		uses[name] = make(map[string]bool)
+	}
+	info := &types.Info{Uses: make(map[*ast.Ident]types.Object)}
+	config := &types.Config{Importer: noImporter{}, Error: func(error) {}}
+	pkg, _ := config.Check("latchkey", set, files, info)
+	for ident, object := range info.Uses {
+		if object.Pkg() != pkg || !object.Pos().IsValid() {
+			continue
+		}
+		from, to := set.Position(ident.Pos()).Filename, set.Position(object.Pos()).Filename
+		if from != to {
+			uses[from][to] = true
+		}
+	}
+	return uses
+}
+
+// The files of the root package are rooms in an order: no file uses a file that
+// uses it, neither directly nor through others.
+func TestFilesStandInAnOrder(t *testing.T) {
+	uses := fileUses(t)
+	if !uses["auth.go"]["engine.go"] || !uses["engine.go"]["policy.go"] {
+		t.Error("the uses that are known to exist were not found")
+	}
+	for len(uses) > 0 { // remove the files that use none of the remaining ones
+		before := len(uses)
+		for file, used := range uses {
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(used)), func(f string) bool { return uses[f] != nil }) {
+				delete(uses, file)
+			}
+		}
+		if len(uses) == before {
+			t.Fatalf("%d files use each other in a circle: %v", before, slices.Sorted(maps.Keys(uses)))
 		}
 	}
 }

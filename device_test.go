@@ -1,0 +1,68 @@
+package latchkey_test
+
+import (
+	"log/slog"
+	"net/netip"
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/internal/kit"
+)
+
+type locator func(netip.Addr) string
+
+func (l locator) Country(ip netip.Addr) string { return l(ip) }
+
+func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		answer := func(netip.Addr) string { return "DE" }
+		engine, err := latchkey.New(k.Store, latchkey.Config{
+			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.DiscardHandler),
+			Locator: locator(func(ip netip.Addr) string { return answer(ip) }),
+		})
+		k.Must(err)
+		k.SignUp(kit.Ada)
+		guest := engine.Guest(kit.Client)
+		country := func() string {
+			session, err := guest.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+			k.Must(err)
+			return session.Device.CountryCode
+		}
+		if got := country(); got != "de" {
+			k.Errorf("country %q", got)
+		}
+		for _, odd := range []string{"", "Germany", "--?"} {
+			answer = func(netip.Addr) string { return odd }
+			if got := country(); got != "" {
+				k.Errorf("country %q of %q", got, odd)
+			}
+		}
+		answer = func(netip.Addr) string { panic("no database") }
+		if got := country(); got != "" {
+			k.Errorf("country %q after a panic", got)
+		}
+		answer = func(netip.Addr) string { return "fr" }
+		session, err := guest.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+		k.Must(err)
+		account, err := guest.Authenticate(k.Ctx, session.Secret)
+		k.Must(err)
+		logs, err := account.Logs(k.Ctx)
+		k.Must(err)
+		for _, l := range logs.Logs {
+			if l.Device.CountryCode != "fr" {
+				k.Errorf("log at %v from %q", l.Time, l.Device.CountryCode)
+			}
+		}
+		first, err := account.Sessions(k.Ctx)
+		k.Must(err)
+		if got := first.Sessions[0].Device.CountryCode; got != "de" {
+			k.Errorf("the first session is now from %q", got)
+		}
+		nowhere, err := engine.Guest(latchkey.Client{}).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+		k.Must(err)
+		if nowhere.Device.CountryCode != "" {
+			k.Error("no address, and a country")
+		}
+	})
+}

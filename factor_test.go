@@ -1,0 +1,142 @@
+package latchkey_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
+)
+
+func TestChannelOfTheFirstFactorDoesNotCountTwice(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, true)))
+		token, secret := k.AskCode(kit.Ada)
+		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, secret)
+		k.Must(err)
+		for _, c := range []struct {
+			factor latchkey.Factor
+			to     string
+			owed   bool
+		}{{latchkey.FactorEmail, kit.Ada, true}, {latchkey.FactorPhone, kit.Phone, false}} {
+			_, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+			var more *latchkey.MoreFactorsError
+			if !errors.As(err, &more) {
+				k.Fatal(err)
+			}
+			challenge, err := more.Pending.CreateMFAChallenge(k.Ctx, c.factor)
+			k.Must(err)
+			m := k.Message(challenge.ID, c.to)
+			if m.Kind != notify.Challenge || len(m.Secret) != 6 || m.Name != "Ada" {
+				k.Errorf("%+v", m)
+			}
+			session, err = more.Pending.UpdateMFAChallenge(k.Ctx, challenge.ID, m.Secret)
+			k.Must(err)
+			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); errors.Is(err, latchkey.ErrMoreFactorsRequired) != c.owed {
+				k.Errorf("after %s: %v", c.factor, err)
+			}
+		}
+	})
+}
+
+// push is a factor of a host's own.
+type push struct {
+	mu    sync.Mutex
+	begun map[string]string
+	asked int
+}
+
+func (p *push) Begin(_ context.Context, userID, challengeID string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun[challengeID] = userID
+	return nil
+}
+
+func (p *push) Check(_ context.Context, userID, challengeID, answer string) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked++
+	return p.begun[challengeID] == userID && answer == "yes", nil
+}
+
+func TestHostsOwnFactor(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Enrolled(latchkey.NewMFAAuthenticator{})
+		host := &push{begun: make(map[string]string)}
+		engine := k.Configured(func(c *latchkey.Config) { c.CustomFactor = host })
+		_, pending := k.Owing(engine.Guest(kit.Client))
+		if factors, err := pending.MFAFactors(k.Ctx); err != nil || !factors.Custom {
+			k.Errorf("%+v, %v", factors, err)
+		}
+		challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+		k.Must(err)
+		var group sync.WaitGroup
+		for range 9 {
+			group.Go(func() { _ = kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, "no")) })
+		}
+		group.Wait()
+		if host.asked > 5 { // AC-038
+			k.Errorf("%d answers are compared", host.asked)
+		}
+		if err := kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, "yes")); err != latchkey.ErrInvalidToken {
+			k.Errorf("after five: %v", err)
+		}
+		session, err := k.Answers(pending, latchkey.FactorCustom, "yes")
+		k.Must(err)
+		if !slices.Equal(session.Factors, []string{"password", "custom"}) {
+			k.Error(session.Factors)
+		}
+		k.Must(kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)))
+	})
+}
+
+type badPush struct{}
+
+func (badPush) Begin(context.Context, string, string) error { panic("begin") }
+
+func (badPush) Check(context.Context, string, string, string) (bool, error) { panic("check") }
+
+func TestHostsFactorThatPanicsFails(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		engine := k.Configured(func(c *latchkey.Config) { c.CustomFactor = badPush{} })
+		k.SignUp(kit.Ada)
+		s, _ := k.SignIn(kit.Ada)
+		a, err := engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret)
+		k.Must(err)
+		defer func() {
+			if p := recover(); p != nil {
+				k.Errorf("panics: %v", p)
+			}
+		}()
+		_ = kit.Err(a.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom))
+	})
+}
+
+// The host's own factor is not asked while it is slowed.
+func TestHostIsNotAskedWhileItsFactorIsSlowed(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		p := &push{begun: map[string]string{}}
+		engine := k.Configured(func(c *latchkey.Config) {
+			c.CustomFactor, c.Limiter = p, ratelimit.ReportOnly(ratelimit.NewMemory(0))
+		})
+		k.Enrolled(latchkey.NewMFAAuthenticator{})
+		_, pending := k.Owing(engine.Guest(kit.At("203.0.113.1")))
+		for range 10 {
+			c, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+			k.Must(err)
+			for range 5 {
+				_ = kit.Err(pending.UpdateMFAChallenge(k.Ctx, c.ID, "no"))
+			}
+		}
+		if p.asked > 11 {
+			k.Errorf("the host was asked %d times, 11 were let through", p.asked)
+		}
+	})
+}

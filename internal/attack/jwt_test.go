@@ -1,0 +1,159 @@
+package attack_test
+
+import (
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/operations"
+	"example.com/latchkey/jwt"
+)
+
+// AC-084, AC-015, AC-091: a JWT ends with its session, with the password, and with
+// its user, for handles that are kept too.
+func TestAC084JWTEndsAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		end           func(k *kit.Kit, w *operations.World) error
+		bound, server error // of a JWT of a session, and of the server's without one
+	}{
+		"signing out": {func(k *kit.Kit, w *operations.World) error { return k.Users().DeleteSessions(k.Ctx, w.User.ID) }, latchkey.ErrUnauthorized, nil},
+		"a block": {func(k *kit.Kit, w *operations.World) error {
+			return kit.Err(k.Users().UpdateStatus(k.Ctx, w.User.ID, false))
+		}, latchkey.ErrUserBlocked, latchkey.ErrUserBlocked},
+		"a password": {func(k *kit.Kit, w *operations.World) error {
+			return kit.Err(k.Users().UpdatePassword(k.Ctx, w.User.ID, kit.FreshPassword))
+		}, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
+		"a recovery": {func(k *kit.Kit, w *operations.World) error {
+			return kit.Err(k.Visitor.UpdateRecovery(k.Ctx, w.User.ID, w.Recovery.Secret.Reveal(), kit.FreshPassword))
+		}, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
+		"the deletion": {func(k *kit.Kit, w *operations.World) error { return k.Users().Delete(k.Ctx, w.User.ID) }, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
+		"a change of the name": {func(k *kit.Kit, w *operations.World) error {
+			return kit.Err(k.Users().UpdateName(k.Ctx, w.User.ID, "x"))
+		}, nil, nil},
+		"another of the same id": {func(k *kit.Kit, w *operations.World) error {
+			k.Must(k.Users().Delete(k.Ctx, w.User.ID))
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: w.User.ID})))
+			return kit.Err(k.Users().CreateSession(k.Ctx, w.User.ID))
+		}, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
+		"a block that has ended": {func(k *kit.Kit, w *operations.World) error {
+			k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, w.User.ID, false)))
+			return kit.Err(k.Users().UpdateStatus(k.Ctx, w.User.ID, true))
+		}, nil, latchkey.ErrUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				for _, bound := range []bool{true, false} {
+					w := operations.NewWorld(k, true, operations.Operation{Proofs: true})
+					if !bound {
+						k.Must(k.Users().DeleteSessions(k.Ctx, w.User.ID))
+					}
+					account, token := k.ByJWT(w.User.ID, "")
+					k.Must(c.end(k, w))
+					want := c.server
+					if bound {
+						want = c.bound
+					}
+					for _, err := range []error{
+						kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)), kit.Err(account.User(k.Ctx)), kit.Err(account.UpdateName(k.Ctx, "y")),
+					} {
+						if err != want {
+							k.Errorf("bound %v: %v, want %v", bound, err, want)
+						}
+					}
+					k.DeleteAll()
+				}
+			})
+		})
+	}
+}
+
+// AC-085: another service, or another key, takes no JWT of this one; an old key is
+// good as long as it is configured.
+func TestAC085JWTsOfOthersAndRotation(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		token, err := account.CreateJWT(k.Ctx, 0)
+		k.Must(err)
+		before := k.KeySet()
+		key := latchkey.GenerateKey()
+		for name, c := range map[string]struct {
+			change func(*latchkey.Config)
+			want   error
+		}{
+			"the same":       {func(*latchkey.Config) {}, nil},
+			"another issuer": {func(c *latchkey.Config) { c.Issuer = "https://app.example.org" }, latchkey.ErrJWTInvalid},
+			"rotated":        {func(c *latchkey.Config) { c.Keys = latchkey.Keys{Active: key, Old: []latchkey.Key{k.Keys.Active}} }, nil},
+			"replaced":       {func(c *latchkey.Config) { c.Keys = latchkey.Keys{Active: key} }, latchkey.ErrJWTInvalid},
+		} {
+			engine := k.Configured(c.change)
+			if err := kit.Err(engine.Guest(kit.Client).AuthenticateJWT(k.Ctx, token)); err != c.want {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+		published := k.Configured(func(c *latchkey.Config) { c.Keys = latchkey.Keys{Active: k.Keys.Active, Old: []latchkey.Key{key}} })
+		verifier, err := jwt.NewVerifier("latchkey", published.KeySet()) // fetched before the new key signs
+		k.Must(err)
+		rotated := k.Configured(func(c *latchkey.Config) { c.Keys = latchkey.Keys{Active: key, Old: []latchkey.Key{k.Keys.Active}} })
+		fresh, err := rotated.Users().CreateJWT(k.Ctx, account.UserID(), "", 0)
+		k.Must(err)
+		k.Must(kit.Err(verifier.Verify(fresh.Reveal(), k.Clock.Now())))
+		stale, err := jwt.NewVerifier("latchkey", before)
+		k.Must(err)
+		if claims, err := stale.Verify(fresh.Reveal(), k.Clock.Now()); err != jwt.ErrInvalid || claims != (jwt.Claims{}) {
+			k.Errorf("%+v, %v", claims, err)
+		}
+	})
+	for _, issuer := range []string{"", "x"} {
+		if _, err := jwt.NewVerifier(issuer, []byte("{}")); err == nil {
+			t.Errorf("issuer %q and no keys are taken", issuer)
+		}
+	}
+}
+
+// AC-086: what signs in serves once; a JWT, which may be shown again while it lives,
+// signs nobody in.
+func TestAC086NothingThatSignsInIsReplayed(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		custom, err := k.Users().CreateToken(k.Ctx, user.ID, 64, 0)
+		k.Must(err)
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, custom.Secret.Reveal())))
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, custom.Secret.Reveal())); err != latchkey.ErrInvalidToken {
+			k.Errorf("a token twice: %v", err)
+		}
+		token, err := account.CreateJWT(k.Ctx, 0)
+		k.Must(err)
+		for range 2 {
+			byJWT, err := k.Visitor.AuthenticateJWT(k.Ctx, token)
+			k.Must(err)
+			if err := kit.Err(byJWT.CreateJWT(k.Ctx, 0)); err != latchkey.ErrJWTCreationDenied {
+				k.Errorf("a JWT of a JWT: %v", err)
+			}
+		}
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, token.Reveal()[:200])); err != latchkey.ErrInvalidToken {
+			k.Errorf("a JWT as a token: %v", err)
+		}
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, token)); err != latchkey.ErrUnauthorized {
+			k.Errorf("a JWT as a session: %v", err)
+		}
+	})
+}
+
+// AC-087: a revocation that was not stored is not said to be done, and its JWT
+// goes on.
+func TestAC087JWTOfARevocationThatFailed(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		token, err := account.CreateJWT(k.Ctx, 0)
+		k.Must(err)
+		reached := k.Failing(1, false)
+		if err := account.DeleteSession(k.Ctx, latchkey.Current); err == nil {
+			k.Error("it is said to be done")
+		}
+		reached()
+		k.Must(kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)))
+	})
+}

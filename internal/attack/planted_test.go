@@ -1,0 +1,220 @@
+package attack_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/operations"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// AC-058: nobody proves an address by changing their account.
+func TestAC058NobodyProvesAnAddressByChangingTheAccount(t *testing.T) {
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		if strings.HasPrefix(op.Name, "Users.") || op.Name == "Guest.UpdateMagicURLSession" || op.Name == "Guest.UpdatePhoneSession" {
+			return // the server, and what an address is proven by
+		}
+		for _, full := range []bool{true, false} {
+			w := operations.NewWorld(k, full)
+			_ = op.Do(w)
+			rows, err := record.Users.List(k.Ctx, k.Store, store.Query{Index: record.Users.Primary(), Limit: 100})
+			k.Must(err)
+			for _, u := range rows {
+				if u.EmailVerified || u.PhoneVerified {
+					k.Errorf("%s proved an address", op.Name)
+				}
+			}
+			k.DeleteAll()
+		}
+	})
+}
+
+// AC-061, AC-063: the first proof of a mailbox ends what somebody else may have
+// planted in its account.
+func TestAC061AndAC063FirstProofDropsWhatWasPlanted(t *testing.T) {
+	for name, ask := range kit.Askers {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				user := k.SignUp(kit.Ada) // by somebody who does not own the address
+				session, account := k.SignIn(kit.Ada)
+				k.Must(kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
+				planted, err := k.Users().CreateToken(k.Ctx, user.ID, 32, time.Hour)
+				k.Must(err)
+				token, err := ask(k, k.Visitor, "")
+				k.Must(err)
+				to, dropped := kit.Ada, kit.Phone
+				if name == "SMS code" {
+					to, dropped = kit.Phone, kit.Ada
+				}
+				m := k.Mail(to)
+				k.Forget()
+				mine, err := k.Visitor.CreateSession(k.Ctx, token.UserID, m.Secret)
+				k.Must(err)
+				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); err != latchkey.ErrUnauthorized {
+					k.Errorf("the planted session: %v", err)
+				}
+				if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)); err != latchkey.ErrInvalidCredentials {
+					k.Errorf("the planted password: %v", err)
+				}
+				if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, planted.Secret.Reveal())); err != latchkey.ErrInvalidToken {
+					k.Errorf("the planted token: %v", err)
+				}
+				shown, err := k.Users().Get(k.Ctx, user.ID)
+				k.Must(err)
+				if mine.UserID != user.ID || shown.Email == dropped || shown.Phone == dropped || !shown.PasswordUpdate.IsZero() ||
+					shown.EmailVerification == shown.PhoneVerification {
+					k.Errorf("%+v", shown)
+				}
+			})
+		})
+	}
+}
+
+// AC-061: the first proof of a mailbox by a recovery leaves nothing that somebody
+// else has planted, and its password is the new one.
+func TestAC061RecoveryIsAFirstProof(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{KeepSessionsOnPasswordChange: true, PasswordHistory: 3}, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, planted := k.SignIn(kit.Ada)
+		k.Must(kit.Err(planted.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
+		m := k.Recovery()
+		if err := kit.Err(k.Visitor.UpdateRecovery(k.Ctx, m.UserID, m.Secret, kit.Password)); err != latchkey.ErrPasswordRecentlyUsed {
+			k.Errorf("the same password: %v", err)
+		}
+		k.Must(k.Recover(m))
+		if err := kit.Err(planted.User(k.Ctx)); err != latchkey.ErrUnauthorized {
+			k.Errorf("the planted session: %v", err)
+		}
+		shown, err := k.Users().Get(k.Ctx, user.ID)
+		k.Must(err)
+		if !shown.EmailVerification || shown.Phone != "" {
+			k.Errorf("%+v", shown)
+		}
+		k.Must(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.FreshPassword)))
+	})
+}
+
+// AC-062: an account that has proven another address keeps to itself; who
+// proves the one that it only claimed gets an account of their own.
+func TestAC062ProvenAccountIsNotHandedOver(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		code, err := k.Visitor.CreatePhoneToken(k.Ctx, "", kit.Phone)
+		k.Must(err)
+		session, err := k.Visitor.CreateSession(k.Ctx, code.UserID, k.Mail(kit.Phone).Secret)
+		k.Must(err)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+		k.Must(err)
+		k.Must(kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, kit.Password)))
+		link, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+		k.Must(err)
+		mine, err := k.Visitor.CreateSession(k.Ctx, link.UserID, k.Mail(kit.Ada).Secret)
+		k.Must(err)
+		if mine.UserID == session.UserID {
+			k.Error("the account of another")
+		}
+		user, err := account.User(k.Ctx)
+		k.Must(err)
+		if user.Email != "" || user.Phone != kit.Phone || !user.PhoneVerification {
+			k.Errorf("%+v", user)
+		}
+	})
+}
+
+// AC-063: factors that somebody has planted go with the first proof of the mailbox;
+// but no mailbox skips one that is owed.
+func TestAC063PlantedFactorsGoWithTheFirstProof(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+			k.SignUp(kit.Ada)
+			_, planter := k.SignIn(kit.Ada)
+			k.Confirmed(planter, latchkey.NewMFAAuthenticator{})
+			k.Must(kit.Err(planter.CreateMFARecoveryCodes(k.Ctx)))
+			if on {
+				k.Must(kit.Err(planter.UpdateMFA(k.Ctx, true)))
+			}
+			token, secret := k.AskCode(kit.Ada)
+			mine, err := k.Visitor.CreateSession(k.Ctx, token.UserID, secret)
+			k.Must(err)
+			_, err = k.Visitor.Authenticate(k.Ctx, mine.Secret)
+			f, _ := k.Users().MFAFactors(k.Ctx, mine.UserID)
+			if errors.Is(err, latchkey.ErrMoreFactorsRequired) != on || err != nil && !on || f.TOTP != on || f.RecoveryCode != on {
+				k.Errorf("on %v: owner: %v; planted: %+v", on, err, f)
+			}
+		})
+	}
+}
+
+// AC-064: an address that was set and never proven takes no account over that
+// somebody has proven by a number.
+func TestAC064UnprovenAddressDoesNotRecoverAProvenAccount(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp("mallory@example.org")
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, kit.Phone)))
+		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, true)))
+		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, kit.Ada)))
+		token, err := k.Guest(latchkey.Client{Server: true}).CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL})
+		k.Must(err)
+		if err := kit.Err(k.Visitor.UpdateRecovery(k.Ctx, user.ID, token.Secret.Reveal(), kit.FreshPassword)); err != latchkey.ErrInvalidToken {
+			k.Error(err)
+		}
+		for _, m := range k.Drained(k.Engine) {
+			if m.To == kit.Ada {
+				k.Errorf("%s is sent", m.Kind)
+			}
+		}
+	})
+}
+
+// AC-117: an anonymous account takes over nobody's address and proves none.
+func TestAC117ConversionTakesNobodysAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		victim := k.SignUp(kit.Ada)
+		_, somebody := k.Anonymous()
+		k.Refuses("e-mail", latchkey.ErrTargetAlreadyExists, func() error { return kit.Err(somebody.UpdateEmail(k.Ctx, kit.Ada, kit.Password)) })
+		k.Refuses("account", latchkey.ErrTargetAlreadyExists, func() error {
+			return kit.Err(somebody.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.Password}))
+		})
+		user, err := somebody.UpdateEmail(k.Ctx, kit.Bob, kit.Password)
+		k.Must(err)
+		if user.EmailVerification || user.ID == victim.ID {
+			k.Errorf("%+v", user)
+		}
+		session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Bob, kit.Password)
+		k.Must(err)
+		if session.Provider != "email" || session.Factors[0] != "password" {
+			k.Errorf("signed in by %s with %v", session.Provider, session.Factors)
+		}
+	})
+}
+
+// AC-118: anonymous users are capped by client, and go when nobody can be them
+// any more.
+func TestAC118AnonymousUsersAreCappedAndPurged(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
+		k.Engine = k.LimitedEngine(nil)
+		made := 0
+		for n := range 200 {
+			switch err := kit.Err(k.Guest(kit.At(fmt.Sprintf("2001:db8::%x", n+1))).CreateAnonymousSession(k.Ctx)); {
+			case err == nil:
+				made++
+			case !errors.Is(err, latchkey.ErrRateLimitExceeded):
+				k.Fatal(err)
+			}
+		}
+		if made != 10 {
+			k.Errorf("one network made %d", made)
+		}
+		k.Clock.Advance(180 * 24 * time.Hour)
+		swept, err := k.Sweep(k.Ctx)
+		k.Must(err)
+		if swept.Users != 10 || k.Rows()["users"] != 0 {
+			k.Errorf("swept %+v", swept)
+		}
+	})
+}

@@ -1,0 +1,163 @@
+// Package kit is what the tests of the engine share: one engine on a new store
+// with a clock that stands still, the stores on which every rule is tested, and
+// the steps that many tests take first. The packages of tests import it: the
+// root, internal/operations and internal/attack. A test binary that uses it has
+// a TestMain that calls pgtest.Main, so that its PostgreSQL server ends with it.
+package kit
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"example.com/latchkey"
+	"example.com/latchkey/authtest"
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/storetest"
+)
+
+// Kit is one engine on one new store, with a clock that stands still. The test
+// and the engine are embedded: k.Errorf reports, k.Users() is the engine's.
+type Kit struct {
+	*testing.T
+	*latchkey.Engine
+	Store   *storetest.Counted // the store with hooks and counts, which the engine uses
+	Keys    latchkey.Keys
+	Clock   *authtest.Clock
+	Told    *authtest.Events // the events that the engine has told
+	Box     *notify.Outbox   // the messages that the engine has sent
+	Visitor *latchkey.Guest  // a guest of the engine at [Client]
+	Ctx     context.Context
+
+	Raw    store.Store // the store without the hooks
+	Hasher *hasher.Hasher
+	Policy latchkey.Policy
+	// Tampered says that the test has changed rows behind the engine's back. The
+	// rules of the rows are not checked at the end of such a test.
+	Tampered bool
+
+	reach latchkey.Secret // the session that reachable signs in with
+	seen  map[string]bool // the lines of the log that Logs has returned
+}
+
+// The two users of most tests, Ada and Bob, and the passwords and numbers that
+// they are given.
+const (
+	Ada          = "ada@example.org"
+	Bob          = "bob@example.org"
+	Password     = "correct horse"
+	LongPassword = "correct horse battery" // as the strict policy wants it
+	Phone        = "+14155550100"
+	OwnPhone     = "+14155550102"
+)
+
+// Client is the client of Visitor.
+var Client = authtest.Client
+
+// Documented is the policy of the documents: the zero one.
+var Documented latchkey.Policy
+
+// New makes a kit on an open store. When the test ends, it checks the rules of
+// the rows (see [Kit.Broken]) and closes the engine and the store.
+func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	k := &Kit{
+		T: t, Store: storetest.Count(s), Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Ctx: ctx,
+		Clock: authtest.NewClock(), Told: new(authtest.Events), Box: new(notify.Outbox),
+		Raw: s, Hasher: hashertest.New(t), Policy: policy, seen: make(map[string]bool),
+	}
+	var err error
+	k.Engine, err = latchkey.New(k.Store, latchkey.Config{
+		Keys:    k.Keys,
+		Policy:  policy,
+		Hasher:  k.Hasher,
+		Now:     k.Clock.Now,
+		OnEvent: k.Told.Record,
+
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"},
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+	})
+	k.Must(err)
+	k.Visitor = k.Guest(Client)
+	t.Cleanup(func() {
+		if !k.Tampered {
+			for _, rule := range k.Broken() {
+				k.Error("broken: " + rule)
+			}
+			if c, ok := k.Raw.(store.Checker); ok {
+				if err := c.Check(k.Ctx); err != nil && !errors.Is(err, store.ErrClosed) {
+					k.Errorf("check: %v", err)
+				}
+			}
+		}
+		cancel()
+		k.Must(k.Close())
+		k.Must(s.Close())
+	})
+	return k
+}
+
+// Must ends the test if there is an error.
+func (k *Kit) Must(err error) {
+	k.Helper()
+	if err != nil {
+		k.Fatal(err)
+	}
+}
+
+// Err returns the error of a call, and leaves out the result.
+func Err[T any](_ T, err error) error { return err }
+
+// Same compares what was returned, logged or told.
+func (k *Kit) Same(what string, got, want any) {
+	k.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		k.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// Refuses reports an operation that does not answer with want, or that changes
+// a row, writes to the log or tells an event.
+func (k *Kit) Refuses(what string, want error, do func() error) {
+	k.Helper()
+	k.Forget()
+	before := k.Everything()
+	if err := do(); !errors.Is(err, want) {
+		k.Errorf("%s: %v, want %v", what, err, want)
+	}
+	if diff := cmp.Diff(before, k.Everything()); diff != "" {
+		k.Errorf("%s changed the store (-before +after):\n%s", what, diff)
+	}
+	if told := k.Told.Take(); len(told) != 0 {
+		k.Errorf("%s was told: %v", what, told)
+	}
+}
+
+// Eventually waits until check has no error, for tests that count goroutines,
+// files or connections which end by themselves. After two minutes it reports the
+// last error.
+func Eventually(t testing.TB, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Error(err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,75 @@
+package kit
+
+import (
+	"errors"
+
+	"example.com/latchkey"
+)
+
+// LimitedCalls makes one call of each operation with a limit, from a client.
+// Each succeeds, or is refused by its own rules, as often as it is called.
+var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
+	"createAccount": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateAccount(k.Ctx, latchkey.NewAccount{Email: "no address"}))
+	},
+	"createEmailPasswordSession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateEmailPasswordSession(k.Ctx, "stranger@example.org", "wrong horse"))
+	},
+	"createAnonymousSession": func(k *Kit, c latchkey.Client) error { return Err(k.Guest(c).CreateAnonymousSession(k.Ctx)) },
+	"updateSession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.at(c).UpdateSession(k.Ctx, latchkey.Current))
+	},
+	"deleteSession": func(k *Kit, c latchkey.Client) error { return k.at(c).DeleteSession(k.Ctx, "another") },
+	"deleteSessions": func(k *Kit, c latchkey.Client) error {
+		account := k.at(c)
+		k.Must(k.Users().DeleteSessions(k.Ctx, account.UserID()))
+		return account.DeleteSessions(k.Ctx)
+	},
+	"createMagicURLToken": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: Ada}))
+	},
+	"createEmailToken": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: Ada}))
+	},
+	"createPhoneToken": func(k *Kit, c latchkey.Client) error { return Err(k.Guest(c).CreatePhoneToken(k.Ctx, "", Phone)) },
+	"createSession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateSession(k.Ctx, "ada", UnknownLink))
+	},
+	"updateMagicURLSession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).UpdateMagicURLSession(k.Ctx, "ada", UnknownLink))
+	},
+	"updatePhoneSession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).UpdatePhoneSession(k.Ctx, "ada", UnknownLink))
+	},
+	"createJWT": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreateJWT(k.Ctx, 0)) },
+	"createRecovery": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL}))
+	},
+	"updateRecovery": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).UpdateRecovery(k.Ctx, "ada", UnknownLink, Password))
+	},
+	"createEmailVerification": func(k *Kit, c latchkey.Client) error {
+		return Err(k.reachable(c).CreateEmailVerification(k.Ctx, VerifyURL))
+	},
+	"updateEmailVerification": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).UpdateEmailVerification(k.Ctx, "ada", UnknownLink))
+	},
+	"createPhoneVerification": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreatePhoneVerification(k.Ctx)) },
+	"updatePhoneVerification": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).UpdatePhoneVerification(k.Ctx, "ada", UnknownLink))
+	},
+	"createMFAChallenge": func(k *Kit, c latchkey.Client) error {
+		return Err(k.reachable(c).CreateMFAChallenge(k.Ctx, latchkey.FactorRecoveryCode))
+	},
+	"updateMFAChallenge": func(k *Kit, c latchkey.Client) error {
+		return Err(k.reachable(c).UpdateMFAChallenge(k.Ctx, "unknown", "123456"))
+	},
+	"messages": func(k *Kit, c latchkey.Client) error {
+		_, err := k.Guest(c).CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: Ada})
+		if errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			return err
+		}
+		return nil
+	},
+	"updatePassword": func(k *Kit, c latchkey.Client) error { return Err(k.at(c).UpdatePassword(k.Ctx, Password, "")) },
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package kit
+
+// RaceDetector says whether the tests are compiled with the race detector.
+const RaceDetector = false

@@ -1,0 +1,134 @@
+package kit
+
+import (
+	"errors"
+	"net/netip"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// The addresses of an attacker and of the owner of an account.
+const Attacker, Owner = "203.0.113.66", "192.0.2.7"
+
+// At returns a client at an address.
+func At(ip string) latchkey.Client { return latchkey.Client{IP: netip.MustParseAddr(ip)} }
+
+// SignUp signs a user up, with [Password].
+func (k *Kit) SignUp(email string) *latchkey.User {
+	k.Helper()
+	user, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Password: Password, Name: "Ada"})
+	k.Must(err)
+	return user
+}
+
+// SignIn signs a user in by [Password], from Client.
+func (k *Kit) SignIn(email string) (*latchkey.Session, *latchkey.Account) {
+	k.Helper()
+	session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, email, Password)
+	k.Must(err)
+	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+	k.Must(err)
+	return session, account
+}
+
+// SignedInAt signs Ada in at an address.
+func (k *Kit) SignedInAt(ip string) *latchkey.Account {
+	k.Helper()
+	session, err := k.Guest(At(ip)).CreateEmailPasswordSession(k.Ctx, Ada, Password)
+	k.Must(err)
+	account, err := k.Guest(At(ip)).Authenticate(k.Ctx, session.Secret)
+	k.Must(err)
+	return account
+}
+
+// Anonymous makes an anonymous user with a session.
+func (k *Kit) Anonymous() (*latchkey.Session, *latchkey.Account) {
+	k.Helper()
+	session, err := k.Visitor.CreateAnonymousSession(k.Ctx)
+	k.Must(err)
+	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+	k.Must(err)
+	return session, account
+}
+
+// Proven signs Ada up, with a number, and says that both are verified.
+func (k *Kit) Proven() *latchkey.User {
+	k.Helper()
+	user := k.SignUp(Ada)
+	k.Must(Err(k.Users().UpdatePhone(k.Ctx, user.ID, Phone)))
+	k.Must(Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
+	k.Must(Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, true)))
+	return user
+}
+
+// IDOf returns the id of the user with an e-mail address.
+func (k *Kit) IDOf(email string) string {
+	k.Helper()
+	user, err := record.Users.Get(k.Ctx, k.Store, record.Users.Index("email"), store.Text(email))
+	k.Must(err)
+	return user.ID
+}
+
+// ByJWT returns the account of a JWT that the server has made.
+func (k *Kit) ByJWT(id, session string) (*latchkey.Account, latchkey.Secret) {
+	k.Helper()
+	token, err := k.Users().CreateJWT(k.Ctx, id, session, 0)
+	k.Must(err)
+	account, err := k.Visitor.AuthenticateJWT(k.Ctx, token)
+	k.Must(err)
+	return account, token
+}
+
+// Try signs in by password from an address.
+func (k *Kit) Try(ip, email, p string) error {
+	return Err(k.Guest(At(ip)).CreateEmailPasswordSession(k.Ctx, email, p))
+}
+
+// Exhaust fails at an address until the password is disabled (StrictPolicy).
+func (k *Kit) Exhaust(ip, email string) {
+	k.Helper()
+	for n := 0; n < 1000; n++ {
+		err := k.Try(ip, email, "wrong horse battery")
+		var throttled *latchkey.ThrottledError
+		switch {
+		case err == latchkey.ErrPasswordResetRequired:
+			return
+		case errors.As(err, &throttled):
+			k.Clock.Advance(throttled.RetryAfter)
+		case err != latchkey.ErrInvalidCredentials:
+			k.Fatal(err)
+		}
+	}
+	k.Fatal("never disabled")
+}
+
+// at returns the account of a new user, as of a client.
+func (k *Kit) at(c latchkey.Client) *latchkey.Account {
+	k.Helper()
+	user, err := k.Users().Create(k.Ctx, latchkey.NewUser{})
+	k.Must(err)
+	session, err := k.Users().CreateSession(k.Ctx, user.ID)
+	k.Must(err)
+	account, err := k.Guest(c).Authenticate(k.Ctx, session.Secret)
+	k.Must(err)
+	return account
+}
+
+// reachable returns the account of one user with addresses, as of a client.
+func (k *Kit) reachable(c latchkey.Client) *latchkey.Account {
+	k.Helper()
+	const id = "reachable"
+	if err := Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: id, Email: "reachable@example.org", Phone: OwnPhone})); err == nil {
+		k.Must(Err(k.Users().CreateMFARecoveryCodes(k.Ctx, id)))
+		session, err := k.Users().CreateSession(k.Ctx, id)
+		k.Must(err)
+		k.reach = session.Secret
+	} else if err != latchkey.ErrUserAlreadyExists {
+		k.Fatal(err)
+	}
+	account, err := k.Guest(c).Authenticate(k.Ctx, k.reach)
+	k.Must(err)
+	return account
+}

@@ -1,0 +1,22 @@
+package kit
+
+import (
+	"example.com/latchkey"
+	"example.com/latchkey/notify"
+)
+
+// FreshPassword is the password that [Kit.Recover] sets.
+const FreshPassword = "another horse battery"
+
+// Recovery asks for a recovery of Ada and returns the mail.
+func (k *Kit) Recovery() notify.Message {
+	k.Helper()
+	token, err := k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL + "?lang=en#form"})
+	k.Must(err)
+	return k.MailOf(token, Ada)
+}
+
+// Recover sets FreshPassword by a mail of [Kit.Recovery].
+func (k *Kit) Recover(m notify.Message) error {
+	return Err(k.Visitor.UpdateRecovery(k.Ctx, m.UserID, m.Secret, FreshPassword))
+}

@@ -1,0 +1,186 @@
+package kit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// Broken returns every rule that the raw rows break. Each test of a kit ends
+// with it.
+func (k *Kit) Broken() (rules []string) {
+	k.Helper()
+	all := func(table *store.Table) []store.Row {
+		rows, err := k.Store.Store.List(k.Ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit})
+		if errors.Is(err, store.ErrClosed) {
+			return nil
+		}
+		k.Must(err)
+		return rows
+	}
+	say := func(format string, args ...any) { rules = append(rules, fmt.Sprintf(format, args...)) }
+
+	users := make(map[string]*record.User)
+	for _, row := range all(record.Users.Table) {
+		u := record.Users.Record(row)
+		users[u.ID] = u
+	}
+	emails := make(map[string]string)
+	for _, row := range all(record.Addresses.Table) {
+		a := record.Addresses.Record(row)
+		emails[a.Address] = a.UserID
+		if u := users[a.UserID]; u == nil || u.Email != a.Address {
+			say("address of %s has no user", a.UserID)
+		}
+	}
+	targets := make(map[string]string)
+	for _, row := range all(record.Targets.Table) {
+		t := record.Targets.Record(row)
+		targets[t.ProviderType+" "+t.Identifier] = t.UserID
+		if users[t.UserID] == nil {
+			say("target of %s has no user", t.UserID)
+		}
+	}
+	for _, u := range users {
+		if u.Email != "" && emails[u.Email] != u.ID {
+			say("the address of %s is not theirs", u.ID)
+		}
+		if u.Email != "" && targets["email "+u.Email] == "" || u.Phone != "" && targets["sms "+u.Phone] == "" {
+			say("an address of %s has no target", u.ID)
+		}
+		if u.EmailVerified && u.Email == "" || u.PhoneVerified && u.Phone == "" {
+			say("%s has proven an address that is not there", u.ID)
+		}
+		if (u.Password != nil) && u.PasswordUpdated.IsZero() {
+			say("the password of %s has no date", u.ID)
+		}
+	}
+	confirmed := make(map[string]bool)
+	for _, row := range all(record.Authenticators.Table) {
+		a := record.Authenticators.Record(row)
+		confirmed[a.UserID] = a.Verified
+		if users[a.UserID] == nil {
+			say("authenticator of %s has no user", a.UserID)
+		}
+	}
+	for _, u := range users {
+		if u.TOTP != confirmed[u.ID] {
+			say("the authenticator of %s is confirmed: %v, and the user says %v", u.ID, confirmed[u.ID], u.TOTP)
+		}
+	}
+	live := make(map[string]int)
+	for _, row := range all(record.Sessions.Table) {
+		s := record.Sessions.Record(row)
+		u := users[s.UserID]
+		if u == nil {
+			say("session of %s has no user", s.UserID)
+			continue
+		}
+		if s.Expire.After(k.Clock.Now()) {
+			live[u.ID]++
+		}
+		var factors []string
+		if u.Password != nil {
+			factors = append(factors, "password")
+		}
+		if u.TOTP {
+			factors = append(factors, "totp")
+		}
+		if u.Recovered {
+			factors = append(factors, "recovered")
+		}
+		if u.EmailVerified {
+			factors = append(factors, "email")
+		}
+		if u.PhoneVerified {
+			factors = append(factors, "phone")
+		}
+		if s.UserBlocked != u.Blocked || s.UserMustReset != u.MustReset || s.UserMFA != u.MFA || s.UserFactors != strings.Join(factors, " ") {
+			say("a session of %s has other facts than its user: %+v", u.ID, s)
+		}
+	}
+	for id, n := range live {
+		if limit := max(k.Policy.SessionLimit, 1); n > limit && k.Policy.SessionLimit != 0 || n > 10 && k.Policy.SessionLimit == 0 {
+			say("%s has %d sessions", id, n)
+		}
+	}
+	words := make(map[string]bool)
+	for _, row := range all(record.Words.Table) {
+		w := record.Words.Record(row)
+		words[w.RowID] = true
+		if users[w.RowID] == nil {
+			say("word of %s has no user", w.RowID)
+		}
+	}
+	for id := range users {
+		if !words[id] && strings.ContainsFunc(id, func(r rune) bool { return r != '.' && r != '-' && r != '_' }) {
+			say("%s is not found by words", id)
+		}
+	}
+	slices.Sort(rules)
+	return rules
+}
+
+// Rows counts the rows of every table.
+func (k *Kit) Rows() map[string]int {
+	k.Helper()
+	out := make(map[string]int)
+	for _, table := range record.Schema.Tables() {
+		n, err := k.Store.Store.Count(k.Ctx, store.Query{Index: table.Primary()})
+		k.Must(err)
+		out[table.Name()] = n
+	}
+	return out
+}
+
+// Everything returns all rows, as text.
+func (k *Kit) Everything() map[string][]string {
+	k.Helper()
+	out := make(map[string][]string)
+	for _, table := range record.Schema.Tables() {
+		rows, err := k.Store.Store.List(k.Ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit})
+		k.Must(err)
+		for _, row := range rows {
+			var line strings.Builder
+			for i, column := range table.Columns() {
+				v := row.At(i)
+				fmt.Fprintf(&line, "%s=%v/%q/%d ", column.Name, v.IsNull(), v.Text(), v.Int())
+			}
+			out[table.Name()] = append(out[table.Name()], line.String())
+		}
+	}
+	return out
+}
+
+// ChangeUser changes a user's row behind the engine's back.
+func (k *Kit) ChangeUser(id string, change func(*record.User)) {
+	k.Helper()
+	k.Tampered = true
+	k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+		row, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(id))
+		if err != nil {
+			return err
+		}
+		change(row)
+		return record.Users.Replace(ctx, tx, row)
+	}))
+}
+
+// DeleteAll deletes every row, so that the next world begins as the first.
+func (k *Kit) DeleteAll() {
+	k.Helper()
+	k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+		for _, table := range slices.Backward(record.Schema.Tables()) { // children before parents
+			if _, err := tx.DeleteRange(ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	clear(k.seen)
+}

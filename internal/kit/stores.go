@@ -1,0 +1,133 @@
+package kit
+
+import (
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/bbolt"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/sqlite"
+	"example.com/latchkey/store/storetest"
+)
+
+// Opener opens a store that keeps its files in a folder.
+type Opener func(t testing.TB, dir string) (store.Store, error)
+
+// Backend is a store by its name.
+type Backend struct {
+	Name string
+	Open Opener
+}
+
+// Backends are the stores on which every rule is tested.
+var Backends = []Backend{
+	{"memory", func(testing.TB, string) (store.Store, error) { return memory.Open(), nil }},
+	{"bbolt", func(_ testing.TB, dir string) (store.Store, error) {
+		return bbolt.Open(filepath.Join(dir, "test.bolt"))
+	}},
+	{"sqlite", func(_ testing.TB, dir string) (store.Store, error) { return sqlite.Open(filepath.Join(dir, "test.db")) }},
+	{"postgres", openPostgres},
+}
+
+// twice is the memory store that runs every closure twice.
+var twice = Backend{"memory-twice", func(testing.TB, string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil }}
+
+// Exhaustive says whether every case runs on every store. It is asked for by
+// LATCHKEY_EXHAUSTIVE=1, as .ci/run does. Without it, [OnAShare] leaves cases out.
+// No other test asks.
+func Exhaustive() bool { return os.Getenv("LATCHKEY_EXHAUSTIVE") == "1" }
+
+// OnEveryStore runs test on each backend, and once more on memory with every
+// closure run twice. With the race detector, which makes SQLite ten times slower,
+// SQL is left to the run without it. The packages of the SQL stores look for
+// their own races.
+func OnEveryStore(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
+	t.Helper()
+	if RaceDetector {
+		on(t, policy, test, Backends[0], Backends[1], twice)
+		return
+	}
+	on(t, policy, test, append(slices.Clip(Backends), twice)...)
+}
+
+// OneByOne is OnEveryStore for long tests that do nothing at once, where the
+// race detector finds nothing. With it, memory is enough.
+func OneByOne(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
+	t.Helper()
+	if RaceDetector {
+		on(t, policy, test, Backends[0])
+		return
+	}
+	OnEveryStore(t, policy, test)
+}
+
+// OnAShare is for one of the many cases of a rule, such as the table of
+// operations gives. The case runs on memory, on memory with every closure run
+// twice, and on one more store. The name of the test picks that store, so that a
+// case meets the same store in every run, and the cases of a rule together meet
+// all of them. An [Exhaustive] run is [OneByOne].
+func OnAShare(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
+	t.Helper()
+	if RaceDetector || Exhaustive() {
+		OneByOne(t, policy, test)
+		return
+	}
+	on(t, policy, test, Backends[0], share(t.Name()), twice)
+}
+
+// OnAShareAtOnce is OnAShare for a test whose operations run at once. An
+// [Exhaustive] run is [OnEveryStore].
+func OnAShareAtOnce(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
+	t.Helper()
+	if RaceDetector || Exhaustive() {
+		OnEveryStore(t, policy, test)
+		return
+	}
+	on(t, policy, test, Backends[0], share(t.Name()), twice)
+}
+
+// share returns one of the stores with a place, by the name of a test: bbolt and
+// SQLite for two of five names each, and PostgreSQL, where a call is a trip to a
+// server, for one.
+func share(name string) Backend {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return Backends[[]int{1, 2, 1, 2, 3}[h.Sum32()%5]]
+}
+
+// on runs test on some stores beside each other, each with a new kit.
+func on(t *testing.T, policy latchkey.Policy, test func(*Kit), stores ...Backend) {
+	t.Helper()
+	for _, b := range stores {
+		t.Run(b.Name, func(t *testing.T) {
+			t.Parallel()
+			s, err := b.Open(t, folder(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(New(t, s, policy))
+		})
+	}
+}
+
+// folder returns a folder for the files of a store, which ends with the test. It
+// is in memory where Linux has such a place: to wait for a disk proves nothing
+// about the engine. The tests of the stores and of killed processes use the disk.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "latchkey-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}

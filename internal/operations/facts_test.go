@@ -1,0 +1,168 @@
+package operations_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"example.com/latchkey"
+	"example.com/latchkey/authtest"
+	"example.com/latchkey/internal/kit"
+)
+
+// actors is what a random run works on: a few users and the handles of their
+// sessions, live or not.
+type actors struct {
+	*kit.Kit
+	t        *rapid.T
+	ids      []string
+	emails   []string
+	accounts []*latchkey.Account
+}
+
+func steps(k *kit.Kit, t *rapid.T, run int) {
+	a := &actors{Kit: k, t: t}
+	for n := range 4 {
+		a.emails = append(a.emails, fmt.Sprintf("u%d-%d@example.org", run, n))
+	}
+	for n := range 2 {
+		user, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: a.emails[n], Password: kit.Password})
+		k.Must(err)
+		a.ids = append(a.ids, user.ID)
+	}
+	for range rapid.IntRange(1, 25).Draw(t, "steps") {
+		op := rapid.SampledFrom(draws).Draw(t, "operation")
+		if err := op.do(a); err != nil && !slices.ContainsFunc(expected, func(want error) bool { return errors.Is(err, want) }) {
+			t.Fatalf("%s: %v", op.name, err)
+		}
+		if broken := k.Broken(); broken != nil {
+			t.Fatalf("after %s: %s", op.name, strings.Join(broken, "; "))
+		}
+	}
+	for _, id := range a.ids { // the store stays small
+		if err := k.Users().Delete(k.Ctx, id); err != nil && !errors.Is(err, latchkey.ErrUserNotFound) {
+			k.Fatal(err)
+		}
+	}
+}
+
+// expected are the answers that a random operation may get.
+var expected = []error{
+	latchkey.ErrUnauthorized, latchkey.ErrUserBlocked, latchkey.ErrUserNotFound, latchkey.ErrInvalidCredentials,
+	latchkey.ErrTargetAlreadyExists, latchkey.ErrEmailAlreadyExists, latchkey.ErrPhoneAlreadyExists, latchkey.ErrUserAlreadyExists,
+	latchkey.ErrEmailNotFound, latchkey.ErrPhoneNotFound, latchkey.ErrSessionAlreadyExists, latchkey.ErrRateLimitExceeded,
+	latchkey.ErrMoreFactorsRequired, latchkey.ErrAuthenticatorAlreadyVerified, latchkey.ErrAuthenticatorNotFound, latchkey.ErrChallengeRequired,
+	latchkey.ErrInvalidToken,
+}
+
+func (a *actors) id() string { return rapid.SampledFrom(a.ids).Draw(a.t, "user") }
+
+func (a *actors) email() string { return rapid.SampledFrom(a.emails).Draw(a.t, "email") }
+
+func (a *actors) phone() string {
+	return rapid.SampledFrom([]string{"", "+14155550100", "+14155550101"}).Draw(a.t, "phone")
+}
+
+func (a *actors) bool() bool { return rapid.Bool().Draw(a.t, "bool") }
+
+// account returns one of the handles; the zero one if there is none.
+func (a *actors) account() *latchkey.Account {
+	if len(a.accounts) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(a.accounts).Draw(a.t, "session")
+}
+
+func (a *actors) enter(session *latchkey.Session, err error) error {
+	if err != nil {
+		return err
+	}
+	account, err := a.Visitor.Authenticate(a.Ctx, session.Secret)
+	if err == nil {
+		a.accounts = append(a.accounts, account)
+		if !slices.Contains(a.ids, session.UserID) {
+			a.ids = append(a.ids, session.UserID)
+		}
+	}
+	return err
+}
+
+var draws = []struct {
+	name string
+	do   func(a *actors) error
+}{
+	{"sign in", func(a *actors) error {
+		return a.enter(a.Visitor.CreateEmailPasswordSession(a.Ctx, a.email(), kit.Password))
+	}},
+	{"sign in anonymously", func(a *actors) error { return a.enter(a.Visitor.CreateAnonymousSession(a.Ctx)) }},
+	{"server's session", func(a *actors) error { return a.enter(a.Users().CreateSession(a.Ctx, a.id())) }},
+	{"time passes", func(a *actors) error { a.Clock.Advance(13 * time.Hour); return nil }},
+	{"change e-mail", func(a *actors) error { return kit.Err(a.account().UpdateEmail(a.Ctx, a.email(), kit.Password)) }},
+	{"change phone", func(a *actors) error {
+		return kit.Err(a.account().UpdatePhone(a.Ctx, max(a.phone(), "+14155550100"), kit.Password))
+	}},
+	{"change password", func(a *actors) error { return kit.Err(a.account().UpdatePassword(a.Ctx, kit.Password, kit.Password)) }},
+	{"switch MFA", func(a *actors) error { return kit.Err(a.account().UpdateMFA(a.Ctx, a.bool())) }},
+	{"server switches MFA", func(a *actors) error { return kit.Err(a.Users().UpdateMFA(a.Ctx, a.id(), a.bool())) }},
+	{"enrol an authenticator", func(a *actors) error {
+		account := a.account()
+		made, err := account.CreateMFAAuthenticator(a.Ctx, latchkey.NewMFAAuthenticator{})
+		if err != nil {
+			return err
+		}
+		app, err := authtest.NewAuthenticator(a.Clock, made.URI)
+		if err != nil {
+			return err
+		}
+		return kit.Err(account.UpdateMFAAuthenticator(a.Ctx, app.Code()))
+	}},
+	{"server takes the authenticator away", func(a *actors) error { return a.Users().DeleteMFAAuthenticator(a.Ctx, a.id()) }},
+	{"recover", func(a *actors) error {
+		email := a.email()
+		token, err := a.Guest(latchkey.Client{Server: true}).CreateRecovery(a.Ctx, latchkey.NewRecovery{Email: email, URL: kit.RecoverURL})
+		if err != nil {
+			return err
+		}
+		return kit.Err(a.Visitor.UpdateRecovery(a.Ctx, a.id(), token.Secret.Reveal(), kit.Password))
+	}},
+	{"block oneself", func(a *actors) error { return kit.Err(a.account().UpdateStatus(a.Ctx)) }},
+	{"extend", func(a *actors) error { return kit.Err(a.account().UpdateSession(a.Ctx, latchkey.Current)) }},
+	{"sign out", func(a *actors) error { return a.account().DeleteSession(a.Ctx, latchkey.Current) }},
+	{"sign out everywhere", func(a *actors) error { return a.account().DeleteSessions(a.Ctx) }},
+	{"become permanent", func(a *actors) error {
+		return kit.Err(a.account().CreateAccount(a.Ctx, latchkey.NewAccount{Email: a.email(), Password: kit.Password}))
+	}},
+	{"server's status", func(a *actors) error { return kit.Err(a.Users().UpdateStatus(a.Ctx, a.id(), a.bool())) }},
+	{"server's e-mail", func(a *actors) error {
+		email := a.email()
+		if a.bool() {
+			email = ""
+		}
+		return kit.Err(a.Users().UpdateEmail(a.Ctx, a.id(), email))
+	}},
+	{"server's phone", func(a *actors) error { return kit.Err(a.Users().UpdatePhone(a.Ctx, a.id(), a.phone())) }},
+	{"server's password", func(a *actors) error {
+		return kit.Err(a.Users().UpdatePassword(a.Ctx, a.id(), map[bool]string{true: kit.Password}[a.bool()]))
+	}},
+	{"e-mail verification", func(a *actors) error { return kit.Err(a.Users().UpdateEmailVerification(a.Ctx, a.id(), a.bool())) }},
+	{"phone verification", func(a *actors) error { return kit.Err(a.Users().UpdatePhoneVerification(a.Ctx, a.id(), a.bool())) }},
+	{"server ends sessions", func(a *actors) error { return a.Users().DeleteSessions(a.Ctx, a.id()) }},
+	{"delete", func(a *actors) error { return a.Users().Delete(a.Ctx, a.id()) }},
+}
+
+// What the sessions say of their users is true after every operation, whatever
+// was done before it: the property on which a check of one row rests.
+func TestSessionsTellTheTruthAboutTheirUsersAfterEveryOperation(t *testing.T) {
+	kit.OneByOne(t, latchkey.Policy{SessionLimit: 3, SessionLength: 24 * time.Hour}, func(k *kit.Kit) {
+		cases := 0
+		rapid.Check(k.T, func(t *rapid.T) {
+			cases++
+			steps(k, t, cases)
+		})
+	})
+}

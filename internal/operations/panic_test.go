@@ -1,0 +1,98 @@
+package operations_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/operations"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
+)
+
+// A clock that panics reaches the caller, changes nothing, and leaves the engine
+// whole.
+func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		if op.Name == "Account.UpdateSession" {
+			op.Do = func(w *operations.World) error { return kit.Err(w.Account.UpdateSession(w.Ctx, latchkey.Current)) }
+		}
+		w := operations.NewWorld(k, true, op)
+		broken := false
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Now: func() time.Time {
+			if broken {
+				panic("no time")
+			}
+			return k.Clock.Now()
+		}})
+		k.Must(err)
+		defer func() { k.Must(engine.Close()) }()
+		k.Engine, k.Visitor = engine, engine.Guest(kit.Client)
+		if w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret); err != nil {
+			k.Fatal(err)
+		}
+		before := k.Everything()
+		broken = true
+		func() {
+			defer func() { _ = recover() }()
+			_ = op.Do(w)
+		}()
+		broken = false
+		k.Same("rows", k.Everything(), before)
+		k.Must(op.Do(w))
+	})
+}
+
+type panicking struct{}
+
+func (panicking) Country(netip.Addr) string { panic("no map") }
+
+func (panicking) Take(context.Context, ratelimit.Key, ratelimit.Rule, time.Time) (ratelimit.Result, error) {
+	panic("no count")
+}
+
+func (panicking) Notify(context.Context, notify.Message) error { panic("no voice") }
+
+func (panicking) Forget(context.Context, ratelimit.Key) error { panic("no count") }
+
+// Callbacks that panic stop nothing but what asks the limiter about a guess.
+func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		for _, limiter := range []ratelimit.Limiter{panicking{}, ratelimit.NewMemory(0)} {
+			w := operations.NewWorld(k, true, op)
+			engine, err := latchkey.New(k.Store, latchkey.Config{
+				Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Locator: panicking{}, Limiter: limiter,
+				OnEvent: func(context.Context, latchkey.Event) { panic("no ear") }, Logger: slog.New(slog.DiscardHandler),
+				Notifier: panicking{}, SMS: panicking{}, RedirectHosts: []string{"app.example.org"},
+			})
+			k.Must(err)
+			defer func() { k.Must(engine.Close()) }()
+			client := kit.Client
+			client.OnLimit = func(latchkey.LimitResult) { panic("no eye") }
+			k.Engine, k.Visitor = engine, engine.Guest(client)
+			if w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret); err != nil {
+				k.Fatal(err)
+			}
+			guesses := slices.Contains([]string{
+				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Guest.CreateSession", "Guest.UpdateMagicURLSession", "Guest.UpdatePhoneSession",
+				"Guest.UpdatePhoneVerification", "Account.UpdateMFAChallenge",
+			}, op.Name)
+			switch err := op.Do(w); {
+			case limiter == panicking{} && guesses:
+				if err != latchkey.ErrBusy {
+					k.Errorf("%v, want %v", err, latchkey.ErrBusy)
+				}
+			case err != nil:
+				k.Errorf("%v", err)
+			}
+			k.Engine = k.WithKeys(k.Keys)
+			k.Visitor = k.Guest(kit.Client)
+			k.DeleteAll()
+		}
+	})
+}

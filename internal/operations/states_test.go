@@ -1,0 +1,148 @@
+package operations_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/operations"
+)
+
+// A session that owes a second factor may ask for one, and nothing else: AC-044.
+func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		if op.Free {
+			return
+		}
+		w := operations.NewWorld(k, true)
+		k.Must(kit.Err(k.Users().CreateMFARecoveryCodes(k.Ctx, w.User.ID)))
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, w.User.ID, true)))
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, w.User.ID, true)))
+		err := op.Do(w)
+		switch {
+		case op.Name == "Account.UpdateMFAChallenge":
+			if err != latchkey.ErrInvalidToken {
+				k.Errorf("of an unknown challenge: %v", err)
+			}
+		case op.Open:
+			k.Must(err)
+		default:
+			k.Refuses(op.Name, latchkey.ErrMoreFactorsRequired, func() error { return op.Do(w) })
+		}
+	})
+}
+
+// What concerns factors asks for a session that is fresh, and nothing else does.
+func TestAC052EveryMethodOfASessionThatWasFreshLongAgo(t *testing.T) {
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		if op.Free {
+			return
+		}
+		w := operations.NewWorld(k, true, op)
+		k.Clock.Advance(31 * time.Minute)
+		if err := op.Do(w); !errors.Is(err, op.Aged) || err != nil && op.Aged == nil {
+			k.Errorf("%v, want %v", err, op.Aged)
+		}
+	})
+}
+
+// sessionStates are the states in which a session may be asked for something.
+// Each returns what the methods of a session answer.
+var sessionStates = map[string]func(w *operations.World) error{
+	"none": func(w *operations.World) error { w.Account = nil; return latchkey.ErrUnauthorized },
+	"zero": func(w *operations.World) error {
+		w.Account, w.Secret = new(latchkey.Account), ""
+		return latchkey.ErrUnauthorized
+	},
+	"full": func(w *operations.World) error { return nil },
+	"enrolled, not confirmed": func(w *operations.World) error {
+		w.Enrol("begun")
+		w.Must(kit.Err(w.Users().UpdateMFA(w.Ctx, w.User.ID, true)))
+		return nil
+	},
+	"expired": func(w *operations.World) error {
+		w.Clock.Advance(365 * 24 * time.Hour)
+		return latchkey.ErrUnauthorized
+	},
+	"ended a moment ago": func(w *operations.World) error {
+		w.Must(w.Users().DeleteSession(w.Ctx, w.User.ID, w.Account.SessionID()))
+		return latchkey.ErrUnauthorized
+	},
+	"user blocked": func(w *operations.World) error {
+		w.Must(kit.Err(w.Users().UpdateStatus(w.Ctx, w.User.ID, false)))
+		return latchkey.ErrUserBlocked
+	},
+	"user deleted": func(w *operations.World) error {
+		w.Must(w.Users().Delete(w.Ctx, w.User.ID))
+		return latchkey.ErrUnauthorized
+	},
+	"user deleted and its id used again": func(w *operations.World) error {
+		w.Must(w.Users().Delete(w.Ctx, w.User.ID))
+		w.Must(kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{UserID: w.User.ID, Email: kit.Ada, Password: kit.Password})))
+		w.Must(kit.Err(w.Users().CreateSession(w.Ctx, w.User.ID)))
+		return latchkey.ErrUnauthorized
+	},
+}
+
+func TestEveryMethodOfASessionInEveryState(t *testing.T) {
+	for state, enter := range sessionStates {
+		t.Run(state, func(t *testing.T) {
+			operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+				if op.Free {
+					return
+				}
+				w := operations.NewWorld(k, true, op)
+				want := enter(w)
+				do := func() error { return op.Do(w) }
+				if want == nil {
+					k.Must(do())
+					return
+				}
+				k.Refuses(op.Name, want, do)
+			})
+		})
+	}
+	t.Run("anonymous", func(t *testing.T) {
+		operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+			if err := op.Do(operations.NewWorld(k, false, op)); !errors.Is(err, op.Anonymous) || op.Anonymous == nil && err != nil {
+				k.Errorf("%v", err)
+			}
+		})
+	})
+}
+
+// Every method by a JWT does what it does by the session, but for what asks for
+// the session itself, and for another JWT.
+func TestEveryMethodByAJWT(t *testing.T) {
+	other := map[string]error{
+		"Account.GetSession": latchkey.ErrSessionNotFound, "Account.UpdateSession": latchkey.ErrSessionNotFound, "Account.DeleteSession": latchkey.ErrSessionNotFound,
+		"Account.CreateJWT": latchkey.ErrJWTCreationDenied, "Account.RequireRecent": latchkey.ErrChallengeRequired,
+	}
+	for _, name := range []string{
+		"UpdateMFA", "CreateMFAAuthenticator", "UpdateMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "UpdateMFAChallenge",
+		"CreateMFARecoveryCodes", "MFARecoveryCodes", "UpdateMFARecoveryCodes",
+	} {
+		other["Account."+name] = latchkey.ErrSessionNotFound
+	}
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		if op.Free || op.Name == "Guest.Authenticate" {
+			return
+		}
+		for _, bound := range []bool{true, false} {
+			w := operations.NewWorld(k, true, op)
+			if !bound {
+				k.Must(k.Users().DeleteSessions(k.Ctx, w.User.ID))
+			}
+			w.Account, w.JWT = k.ByJWT(w.User.ID, "")
+			if got := w.Account.SessionID() != ""; got != bound {
+				k.Errorf("bound to a session: %v", got)
+			}
+			if err := op.Do(w); !errors.Is(err, other[op.Name]) || err != nil && other[op.Name] == nil {
+				k.Errorf("bound %v: %v", bound, err)
+			}
+			k.DeleteAll()
+		}
+	})
+}

@@ -1,0 +1,232 @@
+// Package operations has a table of every exported method of the handles, and
+// the user that they work on. Its tests run over the table: each method in every
+// state of a session, under faults of the store, a cancelled context, panics and
+// beside every other method. The abuse cases use the table too.
+package operations
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+)
+
+// Operation is one exported method, called once.
+type Operation struct {
+	Name string // as reflection gives it
+	Do   func(w *World) error
+
+	Quiet  bool // it changes nothing
+	Free   bool // it needs no session
+	Untold bool // it is logged, but has no event
+	Many   bool // it takes more than one transaction
+	Proofs bool // it needs a link or a code that proves an address
+	Bare   bool // it needs a user without recovery codes
+	Open   bool // a session that owes a second factor may do it
+
+	// Factors says which second factors it needs: "begun" is an authenticator that
+	// is not confirmed, "fresh" is that, recovery codes and an answered challenge.
+	Factors string
+	// Anonymous is its answer to an anonymous user.
+	Anonymous error
+	// Aged is its answer to a session that signed in and answered a challenge long
+	// ago.
+	Aged error
+}
+
+// Table has every exported method of the handles.
+var Table = []Operation{
+	{Name: "Guest.CreateAccount", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateAccount(w.Ctx, latchkey.NewAccount{Email: "new@example.org", Password: kit.Password, Name: "New"}))
+	}},
+	{Name: "Guest.CreateEmailPasswordSession", Free: true, Anonymous: latchkey.ErrInvalidCredentials, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateEmailPasswordSession(w.Ctx, kit.Ada, kit.Password))
+	}},
+	{Name: "Guest.CreateAnonymousSession", Free: true, Do: func(w *World) error { return kit.Err(w.Visitor.CreateAnonymousSession(w.Ctx)) }},
+	{Name: "Guest.Authenticate", Quiet: true, Do: func(w *World) error {
+		if w.Account == nil {
+			return kit.Err(w.Visitor.Authenticate(w.Ctx, ""))
+		}
+		return kit.Err(w.Visitor.Authenticate(w.Ctx, w.Secret))
+	}},
+	{Name: "Guest.CreateMagicURLToken", Free: true, Untold: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateMagicURLToken(w.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada, URL: "https://app.example.org/in", Phrase: true}))
+	}},
+	{Name: "Guest.CreateEmailToken", Free: true, Untold: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateEmailToken(w.Ctx, latchkey.NewEmailToken{Email: kit.Ada}))
+	}},
+	{Name: "Guest.CreatePhoneToken", Free: true, Untold: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreatePhoneToken(w.Ctx, "", kit.Phone))
+	}},
+	{Name: "Guest.InspectToken", Free: true, Quiet: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.InspectToken(w.Ctx, w.Link.UserID, w.Link.Secret.Reveal()))
+	}},
+	{Name: "Guest.CreateSession", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Custom.UserID, w.Custom.Secret.Reveal()))
+	}},
+	{Name: "Guest.UpdateMagicURLSession", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.UpdateMagicURLSession(w.Ctx, w.Link.UserID, w.Link.Secret.Reveal()))
+	}},
+	{Name: "Guest.UpdatePhoneSession", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.UpdatePhoneSession(w.Ctx, w.Code.UserID, w.Code.Secret.Reveal()))
+	}},
+	{Name: "Guest.AuthenticateJWT", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Visitor.AuthenticateJWT(w.Ctx, w.JWT)) }},
+	{Name: "Guest.CreateRecovery", Free: true, Untold: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateRecovery(w.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL}))
+	}},
+	{Name: "Guest.UpdateRecovery", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.UpdateRecovery(w.Ctx, w.Recovery.UserID, w.Recovery.Secret.Reveal(), "another horse"))
+	}},
+	{Name: "Guest.UpdateEmailVerification", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.UpdateEmailVerification(w.Ctx, w.MailProof.UserID, w.MailProof.Secret.Reveal()))
+	}},
+	{Name: "Guest.UpdatePhoneVerification", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.UpdatePhoneVerification(w.Ctx, w.PhoneProof.UserID, w.PhoneProof.Secret.Reveal()))
+	}},
+	{Name: "Guest.Roles", Free: true, Quiet: true, Do: func(w *World) error { w.Visitor.Roles(); return nil }},
+
+	{Name: "Account.UserID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.UserID(); return nil }},
+	{Name: "Account.SessionID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.SessionID(); return nil }},
+	{Name: "Account.Format", Free: true, Quiet: true, Do: func(w *World) error { _ = fmt.Sprint(w.Account); return nil }},
+	{Name: "Account.User", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.User(w.Ctx)) }},
+	{Name: "Account.Roles", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Roles(w.Ctx)) }},
+	{Name: "Account.Prefs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Prefs(w.Ctx)) }},
+	{Name: "Account.Logs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Logs(w.Ctx)) }},
+	{Name: "Account.Sessions", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Sessions(w.Ctx)) }},
+	{Name: "Account.GetSession", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.GetSession(w.Ctx, latchkey.Current)) }},
+	{Name: "Account.UpdateName", Do: func(w *World) error { return kit.Err(w.Account.UpdateName(w.Ctx, "Countess")) }},
+	{Name: "Account.UpdateEmail", Do: func(w *World) error {
+		return kit.Err(w.Account.UpdateEmail(w.Ctx, "countess@example.org", kit.Password))
+	}},
+	{Name: "Account.UpdatePhone", Do: func(w *World) error { return kit.Err(w.Account.UpdatePhone(w.Ctx, kit.Phone, kit.Password)) }},
+	{Name: "Account.UpdatePassword", Do: func(w *World) error { return kit.Err(w.Account.UpdatePassword(w.Ctx, "another horse", kit.Password)) }},
+	{Name: "Account.CreateEmailVerification", Anonymous: latchkey.ErrEmailNotFound, Do: func(w *World) error {
+		return kit.Err(w.Account.CreateEmailVerification(w.Ctx, kit.VerifyURL))
+	}},
+	{Name: "Account.CreatePhoneVerification", Proofs: true, Anonymous: latchkey.ErrPhoneNotFound, Do: func(w *World) error {
+		return kit.Err(w.Account.CreatePhoneVerification(w.Ctx))
+	}},
+	{Name: "Account.CreateJWT", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.CreateJWT(w.Ctx, 0)) }},
+	{Name: "Account.RequireRecent", Quiet: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error { return w.Account.RequireRecent(w.Ctx, 0) }},
+	{Name: "Account.UpdateMFA", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error { return kit.Err(w.Account.UpdateMFA(w.Ctx, true)) }},
+	{Name: "Account.MFAFactors", Quiet: true, Open: true, Do: func(w *World) error { return kit.Err(w.Account.MFAFactors(w.Ctx)) }},
+	{Name: "Account.CreateMFAAuthenticator", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.CreateMFAAuthenticator(w.Ctx, latchkey.NewMFAAuthenticator{}))
+	}},
+	{Name: "Account.UpdateMFAAuthenticator", Factors: "begun", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		code := "123456"
+		if w.app != nil {
+			code = w.app.Code()
+		}
+		return kit.Err(w.Account.UpdateMFAAuthenticator(w.Ctx, code))
+	}},
+	{Name: "Account.DeleteMFAAuthenticator", Factors: "fresh", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return w.Account.DeleteMFAAuthenticator(w.Ctx)
+	}},
+	{Name: "Account.CreateMFAChallenge", Factors: "fresh", Open: true, Do: func(w *World) error {
+		return kit.Err(w.Account.CreateMFAChallenge(w.Ctx, latchkey.FactorRecoveryCode))
+	}},
+	{Name: "Account.UpdateMFAChallenge", Factors: "fresh", Open: true, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.UpdateMFAChallenge(w.Ctx, w.challenge, w.codes[0].Reveal()))
+	}},
+	{Name: "Account.CreateMFARecoveryCodes", Bare: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.CreateMFARecoveryCodes(w.Ctx))
+	}},
+	{Name: "Account.MFARecoveryCodes", Factors: "fresh", Quiet: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.MFARecoveryCodes(w.Ctx))
+	}},
+	{Name: "Account.UpdateMFARecoveryCodes", Factors: "fresh", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.UpdateMFARecoveryCodes(w.Ctx))
+	}},
+	{Name: "Account.UpdatePrefs", Do: func(w *World) error { return kit.Err(w.Account.UpdatePrefs(w.Ctx, []byte(`{"a":1}`))) }},
+	{Name: "Account.UpdateStatus", Do: func(w *World) error { return kit.Err(w.Account.UpdateStatus(w.Ctx)) }},
+	{Name: "Account.UpdateSession", Do: func(w *World) error {
+		w.Clock.Advance(time.Minute)
+		return kit.Err(w.Account.UpdateSession(w.Ctx, latchkey.Current))
+	}},
+	{Name: "Account.DeleteSession", Do: func(w *World) error { return w.Account.DeleteSession(w.Ctx, latchkey.Current) }},
+	{Name: "Account.DeleteSessions", Do: func(w *World) error { return w.Account.DeleteSessions(w.Ctx) }},
+	{Name: "Account.CreateAccount", Do: func(w *World) error {
+		err := kit.Err(w.Account.CreateAccount(w.Ctx, latchkey.NewAccount{Email: "full@example.org", Password: kit.Password}))
+		if errors.Is(err, latchkey.ErrSessionAlreadyExists) && w.User.Email != "" {
+			return nil // the right answer to a full account
+		}
+		return err
+	}},
+
+	{Name: "Users.At", Free: true, Quiet: true, Do: func(w *World) error { w.Users().At(kit.Client); return nil }},
+	{Name: "Users.Create", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
+	}},
+	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
+	{Name: "Users.PasswordHash", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().PasswordHash(w.Ctx, w.User.ID)) }},
+	{Name: "Users.Delete", Free: true, Do: func(w *World) error { return w.Users().Delete(w.Ctx, w.User.ID) }},
+	{Name: "Users.UpdateName", Free: true, Do: func(w *World) error { return kit.Err(w.Users().UpdateName(w.Ctx, w.User.ID, "Countess")) }},
+	{Name: "Users.UpdateEmail", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdateEmail(w.Ctx, w.User.ID, "countess@example.org"))
+	}},
+	{Name: "Users.UpdatePhone", Free: true, Do: func(w *World) error { return kit.Err(w.Users().UpdatePhone(w.Ctx, w.User.ID, kit.Phone)) }},
+	{Name: "Users.UpdatePassword", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdatePassword(w.Ctx, w.User.ID, "another horse"))
+	}},
+	{Name: "Users.UpdateStatus", Free: true, Do: func(w *World) error { return kit.Err(w.Users().UpdateStatus(w.Ctx, w.User.ID, false)) }},
+	{Name: "Users.UpdateEmailVerification", Free: true, Anonymous: latchkey.ErrEmailNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdateEmailVerification(w.Ctx, w.User.ID, true))
+	}},
+	{Name: "Users.UpdatePhoneVerification", Free: true, Quiet: true, Do: func(w *World) error { // it is none
+		return kit.Err(w.Users().UpdatePhoneVerification(w.Ctx, w.User.ID, false))
+	}},
+	{Name: "Users.UpdateLabels", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdateLabels(w.Ctx, w.User.ID, []string{"vip"}))
+	}},
+	{Name: "Users.Prefs", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Prefs(w.Ctx, w.User.ID)) }},
+	{Name: "Users.UpdatePrefs", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdatePrefs(w.Ctx, w.User.ID, []byte(`{"b":2}`)))
+	}},
+	{Name: "Users.Sessions", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Sessions(w.Ctx, w.User.ID)) }},
+	{Name: "Users.CreateSession", Free: true, Do: func(w *World) error { return kit.Err(w.Users().CreateSession(w.Ctx, w.User.ID)) }},
+	{Name: "Users.CreateToken", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateToken(w.Ctx, w.User.ID, 32, time.Hour))
+	}},
+	{Name: "Users.UpdateMFA", Free: true, Do: func(w *World) error { return kit.Err(w.Users().UpdateMFA(w.Ctx, w.User.ID, true)) }},
+	{Name: "Users.MFAFactors", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().MFAFactors(w.Ctx, w.User.ID)) }},
+	{Name: "Users.DeleteMFAAuthenticator", Free: true, Factors: "begun", Do: func(w *World) error {
+		return w.Users().DeleteMFAAuthenticator(w.Ctx, w.User.ID)
+	}},
+	{Name: "Users.MFARecoveryCodes", Free: true, Factors: "fresh", Quiet: true, Do: func(w *World) error {
+		return kit.Err(w.Users().MFARecoveryCodes(w.Ctx, w.User.ID))
+	}},
+	{Name: "Users.CreateMFARecoveryCodes", Bare: true, Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateMFARecoveryCodes(w.Ctx, w.User.ID))
+	}},
+	{Name: "Users.UpdateMFARecoveryCodes", Free: true, Factors: "fresh", Do: func(w *World) error {
+		return kit.Err(w.Users().UpdateMFARecoveryCodes(w.Ctx, w.User.ID))
+	}},
+	{Name: "Users.CreateJWT", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().CreateJWT(w.Ctx, w.User.ID, "", 0)) }},
+	{Name: "Users.DeleteSession", Free: true, Do: func(w *World) error { return w.Users().DeleteSession(w.Ctx, w.User.ID, w.Other.ID) }},
+	{Name: "Users.DeleteSessions", Free: true, Do: func(w *World) error { return w.Users().DeleteSessions(w.Ctx, w.User.ID) }},
+	{Name: "Users.Logs", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Logs(w.Ctx, w.User.ID)) }},
+
+	{Name: "Engine.Guest", Free: true, Quiet: true, Do: func(w *World) error { w.Guest(kit.Client); return nil }},
+	{Name: "Engine.Users", Free: true, Quiet: true, Do: func(w *World) error { w.Users(); return nil }},
+	{Name: "Engine.KeySet", Free: true, Quiet: true, Do: func(w *World) error { w.KeySet(); return nil }},
+	{Name: "Engine.Sweep", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Sweep(w.Ctx)) }},
+	{Name: "Engine.Reseal", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Reseal(w.Ctx)) }},
+	{Name: "Engine.Deliveries", Free: true, Quiet: true, Do: func(w *World) error { w.Deliveries(); return nil }},
+	{Name: "Engine.CloseContext", Free: true, Quiet: true, Do: func(*World) error { return nil }},
+	{Name: "Engine.Close", Free: true, Quiet: true, Do: func(*World) error { return nil }}, // each kit ends with it
+}
+
+// OnEvery runs test for each operation of the table, each on a share of the stores
+// (see [kit.OnAShare]).
+func OnEvery(t *testing.T, test func(k *kit.Kit, op Operation)) {
+	for _, op := range Table {
+		t.Run(op.Name, func(t *testing.T) {
+			t.Parallel()
+			kit.OnAShare(t, kit.Documented, func(k *kit.Kit) { test(k, op) })
+		})
+	}
+}

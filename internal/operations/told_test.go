@@ -1,0 +1,66 @@
+package operations_test
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/authtest"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/operations"
+	"example.com/latchkey/store/memory"
+)
+
+// state is everything but the log and what is counted.
+func state(k *kit.Kit) map[string][]string {
+	k.Helper()
+	all := k.Everything()
+	delete(all, "logs")
+	delete(all, "failures")
+	return all
+}
+
+// A change has its line in the log and its event; what changes nothing has
+// neither.
+func TestEveryChangeIsLoggedAndToldAndNothingElseIs(t *testing.T) {
+	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+		w := operations.NewWorld(k, true, op)
+		k.Forget()
+		before := state(k)
+		k.Must(op.Do(w))
+		changed := !maps.EqualFunc(before, state(k), slices.Equal[[]string])
+		logged, told := len(k.Logs()) > 0, len(k.Told.Take()) > 0
+		if changed == op.Quiet && op.Name != "Account.CreateAccount" {
+			k.Errorf("changed: %v", changed)
+		}
+		if changed != logged || changed != (told || op.Untold) || told && op.Untold {
+			k.Errorf("changed: %v, logged: %v, told: %v", changed, logged, told)
+		}
+	})
+}
+
+func TestClockIsReadOnceAnOperation(t *testing.T) {
+	var reads atomic.Int64
+	clock := authtest.NewClock()
+	k := kit.New(t, memory.Open(), kit.Documented)
+	w := operations.NewWorld(k, true)
+	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: func() time.Time { reads.Add(1); return clock.Now() }})
+	k.Must(err)
+	k.Engine, k.Visitor = engine, engine.Guest(kit.Client)
+	for _, op := range operations.Table {
+		session, err := k.Users().CreateSession(k.Ctx, w.User.ID)
+		if err != nil {
+			continue // blocked or deleted by an operation before
+		}
+		w.Account, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
+		k.Must(err)
+		reads.Store(0)
+		_ = op.Do(w)
+		if n := reads.Load(); n > 1 && !op.Many && op.Name != "Users.Sessions" {
+			t.Errorf("%s reads the clock %d times", op.Name, n)
+		}
+	}
+}

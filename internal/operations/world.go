@@ -1,0 +1,114 @@
+package operations
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/authtest"
+	"example.com/latchkey/internal/kit"
+)
+
+// World is a user with two sessions, tokens and factors, on which the operations
+// of the table work, and another user.
+type World struct {
+	*kit.Kit
+	Ctx     context.Context
+	User    *latchkey.User
+	Secret  latchkey.Secret
+	Account *latchkey.Account // its session
+	Other   *latchkey.Session // of the same user
+	// tokens, each of another kind
+	Custom, Link, Code, MailProof, PhoneProof, Recovery *latchkey.Token
+	JWT                                                 latchkey.Secret // of its session
+	// factors
+	app       *authtest.Authenticator // not confirmed
+	codes     []latchkey.Secret       // recovery codes
+	challenge string                  // an open one
+}
+
+// NewWorld makes the user, full or anonymous, with the proofs and factors that ops
+// need.
+func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
+	k.Helper()
+	w := &World{Kit: k, Ctx: k.Ctx}
+	k.SignUp(kit.Bob)
+	var session *latchkey.Session
+	var err error
+	if full {
+		w.User = k.SignUp(kit.Ada)
+		session, w.Account = k.SignIn(kit.Ada)
+	} else {
+		session, w.Account = k.Anonymous()
+		w.User, err = w.Account.User(k.Ctx)
+		k.Must(err)
+	}
+	w.Secret = session.Secret
+	w.Other, err = k.Users().CreateSession(k.Ctx, w.User.ID)
+	k.Must(err)
+	w.Custom, err = k.Users().CreateToken(k.Ctx, w.User.ID, 0, 0)
+	k.Must(err)
+	server := k.Guest(latchkey.Client{Server: true})
+	w.Link, err = server.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+	k.Must(err)
+	w.Code, err = server.CreatePhoneToken(k.Ctx, "", otherPhone)
+	k.Must(err)
+	w.JWT, err = k.Users().CreateJWT(k.Ctx, w.User.ID, session.ID, time.Hour)
+	k.Must(err)
+	w.challenge, w.codes = "unknown", []latchkey.Secret{"0000000000"}
+	for _, op := range ops {
+		w.Enrol(op.Factors)
+	}
+	none := &latchkey.Token{UserID: w.User.ID, Secret: latchkey.Secret(kit.UnknownLink)}
+	w.MailProof, w.PhoneProof, w.Recovery = none, none, none
+	if !full || !slices.ContainsFunc(ops, func(op Operation) bool { return op.Proofs }) {
+		return w
+	}
+	k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, w.User.ID, kit.OwnPhone)))
+	account, err := server.Authenticate(k.Ctx, w.Secret)
+	k.Must(err)
+	w.MailProof, err = account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+	k.Must(err)
+	w.PhoneProof, err = account.CreatePhoneVerification(k.Ctx)
+	k.Must(err)
+	w.Recovery, err = server.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL})
+	k.Must(err)
+	w.Recovery.UserID = w.User.ID
+	return w
+}
+
+// Enrol gives the user second factors (see [Operation]). For "fresh", the session
+// has answered a challenge, and has a new secret.
+func (w *World) Enrol(factors string) {
+	w.Helper()
+	if factors == "" || w.app != nil {
+		return
+	}
+	made, err := w.Account.CreateMFAAuthenticator(w.Kit.Ctx, latchkey.NewMFAAuthenticator{})
+	w.Must(err)
+	w.app, err = authtest.NewAuthenticator(w.Clock, made.URI)
+	w.Must(err)
+	if factors == "begun" {
+		return
+	}
+	codes, err := w.Users().CreateMFARecoveryCodes(w.Kit.Ctx, w.User.ID)
+	w.Must(err)
+	w.codes = codes.Codes
+	for range 2 {
+		challenge, err := w.Account.CreateMFAChallenge(w.Kit.Ctx, latchkey.FactorRecoveryCode)
+		w.Must(err)
+		if w.challenge != "unknown" {
+			w.challenge = challenge.ID
+			return
+		}
+		w.challenge = challenge.ID
+		session, err := w.Account.UpdateMFAChallenge(w.Kit.Ctx, challenge.ID, w.codes[0].Reveal())
+		w.Must(err)
+		w.codes, w.Secret = w.codes[1:], session.Secret
+		w.Account, err = w.Visitor.Authenticate(w.Kit.Ctx, w.Secret)
+		w.Must(err)
+	}
+}
+
+const otherPhone = "+14155550101"

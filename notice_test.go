@@ -1,0 +1,230 @@
+package latchkey_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/notify/templates"
+)
+
+// signIns are the ways in, and whether the user is told of one.
+var signIns = []struct {
+	name  string
+	alert bool
+	in    func(k *kit.Kit, e *latchkey.Engine, user *latchkey.User) error
+}{
+	{"password", true, func(k *kit.Kit, e *latchkey.Engine, _ *latchkey.User) error {
+		return kit.Err(e.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password))
+	}},
+	{"phone", true, func(k *kit.Kit, e *latchkey.Engine, _ *latchkey.User) error {
+		token, err := e.Guest(kit.Client).CreatePhoneToken(k.Ctx, "", kit.Phone)
+		k.Must(err)
+		return kit.Err(e.Guest(kit.Client).CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Phone).Secret))
+	}},
+	{"the host's token", true, func(k *kit.Kit, e *latchkey.Engine, user *latchkey.User) error {
+		token, err := e.Users().CreateToken(k.Ctx, user.ID, 0, 0)
+		k.Must(err)
+		return kit.Err(e.Guest(kit.Client).CreateSession(k.Ctx, user.ID, token.Secret.Reveal()))
+	}},
+	{"magic URL", false, func(k *kit.Kit, e *latchkey.Engine, _ *latchkey.User) error {
+		token, err := e.Guest(kit.Client).CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+		k.Must(err)
+		return kit.Err(e.Guest(kit.Client).CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Ada).Secret))
+	}},
+	{"e-mail code", false, func(k *kit.Kit, e *latchkey.Engine, _ *latchkey.User) error {
+		token, err := e.Guest(kit.Client).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: kit.Ada})
+		k.Must(err)
+		return kit.Err(e.Guest(kit.Client).CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Ada).Secret))
+	}},
+	{"the server", false, func(k *kit.Kit, e *latchkey.Engine, user *latchkey.User) error {
+		return kit.Err(e.Users().CreateSession(k.Ctx, user.ID))
+	}},
+	{"a wrong password", false, func(k *kit.Kit, e *latchkey.Engine, _ *latchkey.User) error {
+		if err := kit.Err(e.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, "wrong horse")); err != latchkey.ErrInvalidCredentials {
+			return err
+		}
+		return nil
+	}},
+}
+
+func TestUserIsToldOfSecondSessions(t *testing.T) {
+	for _, c := range signIns {
+		for _, limit := range []int{10, 1} { // where the new session takes the place of the old one, too
+			t.Run(fmt.Sprint(c.name, " of ", limit), func(t *testing.T) {
+				kit.OnEveryStore(t, latchkey.Policy{SessionLimit: limit}, func(k *kit.Kit) {
+					user := k.Proven()
+					engine := k.Configured(func(c *latchkey.Config) { c.Policy.SessionAlerts = true })
+					k.Must(c.in(k, engine, user))
+					if got := k.Posted(engine); len(got) != 0 {
+						k.Errorf("of the first: %v", got)
+					}
+					k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID)))
+					quiet := k.Configured(func(*latchkey.Config) {})
+					k.Must(c.in(k, quiet, user))
+					if got := k.Posted(quiet); len(got) != 0 {
+						k.Errorf("without the policy: %v", got)
+					}
+					engine = k.Configured(func(c *latchkey.Config) { c.Policy.SessionAlerts = true })
+					k.Must(c.in(k, engine, user))
+					if got := k.Posted(engine); c.alert && !slices.Equal(got, []string{"session-alert " + kit.Ada}) || !c.alert && len(got) != 0 {
+						k.Errorf("of the second: %v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAlertSaysWhoAndWhereAndIsNotForSessionsThatHaveExpired(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true, SessionLength: time.Hour}, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.SignIn(kit.Ada)
+		k.Clock.Advance(time.Hour)
+		k.SignIn(kit.Ada) // the other has expired
+		client := kit.Client
+		client.Locale = "de, en;q=0.5"
+		session, err := k.Guest(client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+		k.Must(err)
+		m := k.Mail(kit.Ada)
+		if m.Kind != notify.SessionAlert || m.Channel != notify.Email || m.Name != "Ada" || m.Client.OS != "Windows" || m.Client.IP != kit.Client.IP ||
+			!m.Time.Equal(session.CreatedAt) || m.Secret != "" || m.Link != "" || m.Locale != "de, en;q=0.5" || m.ID == "" {
+			k.Errorf("%+v, %+v", m.Client, m)
+		}
+		k.Must(kit.Err(k.Visitor.CreateAnonymousSession(k.Ctx)))
+		if got := k.Posted(k.Engine); len(got) != 0 {
+			k.Error(got)
+		}
+	})
+}
+
+func TestOldAddressIsToldOfAChange(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(k *kit.Kit, a *latchkey.Account, id string) error
+		want   []string
+	}{
+		"e-mail": {func(k *kit.Kit, a *latchkey.Account, _ string) error {
+			return kit.Err(a.UpdateEmail(k.Ctx, kit.Bob, kit.Password))
+		}, []string{"email-changed " + kit.Ada}},
+		"phone": {func(k *kit.Kit, a *latchkey.Account, _ string) error {
+			return kit.Err(a.UpdatePhone(k.Ctx, "+14155550177", kit.Password))
+		},
+			[]string{"phone-changed " + kit.Phone, "phone-changed " + kit.Ada}},
+		"password": {func(k *kit.Kit, a *latchkey.Account, _ string) error {
+			return kit.Err(a.UpdatePassword(k.Ctx, "another horse battery", kit.Password))
+		}, []string{"password-changed " + kit.Ada}},
+		"e-mail, by the server": {func(k *kit.Kit, _ *latchkey.Account, id string) error {
+			return kit.Err(k.Users().UpdateEmail(k.Ctx, id, ""))
+		}, []string{"email-changed " + kit.Ada}},
+		"phone, by the server": {func(k *kit.Kit, _ *latchkey.Account, id string) error {
+			return kit.Err(k.Users().UpdatePhone(k.Ctx, id, ""))
+		}, []string{"phone-changed " + kit.Phone, "phone-changed " + kit.Ada}},
+		"password, by the server": {func(k *kit.Kit, _ *latchkey.Account, id string) error {
+			return kit.Err(k.Users().UpdatePassword(k.Ctx, id, ""))
+		}, []string{"password-changed " + kit.Ada}},
+		"the same e-mail": {func(k *kit.Kit, a *latchkey.Account, _ string) error {
+			return kit.Err(a.UpdateEmail(k.Ctx, kit.Ada, kit.Password))
+		}, nil},
+		"a name": {func(k *kit.Kit, a *latchkey.Account, _ string) error { return kit.Err(a.UpdateName(k.Ctx, "Grace")) }, nil},
+		"nothing, for a wrong password": {func(k *kit.Kit, a *latchkey.Account, _ string) error {
+			if err := kit.Err(a.UpdateEmail(k.Ctx, kit.Bob, "wrong horse")); err != latchkey.ErrInvalidCredentials {
+				return err
+			}
+			return nil
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				user := k.Proven()
+				_, account := k.SignIn(kit.Ada)
+				k.Must(c.change(k, account, user.ID))
+				var got []string
+				for _, m := range k.Drained(k.Engine) {
+					if server := strings.Contains(name, "server"); server == m.Client.IP.IsValid() {
+						k.Errorf("%+v", m.Client)
+					}
+					got = append(got, string(m.Kind)+" "+m.To)
+				}
+				slices.Sort(got)
+				slices.Sort(c.want)
+				if !slices.Equal(got, c.want) {
+					k.Errorf("%v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestNumberThatNobodyHasProvenGetsNoNotice(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user, err := k.Users().Create(k.Ctx, latchkey.NewUser{Phone: kit.Phone, Password: kit.Password})
+		k.Must(err)
+		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another horse battery")))
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, "+14155550177")))
+		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, true)))
+		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "a third horse battery")))
+		if got := k.Posted(k.Engine); !slices.Equal(got, []string{"password-changed +14155550177"}) {
+			k.Error(got)
+		}
+	})
+}
+
+// Who proves an address for the first time has done so, and is not told that the
+// password of whoever planted the account is gone.
+func TestFirstProofTellsNobody(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		token, secret := k.AskCode(kit.Ada)
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)))
+		if got := k.Posted(k.Engine); len(got) != 0 {
+			k.Error(got)
+		}
+	})
+}
+
+// Neither a flood nor alerts hide that an address or a password has changed, and
+// a user with a number alone is told by SMS, whatever else goes to their country.
+func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
+	words, err := templates.New(templates.Config{App: "Demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit.Kit) {
+		user := k.Proven()
+		engine := k.Configured(func(*latchkey.Config) {})
+		for n := range 60 {
+			k.Must(kit.Err(engine.Guest(kit.At(fmt.Sprintf("192.0.2.%d", n))).CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})))
+		}
+		for n := range 12 {
+			k.Must(kit.Err(engine.Guest(kit.At(fmt.Sprintf("192.0.2.%d", n))).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)))
+		}
+		for n := range 110 {
+			_ = kit.Err(engine.Guest(kit.At(fmt.Sprintf("198.51.100.%d", n))).CreatePhoneToken(k.Ctx, "", fmt.Sprintf("+141555502%02d", n)))
+		}
+		session, err := engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+		k.Must(err)
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		k.Must(err)
+		k.Must(kit.Err(account.UpdateEmail(k.Ctx, "thief@example.org", kit.Password)))
+		k.Must(kit.Err(engine.Users().UpdateEmail(k.Ctx, user.ID, "")))
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, "another horse battery", kit.Password)))
+		var got []string
+		for _, m := range k.Drained(engine) {
+			if m.Kind == notify.EmailChanged || m.Kind == notify.PasswordChanged {
+				got = append(got, string(m.Kind)+" "+m.To)
+			}
+			if _, err := words.Render(m); err != nil {
+				k.Error(err)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"email-changed " + kit.Ada, "email-changed thief@example.org", "password-changed " + kit.Phone}) {
+			k.Error(got)
+		}
+	})
+}

@@ -1,5 +1,0 @@
-//go:build race
-
-package latchkey_test
-
-const raceDetector = true

@@ -1,0 +1,104 @@
+package latchkey_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store/storetest"
+)
+
+func TestResealMovesEverythingToTheActiveKey(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
+		for n := range 120 {
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password})))
+		}
+		k.Anonymous()
+		old := k.Keys.Active
+		next := latchkey.GenerateKey()
+		engine := k.WithKeys(latchkey.Keys{Active: next, Old: []latchkey.Key{old}})
+		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, "u7@example.org", kit.Password))) // old keys open
+		k.Must(kit.Err(engine.Users().UpdatePassword(k.Ctx, k.IDOf("u7@example.org"), "another horse")))            // the active one writes
+		done, err := engine.Reseal(k.Ctx)
+		k.Must(err)
+		k.Same("first", done, latchkey.Resealed{Rows: 119, Left: map[string]int{}})
+		done, err = engine.Reseal(k.Ctx)
+		k.Must(err)
+		k.Same("again", done, latchkey.Resealed{Left: map[string]int{}})
+		alone := k.WithKeys(latchkey.Keys{Active: next})
+		k.Must(kit.Err(alone.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, "u9@example.org", kit.Password)))
+		if err := kit.Err(alone.Users().UpdatePassword(k.Ctx, k.IDOf("u9@example.org"), kit.Password)); !errors.Is(err, latchkey.ErrPasswordRecentlyUsed) {
+			k.Errorf("history after resealing: %v", err)
+		}
+		if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, "u9@example.org", kit.Password)); err == nil || errors.Is(err, latchkey.ErrInvalidCredentials) {
+			k.Errorf("the old key opens what it should not: %v", err)
+		}
+	})
+}
+
+func TestResealCountsWhatItCannotOpen(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		one, two := k.SignUp(kit.Ada), k.SignUp(kit.Bob)
+		next := latchkey.GenerateKey()
+		k.ChangeUser(two.ID, func(u *record.User) { u.Password[len(u.Password)-1] ^= 1 })
+		done, err := k.WithKeys(latchkey.Keys{Active: next}).Reseal(k.Ctx)
+		k.Must(err)
+		k.Same("without the old key", done, latchkey.Resealed{Left: map[string]int{k.Keys.Active.ID(): 2}})
+		done, err = k.WithKeys(latchkey.Keys{Active: next, Old: []latchkey.Key{k.Keys.Active}}).Reseal(k.Ctx)
+		k.Must(err)
+		k.Same("with it", done, latchkey.Resealed{Rows: 1, Left: map[string]int{"damaged": 1}})
+		_ = one
+		if id := next.ID(); len(id) != 16 || id == k.Keys.Active.ID() || strings.Contains(next.Reveal(), id) {
+			k.Errorf("the key's id is %s", id)
+		}
+	})
+}
+
+// A password that changes while its row is sealed anew is not lost.
+func TestResealDoesNotUndoAChange(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		engine := k.WithKeys(latchkey.Keys{Active: latchkey.GenerateKey(), Old: []latchkey.Key{k.Keys.Active}})
+		k.Interfere(func() { k.Must(kit.Err(engine.Users().UpdatePassword(k.Ctx, user.ID, "another horse"))) })
+		k.Must(kit.Err(engine.Reseal(k.Ctx)))
+		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, "another horse")))
+	})
+}
+
+// Another machine may still have the old key active. A row that it seals while
+// Reseal runs is resealed too, or is counted in Left.
+func TestResealSeesRowsThatWereWrittenBehindIt(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		ids := []string{"a-user", "b-user"}
+		for n, id := range ids {
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: id, Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password})))
+		}
+		old := k.Keys.Active
+		next := latchkey.GenerateKey()
+		engine := k.WithKeys(latchkey.Keys{Active: next, Old: []latchkey.Key{old}})
+		// after the page was sealed, before Reseal returns
+		commits := 0
+		hook := k.Store.Hook
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Name == "Commit" && c.Done {
+				commits++
+				if commits == 1 {
+					k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, "a-user", "another horse"))) // the engine with the old key
+				}
+			}
+			return hook(c)
+		}
+		got, err := engine.Reseal(k.Ctx)
+		k.Store.Hook = hook
+		k.Must(err)
+		alone := k.WithKeys(latchkey.Keys{Active: next})
+		err = kit.Err(alone.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, "u0@example.org", "another horse"))
+		if len(got.Left) == 0 && err != nil {
+			k.Errorf("nothing left, says Reseal; without the old key: %v", err)
+		}
+	})
+}

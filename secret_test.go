@@ -1,0 +1,29 @@
+package latchkey_test
+
+import (
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+)
+
+// Live codes are readable with an old key, and keep it needed.
+func TestCodesSurviveAnotherKey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		token, secret := k.AskCode(kit.Ada)
+		old := k.Keys.Active
+		k.Keys = latchkey.Keys{Active: latchkey.GenerateKey(), Old: []latchkey.Key{old}}
+		k.Engine = k.WithKeys(k.Keys)
+		k.Visitor = k.Guest(kit.Client)
+		resealed, err := k.Reseal(k.Ctx)
+		k.Must(err)
+		if resealed.Left[old.ID()] != 1 || len(resealed.Left) != 1 {
+			k.Errorf("%+v", resealed)
+		}
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)))
+		resealed, err = k.Reseal(k.Ctx)
+		if err != nil || len(resealed.Left) != 0 {
+			k.Errorf("%+v, %v", resealed, err)
+		}
+	})
+}

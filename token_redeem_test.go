@@ -1,0 +1,159 @@
+package latchkey_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+func TestTokenSignsUpAtRedemptionAndInAfterwards(t *testing.T) {
+	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
+		byMail := to == kit.Ada
+		token, err := ask(k.Visitor, "wanted.id")
+		k.Must(err)
+		m := k.Mail(to)
+		if token.UserID != "wanted.id" || token.Secret != "" || !token.CreatedAt.Equal(k.Clock.Now()) || m.UserID != "wanted.id" ||
+			m.Phrase != token.Phrase || !m.Expire.Equal(token.Expire) || m.ID != token.ID || m.Client.OS != "Windows" {
+			k.Errorf("%+v, %+v", token, m)
+		}
+		if byMail && len(strings.Fields(token.Phrase)) != 2 {
+			k.Errorf("phrase %q", token.Phrase)
+		}
+		if n, err := k.Raw.Count(k.Ctx, store.Query{Index: record.Users.Primary()}); n != 0 || err != nil {
+			k.Errorf("%d users before the redemption, %v", n, err)
+		}
+		k.Forget()
+		for range 2 {
+			session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, m.Secret)
+			k.Must(err)
+			account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+			k.Must(err)
+			user, err := account.User(k.Ctx)
+			k.Must(err)
+			if user.ID != "wanted.id" || user.EmailVerification != byMail || user.PhoneVerification == byMail || len(user.Targets) != 1 ||
+				user.Targets[0].Identifier != to || !user.PasswordUpdate.IsZero() {
+				k.Errorf("%+v", user)
+			}
+			want := map[notify.Kind][2]string{notify.MagicURL: {"magic-url", "email"}, notify.EmailOTP: {"token", "email"}, notify.PhoneOTP: {"phone", "phone"}}[m.Kind]
+			if session.Provider != want[0] || !slices.Equal(session.Factors, []string{want[1]}) || session.ProviderUID != to {
+				k.Errorf("%+v", session)
+			}
+			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, m.Secret)); err != latchkey.ErrInvalidToken {
+				k.Errorf("again: %v", err)
+			}
+			token, err = ask(k.Visitor, "another.id")
+			k.Must(err)
+			m = k.Mail(to)
+			if token.UserID != "another.id" { // concealed
+				k.Errorf("%+v", token)
+			}
+		}
+		// The true id serves as well as the one that was told.
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, "wanted.id", m.Secret)))
+	})
+}
+
+// Wrong codes cannot end a token that nobody could guess.
+func TestLongCustomTokenOutlivesWrongCodes(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		token, err := k.Users().CreateToken(k.Ctx, user.ID, 32, 0)
+		k.Must(err)
+		for range 9 {
+			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, strings.Repeat("0", 32))); err != latchkey.ErrInvalidToken {
+				k.Errorf("%v", err)
+			}
+		}
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, token.Secret.Reveal())))
+	})
+}
+
+func TestBlockedUserIsToldSoWithTheRightSecretOnly(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
+		token, secret := k.AskCode(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, user.ID, false)))
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, kit.OtherCode(secret))); err != latchkey.ErrInvalidToken {
+			k.Errorf("wrong: %v", err)
+		}
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)); err != latchkey.ErrUserBlocked {
+			k.Errorf("right: %v", err)
+		}
+		list, err := k.Users().Sessions(k.Ctx, user.ID)
+		if err != nil || list.Total != 0 {
+			k.Errorf("%+v, %v", list, err)
+		}
+	})
+}
+
+// What a redemption checks and what it changes is one transaction.
+func TestRedemptionIsOneCommit(t *testing.T) {
+	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
+		for range 2 { // signing up, and in
+			token, err := ask(k.Visitor, "")
+			k.Must(err)
+			secret := k.MailOf(token, to).Secret
+			k.Store.Reset()
+			k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)))
+			if updates, reads := k.Store.Updates.Load(), k.Store.Reads.Load(); updates != 1 || reads != 0 {
+				k.Errorf("%d transactions and %d reads beside them", updates, reads)
+			}
+		}
+	})
+}
+
+// AC-061: networks from which the account was used before its first proof are
+// known no more.
+func TestPlantedNetworksAreForgotten(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		var planted []*latchkey.Guest
+		for i := range 5 {
+			g := k.Guest(kit.At(fmt.Sprintf("198.51.100.%d", i+1)))
+			k.Must(kit.Err(g.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)))
+			planted = append(planted, g)
+		}
+		token, code := k.AskCode(kit.Ada)
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, code)))
+		wrong := 0
+		for _, g := range planted {
+			for range 2 {
+				_, code := k.AskCode(kit.Ada)
+				for range 5 {
+					if kit.Err(g.CreateSession(k.Ctx, user.ID, kit.OtherCode(code))) == latchkey.ErrInvalidToken {
+						wrong++
+					}
+				}
+			}
+		}
+		if wrong > 11 {
+			k.Errorf("%d compared", wrong)
+		}
+	})
+}
+
+// AC-061: who signs up with somebody's address and blocks the account does not
+// keep its owner out.
+func TestBlockedSquatterDoesNotHoldTheAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		squatter := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Must(kit.Err(account.UpdateStatus(k.Ctx)))
+		token, code := k.AskCode(kit.Ada)
+		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, code)
+		k.Must(err)
+		user, err := k.Users().Get(k.Ctx, squatter.ID)
+		k.Must(err)
+		if session.UserID == squatter.ID || user.Email != "" || user.Status {
+			k.Errorf("%+v, %+v", session, user)
+		}
+	})
+}
