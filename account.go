@@ -117,10 +117,10 @@ func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err err
 	return a.edit(ctx, refused, func(user *record.User) { user.Name = name })
 }
 
-// UpdateStatus blocks the account. From then on every session of the user is
+// Block blocks the account. From then on every session of the user is
 // refused with [ErrUserBlocked], and so is signing in. Only the server can undo it,
 // with [Users.UpdateStatus].
-func (a *Account) UpdateStatus(ctx context.Context) (_ *User, err error) {
+func (a *Account) Block(ctx context.Context) (_ *User, err error) {
 	defer publicError("update status", &err)
 	return a.edit(ctx, nil, func(user *record.User) { user.Blocked = true })
 }
@@ -169,8 +169,8 @@ func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err e
 	})
 }
 
-// Current is the id that stands for the session that makes the call.
-const Current = "current"
+// CurrentSession is the id that stands for the session that makes the call.
+const CurrentSession = "current"
 
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
@@ -180,7 +180,7 @@ func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
 	})
 }
 
-// GetSession returns a live session of the user. [Current] is the one that makes
+// GetSession returns a live session of the user. [CurrentSession] is the one that makes
 // the call. A session of another user is [ErrSessionNotFound], like one that does
 // not exist.
 func (a *Account) GetSession(ctx context.Context, id string) (_ *Session, err error) {
@@ -204,7 +204,7 @@ func (a *Account) sessionID() string {
 
 // ownSession returns a live session of the user.
 func (a *Account) ownSession(ctx context.Context, c *call, r store.Reader, id string) (*record.Session, error) {
-	if id == Current {
+	if id == CurrentSession {
 		if id = a.sessionID(); id == "" {
 			return nil, ErrSessionNotFound
 		}
@@ -232,21 +232,21 @@ func (a *Account) showOwn(c *call, row *record.Session) (*Session, error) {
 	return s, err
 }
 
-// UpdateSession extends a live session of the user by the length that the policy
-// gives a new one, counted from now. [Current] is the one that makes the call. The
+// ExtendSession extends a live session of the user by the length that the policy
+// gives a new one, counted from now. [CurrentSession] is the one that makes the call. The
 // secret stays. A session that lasts longer keeps its end.
 //
 // Errors:
 //   - [ErrSessionNotFound]: also for another user's session.
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
-func (a *Account) UpdateSession(ctx context.Context, id string) (_ *Session, err error) {
+func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err error) {
 	defer publicError("update session", &err)
 	return accountChangeLimited(ctx, a, limitUpdateSession, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, id)
 		if err != nil {
 			return nil, err
 		}
-		if end := tx.policy.end(row, tx.now); end.After(row.Expire) {
+		if end := tx.policy.Sessions.end(row, tx.now); end.After(row.Expire) {
 			row.Expire = end
 		}
 		row.Updated, row.Touched = tx.now, tx.now
@@ -263,7 +263,7 @@ func (a *Account) UpdateSession(ctx context.Context, id string) (_ *Session, err
 // none is the result of a change without a result.
 type none = struct{}
 
-// DeleteSession ends a live session of the user. [Current] is the one that makes
+// DeleteSession ends a live session of the user. [CurrentSession] is the one that makes
 // the call.
 //
 // Errors:

@@ -35,7 +35,7 @@ func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err e
 	if err != nil {
 		return nil, err
 	}
-	if err := c.enabled(EmailPassword); err != nil {
+	if err := c.enabled(MethodEmailPassword); err != nil {
 		return nil, err
 	}
 	if err := c.limit(ctx, limitCreateAccount, c.client.network()); err != nil {

@@ -130,7 +130,7 @@ func TestUpdateStatusBlocksTheCallerAtOnceAndOnlyTheServerUndoesIt(t *testing.T)
 		session, account := k.SignIn(kit.Ada)
 		_, other := k.SignIn(kit.Ada)
 		k.Forget()
-		got, err := account.UpdateStatus(k.Ctx)
+		got, err := account.Block(k.Ctx)
 		k.Must(err)
 		if got.Status {
 			k.Error("the status is still true")
@@ -141,7 +141,7 @@ func TestUpdateStatusBlocksTheCallerAtOnceAndOnlyTheServerUndoesIt(t *testing.T)
 			"its handle":   func() error { return kit.Err(account.User(k.Ctx)) },
 			"other handle": func() error { return other.DeleteSessions(k.Ctx) },
 			"secret":       func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)) },
-			"again":        func() error { return kit.Err(account.UpdateStatus(k.Ctx)) },
+			"again":        func() error { return kit.Err(account.Block(k.Ctx)) },
 		} {
 			k.Refuses(what, latchkey.ErrUserBlocked, do)
 		}
@@ -156,13 +156,13 @@ func TestUpdateStatusBlocksTheCallerAtOnceAndOnlyTheServerUndoesIt(t *testing.T)
 }
 
 func TestUpdateSessionExtendsFromNowAndKeepsTheSecret(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		other, _ := k.SignIn(kit.Ada)
 		session, account := k.SignIn(kit.Ada)
 		k.Clock.Advance(30 * time.Minute)
 		k.Forget()
-		got, err := account.UpdateSession(k.Ctx, latchkey.Current)
+		got, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
 		want := *session
 		want.Secret, want.Expire, want.UpdatedAt = "", k.Clock.Now().Add(time.Hour), k.Clock.Now()
@@ -172,14 +172,14 @@ func TestUpdateSessionExtendsFromNowAndKeepsTheSecret(t *testing.T) {
 		k.Clock.Advance(30 * time.Minute)
 		_, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
 		k.Must(err)
-		k.Refuses("the other, expired now", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.UpdateSession(k.Ctx, other.ID)) })
+		k.Refuses("the other, expired now", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.ExtendSession(k.Ctx, other.ID)) })
 		k.SignUp(kit.Bob)
 		bobs, _ := k.SignIn(kit.Bob)
-		k.Refuses("somebody else's", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.UpdateSession(k.Ctx, bobs.ID)) })
-		k.Refuses("no id", latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.UpdateSession(k.Ctx, "")) })
+		k.Refuses("somebody else's", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.ExtendSession(k.Ctx, bobs.ID)) })
+		k.Refuses("no id", latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.ExtendSession(k.Ctx, "")) })
 		mine, _ := k.SignIn(kit.Ada)
 		k.Clock.Advance(time.Minute)
-		if got, err := account.UpdateSession(k.Ctx, mine.ID); err != nil || got.Current || !got.Expire.Equal(k.Clock.Now().Add(time.Hour)) {
+		if got, err := account.ExtendSession(k.Ctx, mine.ID); err != nil || got.Current || !got.Expire.Equal(k.Clock.Now().Add(time.Hour)) {
 			k.Errorf("another of one's own: %+v, %v", got, err)
 		}
 	})
@@ -189,11 +189,11 @@ func TestExtendingNeverShortens(t *testing.T) {
 	k := kit.New(t, memory.Open(), kit.Documented)
 	k.SignUp(kit.Ada)
 	session, _ := k.SignIn(kit.Ada)
-	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{SessionLength: time.Hour}})
+	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}})
 	k.Must(err)
 	account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
 	k.Must(err)
-	extended, err := account.UpdateSession(k.Ctx, latchkey.Current)
+	extended, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 	k.Must(err)
 	if !extended.Expire.Equal(session.Expire) {
 		t.Errorf("extended from %v to %v", session.Expire, extended.Expire)

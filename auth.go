@@ -179,7 +179,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		return nil, err
 	}
 	if c.Hasher == nil {
-		if c.Hasher, err = hasher.New(hasher.Config{Params: policy.PasswordHash}); err != nil {
+		if c.Hasher, err = hasher.New(hasher.Config{Params: policy.Password.Hash}); err != nil {
 			return nil, fmt.Errorf("latchkey: %w", err)
 		}
 	}

@@ -13,15 +13,15 @@ type Category int
 
 // The categories.
 const (
-	Invalid       Category = iota + 1 // the input is not acceptable
-	Unauthorized                      // the caller has not proven who they are
-	Forbidden                         // the caller is known and may not do this
-	NotFound                          // the thing does not exist in the caller's scope
-	Conflict                          // another user or row has it already
-	Precondition                      // something else must happen first
-	Throttled                         // too many calls; a later one may succeed
-	Unavailable                       // not possible at the moment
-	Unimplemented                     // switched off
+	CategoryInvalid       Category = iota + 1 // the input is not acceptable
+	CategoryUnauthorized                      // the caller has not proven who they are
+	CategoryForbidden                         // the caller is known and may not do this
+	CategoryNotFound                          // the thing does not exist in the caller's scope
+	CategoryConflict                          // another user or row has it already
+	CategoryPrecondition                      // something else must happen first
+	CategoryThrottled                         // too many calls; a later one may succeed
+	CategoryUnavailable                       // not possible at the moment
+	CategoryUnimplemented                     // switched off
 )
 
 // Error is an answer that a caller may switch on: by a sentinel with errors.Is,
@@ -45,43 +45,43 @@ func (e *Error) Is(target error) bool {
 // being hashed, after a user was changed again and again during one call, and for
 // guesses while the limiter fails.
 var (
-	ErrArgumentInvalid       = &Error{"general_argument_invalid", Invalid, "An argument is invalid"}
-	ErrUnauthorized          = &Error{"general_unauthorized_scope", Unauthorized, "Not signed in, or the session has ended"}
-	ErrRateLimitExceeded     = &Error{"general_rate_limit_exceeded", Throttled, "Too many attempts; try again later"}
-	ErrBusy                  = &Error{"general_busy", Unavailable, "The server is busy; try again"}
-	ErrInvalidCredentials    = &Error{"user_invalid_credentials", Unauthorized, "The credentials are wrong"}
-	ErrUserBlocked           = &Error{"user_blocked", Forbidden, "The user is blocked"}
-	ErrPasswordResetRequired = &Error{"user_password_reset_required", Precondition, "The password must be reset first"}
-	ErrMoreFactorsRequired   = &Error{"user_more_factors_required", Unauthorized, "Another factor is required"}
-	ErrUserAlreadyExists     = &Error{"user_already_exists", Conflict, "A user with this id, e-mail address or phone number exists"}
-	ErrEmailAlreadyExists    = &Error{"user_email_already_exists", Conflict, "The e-mail address belongs to another user"}
-	ErrPhoneAlreadyExists    = &Error{"user_phone_already_exists", Conflict, "The phone number belongs to another user"}
-	ErrTargetAlreadyExists   = &Error{"user_target_already_exists", Conflict, "The address is a target of another user"}
-	ErrSessionAlreadyExists  = &Error{"user_session_already_exists", Unauthorized, "A user is signed in already"}
-	ErrUserCountExceeded     = &Error{"user_count_exceeded", Invalid, "The largest number of users is reached"}
-	ErrPasswordPersonalData  = &Error{"user_password_personal_data", Invalid, "The password contains personal data"}
-	ErrPasswordRecentlyUsed  = &Error{"user_password_recently_used", Invalid, "The password was used recently"}
-	ErrAuthMethodUnsupported = &Error{"user_auth_method_unsupported", Unimplemented, "This way to sign in is disabled"}
-	ErrInvalidToken          = &Error{"user_invalid_token", Unauthorized, "The link or code is wrong, was used, or has expired"}
-	ErrJWTInvalid            = &Error{"user_jwt_invalid", Unauthorized, "The JWT is not valid, or no longer valid"}
-	ErrJWTCreationDenied     = &Error{"user_jwt_creation_denied", Forbidden, "A JWT cannot make another JWT"}
-	ErrEmailAlreadyVerified  = &Error{"user_email_already_verified", Conflict, "The e-mail address is verified already"}
-	ErrPhoneAlreadyVerified  = &Error{"user_phone_already_verified", Conflict, "The phone number is verified already"}
-	ErrSMTPDisabled          = &Error{"general_smtp_disabled", Unavailable, "E-mail is not configured"}
-	ErrPhoneDisabled         = &Error{"general_phone_disabled", Unavailable, "SMS is not configured"}
-	ErrEmailNotFound         = &Error{"user_email_not_found", Invalid, "The user has no e-mail address"}
-	ErrPhoneNotFound         = &Error{"user_phone_not_found", Invalid, "The user has no phone number"}
-	ErrEmailNotVerified      = &Error{"user_email_not_verified", Invalid, "The e-mail address is not verified"}
-	ErrPhoneNotVerified      = &Error{"user_phone_not_verified", Invalid, "The phone number is not verified"}
-	ErrChallengeRequired     = &Error{"user_challenge_required", Unauthorized, "A challenge must be answered first"}
-	ErrAuthenticatorNotFound = &Error{"user_authenticator_not_found", NotFound, "The user has no authenticator"}
+	ErrArgumentInvalid       = &Error{"general_argument_invalid", CategoryInvalid, "An argument is invalid"}
+	ErrUnauthorized          = &Error{"general_unauthorized_scope", CategoryUnauthorized, "Not signed in, or the session has ended"}
+	ErrRateLimitExceeded     = &Error{"general_rate_limit_exceeded", CategoryThrottled, "Too many attempts; try again later"}
+	ErrBusy                  = &Error{"general_busy", CategoryUnavailable, "The server is busy; try again"}
+	ErrInvalidCredentials    = &Error{"user_invalid_credentials", CategoryUnauthorized, "The credentials are wrong"}
+	ErrUserBlocked           = &Error{"user_blocked", CategoryForbidden, "The user is blocked"}
+	ErrPasswordResetRequired = &Error{"user_password_reset_required", CategoryPrecondition, "The password must be reset first"}
+	ErrMoreFactorsRequired   = &Error{"user_more_factors_required", CategoryUnauthorized, "Another factor is required"}
+	ErrUserAlreadyExists     = &Error{"user_already_exists", CategoryConflict, "A user with this id, e-mail address or phone number exists"}
+	ErrEmailAlreadyExists    = &Error{"user_email_already_exists", CategoryConflict, "The e-mail address belongs to another user"}
+	ErrPhoneAlreadyExists    = &Error{"user_phone_already_exists", CategoryConflict, "The phone number belongs to another user"}
+	ErrTargetAlreadyExists   = &Error{"user_target_already_exists", CategoryConflict, "The address is a target of another user"}
+	ErrSessionAlreadyExists  = &Error{"user_session_already_exists", CategoryUnauthorized, "A user is signed in already"}
+	ErrUserCountExceeded     = &Error{"user_count_exceeded", CategoryInvalid, "The largest number of users is reached"}
+	ErrPasswordPersonalData  = &Error{"user_password_personal_data", CategoryInvalid, "The password contains personal data"}
+	ErrPasswordRecentlyUsed  = &Error{"user_password_recently_used", CategoryInvalid, "The password was used recently"}
+	ErrAuthMethodUnsupported = &Error{"user_auth_method_unsupported", CategoryUnimplemented, "This way to sign in is disabled"}
+	ErrInvalidToken          = &Error{"user_invalid_token", CategoryUnauthorized, "The link or code is wrong, was used, or has expired"}
+	ErrJWTInvalid            = &Error{"user_jwt_invalid", CategoryUnauthorized, "The JWT is not valid, or no longer valid"}
+	ErrJWTCreationDenied     = &Error{"user_jwt_creation_denied", CategoryForbidden, "A JWT cannot make another JWT"}
+	ErrEmailAlreadyVerified  = &Error{"user_email_already_verified", CategoryConflict, "The e-mail address is verified already"}
+	ErrPhoneAlreadyVerified  = &Error{"user_phone_already_verified", CategoryConflict, "The phone number is verified already"}
+	ErrSMTPDisabled          = &Error{"general_smtp_disabled", CategoryUnavailable, "E-mail is not configured"}
+	ErrPhoneDisabled         = &Error{"general_phone_disabled", CategoryUnavailable, "SMS is not configured"}
+	ErrEmailNotFound         = &Error{"user_email_not_found", CategoryInvalid, "The user has no e-mail address"}
+	ErrPhoneNotFound         = &Error{"user_phone_not_found", CategoryInvalid, "The user has no phone number"}
+	ErrEmailNotVerified      = &Error{"user_email_not_verified", CategoryInvalid, "The e-mail address is not verified"}
+	ErrPhoneNotVerified      = &Error{"user_phone_not_verified", CategoryInvalid, "The phone number is not verified"}
+	ErrChallengeRequired     = &Error{"user_challenge_required", CategoryUnauthorized, "A challenge must be answered first"}
+	ErrAuthenticatorNotFound = &Error{"user_authenticator_not_found", CategoryNotFound, "The user has no authenticator"}
 
-	ErrAuthenticatorAlreadyVerified = &Error{"user_authenticator_already_verified", Conflict, "The authenticator is confirmed already"}
-	ErrRecoveryCodesAlreadyExist    = &Error{"user_recovery_codes_already_exists", Conflict, "The user has recovery codes already"}
-	ErrRecoveryCodesNotFound        = &Error{"user_recovery_codes_not_found", NotFound, "The user has no recovery codes"}
+	ErrAuthenticatorAlreadyVerified = &Error{"user_authenticator_already_verified", CategoryConflict, "The authenticator is confirmed already"}
+	ErrRecoveryCodesAlreadyExist    = &Error{"user_recovery_codes_already_exists", CategoryConflict, "The user has recovery codes already"}
+	ErrRecoveryCodesNotFound        = &Error{"user_recovery_codes_not_found", CategoryNotFound, "The user has no recovery codes"}
 
-	ErrUserNotFound    = &Error{"user_not_found", NotFound, "The user does not exist"}
-	ErrSessionNotFound = &Error{"user_session_not_found", NotFound, "The session does not exist"}
+	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
+	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
 )
 
 // ErrClosed is the answer of an engine after Close.

@@ -29,7 +29,7 @@ func TestFaultNamesTheOperationAndHidesTheCause(t *testing.T) {
 
 // What fails returns nothing beside the error.
 func TestNothingIsReturnedBesideAnError(t *testing.T) {
-	k := kit.New(t, memory.Open(), latchkey.Policy{KeepSessionsOnPasswordChange: true})
+	k := kit.New(t, memory.Open(), latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}})
 	user := k.SignUp(kit.Ada)
 	_, account := k.SignIn(kit.Ada)
 	hook := k.Store.Hook

@@ -59,7 +59,7 @@ func TestEventsOfIDsWithPeriodsMatchTheirPatternsOnly(t *testing.T) {
 }
 
 func TestSignUpAndSignInTellTheirEvents(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLimit: 1}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 1}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.Same("sign-up", k.Events(user.ID, "U"), []string{"users.U.create by guest"})
 		first, _ := k.SignIn(kit.Ada)
@@ -71,7 +71,7 @@ func TestSignUpAndSignInTellTheirEvents(t *testing.T) {
 			k.Errorf("eviction of the oldest: %+v", told)
 		}
 		k.Same("log of the eviction", k.Logs(), []string{"session.create by user", "session.delete by guest"})
-		k.Must(account.DeleteSession(k.Ctx, latchkey.Current))
+		k.Must(account.DeleteSession(k.Ctx, latchkey.CurrentSession))
 		k.Same("sign-out", k.Events(user.ID, "U", second.ID, "S2"), []string{"users.U.sessions.S2.delete by user"})
 		session, err := k.Visitor.CreateAnonymousSession(k.Ctx)
 		k.Must(err)

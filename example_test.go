@@ -84,7 +84,7 @@ func ExampleGuest_Authenticate() {
 	}
 	account, err := guest.Authenticate(ctx, session.Secret) // on every request
 	fmt.Println(account.UserID() == session.UserID, err)
-	fmt.Println(account.DeleteSession(ctx, latchkey.Current))
+	fmt.Println(account.DeleteSession(ctx, latchkey.CurrentSession))
 	_, err = guest.Authenticate(ctx, session.Secret)
 	fmt.Println(errors.Is(err, latchkey.ErrUnauthorized))
 	// Output:

@@ -36,7 +36,7 @@ func TestChannelOfTheFirstFactorDoesNotCountTwice(t *testing.T) {
 			if m.Kind != notify.Challenge || len(m.Secret) != 6 || m.Name != "Ada" {
 				k.Errorf("%+v", m)
 			}
-			session, err = more.Pending.UpdateMFAChallenge(k.Ctx, challenge.ID, m.Secret)
+			session, err = more.Pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, m.Secret)
 			k.Must(err)
 			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); errors.Is(err, latchkey.ErrMoreFactorsRequired) != c.owed {
 				k.Errorf("after %s: %v", c.factor, err)
@@ -79,13 +79,13 @@ func TestHostsOwnFactor(t *testing.T) {
 		k.Must(err)
 		var group sync.WaitGroup
 		for range 9 {
-			group.Go(func() { _ = kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, "no")) })
+			group.Go(func() { _ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, "no")) })
 		}
 		group.Wait()
 		if host.asked > 5 { // AC-038
 			k.Errorf("%d answers are compared", host.asked)
 		}
-		if err := kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, "yes")); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, "yes")); err != latchkey.ErrInvalidToken {
 			k.Errorf("after five: %v", err)
 		}
 		session, err := k.Answers(pending, latchkey.FactorCustom, "yes")
@@ -132,7 +132,7 @@ func TestHostIsNotAskedWhileItsFactorIsSlowed(t *testing.T) {
 			c, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
 			k.Must(err)
 			for range 5 {
-				_ = kit.Err(pending.UpdateMFAChallenge(k.Ctx, c.ID, "no"))
+				_ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, c.ID, "no"))
 			}
 		}
 		if p.asked > 11 {

@@ -100,7 +100,7 @@ func (g *guard) admit(ctx context.Context, r store.Reader) (*record.Failure, err
 	if !f.Expire.After(g.now) || f.Last.Before(g.since) {
 		f.Count = 0
 	}
-	if most := g.policy.DisableAfterFailures; most != 0 && f.Count >= int64(most) {
+	if most := g.policy.Guessing.DisableAfter; most != 0 && f.Count >= int64(most) {
 		switch g.purpose {
 		case failPassword:
 			return nil, ErrPasswordResetRequired
@@ -108,7 +108,7 @@ func (g *guard) admit(ctx context.Context, r store.Reader) (*record.Failure, err
 			return nil, &ThrottledError{RetryAfter: f.Expire.Sub(g.now)}
 		}
 	}
-	free := int64(g.policy.FreeFailures)
+	free := int64(g.policy.Guessing.FreeFailures)
 	if f.Count <= free {
 		return f, nil
 	}
@@ -134,7 +134,7 @@ func (g *guard) countWrong(ctx context.Context, tx *txn) error {
 	isNew := f.Expire.IsZero()
 	f.Count++
 	f.Last, f.Expire = tx.now, tx.now.Add(failureLife)
-	if g.policy.DisableAfterFailures != 0 && !g.isKnown {
+	if g.policy.Guessing.DisableAfter != 0 && !g.isKnown {
 		f.Expire = tx.now.Add(year) // a pause of a day does not reset the count
 	}
 	if isNew {

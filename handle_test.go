@@ -54,10 +54,10 @@ func TestZeroAccountIsRefusedByEveryMethod(t *testing.T) {
 	for _, a := range []*latchkey.Account{nil, {}} {
 		_, user := a.User(ctx)
 		_, list := a.Sessions(ctx)
-		_, get := a.GetSession(ctx, latchkey.Current)
+		_, get := a.GetSession(ctx, latchkey.CurrentSession)
 		for name, err := range map[string]error{
 			"User": user, "Sessions": list, "GetSession": get,
-			"DeleteSession": a.DeleteSession(ctx, latchkey.Current), "DeleteSessions": a.DeleteSessions(ctx),
+			"DeleteSession": a.DeleteSession(ctx, latchkey.CurrentSession), "DeleteSessions": a.DeleteSessions(ctx),
 		} {
 			if !errors.Is(err, latchkey.ErrUnauthorized) {
 				t.Errorf("%s of a zero account: %v", name, err)

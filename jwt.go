@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -71,7 +72,7 @@ func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret
 	if a.jwt != nil {
 		return "", ErrJWTCreationDenied
 	}
-	if err := c.enabled(JWT); err != nil {
+	if err := c.enabled(MethodJWT); err != nil {
 		return "", err
 	}
 	if err := c.limit(ctx, limitCreateJWT, s.UserID); err != nil {
@@ -81,7 +82,7 @@ func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret
 	if err != nil {
 		return "", err
 	}
-	if end := c.policy.last(&s); end.Before(expire) {
+	if end := c.policy.Sessions.last(&s); end.Before(expire) {
 		expire = end
 	}
 	return c.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: c.now, Expire: expire})
@@ -89,7 +90,7 @@ func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret
 
 // jwtExpire returns the end of a JWT of a length.
 func jwtExpire(now time.Time, length time.Duration) (time.Time, error) {
-	length = orDefault(length, jwtLength)
+	length = cmp.Or(length, jwtLength)
 	if length < time.Second || length > jwtMost {
 		return time.Time{}, invalid("duration", fmt.Errorf("not a second to %v", jwtMost))
 	}

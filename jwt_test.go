@@ -56,7 +56,7 @@ func TestJWTStandsForItsSession(t *testing.T) {
 }
 
 func TestJWTLivesASecondToAnHourAndNoLongerThanItsSession(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: 30 * time.Minute}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: 30 * time.Minute}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		for _, length := range []time.Duration{-1, time.Millisecond, time.Hour + 1, 365 * 24 * time.Hour} {
@@ -82,7 +82,7 @@ func TestJWTLivesASecondToAnHourAndNoLongerThanItsSession(t *testing.T) {
 }
 
 func TestJWTCanBeSwitchedOff(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.JWT}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MethodJWT}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		if err := kit.Err(account.CreateJWT(k.Ctx, 0)); !errors.Is(err, latchkey.ErrAuthMethodUnsupported) {

@@ -28,8 +28,6 @@ const (
 	limitEmailToken
 	limitPhoneToken
 	limitSession
-	limitMagicURLSession
-	limitPhoneSession
 	limitCreateJWT
 	limitCreateRecovery
 	limitUpdateRecovery
@@ -71,8 +69,6 @@ var limits = [...]struct {
 	limitEmailToken:           {name: "createEmailToken", rule: perHour(10)},
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
-	limitMagicURLSession:      {name: "updateMagicURLSession", rule: perHour(10), guesses: true},
-	limitPhoneSession:         {name: "updatePhoneSession", rule: perHour(10), guesses: true},
 	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
 	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
 	limitUpdateRecovery:       {name: "updateRecovery", rule: perHour(10), guesses: true},
@@ -105,9 +101,7 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 //     where the user has signed in from there within 90 days. A success resets it.
 //   - createMagicURLToken, createPhoneToken: by destination, and by client address.
 //   - createEmailToken: by destination.
-//   - createSession, updateMagicURLSession: by user id and client address together.
-//     A success resets them.
-//   - updatePhoneSession: by user id and client address together.
+//   - createSession: by user id and client address together. A success resets it.
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.
@@ -142,22 +136,22 @@ func DefaultLimits() map[string]ratelimit.Rule {
 	return rules
 }
 
-// filledLimits returns the default rules with those of a policy in their place. It
-// adds the faults of the policy's rules to err.
-func filledLimits(replaced map[string]ratelimit.Rule, err error) (map[string]ratelimit.Rule, error) {
+// filledLimits returns the default rules with those of a policy in their place, and the
+// faults of the policy's rules.
+func filledLimits(replaced map[string]ratelimit.Rule) (rules map[string]ratelimit.Rule, err error) {
 	known := make(map[string]bool)
 	for _, l := range limits {
 		known[l.name] = true
 	}
 	for name, rule := range replaced {
 		if !known[name] {
-			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits has %q, which is not an operation with a limit", name))
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Guessing.Limits has %q, which is not an operation with a limit", name))
 		}
 		if rule.Calls < 1 || rule.Calls > ratelimit.MaxCalls || rule.Window < time.Second || rule.Window > 31*24*time.Hour {
-			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Limits[%q] is not 1 to %d calls in a second to 31 days", name, ratelimit.MaxCalls))
+			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Guessing.Limits[%q] is not 1 to %d calls in a second to 31 days", name, ratelimit.MaxCalls))
 		}
 	}
-	rules := DefaultLimits()
+	rules = DefaultLimits()
 	maps.Copy(rules, replaced)
 	return rules, err
 }

@@ -20,8 +20,8 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 	want := map[string]int{
 		"createAccount": 10, "createEmailPasswordSession": 10, "createAnonymousSession": 50, "updateSession": 10,
 		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10,
-		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10, "updateMagicURLSession": 10,
-		"updatePhoneSession": 10, "messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
+		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10,
+		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
 		"createMFAChallenge": 10, "updateMFAChallenge": 10,
 	}
@@ -45,7 +45,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 				if name == "messages" { // not refused for another reason before
-					k.Policy.Limits = map[string]ratelimit.Rule{"createMagicURLToken": {Calls: 1000, Window: time.Hour}}
+					k.Policy.Guessing.Limits = map[string]ratelimit.Rule{"createMagicURLToken": {Calls: 1000, Window: time.Hour}}
 				}
 				k.Engine = k.LimitedEngine(nil)
 				var results []latchkey.LimitResult
@@ -108,7 +108,7 @@ func TestTheServerAndUnknownAddressesAreNotLimited(t *testing.T) {
 }
 
 func TestCallsOfTheHostsOwnServerAreNeitherCountedNorSwitchedOff(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.EmailPassword | latchkey.AnonymousSession}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MethodEmailPassword | latchkey.MethodAnonymousSession}, func(k *kit.Kit) {
 		k.Engine = k.LimitedEngine(nil)
 		client := kit.Client
 		client.Server = true
@@ -129,7 +129,7 @@ func TestCallsOfTheHostsOwnServerAreNeitherCountedNorSwitchedOff(t *testing.T) {
 }
 
 func TestPolicyReplacesRules(t *testing.T) {
-	policy := latchkey.Policy{Limits: map[string]ratelimit.Rule{"createAnonymousSession": {Calls: 1, Window: time.Minute}}}
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{"createAnonymousSession": {Calls: 1, Window: time.Minute}}}}
 	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
 		k.Engine = k.LimitedEngine(nil)
 		k.Must(kit.Err(k.Guest(kit.Client).CreateAnonymousSession(k.Ctx)))

@@ -21,7 +21,7 @@ func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.U
 	if err != nil {
 		return MFAFactors{}, err
 	}
-	off := e.policy.factorOff
+	off := e.policy.Factors.off
 	return MFAFactors{
 		TOTP: user.TOTP && !off(FactorTOTP), Email: user.EmailVerified && !off(FactorEmail), Phone: user.PhoneVerified && !off(FactorPhone),
 		RecoveryCode: len(left) > 0, RecoveryCodesLeft: len(left), Custom: e.custom != nil,
@@ -66,7 +66,7 @@ func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 		if err != nil || !switchedOn {
 			return shown, err
 		}
-		if s, err = a.ownSession(ctx, tx.call, tx, Current); err != nil {
+		if s, err = a.ownSession(ctx, tx.call, tx, CurrentSession); err != nil {
 			return nil, err
 		}
 		for _, f := range tx.secondFactors(strings.Fields(userFacts(user).factors)) {
@@ -86,9 +86,9 @@ func (p *Pending) CreateMFAChallenge(ctx context.Context, factor Factor) (*MFACh
 	return p.handle().CreateMFAChallenge(ctx, factor)
 }
 
-// UpdateMFAChallenge is [Account.UpdateMFAChallenge].
-func (p *Pending) UpdateMFAChallenge(ctx context.Context, challengeID, otp string) (*Session, error) {
-	return p.handle().UpdateMFAChallenge(ctx, challengeID, otp)
+// ConfirmMFAChallenge is [Account.ConfirmMFAChallenge].
+func (p *Pending) ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (*Session, error) {
+	return p.handle().ConfirmMFAChallenge(ctx, challengeID, otp)
 }
 
 // DeleteSession signs out.
@@ -100,7 +100,7 @@ func (p *Pending) DeleteSession(ctx context.Context) (err error) {
 		return err
 	}
 	_, err = accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
-		row, err := a.ownSession(ctx, tx.call, tx, Current)
+		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {
 			return none{}, err
 		}

@@ -75,7 +75,7 @@ func (n *newChallenge) show() *MFAChallenge {
 // CreateMFAChallenge asks for a second factor. [FactorEmail] and [FactorPhone] send a
 // code of six digits to the verified address or number, [FactorTOTP] and
 // [FactorRecoveryCode] send nothing. The challenge belongs to this session, lives 15
-// minutes, and is answered with [Account.UpdateMFAChallenge]. A new one of the factor
+// minutes, and is answered with [Account.ConfirmMFAChallenge]. A new one of the factor
 // ends the one before; the count of wrong answers goes on. A session that owes a factor
 // may ask.
 //
@@ -201,10 +201,10 @@ func challengeParts(row *record.Challenge, code string) []string {
 	return []string{"challenge/v1", row.ID, row.UserID, row.SessionID, row.Destination, code}
 }
 
-// UpdateMFAChallenge answers a challenge of this session. The challenge is used up. The
+// ConfirmMFAChallenge answers a challenge of this session. The challenge is used up. The
 // session has proven the factor then, and is fresh for a step-up. It is returned with a
 // new secret, and the old secret is refused from then on, unless the policy keeps it
-// (Policy.KeepSecretOnChallenge; then Session.Secret is ""). A factor by which the
+// (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is ""). A factor by which the
 // session was made counts once.
 //
 // Five wrong answers end the challenge. Wrong answers for a factor in a row are counted
@@ -220,7 +220,7 @@ func challengeParts(row *record.Challenge, code string) []string {
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: after ten calls for the challenge in an hour, and while the
 //     factor is slowed.
-func (a *Account) UpdateMFAChallenge(ctx context.Context, challengeID, otp string) (_ *Session, err error) {
+func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (_ *Session, err error) {
 	defer publicError("update challenge", &err)
 	c, err := a.begin()
 	if err != nil {
@@ -260,13 +260,13 @@ func (a *Account) UpdateMFAChallenge(ctx context.Context, challengeID, otp strin
 
 // provedFactor records that the session has proven a factor, and gives it a new secret.
 func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, factor Factor, secret Secret) (*Session, error) {
-	row, err := a.ownSession(ctx, tx.call, tx, Current)
+	row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 	if err != nil {
 		return nil, err
 	}
 	addFactor(row, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
-	if tx.policy.KeepSecretOnChallenge {
+	if tx.policy.Factors.KeepSecretOnChallenge {
 		secret = ""
 	} else {
 		digest, _ := secret.digest(sessionLabel)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestPolicyKeepsTheSecret(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{KeepSecretOnChallenge: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{KeepSecretOnChallenge: true}}, func(k *kit.Kit) {
 		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
 		session, pending := k.Owing(k.Visitor)
 		done, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
@@ -26,13 +26,13 @@ func TestPolicyKeepsTheSecret(t *testing.T) {
 
 // A session is as fresh as the challenge that it has answered last.
 func TestChallengeRenewsASession(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SingleFactor: latchkey.StrictPolicy().SingleFactor, MultiFactor: latchkey.StrictPolicy().MultiFactor}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.StrictPolicy().Sessions.SingleFactor, MultiFactor: latchkey.StrictPolicy().Sessions.MultiFactor}}, func(k *kit.Kit) {
 		k.Proven()
 		_, a := k.SignIn(kit.Ada)
 		k.Clock.Advance(2 * time.Hour)
 		c, err := a.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
 		k.Must(err)
-		s, err := a.UpdateMFAChallenge(k.Ctx, c.ID, k.Message(c.ID, kit.Ada).Secret)
+		s, err := a.ConfirmMFAChallenge(k.Ctx, c.ID, k.Message(c.ID, kit.Ada).Secret)
 		k.Must(err)
 		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, s.Secret)); err != nil {
 			k.Errorf("after a right answer: %v", err)
@@ -53,30 +53,30 @@ func TestChallengeBelongsToItsSession(t *testing.T) {
 			return k.Message(challenge.ID, kit.Ada)
 		}
 		m := ask()
-		if err := kit.Err(other.UpdateMFAChallenge(k.Ctx, m.ID, m.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(other.ConfirmMFAChallenge(k.Ctx, m.ID, m.Secret)); err != latchkey.ErrInvalidToken {
 			k.Errorf("by another session: %v", err)
 		}
 		next := ask()
-		if err := kit.Err(account.UpdateMFAChallenge(k.Ctx, m.ID, m.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, m.ID, m.Secret)); err != latchkey.ErrInvalidToken {
 			k.Errorf("the one before: %v", err)
 		}
-		if err := kit.Err(account.UpdateMFAChallenge(k.Ctx, next.ID, m.Secret)); err != latchkey.ErrInvalidToken && m.Secret != next.Secret {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, next.ID, m.Secret)); err != latchkey.ErrInvalidToken && m.Secret != next.Secret {
 			k.Errorf("the code of the one before: %v", err)
 		}
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, kit.Bob)))
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
-		if err := kit.Err(account.UpdateMFAChallenge(k.Ctx, next.ID, next.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, next.ID, next.Secret)); err != latchkey.ErrInvalidToken {
 			k.Errorf("to an address that is no longer theirs: %v", err)
 		}
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, kit.Ada)))
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
 		last := ask()
 		k.Clock.Advance(15 * time.Minute)
-		if err := kit.Err(account.UpdateMFAChallenge(k.Ctx, last.ID, last.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, last.ID, last.Secret)); err != latchkey.ErrInvalidToken {
 			k.Errorf("after its time: %v", err)
 		}
 		for _, bad := range [][2]string{{"no id", "1"}, {"", "1"}, {last.ID, ""}, {last.ID, strings.Repeat("1", 257)}} {
-			if err := kit.Err(account.UpdateMFAChallenge(k.Ctx, bad[0], bad[1])); !errors.Is(err, latchkey.ErrArgumentInvalid) {
+			if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, bad[0], bad[1])); !errors.Is(err, latchkey.ErrArgumentInvalid) {
 				k.Errorf("%q: %v", bad, err)
 			}
 		}

@@ -59,7 +59,7 @@ func (e *Engine) mayAct(s *record.Check, now time.Time) error {
 		return ErrPasswordResetRequired
 	case !s.UserMFA || !e.owesFactor(strings.Fields(s.Factors), strings.Fields(s.UserFactors)):
 		return nil
-	case e.policy.PendingLength > 0 && now.Sub(s.Created) >= e.policy.PendingLength:
+	case e.policy.Factors.PendingLength > 0 && now.Sub(s.Created) >= e.policy.Factors.PendingLength:
 		return ErrUnauthorized
 	}
 	return ErrMoreFactorsRequired
@@ -90,7 +90,7 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 // secondFactors returns those of a user's factors that serve as a second one.
 func (e *Engine) secondFactors(userFactors []string) []string {
 	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
-		return f == factorPassword || f == factRecovered || e.policy.factorOff(Factor(f))
+		return f == factorPassword || f == factRecovered || e.policy.Factors.off(Factor(f))
 	})
 }
 
@@ -106,7 +106,7 @@ const (
 // requireFresh is the one place where a step-up is decided.
 func (c *call) requireFresh(s *record.Check, need stepUp, within time.Duration) error {
 	switch {
-	case need == freshUnlessOff && c.policy.EnrolWithoutStepUp,
+	case need == freshUnlessOff && c.policy.Factors.EnrolWithoutStepUp,
 		need != freshChallenge && c.now.Sub(s.Created) <= within,
 		!s.Challenged.IsZero() && c.now.Sub(s.Challenged) <= within:
 		return nil
@@ -119,7 +119,7 @@ func (e *Engine) checkFactor(factor Factor) error {
 	if !slices.Contains(allFactors, factor) {
 		return invalid("factor", errors.New("not totp, email, phone, recoveryCode or custom"))
 	}
-	if e.policy.factorOff(factor) || factor == FactorCustom && e.custom == nil {
+	if e.policy.Factors.off(factor) || factor == FactorCustom && e.custom == nil {
 		return ErrAuthMethodUnsupported
 	}
 	return nil

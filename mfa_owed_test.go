@@ -30,7 +30,7 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 		if challenge.UserID != session.UserID || challenge.Expire.Sub(challenge.CreatedAt) != 15*time.Minute {
 			k.Errorf("%+v", challenge)
 		}
-		done, err := pending.UpdateMFAChallenge(k.Ctx, challenge.ID, app.Code())
+		done, err := pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())
 		k.Must(err)
 		if got := k.Events(session.UserID, "1", challenge.ID, "2", session.ID, "3"); !slices.Equal(got, []string{
 			"users.1.challenges.2.create by user", "users.1.sessions.3.update by user",
@@ -47,10 +47,10 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 		account, err := k.Visitor.Authenticate(k.Ctx, done.Secret)
 		k.Must(err)
 		k.Must(kit.Err(account.User(k.Ctx)))
-		if err := kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrUnauthorized {
+		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrUnauthorized {
 			k.Errorf("the handle from before: %v", err)
 		}
-		if err := kit.Err(account.UpdateMFAChallenge(k.Ctx, challenge.ID, app.CodeAt(1))); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.CodeAt(1))); err != latchkey.ErrInvalidToken {
 			k.Errorf("the challenge once more: %v", err)
 		}
 		_, pending = k.Owing(k.Visitor)
@@ -60,7 +60,7 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 		}
 		for _, none := range []*latchkey.Pending{nil, new(latchkey.Pending)} {
 			for _, err := range []error{
-				kit.Err(none.MFAFactors(k.Ctx)), kit.Err(none.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)), kit.Err(none.UpdateMFAChallenge(k.Ctx, "x", "x")),
+				kit.Err(none.MFAFactors(k.Ctx)), kit.Err(none.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)), kit.Err(none.ConfirmMFAChallenge(k.Ctx, "x", "x")),
 				none.DeleteSession(k.Ctx),
 			} {
 				if err != latchkey.ErrUnauthorized {
@@ -86,7 +86,7 @@ func TestAuthenticatorThatIsGoneProvesNothing(t *testing.T) {
 }
 
 func TestPendingSessionEndsUnderAStrictPolicy(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PendingLength: 10 * time.Minute}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{PendingLength: 10 * time.Minute}}, func(k *kit.Kit) {
 		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
 		session, pending := k.Owing(k.Visitor)
 		k.Clock.Advance(10 * time.Minute)

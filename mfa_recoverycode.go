@@ -14,7 +14,7 @@ import (
 // MFARecoveryCodes are codes each of which serves once in the place of a second factor.
 type MFARecoveryCodes struct {
 	// Codes are the unused ones; nil for codes that are shown only once
-	// (Policy.StrongRecoveryCodes).
+	// (Policy.Factors.StrongRecoveryCodes).
 	Codes []Secret
 	Left  int // the number of unused ones
 }
@@ -78,7 +78,7 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 	if err := tx.forgetFactorGuesses(ctx, user, FactorRecoveryCode); err != nil {
 		return nil, err
 	}
-	drawn := codes.Recovery(tx.policy.StrongRecoveryCodes)
+	drawn := codes.Recovery(tx.policy.Factors.StrongRecoveryCodes)
 	shown := &MFARecoveryCodes{Left: len(drawn)}
 	for _, code := range drawn {
 		row := &record.RecoveryCode{ID: newID(), UserID: user.ID, Created: tx.now}
@@ -122,7 +122,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 }
 
 // CreateMFARecoveryCodes makes recovery codes for a user without any: six of ten
-// hexadecimal digits, or ten of 24 base32 digits under Policy.StrongRecoveryCodes. The
+// hexadecimal digits, or ten of 24 base32 digits under Policy.Factors.StrongRecoveryCodes. The
 // user gets a notice.
 //
 // Errors:
@@ -137,13 +137,13 @@ func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCod
 	})
 }
 
-// UpdateMFARecoveryCodes replaces all recovery codes. The user gets a notice.
+// RegenerateMFARecoveryCodes replaces all recovery codes. The user gets a notice.
 //
 // Errors:
 //   - [ErrChallengeRequired]: as of DeleteMFAAuthenticator.
 //   - [ErrRecoveryCodesNotFound]
 //   - [ErrSessionNotFound]: for a JWT.
-func (a *Account) UpdateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
+func (a *Account) RegenerateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("update recovery codes", &err)
 	return changeFresh(ctx, a, freshChallenge, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
 		return tx.setRecoveryCodes(ctx, user, true)
@@ -153,15 +153,15 @@ func (a *Account) UpdateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCod
 // MFARecoveryCodes shows the unused recovery codes, unless they are of the kind that is
 // shown only once. [Account.MFAFactors] has their number too, without a challenge.
 //
-// Errors: those of [Account.UpdateMFARecoveryCodes].
+// Errors: those of [Account.RegenerateMFARecoveryCodes].
 func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("get recovery codes", &err)
 	return accountRead(ctx, a, func(c *call) (*MFARecoveryCodes, error) {
-		s, err := a.ownSession(ctx, c, c.store, Current)
+		s, err := a.ownSession(ctx, c, c.store, CurrentSession)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.requireFresh(checkOf(s), freshChallenge, c.policy.StepUpWindow); err != nil {
+		if err := c.requireFresh(checkOf(s), freshChallenge, c.policy.Factors.StepUpWindow); err != nil {
 			return nil, err
 		}
 		user, err := a.user(ctx, c.store)

@@ -12,7 +12,7 @@ func TestRecoveryCodesAreMadeAnewWhenNoneIsLeft(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
-		for _, err := range []error{kit.Err(k.Users().MFARecoveryCodes(k.Ctx, user.ID)), kit.Err(k.Users().UpdateMFARecoveryCodes(k.Ctx, user.ID))} {
+		for _, err := range []error{kit.Err(k.Users().MFARecoveryCodes(k.Ctx, user.ID)), kit.Err(k.Users().RegenerateMFARecoveryCodes(k.Ctx, user.ID))} {
 			if err != latchkey.ErrRecoveryCodesNotFound {
 				k.Error(err)
 			}

@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 // RequireRecent is for the host's own sensitive operations. It refuses, with
 // [ErrChallengeRequired], a session whose user has neither signed in nor answered a
-// challenge ([Account.UpdateMFAChallenge]) within the given time. 0 means the window of
+// challenge ([Account.ConfirmMFAChallenge]) within the given time. 0 means the window of
 // the policy. A JWT is never recent, because its age says nothing about its user.
 func (a *Account) RequireRecent(ctx context.Context, within time.Duration) (err error) {
 	defer publicError("require recent", &err)
@@ -21,7 +22,7 @@ func (a *Account) RequireRecent(ctx context.Context, within time.Duration) (err 
 		if a.jwt != nil {
 			return none{}, ErrChallengeRequired
 		}
-		return none{}, c.requireFresh(&s, freshSignIn, orDefault(within, c.policy.StepUpWindow))
+		return none{}, c.requireFresh(&s, freshSignIn, cmp.Or(within, c.policy.Factors.StepUpWindow))
 	})
 	return err
 }
@@ -34,11 +35,11 @@ type freshFn[T any] func(ctx context.Context, tx *txn, user *record.User, s *rec
 func changeFresh[T any](ctx context.Context, a *Account, need stepUp, fn freshFn[T]) (T, error) {
 	return accountChange(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (T, error) {
 		var zero T
-		s, err := a.ownSession(ctx, tx.call, tx, Current)
+		s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {
 			return zero, err
 		}
-		if err := tx.requireFresh(checkOf(s), need, tx.policy.StepUpWindow); err != nil {
+		if err := tx.requireFresh(checkOf(s), need, tx.policy.Factors.StepUpWindow); err != nil {
 			return zero, err
 		}
 		if need == freshChallenge && !strongest(user, s) {

@@ -11,7 +11,7 @@ import (
 // RequireRecent measures the time since the sign-in, by the window that the host
 // gives, or else by the policy's.
 func TestRequireRecentMeasuresTheTimeSinceTheSignIn(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{StepUpWindow: 10 * time.Minute}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{StepUpWindow: 10 * time.Minute}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		for _, window := range []time.Duration{0, time.Minute} {

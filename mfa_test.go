@@ -31,7 +31,7 @@ func TestSwitchingMFAReachesEverySession(t *testing.T) {
 		}
 		is("on", latchkey.ErrMoreFactorsRequired)
 		k.Must(kit.Err(account.User(k.Ctx)))
-		session, err := account.GetSession(k.Ctx, latchkey.Current)
+		session, err := account.GetSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
 		if !slices.Equal(session.Factors, []string{"password", "email", "phone"}) {
 			k.Error(session.Factors)
@@ -73,7 +73,7 @@ func TestSwitchingMFAProvesNothingForLater(t *testing.T) {
 }
 
 func TestDisabledFactorsAreNeitherAskedForNorOwed(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{DisabledFactors: []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorTOTP}}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{Disabled: []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorTOTP}}}, func(k *kit.Kit) {
 		user := k.Proven()
 		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, true)))
 		_, pending := k.Owing(k.Visitor) // for the number
@@ -101,7 +101,7 @@ func TestFactorsThatAreOffAreNotProven(t *testing.T) {
 		user := k.Proven()
 		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, true)))
 		off := k.Configured(func(c *latchkey.Config) {
-			c.Policy.DisabledFactors = []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorPhone}
+			c.Policy.Factors.Disabled = []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorPhone}
 		})
 		s, err := off.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
 		k.Must(err)

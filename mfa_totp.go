@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -40,7 +41,7 @@ type MFAAuthenticator struct {
 }
 
 // CreateMFAAuthenticator begins to enrol an authenticator app: it returns the seed for
-// the app. The authenticator is no factor until [Account.UpdateMFAAuthenticator] has
+// the app. The authenticator is no factor until [Account.VerifyMFAAuthenticator] has
 // seen a code of it; until then another call replaces it.
 //
 // Errors:
@@ -55,7 +56,7 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 	if n.Algorithm == "" {
 		n.Algorithm = "SHA1"
 	}
-	n.Digits = orDefault(n.Digits, 6)
+	n.Digits = cmp.Or(n.Digits, 6)
 	seed := make([]byte, 20)
 	if n.Algorithm == "SHA256" {
 		seed = make([]byte, 32)
@@ -113,7 +114,7 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 	return record.Authenticators.Find(ctx, r, record.Authenticators.Index("user"), store.Text(userID), store.Text(string(FactorTOTP)))
 }
 
-// UpdateMFAAuthenticator confirms the authenticator that is being enrolled, by a code of
+// VerifyMFAAuthenticator confirms the authenticator that is being enrolled, by a code of
 // it. From then on it is a factor of the user, and this session has proven it. The user
 // gets a notice. Wrong codes are counted and slowed together with those of challenges.
 //
@@ -124,7 +125,7 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 //   - [ErrChallengeRequired]: as of CreateMFAAuthenticator.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]
-func (a *Account) UpdateMFAAuthenticator(ctx context.Context, otp string) (_ *User, err error) {
+func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *User, err error) {
 	defer publicError("update authenticator", &err)
 	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
 		if err := tx.checkFactor(FactorTOTP); err != nil {

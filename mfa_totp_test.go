@@ -29,14 +29,14 @@ func TestCodesThatAreNoneCostNoGuess(t *testing.T) {
 		k.Must(err)
 		k.Forget()
 		for _, none := range []string{"12345", "1234567", "12345a", "١٢٣٤٥٦", "12 456", "-12345", "12345\n", "１２３４５６"} {
-			if err := kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, none)); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, none)); err != latchkey.ErrInvalidToken {
 				k.Errorf("%q: %v", none, err)
 			}
 		}
 		if got := k.Logs(); len(got) != 0 {
 			k.Errorf("counted: %v", got)
 		}
-		k.Must(kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, app.Code())))
+		k.Must(kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())))
 	})
 }
 

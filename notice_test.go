@@ -57,9 +57,9 @@ func TestUserIsToldOfSecondSessions(t *testing.T) {
 	for _, c := range signIns {
 		for _, limit := range []int{10, 1} { // where the new session takes the place of the old one, too
 			t.Run(fmt.Sprint(c.name, " of ", limit), func(t *testing.T) {
-				kit.OnEveryStore(t, latchkey.Policy{SessionLimit: limit}, func(k *kit.Kit) {
+				kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: limit}}, func(k *kit.Kit) {
 					user := k.Proven()
-					engine := k.Configured(func(c *latchkey.Config) { c.Policy.SessionAlerts = true })
+					engine := k.Configured(func(c *latchkey.Config) { c.Policy.Sessions.Alerts = true })
 					k.Must(c.in(k, engine, user))
 					if got := k.Posted(engine); len(got) != 0 {
 						k.Errorf("of the first: %v", got)
@@ -70,7 +70,7 @@ func TestUserIsToldOfSecondSessions(t *testing.T) {
 					if got := k.Posted(quiet); len(got) != 0 {
 						k.Errorf("without the policy: %v", got)
 					}
-					engine = k.Configured(func(c *latchkey.Config) { c.Policy.SessionAlerts = true })
+					engine = k.Configured(func(c *latchkey.Config) { c.Policy.Sessions.Alerts = true })
 					k.Must(c.in(k, engine, user))
 					if got := k.Posted(engine); c.alert && !slices.Equal(got, []string{"session-alert " + kit.Ada}) || !c.alert && len(got) != 0 {
 						k.Errorf("of the second: %v", got)
@@ -82,7 +82,7 @@ func TestUserIsToldOfSecondSessions(t *testing.T) {
 }
 
 func TestAlertSaysWhoAndWhereAndIsNotForSessionsThatHaveExpired(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true, SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true, Length: time.Hour}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		k.Clock.Advance(time.Hour)
@@ -194,7 +194,7 @@ func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
 		user := k.Proven()
 		engine := k.Configured(func(*latchkey.Config) {})
 		for n := range 60 {

@@ -42,7 +42,7 @@ func checkPasswordForm(password string, least int) error {
 // checkStrength applies those rules for new passwords that need only the password.
 // No error repeats the password.
 func (p *Policy) checkStrength(password string) error {
-	if err := checkPasswordForm(password, p.PasswordMin); err != nil {
+	if err := checkPasswordForm(password, p.Password.Min); err != nil {
 		return err
 	}
 	password = norm.NFC.String(password)
@@ -51,10 +51,10 @@ func (p *Policy) checkStrength(password string) error {
 		name string
 		meet func(r rune) bool
 	}{
-		{p.PasswordUppercase, "an upper-case letter", func(r rune) bool { return 'A' <= r && r <= 'Z' }},
-		{p.PasswordLowercase, "a lower-case letter", func(r rune) bool { return 'a' <= r && r <= 'z' }},
-		{p.PasswordNumber, "a digit", func(r rune) bool { return '0' <= r && r <= '9' }},
-		{p.PasswordSymbols, "a symbol", func(r rune) bool {
+		{p.Password.Uppercase, "an upper-case letter", func(r rune) bool { return 'A' <= r && r <= 'Z' }},
+		{p.Password.Lowercase, "a lower-case letter", func(r rune) bool { return 'a' <= r && r <= 'z' }},
+		{p.Password.Number, "a digit", func(r rune) bool { return '0' <= r && r <= '9' }},
+		{p.Password.Symbols, "a symbol", func(r rune) bool {
 			return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !unicode.IsSpace(r)
 		}},
 	} {
@@ -62,7 +62,7 @@ func (p *Policy) checkStrength(password string) error {
 			return invalid("password", errors.New("it must contain "+rule.name))
 		}
 	}
-	if p.PasswordDictionary && dictionary.Contains(password) {
+	if p.Password.Dictionary && dictionary.Contains(password) {
 		return invalid("password", errors.New("it is one of the most common passwords"))
 	}
 	return nil
@@ -71,7 +71,7 @@ func (p *Policy) checkStrength(password string) error {
 // checkPersonal refuses a password that contains personal data of its user, in any
 // case.
 func (p *Policy) checkPersonal(password string, user *record.User) error {
-	if !p.PasswordPersonalData {
+	if !p.Password.PersonalData {
 		return nil
 	}
 	local, _, _ := strings.Cut(user.Email, "@")
@@ -136,7 +136,7 @@ func (e *Engine) noPassword(user *record.User) passwordHash {
 // history returns the hashes of the passwords that may not be set, the oldest
 // first, including the present one. A history that does not open is empty.
 func (e *Engine) history(user *record.User) (hashes []string) {
-	keep := e.policy.PasswordHistory
+	keep := e.policy.Password.History
 	if keep == 0 {
 		return nil
 	}
@@ -153,7 +153,7 @@ func (e *Engine) history(user *record.User) (hashes []string) {
 // sealHistory returns the last hashes in their stored form. Without the rule the
 // history stays as it is.
 func (e *Engine) sealHistory(user *record.User, hashes []string) []byte {
-	keep := e.policy.PasswordHistory
+	keep := e.policy.Password.History
 	if keep == 0 || len(hashes) == 0 {
 		return user.PasswordHistory
 	}

@@ -86,7 +86,7 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 			}
 			return password.set(&tx.policy, user, tx.now)
 		})
-		if err == nil && password.hash != nil && change.endOthers && !tx.policy.KeepSessionsOnPasswordChange {
+		if err == nil && password.hash != nil && change.endOthers && !tx.policy.Sessions.KeepOnPasswordChange {
 			err = tx.endSessions(ctx, user, a.session.ID)
 		}
 		return shown, err
@@ -105,10 +105,10 @@ func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*reco
 	if err != nil || !user.MFA {
 		return user, err
 	}
-	if a.jwt != nil && !c.policy.EnrolWithoutStepUp {
+	if a.jwt != nil && !c.policy.Factors.EnrolWithoutStepUp {
 		return nil, ErrChallengeRequired
 	}
-	return user, c.requireFresh(&s, freshUnlessOff, c.policy.StepUpWindow)
+	return user, c.requireFresh(&s, freshUnlessOff, c.policy.Factors.StepUpWindow)
 }
 
 // provePassword compares the password of a signed-in user. It counts and logs a
@@ -261,7 +261,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err
 	return a.changeWithPassword(ctx, c, passwordChange{
 		fresh: func(bool) string { return n.Password.Reveal() },
 		check: func(user *record.User) (err error) {
-			if err := c.enabled(EmailPassword); err != nil {
+			if err := c.enabled(MethodEmailPassword); err != nil {
 				return err
 			}
 			if !anonymous(user) {

@@ -254,7 +254,7 @@ func TestSessionThatEndsWhileThePasswordIsHashedChangesNothing(t *testing.T) {
 }
 
 func TestPasswordThatChangesWhileItIsProvenProvesNothing(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{KeepSessionsOnPasswordChange: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		k.Interfere(func() { k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another horse"))) })

@@ -45,7 +45,7 @@ func TestPasswordLengthIsCountedAsItIsHashed(t *testing.T) {
 
 // The rules for passwords look at the normal form, as the hash does.
 func TestRulesLookAtTheTextThatIsHashed(t *testing.T) {
-	p := latchkey.Policy{PasswordUppercase: true, PasswordLowercase: true, PasswordNumber: true, PasswordSymbols: true}
+	p := latchkey.Policy{Password: latchkey.PasswordPolicy{Uppercase: true, Lowercase: true, Number: true, Symbols: true}}
 	kit.OnEveryStore(t, p, func(k *kit.Kit) {
 		nfd, nfc := latchkey.Secret("A\u0301ccccccccc1e\u0301"), latchkey.Secret("\u00c1ccccccccc1\u00e9")
 		one := kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Password: nfd}))
@@ -57,12 +57,12 @@ func TestRulesLookAtTheTextThatIsHashed(t *testing.T) {
 }
 
 func TestPersonalDataIsRefusedOnEveryPathThatKnowsIt(t *testing.T) {
-	kit.OnEveryPath(t, latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit, set func(string) error) {
+	kit.OnEveryPath(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit, set func(string) error) {
 		k.Must(set("nothing of hers at all"))
 	})
 	for what, p := range map[string]string{"local part": "my COUNTESS rules", "address": "x countess@example.org x"} {
 		t.Run(what, func(t *testing.T) {
-			kit.OnEveryPath(t, latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit, set func(string) error) {
+			kit.OnEveryPath(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit, set func(string) error) {
 				if strings.Contains(k.Name(), "first_by_change") {
 					return // a user without an address
 				}
@@ -72,7 +72,7 @@ func TestPersonalDataIsRefusedOnEveryPathThatKnowsIt(t *testing.T) {
 			})
 		})
 	}
-	kit.OnEveryStore(t, latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit) {
 		id, account := k.Prepared(true)
 		for what, p := range map[string]string{
 			"id": "the ada-lovelace one", "name": "mrs. ADA KING speaking", "phone": "call +14155550100 now", "digits": "call 14155550100 now",
@@ -88,7 +88,7 @@ func TestPersonalDataIsRefusedOnEveryPathThatKnowsIt(t *testing.T) {
 
 // Personal data is found in a password by Unicode case folding.
 func TestPersonalDataIsFoundInEveryCase(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit) {
 		for name, p := range map[string]string{
 			"Οδυσσεύς": "ΟΔΥΣΣΕΎΣ 2026",
 			"Strauß":   "STRAUSS and sons",
@@ -108,7 +108,7 @@ func TestPersonalDataIsFoundInEveryCase(t *testing.T) {
 
 // The rule about personal data holds for the data of the moment.
 func TestPersonalDataThatChangesWhileThePasswordIsHashedIsSeen(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		k.Interfere(func() { k.Must(kit.Err(k.Users().UpdateName(k.Ctx, user.ID, "Countess"))) })
@@ -119,7 +119,7 @@ func TestPersonalDataThatChangesWhileThePasswordIsHashedIsSeen(t *testing.T) {
 }
 
 func TestPasswordHistoryRefusesTheLastNIncludingThePresent(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 3, KeepSessionsOnPasswordChange: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 3}, Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}}, func(k *kit.Kit) {
 		id, account := k.Prepared(true)
 		present := kit.FirstPassword
 		change := func(p string) error {
@@ -164,7 +164,7 @@ func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 		_, account := k.Prepared(true)
 		_ = account
 		engine, err := latchkey.New(k.Store, latchkey.Config{
-			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: latchkey.Policy{PasswordHistory: 1},
+			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: latchkey.Policy{Password: latchkey.PasswordPolicy{History: 1}},
 		})
 		k.Must(err)
 		if err := kit.Err(engine.Users().UpdatePassword(k.Ctx, "ada-lovelace", kit.FirstPassword)); !errors.Is(err, latchkey.ErrPasswordRecentlyUsed) {
@@ -176,7 +176,7 @@ func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 
 // A hash that is renewed at sign-in does not take a second place in the history.
 func TestHistoryKeepsItsLengthThroughAHashUpgrade(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada) // password
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "second horse")))
 		strong, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}})
@@ -191,7 +191,7 @@ func TestHistoryKeepsItsLengthThroughAHashUpgrade(t *testing.T) {
 }
 
 func TestHistoryOutlivesAPasswordThatIsTakenAway(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 5}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 5}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "")))
 		if err := kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, kit.Password)); err != latchkey.ErrPasswordRecentlyUsed {
@@ -202,7 +202,7 @@ func TestHistoryOutlivesAPasswordThatIsTakenAway(t *testing.T) {
 
 // A change of the password while the history is off does not empty the history.
 func TestHistoryOutlivesAChangeWhileItIsOff(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 5}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 5}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "second horse")))
 		off, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now})

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMethodTogglesGateTheirOperationsAndNotTheServers(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.EmailPassword | latchkey.AnonymousSession}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MethodEmailPassword | latchkey.MethodAnonymousSession}, func(k *kit.Kit) {
 		user, err := k.Users().Create(k.Ctx, latchkey.NewUser{Email: kit.Ada, Password: kit.Password})
 		k.Must(err)
 		session, err := k.Users().CreateSession(k.Ctx, user.ID)
@@ -76,7 +76,7 @@ func TestStrictLifetimesEndIdleAndOldSessions(t *testing.T) {
 		alive(used, true)
 		account, err := k.Visitor.Authenticate(k.Ctx, used.Secret)
 		k.Must(err)
-		extended, err := account.UpdateSession(k.Ctx, latchkey.Current)
+		extended, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
 		if !extended.Expire.Equal(used.Expire) {
 			k.Errorf("extended beyond its absolute end, to %v", extended.Expire)
@@ -101,7 +101,7 @@ func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
 		k.SignUp(kit.Ada)
 		session, _ := k.SignIn(kit.Ada)
 		bounded := func(l latchkey.Lifetime) *latchkey.Guest {
-			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{SingleFactor: l, SessionLimit: 2}})
+			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: l, Limit: 2}}})
 			k.Must(err)
 			return engine.Guest(kit.Client)
 		}
@@ -126,7 +126,7 @@ func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
 // With an idle time, a session is noted as seen after an eighth of it, and not
 // more often.
 func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SingleFactor: latchkey.Lifetime{Idle: 8 * time.Hour}}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Idle: 8 * time.Hour}}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		session, _ := k.SignIn(kit.Ada)
 		writes := 0
@@ -142,7 +142,7 @@ func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
 		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
 		k.Must(err)
 		k.Clock.Advance(7 * time.Hour)
-		k.Must(kit.Err(account.UpdateSession(k.Ctx, latchkey.Current))) // is a sign of life, too
+		k.Must(kit.Err(account.ExtendSession(k.Ctx, latchkey.CurrentSession))) // is a sign of life, too
 		k.Clock.Advance(7 * time.Hour)
 		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
 	})
@@ -154,7 +154,7 @@ func TestShownExpireIsTheAbsoluteEnd(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
-		p := latchkey.Policy{SingleFactor: latchkey.Lifetime{Absolute: 24 * time.Hour}}
+		p := latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Absolute: 24 * time.Hour}}}
 		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
 		k.Must(err)
 		list, err := engine.Users().Sessions(k.Ctx, user.ID)
@@ -178,7 +178,7 @@ func TestStrictPolicyIsWhatItSays(t *testing.T) {
 		}
 		k.DeleteAll()
 	}
-	if got := latchkey.StrictPolicy().PasswordHash; got != hasher.Strict() {
+	if got := latchkey.StrictPolicy().Password.Hash; got != hasher.Strict() {
 		t.Errorf("hashes of %+v", got)
 	}
 	user, err := k.Users().Create(k.Ctx, latchkey.NewUser{})
@@ -190,27 +190,27 @@ func TestStrictPolicyIsWhatItSays(t *testing.T) {
 
 func TestPolicyBounds(t *testing.T) {
 	for name, p := range map[string]latchkey.Policy{
-		"SessionLimit":          {SessionLimit: 101},
-		"SessionLimit is":       {SessionLimit: -1},
-		"SessionLength":         {SessionLength: time.Second},
-		"SessionLength is":      {SessionLength: 366 * 24 * time.Hour},
-		"PasswordMin":           {PasswordMin: 7},
-		"PasswordMin is":        {PasswordMin: 257},
+		"SessionLimit":          {Sessions: latchkey.SessionPolicy{Limit: 101}},
+		"SessionLimit is":       {Sessions: latchkey.SessionPolicy{Limit: -1}},
+		"SessionLength":         {Sessions: latchkey.SessionPolicy{Length: time.Second}},
+		"SessionLength is":      {Sessions: latchkey.SessionPolicy{Length: 366 * 24 * time.Hour}},
+		"PasswordMin":           {Password: latchkey.PasswordPolicy{Min: 7}},
+		"PasswordMin is":        {Password: latchkey.PasswordPolicy{Min: 257}},
 		"UserLimit":             {UserLimit: 10_001},
 		"UserLimit is":          {UserLimit: -1},
-		"PasswordHistory":       {PasswordHistory: 21},
-		"FreeFailures":          {FreeFailures: 11},
-		"DisableAfterFailures":  {DisableAfterFailures: 19},
+		"PasswordHistory":       {Password: latchkey.PasswordPolicy{History: 21}},
+		"FreeFailures":          {Guessing: latchkey.GuessingPolicy{FreeFailures: 11}},
+		"DisableAfterFailures":  {Guessing: latchkey.GuessingPolicy{DisableAfter: 19}},
 		"PageLimit":             {PageLimit: 24},
 		"PageLimit is":          {PageLimit: 5_001},
 		"LogLength":             {LogLength: time.Hour},
-		"SingleFactor.Idle":     {SingleFactor: latchkey.Lifetime{Idle: time.Second}},
-		"Anonymous.Absolute":    {Anonymous: latchkey.Lifetime{Absolute: -time.Hour}},
+		"SingleFactor.Idle":     {Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Idle: time.Second}}},
+		"Anonymous.Absolute":    {Sessions: latchkey.SessionPolicy{Anonymous: latchkey.Lifetime{Absolute: -time.Hour}}},
 		"Disabled":              {Disabled: 1 << 20},
-		`Limits has "signUp"`:   {Limits: map[string]ratelimit.Rule{"signUp": {Calls: 1, Window: time.Hour}}},
-		`Limits["createAccount`: {Limits: map[string]ratelimit.Rule{"createAccount": {Calls: 0, Window: time.Hour}}},
-		`Limits["updateSession`: {Limits: map[string]ratelimit.Rule{"updateSession": {Calls: 1, Window: time.Millisecond}}},
-		"below the minimum":     {PasswordHash: hasher.Params{Memory: 1024, Time: 1, Threads: 1}},
+		`Limits has "signUp"`:   {Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{"signUp": {Calls: 1, Window: time.Hour}}}},
+		`Limits["createAccount`: {Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{"createAccount": {Calls: 0, Window: time.Hour}}}},
+		`Limits["updateSession`: {Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{"updateSession": {Calls: 1, Window: time.Millisecond}}}},
+		"below the minimum":     {Password: latchkey.PasswordPolicy{Hash: hasher.Params{Memory: 1024, Time: 1, Threads: 1}}},
 	} {
 		_, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Policy: p})
 		if err == nil || !strings.Contains(err.Error(), name) {
@@ -239,10 +239,10 @@ func TestPolicyThatDisclosesSaysWhoThereIs(t *testing.T) {
 		}
 		for name, do := range map[string]func(id string) error{
 			"recovery": func(id string) error {
-				return kit.Err(k.Visitor.UpdateRecovery(k.Ctx, id, kit.UnknownLink, kit.FreshPassword))
+				return kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, id, kit.UnknownLink, kit.FreshPassword))
 			},
-			"mail":  func(id string) error { return kit.Err(k.Visitor.UpdateEmailVerification(k.Ctx, id, kit.UnknownLink)) },
-			"phone": func(id string) error { return kit.Err(k.Visitor.UpdatePhoneVerification(k.Ctx, id, "123456")) },
+			"mail":  func(id string) error { return kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, id, kit.UnknownLink)) },
+			"phone": func(id string) error { return kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, id, "123456")) },
 		} {
 			if err := do(user.ID); err != latchkey.ErrInvalidToken {
 				k.Errorf("%s: %v", name, err)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestResealMovesEverythingToTheActiveKey(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		for n := range 120 {
 			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password})))
 		}

@@ -58,7 +58,7 @@ func (e *Engine) showSession(row *record.Session) (*Session, error) {
 	}
 	return &Session{
 		ID: row.ID, UserID: row.UserID, CreatedAt: row.Created, UpdatedAt: row.Updated,
-		Expire:   e.policy.last(checkOf(row)),
+		Expire:   e.policy.Sessions.last(checkOf(row)),
 		Provider: row.Provider, ProviderUID: row.ProviderUID, Factors: strings.Fields(row.Factors),
 		MFAUpdatedAt: row.Challenged, IP: row.IP, Device: device,
 	}, nil
@@ -104,7 +104,7 @@ func (c *call) liveSession(ctx context.Context, r store.Reader, userID, id strin
 }
 
 // alive reports whether the life of a session has not ended.
-func (c *call) alive(s *record.Session) bool { return !c.policy.over(checkOf(s), c.now) }
+func (c *call) alive(s *record.Session) bool { return !c.policy.Sessions.over(checkOf(s), c.now) }
 
 // signIn is a session that is about to be made.
 type signIn struct {
@@ -135,7 +135,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	if err != nil {
 		return nil, err
 	}
-	if others > 0 && tx.policy.SessionAlerts && slices.Contains(alerting, in.factors) {
+	if others > 0 && tx.policy.Sessions.Alerts && slices.Contains(alerting, in.factors) {
 		tx.notice(notify.SessionAlert, byEmail, user)
 	}
 	row := &record.Session{
@@ -144,7 +144,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
 		IP: tx.client.ip(), Client: in.device,
 	}
-	row.Expire = tx.policy.end(row, tx.now)
+	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)
 	if err := record.Sessions.Insert(ctx, tx, row); err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func (tx *txn) enforceSessionLimit(ctx context.Context, user *record.User) (othe
 		return 1
 	}
 	slices.SortStableFunc(live, func(a, b *record.Session) int { return owing(a) - owing(b) })
-	for len(live) >= tx.policy.SessionLimit {
+	for len(live) >= tx.policy.Sessions.Limit {
 		if err := tx.endSession(ctx, user, live[0]); err != nil {
 			return 0, err
 		}

@@ -42,7 +42,7 @@ func (g *Guest) Authenticate(ctx context.Context, secret Secret) (_ *Account, er
 // session, a block and a changed password take effect at once.
 //
 // The account may do the same as that of the session, with three exceptions. It
-// has no [Current] session ([ErrSessionNotFound]). It makes no JWTs
+// has no [CurrentSession] session ([ErrSessionNotFound]). It makes no JWTs
 // ([ErrJWTCreationDenied]). It ends with the JWT ([ErrJWTInvalid]). Its SessionID
 // is that of the JWT, "" if the JWT is bound to no session.
 //
@@ -70,7 +70,7 @@ func (c *call) authenticate(ctx context.Context, a *Account) (*Account, error) {
 	if err := a.readCheck(ctx, c, c.store, &a.session); err != nil {
 		return nil, a.pendingError(err)
 	}
-	if c.now.Sub(a.session.Touched) >= c.policy.lastSeen(&a.session) {
+	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) {
 		a.touch(ctx, c)
 	}
 	return a, nil
@@ -89,7 +89,7 @@ func (a *Account) touch(ctx context.Context, c *call) {
 		}
 		if a.session.ID != "" {
 			s, err := tx.liveSession(ctx, tx, a.session.UserID, a.session.ID)
-			if err != nil || tx.now.Sub(s.Touched) < tx.policy.lastSeen(&a.session) {
+			if err != nil || tx.now.Sub(s.Touched) < tx.policy.Sessions.lastSeen(&a.session) {
 				return err
 			}
 			s.Touched = tx.now
@@ -136,7 +136,7 @@ func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *rec
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || c.policy.over(s, c.now) {
+	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || c.policy.Sessions.over(s, c.now) {
 		return ErrUnauthorized
 	}
 	return c.mayAct(s, c.now)
@@ -151,7 +151,7 @@ func (a *Account) readCheckOfJWT(ctx context.Context, c *call, r store.Reader, s
 		return a.readCheckOfUser(ctx, c, r, s)
 	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Primary(), store.Text(a.jwt.SessionID))
-	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || c.policy.over(s, c.now)) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || c.policy.Sessions.over(s, c.now)) {
 		return ErrUnauthorized
 	}
 	if err != nil {

@@ -42,7 +42,7 @@ func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password 
 	if err := checkPasswordForm(password, passwordMin); err != nil {
 		return nil, err
 	}
-	if err := c.enabled(EmailPassword); err != nil {
+	if err := c.enabled(MethodEmailPassword); err != nil {
 		return nil, err
 	}
 	s, err := c.readAttempt(ctx, email, password)
@@ -163,7 +163,7 @@ func (g *Guest) CreateAnonymousSession(ctx context.Context) (_ *Session, err err
 	if err != nil {
 		return nil, err
 	}
-	if err := c.enabled(AnonymousSession); err != nil {
+	if err := c.enabled(MethodAnonymousSession); err != nil {
 		return nil, err
 	}
 	if err := c.limit(ctx, limitAnonymousSession, c.client.network()); err != nil {

@@ -33,7 +33,7 @@ func TestSignInMakesASessionWithItsDevice(t *testing.T) {
 			k.Errorf("a secret of %d characters", len(session.Secret.Reveal()))
 		}
 		want.Secret = ""
-		got, err := account.GetSession(k.Ctx, latchkey.Current)
+		got, err := account.GetSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
 		if diff := cmp.Diff(want, got); diff != "" {
 			k.Errorf("current session (-want +got):\n%s", diff)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSessionExpires(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		session, account := k.SignIn(kit.Ada)
 		k.Clock.Advance(time.Hour - time.Microsecond)
@@ -38,7 +38,7 @@ func TestSessionExpires(t *testing.T) {
 }
 
 func TestSessionLimitEndsTheOldest(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLimit: 3}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 3}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		var made []*latchkey.Session
 		var last *latchkey.Account
@@ -94,12 +94,12 @@ func TestEndedSessionIsRefusedAtOnce(t *testing.T) {
 		if err := account.DeleteSession(k.Ctx, other.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
 			k.Errorf("twice: %v", err)
 		}
-		k.Must(account.DeleteSession(k.Ctx, latchkey.Current))
+		k.Must(account.DeleteSession(k.Ctx, latchkey.CurrentSession))
 		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("its own: %v", err)
 		}
 		for name, err := range map[string]error{
-			"delete": account.DeleteSession(k.Ctx, latchkey.Current), "delete all": account.DeleteSessions(k.Ctx),
+			"delete": account.DeleteSession(k.Ctx, latchkey.CurrentSession), "delete all": account.DeleteSessions(k.Ctx),
 		} {
 			if !errors.Is(err, latchkey.ErrUnauthorized) {
 				k.Errorf("%s by a kept handle: %v", name, err)
@@ -126,7 +126,7 @@ func TestDeleteSessionsEndsAllOfOneUser(t *testing.T) {
 
 // Sessions that had expired go without an event and without a line of the log.
 func TestExpiredSessionsGoWithoutAWord(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		k.Clock.Advance(time.Hour)

@@ -71,7 +71,7 @@ const batch = 50
 // those of anonymous users, and all of them if the policy bounds lives.
 func (c *call) sweepSessions(ctx context.Context, swept *Swept) error {
 	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch}
-	if !c.policy.boundsLives() {
+	if !c.policy.Sessions.boundsLives() {
 		q.To = store.Including(store.Time(c.now))
 		q.Where = []store.Filter{store.Where("provider", store.OpEqual, store.Text(providerAnonymous))}
 	}

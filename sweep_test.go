@@ -13,7 +13,7 @@ import (
 )
 
 func TestSweepDeletesWhatHasRunOutAndNothingElse(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: 48 * time.Hour, LogLength: 24 * time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: 48 * time.Hour}, LogLength: 24 * time.Hour}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		lost, _ := k.Anonymous()
@@ -22,7 +22,7 @@ func TestSweepDeletesWhatHasRunOutAndNothingElse(t *testing.T) {
 		k.Must(err)
 		_ = k.Try(kit.Attacker, "nobody@example.org", "wrong horse")
 		k.Clock.Advance(47 * time.Hour)
-		k.Must(kit.Err(account.UpdateSession(k.Ctx, latchkey.Current)))
+		k.Must(kit.Err(account.ExtendSession(k.Ctx, latchkey.CurrentSession)))
 		session, _ := k.SignIn(kit.Ada)
 		k.Must(k.Try(kit.Owner, kit.Ada, kit.Password))
 		k.Clock.Advance(time.Hour)
@@ -47,7 +47,7 @@ func TestSweepDeletesWhatHasRunOutAndNothingElse(t *testing.T) {
 }
 
 func TestSweepWorksInBatches(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		for range 130 {
 			k.Must(kit.Err(k.Visitor.CreateAnonymousSession(k.Ctx)))
 		}
@@ -67,7 +67,7 @@ func TestSweepWorksInBatches(t *testing.T) {
 // What began as an anonymous user and became another kind is not swept with its
 // anonymous session.
 func TestSweepKeepsUsersWhoCanStillBe(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		kept := make(map[string]string)
 		for what, become := range map[string]func(a *latchkey.Account) error{
 			"e-mail":   func(a *latchkey.Account) error { return kit.Err(a.UpdateEmail(k.Ctx, kit.Ada, kit.Password)) },
@@ -101,7 +101,7 @@ func TestSweepKeepsUsersWhoCanStillBe(t *testing.T) {
 // More expired sessions of people who stay than fit in one batch do not keep
 // the sweep busy for ever.
 func TestSweepGetsPastWhatItKeeps(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		for n := range 60 {
 			_, account := k.Anonymous()
 			k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, account.UserID(), fmt.Sprintf("u%d@example.org", n))))
@@ -132,7 +132,7 @@ func TestIdleAnonymousUsersAreSwept(t *testing.T) {
 
 // After an error, Swept counts the rows that are gone.
 func TestSweepCountsWhatIsGone(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		for range 5 {
 			k.Must(kit.Err(k.Visitor.CreateAnonymousSession(k.Ctx)))
 		}
@@ -158,7 +158,7 @@ func TestSweepCountsWhatIsGone(t *testing.T) {
 
 // Sessions that ended by being idle are swept before their absolute end.
 func TestSweepTakesIdleSessions(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SingleFactor: latchkey.Lifetime{Idle: time.Hour}}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Idle: time.Hour}}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		k.Clock.Advance(2 * time.Hour)
@@ -184,7 +184,7 @@ func TestSweptSessionsAreNotRevivedByAPolicy(t *testing.T) {
 		_, err = k.Sweep(k.Ctx)
 		k.Must(err)
 		p := latchkey.StrictPolicy()
-		p.SingleFactor.Idle = 20 * 24 * time.Hour
+		p.Sessions.SingleFactor.Idle = 20 * 24 * time.Hour
 		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
 		k.Must(err)
 		if err := kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret)); err != latchkey.ErrUnauthorized {

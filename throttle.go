@@ -14,7 +14,7 @@ import (
 // limit counts a call of an operation under a key, and refuses it after too many.
 // An empty key is not counted.
 func (c *call) limit(ctx context.Context, l limited, key string) error {
-	rule, found := c.policy.Limits[limits[l].name]
+	rule, found := c.policy.Guessing.Limits[limits[l].name]
 	if key == "" || c.server || !found {
 		return nil
 	}
@@ -126,7 +126,7 @@ func (c *call) limitNumber(ctx context.Context, number string) error {
 		return nil
 	}
 	key := c.limitKey(limitMessagesNumbers, network+"\n"+number)
-	window := c.policy.Limits[limits[limitMessagesNumbers].name].Window
+	window := c.policy.Guessing.Limits[limits[limitMessagesNumbers].name].Window
 	first, err := c.take(ctx, key, ratelimit.Rule{Calls: 1, Window: window})
 	if err == nil && !first.Allowed {
 		return nil

@@ -59,7 +59,7 @@ func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
 				for name, call := range kit.LimitedCalls {
 					err := call(k, kit.Client)
 					guessing := []string{
-						"createEmailPasswordSession", "updatePassword", "createSession", "updateMagicURLSession", "updatePhoneSession",
+						"createEmailPasswordSession", "updatePassword", "createSession",
 						"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "updateMFAChallenge",
 					}
 					if guesses := slices.Contains(guessing, name); guesses != errors.Is(err, latchkey.ErrBusy) {
@@ -118,7 +118,7 @@ func TestMockNumbersAreNotCountedAsTexts(t *testing.T) {
 		}
 		engine := k.Configured(func(c *latchkey.Config) {
 			c.MockNumbers = numbers
-			c.Policy.Limits = map[string]ratelimit.Rule{
+			c.Policy.Guessing.Limits = map[string]ratelimit.Rule{
 				"createPhoneToken": {Calls: 100, Window: time.Hour}, "messagesByPrefix": {Calls: 5, Window: time.Hour}, "messagesNumbers": {Calls: 5, Window: time.Hour},
 			}
 		})
@@ -131,7 +131,7 @@ func TestMockNumbersAreNotCountedAsTexts(t *testing.T) {
 // A right link costs no hashes without end, and a stranger does not keep the owner
 // of a number from proving it.
 func TestConfirmationsAreLimitedForWhoeverMakesThem(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 1}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 1}}, func(k *kit.Kit) {
 		user := k.Proven()
 		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, false)))
 		_, account := k.SignIn(kit.Ada)
@@ -139,7 +139,7 @@ func TestConfirmationsAreLimitedForWhoeverMakesThem(t *testing.T) {
 		engine := k.LimitedEngine(nil)
 		hashed := 0
 		for range 30 {
-			if kit.Err(engine.Guest(kit.Client).UpdateRecovery(k.Ctx, m.UserID, m.Secret, kit.Password)) == latchkey.ErrPasswordRecentlyUsed {
+			if kit.Err(engine.Guest(kit.Client).ConfirmRecovery(k.Ctx, m.UserID, m.Secret, kit.Password)) == latchkey.ErrPasswordRecentlyUsed {
 				hashed++
 			}
 		}
@@ -147,11 +147,11 @@ func TestConfirmationsAreLimitedForWhoeverMakesThem(t *testing.T) {
 			k.Errorf("%d passwords are hashed", hashed)
 		}
 		for range 12 {
-			_ = kit.Err(engine.Guest(kit.At("203.0.113.1")).UpdatePhoneVerification(k.Ctx, user.ID, "12345a"))
+			_ = kit.Err(engine.Guest(kit.At("203.0.113.1")).ConfirmPhoneVerification(k.Ctx, user.ID, "12345a"))
 		}
 		token, err := account.CreatePhoneVerification(k.Ctx)
 		k.Must(err)
 		code := k.MailOf(token, kit.Phone)
-		k.Must(kit.Err(engine.Guest(kit.Client).UpdatePhoneVerification(k.Ctx, user.ID, code.Secret)))
+		k.Must(kit.Err(engine.Guest(kit.Client).ConfirmPhoneVerification(k.Ctx, user.ID, code.Secret)))
 	})
 }

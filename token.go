@@ -62,16 +62,16 @@ type tokenKind struct {
 var (
 	kindMagicURL = &tokenKind{
 		name: "magic-url", label: "magic/v1", purpose: signsIn, by: byEmail, provider: "magic-url", factor: factorEmail,
-		method: MagicURL, message: notify.MagicURL, ask: limitMagicURLToken, byClient: true,
-		life: func(p *Policy) time.Duration { return p.MagicURLLength },
+		method: MethodMagicURL, message: notify.MagicURL, ask: limitMagicURLToken, byClient: true,
+		life: func(p *Policy) time.Duration { return p.Messages.MagicURLLength },
 	}
 	kindEmail = &tokenKind{
 		name: "email", purpose: signsIn, by: byEmail, provider: "token", factor: factorEmail,
-		method: EmailOTP, message: notify.EmailOTP, ask: limitEmailToken, life: otpLength,
+		method: MethodEmailOTP, message: notify.EmailOTP, ask: limitEmailToken, life: otpLength,
 	}
 	kindPhone = &tokenKind{
 		name: "phone", purpose: signsIn, by: byPhone, provider: "phone", factor: factorPhone,
-		method: Phone, message: notify.PhoneOTP, ask: limitPhoneToken, byClient: true, life: otpLength,
+		method: MethodPhone, message: notify.PhoneOTP, ask: limitPhoneToken, byClient: true, life: otpLength,
 	}
 	kindCustom = &tokenKind{
 		name: "custom", purpose: signsIn, provider: "token", factor: factorToken,
@@ -80,16 +80,16 @@ var (
 	kindEmailVerification = &tokenKind{
 		name: "email-verification", label: "verify/v1", purpose: verifiesEmail, by: byEmail,
 		message: notify.EmailVerification, ask: limitCreateEmailVerify,
-		life: func(p *Policy) time.Duration { return p.EmailVerificationLength },
+		life: func(p *Policy) time.Duration { return p.Messages.EmailVerificationLength },
 	}
 	kindPhoneVerification = &tokenKind{
 		name: "phone-verification", purpose: verifiesPhone, by: byPhone,
-		method: Phone, message: notify.PhoneVerification, ask: limitCreatePhoneVerify, byClient: true, life: otpLength,
+		method: MethodPhone, message: notify.PhoneVerification, ask: limitCreatePhoneVerify, byClient: true, life: otpLength,
 	}
 	kindRecovery = &tokenKind{
 		name: "recovery", label: "recover/v1", purpose: recovers, by: byEmail,
 		message: notify.Recovery, ask: limitCreateRecovery, byClient: true,
-		life: func(p *Policy) time.Duration { return p.RecoveryLength },
+		life: func(p *Policy) time.Duration { return p.Messages.RecoveryLength },
 	}
 
 	// tokenKinds has every kind. A secret of one kind never serves another, because
@@ -99,7 +99,7 @@ var (
 	}
 )
 
-func otpLength(p *Policy) time.Duration { return p.OTPLength }
+func otpLength(p *Policy) time.Duration { return p.Messages.OTPLength }
 
 // kindOf returns the kind of a row. A kind of a later version serves no purpose.
 func kindOf(t *record.Token) *tokenKind {

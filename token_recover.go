@@ -13,7 +13,7 @@ type NewRecovery struct {
 	URL string
 }
 
-// CreateRecovery sends a link to an e-mail address, with which [Guest.UpdateRecovery]
+// CreateRecovery sends a link to an e-mail address, with which [Guest.ConfirmRecovery]
 // sets a new password for the user of the address. The link can be used once, for an
 // hour unless the policy says otherwise. A new one ends it.
 //
@@ -46,7 +46,7 @@ func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, er
 	return c.sendToken(ctx, tokenRequest{kind: kindRecovery, destination: email, secret: secret, link: link})
 }
 
-// UpdateRecovery sets a new password by the secret in a link of
+// ConfirmRecovery sets a new password by the secret in a link of
 // [Guest.CreateRecovery], and proves the address. All sessions of the user end, unless
 // the policy keeps them, and so do open links and codes. The user gets a notice.
 //
@@ -61,9 +61,9 @@ func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, er
 //   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the
 //     password is against the rules. The link can still be used.
 //   - [ErrInvalidToken], [ErrUserNotFound], [ErrUserBlocked], [*ThrottledError]: as of
-//     [Guest.UpdateEmailVerification].
+//     [Guest.ConfirmEmailVerification].
 //   - [ErrBusy]
-func (g *Guest) UpdateRecovery(ctx context.Context, userID, secret, password string) (_ *Token, err error) {
+func (g *Guest) ConfirmRecovery(ctx context.Context, userID, secret, password string) (_ *Token, err error) {
 	defer publicError("update recovery", &err)
 	c, err := g.begin()
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *call) tryRecover(ctx context.Context, claim link, password string) (*To
 		if user == nil {
 			return nil, ErrInvalidToken
 		}
-		if !tx.policy.KeepSessionsOnPasswordChange {
+		if !tx.policy.Sessions.KeepOnPasswordChange {
 			if err := tx.endSessions(ctx, user, ""); err != nil {
 				return nil, err
 			}

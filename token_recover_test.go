@@ -28,7 +28,7 @@ func TestRecoverySetsThePasswordEndsEverythingAndTellsTheUser(t *testing.T) {
 			k.Errorf("%+v, %+v", token, m)
 		}
 		k.Forget()
-		done, err := k.Visitor.UpdateRecovery(k.Ctx, m.UserID, m.Secret, kit.FreshPassword)
+		done, err := k.Visitor.ConfirmRecovery(k.Ctx, m.UserID, m.Secret, kit.FreshPassword)
 		k.Must(err)
 		if done.ID != token.ID || done.UserID != user.ID {
 			k.Errorf("%+v", done)

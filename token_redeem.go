@@ -75,25 +75,6 @@ func checkRedeemed(userID, secret string) (link, error) {
 // address.
 func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Session, err error) {
 	defer publicError("create session", &err)
-	return g.redeem(ctx, userID, secret, limitSession)
-}
-
-// UpdateMagicURLSession is an older name of [Guest.CreateSession], with a limit of its
-// own.
-func (g *Guest) UpdateMagicURLSession(ctx context.Context, userID, secret string) (_ *Session, err error) {
-	defer publicError("update magic URL session", &err)
-	return g.redeem(ctx, userID, secret, limitMagicURLSession)
-}
-
-// UpdatePhoneSession is an older name of [Guest.CreateSession], with a limit of its
-// own, which a success does not reset.
-func (g *Guest) UpdatePhoneSession(ctx context.Context, userID, secret string) (_ *Session, err error) {
-	defer publicError("update phone session", &err)
-	return g.redeem(ctx, userID, secret, limitPhoneSession)
-}
-
-// redeem signs in by a token.
-func (g *Guest) redeem(ctx context.Context, userID, secret string, l limited) (*Session, error) {
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -103,7 +84,7 @@ func (g *Guest) redeem(ctx context.Context, userID, secret string, l limited) (*
 		return nil, err
 	}
 	key := userID + "\n" + c.client.network()
-	if err := c.limit(ctx, l, key); err != nil {
+	if err := c.limit(ctx, limitSession, key); err != nil {
 		return nil, err
 	}
 	drawn := c.newSignIn(ctx, "", "", "")
@@ -118,9 +99,7 @@ func (g *Guest) redeem(ctx context.Context, userID, secret string, l limited) (*
 	if err != nil {
 		return nil, err
 	}
-	if l != limitPhoneSession {
-		c.unlimit(ctx, l, key)
-	}
+	c.unlimit(ctx, limitSession, key)
 	return session, nil
 }
 

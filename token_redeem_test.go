@@ -146,7 +146,7 @@ func TestBlockedSquatterDoesNotHoldTheAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		squatter := k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
-		k.Must(kit.Err(account.UpdateStatus(k.Ctx)))
+		k.Must(kit.Err(account.Block(k.Ctx)))
 		token, code := k.AskCode(kit.Ada)
 		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, code)
 		k.Must(err)

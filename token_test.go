@@ -33,7 +33,7 @@ func TestTokensDoNotSurviveTheirTimeOrTheirUse(t *testing.T) {
 }
 
 func TestTokensFollowPolicyAndChannels(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MagicURL | latchkey.EmailOTP | latchkey.Phone, UserLimit: 1}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MethodMagicURL | latchkey.MethodEmailOTP | latchkey.MethodPhone, UserLimit: 1}, func(k *kit.Kit) {
 		server := k.Guest(latchkey.Client{Server: true})
 		var tokens []*latchkey.Token
 		for name, ask := range kit.Askers {

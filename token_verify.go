@@ -12,7 +12,7 @@ import (
 
 // CreateEmailVerification sends a link to the user's e-mail address, by which the
 // reader of the mail proves it. The page of the link calls
-// [Guest.UpdateEmailVerification] with the userId and the secret from the link. The
+// [Guest.ConfirmEmailVerification] with the userId and the secret from the link. The
 // link can be used once, for seven days unless the policy says otherwise, while the
 // address is the user's. A new one ends it. to is the page that the link opens, as
 // NewMagicURLToken.URL.
@@ -32,7 +32,7 @@ func (a *Account) CreateEmailVerification(ctx context.Context, to string) (_ *To
 }
 
 // CreatePhoneVerification sends a code of six digits to the user's phone, with which
-// [Guest.UpdatePhoneVerification] proves the number. It can be used once, for 15
+// [Guest.ConfirmPhoneVerification] proves the number. It can be used once, for 15
 // minutes unless the policy says otherwise, while the number is the user's. Five wrong
 // codes end it, and so does a new one.
 //
@@ -120,7 +120,7 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 	return user, by.address(user), nil
 }
 
-// UpdateEmailVerification proves the address to which a link of
+// ConfirmEmailVerification proves the address to which a link of
 // [Account.CreateEmailVerification] was sent. The caller needs no session. The account
 // stays as it is, unlike after the first sign-in by a link: by opening the link the
 // reader confirms that the account in the mail is theirs.
@@ -133,19 +133,19 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 //   - [ErrUserBlocked]: only with the right secret.
 //   - [*ThrottledError]: after ten calls for the user id in an hour, and ten more with
 //     the right secret.
-func (g *Guest) UpdateEmailVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
+func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
 	defer publicError("update e-mail verification", &err)
 	return g.confirmAddress(ctx, verifiesEmail, userID, secret)
 }
 
-// UpdatePhoneVerification proves the number to which a code of
+// ConfirmPhoneVerification proves the number to which a code of
 // [Account.CreatePhoneVerification] was sent. The caller needs no session.
 //
-// Errors: those of UpdateEmailVerification, where the limit is by user id and client
+// Errors: those of ConfirmEmailVerification, where the limit is by user id and client
 // address, and holds for the right code too, and
 //   - [*ThrottledError]: after more than ten wrong codes in a row for the number, as
 //     for [Guest.CreateSession].
-func (g *Guest) UpdatePhoneVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
+func (g *Guest) ConfirmPhoneVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
 	defer publicError("update phone verification", &err)
 	return g.confirmAddress(ctx, verifiesPhone, userID, secret)
 }

@@ -30,7 +30,7 @@ func TestEmailVerificationProvesTheAddressAndKeepsTheRest(t *testing.T) {
 			k.Errorf("%+v, %v", seen, err)
 		}
 		k.Forget()
-		done, err := k.Visitor.UpdateEmailVerification(k.Ctx, user.ID, m.Secret)
+		done, err := k.Visitor.ConfirmEmailVerification(k.Ctx, user.ID, m.Secret)
 		k.Must(err)
 		if done.ID != token.ID || done.UserID != user.ID || done.Secret != "" {
 			k.Errorf("%+v", done)
@@ -68,11 +68,11 @@ func TestPhoneVerificationProvesTheNumber(t *testing.T) {
 			k.Errorf("%+v, %+v", token, m)
 		}
 		for range 4 {
-			if err := kit.Err(k.Visitor.UpdatePhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
 				k.Errorf("a wrong code: %v", err)
 			}
 		}
-		k.Must(kit.Err(k.Visitor.UpdatePhoneVerification(k.Ctx, user.ID, m.Secret)))
+		k.Must(kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, user.ID, m.Secret)))
 		shown, err := account.User(k.Ctx)
 		k.Must(err)
 		if !shown.PhoneVerification || shown.EmailVerification {
@@ -96,13 +96,13 @@ func TestRightLinkPassesTheLimitThatStrangersHaveUsedUp(t *testing.T) {
 		engine := k.LimitedEngine(nil)
 		stranger, owner := engine.Guest(kit.At("203.0.113.1")), engine.Guest(kit.Client)
 		for range 12 {
-			_ = kit.Err(stranger.UpdateEmailVerification(k.Ctx, user.ID, kit.UnknownLink))
-			_ = kit.Err(stranger.UpdateRecovery(k.Ctx, user.ID, kit.UnknownLink, kit.FreshPassword))
+			_ = kit.Err(stranger.ConfirmEmailVerification(k.Ctx, user.ID, kit.UnknownLink))
+			_ = kit.Err(stranger.ConfirmRecovery(k.Ctx, user.ID, kit.UnknownLink, kit.FreshPassword))
 		}
-		if err := kit.Err(owner.UpdateEmailVerification(k.Ctx, user.ID, kit.UnknownLink)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+		if err := kit.Err(owner.ConfirmEmailVerification(k.Ctx, user.ID, kit.UnknownLink)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
 			k.Error(err)
 		}
-		k.Must(kit.Err(owner.UpdateEmailVerification(k.Ctx, user.ID, proof.Secret)))
-		k.Must(kit.Err(owner.UpdateRecovery(k.Ctx, user.ID, m.Secret, kit.FreshPassword)))
+		k.Must(kit.Err(owner.ConfirmEmailVerification(k.Ctx, user.ID, proof.Secret)))
+		k.Must(kit.Err(owner.ConfirmRecovery(k.Ctx, user.ID, m.Secret, kit.FreshPassword)))
 	})
 }

@@ -23,7 +23,7 @@ func TestNothingIsToldOfWhatIsNotCommitted(t *testing.T) {
 }
 
 func TestWhatIsNotCommittedIsToldToNobody(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
 		k.Proven()
 		_, account := k.SignIn(kit.Ada)
 		hook := k.Store.Hook

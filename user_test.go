@@ -31,7 +31,7 @@ func TestWordsFollowLabelsAndPhone(t *testing.T) {
 }
 
 func TestSignInsRenewWhenTheUserWasLastSeen(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLength: 12 * time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: 12 * time.Hour}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		for range 4 {
 			k.Clock.Advance(24 * time.Hour)

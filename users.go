@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -202,7 +203,7 @@ func (c *call) setPassword(ctx context.Context, id, password string) (*User, err
 		shown, err := tx.changeUser(ctx, user, func(user *record.User) error {
 			return fresh.set(&tx.policy, user, tx.now)
 		})
-		if err == nil && !tx.policy.KeepSessionsOnPasswordChange {
+		if err == nil && !tx.policy.Sessions.KeepOnPasswordChange {
 			err = tx.endSessions(ctx, user, "")
 		}
 		return shown, err
@@ -374,7 +375,7 @@ func (u *Users) CreateToken(ctx context.Context, id string, length int, expire t
 
 // drawCustom draws the secret of a custom token, and returns its life.
 func drawCustom(length int, expire time.Duration) (secret string, life time.Duration, err error) {
-	length, expire = orDefault(length, customLength), orDefault(expire, customExpire)
+	length, expire = cmp.Or(length, customLength), cmp.Or(expire, customExpire)
 	if length < customLeast || length > customMost {
 		return "", 0, invalid("length", fmt.Errorf("not %d to %d", customLeast, customMost))
 	}
@@ -385,10 +386,10 @@ func drawCustom(length int, expire time.Duration) (secret string, life time.Dura
 	return random[:length], expire, nil
 }
 
-// Recent is the newest session of a user, for [Users.CreateJWT].
-const Recent = "recent"
+// RecentSession is the newest session of a user, for [Users.CreateJWT].
+const RecentSession = "recent"
 
-// CreateJWT returns a JWT for a user, bound to a session of theirs: [Recent], or "",
+// CreateJWT returns a JWT for a user, bound to a session of theirs: [RecentSession], or "",
 // is the newest among those that owe nothing. If the user has no session, the JWT is
 // bound to the user alone: it ends with the next change of the password, recovery,
 // block or first proof of an address, and is checked by one read of the user. length
@@ -425,7 +426,7 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 		}
 		check := checkOf(session)
 		claims.SessionID = session.ID
-		if end := c.policy.last(check); end.Before(expire) {
+		if end := c.policy.Sessions.last(check); end.Before(expire) {
 			claims.Expire = end
 		}
 		if err := c.mayAct(check, c.now); err != nil {
@@ -438,7 +439,7 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 // sessionForJWT returns the session that the server names, nil if it names the
 // newest one and the user has no session.
 func (c *call) sessionForJWT(ctx context.Context, r store.Reader, userID, id string) (*record.Session, error) {
-	if id != "" && id != Recent {
+	if id != "" && id != RecentSession {
 		if err := checkSessionID(id); err != nil {
 			return nil, err
 		}
@@ -513,11 +514,11 @@ func (u *Users) CreateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARe
 	return u.setRecoveryCodes(ctx, id, false)
 }
 
-// UpdateMFARecoveryCodes replaces the recovery codes of a user.
+// RegenerateMFARecoveryCodes replaces the recovery codes of a user.
 //
 // Errors:
 //   - [ErrRecoveryCodesNotFound]
-func (u *Users) UpdateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
+func (u *Users) RegenerateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
 	defer publicError("update recovery codes", &err)
 	return u.setRecoveryCodes(ctx, id, true)
 }

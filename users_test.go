@@ -168,7 +168,7 @@ func TestServerChangesAndClearsAddresses(t *testing.T) {
 func TestServerSetsAndTakesPasswords(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprint("keep ", keep), func(t *testing.T) {
-			kit.OnEveryStore(t, latchkey.Policy{KeepSessionsOnPasswordChange: keep}, func(k *kit.Kit) {
+			kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: keep}}, func(k *kit.Kit) {
 				u := k.Users()
 				user := k.SignUp(kit.Ada)
 				session, account := k.SignIn(kit.Ada)
@@ -212,7 +212,7 @@ func TestServerSetsAndTakesPasswords(t *testing.T) {
 
 // Two changes of a password by the server at once do not lose a history.
 func TestServersPasswordIsOfThePasswordItRead(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 5}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 5}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.Interfere(func() { k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another horse"))) })
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "third horse")))
@@ -226,7 +226,7 @@ func TestServersPasswordIsOfThePasswordItRead(t *testing.T) {
 
 // The server can set a password after the key of the user's history is lost.
 func TestServerSetsAPasswordWhateverDoesNotOpen(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		engine := k.WithKeys(latchkey.Keys{Active: latchkey.GenerateKey()}) // the old key is lost
 		if err := kit.Err(engine.Users().UpdatePassword(k.Ctx, user.ID, "another horse")); err != nil {
@@ -267,7 +267,7 @@ func TestServerBlocksAndLetsIn(t *testing.T) {
 		}
 		k.Same("events", k.Events(user.ID, "U"), []string{"users.U.update.status by server"})
 		k.Same("log", k.Logs(), []string{"user.update by server"})
-		k.Refuses("handle", latchkey.ErrUserBlocked, func() error { return account.DeleteSession(k.Ctx, latchkey.Current) })
+		k.Refuses("handle", latchkey.ErrUserBlocked, func() error { return account.DeleteSession(k.Ctx, latchkey.CurrentSession) })
 		k.Refuses("secret", latchkey.ErrUserBlocked, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)) })
 		k.Refuses("a session by the server", latchkey.ErrUserBlocked, func() error { return kit.Err(u.CreateSession(k.Ctx, user.ID)) })
 		k.Refuses("twice", nil, func() error { return kit.Err(u.UpdateStatus(k.Ctx, user.ID, false)) })
@@ -338,7 +338,7 @@ func TestServerReplacesLabels(t *testing.T) {
 }
 
 func TestServerMakesListsAndEndsSessions(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionLimit: 2, SessionLength: time.Hour}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 2, Length: time.Hour}}, func(k *kit.Kit) {
 		u := k.Users().At(kit.Client)
 		user := k.SignUp(kit.Ada)
 		k.Forget()
@@ -390,7 +390,7 @@ func TestServerEndsSessions(t *testing.T) {
 		k.Same("log", k.Logs(), []string{"session.delete by server"})
 		k.Refuses("twice", latchkey.ErrSessionNotFound, func() error { return u.DeleteSession(k.Ctx, user.ID, one.ID) })
 		k.Refuses("of somebody else", latchkey.ErrSessionNotFound, func() error { return u.DeleteSession(k.Ctx, user.ID, bobs.ID) })
-		k.Refuses("current", latchkey.ErrSessionNotFound, func() error { return u.DeleteSession(k.Ctx, user.ID, latchkey.Current) })
+		k.Refuses("current", latchkey.ErrSessionNotFound, func() error { return u.DeleteSession(k.Ctx, user.ID, latchkey.CurrentSession) })
 		k.Must(u.DeleteSessions(k.Ctx, user.ID))
 		k.Same("events", k.Events(user.ID, "U", two.ID, "S2", three.ID, "S3"), []string{
 			"users.U.sessions.S2.delete by server", "users.U.sessions.S3.delete by server",
@@ -427,7 +427,7 @@ func TestServerResetsFactorsAndTheUserIsTold(t *testing.T) {
 		_, pending := k.Owing(k.Visitor)
 		for range 12 { // what was guessed goes with the authenticator
 			if challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP); err == nil {
-				_ = kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
+				_ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
 			}
 		}
 		k.Drained(k.Configured(func(*latchkey.Config) {}))
@@ -455,7 +455,7 @@ func TestServerNamesTheSessionOfAJWT(t *testing.T) {
 		last, _ := k.SignIn(kit.Ada)
 		k.SignUp(kit.Bob)
 		foreign, _ := k.SignIn(kit.Bob)
-		for named, want := range map[string]string{"": last.ID, latchkey.Recent: last.ID, first.ID: first.ID} {
+		for named, want := range map[string]string{"": last.ID, latchkey.RecentSession: last.ID, first.ID: first.ID} {
 			if account, _ := k.ByJWT(user.ID, named); account.SessionID() != want {
 				k.Errorf("%q: %s", named, account.SessionID())
 			}
@@ -476,7 +476,7 @@ func TestServerNamesTheSessionOfAJWT(t *testing.T) {
 
 // What other services cannot see is not signed: AC-091.
 func TestServerMakesNoJWTForWhoMayDoNothing(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SingleFactor: latchkey.Lifetime{Absolute: 20 * time.Minute}}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Absolute: 20 * time.Minute}}}, func(k *kit.Kit) {
 		user := k.Proven()
 		_, account := k.SignIn(kit.Ada)
 		token, err := account.CreateJWT(k.Ctx, time.Hour)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAHostsTestIsFiveLines(t *testing.T) {
-	kit := authtest.New(t, latchkey.Config{Policy: latchkey.Policy{SessionLength: time.Hour}})
+	kit := authtest.New(t, latchkey.Config{Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}})
 	_, session := kit.SignIn("ada@example.org")
 	kit.Clock.Advance(time.Hour)
 	if _, err := kit.Guest.Authenticate(context.Background(), session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {

@@ -60,11 +60,15 @@ func readConfig(env func(string) string) (c config, err error) {
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
 	c.store.namespace = env("STORE_NAMESPACE") // latchkey unless it is set
 	c.policy = latchkey.Policy{
-		PasswordHistory: r.number("PASSWORD_HISTORY"), PasswordDictionary: r.flag("PASSWORD_DICTIONARY", false),
-		PasswordPersonalData: r.flag("PERSONAL_DATA", false), SessionLimit: r.number("SESSION_LIMIT"),
-		SessionLength: time.Duration(r.number("SESSION_DURATION")) * time.Second, UserLimit: r.number("USERS_LIMIT"),
-		KeepSessionsOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), DiscloseAccounts: true,
-		SessionAlerts: r.flag("SESSION_ALERTS", false), KeepSecretOnChallenge: true, EnrolWithoutStepUp: true,
+		UserLimit: r.number("USERS_LIMIT"), DiscloseAccounts: true,
+		Password: latchkey.PasswordPolicy{
+			History: r.number("PASSWORD_HISTORY"), Dictionary: r.flag("PASSWORD_DICTIONARY", false), PersonalData: r.flag("PERSONAL_DATA", false),
+		},
+		Sessions: latchkey.SessionPolicy{
+			Limit: r.number("SESSION_LIMIT"), Length: time.Duration(r.number("SESSION_DURATION")) * time.Second,
+			KeepOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), Alerts: r.flag("SESSION_ALERTS", false),
+		},
+		Factors: latchkey.FactorPolicy{KeepSecretOnChallenge: true, EnrolWithoutStepUp: true},
 	}
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)
@@ -82,17 +86,17 @@ func readConfig(env func(string) string) (c config, err error) {
 	for _, name := range c.disabledMethodNames {
 		switch name {
 		case "email-password":
-			c.policy.Disabled |= latchkey.EmailPassword
+			c.policy.Disabled |= latchkey.MethodEmailPassword
 		case "anonymous":
-			c.policy.Disabled |= latchkey.AnonymousSession
+			c.policy.Disabled |= latchkey.MethodAnonymousSession
 		case "magic-url":
-			c.policy.Disabled |= latchkey.MagicURL
+			c.policy.Disabled |= latchkey.MethodMagicURL
 		case "email-otp":
-			c.policy.Disabled |= latchkey.EmailOTP
+			c.policy.Disabled |= latchkey.MethodEmailOTP
 		case "phone":
-			c.policy.Disabled |= latchkey.Phone
+			c.policy.Disabled |= latchkey.MethodPhone
 		case "jwt":
-			c.policy.Disabled |= latchkey.JWT
+			c.policy.Disabled |= latchkey.MethodJWT
 		case "invites":
 		default:
 			r.fail("AUTH_DISABLED", name)

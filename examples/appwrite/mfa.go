@@ -10,7 +10,7 @@ import (
 type factors interface {
 	MFAFactors(ctx context.Context) (latchkey.MFAFactors, error)
 	CreateMFAChallenge(ctx context.Context, factor latchkey.Factor) (*latchkey.MFAChallenge, error)
-	UpdateMFAChallenge(ctx context.Context, challengeID, otp string) (*latchkey.Session, error)
+	ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (*latchkey.Session, error)
 }
 
 func (c *call) factors() factors {
@@ -68,7 +68,7 @@ func updateAuthenticator(c *call) (*latchkey.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.account.UpdateMFAAuthenticator(c.r.Context(), otp)
+	return c.account.VerifyMFAAuthenticator(c.r.Context(), otp)
 }
 
 func deleteAuthenticator(c *call) (any, error) {
@@ -105,7 +105,7 @@ func updateChallenge(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, err := c.factors().UpdateMFAChallenge(c.r.Context(), texts[0], texts[1])
+	session, err := c.factors().ConfirmMFAChallenge(c.r.Context(), texts[0], texts[1])
 	if err != nil {
 		return nil, err
 	}

@@ -51,9 +51,9 @@ var routes = []route{
 	on(post, anyone, created, createMagicURLToken, "/account/tokens/magic-url", "/account/sessions/magic-url"),
 	on(post, anyone, created, createEmailToken, "/account/tokens/email"),
 	on(post, anyone, created, createPhoneToken, "/account/tokens/phone", "/account/sessions/phone"),
-	on(post, signIn, created, redeem((*latchkey.Guest).CreateSession), "/account/sessions/token"),
-	on(put, signIn, created, redeem((*latchkey.Guest).UpdateMagicURLSession), "/account/sessions/magic-url"),
-	on(put, signIn, created, redeem((*latchkey.Guest).UpdatePhoneSession), "/account/sessions/phone"),
+	on(post, signIn, created, redeem, "/account/sessions/token"),
+	on(put, signIn, created, redeem, "/account/sessions/magic-url"),
+	on(put, signIn, created, redeem, "/account/sessions/phone"),
 	on(get, account, ok, listSessions, "/account/sessions"),
 	on(del, account, none, deleteSessions, "/account/sessions"),
 	on(get, account, ok, getSession, "/account/sessions/{sessionId}"),
@@ -61,9 +61,9 @@ var routes = []route{
 	on(del, owing, none, deleteSession, "/account/sessions/{sessionId}"),
 
 	on(post, account, created, createEmailVerification, "/account/verifications/email", "/account/verification"),
-	on(put, anyone, ok, confirm((*latchkey.Guest).UpdateEmailVerification), "/account/verifications/email", "/account/verification"),
+	on(put, anyone, ok, confirm((*latchkey.Guest).ConfirmEmailVerification), "/account/verifications/email", "/account/verification"),
 	on(post, account, created, createPhoneVerification, "/account/verifications/phone", "/account/verification/phone"),
-	on(put, anyone, ok, confirm((*latchkey.Guest).UpdatePhoneVerification), "/account/verifications/phone", "/account/verification/phone"),
+	on(put, anyone, ok, confirm((*latchkey.Guest).ConfirmPhoneVerification), "/account/verifications/phone", "/account/verification/phone"),
 	on(post, anyone, created, createRecovery, "/account/recovery"),
 	on(put, anyone, ok, updateRecovery, "/account/recovery"),
 	on(patch, account, ok, shown(updateMFA), "/account/mfa"),
@@ -75,7 +75,7 @@ var routes = []route{
 	on(put, owing, ok, updateChallenge, "/account/mfa/challenges", "/account/mfa/challenge"),
 	on(post, account, created, recoveryCodes((*latchkey.Account).CreateMFARecoveryCodes), "/account/mfa/recovery-codes"),
 	on(get, account, ok, recoveryCodes((*latchkey.Account).MFARecoveryCodes), "/account/mfa/recovery-codes"),
-	on(patch, account, ok, recoveryCodes((*latchkey.Account).UpdateMFARecoveryCodes), "/account/mfa/recovery-codes"),
+	on(patch, account, ok, recoveryCodes((*latchkey.Account).RegenerateMFARecoveryCodes), "/account/mfa/recovery-codes"),
 
 	on(post, account, created, createJWT, "/account/jwts", "/account/jwt"),
 
@@ -104,7 +104,7 @@ var routes = []route{
 	on(get, users, ok, listUserFactors, "/users/{userId}/mfa/factors"),
 	on(get, users, ok, userRecoveryCodes((*latchkey.Users).MFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(patch, users, ok, userRecoveryCodes((*latchkey.Users).CreateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
-	on(put, users, ok, userRecoveryCodes((*latchkey.Users).UpdateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
+	on(put, users, ok, userRecoveryCodes((*latchkey.Users).RegenerateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(del, users, none, deleteUserAuthenticator, "/users/{userId}/mfa/authenticators/{type}"),
 	on(get, users, ok, listUserLogs, "/users/{userId}/logs"),
 }
@@ -220,7 +220,7 @@ func updatePrefs(c *call) (*latchkey.User, error) {
 }
 
 func updateStatus(c *call) (*latchkey.User, error) {
-	user, err := c.account.UpdateStatus(c.r.Context())
+	user, err := c.account.Block(c.r.Context())
 	if err == nil {
 		c.signedOut()
 	}
@@ -307,18 +307,16 @@ func createPhoneToken(c *call) (any, error) {
 }
 
 // redeem signs in with the secret of a token.
-func redeem(do func(g *latchkey.Guest, ctx context.Context, userID, secret string) (*latchkey.Session, error)) func(c *call) (any, error) {
-	return func(c *call) (any, error) {
-		texts, err := c.texts("userId", "secret")
-		if err != nil {
-			return nil, err
-		}
-		session, err := do(c.guest(), c.r.Context(), texts[0], texts[1])
-		if err != nil {
-			return nil, err
-		}
-		return c.signedInAs(session), nil
+func redeem(c *call) (any, error) {
+	texts, err := c.texts("userId", "secret")
+	if err != nil {
+		return nil, err
 	}
+	session, err := c.guest().CreateSession(c.r.Context(), texts[0], texts[1])
+	if err != nil {
+		return nil, err
+	}
+	return c.signedInAs(session), nil
 }
 
 func createEmailVerification(c *call) (any, error) {
@@ -357,7 +355,7 @@ func updateRecovery(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.tokenModel(c.guest().UpdateRecovery(c.r.Context(), texts[0], texts[1], texts[2]))
+	return c.tokenModel(c.guest().ConfirmRecovery(c.r.Context(), texts[0], texts[1], texts[2]))
 }
 
 func createJWT(c *call) (any, error) {
@@ -438,7 +436,7 @@ func getSession(c *call) (any, error) {
 
 // updateSession renews the cookie too: the browser would drop it at its old end.
 func updateSession(c *call) (any, error) {
-	session, err := c.account.UpdateSession(c.r.Context(), c.r.PathValue("sessionId"))
+	session, err := c.account.ExtendSession(c.r.Context(), c.r.PathValue("sessionId"))
 	if err != nil {
 		return nil, err
 	}
@@ -453,7 +451,7 @@ func updateSession(c *call) (any, error) {
 func deleteSession(c *call) (any, error) {
 	id := c.r.PathValue("sessionId")
 	if c.pending != nil { // it may end itself, and no other
-		if id != latchkey.Current && id != c.pending.SessionID() {
+		if id != latchkey.CurrentSession && id != c.pending.SessionID() {
 			return nil, latchkey.ErrMoreFactorsRequired
 		}
 		err := c.pending.DeleteSession(c.r.Context())
@@ -463,7 +461,7 @@ func deleteSession(c *call) (any, error) {
 		return nil, err
 	}
 	err := c.account.DeleteSession(c.r.Context(), id)
-	if err == nil && (id == latchkey.Current || id == c.account.SessionID()) {
+	if err == nil && (id == latchkey.CurrentSession || id == c.account.SessionID()) {
 		c.signedOut()
 	}
 	return nil, err

@@ -31,9 +31,9 @@ func problem(status int, kind, message string) error { return &apiError{status, 
 
 // statuses are the codes of the engine's categories.
 var statuses = map[latchkey.Category]int{
-	latchkey.Invalid: http.StatusBadRequest, latchkey.Unauthorized: http.StatusUnauthorized, latchkey.Forbidden: http.StatusForbidden,
-	latchkey.NotFound: http.StatusNotFound, latchkey.Conflict: http.StatusConflict, latchkey.Precondition: http.StatusPreconditionFailed,
-	latchkey.Throttled: http.StatusTooManyRequests, latchkey.Unavailable: http.StatusServiceUnavailable, latchkey.Unimplemented: http.StatusNotImplemented,
+	latchkey.CategoryInvalid: http.StatusBadRequest, latchkey.CategoryUnauthorized: http.StatusUnauthorized, latchkey.CategoryForbidden: http.StatusForbidden,
+	latchkey.CategoryNotFound: http.StatusNotFound, latchkey.CategoryConflict: http.StatusConflict, latchkey.CategoryPrecondition: http.StatusPreconditionFailed,
+	latchkey.CategoryThrottled: http.StatusTooManyRequests, latchkey.CategoryUnavailable: http.StatusServiceUnavailable, latchkey.CategoryUnimplemented: http.StatusNotImplemented,
 }
 
 // toAPI maps every error to the wire.

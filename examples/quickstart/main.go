@@ -90,7 +90,7 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 	case "":
 		return nil
 	case "one":
-		err = account.DeleteSession(ctx, latchkey.Current)
+		err = account.DeleteSession(ctx, latchkey.CurrentSession)
 	case "all":
 		err = account.DeleteSessions(ctx)
 	default:

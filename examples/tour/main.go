@@ -127,7 +127,7 @@ func (t *tour) verifyAddresses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.guest.UpdateEmailVerification(ctx, userID, secret); err != nil {
+	if _, err := t.guest.ConfirmEmailVerification(ctx, userID, secret); err != nil {
 		return err
 	}
 	if _, err := account.UpdatePhone(ctx, t.phone, password); err != nil {
@@ -139,7 +139,7 @@ func (t *tour) verifyAddresses(ctx context.Context) error {
 	if userID, secret, err = t.message(ctx, t.phone, token); err != nil {
 		return err
 	}
-	if _, err := t.guest.UpdatePhoneVerification(ctx, userID, secret); err != nil {
+	if _, err := t.guest.ConfirmPhoneVerification(ctx, userID, secret); err != nil {
 		return err
 	}
 	user, err := account.User(ctx)
@@ -166,7 +166,7 @@ func (t *tour) recoverPassword(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.guest.UpdateRecovery(ctx, userID, secret, fresh); err != nil {
+	if _, err := t.guest.ConfirmRecovery(ctx, userID, secret, fresh); err != nil {
 		return err
 	}
 	_, err = account.User(ctx)
@@ -254,7 +254,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := account.UpdateMFAAuthenticator(ctx, code); err != nil {
+	if _, err := account.VerifyMFAAuthenticator(ctx, code); err != nil {
 		return err
 	}
 	if _, err := account.UpdateMFA(ctx, true); err != nil {
@@ -278,7 +278,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if code, err = t.appCode(made); err != nil {
 		return err
 	}
-	if session, err = owed.Pending.UpdateMFAChallenge(ctx, challenge.ID, code); err != nil {
+	if session, err = owed.Pending.ConfirmMFAChallenge(ctx, challenge.ID, code); err != nil {
 		return err
 	}
 	if _, err := t.guest.Authenticate(ctx, session.Secret); err != nil {

@@ -53,11 +53,11 @@ func TestAC036AC037AC048AC050WrongAnswersAreCounted(t *testing.T) {
 			challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
 			k.Must(err)
 			for n := range 5 {
-				if err := kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, wrong())); err != latchkey.ErrInvalidToken {
+				if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, wrong())); err != latchkey.ErrInvalidToken {
 					k.Errorf("%d, %d: %v", round, n, err)
 				}
 			}
-			if err := kit.Err(pending.UpdateMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrInvalidToken {
 				k.Errorf("%d: after five: %v", round, err)
 			}
 		}
@@ -86,10 +86,9 @@ func TestAC037AndAC049NewCodesDoNotResetTheCount(t *testing.T) {
 			token, err := k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: fmt.Sprint("id", round), Email: email})
 			k.Must(err)
 			wrong := kit.OtherCode(k.Mail(kit.Ada).Secret)
-			for n := range 4 {
-				name := []string{"CreateSession", "UpdateMagicURLSession", "UpdatePhoneSession"}[n%3]
+			for range 4 {
 				var slowed *latchkey.ThrottledError
-				err := kit.Err(redeemers[name](k.Visitor, k.Ctx, token.UserID, wrong))
+				err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, wrong))
 				if errors.As(err, &slowed) {
 					if guesses != 11 || slowed.RetryAfter != 30*time.Second {
 						k.Errorf("slowed after %d guesses for %v", guesses, slowed.RetryAfter)
@@ -124,20 +123,20 @@ func TestAC037PhoneVerificationIsNotGuessed(t *testing.T) {
 		for range 2 {
 			ask()
 			for range 5 {
-				if err := kit.Err(stranger.UpdatePhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
+				if err := kit.Err(stranger.ConfirmPhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
 					k.Errorf("a wrong code: %v", err)
 				}
 			}
-			if err := kit.Err(stranger.UpdatePhoneVerification(k.Ctx, user.ID, m.Secret)); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(stranger.ConfirmPhoneVerification(k.Ctx, user.ID, m.Secret)); err != latchkey.ErrInvalidToken {
 				k.Errorf("after five: %v", err)
 			}
 		}
 		ask()
-		if err := kit.Err(stranger.UpdatePhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(stranger.ConfirmPhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
 			k.Errorf("the eleventh: %v", err)
 		}
 		var slowed *latchkey.ThrottledError
-		if err := kit.Err(stranger.UpdatePhoneVerification(k.Ctx, user.ID, m.Secret)); !errors.As(err, &slowed) {
+		if err := kit.Err(stranger.ConfirmPhoneVerification(k.Ctx, user.ID, m.Secret)); !errors.As(err, &slowed) {
 			k.Errorf("after eleven: %v", err)
 		}
 	})
@@ -159,7 +158,7 @@ func TestAC037NumberOfAStrangerIsCountedByItself(t *testing.T) {
 				k.Must(err)
 				m := k.MailOf(token, kit.Phone)
 				for range 5 {
-					if kit.Err(k.Guest(kit.At(ip)).UpdatePhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))) == latchkey.ErrInvalidToken {
+					if kit.Err(k.Guest(kit.At(ip)).ConfirmPhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))) == latchkey.ErrInvalidToken {
 						compared++
 					}
 				}
@@ -189,7 +188,7 @@ func TestAC037NetworksGiveNoMoreGuesses(t *testing.T) {
 				}
 				stop := false
 				for range 5 {
-					if err := kit.Err(p.UpdateMFAChallenge(k.Ctx, c.ID, kit.OtherCode(app.Code()))); err != latchkey.ErrInvalidToken {
+					if err := kit.Err(p.ConfirmMFAChallenge(k.Ctx, c.ID, kit.OtherCode(app.Code()))); err != latchkey.ErrInvalidToken {
 						stop = true
 						break
 					}
@@ -234,7 +233,7 @@ func TestAC038AC040AC042AHundredAtOnce(t *testing.T) {
 				for n := range 100 {
 					group.Go(func() {
 						one := tries[n%len(tries)]
-						session, err := one.by.UpdateMFAChallenge(k.Ctx, one.challenge, otp)
+						session, err := one.by.ConfirmMFAChallenge(k.Ctx, one.challenge, otp)
 						var own *latchkey.Error
 						if err != nil && !errors.As(err, &own) {
 							k.Error(err)
@@ -291,7 +290,7 @@ func TestAC039AC041EachStepIsAcceptedOnce(t *testing.T) {
 func TestAC042AC043RecoveryCodesServeOnce(t *testing.T) {
 	for _, strong := range []bool{false, true} {
 		t.Run(fmt.Sprint("strong ", strong), func(t *testing.T) {
-			kit.OnEveryStore(t, latchkey.Policy{StrongRecoveryCodes: strong}, func(k *kit.Kit) {
+			kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{StrongRecoveryCodes: strong}}, func(k *kit.Kit) {
 				_, _, codes := k.Enrolled(latchkey.NewMFAAuthenticator{})
 				want, form := 6, "0123456789abcdef"
 				if strong {
@@ -342,7 +341,7 @@ func TestAC042AC043RecoveryCodesServeOnce(t *testing.T) {
 				if err := kit.Err(challenged.CreateMFARecoveryCodes(k.Ctx)); err != latchkey.ErrRecoveryCodesAlreadyExist {
 					k.Error(err)
 				}
-				again, err := challenged.UpdateMFARecoveryCodes(k.Ctx)
+				again, err := challenged.RegenerateMFARecoveryCodes(k.Ctx)
 				k.Must(err)
 				if again.Left != want || again.Codes[0] == codes[1] {
 					k.Errorf("%+v", again)

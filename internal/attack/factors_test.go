@@ -163,12 +163,12 @@ func TestAC052AC053StepUp(t *testing.T) {
 			k.Error(err)
 		}
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, false)))
-		old := k.Configured(func(c *latchkey.Config) { c.Policy.EnrolWithoutStepUp = true })
+		old := k.Configured(func(c *latchkey.Config) { c.Policy.Factors.EnrolWithoutStepUp = true })
 		k.Clock.Advance(time.Hour)
 		account, err = old.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
 		k.Must(err)
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
-		if err := kit.Err(account.UpdateMFARecoveryCodes(k.Ctx)); err != latchkey.ErrChallengeRequired {
+		if err := kit.Err(account.RegenerateMFARecoveryCodes(k.Ctx)); err != latchkey.ErrChallengeRequired {
 			k.Error(err)
 		}
 	})
@@ -219,12 +219,12 @@ func TestAC052OldSessionChangesNoNumber(t *testing.T) {
 		_, pending := k.Owing(k.Visitor)
 		c, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorPhone)
 		k.Must(err)
-		s, err := pending.UpdateMFAChallenge(k.Ctx, c.ID, k.Message(c.ID, kit.Phone).Secret)
+		s, err := pending.ConfirmMFAChallenge(k.Ctx, c.ID, k.Message(c.ID, kit.Phone).Secret)
 		k.Must(err)
 		thief, err := k.Visitor.Authenticate(k.Ctx, s.Secret)
 		k.Must(err)
 		for name, err := range map[string]error{
-			"authenticator": thief.DeleteMFAAuthenticator(k.Ctx), "codes": kit.Err(thief.MFARecoveryCodes(k.Ctx)), "new codes": kit.Err(thief.UpdateMFARecoveryCodes(k.Ctx)),
+			"authenticator": thief.DeleteMFAAuthenticator(k.Ctx), "codes": kit.Err(thief.MFARecoveryCodes(k.Ctx)), "new codes": kit.Err(thief.RegenerateMFARecoveryCodes(k.Ctx)),
 			"switch": kit.Err(thief.UpdateMFA(k.Ctx, false)),
 		} {
 			if err != latchkey.ErrChallengeRequired {
@@ -241,7 +241,7 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 		k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
-		if err := kit.Err(account.UpdateMFAAuthenticator(k.Ctx, "123456")); err != latchkey.ErrAuthenticatorNotFound {
+		if err := kit.Err(account.VerifyMFAAuthenticator(k.Ctx, "123456")); err != latchkey.ErrAuthenticatorNotFound {
 			k.Error(err)
 		}
 		first, err := account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})
@@ -259,12 +259,12 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 		if err := kit.Err(account.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)); err != latchkey.ErrAuthenticatorNotFound {
 			k.Error(err)
 		}
-		if err := kit.Err(account.UpdateMFAAuthenticator(k.Ctx, old.Code())); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.VerifyMFAAuthenticator(k.Ctx, old.Code())); err != latchkey.ErrInvalidToken {
 			k.Errorf("a code of the one before: %v", err)
 		}
-		k.Must(kit.Err(account.UpdateMFAAuthenticator(k.Ctx, app.Code())))
+		k.Must(kit.Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code())))
 		k.Must(kit.Err(account.User(k.Ctx))) // who has done it is not locked out
-		for _, err := range []error{kit.Err(account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})), kit.Err(account.UpdateMFAAuthenticator(k.Ctx, app.Code()))} {
+		for _, err := range []error{kit.Err(account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})), kit.Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code()))} {
 			if err != latchkey.ErrAuthenticatorAlreadyVerified {
 				k.Error(err)
 			}

@@ -146,7 +146,7 @@ func TestAC051StrangerDoesNotSlowAKnownClient(t *testing.T) {
 				if err != nil {
 					continue
 				}
-				_ = kit.Err(stranger.UpdateMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
+				_ = kit.Err(stranger.ConfirmMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
 			}
 		}
 		_, owner = k.Owing(engine.Guest(kit.Client))
@@ -157,7 +157,7 @@ func TestAC051StrangerDoesNotSlowAKnownClient(t *testing.T) {
 // While an identifier is slowed, a new password is not compared with the history,
 // so that its cost does not tell whether it was used before.
 func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 3}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 3}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		session, err := k.Users().CreateSession(k.Ctx, user.ID)
 		k.Must(err)
@@ -183,7 +183,7 @@ func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
 // With a wrong old password, a new password costs as many hashes whether it is the
 // present one or not, so that it is no second guess.
 func TestHistoryCostsTheSameWhateverMatches(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 3}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 3}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		cost := func(candidate string) int64 {
@@ -201,7 +201,7 @@ func TestHistoryCostsTheSameWhateverMatches(t *testing.T) {
 // number of hashes, and the new one's faults are told only to who knows the
 // present one.
 func TestRightAndWrongOldPasswordCostTheSame(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
 		var costs []int64

@@ -24,7 +24,7 @@ func TestAC084JWTEndsAtOnce(t *testing.T) {
 			return kit.Err(k.Users().UpdatePassword(k.Ctx, w.User.ID, kit.FreshPassword))
 		}, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
 		"a recovery": {func(k *kit.Kit, w *operations.World) error {
-			return kit.Err(k.Visitor.UpdateRecovery(k.Ctx, w.User.ID, w.Recovery.Secret.Reveal(), kit.FreshPassword))
+			return kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, w.User.ID, w.Recovery.Secret.Reveal(), kit.FreshPassword))
 		}, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
 		"the deletion": {func(k *kit.Kit, w *operations.World) error { return k.Users().Delete(k.Ctx, w.User.ID) }, latchkey.ErrUnauthorized, latchkey.ErrUnauthorized},
 		"a change of the name": {func(k *kit.Kit, w *operations.World) error {
@@ -150,7 +150,7 @@ func TestAC087JWTOfARevocationThatFailed(t *testing.T) {
 		token, err := account.CreateJWT(k.Ctx, 0)
 		k.Must(err)
 		reached := k.Failing(1, false)
-		if err := account.DeleteSession(k.Ctx, latchkey.Current); err == nil {
+		if err := account.DeleteSession(k.Ctx, latchkey.CurrentSession); err == nil {
 			k.Error("it is said to be done")
 		}
 		reached()

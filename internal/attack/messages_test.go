@@ -65,7 +65,7 @@ func TestAC057TextMessagesAreCapped(t *testing.T) {
 // other rules allow.
 func TestAC057NumbersFromOneAddressAreCapped(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.Policy.Limits = map[string]ratelimit.Rule{"createPhoneToken": {Calls: 1000, Window: time.Hour}}
+		k.Policy.Guessing.Limits = map[string]ratelimit.Rule{"createPhoneToken": {Calls: 1000, Window: time.Hour}}
 		engine := k.Configured(func(*latchkey.Config) {})
 		ask := func(c latchkey.Client, n int) error {
 			return kit.Err(engine.Guest(c).CreatePhoneToken(k.Ctx, "", fmt.Sprintf("+49152000000%02d", n)))
@@ -139,7 +139,7 @@ func TestAC122MailboxCannotBeFlooded(t *testing.T) {
 // AC-122: signing in and changing addresses back and forth does not flood a
 // mailbox of somebody else's, nor can a flood hide from a user what happens.
 func TestAC122NoticesAreCappedWithTheMessages(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		flood := func(engine *latchkey.Engine) {
 			for n := range 90 { // a success begins the limit of sign-ins anew
@@ -166,7 +166,7 @@ func TestAC122NoticesAreCappedWithTheMessages(t *testing.T) {
 // AC-122: neither sub-addresses nor one client make more of them, and a policy
 // with fewer messages holds for notices too.
 func TestAC122NothingGoesRoundTheCaps(t *testing.T) {
-	kit.OnEveryStore(t, latchkey.Policy{SessionAlerts: true}, func(k *kit.Kit) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
 		engine := k.Configured(func(*latchkey.Config) {})
 		sent := 0
 		for n := range 400 {
@@ -190,7 +190,7 @@ func TestAC122NothingGoesRoundTheCaps(t *testing.T) {
 		}
 		k.SignUp(kit.Ada)
 		strict := k.Configured(func(c *latchkey.Config) {
-			c.Policy.Limits = map[string]ratelimit.Rule{"messagesDay": {Calls: 10, Window: 24 * time.Hour}}
+			c.Policy.Guessing.Limits = map[string]ratelimit.Rule{"messagesDay": {Calls: 10, Window: 24 * time.Hour}}
 		})
 		k.Drained(engine)
 		for range 20 {

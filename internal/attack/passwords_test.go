@@ -199,7 +199,7 @@ func TestAC012HostileStoredHashIsNotComputed(t *testing.T) {
 // AC-013 and AC-010: one function for every path.
 func TestAC013PasswordRulesHoldOnEveryPath(t *testing.T) {
 	policy := latchkey.Policy{
-		PasswordMin: 10, PasswordUppercase: true, PasswordLowercase: true, PasswordNumber: true, PasswordSymbols: true, PasswordDictionary: true,
+		Password: latchkey.PasswordPolicy{Min: 10, Uppercase: true, Lowercase: true, Number: true, Symbols: true, Dictionary: true},
 	}
 	for rule, p := range map[string]string{
 		"not 10 to 256 characters":        "Short-1ab",
@@ -223,19 +223,19 @@ func TestAC013PasswordRulesHoldOnEveryPath(t *testing.T) {
 
 func TestAC013CommonPasswordsAreRefusedOnEveryPathInAnyCase(t *testing.T) {
 	for _, p := range []string{"baseball1", "BaseBall1", "TRUSTNO1", "password123"} {
-		kit.OnEveryPath(t, latchkey.Policy{PasswordDictionary: true}, func(k *kit.Kit, set func(string) error) {
+		kit.OnEveryPath(t, latchkey.Policy{Password: latchkey.PasswordPolicy{Dictionary: true}}, func(k *kit.Kit, set func(string) error) {
 			if err := set(p); !errors.Is(err, latchkey.ErrArgumentInvalid) || !strings.Contains(err.Error(), "most common passwords") || strings.Contains(err.Error(), p) {
 				k.Errorf("%s: %v", p, err)
 			}
 		})
 	}
-	kit.OnEveryPath(t, latchkey.Policy{PasswordDictionary: true}, func(k *kit.Kit, set func(string) error) { k.Must(set("baseball1 is my game")) })
+	kit.OnEveryPath(t, latchkey.Policy{Password: latchkey.PasswordPolicy{Dictionary: true}}, func(k *kit.Kit, set func(string) error) { k.Must(set("baseball1 is my game")) })
 }
 
 // AC-013: a recovered password meets every rule, and one that does not leaves the
 // link as it is.
 func TestAC013RecoveryAppliesEveryRuleForPasswords(t *testing.T) {
-	policy := latchkey.Policy{PasswordHistory: 2, PasswordDictionary: true, PasswordPersonalData: true, PasswordNumber: true}
+	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2, Dictionary: true, PersonalData: true, Number: true}}
 	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
 		const first = "correct horse 1"
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: "countess@example.org", Password: first})))
@@ -246,11 +246,11 @@ func TestAC013RecoveryAppliesEveryRuleForPasswords(t *testing.T) {
 			"short1": latchkey.ErrArgumentInvalid, "password1": latchkey.ErrArgumentInvalid, "no digit in it": latchkey.ErrArgumentInvalid,
 			strings.Repeat("x1", 200): latchkey.ErrArgumentInvalid, "the countess 1": latchkey.ErrPasswordPersonalData, first: latchkey.ErrPasswordRecentlyUsed,
 		} {
-			if err := kit.Err(k.Visitor.UpdateRecovery(k.Ctx, m.UserID, m.Secret, bad)); !errors.Is(err, want) || strings.Contains(err.Error(), bad) {
+			if err := kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, m.UserID, m.Secret, bad)); !errors.Is(err, want) || strings.Contains(err.Error(), bad) {
 				k.Errorf("%q: %v", bad, err)
 			}
 		}
-		k.Must(kit.Err(k.Visitor.UpdateRecovery(k.Ctx, m.UserID, m.Secret, "a good horse 2")))
+		k.Must(kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, m.UserID, m.Secret, "a good horse 2")))
 		_, err = k.Visitor.CreateEmailPasswordSession(k.Ctx, "countess@example.org", "a good horse 2")
 		k.Must(err)
 	})
@@ -284,7 +284,7 @@ func TestAC014StolenSessionNeedsThePassword(t *testing.T) {
 func TestAC015UpdatePasswordEndsAllOtherSessions(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprint("keep ", keep), func(t *testing.T) {
-			kit.OnEveryStore(t, latchkey.Policy{KeepSessionsOnPasswordChange: keep}, func(k *kit.Kit) {
+			kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: keep}}, func(k *kit.Kit) {
 				user := k.SignUp(kit.Ada)
 				other, _ := k.SignIn(kit.Ada)
 				mine, account := k.SignIn(kit.Ada)

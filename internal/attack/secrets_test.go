@@ -91,7 +91,7 @@ func TestAC116SecretsAreMasked(t *testing.T) {
 func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 	for _, op := range operations.Table {
 		t.Run(op.Name, func(t *testing.T) {
-			kit.OnAShare(t, latchkey.Policy{PasswordHistory: 2}, func(k *kit.Kit) {
+			kit.OnAShare(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 				var out bytes.Buffer
 				say := func(x any) {
 					fmt.Fprintf(&out, "%v %+v %#v\n", x, x, x)

@@ -14,7 +14,7 @@ import (
 func TestAC087FailedRevocationIsSaid(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for what, revoke := range map[string]func(w *operations.World) error{
-			"own": func(w *operations.World) error { return w.Account.DeleteSession(k.Ctx, latchkey.Current) }, "all": func(w *operations.World) error { return w.Account.DeleteSessions(k.Ctx) },
+			"own": func(w *operations.World) error { return w.Account.DeleteSession(k.Ctx, latchkey.CurrentSession) }, "all": func(w *operations.World) error { return w.Account.DeleteSessions(k.Ctx) },
 			"server's": func(w *operations.World) error {
 				return k.Users().DeleteSession(k.Ctx, w.User.ID, w.Account.SessionID())
 			},
@@ -121,13 +121,13 @@ func TestAC091BlockedUserStaysBlocked(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, w.User.ID, false)))
 		for name, do := range map[string]func() error{
 			"recovery": func() error {
-				return kit.Err(k.Visitor.UpdateRecovery(k.Ctx, w.User.ID, w.Recovery.Secret.Reveal(), kit.FreshPassword))
+				return kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, w.User.ID, w.Recovery.Secret.Reveal(), kit.FreshPassword))
 			},
 			"mail": func() error {
-				return kit.Err(k.Visitor.UpdateEmailVerification(k.Ctx, w.User.ID, w.MailProof.Secret.Reveal()))
+				return kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, w.User.ID, w.MailProof.Secret.Reveal()))
 			},
 			"phone": func() error {
-				return kit.Err(k.Visitor.UpdatePhoneVerification(k.Ctx, w.User.ID, w.PhoneProof.Secret.Reveal()))
+				return kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, w.User.ID, w.PhoneProof.Secret.Reveal()))
 			},
 		} {
 			k.Refuses(name, latchkey.ErrUserBlocked, do)
@@ -146,8 +146,8 @@ func TestAC092BlockedUserExtendsNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		w := operations.NewWorld(k, true)
 		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, w.User.ID, false)))
-		for _, id := range []string{latchkey.Current, w.Other.ID} {
-			k.Refuses("extend "+id, latchkey.ErrUserBlocked, func() error { return kit.Err(w.Account.UpdateSession(k.Ctx, id)) })
+		for _, id := range []string{latchkey.CurrentSession, w.Other.ID} {
+			k.Refuses("extend "+id, latchkey.ErrUserBlocked, func() error { return kit.Err(w.Account.ExtendSession(k.Ctx, id)) })
 		}
 	})
 }

@@ -71,7 +71,7 @@ var weaknesses = []struct {
 			k.Errorf("%v", err)
 		}
 	}},
-	{"A30 a first password meets the rules on every path", latchkey.Policy{PasswordDictionary: true}, func(k *kit.Kit) {
+	{"A30 a first password meets the rules on every path", latchkey.Policy{Password: latchkey.PasswordPolicy{Dictionary: true}}, func(k *kit.Kit) {
 		_, account := k.Anonymous()
 		for what, err := range map[string]error{
 			"e-mail": kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, "baseball1")), "phone": kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, "baseball1")),
@@ -107,24 +107,24 @@ var weaknesses = []struct {
 			k.Errorf("%d users", n)
 		}
 	}},
-	{"A48 and W42 short fragments are no personal data", latchkey.Policy{PasswordPersonalData: true}, func(k *kit.Kit) {
+	{"A48 and W42 short fragments are no personal data", latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: "a", Email: "a@example.org", Name: "E", Password: "a password with e"})))
 	}},
-	{"A49 the dictionary does not look at the case", latchkey.Policy{PasswordDictionary: true}, func(k *kit.Kit) {
+	{"A49 the dictionary does not look at the case", latchkey.Policy{Password: latchkey.PasswordPolicy{Dictionary: true}}, func(k *kit.Kit) {
 		if err := kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: "PassWord1"})); !errors.Is(err, latchkey.ErrArgumentInvalid) {
 			k.Errorf("%v", err)
 		}
 	}},
-	{"A50 an extended session is not swept early", latchkey.Policy{SessionLength: time.Hour}, func(k *kit.Kit) {
+	{"A50 an extended session is not swept early", latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		session, account := k.SignIn(kit.Ada)
 		k.Clock.Advance(50 * time.Minute)
-		k.Must(kit.Err(account.UpdateSession(k.Ctx, latchkey.Current)))
+		k.Must(kit.Err(account.ExtendSession(k.Ctx, latchkey.CurrentSession)))
 		k.Clock.Advance(50 * time.Minute)
 		k.Must(kit.Err(k.Sweep(k.Ctx)))
 		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
 	}},
-	{"A51 expired sessions neither count nor show", latchkey.Policy{SessionLimit: 2, SessionLength: time.Hour}, func(k *kit.Kit) {
+	{"A51 expired sessions neither count nor show", latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 2, Length: time.Hour}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		k.SignIn(kit.Ada)
@@ -138,7 +138,7 @@ var weaknesses = []struct {
 		}
 		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, one.Secret)))
 	}},
-	{"A52 sessions that are trimmed or ended are told", latchkey.Policy{SessionLimit: 1}, func(k *kit.Kit) {
+	{"A52 sessions that are trimmed or ended are told", latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 1}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		_, account := k.SignIn(kit.Ada)
@@ -150,7 +150,7 @@ var weaknesses = []struct {
 	{"A54 an extended session is shown as current and with its country", kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		before, account := k.SignIn(kit.Ada)
-		after, err := account.UpdateSession(k.Ctx, latchkey.Current)
+		after, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
 		if !after.Current || after.Device != before.Device {
 			k.Errorf("%+v", after)
@@ -239,7 +239,7 @@ var weaknesses = []struct {
 			}
 		}
 	}},
-	{"W16 the server's sessions keep to the limit, and are not for blocked users", latchkey.Policy{SessionLimit: 2}, func(k *kit.Kit) {
+	{"W16 the server's sessions keep to the limit, and are not for blocked users", latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 2}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		for range 5 {
 			k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID)))

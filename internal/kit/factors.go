@@ -31,7 +31,7 @@ func (k *Kit) Confirmed(account *latchkey.Account, n latchkey.NewMFAAuthenticato
 	k.Must(err)
 	app, err := authtest.NewAuthenticator(k.Clock, made.URI)
 	k.Must(err)
-	k.Must(Err(account.UpdateMFAAuthenticator(k.Ctx, app.Code())))
+	k.Must(Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code())))
 	return app
 }
 
@@ -52,7 +52,7 @@ func (k *Kit) Owing(g *latchkey.Guest) (*latchkey.Session, *latchkey.Pending) {
 // answerer may ask for challenges and answer them.
 type answerer interface {
 	CreateMFAChallenge(context.Context, latchkey.Factor) (*latchkey.MFAChallenge, error)
-	UpdateMFAChallenge(context.Context, string, string) (*latchkey.Session, error)
+	ConfirmMFAChallenge(context.Context, string, string) (*latchkey.Session, error)
 }
 
 // Answers asks for a challenge and answers it.
@@ -60,7 +60,7 @@ func (k *Kit) Answers(a answerer, factor latchkey.Factor, otp string) (*latchkey
 	k.Helper()
 	challenge, err := a.CreateMFAChallenge(k.Ctx, factor)
 	k.Must(err)
-	return a.UpdateMFAChallenge(k.Ctx, challenge.ID, otp)
+	return a.ConfirmMFAChallenge(k.Ctx, challenge.ID, otp)
 }
 
 // Sorted returns codes as text, in order.

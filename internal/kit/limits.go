@@ -17,7 +17,7 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	},
 	"createAnonymousSession": func(k *Kit, c latchkey.Client) error { return Err(k.Guest(c).CreateAnonymousSession(k.Ctx)) },
 	"updateSession": func(k *Kit, c latchkey.Client) error {
-		return Err(k.at(c).UpdateSession(k.Ctx, latchkey.Current))
+		return Err(k.at(c).ExtendSession(k.Ctx, latchkey.CurrentSession))
 	},
 	"deleteSession": func(k *Kit, c latchkey.Client) error { return k.at(c).DeleteSession(k.Ctx, "another") },
 	"deleteSessions": func(k *Kit, c latchkey.Client) error {
@@ -35,34 +35,28 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"createSession": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateSession(k.Ctx, "ada", UnknownLink))
 	},
-	"updateMagicURLSession": func(k *Kit, c latchkey.Client) error {
-		return Err(k.Guest(c).UpdateMagicURLSession(k.Ctx, "ada", UnknownLink))
-	},
-	"updatePhoneSession": func(k *Kit, c latchkey.Client) error {
-		return Err(k.Guest(c).UpdatePhoneSession(k.Ctx, "ada", UnknownLink))
-	},
 	"createJWT": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreateJWT(k.Ctx, 0)) },
 	"createRecovery": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL}))
 	},
 	"updateRecovery": func(k *Kit, c latchkey.Client) error {
-		return Err(k.Guest(c).UpdateRecovery(k.Ctx, "ada", UnknownLink, Password))
+		return Err(k.Guest(c).ConfirmRecovery(k.Ctx, "ada", UnknownLink, Password))
 	},
 	"createEmailVerification": func(k *Kit, c latchkey.Client) error {
 		return Err(k.reachable(c).CreateEmailVerification(k.Ctx, VerifyURL))
 	},
 	"updateEmailVerification": func(k *Kit, c latchkey.Client) error {
-		return Err(k.Guest(c).UpdateEmailVerification(k.Ctx, "ada", UnknownLink))
+		return Err(k.Guest(c).ConfirmEmailVerification(k.Ctx, "ada", UnknownLink))
 	},
 	"createPhoneVerification": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreatePhoneVerification(k.Ctx)) },
 	"updatePhoneVerification": func(k *Kit, c latchkey.Client) error {
-		return Err(k.Guest(c).UpdatePhoneVerification(k.Ctx, "ada", UnknownLink))
+		return Err(k.Guest(c).ConfirmPhoneVerification(k.Ctx, "ada", UnknownLink))
 	},
 	"createMFAChallenge": func(k *Kit, c latchkey.Client) error {
 		return Err(k.reachable(c).CreateMFAChallenge(k.Ctx, latchkey.FactorRecoveryCode))
 	},
 	"updateMFAChallenge": func(k *Kit, c latchkey.Client) error {
-		return Err(k.reachable(c).UpdateMFAChallenge(k.Ctx, "unknown", "123456"))
+		return Err(k.reachable(c).ConfirmMFAChallenge(k.Ctx, "unknown", "123456"))
 	},
 	"messages": func(k *Kit, c latchkey.Client) error {
 		_, err := k.Guest(c).CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: Ada})

@@ -18,5 +18,5 @@ func (k *Kit) Recovery() notify.Message {
 
 // Recover sets FreshPassword by a mail of [Kit.Recovery].
 func (k *Kit) Recover(m notify.Message) error {
-	return Err(k.Visitor.UpdateRecovery(k.Ctx, m.UserID, m.Secret, FreshPassword))
+	return Err(k.Visitor.ConfirmRecovery(k.Ctx, m.UserID, m.Secret, FreshPassword))
 }

@@ -105,7 +105,7 @@ func (k *Kit) Broken() (rules []string) {
 		}
 	}
 	for id, n := range live {
-		if limit := max(k.Policy.SessionLimit, 1); n > limit && k.Policy.SessionLimit != 0 || n > 10 && k.Policy.SessionLimit == 0 {
+		if limit := max(k.Policy.Sessions.Limit, 1); n > limit && k.Policy.Sessions.Limit != 0 || n > 10 && k.Policy.Sessions.Limit == 0 {
 			say("%s has %d sessions", id, n)
 		}
 	}

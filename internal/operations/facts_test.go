@@ -119,7 +119,7 @@ var draws = []struct {
 		if err != nil {
 			return err
 		}
-		return kit.Err(account.UpdateMFAAuthenticator(a.Ctx, app.Code()))
+		return kit.Err(account.VerifyMFAAuthenticator(a.Ctx, app.Code()))
 	}},
 	{"server takes the authenticator away", func(a *actors) error { return a.Users().DeleteMFAAuthenticator(a.Ctx, a.id()) }},
 	{"recover", func(a *actors) error {
@@ -128,11 +128,11 @@ var draws = []struct {
 		if err != nil {
 			return err
 		}
-		return kit.Err(a.Visitor.UpdateRecovery(a.Ctx, a.id(), token.Secret.Reveal(), kit.Password))
+		return kit.Err(a.Visitor.ConfirmRecovery(a.Ctx, a.id(), token.Secret.Reveal(), kit.Password))
 	}},
-	{"block oneself", func(a *actors) error { return kit.Err(a.account().UpdateStatus(a.Ctx)) }},
-	{"extend", func(a *actors) error { return kit.Err(a.account().UpdateSession(a.Ctx, latchkey.Current)) }},
-	{"sign out", func(a *actors) error { return a.account().DeleteSession(a.Ctx, latchkey.Current) }},
+	{"block oneself", func(a *actors) error { return kit.Err(a.account().Block(a.Ctx)) }},
+	{"extend", func(a *actors) error { return kit.Err(a.account().ExtendSession(a.Ctx, latchkey.CurrentSession)) }},
+	{"sign out", func(a *actors) error { return a.account().DeleteSession(a.Ctx, latchkey.CurrentSession) }},
 	{"sign out everywhere", func(a *actors) error { return a.account().DeleteSessions(a.Ctx) }},
 	{"become permanent", func(a *actors) error {
 		return kit.Err(a.account().CreateAccount(a.Ctx, latchkey.NewAccount{Email: a.email(), Password: kit.Password}))
@@ -158,7 +158,7 @@ var draws = []struct {
 // What the sessions say of their users is true after every operation, whatever
 // was done before it: the property on which a check of one row rests.
 func TestSessionsTellTheTruthAboutTheirUsersAfterEveryOperation(t *testing.T) {
-	kit.OneByOne(t, latchkey.Policy{SessionLimit: 3, SessionLength: 24 * time.Hour}, func(k *kit.Kit) {
+	kit.OneByOne(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 3, Length: 24 * time.Hour}}, func(k *kit.Kit) {
 		cases := 0
 		rapid.Check(k.T, func(t *rapid.T) {
 			cases++

@@ -19,8 +19,10 @@ import (
 // whole.
 func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
-		if op.Name == "Account.UpdateSession" {
-			op.Do = func(w *operations.World) error { return kit.Err(w.Account.UpdateSession(w.Ctx, latchkey.Current)) }
+		if op.Name == "Account.ExtendSession" {
+			op.Do = func(w *operations.World) error {
+				return kit.Err(w.Account.ExtendSession(w.Ctx, latchkey.CurrentSession))
+			}
 		}
 		w := operations.NewWorld(k, true, op)
 		broken := false
@@ -79,8 +81,8 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 				k.Fatal(err)
 			}
 			guesses := slices.Contains([]string{
-				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Guest.CreateSession", "Guest.UpdateMagicURLSession", "Guest.UpdatePhoneSession",
-				"Guest.UpdatePhoneVerification", "Account.UpdateMFAChallenge",
+				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code",
+				"Guest.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
 			}, op.Name)
 			switch err := op.Do(w); {
 			case limiter == panicking{} && guesses:

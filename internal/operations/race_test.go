@@ -35,7 +35,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 	for i, one := range changing {
 		t.Run(one.Name, func(t *testing.T) {
 			t.Parallel()
-			kit.OnAShareAtOnce(t, latchkey.Policy{SessionLimit: 2}, func(k *kit.Kit) {
+			kit.OnAShareAtOnce(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 2}}, func(k *kit.Kit) {
 				for _, two := range changing[i:] {
 					if one.Bare && two.Factors == "fresh" || two.Bare && one.Factors == "fresh" {
 						continue
@@ -75,7 +75,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
 	for name, do := range map[string]func(w *operations.World) error{
 		"end one session":   func(w *operations.World) error { return w.Users().DeleteSession(w.Ctx, w.User.ID, w.Other.ID) },
-		"end one's session": func(w *operations.World) error { return w.Account.DeleteSession(w.Ctx, latchkey.Current) },
+		"end one's session": func(w *operations.World) error { return w.Account.DeleteSession(w.Ctx, latchkey.CurrentSession) },
 		"delete the user":   func(w *operations.World) error { return w.Users().Delete(w.Ctx, w.User.ID) },
 		"take an address": func(w *operations.World) error {
 			return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "one@example.org"}))
@@ -90,13 +90,13 @@ func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
 			return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Link.UserID, w.Link.Secret.Reveal()))
 		},
 		"prove an address": func(w *operations.World) error {
-			return kit.Err(w.Visitor.UpdateEmailVerification(w.Ctx, w.MailProof.UserID, w.MailProof.Secret.Reveal()))
+			return kit.Err(w.Visitor.ConfirmEmailVerification(w.Ctx, w.MailProof.UserID, w.MailProof.Secret.Reveal()))
 		},
 		"prove a number": func(w *operations.World) error {
-			return kit.Err(w.Visitor.UpdatePhoneVerification(w.Ctx, w.PhoneProof.UserID, w.PhoneProof.Secret.Reveal()))
+			return kit.Err(w.Visitor.ConfirmPhoneVerification(w.Ctx, w.PhoneProof.UserID, w.PhoneProof.Secret.Reveal()))
 		},
 		"recover": func(w *operations.World) error {
-			return kit.Err(w.Visitor.UpdateRecovery(w.Ctx, w.Recovery.UserID, w.Recovery.Secret.Reveal(), "another horse"))
+			return kit.Err(w.Visitor.ConfirmRecovery(w.Ctx, w.Recovery.UserID, w.Recovery.Secret.Reveal(), "another horse"))
 		},
 		"redeem a code": func(w *operations.World) error {
 			return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Code.UserID, w.Code.Secret.Reveal()))

@@ -22,7 +22,7 @@ func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, w.User.ID, true)))
 		err := op.Do(w)
 		switch {
-		case op.Name == "Account.UpdateMFAChallenge":
+		case op.Name == "Account.ConfirmMFAChallenge":
 			if err != latchkey.ErrInvalidToken {
 				k.Errorf("of an unknown challenge: %v", err)
 			}
@@ -117,12 +117,12 @@ func TestEveryMethodOfASessionInEveryState(t *testing.T) {
 // the session itself, and for another JWT.
 func TestEveryMethodByAJWT(t *testing.T) {
 	other := map[string]error{
-		"Account.GetSession": latchkey.ErrSessionNotFound, "Account.UpdateSession": latchkey.ErrSessionNotFound, "Account.DeleteSession": latchkey.ErrSessionNotFound,
+		"Account.GetSession": latchkey.ErrSessionNotFound, "Account.ExtendSession": latchkey.ErrSessionNotFound, "Account.DeleteSession": latchkey.ErrSessionNotFound,
 		"Account.CreateJWT": latchkey.ErrJWTCreationDenied, "Account.RequireRecent": latchkey.ErrChallengeRequired,
 	}
 	for _, name := range []string{
-		"UpdateMFA", "CreateMFAAuthenticator", "UpdateMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "UpdateMFAChallenge",
-		"CreateMFARecoveryCodes", "MFARecoveryCodes", "UpdateMFARecoveryCodes",
+		"UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "ConfirmMFAChallenge",
+		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes",
 	} {
 		other["Account."+name] = latchkey.ErrSessionNotFound
 	}

@@ -67,24 +67,24 @@ var Table = []Operation{
 	{Name: "Guest.CreateSession", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Custom.UserID, w.Custom.Secret.Reveal()))
 	}},
-	{Name: "Guest.UpdateMagicURLSession", Free: true, Do: func(w *World) error {
-		return kit.Err(w.Visitor.UpdateMagicURLSession(w.Ctx, w.Link.UserID, w.Link.Secret.Reveal()))
+	{Name: "Guest.CreateSession by link", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Link.UserID, w.Link.Secret.Reveal()))
 	}},
-	{Name: "Guest.UpdatePhoneSession", Free: true, Do: func(w *World) error {
-		return kit.Err(w.Visitor.UpdatePhoneSession(w.Ctx, w.Code.UserID, w.Code.Secret.Reveal()))
+	{Name: "Guest.CreateSession by code", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Code.UserID, w.Code.Secret.Reveal()))
 	}},
 	{Name: "Guest.AuthenticateJWT", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Visitor.AuthenticateJWT(w.Ctx, w.JWT)) }},
 	{Name: "Guest.CreateRecovery", Free: true, Untold: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateRecovery(w.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL}))
 	}},
-	{Name: "Guest.UpdateRecovery", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
-		return kit.Err(w.Visitor.UpdateRecovery(w.Ctx, w.Recovery.UserID, w.Recovery.Secret.Reveal(), "another horse"))
+	{Name: "Guest.ConfirmRecovery", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.ConfirmRecovery(w.Ctx, w.Recovery.UserID, w.Recovery.Secret.Reveal(), "another horse"))
 	}},
-	{Name: "Guest.UpdateEmailVerification", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
-		return kit.Err(w.Visitor.UpdateEmailVerification(w.Ctx, w.MailProof.UserID, w.MailProof.Secret.Reveal()))
+	{Name: "Guest.ConfirmEmailVerification", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.ConfirmEmailVerification(w.Ctx, w.MailProof.UserID, w.MailProof.Secret.Reveal()))
 	}},
-	{Name: "Guest.UpdatePhoneVerification", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
-		return kit.Err(w.Visitor.UpdatePhoneVerification(w.Ctx, w.PhoneProof.UserID, w.PhoneProof.Secret.Reveal()))
+	{Name: "Guest.ConfirmPhoneVerification", Free: true, Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.ConfirmPhoneVerification(w.Ctx, w.PhoneProof.UserID, w.PhoneProof.Secret.Reveal()))
 	}},
 	{Name: "Guest.Roles", Free: true, Quiet: true, Do: func(w *World) error { w.Visitor.Roles(); return nil }},
 
@@ -96,7 +96,7 @@ var Table = []Operation{
 	{Name: "Account.Prefs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Prefs(w.Ctx)) }},
 	{Name: "Account.Logs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Logs(w.Ctx)) }},
 	{Name: "Account.Sessions", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Sessions(w.Ctx)) }},
-	{Name: "Account.GetSession", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.GetSession(w.Ctx, latchkey.Current)) }},
+	{Name: "Account.GetSession", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.GetSession(w.Ctx, latchkey.CurrentSession)) }},
 	{Name: "Account.UpdateName", Do: func(w *World) error { return kit.Err(w.Account.UpdateName(w.Ctx, "Countess")) }},
 	{Name: "Account.UpdateEmail", Do: func(w *World) error {
 		return kit.Err(w.Account.UpdateEmail(w.Ctx, "countess@example.org", kit.Password))
@@ -116,12 +116,12 @@ var Table = []Operation{
 	{Name: "Account.CreateMFAAuthenticator", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		return kit.Err(w.Account.CreateMFAAuthenticator(w.Ctx, latchkey.NewMFAAuthenticator{}))
 	}},
-	{Name: "Account.UpdateMFAAuthenticator", Factors: "begun", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+	{Name: "Account.VerifyMFAAuthenticator", Factors: "begun", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		code := "123456"
 		if w.app != nil {
 			code = w.app.Code()
 		}
-		return kit.Err(w.Account.UpdateMFAAuthenticator(w.Ctx, code))
+		return kit.Err(w.Account.VerifyMFAAuthenticator(w.Ctx, code))
 	}},
 	{Name: "Account.DeleteMFAAuthenticator", Factors: "fresh", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		return w.Account.DeleteMFAAuthenticator(w.Ctx)
@@ -129,8 +129,8 @@ var Table = []Operation{
 	{Name: "Account.CreateMFAChallenge", Factors: "fresh", Open: true, Do: func(w *World) error {
 		return kit.Err(w.Account.CreateMFAChallenge(w.Ctx, latchkey.FactorRecoveryCode))
 	}},
-	{Name: "Account.UpdateMFAChallenge", Factors: "fresh", Open: true, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
-		return kit.Err(w.Account.UpdateMFAChallenge(w.Ctx, w.challenge, w.codes[0].Reveal()))
+	{Name: "Account.ConfirmMFAChallenge", Factors: "fresh", Open: true, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.ConfirmMFAChallenge(w.Ctx, w.challenge, w.codes[0].Reveal()))
 	}},
 	{Name: "Account.CreateMFARecoveryCodes", Bare: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		return kit.Err(w.Account.CreateMFARecoveryCodes(w.Ctx))
@@ -138,16 +138,16 @@ var Table = []Operation{
 	{Name: "Account.MFARecoveryCodes", Factors: "fresh", Quiet: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		return kit.Err(w.Account.MFARecoveryCodes(w.Ctx))
 	}},
-	{Name: "Account.UpdateMFARecoveryCodes", Factors: "fresh", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
-		return kit.Err(w.Account.UpdateMFARecoveryCodes(w.Ctx))
+	{Name: "Account.RegenerateMFARecoveryCodes", Factors: "fresh", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.RegenerateMFARecoveryCodes(w.Ctx))
 	}},
 	{Name: "Account.UpdatePrefs", Do: func(w *World) error { return kit.Err(w.Account.UpdatePrefs(w.Ctx, []byte(`{"a":1}`))) }},
-	{Name: "Account.UpdateStatus", Do: func(w *World) error { return kit.Err(w.Account.UpdateStatus(w.Ctx)) }},
-	{Name: "Account.UpdateSession", Do: func(w *World) error {
+	{Name: "Account.Block", Do: func(w *World) error { return kit.Err(w.Account.Block(w.Ctx)) }},
+	{Name: "Account.ExtendSession", Do: func(w *World) error {
 		w.Clock.Advance(time.Minute)
-		return kit.Err(w.Account.UpdateSession(w.Ctx, latchkey.Current))
+		return kit.Err(w.Account.ExtendSession(w.Ctx, latchkey.CurrentSession))
 	}},
-	{Name: "Account.DeleteSession", Do: func(w *World) error { return w.Account.DeleteSession(w.Ctx, latchkey.Current) }},
+	{Name: "Account.DeleteSession", Do: func(w *World) error { return w.Account.DeleteSession(w.Ctx, latchkey.CurrentSession) }},
 	{Name: "Account.DeleteSessions", Do: func(w *World) error { return w.Account.DeleteSessions(w.Ctx) }},
 	{Name: "Account.CreateAccount", Do: func(w *World) error {
 		err := kit.Err(w.Account.CreateAccount(w.Ctx, latchkey.NewAccount{Email: "full@example.org", Password: kit.Password}))
@@ -202,8 +202,8 @@ var Table = []Operation{
 	{Name: "Users.CreateMFARecoveryCodes", Bare: true, Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().CreateMFARecoveryCodes(w.Ctx, w.User.ID))
 	}},
-	{Name: "Users.UpdateMFARecoveryCodes", Free: true, Factors: "fresh", Do: func(w *World) error {
-		return kit.Err(w.Users().UpdateMFARecoveryCodes(w.Ctx, w.User.ID))
+	{Name: "Users.RegenerateMFARecoveryCodes", Free: true, Factors: "fresh", Do: func(w *World) error {
+		return kit.Err(w.Users().RegenerateMFARecoveryCodes(w.Ctx, w.User.ID))
 	}},
 	{Name: "Users.CreateJWT", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().CreateJWT(w.Ctx, w.User.ID, "", 0)) }},
 	{Name: "Users.DeleteSession", Free: true, Do: func(w *World) error { return w.Users().DeleteSession(w.Ctx, w.User.ID, w.Other.ID) }},

@@ -3,6 +3,7 @@ package operations_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"example.com/latchkey"
@@ -18,9 +19,11 @@ func TestEveryExportedMethodIsInTheTable(t *testing.T) {
 		}
 	}
 	for _, op := range operations.Table {
-		have = append(have, op.Name)
+		method, _, _ := strings.Cut(op.Name, " ") // "Guest.CreateSession by link" is a second row of one method
+		have = append(have, method)
 	}
 	slices.Sort(have)
+	have = slices.Compact(have)
 	slices.Sort(want)
 	if !slices.Equal(have, want) {
 		t.Errorf("the table has %v\nwant %v", have, want)

@@ -103,7 +103,7 @@ func (w *World) Enrol(factors string) {
 			return
 		}
 		w.challenge = challenge.ID
-		session, err := w.Account.UpdateMFAChallenge(w.Kit.Ctx, challenge.ID, w.codes[0].Reveal())
+		session, err := w.Account.ConfirmMFAChallenge(w.Kit.Ctx, challenge.ID, w.codes[0].Reveal())
 		w.Must(err)
 		w.codes, w.Secret = w.codes[1:], session.Secret
 		w.Account, err = w.Visitor.Authenticate(w.Kit.Ctx, w.Secret)
