@@ -2,6 +2,8 @@ package latchkey
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"example.com/latchkey/internal/canon"
 )
@@ -13,8 +15,21 @@ type NewAccount struct {
 	// UUID of version 7.
 	UserID   string
 	Email    string
-	Password Secret // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
+	Password string // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
 	Name     string // at most 128 characters; may be ""
+}
+
+// Format prints the input with a mask for the password, for every verb.
+func (n NewAccount) Format(f fmt.State, verb rune) { formatMasked(f, verb, n.masked()) }
+
+// MarshalJSON encodes the input with a mask for the password.
+func (n NewAccount) MarshalJSON() ([]byte, error) { return json.Marshal(n.masked()) }
+
+// masked returns the input with masks, as a type without methods.
+func (n NewAccount) masked() any {
+	type plain NewAccount
+	n.Password = masked(n.Password)
+	return plain(n)
 }
 
 // CreateAccount makes a user with an e-mail address and a password. The address is
@@ -56,7 +71,7 @@ func (c *call) createUser(ctx context.Context, n NewUser) (*User, error) {
 		return nil, err
 	}
 	if n.Password != "" || !server {
-		password, err := c.hashNew(ctx, drawn, n.Password.Reveal())
+		password, err := c.hashNew(ctx, drawn, n.Password)
 		if err != nil {
 			return nil, err
 		}

@@ -140,7 +140,7 @@ func TestUpdateStatusBlocksTheCallerAtOnceAndOnlyTheServerUndoesIt(t *testing.T)
 		for what, do := range map[string]func() error{
 			"its handle":   func() error { return kit.Err(account.User(k.Ctx)) },
 			"other handle": func() error { return other.DeleteSessions(k.Ctx) },
-			"secret":       func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)) },
+			"secret":       func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())) },
 			"again":        func() error { return kit.Err(account.Block(k.Ctx)) },
 		} {
 			k.Refuses(what, latchkey.ErrUserBlocked, do)
@@ -170,7 +170,7 @@ func TestUpdateSessionExtendsFromNowAndKeepsTheSecret(t *testing.T) {
 		k.Same("events", k.Events(user.ID, "U", session.ID, "S"), []string{"users.U.sessions.S.update by user"})
 		k.Same("log", k.Logs(), []string{"session.update by user"})
 		k.Clock.Advance(30 * time.Minute)
-		_, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
+		_, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Refuses("the other, expired now", latchkey.ErrSessionNotFound, func() error { return kit.Err(account.ExtendSession(k.Ctx, other.ID)) })
 		k.SignUp(kit.Bob)
@@ -191,7 +191,7 @@ func TestExtendingNeverShortens(t *testing.T) {
 	session, _ := k.SignIn(kit.Ada)
 	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}})
 	k.Must(err)
-	account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+	account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)
 	extended, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 	k.Must(err)

@@ -22,7 +22,7 @@ func TestClosedEngineRefuses(t *testing.T) {
 		k.SignUp(kit.Ada)
 		session, account := k.SignIn(kit.Ada)
 		k.Must(k.Close())
-		_, authenticate := k.Visitor.Authenticate(k.Ctx, session.Secret)
+		_, authenticate := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		_, create := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: "b@example.org", Password: kit.Password})
 		_, signIn := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
 		_, anonymous := k.Visitor.CreateAnonymousSession(k.Ctx)

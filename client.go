@@ -22,10 +22,6 @@ type Client struct {
 	// the value of HTTP's Accept-Language. At most 128 bytes are kept. A value that
 	// is not printable ASCII is ignored.
 	Locale string
-	// Server says that the call is the host's own server's, made for a client:
-	// calls of it are not counted, and ways in that the policy switches off are
-	// open to it. Wrong passwords are counted all the same.
-	Server bool
 	// OnLimit gets the result of every decision of the limiter about this client's
 	// calls, so that the host can report the remaining calls. It may be nil. It
 	// runs on the caller's goroutine.

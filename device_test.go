@@ -45,7 +45,7 @@ func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
 		answer = func(netip.Addr) string { return "fr" }
 		session, err := guest.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
 		k.Must(err)
-		account, err := guest.Authenticate(k.Ctx, session.Secret)
+		account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		logs, err := account.Logs(k.Ctx)
 		k.Must(err)

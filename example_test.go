@@ -41,7 +41,7 @@ func signedIn(ctx context.Context, guest *latchkey.Guest) *latchkey.Account {
 	if err != nil {
 		log.Fatal(err)
 	}
-	account, err := guest.Authenticate(ctx, session.Secret)
+	account, err := guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -82,10 +82,10 @@ func ExampleGuest_Authenticate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	account, err := guest.Authenticate(ctx, session.Secret) // on every request
+	account, err := guest.Authenticate(ctx, session.Secret.Reveal()) // on every request
 	fmt.Println(account.UserID() == session.UserID, err)
 	fmt.Println(account.DeleteSession(ctx, latchkey.CurrentSession))
-	_, err = guest.Authenticate(ctx, session.Secret)
+	_, err = guest.Authenticate(ctx, session.Secret.Reveal())
 	fmt.Println(errors.Is(err, latchkey.ErrUnauthorized))
 	// Output:
 	// true <nil>
@@ -99,7 +99,7 @@ func ExampleGuest_CreateAnonymousSession() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	account, err := guest.Authenticate(ctx, session.Secret)
+	account, err := guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -112,9 +112,9 @@ func ExampleGuest_CreateAnonymousSession() {
 func ExampleAccount_UpdatePassword() {
 	ctx, _, guest := host(nil)
 	account := signedIn(ctx, guest)
-	_, err := account.UpdatePassword(ctx, "another horse", "wrong horse")
+	_, err := account.UpdatePassword(ctx, latchkey.PasswordUpdate{New: "another horse", Old: "wrong horse"})
 	fmt.Println(err)
-	_, err = account.UpdatePassword(ctx, "another horse", "correct horse")
+	_, err = account.UpdatePassword(ctx, latchkey.PasswordUpdate{New: "another horse", Old: "correct horse"})
 	fmt.Println(err)
 	// Output:
 	// The credentials are wrong (user_invalid_credentials)
@@ -187,7 +187,7 @@ func ExampleUsers() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	account, err := guest.Authenticate(ctx, session.Secret)
+	account, err := guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestChannelOfTheFirstFactorDoesNotCountTwice(t *testing.T) {
 			to     string
 			owed   bool
 		}{{latchkey.FactorEmail, kit.Ada, true}, {latchkey.FactorPhone, kit.Phone, false}} {
-			_, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+			_, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 			var more *latchkey.MoreFactorsError
 			if !errors.As(err, &more) {
 				k.Fatal(err)
@@ -38,7 +38,7 @@ func TestChannelOfTheFirstFactorDoesNotCountTwice(t *testing.T) {
 			}
 			session, err = more.Pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, m.Secret)
 			k.Must(err)
-			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); errors.Is(err, latchkey.ErrMoreFactorsRequired) != c.owed {
+			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); errors.Is(err, latchkey.ErrMoreFactorsRequired) != c.owed {
 				k.Errorf("after %s: %v", c.factor, err)
 			}
 		}
@@ -93,7 +93,7 @@ func TestHostsOwnFactor(t *testing.T) {
 		if !slices.Equal(session.Factors, []string{"password", "custom"}) {
 			k.Error(session.Factors)
 		}
-		k.Must(kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)))
+		k.Must(kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())))
 	})
 }
 
@@ -108,7 +108,7 @@ func TestHostsFactorThatPanicsFails(t *testing.T) {
 		engine := k.Configured(func(c *latchkey.Config) { c.CustomFactor = badPush{} })
 		k.SignUp(kit.Ada)
 		s, _ := k.SignIn(kit.Ada)
-		a, err := engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret)
+		a, err := engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret.Reveal())
 		k.Must(err)
 		defer func() {
 			if p := recover(); p != nil {

@@ -208,9 +208,9 @@ func TestDisabledPasswordThatTheOwnerSetsAnewWorksEverywhere(t *testing.T) {
 		k.Exhaust(kit.Attacker, kit.Ada)
 		session, err := k.Guest(kit.At(kit.Owner)).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.LongPassword)
 		k.Must(err)
-		account, err := k.Guest(kit.At(kit.Owner)).Authenticate(k.Ctx, session.Secret)
+		account, err := k.Guest(kit.At(kit.Owner)).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
-		k.Must(kit.Err(account.UpdatePassword(k.Ctx, "another horse battery", kit.LongPassword)))
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse battery", Old: kit.LongPassword})))
 		if err := k.Try("198.51.100.9", kit.Ada, "another horse battery"); err != nil {
 			k.Errorf("after the password was set anew: %v", err)
 		}
@@ -272,18 +272,18 @@ func TestNextUserOfAnIDIsNotSlowed(t *testing.T) {
 			k.Must(kit.Err(k.Users().Create(k.Ctx, n)))
 			session, err := k.Users().CreateSession(k.Ctx, "chosen")
 			k.Must(err)
-			account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+			account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 			k.Must(err)
 			return account
 		}
 		account := enter()
 		for range 11 {
-			_ = kit.Err(account.UpdatePassword(k.Ctx, "another horse", "wrong horse"))
+			_ = kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: "wrong horse"}))
 		}
 		k.Must(k.Users().Delete(k.Ctx, "chosen"))
 		if n := k.Rows()["failures"]; n != 0 {
 			k.Errorf("%d counts of a user who is gone", n)
 		}
-		k.Must(kit.Err(enter().UpdatePassword(k.Ctx, "another horse", kit.Password)))
+		k.Must(kit.Err(enter().UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})))
 	})
 }

@@ -16,10 +16,11 @@ import (
 type Guest struct {
 	engine *Engine
 	client Client
+	server bool // the host's own server calls for the client
 }
 
 // Guest returns the handle of a client without a session. It reads nothing.
-func (e *Engine) Guest(client Client) *Guest { return &Guest{e, client.canonical()} }
+func (e *Engine) Guest(client Client) *Guest { return &Guest{engine: e, client: client.canonical()} }
 
 // begin starts an operation.
 func (g *Guest) begin() (*call, error) {
@@ -29,7 +30,7 @@ func (g *Guest) begin() (*call, error) {
 	if err := g.engine.open(); err != nil {
 		return nil, err
 	}
-	return &call{g.engine, g.client, g.client.Server, actor{mode: modeGuest}, g.engine.now()}, nil
+	return &call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now()}, nil
 }
 
 // Account is the handle of a signed-in user, for their own account. Only
@@ -41,6 +42,7 @@ func (g *Guest) begin() (*call, error) {
 type Account struct {
 	engine  *Engine
 	client  Client
+	server  bool // as of the guest
 	digest  [sha256.Size]byte
 	jwt     *jws.Claims  // nil for an account of a session's secret
 	session record.Check // as of Authenticate
@@ -54,7 +56,7 @@ func (a *Account) begin() (*call, error) {
 	if err := a.engine.open(); err != nil {
 		return nil, err
 	}
-	return &call{a.engine, a.client, a.client.Server, actor{a.session.UserID, modeUser}, a.engine.now()}, nil
+	return &call{a.engine, a.client, a.server, actor{a.session.UserID, modeUser}, a.engine.now()}, nil
 }
 
 // Format prints the id of the user, and nothing that proves it.
@@ -139,6 +141,17 @@ func (u *Users) At(client Client) *Users {
 		return new(Users)
 	}
 	return &Users{u.engine, client.canonical()}
+}
+
+// Guest returns the handle of a call that the server makes for a client. Calls of it, and
+// of the accounts that it authenticates, are not limited, may use the ways in that the
+// policy switches off, and return the secrets of tokens ([Token].Secret). Wrong passwords
+// are counted all the same.
+func (u *Users) Guest(client Client) *Guest {
+	if u == nil {
+		return new(Guest)
+	}
+	return &Guest{u.engine, client.canonical(), true}
 }
 
 // begin starts an operation.

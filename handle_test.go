@@ -40,7 +40,7 @@ func TestZeroHandlesAnswerWithAnError(t *testing.T) {
 		"zero guest sign in": kit.Err((&latchkey.Guest{}).CreateEmailPasswordSession(ctx, kit.Ada, kit.Password)),
 		"zero engine":        kit.Err(new(latchkey.Engine).Sweep(ctx)),
 		"nil account":        (*latchkey.Account)(nil).DeleteSessions(ctx),
-		"zero account":       kit.Err(new(latchkey.Account).UpdatePassword(ctx, "", "")),
+		"zero account":       kit.Err(new(latchkey.Account).UpdatePassword(ctx, latchkey.PasswordUpdate{New: "", Old: ""})),
 		"zero account name":  kit.Err(new(latchkey.Account).UpdateName(ctx, "")),
 	} {
 		if err == nil {

@@ -26,7 +26,7 @@ func TestJWTStandsForItsSession(t *testing.T) {
 		session, account := k.SignIn(kit.Ada)
 		token, err := account.CreateJWT(k.Ctx, 0)
 		k.Must(err)
-		a, err := k.Visitor.AuthenticateJWT(k.Ctx, token)
+		a, err := k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())
 		k.Must(err)
 		if a.UserID() != user.ID || a.SessionID() != session.ID {
 			k.Errorf("%s, %s", a.UserID(), a.SessionID())
@@ -46,7 +46,7 @@ func TestJWTStandsForItsSession(t *testing.T) {
 		}
 		k.Clock.Advance(15 * time.Minute)
 		for name, err := range map[string]error{
-			"a handle that is kept": kit.Err(a.User(k.Ctx)), "a change": kit.Err(a.UpdateName(k.Ctx, "x")), "the JWT": kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)),
+			"a handle that is kept": kit.Err(a.User(k.Ctx)), "a change": kit.Err(a.UpdateName(k.Ctx, "x")), "the JWT": kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())),
 		} {
 			if err != latchkey.ErrJWTInvalid {
 				k.Errorf("%s after its time: %v", name, err)
@@ -73,9 +73,9 @@ func TestJWTLivesASecondToAnHourAndNoLongerThanItsSession(t *testing.T) {
 		}
 		token, err = account.CreateJWT(k.Ctx, time.Second)
 		k.Must(err)
-		k.Must(kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)))
+		k.Must(kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())))
 		k.Clock.Advance(time.Second)
-		if err := kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)); err != latchkey.ErrJWTInvalid {
+		if err := kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())); err != latchkey.ErrJWTInvalid {
 			k.Error(err)
 		}
 	})

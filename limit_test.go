@@ -110,9 +110,7 @@ func TestTheServerAndUnknownAddressesAreNotLimited(t *testing.T) {
 func TestCallsOfTheHostsOwnServerAreNeitherCountedNorSwitchedOff(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MethodEmailPassword | latchkey.MethodAnonymousSession}, func(k *kit.Kit) {
 		k.Engine = k.LimitedEngine(nil)
-		client := kit.Client
-		client.Server = true
-		guest := k.Guest(client)
+		guest := k.Users().Guest(kit.Client)
 		for n := range 60 {
 			k.Must(kit.Err(guest.CreateAnonymousSession(k.Ctx)))
 			k.Must(kit.Err(guest.CreateAccount(k.Ctx, latchkey.NewAccount{Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password})))

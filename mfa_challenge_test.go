@@ -20,7 +20,7 @@ func TestPolicyKeepsTheSecret(t *testing.T) {
 		if done.Secret != "" {
 			k.Error("there is a secret")
 		}
-		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 	})
 }
 
@@ -34,7 +34,7 @@ func TestChallengeRenewsASession(t *testing.T) {
 		k.Must(err)
 		s, err := a.ConfirmMFAChallenge(k.Ctx, c.ID, k.Message(c.ID, kit.Ada).Secret)
 		k.Must(err)
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, s.Secret)); err != nil {
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())); err != nil {
 			k.Errorf("after a right answer: %v", err)
 		}
 	})
@@ -110,7 +110,7 @@ func TestMockNumberIsChallengedWithItsCode(t *testing.T) {
 		k.Proven()
 		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]string{kit.Phone: "042317"} })
 		session, _ := k.SignIn(kit.Ada)
-		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(k.Answers(account, latchkey.FactorPhone, "042317")))
 		if got := k.Posted(engine); len(got) != 0 {

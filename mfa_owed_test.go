@@ -41,10 +41,10 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 			done.Secret == session.Secret || !done.Current {
 			k.Errorf("%+v", done)
 		}
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); err != latchkey.ErrUnauthorized { // AC-088
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrUnauthorized { // AC-088
 			k.Errorf("the secret from before: %v", err)
 		}
-		account, err := k.Visitor.Authenticate(k.Ctx, done.Secret)
+		account, err := k.Visitor.Authenticate(k.Ctx, done.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.User(k.Ctx)))
 		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrUnauthorized {
@@ -90,7 +90,7 @@ func TestPendingSessionEndsUnderAStrictPolicy(t *testing.T) {
 		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
 		session, pending := k.Owing(k.Visitor)
 		k.Clock.Advance(10 * time.Minute)
-		for _, err := range []error{kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)), kit.Err(pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP))} {
+		for _, err := range []error{kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())), kit.Err(pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP))} {
 			if err != latchkey.ErrUnauthorized {
 				k.Error(err)
 			}
@@ -99,6 +99,6 @@ func TestPendingSessionEndsUnderAStrictPolicy(t *testing.T) {
 		done, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
 		k.Must(err)
 		k.Clock.Advance(time.Hour)
-		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, done.Secret)))
+		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, done.Secret.Reveal())))
 	})
 }

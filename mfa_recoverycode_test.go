@@ -30,7 +30,7 @@ func TestRecoveryCodesAreMadeAnewWhenNoneIsLeft(t *testing.T) {
 		for _, code := range codes.Codes {
 			session, err := k.Answers(account, latchkey.FactorRecoveryCode, code.Reveal())
 			k.Must(err)
-			account, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
+			account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 			k.Must(err)
 		}
 		if err := kit.Err(account.MFARecoveryCodes(k.Ctx)); err != latchkey.ErrRecoveryCodesNotFound {

@@ -100,7 +100,7 @@ func TestAuthenticatorIsShownForAnApp(t *testing.T) {
 		enrol := func(n latchkey.NewMFAAuthenticator) *latchkey.MFAAuthenticator {
 			session, err := k.Users().CreateSession(k.Ctx, user.ID)
 			k.Must(err)
-			account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+			account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 			k.Must(err)
 			made, err := account.CreateMFAAuthenticator(k.Ctx, n)
 			k.Must(err)
@@ -121,13 +121,13 @@ func TestAuthenticatorIsShownForAnApp(t *testing.T) {
 		if fmt.Sprint(made) != "&{[secret] [secret]}" {
 			k.Errorf("%v", made)
 		}
-		picture, err := qr.PNG(made.URI, 256)
+		picture, err := qr.PNG(made.URI.Reveal(), 256)
 		k.Must(err)
 		if image, err := png.Decode(bytes.NewReader(picture)); err != nil || image.Bounds().Dx() != 256 {
 			k.Error(err)
 		}
 		for _, size := range []int{0, -1, 63, 2049} {
-			if _, err := qr.PNG(made.URI, size); err == nil {
+			if _, err := qr.PNG(made.URI.Reveal(), size); err == nil {
 				k.Errorf("%d pixels", size)
 			}
 		}

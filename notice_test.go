@@ -116,7 +116,7 @@ func TestOldAddressIsToldOfAChange(t *testing.T) {
 		},
 			[]string{"phone-changed " + kit.Phone, "phone-changed " + kit.Ada}},
 		"password": {func(k *kit.Kit, a *latchkey.Account, _ string) error {
-			return kit.Err(a.UpdatePassword(k.Ctx, "another horse battery", kit.Password))
+			return kit.Err(a.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse battery", Old: kit.Password}))
 		}, []string{"password-changed " + kit.Ada}},
 		"e-mail, by the server": {func(k *kit.Kit, _ *latchkey.Account, id string) error {
 			return kit.Err(k.Users().UpdateEmail(k.Ctx, id, ""))
@@ -208,11 +208,11 @@ func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
 		}
 		session, err := engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
 		k.Must(err)
-		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.UpdateEmail(k.Ctx, "thief@example.org", kit.Password)))
 		k.Must(kit.Err(engine.Users().UpdateEmail(k.Ctx, user.ID, "")))
-		k.Must(kit.Err(account.UpdatePassword(k.Ctx, "another horse battery", kit.Password)))
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse battery", Old: kit.Password})))
 		var got []string
 		for _, m := range k.Drained(engine) {
 			if m.Kind == notify.EmailChanged || m.Kind == notify.PasswordChanged {

@@ -2,6 +2,8 @@ package latchkey
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
@@ -201,9 +203,28 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 	})
 }
 
-// UpdatePassword sets the password. old is that of the account; it is ignored if
-// the account has none. All other sessions of the user end, unless the policy keeps
-// them. The user gets a notice by mail, or by SMS to a verified number if they have
+// PasswordUpdate is the input of [Account.UpdatePassword].
+type PasswordUpdate struct {
+	New string // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
+	Old string // ignored if the account has no password
+}
+
+// Format prints the input with a mask for both passwords, for every verb.
+func (p PasswordUpdate) Format(f fmt.State, verb rune) { formatMasked(f, verb, p.masked()) }
+
+// MarshalJSON encodes the input with a mask for both passwords.
+func (p PasswordUpdate) MarshalJSON() ([]byte, error) { return json.Marshal(p.masked()) }
+
+// masked returns the input with masks, as a type without methods.
+func (p PasswordUpdate) masked() any {
+	type plain PasswordUpdate
+	p.New = masked(p.New)
+	p.Old = masked(p.Old)
+	return plain(p)
+}
+
+// UpdatePassword sets the password. All other sessions of the user end, unless the policy
+// keeps them. The user gets a notice by mail, or by SMS to a verified number if they have
 // no e-mail address.
 //
 // Errors:
@@ -214,7 +235,7 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 //   - [ErrBusy]
 //   - [ErrChallengeRequired]: as of UpdateEmail.
-func (a *Account) UpdatePassword(ctx context.Context, password, old string) (_ *User, err error) {
+func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User, err error) {
 	defer publicError("update password", &err)
 	c, err := a.begin()
 	if err != nil {
@@ -224,15 +245,15 @@ func (a *Account) UpdatePassword(ctx context.Context, password, old string) (_ *
 		return nil, err
 	}
 	return a.changeWithPassword(ctx, c, passwordChange{
-		current: old,
-		fresh:   func(bool) string { return password },
+		current: p.Old,
+		fresh:   func(bool) string { return p.New },
 		check: func(user *record.User) error {
 			if user.Password != nil {
-				if err := checkPasswordForm(old, 0); err != nil {
+				if err := checkPasswordForm(p.Old, 0); err != nil {
 					return err
 				}
 			}
-			return c.policy.checkStrength(password)
+			return c.policy.checkStrength(p.New)
 		},
 		edit:      func(*record.User) {},
 		endOthers: true,
@@ -259,7 +280,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err
 	}
 	var row *record.User
 	return a.changeWithPassword(ctx, c, passwordChange{
-		fresh: func(bool) string { return n.Password.Reveal() },
+		fresh: func(bool) string { return n.Password },
 		check: func(user *record.User) (err error) {
 			if err := c.enabled(MethodEmailPassword); err != nil {
 				return err

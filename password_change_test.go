@@ -132,7 +132,9 @@ func TestWrongPasswordForAChangeIsCountedAndSlowedLikeASignIn(t *testing.T) {
 		changes := []func(old string) error{
 			func(old string) error { return kit.Err(account.UpdateEmail(k.Ctx, "new@example.org", old)) },
 			func(old string) error { return kit.Err(account.UpdatePhone(k.Ctx, "+14155550100", old)) },
-			func(old string) error { return kit.Err(account.UpdatePassword(k.Ctx, "another horse", old)) },
+			func(old string) error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: old}))
+			},
 		}
 		for n := range 11 {
 			if err := changes[n%3]("wrong horse"); err != latchkey.ErrInvalidCredentials {
@@ -170,18 +172,18 @@ func TestPasswordlessUserIsCountedByItsID(t *testing.T) {
 		_, one := k.Anonymous()
 		_, two := k.Anonymous()
 		for _, a := range []*latchkey.Account{one, two} {
-			_, err := a.UpdatePassword(k.Ctx, kit.Password, "")
+			_, err := a.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: ""})
 			k.Must(err)
 		}
 		for range 11 {
-			if _, err := one.UpdatePassword(k.Ctx, "another horse", "wrong horse"); err != latchkey.ErrInvalidCredentials {
+			if _, err := one.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: "wrong horse"}); err != latchkey.ErrInvalidCredentials {
 				k.Fatal(err)
 			}
 		}
-		if _, err := one.UpdatePassword(k.Ctx, "another horse", kit.Password); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+		if _, err := one.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
 			k.Errorf("slowed: %v", err)
 		}
-		_, err := two.UpdatePassword(k.Ctx, "another horse", kit.Password)
+		_, err := two.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})
 		k.Must(err)
 	})
 }
@@ -193,19 +195,21 @@ func TestUpdatePasswordRefusesAgainstTheRulesBeforeTheOldOneIsCompared(t *testin
 		for what, p := range map[string]string{
 			"short": "1234567", "empty": "", "long": strings.Repeat("x", 257), "bytes": strings.Repeat("\U0001F600", 256) + "x", "not UTF-8": "12345678\xff",
 		} {
-			k.Refuses(what, latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.UpdatePassword(k.Ctx, p, "wrong horse")) })
+			k.Refuses(what, latchkey.ErrArgumentInvalid, func() error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: p, Old: "wrong horse"}))
+			})
 		}
 		k.Refuses("old over the cap", latchkey.ErrArgumentInvalid, func() error {
-			return kit.Err(account.UpdatePassword(k.Ctx, "another horse", strings.Repeat("x", 1025)))
+			return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: strings.Repeat("x", 1025)}))
 		})
-		k.Must(kit.Err(account.UpdatePassword(k.Ctx, kit.Password, kit.Password))) // the same again is allowed
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: kit.Password}))) // the same again is allowed
 	})
 }
 
 func TestOldPasswordIsIgnoredIfThereIsNone(t *testing.T) {
 	k := kit.New(t, memory.Open(), kit.Documented)
 	_, account := k.Anonymous()
-	k.Must(kit.Err(account.UpdatePassword(k.Ctx, kit.Password, strings.Repeat("x", 2000))))
+	k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: strings.Repeat("x", 2000)})))
 }
 
 // Whoever holds a session and only changes the name keeps nobody from signing
@@ -217,8 +221,10 @@ func TestChangesOfTheNameKeepNobodyOut(t *testing.T) {
 		names := 0
 		for what, do := range map[string]func() error{
 			"sign in": func() error { return kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)) },
-			"own":     func() error { return kit.Err(account.UpdatePassword(k.Ctx, kit.Password, kit.Password)) },
-			"server":  func() error { return kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, kit.Password)) },
+			"own": func() error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: kit.Password}))
+			},
+			"server": func() error { return kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, kit.Password)) },
 		} {
 			_, account = k.SignIn(kit.Ada)
 			k.Interfere(func() {
@@ -238,7 +244,7 @@ func TestSessionThatEndsWhileThePasswordIsHashedChangesNothing(t *testing.T) {
 		k.SignUp(kit.Ada)
 		for name, op := range map[string]func(a *latchkey.Account) error{
 			"password": func(a *latchkey.Account) error {
-				return kit.Err(a.UpdatePassword(k.Ctx, "another horse", kit.Password))
+				return kit.Err(a.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}))
 			},
 			"email": func(a *latchkey.Account) error { return kit.Err(a.UpdateEmail(k.Ctx, kit.Bob, kit.Password)) },
 			"phone": func(a *latchkey.Account) error { return kit.Err(a.UpdatePhone(k.Ctx, kit.Phone, kit.Password)) },

@@ -20,7 +20,7 @@ func TestMethodTogglesGateTheirOperationsAndNotTheServers(t *testing.T) {
 		k.Must(err)
 		session, err := k.Users().CreateSession(k.Ctx, user.ID)
 		k.Must(err)
-		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		for what, do := range map[string]func() error{
 			"sign up": func() error {
@@ -50,7 +50,7 @@ func TestStrictLifetimesEndIdleAndOldSessions(t *testing.T) {
 		}
 		alive := func(s *latchkey.Session, want bool) {
 			k.Helper()
-			account, err := k.Visitor.Authenticate(k.Ctx, s.Secret)
+			account, err := k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())
 			if want != (err == nil) {
 				k.Errorf("after %v: %v", k.Clock.Now().Sub(s.CreatedAt), err)
 			}
@@ -74,7 +74,7 @@ func TestStrictLifetimesEndIdleAndOldSessions(t *testing.T) {
 		k.Clock.Advance(day)
 		alive(idle, false)
 		alive(used, true)
-		account, err := k.Visitor.Authenticate(k.Ctx, used.Secret)
+		account, err := k.Visitor.Authenticate(k.Ctx, used.Secret.Reveal())
 		k.Must(err)
 		extended, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
@@ -107,11 +107,11 @@ func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
 		}
 		k.Clock.Advance(2 * time.Hour)
 		for what, guest := range map[string]*latchkey.Guest{"absolute": bounded(latchkey.Lifetime{Absolute: time.Hour}), "idle": bounded(latchkey.Lifetime{Idle: time.Hour})} {
-			if err := kit.Err(guest.Authenticate(k.Ctx, session.Secret)); err != latchkey.ErrUnauthorized {
+			if err := kit.Err(guest.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrUnauthorized {
 				k.Errorf("%s: %v", what, err)
 			}
 		}
-		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 
 		// What is over does not count at the limit and ends without a word.
 		guest := bounded(latchkey.Lifetime{Idle: time.Hour})
@@ -133,18 +133,18 @@ func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
 		for range 30 {
 			k.Clock.Advance(20 * time.Minute)
 			k.Store.Reset()
-			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 			writes += int(k.Store.Updates.Load())
 		}
 		if writes != 10 {
 			k.Errorf("%d writes in 10 hours", writes)
 		}
-		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Clock.Advance(7 * time.Hour)
 		k.Must(kit.Err(account.ExtendSession(k.Ctx, latchkey.CurrentSession))) // is a sign of life, too
 		k.Clock.Advance(7 * time.Hour)
-		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 	})
 }
 
@@ -170,7 +170,7 @@ func TestStrictPolicyIsWhatItSays(t *testing.T) {
 	for p, want := range map[string]error{
 		"fourteen chars": latchkey.ErrArgumentInvalid, "fifteen chars!!": nil, "12345678901234567": nil, "ada@example.org is me": latchkey.ErrPasswordPersonalData,
 	} {
-		if err := kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: latchkey.Secret(p)})); !errors.Is(err, want) {
+		if err := kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: p})); !errors.Is(err, want) {
 			t.Errorf("%q: %v", p, err)
 		}
 		if user, err := k.Users().Create(k.Ctx, latchkey.NewUser{Email: "x@example.org"}); err == nil {
@@ -190,17 +190,17 @@ func TestStrictPolicyIsWhatItSays(t *testing.T) {
 
 func TestPolicyBounds(t *testing.T) {
 	for name, p := range map[string]latchkey.Policy{
-		"SessionLimit":          {Sessions: latchkey.SessionPolicy{Limit: 101}},
-		"SessionLimit is":       {Sessions: latchkey.SessionPolicy{Limit: -1}},
-		"SessionLength":         {Sessions: latchkey.SessionPolicy{Length: time.Second}},
-		"SessionLength is":      {Sessions: latchkey.SessionPolicy{Length: 366 * 24 * time.Hour}},
-		"PasswordMin":           {Password: latchkey.PasswordPolicy{Min: 7}},
-		"PasswordMin is":        {Password: latchkey.PasswordPolicy{Min: 257}},
+		"Sessions.Limit":        {Sessions: latchkey.SessionPolicy{Limit: 101}},
+		"Sessions.Limit is":     {Sessions: latchkey.SessionPolicy{Limit: -1}},
+		"Sessions.Length":       {Sessions: latchkey.SessionPolicy{Length: time.Second}},
+		"Sessions.Length is":    {Sessions: latchkey.SessionPolicy{Length: 366 * 24 * time.Hour}},
+		"Password.Min":          {Password: latchkey.PasswordPolicy{Min: 7}},
+		"Password.Min is":       {Password: latchkey.PasswordPolicy{Min: 257}},
 		"UserLimit":             {UserLimit: 10_001},
 		"UserLimit is":          {UserLimit: -1},
-		"PasswordHistory":       {Password: latchkey.PasswordPolicy{History: 21}},
-		"FreeFailures":          {Guessing: latchkey.GuessingPolicy{FreeFailures: 11}},
-		"DisableAfterFailures":  {Guessing: latchkey.GuessingPolicy{DisableAfter: 19}},
+		"Password.History":      {Password: latchkey.PasswordPolicy{History: 21}},
+		"Guessing.FreeFailures": {Guessing: latchkey.GuessingPolicy{FreeFailures: 11}},
+		"Guessing.DisableAfter": {Guessing: latchkey.GuessingPolicy{DisableAfter: 19}},
 		"PageLimit":             {PageLimit: 24},
 		"PageLimit is":          {PageLimit: 5_001},
 		"LogLength":             {LogLength: time.Hour},
@@ -256,4 +256,27 @@ func TestPolicyThatDisclosesSaysWhoThereIs(t *testing.T) {
 			k.Error(err)
 		}
 	})
+}
+
+// A host sees every fault of its policy at once, from every group.
+func TestEveryFaultOfAPolicyIsReportedAtOnce(t *testing.T) {
+	_, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Policy: latchkey.Policy{
+		PageLimit: 1, UserLimit: -1, Disabled: 1 << 20,
+		Password: latchkey.PasswordPolicy{Min: 7, History: 21},
+		Sessions: latchkey.SessionPolicy{Limit: 101, MultiFactor: latchkey.Lifetime{Idle: 1}},
+		Factors:  latchkey.FactorPolicy{StepUpWindow: 1, Disabled: []latchkey.Factor{latchkey.FactorRecoveryCode}},
+		Messages: latchkey.MessagePolicy{OTPLength: 1, RecoveryLength: 1},
+		Guessing: latchkey.GuessingPolicy{DisableAfter: 1, Limits: map[string]ratelimit.Rule{"signUp": {}}},
+	}})
+	if err == nil {
+		t.Fatal("no fault")
+	}
+	for _, fault := range []string{
+		"Policy.PageLimit", "Policy.UserLimit", "Policy.Disabled", "Password.Min", "Password.History", "Sessions.Limit", "Sessions.MultiFactor.Idle",
+		"Factors.StepUpWindow", "Factors.Disabled", "Messages.OTPLength", "Messages.RecoveryLength", "Guessing.DisableAfter", "Guessing.Limits",
+	} {
+		if !strings.Contains(err.Error(), fault) {
+			t.Errorf("%s is not reported: %v", fault, err)
+		}
+	}
 }

@@ -30,6 +30,19 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 // LogValue logs the mask.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(mask) }
 
+// masked returns the mask for a text, "" for "".
+func masked(text string) string {
+	if text == "" {
+		return ""
+	}
+	return mask
+}
+
+// formatMasked prints a value whose secrets are masked already.
+func formatMasked(f fmt.State, verb rune, value any) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), value)
+}
+
 // secretSize is the length of a session's secret in random bytes. The text is
 // twice as many lower-case hexadecimal digits.
 const secretSize = 32

@@ -23,17 +23,17 @@ import (
 //   - [ErrUserBlocked]
 //   - [ErrPasswordResetRequired]
 //   - [*MoreFactorsError]: the session owes a second factor.
-func (g *Guest) Authenticate(ctx context.Context, secret Secret) (_ *Account, err error) {
+func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, err error) {
 	defer publicError("authenticate", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	digest, ok := secret.digest(sessionLabel)
+	digest, ok := Secret(secret).digest(sessionLabel)
 	if !ok {
 		return nil, ErrUnauthorized
 	}
-	return c.authenticate(ctx, &Account{engine: g.engine, client: g.client, digest: digest})
+	return c.authenticate(ctx, &Account{engine: g.engine, client: g.client, server: g.server, digest: digest})
 }
 
 // AuthenticateJWT returns the account of the bearer of a JWT of
@@ -52,17 +52,17 @@ func (g *Guest) Authenticate(ctx context.Context, secret Secret) (_ *Account, er
 //   - [ErrUserBlocked]
 //   - [ErrPasswordResetRequired]
 //   - [*MoreFactorsError]: the session owes a second factor.
-func (g *Guest) AuthenticateJWT(ctx context.Context, token Secret) (_ *Account, err error) {
+func (g *Guest) AuthenticateJWT(ctx context.Context, token string) (_ *Account, err error) {
 	defer publicError("authenticate JWT", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	claims, err := c.jwts.Verify(token.Reveal(), c.now)
+	claims, err := c.jwts.Verify(token, c.now)
 	if err != nil {
 		return nil, ErrJWTInvalid
 	}
-	return c.authenticate(ctx, &Account{engine: g.engine, client: g.client, jwt: &claims})
+	return c.authenticate(ctx, &Account{engine: g.engine, client: g.client, server: g.server, jwt: &claims})
 }
 
 // authenticate checks an account, and writes when it was last seen.

@@ -31,7 +31,7 @@ func TestAuthenticateIsOneRead(t *testing.T) {
 		k.SignUp(kit.Ada)
 		session, _ := k.SignIn(kit.Ada)
 		k.Store.Reset()
-		_, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+		_, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		if r, u := k.Store.Reads.Load(), k.Store.Updates.Load(); r != 1 || u != 0 {
 			k.Errorf("%d reads and %d updates", r, u)
@@ -86,7 +86,7 @@ func TestAuthenticateIsOneStatementAndOneRoundTripOnPostgreSQL(t *testing.T) {
 		for range 3 {
 			trips.Store(0)
 			statements.Store(0)
-			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 			if trips.Load() != 1 || statements.Load() != 1 {
 				t.Errorf("pooler %v: %d round trips, %d statements", pooler, trips.Load(), statements.Load())
 			}
@@ -107,7 +107,7 @@ func TestAuthenticateRefusesWhatIsNoSecret(t *testing.T) {
 			"empty": "", "cut": s[:63], "extended": s + "0", "upper case": strings.ToUpper(s[:63]) + "A", "padded": s[:63] + "=",
 			"space": s[:63] + " ", "last character": s[:63] + other, "id": session.ID, "long": strings.Repeat("a", 1<<20),
 		} {
-			if _, err := k.Visitor.Authenticate(k.Ctx, latchkey.Secret(text)); !errors.Is(err, latchkey.ErrUnauthorized) {
+			if _, err := k.Visitor.Authenticate(k.Ctx, text); !errors.Is(err, latchkey.ErrUnauthorized) {
 				k.Errorf("%s: %v", name, err)
 			}
 		}
@@ -121,7 +121,7 @@ func TestLastSeenIsWrittenOnceIn24Hours(t *testing.T) {
 		authenticate := func(reads, updates int64) {
 			k.Helper()
 			k.Store.Reset()
-			_, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+			_, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 			k.Must(err)
 			if r, u := k.Store.Reads.Load(), k.Store.Updates.Load(); r != reads || u != updates {
 				k.Errorf("%d reads and %d updates, want %d and %d", r, u, reads, updates)
@@ -153,14 +153,14 @@ func TestLastSeenIsWrittenOnceUnderARace(t *testing.T) {
 		var group sync.WaitGroup
 		for range 16 {
 			group.Go(func() {
-				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); err != nil {
+				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != nil {
 					k.Errorf("%v", err)
 				}
 			})
 		}
 		group.Wait()
 		k.Store.Reset()
-		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 		if k.Store.Updates.Load() != 0 {
 			k.Error("it is still old")
 		}
@@ -183,7 +183,7 @@ func TestFailureToWriteLastSeenIsLoggedNotReturned(t *testing.T) {
 		})
 		k.Must(err)
 		k.Clock.Advance(25 * time.Hour)
-		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.User(k.Ctx)))
 		if !strings.Contains(logged.String(), "last seen") || strings.Contains(logged.String(), "disk") {
@@ -200,7 +200,7 @@ func TestLastSeenDoesNotReviveWhatHasEnded(t *testing.T) {
 		session, _ := k.SignIn(kit.Ada)
 		k.Clock.Advance(25 * time.Hour)
 		k.Interfere(func() { k.Must(k.Users().Delete(k.Ctx, user.ID)) })
-		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret) // it was alive when it was looked at
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()) // it was alive when it was looked at
 		k.Must(err)
 		k.Refuses("the handle", latchkey.ErrUnauthorized, func() error { return kit.Err(account.User(k.Ctx)) })
 		if n := k.Rows()["sessions"] + k.Rows()["users"]; n != 0 {
@@ -236,7 +236,7 @@ func TestOwedIsDecidedByTheRowAlone(t *testing.T) {
 			c.change(s)
 			return record.Sessions.Replace(ctx, tx, s)
 		}))
-		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret); !errors.Is(err, c.want) || err != nil && c.want == nil {
+		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()); !errors.Is(err, c.want) || err != nil && c.want == nil {
 			t.Errorf("%v, want %v", err, c.want)
 		}
 	}

@@ -53,7 +53,7 @@ func TestAnonymousSessionMakesItsOwnUser(t *testing.T) {
 		if first.UserID == second.UserID || first.Provider != "anonymous" || first.Factors[0] != "anonymous" {
 			k.Errorf("sessions %+v and %+v", first, second)
 		}
-		account, err := k.Visitor.Authenticate(k.Ctx, first.Secret)
+		account, err := k.Visitor.Authenticate(k.Ctx, first.Secret.Reveal())
 		k.Must(err)
 		user, err := account.User(k.Ctx)
 		k.Must(err)

@@ -22,7 +22,7 @@ func TestSessionExpires(t *testing.T) {
 		if _, err := account.User(k.Ctx); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("kept handle: %v", err)
 		}
-		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("secret: %v", err)
 		}
 		_, account = k.SignIn(kit.Ada)
@@ -57,7 +57,7 @@ func TestSessionLimitEndsTheOldest(t *testing.T) {
 			k.Errorf("sessions (-want +got):\n%s", diff)
 		}
 		for i, s := range made {
-			_, err := k.Visitor.Authenticate(k.Ctx, s.Secret)
+			_, err := k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())
 			if ended := i < 2; ended != errors.Is(err, latchkey.ErrUnauthorized) {
 				k.Errorf("session %d: %v", i, err)
 			}
@@ -88,14 +88,14 @@ func TestEndedSessionIsRefusedAtOnce(t *testing.T) {
 		session, account := k.SignIn(kit.Ada)
 		other, _ := k.SignIn(kit.Ada)
 		k.Must(account.DeleteSession(k.Ctx, other.ID))
-		if _, err := k.Visitor.Authenticate(k.Ctx, other.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+		if _, err := k.Visitor.Authenticate(k.Ctx, other.Secret.Reveal()); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("the other: %v", err)
 		}
 		if err := account.DeleteSession(k.Ctx, other.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
 			k.Errorf("twice: %v", err)
 		}
 		k.Must(account.DeleteSession(k.Ctx, latchkey.CurrentSession))
-		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+		if _, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("its own: %v", err)
 		}
 		for name, err := range map[string]error{

@@ -70,9 +70,11 @@ func TestSweepKeepsUsersWhoCanStillBe(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		kept := make(map[string]string)
 		for what, become := range map[string]func(a *latchkey.Account) error{
-			"e-mail":   func(a *latchkey.Account) error { return kit.Err(a.UpdateEmail(k.Ctx, kit.Ada, kit.Password)) },
-			"password": func(a *latchkey.Account) error { return kit.Err(a.UpdatePassword(k.Ctx, kit.Password, "")) },
-			"phone":    func(a *latchkey.Account) error { return kit.Err(k.Users().UpdatePhone(k.Ctx, a.UserID(), kit.Phone)) },
+			"e-mail": func(a *latchkey.Account) error { return kit.Err(a.UpdateEmail(k.Ctx, kit.Ada, kit.Password)) },
+			"password": func(a *latchkey.Account) error {
+				return kit.Err(a.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: ""}))
+			},
+			"phone": func(a *latchkey.Account) error { return kit.Err(k.Users().UpdatePhone(k.Ctx, a.UserID(), kit.Phone)) },
 		} {
 			_, account := k.Anonymous()
 			k.Must(become(account))
@@ -178,7 +180,7 @@ func TestSweptSessionsAreNotRevivedByAPolicy(t *testing.T) {
 		s, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.LongPassword)
 		k.Must(err)
 		k.Clock.Advance(15 * 24 * time.Hour)
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, s.Secret)); err != latchkey.ErrUnauthorized {
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())); err != latchkey.ErrUnauthorized {
 			k.Fatal(err)
 		}
 		_, err = k.Sweep(k.Ctx)
@@ -187,7 +189,7 @@ func TestSweptSessionsAreNotRevivedByAPolicy(t *testing.T) {
 		p.Sessions.SingleFactor.Idle = 20 * 24 * time.Hour
 		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
 		k.Must(err)
-		if err := kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret)); err != latchkey.ErrUnauthorized {
+		if err := kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret.Reveal())); err != latchkey.ErrUnauthorized {
 			k.Errorf("a session that had ended, and was swept over: %v", err)
 		}
 	})

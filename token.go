@@ -22,8 +22,8 @@ type Token struct {
 	// Phrase is set if it was asked for, and is in the message too: two words by
 	// which a person recognises the message to their own request.
 	Phrase string
-	// Secret is set only for the server: by [Users.CreateToken], and for a [Client]
-	// that is the server's. All others get it by message.
+	// Secret is set only for the server: by [Users.CreateToken], and for a guest of
+	// [Users.Guest]. All others get it by message.
 	Secret Secret
 }
 

@@ -71,7 +71,9 @@ func TestRecoveryAgainstAChangeOfThePasswordInEveryOrder(t *testing.T) {
 			session, account := k.SignIn(kit.Ada)
 			m := k.Recovery()
 			changed, recovered := errors.New("not tried"), errors.New("not tried")
-			change := func() { changed = kit.Err(account.UpdatePassword(k.Ctx, "changed horse battery", kit.Password)) }
+			change := func() {
+				changed = kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "changed horse battery", Old: kit.Password}))
+			}
 			recover := func() { recovered = k.Recover(m) }
 			switch round {
 			case 0:
@@ -99,7 +101,7 @@ func TestRecoveryAgainstAChangeOfThePasswordInEveryOrder(t *testing.T) {
 					k.Errorf("%d: %s: %v", round, no, err)
 				}
 			}
-			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); (err == nil) != (changed == nil) {
+			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); (err == nil) != (changed == nil) {
 				k.Errorf("%d: the session: %v", round, err)
 			}
 		}

@@ -33,7 +33,7 @@ func TestTokenSignsUpAtRedemptionAndInAfterwards(t *testing.T) {
 		for range 2 {
 			session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, m.Secret)
 			k.Must(err)
-			account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+			account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 			k.Must(err)
 			user, err := account.User(k.Ctx)
 			k.Must(err)

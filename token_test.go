@@ -34,7 +34,7 @@ func TestTokensDoNotSurviveTheirTimeOrTheirUse(t *testing.T) {
 
 func TestTokensFollowPolicyAndChannels(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Disabled: latchkey.MethodMagicURL | latchkey.MethodEmailOTP | latchkey.MethodPhone, UserLimit: 1}, func(k *kit.Kit) {
-		server := k.Guest(latchkey.Client{Server: true})
+		server := k.Users().Guest(latchkey.Client{})
 		var tokens []*latchkey.Token
 		for name, ask := range kit.Askers {
 			if err := kit.Err(ask(k, k.Visitor, "")); !errors.Is(err, latchkey.ErrAuthMethodUnsupported) {

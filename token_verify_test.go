@@ -45,7 +45,7 @@ func TestEmailVerificationProvesTheAddressAndKeepsTheRest(t *testing.T) {
 		if !shown.EmailVerification || shown.PasswordUpdate.IsZero() {
 			k.Errorf("%+v", shown)
 		}
-		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 		k.SignIn(kit.Ada)
 		if err := kit.Err(account.CreateEmailVerification(k.Ctx, kit.VerifyURL)); err != latchkey.ErrEmailAlreadyVerified {
 			k.Errorf("again: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -112,8 +113,21 @@ type NewUser struct {
 	Email  string
 	// Phone is a number with its country: +, then 7 to 15 digits.
 	Phone    string
-	Password Secret // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
+	Password string // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
 	Name     string // at most 128 characters; may be ""
+}
+
+// Format prints the input with a mask for the password, for every verb.
+func (n NewUser) Format(f fmt.State, verb rune) { formatMasked(f, verb, n.masked()) }
+
+// MarshalJSON encodes the input with a mask for the password.
+func (n NewUser) MarshalJSON() ([]byte, error) { return json.Marshal(n.masked()) }
+
+// masked returns the input with masks, as a type without methods.
+func (n NewUser) masked() any {
+	type plain NewUser
+	n.Password = masked(n.Password)
+	return plain(n)
 }
 
 // record checks the input and returns the row, without the password.

@@ -98,7 +98,7 @@ func TestDeletedUserLeavesNothingButTheLog(t *testing.T) {
 			}
 		}
 		k.Refuses("its handle", latchkey.ErrUnauthorized, func() error { return kit.Err(account.User(k.Ctx)) })
-		k.Refuses("its secret", latchkey.ErrUnauthorized, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, one.Secret)) })
+		k.Refuses("its secret", latchkey.ErrUnauthorized, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, one.Secret.Reveal())) })
 		k.Refuses("twice", latchkey.ErrUserNotFound, func() error { return k.Users().Delete(k.Ctx, user.ID) })
 
 		// The id, the address and the number can be had again, without the log.

@@ -268,7 +268,7 @@ func TestServerBlocksAndLetsIn(t *testing.T) {
 		k.Same("events", k.Events(user.ID, "U"), []string{"users.U.update.status by server"})
 		k.Same("log", k.Logs(), []string{"user.update by server"})
 		k.Refuses("handle", latchkey.ErrUserBlocked, func() error { return account.DeleteSession(k.Ctx, latchkey.CurrentSession) })
-		k.Refuses("secret", latchkey.ErrUserBlocked, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)) })
+		k.Refuses("secret", latchkey.ErrUserBlocked, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())) })
 		k.Refuses("a session by the server", latchkey.ErrUserBlocked, func() error { return kit.Err(u.CreateSession(k.Ctx, user.ID)) })
 		k.Refuses("twice", nil, func() error { return kit.Err(u.UpdateStatus(k.Ctx, user.ID, false)) })
 		if _, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password); err != latchkey.ErrUserBlocked {
@@ -355,7 +355,7 @@ func TestServerMakesListsAndEndsSessions(t *testing.T) {
 		}
 		k.Same("events", k.Events(user.ID, "U", made.ID, "S"), []string{"users.U.sessions.S.create by server"})
 		k.Same("log", k.Logs(), []string{"session.create by server"})
-		account, err := k.Visitor.Authenticate(k.Ctx, made.Secret)
+		account, err := k.Visitor.Authenticate(k.Ctx, made.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.User(k.Ctx)))
 		want.Secret = ""

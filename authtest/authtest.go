@@ -110,7 +110,7 @@ func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	account, err := k.Guest.Authenticate(ctx, session.Secret)
+	account, err := k.Guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -125,8 +125,8 @@ type Authenticator struct {
 
 // NewAuthenticator returns an app that has scanned the URI of a
 // [latchkey.MFAAuthenticator].
-func NewAuthenticator(c *Clock, uri latchkey.Secret) (*Authenticator, error) {
-	key, err := otp.NewKeyFromURL(uri.Reveal())
+func NewAuthenticator(c *Clock, uri string) (*Authenticator, error) {
+	key, err := otp.NewKeyFromURL(uri)
 	if err != nil {
 		return nil, errors.New("authtest: not the URI of an authenticator")
 	}

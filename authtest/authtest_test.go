@@ -14,7 +14,7 @@ func TestAHostsTestIsFiveLines(t *testing.T) {
 	kit := authtest.New(t, latchkey.Config{Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}})
 	_, session := kit.SignIn("ada@example.org")
 	kit.Clock.Advance(time.Hour)
-	if _, err := kit.Guest.Authenticate(context.Background(), session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+	if _, err := kit.Guest.Authenticate(context.Background(), session.Secret.Reveal()); !errors.Is(err, latchkey.ErrUnauthorized) {
 		t.Errorf("after an hour: %v", err)
 	}
 }

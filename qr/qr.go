@@ -8,18 +8,16 @@ import (
 	"image/png"
 
 	"github.com/pquerna/otp"
-
-	"example.com/latchkey"
 )
 
 // PNG returns a picture of an authenticator's URI (latchkey.MFAAuthenticator) as
 // a PNG of size by size pixels, 64 to 2,048. It fails for another size, and for a
 // text that is not such a URI.
-func PNG(uri latchkey.Secret, size int) ([]byte, error) {
+func PNG(uri string, size int) ([]byte, error) {
 	if size < 64 || size > 2048 {
 		return nil, errors.New("qr: a QR code is 64 to 2,048 pixels wide")
 	}
-	key, err := otp.NewKeyFromURL(uri.Reveal())
+	key, err := otp.NewKeyFromURL(uri)
 	if err != nil || key.Type() != "totp" {
 		return nil, errors.New("qr: not the URI of an authenticator")
 	}

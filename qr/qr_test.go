@@ -13,7 +13,7 @@ const uri = latchkey.Secret("otpauth://totp/Bread%20%26%20Co:ada?algorithm=SHA1&
 
 func TestPNGHasTheSizeThatIsAskedFor(t *testing.T) {
 	for _, size := range []int{64, 256, 2048} {
-		picture, err := qr.PNG(uri, size)
+		picture, err := qr.PNG(uri.Reveal(), size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -25,12 +25,12 @@ func TestPNGHasTheSizeThatIsAskedFor(t *testing.T) {
 
 func TestPNGRefusesOtherSizesAndOtherTexts(t *testing.T) {
 	for _, size := range []int{0, -1, 63, 2049} {
-		if _, err := qr.PNG(uri, size); err == nil {
+		if _, err := qr.PNG(uri.Reveal(), size); err == nil {
 			t.Errorf("%d pixels", size)
 		}
 	}
 	for _, text := range []latchkey.Secret{"", "https://example.org", "otpauth://hotp/a?secret=AAAA", "%"} {
-		if _, err := qr.PNG(text, 256); err == nil {
+		if _, err := qr.PNG(text.Reveal(), 256); err == nil {
 			t.Errorf("%s was drawn", text.Reveal())
 		}
 	}

@@ -187,7 +187,7 @@ func (c *call) allowed(name string) bool {
 // from is the client, as the connection shows it, or the proxy in front.
 func (c *call) from() latchkey.Client {
 	client := latchkey.Client{
-		UserAgent: c.r.UserAgent(), Server: c.server, Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
+		UserAgent: c.r.UserAgent(), Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
 		OnLimit: func(r latchkey.LimitResult) { c.limits = append(c.limits, r) },
 	}
 	if addr, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
@@ -209,14 +209,14 @@ func (c *call) from() latchkey.Client {
 // barred is why the user of a session may do nothing.
 func (c *call) credentials() (barred, err error) {
 	if value := c.session(); value.Secret != "" {
-		c.account, barred, err = identified(c.guest().Authenticate(c.r.Context(), latchkey.Secret(value.Secret)))
+		c.account, barred, err = identified(c.guest().Authenticate(c.r.Context(), value.Secret))
 		if c.account != nil && c.account.UserID() != value.ID {
 			c.account = nil
 		}
 	}
 	if jwt := c.r.Header.Get("X-Appwrite-JWT"); jwt != "" && !c.server && err == nil {
 		bySession := c.account != nil || barred != nil
-		account, barredToo, err := identified(c.guest().AuthenticateJWT(c.r.Context(), latchkey.Secret(jwt)))
+		account, barredToo, err := identified(c.guest().AuthenticateJWT(c.r.Context(), jwt))
 		switch {
 		case err != nil:
 			return nil, err
@@ -248,7 +248,12 @@ func identified(account *latchkey.Account, err error) (_ *latchkey.Account, barr
 	return account, nil, err
 }
 
-func (c *call) guest() *latchkey.Guest { return c.engine.Guest(c.client) }
+func (c *call) guest() *latchkey.Guest {
+	if c.server {
+		return c.engine.Users().Guest(c.client)
+	}
+	return c.engine.Guest(c.client)
+}
 
 func (c *call) cookieName() string { return "a_session_" + c.config.projectID }
 

@@ -168,7 +168,7 @@ func createAccount(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := latchkey.NewAccount{UserID: id, Email: texts[0], Password: latchkey.Secret(texts[1]), Name: name}
+	n := latchkey.NewAccount{UserID: id, Email: texts[0], Password: texts[1], Name: name}
 	if c.signedIn {
 		return shown(func(c *call) (*latchkey.User, error) { return c.account.CreateAccount(c.r.Context(), n) })(c)
 	}
@@ -208,7 +208,7 @@ func updatePassword(c *call) (*latchkey.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.account.UpdatePassword(c.r.Context(), password, old)
+	return c.account.UpdatePassword(c.r.Context(), latchkey.PasswordUpdate{New: password, Old: old})
 }
 
 func updatePrefs(c *call) (*latchkey.User, error) {
@@ -479,7 +479,7 @@ func createUser(c *call) (*latchkey.User, error) {
 			return nil, err
 		}
 	}
-	n.Password = latchkey.Secret(password)
+	n.Password = password
 	return c.users().Create(c.r.Context(), n)
 }
 

@@ -61,7 +61,7 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 		IP:        netip.MustParseAddr("127.0.0.1"),
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 	})
-	user, err := guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: latchkey.Secret(password)})
+	user, err := guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: password})
 	switch {
 	case err == nil:
 		fmt.Println("Signed up:", user.Email, "is user", user.ID)
@@ -78,7 +78,7 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 		session.ID, session.Device, session.IP, session.Expire.Format("2006-01-02"))
 
 	// This is what runs on every request: the secret comes back in a cookie.
-	account, err := guest.Authenticate(ctx, session.Secret)
+	account, err := guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 	if err != nil {
 		return err
 	}
-	if _, err = guest.Authenticate(ctx, session.Secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+	if _, err = guest.Authenticate(ctx, session.Secret.Reveal()); !errors.Is(err, latchkey.ErrUnauthorized) {
 		return fmt.Errorf("the session lives on: %v", err)
 	}
 	fmt.Println("Signed out of", signOut+"; the secret is refused from now on.")

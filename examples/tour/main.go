@@ -103,14 +103,14 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 
 // signUp makes an account with a password and signs in.
 func (t *tour) signUp(ctx context.Context, password string) (*latchkey.Account, error) {
-	if _, err := t.guest.CreateAccount(ctx, latchkey.NewAccount{Email: t.email, Password: latchkey.Secret(password)}); err != nil {
+	if _, err := t.guest.CreateAccount(ctx, latchkey.NewAccount{Email: t.email, Password: password}); err != nil {
 		return nil, err
 	}
 	session, err := t.guest.CreateEmailPasswordSession(ctx, t.email, password)
 	if err != nil {
 		return nil, err
 	}
-	return t.guest.Authenticate(ctx, session.Secret)
+	return t.guest.Authenticate(ctx, session.Secret.Reveal())
 }
 
 func (t *tour) verifyAddresses(ctx context.Context) error {
@@ -213,7 +213,7 @@ func (t *tour) signIn(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	account, err := t.guest.Authenticate(ctx, session.Secret)
+	account, err := t.guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.guest.Authenticate(ctx, session.Secret)
+	_, err = t.guest.Authenticate(ctx, session.Secret.Reveal())
 	fmt.Fprintln(t.out, "Signed in by password alone:", err)
 	var owed *latchkey.MoreFactorsError
 	if !errors.As(err, &owed) {
@@ -281,7 +281,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if session, err = owed.Pending.ConfirmMFAChallenge(ctx, challenge.ID, code); err != nil {
 		return err
 	}
-	if _, err := t.guest.Authenticate(ctx, session.Secret); err != nil {
+	if _, err := t.guest.Authenticate(ctx, session.Secret.Reveal()); err != nil {
 		return err
 	}
 	fmt.Fprintln(t.out, "Signed in by", strings.Join(session.Factors, " and "))

@@ -331,7 +331,7 @@ func TestAC042AC043RecoveryCodesServeOnce(t *testing.T) {
 				if factors.RecoveryCodesLeft != want-1 {
 					k.Errorf("%+v", factors)
 				}
-				challenged, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+				challenged, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 				k.Must(err)
 				shown, err := challenged.MFARecoveryCodes(k.Ctx)
 				k.Must(err)

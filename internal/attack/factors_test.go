@@ -48,7 +48,7 @@ func TestAC045EveryWayInOwesTheSecondFactor(t *testing.T) {
 		for name, way := range ways {
 			session, err := way()
 			k.Must(err)
-			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
+			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
 				k.Errorf("%s: %v", name, err)
 			}
 		}
@@ -62,7 +62,7 @@ func TestAC046HandleFromBeforeIsRefused(t *testing.T) {
 		user := k.Proven()
 		session, account := k.SignIn(kit.Ada)
 		elsewhere := k.Configured(func(*latchkey.Config) {})
-		there, err := elsewhere.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		there, err := elsewhere.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, true)))
 		for _, a := range []*latchkey.Account{account, there} {
@@ -105,7 +105,7 @@ func TestAC047WhatIsOwedGoesByWhatThereIs(t *testing.T) {
 				if s.totp {
 					session, err := k.Users().CreateSession(k.Ctx, user.ID)
 					k.Must(err)
-					account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+					account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 					k.Must(err)
 					k.Confirmed(account, latchkey.NewMFAAuthenticator{})
 				}
@@ -125,7 +125,7 @@ func TestAC047WhatIsOwedGoesByWhatThereIs(t *testing.T) {
 					session, err = k.Users().CreateSession(k.Ctx, user.ID)
 				}
 				k.Must(err)
-				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)); errors.Is(err, latchkey.ErrMoreFactorsRequired) != s.owed || err != nil && !s.owed {
+				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); errors.Is(err, latchkey.ErrMoreFactorsRequired) != s.owed || err != nil && !s.owed {
 					k.Errorf("owed: %v", err)
 				}
 			})
@@ -155,7 +155,7 @@ func TestAC052AC053StepUp(t *testing.T) {
 		}
 		session, err := k.Answers(account, latchkey.FactorTOTP, app.Code())
 		k.Must(err)
-		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(account.RequireRecent(k.Ctx, 0))
 		k.Must(account.DeleteMFAAuthenticator(k.Ctx))
@@ -165,7 +165,7 @@ func TestAC052AC053StepUp(t *testing.T) {
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, false)))
 		old := k.Configured(func(c *latchkey.Config) { c.Policy.Factors.EnrolWithoutStepUp = true })
 		k.Clock.Advance(time.Hour)
-		account, err = old.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		account, err = old.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
 		if err := kit.Err(account.RegenerateMFARecoveryCodes(k.Ctx)); err != latchkey.ErrChallengeRequired {
@@ -185,7 +185,7 @@ func TestAC052OldJWTSetsNoFirstPassword(t *testing.T) {
 		k.Must(err)
 		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Phone).Secret)
 		k.Must(err)
-		a, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+		a, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Confirmed(a, latchkey.NewMFAAuthenticator{})
 		k.Must(kit.Err(a.CreateMFARecoveryCodes(k.Ctx)))
@@ -221,7 +221,7 @@ func TestAC052OldSessionChangesNoNumber(t *testing.T) {
 		k.Must(err)
 		s, err := pending.ConfirmMFAChallenge(k.Ctx, c.ID, k.Message(c.ID, kit.Phone).Secret)
 		k.Must(err)
-		thief, err := k.Visitor.Authenticate(k.Ctx, s.Secret)
+		thief, err := k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())
 		k.Must(err)
 		for name, err := range map[string]error{
 			"authenticator": thief.DeleteMFAAuthenticator(k.Ctx), "codes": kit.Err(thief.MFARecoveryCodes(k.Ctx)), "new codes": kit.Err(thief.RegenerateMFARecoveryCodes(k.Ctx)),
@@ -248,9 +248,9 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 		k.Must(err)
 		second, err := account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})
 		k.Must(err)
-		old, err := authtest.NewAuthenticator(k.Clock, first.URI)
+		old, err := authtest.NewAuthenticator(k.Clock, first.URI.Reveal())
 		k.Must(err)
-		app, err := authtest.NewAuthenticator(k.Clock, second.URI)
+		app, err := authtest.NewAuthenticator(k.Clock, second.URI.Reveal())
 		k.Must(err)
 		k.SignIn(kit.Ada) // nothing is owed
 		if factors, err := account.MFAFactors(k.Ctx); err != nil || factors.TOTP {
@@ -313,7 +313,7 @@ func TestAC056FactorsAreSealedAndResealed(t *testing.T) {
 		k.ChangeUser(stranger.ID, func(u *record.User) { u.TOTP = true })
 		session, err := alone.Users().CreateSession(k.Ctx, stranger.ID)
 		k.Must(err)
-		account, err := alone.Guest(kit.Client).Authenticate(k.Ctx, session.Secret)
+		account, err := alone.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		var own *latchkey.Error
 		if err := kit.Err(k.Answers(account, latchkey.FactorTOTP, app.CodeAt(1))); err == nil || errors.As(err, &own) {

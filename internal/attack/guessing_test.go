@@ -42,7 +42,7 @@ func TestAC050ChangesSpendTheBudgetOfSigningIn(t *testing.T) {
 		user := k.SignUp(kit.Ada)
 		session, err := k.Users().CreateSession(k.Ctx, user.ID)
 		k.Must(err)
-		stolen, err := k.Guest(kit.At(kit.Attacker)).Authenticate(k.Ctx, session.Secret)
+		stolen, err := k.Guest(kit.At(kit.Attacker)).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		for n := range 11 {
 			guess := fmt.Sprint("guess number ", n)
@@ -50,7 +50,7 @@ func TestAC050ChangesSpendTheBudgetOfSigningIn(t *testing.T) {
 			case 0:
 				err = k.Try(kit.Attacker, kit.Ada, guess)
 			case 1:
-				err = kit.Err(stolen.UpdatePassword(k.Ctx, "another horse", guess))
+				err = kit.Err(stolen.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: guess}))
 			case 2:
 				err = kit.Err(stolen.UpdateEmail(k.Ctx, "mine@example.org", guess))
 			case 3:
@@ -62,7 +62,7 @@ func TestAC050ChangesSpendTheBudgetOfSigningIn(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"sign in":  k.Try(kit.Attacker, kit.Ada, kit.Password),
-			"password": kit.Err(stolen.UpdatePassword(k.Ctx, "another horse", kit.Password)),
+			"password": kit.Err(stolen.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})),
 			"e-mail":   kit.Err(stolen.UpdateEmail(k.Ctx, "mine@example.org", kit.Password)),
 			"phone":    kit.Err(stolen.UpdatePhone(k.Ctx, "+14155550100", kit.Password)),
 		} {
@@ -161,14 +161,14 @@ func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
 		user := k.SignUp(kit.Ada)
 		session, err := k.Users().CreateSession(k.Ctx, user.ID)
 		k.Must(err)
-		stolen, err := k.Guest(kit.At(kit.Attacker)).Authenticate(k.Ctx, session.Secret)
+		stolen, err := k.Guest(kit.At(kit.Attacker)).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		for range 11 {
 			_ = k.Try(kit.Attacker, kit.Ada, "wrong horse")
 		}
 		cost := func(candidate string) int64 {
 			before := k.Hasher.Hashes()
-			if err := kit.Err(stolen.UpdatePassword(k.Ctx, candidate, "wrong horse")); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			if err := kit.Err(stolen.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: candidate, Old: "wrong horse"})); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
 				k.Errorf("%v", err)
 			}
 			return k.Hasher.Hashes() - before
@@ -188,7 +188,7 @@ func TestHistoryCostsTheSameWhateverMatches(t *testing.T) {
 		_, account := k.SignIn(kit.Ada)
 		cost := func(candidate string) int64 {
 			before := k.Hasher.Hashes()
-			_ = kit.Err(account.UpdatePassword(k.Ctx, candidate, "wrong horse"))
+			_ = kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: candidate, Old: "wrong horse"}))
 			return k.Hasher.Hashes() - before
 		}
 		if wrong, right := cost("not the password"), cost(kit.Password); wrong != right {
@@ -207,13 +207,13 @@ func TestRightAndWrongOldPasswordCostTheSame(t *testing.T) {
 		var costs []int64
 		for _, old := range []string{"wrong horse", kit.Password} {
 			before := k.Hasher.Hashes()
-			_ = kit.Err(account.UpdatePassword(k.Ctx, "another horse", old))
+			_ = kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: old}))
 			costs = append(costs, k.Hasher.Hashes()-before)
 		}
 		if costs[0] != costs[1] {
 			k.Errorf("%d hashes for a wrong password, %d for the right one", costs[0], costs[1])
 		}
-		if err := kit.Err(account.UpdatePassword(k.Ctx, kit.Password, "wrong horse")); err != latchkey.ErrInvalidCredentials {
+		if err := kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: "wrong horse"})); err != latchkey.ErrInvalidCredentials {
 			k.Errorf("a guess at a former password: %v", err)
 		}
 	})

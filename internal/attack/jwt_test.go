@@ -54,7 +54,7 @@ func TestAC084JWTEndsAtOnce(t *testing.T) {
 						want = c.bound
 					}
 					for _, err := range []error{
-						kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)), kit.Err(account.User(k.Ctx)), kit.Err(account.UpdateName(k.Ctx, "y")),
+						kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())), kit.Err(account.User(k.Ctx)), kit.Err(account.UpdateName(k.Ctx, "y")),
 					} {
 						if err != want {
 							k.Errorf("bound %v: %v, want %v", bound, err, want)
@@ -87,7 +87,7 @@ func TestAC085JWTsOfOthersAndRotation(t *testing.T) {
 			"replaced":       {func(c *latchkey.Config) { c.Keys = latchkey.Keys{Active: key} }, latchkey.ErrJWTInvalid},
 		} {
 			engine := k.Configured(c.change)
-			if err := kit.Err(engine.Guest(kit.Client).AuthenticateJWT(k.Ctx, token)); err != c.want {
+			if err := kit.Err(engine.Guest(kit.Client).AuthenticateJWT(k.Ctx, token.Reveal())); err != c.want {
 				k.Errorf("%s: %v", name, err)
 			}
 		}
@@ -126,7 +126,7 @@ func TestAC086NothingThatSignsInIsReplayed(t *testing.T) {
 		token, err := account.CreateJWT(k.Ctx, 0)
 		k.Must(err)
 		for range 2 {
-			byJWT, err := k.Visitor.AuthenticateJWT(k.Ctx, token)
+			byJWT, err := k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())
 			k.Must(err)
 			if err := kit.Err(byJWT.CreateJWT(k.Ctx, 0)); err != latchkey.ErrJWTCreationDenied {
 				k.Errorf("a JWT of a JWT: %v", err)
@@ -135,7 +135,7 @@ func TestAC086NothingThatSignsInIsReplayed(t *testing.T) {
 		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, token.Reveal()[:200])); err != latchkey.ErrInvalidToken {
 			k.Errorf("a JWT as a token: %v", err)
 		}
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, token)); err != latchkey.ErrUnauthorized {
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, token.Reveal())); err != latchkey.ErrUnauthorized {
 			k.Errorf("a JWT as a session: %v", err)
 		}
 	})
@@ -154,6 +154,6 @@ func TestAC087JWTOfARevocationThatFailed(t *testing.T) {
 			k.Error("it is said to be done")
 		}
 		reached()
-		k.Must(kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token)))
+		k.Must(kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())))
 	})
 }

@@ -26,7 +26,7 @@ func TestAC009NoPartOfAPasswordIsCutOff(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for n, p := range []string{strings.Repeat("a", 72), strings.Repeat("a", 100), strings.Repeat("\u00e9", 36), strings.Repeat("\U0001F600", 255), "with\x00NUL inside"} {
 			email := fmt.Sprintf("u%d@example.org", n)
-			k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Password: latchkey.Secret(p)})))
+			k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Password: p})))
 			for _, other := range []string{p + "x", p + " ", p[:len(p)-len(p)/8], strings.ToUpper(p) + "b"} {
 				if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, email, other)); err == nil {
 					k.Errorf("password %d: another one signs in", n)
@@ -158,7 +158,7 @@ func TestAC011ChecksDoNotWaitForHashing(t *testing.T) {
 		waiting := make(chan error)
 		go func() { waiting <- kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)) }()
 		for range 100 {
-			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret)))
+			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 			k.Must(kit.Err(account.User(k.Ctx)))
 			k.Must(kit.Err(account.UpdateName(k.Ctx, "Ada")))
 		}
@@ -262,8 +262,8 @@ func TestAC014StolenSessionNeedsThePassword(t *testing.T) {
 		k.SignUp(kit.Ada)
 		_, stolen := k.SignIn(kit.Ada)
 		for what, err := range map[string]error{
-			"password without the old one": kit.Err(stolen.UpdatePassword(k.Ctx, "my own horse", "")),
-			"password with a wrong one":    kit.Err(stolen.UpdatePassword(k.Ctx, "my own horse", "wrong horse")),
+			"password without the old one": kit.Err(stolen.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "my own horse", Old: ""})),
+			"password with a wrong one":    kit.Err(stolen.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "my own horse", Old: "wrong horse"})),
 			"address":                      kit.Err(stolen.UpdateEmail(k.Ctx, "mine@example.org", "wrong horse")),
 			"number":                       kit.Err(stolen.UpdatePhone(k.Ctx, kit.Phone, "wrong horse")),
 		} {
@@ -291,12 +291,12 @@ func TestAC015UpdatePasswordEndsAllOtherSessions(t *testing.T) {
 				k.Forget()
 				k.Clock.Advance(time.Second)
 				for what, old := range map[string]string{"wrong": "wrong horse", "missing": "", "too long for anybody's": strings.Repeat("x", 256)} {
-					if _, err := account.UpdatePassword(k.Ctx, "another horse", old); err != latchkey.ErrInvalidCredentials {
+					if _, err := account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: old}); err != latchkey.ErrInvalidCredentials {
 						k.Errorf("%s old password: %v", what, err)
 					}
 				}
 				k.Forget()
-				got, err := account.UpdatePassword(k.Ctx, "another horse", kit.Password)
+				got, err := account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})
 				k.Must(err)
 				if !got.PasswordUpdate.Equal(k.Clock.Now()) {
 					k.Errorf("user: %+v", got)
@@ -309,11 +309,11 @@ func TestAC015UpdatePasswordEndsAllOtherSessions(t *testing.T) {
 				}
 				k.Same("events", k.Events(user.ID, "U", other.ID, "S"), events)
 				k.Same("log", k.Logs(), logs)
-				_, err = k.Visitor.Authenticate(k.Ctx, other.Secret)
+				_, err = k.Visitor.Authenticate(k.Ctx, other.Secret.Reveal())
 				if keep != (err == nil) || !keep && !errors.Is(err, wantErr) {
 					k.Errorf("the other session: %v", err)
 				}
-				_, err = k.Visitor.Authenticate(k.Ctx, mine.Secret)
+				_, err = k.Visitor.Authenticate(k.Ctx, mine.Secret.Reveal())
 				k.Must(err)
 				if _, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password); err != latchkey.ErrInvalidCredentials {
 					k.Errorf("the old password: %v", err)
@@ -330,7 +330,7 @@ func TestAC015UpdatePasswordEndsAllOtherSessions(t *testing.T) {
 func TestAC016ChangesEndOpenTokens(t *testing.T) {
 	for name, change := range map[string]func(k *kit.Kit, a *latchkey.Account) error{
 		"password": func(k *kit.Kit, a *latchkey.Account) error {
-			return kit.Err(a.UpdatePassword(k.Ctx, "another horse", kit.Password))
+			return kit.Err(a.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}))
 		},
 		"password by server": func(k *kit.Kit, a *latchkey.Account) error {
 			return kit.Err(k.Users().UpdatePassword(k.Ctx, a.UserID(), "another horse"))

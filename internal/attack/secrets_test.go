@@ -70,7 +70,7 @@ func TestAC116SecretsAreMasked(t *testing.T) {
 	key := latchkey.GenerateKey()
 	var out bytes.Buffer
 	session := &latchkey.Session{Secret: secret}
-	account := latchkey.NewAccount{Password: secret}
+	account := latchkey.NewAccount{Password: secret.Reveal()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+verb+verb+verb, secret, session, key, account)
 	}
@@ -104,7 +104,7 @@ func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 				})
 				k.Must(err)
 				k.Engine, k.Visitor = engine, engine.Guest(kit.Client)
-				w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret)
+				w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret.Reveal())
 				k.Must(err)
 				k.Clock.Advance(25 * time.Hour)
 				say(op.Do(w))

@@ -27,7 +27,7 @@ func TestAC087FailedRevocationIsSaid(t *testing.T) {
 			if err == nil {
 				k.Errorf("%s: no error", what)
 			}
-			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, w.Secret)))
+			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, w.Secret.Reveal())))
 			k.DeleteAll()
 		}
 	})
@@ -63,10 +63,10 @@ func TestAC089SessionIDOfAnotherUser(t *testing.T) {
 		if err := eve.DeleteSession(k.Ctx, victim.ID); !errors.Is(err, latchkey.ErrSessionNotFound) {
 			k.Errorf("revoke: %v", err)
 		}
-		if _, err := k.Visitor.Authenticate(k.Ctx, latchkey.Secret(victim.ID)); !errors.Is(err, latchkey.ErrUnauthorized) {
+		if _, err := k.Visitor.Authenticate(k.Ctx, victim.ID); !errors.Is(err, latchkey.ErrUnauthorized) {
 			k.Errorf("as a secret: %v", err)
 		}
-		_, err := k.Visitor.Authenticate(k.Ctx, victim.Secret)
+		_, err := k.Visitor.Authenticate(k.Ctx, victim.Secret.Reveal())
 		k.Must(err)
 	})
 }
@@ -102,7 +102,7 @@ func TestAC091NothingOfABlockedOrDeletedUserWorks(t *testing.T) {
 			w := operations.NewWorld(k, true)
 			k.Must(end(w.User.ID))
 			for _, secret := range []latchkey.Secret{w.Secret, w.Other.Secret} {
-				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, secret)); err == nil {
+				if err := kit.Err(k.Visitor.Authenticate(k.Ctx, secret.Reveal())); err == nil {
 					k.Errorf("%s: a session works", what)
 				}
 			}
@@ -164,7 +164,7 @@ func TestAC093OnlyTheWholeSecretFindsASession(t *testing.T) {
 			if s[n] == '0' {
 				digit = "1"
 			}
-			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, latchkey.Secret(s[:n]+digit+s[n+1:]))); err != latchkey.ErrUnauthorized {
+			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, s[:n]+digit+s[n+1:])); err != latchkey.ErrUnauthorized {
 				k.Errorf("digit %d: %v", n, err)
 			}
 		}
@@ -177,10 +177,10 @@ func TestAC094EndedOnOneEngineIsEndedOnAll(t *testing.T) {
 		w := operations.NewWorld(k, true)
 		other := k.LimitedEngine(nil)
 		for range 3 {
-			k.Must(kit.Err(other.Guest(kit.Client).Authenticate(k.Ctx, w.Secret)))
+			k.Must(kit.Err(other.Guest(kit.Client).Authenticate(k.Ctx, w.Secret.Reveal())))
 		}
 		k.Must(w.Account.DeleteSessions(k.Ctx))
-		if err := kit.Err(other.Guest(kit.Client).Authenticate(k.Ctx, w.Secret)); err != latchkey.ErrUnauthorized {
+		if err := kit.Err(other.Guest(kit.Client).Authenticate(k.Ctx, w.Secret.Reveal())); err != latchkey.ErrUnauthorized {
 			k.Errorf("%v", err)
 		}
 	})

@@ -46,7 +46,7 @@ func (t *target) jwtChecks(name string) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		for i := range n {
-			if _, err := guest.AuthenticateJWT(ctx, tokens[i%jwts]); err != nil {
+			if _, err := guest.AuthenticateJWT(ctx, tokens[i%jwts].Reveal()); err != nil {
 				return err
 			}
 		}

@@ -235,7 +235,7 @@ func (t *target) authenticate() (side, error) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for i := range n {
-			if _, err := guest.Authenticate(ctx, latchkey.Secret(t.secrets[scatter(i, *rows)])); err != nil {
+			if _, err := guest.Authenticate(ctx, t.secrets[scatter(i, *rows)]); err != nil {
 				return err
 			}
 		}

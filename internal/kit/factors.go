@@ -29,7 +29,7 @@ func (k *Kit) Confirmed(account *latchkey.Account, n latchkey.NewMFAAuthenticato
 	k.Helper()
 	made, err := account.CreateMFAAuthenticator(k.Ctx, n)
 	k.Must(err)
-	app, err := authtest.NewAuthenticator(k.Clock, made.URI)
+	app, err := authtest.NewAuthenticator(k.Clock, made.URI.Reveal())
 	k.Must(err)
 	k.Must(Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code())))
 	return app
@@ -41,7 +41,7 @@ func (k *Kit) Owing(g *latchkey.Guest) (*latchkey.Session, *latchkey.Pending) {
 	k.Helper()
 	session, err := g.CreateEmailPasswordSession(k.Ctx, Ada, Password)
 	k.Must(err)
-	_, err = g.Authenticate(k.Ctx, session.Secret)
+	_, err = g.Authenticate(k.Ctx, session.Secret.Reveal())
 	var owed *latchkey.MoreFactorsError
 	if !errors.As(err, &owed) || !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
 		k.Fatal(err)

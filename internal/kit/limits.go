@@ -65,5 +65,7 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 		}
 		return nil
 	},
-	"updatePassword": func(k *Kit, c latchkey.Client) error { return Err(k.at(c).UpdatePassword(k.Ctx, Password, "")) },
+	"updatePassword": func(k *Kit, c latchkey.Client) error {
+		return Err(k.at(c).UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: Password, Old: ""}))
+	},
 }

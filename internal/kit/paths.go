@@ -9,16 +9,16 @@ import (
 // passwordPaths are all ways to set a password, with a user who has one or not.
 var passwordPaths = map[string]func(k *Kit, p string) error{
 	"sign up": func(k *Kit, p string) error {
-		_, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: "ada-lovelace", Email: "countess@example.org", Password: latchkey.Secret(p), Name: "Ada King"})
+		_, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: "ada-lovelace", Email: "countess@example.org", Password: p, Name: "Ada King"})
 		return err
 	},
 	"change": func(k *Kit, p string) error {
 		_, account := k.Prepared(true)
-		return Err(account.UpdatePassword(k.Ctx, p, FirstPassword))
+		return Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: p, Old: FirstPassword}))
 	},
 	"first by change": func(k *Kit, p string) error {
 		_, account := k.Prepared(false)
-		return Err(account.UpdatePassword(k.Ctx, p, ""))
+		return Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: p, Old: ""}))
 	},
 	"first by e-mail": func(k *Kit, p string) error {
 		_, account := k.Prepared(false)
@@ -31,10 +31,10 @@ var passwordPaths = map[string]func(k *Kit, p string) error{
 	},
 	"anonymous becomes full": func(k *Kit, p string) error {
 		_, account := k.Anonymous()
-		return Err(account.CreateAccount(k.Ctx, latchkey.NewAccount{Email: "countess@example.org", Password: latchkey.Secret(p), Name: "Ada King"}))
+		return Err(account.CreateAccount(k.Ctx, latchkey.NewAccount{Email: "countess@example.org", Password: p, Name: "Ada King"}))
 	},
 	"server creates": func(k *Kit, p string) error {
-		return Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada-lovelace", Email: "countess@example.org", Phone: "+14155550100", Password: latchkey.Secret(p), Name: "Ada King"}))
+		return Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada-lovelace", Email: "countess@example.org", Phone: "+14155550100", Password: p, Name: "Ada King"}))
 	},
 	"server sets": func(k *Kit, p string) error {
 		id, _ := k.Prepared(true)
@@ -57,7 +57,7 @@ func (k *Kit) Prepared(has bool) (string, *latchkey.Account) {
 	k.Must(err)
 	session, err := k.Users().CreateSession(k.Ctx, user.ID)
 	k.Must(err)
-	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)
 	return user.ID, account
 }

@@ -28,7 +28,7 @@ func (k *Kit) SignIn(email string) (*latchkey.Session, *latchkey.Account) {
 	k.Helper()
 	session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, email, Password)
 	k.Must(err)
-	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)
 	return session, account
 }
@@ -38,7 +38,7 @@ func (k *Kit) SignedInAt(ip string) *latchkey.Account {
 	k.Helper()
 	session, err := k.Guest(At(ip)).CreateEmailPasswordSession(k.Ctx, Ada, Password)
 	k.Must(err)
-	account, err := k.Guest(At(ip)).Authenticate(k.Ctx, session.Secret)
+	account, err := k.Guest(At(ip)).Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)
 	return account
 }
@@ -48,7 +48,7 @@ func (k *Kit) Anonymous() (*latchkey.Session, *latchkey.Account) {
 	k.Helper()
 	session, err := k.Visitor.CreateAnonymousSession(k.Ctx)
 	k.Must(err)
-	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret)
+	account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)
 	return session, account
 }
@@ -76,7 +76,7 @@ func (k *Kit) ByJWT(id, session string) (*latchkey.Account, latchkey.Secret) {
 	k.Helper()
 	token, err := k.Users().CreateJWT(k.Ctx, id, session, 0)
 	k.Must(err)
-	account, err := k.Visitor.AuthenticateJWT(k.Ctx, token)
+	account, err := k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())
 	k.Must(err)
 	return account, token
 }
@@ -111,7 +111,7 @@ func (k *Kit) at(c latchkey.Client) *latchkey.Account {
 	k.Must(err)
 	session, err := k.Users().CreateSession(k.Ctx, user.ID)
 	k.Must(err)
-	account, err := k.Guest(c).Authenticate(k.Ctx, session.Secret)
+	account, err := k.Guest(c).Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)
 	return account
 }
@@ -128,7 +128,7 @@ func (k *Kit) reachable(c latchkey.Client) *latchkey.Account {
 	} else if err != latchkey.ErrUserAlreadyExists {
 		k.Fatal(err)
 	}
-	account, err := k.Guest(c).Authenticate(k.Ctx, k.reach)
+	account, err := k.Guest(c).Authenticate(k.Ctx, k.reach.Reveal())
 	k.Must(err)
 	return account
 }

@@ -82,7 +82,7 @@ func (a *actors) enter(session *latchkey.Session, err error) error {
 	if err != nil {
 		return err
 	}
-	account, err := a.Visitor.Authenticate(a.Ctx, session.Secret)
+	account, err := a.Visitor.Authenticate(a.Ctx, session.Secret.Reveal())
 	if err == nil {
 		a.accounts = append(a.accounts, account)
 		if !slices.Contains(a.ids, session.UserID) {
@@ -106,7 +106,9 @@ var draws = []struct {
 	{"change phone", func(a *actors) error {
 		return kit.Err(a.account().UpdatePhone(a.Ctx, max(a.phone(), "+14155550100"), kit.Password))
 	}},
-	{"change password", func(a *actors) error { return kit.Err(a.account().UpdatePassword(a.Ctx, kit.Password, kit.Password)) }},
+	{"change password", func(a *actors) error {
+		return kit.Err(a.account().UpdatePassword(a.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: kit.Password}))
+	}},
 	{"switch MFA", func(a *actors) error { return kit.Err(a.account().UpdateMFA(a.Ctx, a.bool())) }},
 	{"server switches MFA", func(a *actors) error { return kit.Err(a.Users().UpdateMFA(a.Ctx, a.id(), a.bool())) }},
 	{"enrol an authenticator", func(a *actors) error {
@@ -115,7 +117,7 @@ var draws = []struct {
 		if err != nil {
 			return err
 		}
-		app, err := authtest.NewAuthenticator(a.Clock, made.URI)
+		app, err := authtest.NewAuthenticator(a.Clock, made.URI.Reveal())
 		if err != nil {
 			return err
 		}
@@ -124,7 +126,7 @@ var draws = []struct {
 	{"server takes the authenticator away", func(a *actors) error { return a.Users().DeleteMFAAuthenticator(a.Ctx, a.id()) }},
 	{"recover", func(a *actors) error {
 		email := a.email()
-		token, err := a.Guest(latchkey.Client{Server: true}).CreateRecovery(a.Ctx, latchkey.NewRecovery{Email: email, URL: kit.RecoverURL})
+		token, err := a.Users().Guest(latchkey.Client{}).CreateRecovery(a.Ctx, latchkey.NewRecovery{Email: email, URL: kit.RecoverURL})
 		if err != nil {
 			return err
 		}

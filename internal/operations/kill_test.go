@@ -112,7 +112,7 @@ func findsAgain(t *testing.T, backend, dir string, acknowledged [][2]string) {
 	ctx := context.Background()
 	guest := engine.Guest(kit.Client)
 	for _, a := range acknowledged {
-		account, err := guest.Authenticate(ctx, latchkey.Secret(a[1]))
+		account, err := guest.Authenticate(ctx, a[1])
 		if err != nil {
 			t.Errorf("session of %s: %v", a[0], err)
 			continue

@@ -35,7 +35,7 @@ func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 		k.Must(err)
 		defer func() { k.Must(engine.Close()) }()
 		k.Engine, k.Visitor = engine, engine.Guest(kit.Client)
-		if w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret); err != nil {
+		if w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret.Reveal()); err != nil {
 			k.Fatal(err)
 		}
 		before := k.Everything()
@@ -77,7 +77,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			client := kit.Client
 			client.OnLimit = func(latchkey.LimitResult) { panic("no eye") }
 			k.Engine, k.Visitor = engine, engine.Guest(client)
-			if w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret); err != nil {
+			if w.Account, err = k.Visitor.Authenticate(k.Ctx, w.Secret.Reveal()); err != nil {
 				k.Fatal(err)
 			}
 			guesses := slices.Contains([]string{

@@ -43,7 +43,7 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 					w := operations.NewWorld(k, true, one, two)
 					v := *w
 					var err error
-					v.Account, err = k.Visitor.Authenticate(k.Ctx, w.Other.Secret)
+					v.Account, err = k.Visitor.Authenticate(k.Ctx, w.Other.Secret.Reveal())
 					k.Must(err)
 					k.Forget()
 					var group sync.WaitGroup
@@ -105,7 +105,7 @@ func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
 			return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Custom.UserID, w.Custom.Secret.Reveal()))
 		},
 		"change the password": func(w *operations.World) error {
-			return kit.Err(w.Account.UpdatePassword(w.Ctx, "another horse", kit.Password))
+			return kit.Err(w.Account.UpdatePassword(w.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -50,7 +50,7 @@ var Table = []Operation{
 		if w.Account == nil {
 			return kit.Err(w.Visitor.Authenticate(w.Ctx, ""))
 		}
-		return kit.Err(w.Visitor.Authenticate(w.Ctx, w.Secret))
+		return kit.Err(w.Visitor.Authenticate(w.Ctx, w.Secret.Reveal()))
 	}},
 	{Name: "Guest.CreateMagicURLToken", Free: true, Untold: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateMagicURLToken(w.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada, URL: "https://app.example.org/in", Phrase: true}))
@@ -73,7 +73,7 @@ var Table = []Operation{
 	{Name: "Guest.CreateSession by code", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateSession(w.Ctx, w.Code.UserID, w.Code.Secret.Reveal()))
 	}},
-	{Name: "Guest.AuthenticateJWT", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Visitor.AuthenticateJWT(w.Ctx, w.JWT)) }},
+	{Name: "Guest.AuthenticateJWT", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Visitor.AuthenticateJWT(w.Ctx, w.JWT.Reveal())) }},
 	{Name: "Guest.CreateRecovery", Free: true, Untold: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateRecovery(w.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL}))
 	}},
@@ -102,7 +102,9 @@ var Table = []Operation{
 		return kit.Err(w.Account.UpdateEmail(w.Ctx, "countess@example.org", kit.Password))
 	}},
 	{Name: "Account.UpdatePhone", Do: func(w *World) error { return kit.Err(w.Account.UpdatePhone(w.Ctx, kit.Phone, kit.Password)) }},
-	{Name: "Account.UpdatePassword", Do: func(w *World) error { return kit.Err(w.Account.UpdatePassword(w.Ctx, "another horse", kit.Password)) }},
+	{Name: "Account.UpdatePassword", Do: func(w *World) error {
+		return kit.Err(w.Account.UpdatePassword(w.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}))
+	}},
 	{Name: "Account.CreateEmailVerification", Anonymous: latchkey.ErrEmailNotFound, Do: func(w *World) error {
 		return kit.Err(w.Account.CreateEmailVerification(w.Ctx, kit.VerifyURL))
 	}},
@@ -158,6 +160,7 @@ var Table = []Operation{
 	}},
 
 	{Name: "Users.At", Free: true, Quiet: true, Do: func(w *World) error { w.Users().At(kit.Client); return nil }},
+	{Name: "Users.Guest", Free: true, Quiet: true, Do: func(w *World) error { w.Users().Guest(kit.Client); return nil }},
 	{Name: "Users.Create", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
 	}},

@@ -55,7 +55,7 @@ func TestClockIsReadOnceAnOperation(t *testing.T) {
 		if err != nil {
 			continue // blocked or deleted by an operation before
 		}
-		w.Account, err = k.Visitor.Authenticate(k.Ctx, session.Secret)
+		w.Account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		reads.Store(0)
 		_ = op.Do(w)

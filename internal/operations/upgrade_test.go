@@ -68,7 +68,7 @@ func readGoldenFile(t *testing.T, backend, dir string) {
 	if err != nil || rows != 2 {
 		t.Errorf("%d sessions, %v", rows, err)
 	}
-	if _, err := guest.Authenticate(ctx, latchkey.Secret(secret)); err != nil {
+	if _, err := guest.Authenticate(ctx, string(secret)); err != nil {
 		t.Errorf("session: %v", err)
 	}
 }

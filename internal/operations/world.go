@@ -49,7 +49,7 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	k.Must(err)
 	w.Custom, err = k.Users().CreateToken(k.Ctx, w.User.ID, 0, 0)
 	k.Must(err)
-	server := k.Guest(latchkey.Client{Server: true})
+	server := k.Users().Guest(latchkey.Client{})
 	w.Link, err = server.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
 	k.Must(err)
 	w.Code, err = server.CreatePhoneToken(k.Ctx, "", otherPhone)
@@ -66,7 +66,7 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 		return w
 	}
 	k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, w.User.ID, kit.OwnPhone)))
-	account, err := server.Authenticate(k.Ctx, w.Secret)
+	account, err := server.Authenticate(k.Ctx, w.Secret.Reveal())
 	k.Must(err)
 	w.MailProof, err = account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
 	k.Must(err)
@@ -87,7 +87,7 @@ func (w *World) Enrol(factors string) {
 	}
 	made, err := w.Account.CreateMFAAuthenticator(w.Kit.Ctx, latchkey.NewMFAAuthenticator{})
 	w.Must(err)
-	w.app, err = authtest.NewAuthenticator(w.Clock, made.URI)
+	w.app, err = authtest.NewAuthenticator(w.Clock, made.URI.Reveal())
 	w.Must(err)
 	if factors == "begun" {
 		return
@@ -106,7 +106,7 @@ func (w *World) Enrol(factors string) {
 		session, err := w.Account.ConfirmMFAChallenge(w.Kit.Ctx, challenge.ID, w.codes[0].Reveal())
 		w.Must(err)
 		w.codes, w.Secret = w.codes[1:], session.Secret
-		w.Account, err = w.Visitor.Authenticate(w.Kit.Ctx, w.Secret)
+		w.Account, err = w.Visitor.Authenticate(w.Kit.Ctx, w.Secret.Reveal())
 		w.Must(err)
 	}
 }
