@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/latchkey/store"
-	"example.com/latchkey/store/internal/sqltext"
 )
 
 // How often a call runs again, and how long it waits before: the wait is drawn
@@ -255,7 +254,8 @@ func (c *caller) Insert(_ context.Context, t *store.Table, row store.Row) error 
 }
 
 func (c *caller) Replace(_ context.Context, t *store.Table, row store.Row) error {
-	return c.one("replace", c.texts.Replace(t), sqltext.ReplaceArgs(t, row))
+	text, args := c.texts.Replace(t, row)
+	return c.one("replace", text, args)
 }
 
 func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {

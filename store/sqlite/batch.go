@@ -109,7 +109,8 @@ func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
 }
 
 func (b *batch) Replace(_ context.Context, t *store.Table, row store.Row) error {
-	return b.one(b.texts.Replace(t), sqltext.ReplaceArgs(t, row))
+	text, args := b.texts.Replace(t, row)
+	return b.one(text, args)
 }
 
 func (b *batch) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
