@@ -44,7 +44,7 @@ func New(d Driver, schema *store.Schema) *Shell {
 	return &Shell{driver: d, schema: schema}
 }
 
-// enter begins a call; leave ends it.
+// enter begins a call, and leave ends it.
 func (s *Shell) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
