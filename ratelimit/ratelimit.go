@@ -115,7 +115,7 @@ func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Res
 
 const (
 	longest = 10 * 366 * 24 * time.Hour // the longest window
-	late    = time.Minute               // the most that the time of a call may be before that of an earlier call
+	late    = time.Minute               // by how much calls may come out of the order of their times
 )
 
 // Forget implements [Limiter]. It never fails.

@@ -36,7 +36,7 @@ const (
 // Limits of the filters of a query.
 const (
 	MaxFilterValues = 500    // of one filter
-	MaxFilterTerms  = 400    // conditions of a query, where each value of a text condition counts as one
+	MaxFilterTerms  = 400    // conditions of a query: a text condition counts once for each value
 	MaxFilterDepth  = 10     // of And and Or in each other
 	MaxValues       = 30_000 // of all filters of a query
 )

@@ -8,10 +8,10 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Space keeps tables in ordered maps, one for each index of the schema. The map
-// of a table's clustering key holds the rows. The maps of the other indexes hold
-// keys of that map. Slices that a method receives belong to the space, and slices
-// that it returns to the caller.
+// Space keeps tables in ordered maps, one for each index of the schema, which it
+// tells apart by the ordinals of the indexes. The map of a table's clustering key
+// holds the rows. The maps of the other indexes hold keys of that map. Slices that
+// a method receives belong to the space, and slices that it returns to the caller.
 type Space interface {
 	Row(t *store.Table, key []byte) (row store.Row, found bool, err error)
 	SetRow(t *store.Table, key []byte, row store.Row) error
