@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// gate lets hashes run as far as memory and processors go, and the others wait
+// gate lets hashes run as far as memory and processors allow. Other hashes wait
 // in order.
 type gate struct {
 	budget int64 // bytes; each hash counts twice
@@ -26,8 +26,8 @@ type waiter struct {
 	in   chan struct{} // closed when it may run
 }
 
-// fits reports whether a hash may run now. One that alone is over the budget
-// runs alone.
+// fits reports whether a hash may run now. A hash that is over the budget by
+// itself runs alone.
 func (g *gate) fits(cost int64) bool {
 	return g.running == 0 || g.running < g.slots && g.used+2*cost <= g.budget
 }
@@ -73,7 +73,7 @@ func (g *gate) enter(ctx context.Context, cost int64) error {
 		return nil // admitted at the last moment
 	}
 	g.waiting = slices.Delete(g.waiting, i, i+1)
-	g.next() // a dear one in front may have held up cheap ones
+	g.next() // cheaper hashes may have waited only for this one
 	return err
 }
 

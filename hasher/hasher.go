@@ -1,15 +1,20 @@
-// Package hasher hashes passwords with argon2id and bounds what hashing may
-// cost a process.
+// Package hasher hashes passwords with argon2id and bounds the memory and the
+// processor time that hashing may take.
 //
 // A hash is kept in PHC form, with its parameters. Verifying accepts stored
 // parameters only inside hard bounds, checked before anything is allocated:
-// memory up to 256 MiB, 1 to 10 passes, memory times passes up to 1 GiB, 1 to
-// 16 lanes, salt of 8 to 64 bytes, tag of 16 to 64 bytes, text of at most 1 KiB.
+//
+//   - memory up to 256 MiB
+//   - 1 to 10 passes, and memory times passes up to 1 GiB
+//   - 1 to 16 lanes
+//   - a salt of 8 to 64 bytes
+//   - a tag of 16 to 64 bytes
+//   - a text of at most 1 KiB
 //
 // At most min(memory budget / (2 x memory of a hash), number of CPUs) hashes
-// run at once. A hash counts twice its memory, because memory that is free
-// again waits for the collector. Others wait in a bounded queue, in order, for
-// a bounded time; then they get [ErrBusy].
+// run at once. A hash counts twice its memory, because freed memory waits for the
+// garbage collector. Other callers wait in a bounded queue, in order, for a
+// bounded time. After that they get [ErrBusy].
 package hasher
 
 import (
@@ -29,12 +34,12 @@ import (
 	"example.com/latchkey/hasher/internal/seam"
 )
 
-// What a call may answer, besides the error of its context.
+// The errors of a hasher, besides that of the context.
 var (
-	// ErrBusy says that the queue was full or the wait over. It says nothing
-	// about the password.
+	// ErrBusy says that the queue was full or that the wait took too long. It
+	// says nothing about the password.
 	ErrBusy = errors.New("hasher: busy")
-	// ErrFormat says that a stored hash cannot be verified: it is malformed,
+	// ErrFormat says that a stored hash cannot be verified: it is malformed or
 	// of an unknown scheme, or its parameters are out of bounds.
 	ErrFormat = errors.New("hasher: not a hash within bounds")
 )
@@ -51,15 +56,15 @@ type Params struct {
 	Threads uint8  // lanes
 }
 
-// Default is the cost of a hash unless a [Config] says otherwise: 19,456 KiB,
-// 2 passes, 1 lane.
+// Default returns the parameters of the zero [Config]: 19,456 KiB, 2 passes,
+// 1 lane.
 func Default() Params { return Params{Memory: 19_456, Time: 2, Threads: 1} }
 
-// Strict is a higher cost: 65,536 KiB, 3 passes, 4 lanes.
+// Strict returns parameters of a higher cost: 65,536 KiB, 3 passes, 4 lanes.
 func Strict() Params { return Params{Memory: 65_536, Time: 3, Threads: 4} }
 
-// enough reports whether p is on or above one of the lines of the OWASP
-// Password Storage sheet.
+// enough reports whether p costs at least as much as one of the settings of the
+// OWASP Password Storage sheet.
 func (p Params) enough() bool {
 	for _, line := range []Params{{47_104, 1, 1}, {19_456, 2, 1}, {12_288, 3, 1}, {9_216, 4, 1}, {7_168, 5, 1}} {
 		if p.Memory >= line.Memory && p.Time >= line.Time && p.Threads >= 1 {
@@ -71,19 +76,19 @@ func (p Params) enough() bool {
 
 // Config configures a [Hasher]. Zero fields mean the defaults.
 type Config struct {
-	// Params of new hashes; the default is [Default]. Less than the minimum
-	// of the OWASP Password Storage sheet is refused.
+	// Params of new hashes. The default is [Default]. Parameters below the minimum
+	// of the OWASP Password Storage sheet are refused.
 	Params Params
-	// MemoryBudget is what all running hashes together may take, in bytes,
-	// each counted twice; the default is 512 MiB.
+	// MemoryBudget is the memory that all running hashes together may take, in
+	// bytes. Each hash counts twice its memory. The default is 512 MiB.
 	MemoryBudget int64
-	// Slots is how many hashes may run at once, whatever the memory; the default
-	// is the number of CPUs.
+	// Slots is the number of hashes that may run at once, if they have the memory.
+	// The default is the number of CPUs.
 	Slots int
-	// Queue is how many callers may wait; the default is 64. More get ErrBusy
-	// at once.
+	// Queue is the number of callers that may wait. Further callers get ErrBusy at
+	// once. The default is 64.
 	Queue int
-	// Wait is how long a caller may wait; the default is 2 seconds.
+	// Wait is the longest time that a caller may wait. The default is 2 seconds.
 	Wait time.Duration
 }
 
@@ -106,10 +111,11 @@ func New(c Config) (*Hasher, error) {
 	return build(c)
 }
 
-// errSeam is the answer of the functions of package hashertest to others.
+// errSeam is the error of Weak and Hold for callers other than package
+// hashertest.
 var errSeam = errors.New("hasher: only for package hashertest")
 
-// Weak is for package hashertest, which makes hashers for tests. Other packages
+// Weak returns a hasher for tests. It is for package hashertest: other packages
 // cannot make its argument.
 func Weak(t seam.Tests) (*Hasher, error) {
 	if !t.OK() {
@@ -118,8 +124,8 @@ func Weak(t seam.Tests) (*Hasher, error) {
 	return build(Config{Params: Params{Memory: 64, Time: 1, Threads: 1}, Queue: 1 << 20, Wait: time.Minute})
 }
 
-// Hold is for package hashertest: it takes every slot until release is called.
-// Other packages cannot make its argument.
+// Hold takes every slot until release is called. It is for package hashertest:
+// other packages cannot make its argument.
 func (h *Hasher) Hold(t seam.Tests) (release func(), err error) {
 	if !t.OK() {
 		return nil, errSeam
@@ -161,15 +167,15 @@ func build(c Config) (*Hasher, error) {
 // Params returns the parameters of new hashes.
 func (h *Hasher) Params() Params { return h.params }
 
-// Hashes returns how many hashes have been computed, to make or to verify.
+// Hashes returns the number of hashes computed so far, by Hash and by Verify.
 func (h *Hasher) Hashes() int64 { return h.hashes.Load() }
 
 // Hash returns the hash of a password with a new salt. The password is brought
-// to Unicode normal form C first, and otherwise taken as it is; the caller has
-// checked its length.
+// to Unicode normal form C first, and is not changed otherwise. The caller must
+// have checked its length.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltSize)
-	_, _ = rand.Read(salt) // never fails: it ends the program instead
+	_, _ = rand.Read(salt) // never returns an error: without randomness it ends the program
 	p := phc{Params: h.params, salt: salt}
 	tag, err := h.derive(ctx, p, password, tagSize)
 	if err != nil {
@@ -179,9 +185,9 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return p.String(), nil
 }
 
-// Verify reports whether password is the one of a hash that [Hasher.Hash] made.
-// An empty hash costs as much as one with the parameters of new hashes, and
-// verifies nothing: callers use it where there is no password to compare with.
+// Verify reports whether a hash of [Hasher.Hash] is that of password. An empty
+// hash costs as much time as a new hash, and is the hash of no password: callers
+// pass it when there is no password to compare with.
 func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
 	if hash == "" {
 		decoy := phc{Params: h.params, salt: make([]byte, saltSize)}
@@ -199,7 +205,8 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error
 	return subtle.ConstantTimeCompare(tag, p.tag) == 1, nil
 }
 
-// Outdated reports whether a hash has other parameters than new hashes.
+// Outdated reports whether the parameters of a hash differ from those of new
+// hashes.
 func (h *Hasher) Outdated(hash string) bool {
 	p, err := parse(hash)
 	return err != nil || p.Params != h.params || len(p.tag) != tagSize || len(p.salt) != saltSize

@@ -23,7 +23,7 @@ func weak(t *testing.T) *Hasher {
 	return h
 }
 
-// A host cannot name the type of the argument; the zero value of it is refused.
+// A host cannot name the type of the argument. The zero value of it is refused.
 func TestWeakHashersAreForHashertestAlone(t *testing.T) {
 	var zero seam.Tests
 	if h, err := Weak(zero); h != nil || err == nil {
@@ -54,8 +54,8 @@ func TestHashVerifiesItsPasswordOnly(t *testing.T) {
 	}
 }
 
-// The vector of RFC 9106 uses secret and data, which PHC text has not; this one
-// was made with the reference command line tool of the Argon2 project:
+// The vector of RFC 9106 uses secret and data, for which PHC text has no fields.
+// This one was made with the reference command line tool of the Argon2 project:
 // argon2 somesalt -id -t 2 -k 65536 -p 1 -l 32, password "password".
 func TestPublishedVector(t *testing.T) {
 	h := weak(t)

@@ -1,7 +1,8 @@
-// Package ratelimit counts calls by key and says when there are too many.
+// Package ratelimit counts calls by key and refuses a call when there are too
+// many.
 //
 // A window is fixed: it begins with the first call of a key, and a number of
-// calls fit in it. [Memory] counts in the process; a host on several machines
+// calls fit in it. [Memory] counts in the process. A host on several machines
 // brings a [Limiter] of its own that they share.
 package ratelimit
 
@@ -11,35 +12,35 @@ import (
 	"time"
 )
 
-// Key is what calls are counted under: bytes without a pattern, such as a
-// digest, because a limiter spreads keys by them.
+// Key is a name under which calls are counted. It must be bytes without a pattern,
+// such as a digest, because a limiter distributes keys by their bytes.
 type Key [16]byte
 
-// Rule is how many calls of a key fit in a window, which begins with the first.
-// A rule of no calls refuses all.
+// Rule is the number of calls of a key that fit in a window. The window begins
+// with the first call. A rule of 0 calls refuses all.
 type Rule struct {
 	Calls  int
-	Window time.Duration // whole milliseconds; a Memory takes ten years at most
+	Window time.Duration // whole milliseconds, and ten years at most in a Memory
 }
 
-// Result is what a limiter decided.
+// Result is the decision of a limiter.
 type Result struct {
 	Allowed   bool
 	Limit     int       // calls in a window
 	Remaining int       // calls that are left after this one
-	Reset     time.Time // when the window ends
+	Reset     time.Time // the end of the window
 }
 
-// Limiter counts. It is safe for concurrent use.
+// Limiter counts calls. It is safe for concurrent use.
 type Limiter interface {
-	// Take counts a call of a key at now, and says whether it fits.
+	// Take counts a call of a key at now, and decides whether it fits.
 	Take(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error)
 	// Forget ends the window of a key.
 	Forget(ctx context.Context, key Key) error
 }
 
-// ReportOnly returns a limiter that counts as next does and allows everything:
-// for hosts that only look, and for tests.
+// ReportOnly returns a limiter that counts as next does and allows every call. It
+// is for hosts that only want to see the results, and for tests.
 func ReportOnly(next Limiter) Limiter { return reportOnly{next} }
 
 type reportOnly struct{ Limiter }
@@ -50,23 +51,23 @@ func (r reportOnly) Take(ctx context.Context, key Key, rule Rule, now time.Time)
 	return result, err
 }
 
-// DefaultKeys is how many keys a [Memory] holds unless it is told otherwise.
-// They take some 15 MB.
+// DefaultKeys is the default number of keys that a [Memory] holds. They take
+// about 15 MB.
 const DefaultKeys = 1 << 18
 
-// Memory is a limiter in the memory of the process. It holds a bounded number
-// of keys. When they are all in use, a new one takes the place of one whose
-// window is over, else of the one with the fewest calls among some that it looks
-// at, and last of one that has reached its limit: who floods it with new keys
-// drives out their own.
+// Memory is a limiter in the memory of the process. It holds a bounded number of
+// keys. When all places are taken, it looks at a few keys, and a new key takes the
+// place of one of them: of a key whose window is over, or else of the key with the
+// fewest calls. A key that has reached its limit goes last. So an attacker who
+// floods the limiter with new keys drives out their own keys.
 type Memory struct {
 	shards [64]shard
 	most   int // keys in a shard
 	keys   atomic.Int64
 }
 
-// NewMemory returns a limiter of so many keys, at least 1,024; 0 means
-// [DefaultKeys].
+// NewMemory returns a limiter that holds the given number of keys, and at least
+// 1,024. 0 means [DefaultKeys].
 func NewMemory(keys int) *Memory {
 	if keys == 0 {
 		keys = DefaultKeys
@@ -76,11 +77,11 @@ func NewMemory(keys int) *Memory {
 	return m
 }
 
-// Keys returns how many keys are held, those whose window is over too until
-// they are forgotten.
+// Keys returns the number of keys that the limiter holds. A key whose window is
+// over counts until it is removed.
 func (m *Memory) Keys() int { return int(m.keys.Load()) }
 
-// Take implements [Limiter]. It fails never.
+// Take implements [Limiter]. It never fails.
 func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Result, error) {
 	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), longest.Milliseconds())
 	rule.Calls = min(rule.Calls, MaxCalls)
@@ -91,9 +92,9 @@ func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Res
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w, found := s.windows[key]
-	// A window that ends much later than one that began now would is of another
-	// rule, or of a clock that has been set back; one that ends a little later
-	// is of a call that was faster.
+	// If the window ends much later than a window that began now would end, it is
+	// of another rule, or the clock has been set back. If it ends a little later, a
+	// call with a later now was faster.
 	if !found || w.end() <= at || w.end() > at+window+late.Milliseconds() {
 		if !found {
 			m.keys.Add(int64(s.room(at, m.most)))
@@ -113,11 +114,11 @@ func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Res
 }
 
 const (
-	longest = 10 * 366 * 24 * time.Hour // of windows
-	late    = time.Minute               // that a call may come behind another
+	longest = 10 * 366 * 24 * time.Hour // the longest window
+	late    = time.Minute               // by how much calls may come out of the order of their times
 )
 
-// Forget implements [Limiter]. It fails never.
+// Forget implements [Limiter]. It never fails.
 func (m *Memory) Forget(_ context.Context, key Key) error {
 	s := &m.shards[key[0]%uint8(len(m.shards))]
 	s.mu.Lock()

@@ -114,7 +114,7 @@ func TestExactlyTheLimitPassesUnderConcurrency(t *testing.T) {
 	}
 }
 
-// The decisions are those of a plain model, whatever the order of calls.
+// The decisions are those of a plain model, in any order of calls.
 func TestMemoryDecidesAsAPlainModel(t *testing.T) {
 	type state struct {
 		began time.Time
@@ -164,8 +164,8 @@ func TestKeysAreBoundedAndNewOnesStillPass(t *testing.T) {
 	}
 }
 
-// Who floods the limiter with keys does not make it forget one that has been
-// called to its limit.
+// An attacker who floods the limiter with keys cannot make it forget a key that
+// has reached its limit.
 func TestFloodOfKeysDoesNotFreeOneThatIsRefused(t *testing.T) {
 	const most = 4096
 	m := ratelimit.NewMemory(most)

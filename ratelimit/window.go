@@ -15,7 +15,7 @@ const (
 	callBits = 21
 	full     = window(1) << callBits
 	// MaxCalls is the greatest number of calls of a [Rule] that a [Memory] can
-	// count; more are as many.
+	// count. A greater number counts as MaxCalls.
 	MaxCalls = 1<<callBits - 2
 )
 
@@ -31,23 +31,23 @@ func (w window) end() int64 { return int64(w >> (callBits + 1)) }
 
 func (w window) calls() int { return int(w & (1<<callBits - 1)) }
 
-// shard is a part of the keys under a lock of its own.
+// shard is a part of the keys, with a lock of its own.
 type shard struct {
 	mu      sync.Mutex
 	windows map[Key]window
-	sweepAt int      // keys at which windows that are over are swept out
-	swept   int64    // when that was done
+	sweepAt int      // the number of keys at which the shard is swept
+	swept   int64    // the time of the last sweep
 	_       [32]byte // keeps shards out of each other's cache lines
 }
 
 const (
 	firstSweep = 256
-	looked     = 8      // keys that a new one looks at when there is no room
+	looked     = 8      // keys that evict looks at
 	sweepPause = 60_000 // milliseconds between sweeps of a shard without room
 )
 
-// room makes room for one more key and returns by how much the number of keys
-// changes with it.
+// room makes room for one more key. It returns the change of the number of keys,
+// the new key included.
 func (s *shard) room(now int64, most int) int {
 	if s.windows == nil {
 		s.windows, s.sweepAt = make(map[Key]window), min(firstSweep, most)
@@ -63,7 +63,8 @@ func (s *shard) room(now int64, most int) int {
 	return len(s.windows) + 1 - before
 }
 
-// sweep keeps the windows that are not over, in a map of their size.
+// sweep removes the windows that are over. If few are left, it moves them to a
+// smaller map.
 func (s *shard) sweep(now int64) {
 	live := 0
 	for _, w := range s.windows {
@@ -84,8 +85,8 @@ func (s *shard) sweep(now int64) {
 	s.windows = kept
 }
 
-// evict drops one key: of those that it looks at, which are any, one whose
-// window is over, or the one with the fewest calls, or one that is full.
+// evict removes one of a few arbitrary keys: preferably one whose window is over,
+// or else the one with the fewest calls. A key that has reached its limit goes last.
 func (s *shard) evict(now int64) {
 	var victim Key
 	fewest, seen := 1<<(callBits+1), 0
@@ -97,7 +98,8 @@ func (s *shard) evict(now int64) {
 		if calls < fewest {
 			victim, fewest = key, calls
 		}
-		if seen++; seen == looked || fewest < 0 {
+		seen++
+		if seen == looked || fewest < 0 {
 			break
 		}
 	}

@@ -17,14 +17,14 @@ import (
 //		b.NullText("provider_uid", &s.ProviderUID)
 //	}
 //
-// The Null forms keep the zero value of the field as null.
+// The Null methods store the zero value of the field as null.
 type Binder struct {
 	mode    bindMode
 	at      int
 	values  []Value
 	columns []Column
 	kinds   Kind
-	part    []Value // kept for the next part that is read
+	part    []Value // a buffer, kept for the next Part.Get
 }
 
 type bindMode uint8
@@ -73,9 +73,9 @@ func (b *Binder) NullText(name string, p *string) {
 	}
 }
 
-// JSON binds a text column that holds JSON as encoding/json writes it. It comes
-// back as the same JSON, perhaps in other words: other spaces, another order of
-// members.
+// JSON binds a text column that holds JSON as encoding/json writes it. The text
+// comes back as the same JSON, perhaps with other spaces or with its members in
+// another order.
 func (b *Binder) JSON(name string, p *string) {
 	b.Text(name, p)
 	if b.mode == describe {
@@ -83,8 +83,8 @@ func (b *Binder) JSON(name string, p *string) {
 	}
 }
 
-// VerbatimJSON binds a text column that holds JSON and comes back as it was
-// written.
+// VerbatimJSON binds a text column that holds JSON. The text comes back as it
+// was written.
 func (b *Binder) VerbatimJSON(name string, p *string) {
 	b.JSON(name, p)
 	if b.mode == describe {
@@ -104,8 +104,8 @@ func (b *Binder) Bytes(name string, p *[]byte) {
 	}
 }
 
-// ByteString binds a bytes column to a string of those bytes, which costs no
-// copy when a row is read.
+// ByteString binds a bytes column to a string of those bytes. Unlike
+// [Binder.Bytes], it makes no copy when a row is read.
 func (b *Binder) ByteString(name string, p *string) {
 	switch b.mode {
 	case describe:
@@ -195,9 +195,9 @@ type Typed[T any] struct {
 	bind func(*T, *Binder)
 }
 
-// Declare declares a table once: its columns by the binding function of its
-// record, its indexes and references by keys. It panics if the declaration is
-// inconsistent, which only its programmer can cause.
+// Declare declares a table. The binding function of its record gives the
+// columns, and keys the indexes and references. It panics if the declaration is
+// inconsistent, which is a mistake of its programmer.
 func Declare[T any](name string, bind func(*T, *Binder), keys Keys) Typed[T] {
 	b := Binder{mode: describe}
 	bind(new(T), &b)
@@ -228,10 +228,9 @@ func (t Typed[T]) Record(row Row) *T {
 	return record
 }
 
-// kinds reads through the row. Done at once, the loads of a row that is not in
-// the processor's cache overlap; done field by field, each would wait for the
-// one before. It takes a fifth off a
-// session check in memory.
+// kinds reads all values of the row. If the row is not in the processor's cache,
+// these loads overlap, while those of decoding field by field would wait for one
+// another. This makes a session check in memory a fifth faster.
 func (r Row) kinds() (all Kind) {
 	for i := range r.values {
 		all |= r.values[i].kind
@@ -248,7 +247,7 @@ func (t Typed[T]) Get(ctx context.Context, r Reader, ix *Index, key ...Value) (*
 	return t.Record(row), nil
 }
 
-// Find is Get, with nil instead of [ErrNotFound].
+// Find is Get, but returns nil instead of [ErrNotFound].
 func (t Typed[T]) Find(ctx context.Context, r Reader, ix *Index, key ...Value) (*T, error) {
 	record, err := t.Get(ctx, r, ix, key...)
 	if errors.Is(err, ErrNotFound) {
@@ -271,8 +270,8 @@ func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
 }
 
 // Pages returns the records that q selects, q.Limit at a time. Each page is a
-// [Reader.List] of its own that begins after the last record of the page before.
-// An error ends the pages.
+// [Reader.List] of its own, which begins after the last record of the previous
+// page. An error ends the pages.
 func (t Typed[T]) Pages(ctx context.Context, r Reader, q Query) iter.Seq2[[]*T, error] {
 	return func(yield func([]*T, error) bool) {
 		for {
@@ -294,7 +293,7 @@ func (t Typed[T]) Insert(ctx context.Context, tx Tx, record *T) error {
 	return tx.Insert(ctx, t.Table, t.Row(record))
 }
 
-// Replace stores a record in the place of the one with its primary key.
+// Replace stores a record in the place of the record with the same primary key.
 func (t Typed[T]) Replace(ctx context.Context, tx Tx, record *T) error {
 	return tx.Replace(ctx, t.Table, t.Row(record))
 }
@@ -304,7 +303,7 @@ func (t Typed[T]) Delete(ctx context.Context, tx Tx, key ...Value) error {
 	return tx.Delete(ctx, t.Table, key...)
 }
 
-// DeleteIfThere is Delete, where an absent record is no error.
+// DeleteIfThere is Delete, but an absent record is no error.
 func (t Typed[T]) DeleteIfThere(ctx context.Context, tx Tx, key ...Value) error {
 	if err := t.Delete(ctx, tx, key...); !errors.Is(err, ErrNotFound) {
 		return err
@@ -312,16 +311,16 @@ func (t Typed[T]) DeleteIfThere(ctx context.Context, tx Tx, key ...Value) error 
 	return nil
 }
 
-// Part is some columns of a table: what is read often is read faster without
-// the others. It is immutable and safe for concurrent use.
+// Part is a few columns of a table, which are read faster without the others. It
+// is immutable and safe for concurrent use.
 type Part[T any] struct {
 	columns []int
 	bind    func(*T, *Binder)
 }
 
 // DeclarePart declares a part of a table by the binding function of its record,
-// which names columns of the table. It panics if the table has none of that
-// name and kind.
+// which names columns of the table. It panics if the table has no column of one
+// of these names, or has it with another kind.
 func DeclarePart[T any](t *Table, bind func(*T, *Binder)) Part[T] {
 	b := Binder{mode: describe}
 	bind(new(T), &b)

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Op is what a [Filter] asks. The names are those of the documented query
+// Op is the operator of a [Filter]. The names are those of the documented query
 // methods.
 type Op string
 
-// The operators. Every comparison with a null is false, NotEqual and the other
-// negations too. Text and bytes compare bytewise; case matters.
+// The operators. Every comparison with a null is false, also that of NotEqual
+// and the other negations. Text and bytes compare bytewise, so case matters.
 const (
-	OpEqual            Op = "equal"    // any of the values
-	OpNotEqual         Op = "notEqual" // none of the values
+	OpEqual            Op = "equal"    // to one of the values
+	OpNotEqual         Op = "notEqual" // to each of the values
 	OpLessThan         Op = "lessThan"
 	OpLessThanEqual    Op = "lessThanEqual"
 	OpGreaterThan      Op = "greaterThan"
@@ -27,16 +27,16 @@ const (
 	OpNotStartsWith    Op = "notStartsWith"
 	OpEndsWith         Op = "endsWith"
 	OpNotEndsWith      Op = "notEndsWith"
-	OpContains         Op = "contains"    // text: any of the values in it; JSON: any of them in the list
-	OpNotContains      Op = "notContains" // none of them
-	OpAnd              Op = "and"         // all of Filters
-	OpOr               Op = "or"          // any of Filters
+	OpContains         Op = "contains" // text holds one of the values, or a JSON list has one as an item
+	OpNotContains      Op = "notContains"
+	OpAnd              Op = "and" // all of Filters
+	OpOr               Op = "or"  // any of Filters
 )
 
 // Limits of the filters of a query.
 const (
 	MaxFilterValues = 500    // of one filter
-	MaxFilterTerms  = 400    // conditions of a query; each value of a text condition is one too
+	MaxFilterTerms  = 400    // conditions of a query: a text condition counts once for each value
 	MaxFilterDepth  = 10     // of And and Or in each other
 	MaxValues       = 30_000 // of all filters of a query
 )
@@ -45,7 +45,7 @@ const (
 type Filter struct {
 	Op      Op
 	Column  string   // for all but And and Or
-	Values  []Value  // as many as Op takes
+	Values  []Value  // the number of them depends on Op: see Arity
 	Filters []Filter // for And and Or
 }
 
@@ -60,8 +60,9 @@ func And(filters ...Filter) Filter { return Filter{Op: OpAnd, Filters: filters} 
 // Or returns a condition that holds if any of the filters does.
 func Or(filters ...Filter) Filter { return Filter{Op: OpOr, Filters: filters} }
 
-// Arity returns how many values an operator takes; most is 0 for operators
-// that take filters, and known is false for what is no operator.
+// Arity returns the least and the greatest number of values of an operator. Both
+// are 0 for operators without values and for those that take filters. known is
+// false if op is not an operator.
 func (op Op) Arity() (least, most int, known bool) {
 	switch op {
 	case OpEqual, OpNotEqual, OpContains, OpNotContains:
@@ -86,14 +87,14 @@ func (op Op) OfText() bool {
 	return false
 }
 
-// Column returns the position of the column of that name, -1 if there is none.
+// Column returns the position of the column of that name, or -1.
 func (t *Table) Column(name string) int {
 	return slices.IndexFunc(t.columns, func(c Column) bool { return c.Name == name })
 }
 
-// Matcher returns a function that reports whether a row of t meets all
-// filters, which must have been checked. It is how a key-value backend
-// evaluates them.
+// Matcher returns a function that reports whether a row of t meets all filters.
+// The filters must have been checked. Key-value backends evaluate filters with
+// it.
 func Matcher(t *Table, filters []Filter) func(Row) bool {
 	terms := make([]func(Row) bool, len(filters))
 	for i, f := range filters {
@@ -140,27 +141,27 @@ func (f Filter) matcher(t *Table) func(Row) bool {
 
 // compare compares a value that is not null.
 func (f Filter) compare(v Value, contains func(text, part string) bool) bool {
-	any := func(is func(Value) bool) bool { // of the values that are not null
+	anyOf := func(is func(Value) bool) bool { // of the values that are not null
 		return slices.ContainsFunc(f.Values, func(x Value) bool { return !x.IsNull() && is(x) })
 	}
-	none := func(is func(Value) bool) bool {
+	noneOf := func(is func(Value) bool) bool {
 		return !slices.ContainsFunc(f.Values, func(x Value) bool { return x.IsNull() || is(x) })
 	}
 	equal := func(x Value) bool { return v == x }
 	inside := func(x Value) bool { return contains(v.s, x.s) }
 	switch f.Op {
 	case OpEqual:
-		return any(equal)
+		return anyOf(equal)
 	case OpNotEqual:
-		return none(equal)
+		return noneOf(equal)
 	case OpLessThan:
-		return any(func(x Value) bool { return Compare(v, x) < 0 })
+		return anyOf(func(x Value) bool { return Compare(v, x) < 0 })
 	case OpLessThanEqual:
-		return any(func(x Value) bool { return Compare(v, x) <= 0 })
+		return anyOf(func(x Value) bool { return Compare(v, x) <= 0 })
 	case OpGreaterThan:
-		return any(func(x Value) bool { return Compare(v, x) > 0 })
+		return anyOf(func(x Value) bool { return Compare(v, x) > 0 })
 	case OpGreaterThanEqual:
-		return any(func(x Value) bool { return Compare(v, x) >= 0 })
+		return anyOf(func(x Value) bool { return Compare(v, x) >= 0 })
 	case OpBetween, OpNotBetween:
 		low, high := f.Values[0], f.Values[1]
 		if low.IsNull() || high.IsNull() {
@@ -168,22 +169,22 @@ func (f Filter) compare(v Value, contains func(text, part string) bool) bool {
 		}
 		return (Compare(low, v) <= 0 && Compare(v, high) <= 0) == (f.Op == OpBetween)
 	case OpStartsWith:
-		return any(func(x Value) bool { return strings.HasPrefix(v.s, x.s) })
+		return anyOf(func(x Value) bool { return strings.HasPrefix(v.s, x.s) })
 	case OpNotStartsWith:
-		return none(func(x Value) bool { return strings.HasPrefix(v.s, x.s) })
+		return noneOf(func(x Value) bool { return strings.HasPrefix(v.s, x.s) })
 	case OpEndsWith:
-		return any(func(x Value) bool { return strings.HasSuffix(v.s, x.s) })
+		return anyOf(func(x Value) bool { return strings.HasSuffix(v.s, x.s) })
 	case OpNotEndsWith:
-		return none(func(x Value) bool { return strings.HasSuffix(v.s, x.s) })
+		return noneOf(func(x Value) bool { return strings.HasSuffix(v.s, x.s) })
 	case OpContains:
-		return any(inside)
+		return anyOf(inside)
 	case OpNotContains:
-		return none(inside)
+		return noneOf(inside)
 	}
 	return false
 }
 
-// listContains reports whether a JSON list has a text in it.
+// listContains reports whether a text is an item of a JSON list.
 func listContains(list, text string) bool {
 	var items []any
 	if json.Unmarshal([]byte(list), &items) != nil {

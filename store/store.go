@@ -1,53 +1,58 @@
 // Package store is the contract between the engine and the place where it
-// keeps things. The engine knows rules; a backend knows tables, keys and
-// transactions, and nothing about auth.
+// keeps its rows. The engine knows the rules of authentication. A backend knows
+// tables, keys and transactions, and nothing about authentication.
 //
 // # For a host
 //
 // A host opens one backend and hands it to the engine: [store/memory] for
-// tests, [store/bbolt] or [store/sqlite] in the host's own process. It never
-// calls the methods of [Store] itself.
+// tests, [store/bbolt] or [store/sqlite] in the host's own process,
+// [store/postgres] for a server. It never calls the methods of [Store] itself.
 //
 // # For the author of a backend
 //
-// The contract is the list below; package storetest runs every line of it.
+// The contract is the list below. Package storetest tests every line of it.
 //
-//   - An absent row is [ErrNotFound]; a taken key is [ErrExists] and names its
-//     index, one of them if several are taken; a missing or still referenced row is [ErrReference]. Each may be
-//     wrapped; none carries values of a row.
-//   - Deleting an absent row is [ErrNotFound]: this is how a row that serves
-//     once is claimed.
+//   - An absent row is [ErrNotFound]. A taken key is [ErrExists] and names its
+//     index, or one index if several are taken. A missing row that another
+//     refers to, and a row that is still referred to, is [ErrReference]. An
+//     error may be wrapped. It carries no values of a row.
+//   - Deleting an absent row is [ErrNotFound]. The caller that deletes a
+//     single-use row has claimed it.
 //   - [ErrNotFound] leaves a transaction usable. After any other error of a
-//     call it can only roll back: further calls answer with [ErrAborted], and
-//     Update returns an error even if the closure hides it.
+//     call, the transaction can only roll back: further calls return
+//     [ErrAborted], and Update returns an error even if the closure hides it.
 //   - An error, a panic or a cancelled context rolls back everything that the
-//     closure did, and nothing of another's. A panic and runtime.Goexit reach
-//     the caller of Update, as if the closure had run on its goroutine.
+//     closure did, and nothing that another closure did. A panic and
+//     runtime.Goexit reach the caller of Update, as if the closure had run on
+//     the caller's goroutine.
 //   - Updates are serializable and in real-time order.
 //   - A commit whose outcome is not known is [ErrUnknownOutcome].
-//   - Update, or a read of the store instead of the transaction, under the
-//     context of a closure of that store is [ErrNested]. A Tx kept after its
-//     closure answers with [ErrDone].
-//   - A null never collides in a unique index, but is listed by it, before
-//     every value. Comparing with a null selects nothing.
-//   - Text compares bytewise. Text that is not valid UTF-8 or that holds NUL,
-//     a value of another kind than its column, a null where none may be, and a
-//     key longer than [MaxKey] are [ErrInvalid].
-//   - Times are UTC and whole microseconds, of the years 0 to 9999; another is
-//     [ErrInvalid].
+//   - Under the context of a closure, Update of the same store is [ErrNested],
+//     and so is a read of the store instead of the transaction. A Tx kept after
+//     its closure returns [ErrDone].
+//   - A null never collides in a unique index. A listing by the index has it
+//     before every value. Comparing with a null selects nothing.
+//   - Text compares bytewise.
+//   - Text that is not valid UTF-8 or that holds NUL is [ErrInvalid]. So are a
+//     value of another kind than its column, a null in a column that is not
+//     nullable, and a key longer than [MaxKey].
+//   - Times are UTC and whole microseconds. A time outside the years 0 to 9999
+//     is [ErrInvalid].
 //   - A JSON column holds JSON without NUL, without halves of surrogate pairs
-//     and, unless it is verbatim, without numbers that a float64 cannot hold;
-//     other text is [ErrInvalid]. It comes back as the same JSON,
-//     perhaps in other words; a verbatim one as it was written. Filters on the
-//     former are contains, notContains, isNull and isNotNull, on the latter
-//     isNull and isNotNull. No index is over JSON.
+//     and, unless it is verbatim, without numbers that a float64 cannot hold.
+//     Other text is [ErrInvalid].
+//   - A verbatim JSON column gives its text back as it was written. Its filters
+//     are isNull and isNotNull. Another JSON column gives back the same JSON,
+//     perhaps in other words. It has the filters contains and notContains too.
+//     No index is over JSON.
 //   - A listing is ordered by its index, then by primary key.
 //   - Any call after Close is [ErrClosed].
-//   - A backend with a place (a file, a server): what was committed is there
-//     after a reopen, also after a kill. A place that another process holds
-//     exclusively is [ErrLocked] within a second; one of another program, of a
-//     newer version, or damaged where it is looked at first is [ErrForeign],
-//     [ErrNewer] or [ErrDamaged], and left as it is.
+//   - If a backend has a place (a file or a server), committed rows are there
+//     after a reopen, and after a kill of the process.
+//   - A place that another process holds exclusively is [ErrLocked] within a
+//     second. A place of another program is [ErrForeign], and one of a newer
+//     version [ErrNewer]. One whose first parts, which are read at opening, are
+//     damaged is [ErrDamaged]. All three are left as they are.
 package store
 
 import (
@@ -55,8 +60,8 @@ import (
 	"errors"
 )
 
-// What a call may answer. An error that is none of these is a fault of the
-// backend.
+// The errors of a store. Any other error is that of the context, or a fault of
+// the backend.
 var (
 	ErrNotFound       = errors.New("store: no such row")
 	ErrExists         = errors.New("store: key is taken")
@@ -73,7 +78,7 @@ var (
 	ErrDamaged        = errors.New("store: damaged")
 )
 
-// ExistsError says which index is taken. It is an [ErrExists].
+// ExistsError is an [ErrExists] that names the index.
 type ExistsError struct{ Table, Index string }
 
 func (e *ExistsError) Error() string { return "store: key is taken in " + e.Table + "." + e.Index }
@@ -97,23 +102,23 @@ type Reader interface {
 	Get(ctx context.Context, ix *Index, key ...Value) (Row, error)
 	// List returns the rows that q selects, in order.
 	List(ctx context.Context, q Query) ([]Row, error)
-	// Count returns how many rows q selects, and at most q.Limit when that is
-	// not 0.
+	// Count returns the number of rows that q selects, and at most q.Limit
+	// unless that is 0.
 	Count(ctx context.Context, q Query) (int, error)
 }
 
-// Tx is a transaction: what it reads is what stands until it commits. It is
-// for the closure that received it and for one goroutine at a time.
+// Tx is a transaction. The rows that it reads stay as they are until it commits.
+// Only the closure that received it may use it, and one goroutine at a time.
 type Tx interface {
 	Reader
 	// Insert adds a row.
 	Insert(ctx context.Context, t *Table, row Row) error
 	// Replace stores row in the place of the row with the same primary key,
-	// or answers [ErrNotFound].
+	// or returns [ErrNotFound].
 	Replace(ctx context.Context, t *Table, row Row) error
-	// Delete removes the row with that primary key, or answers [ErrNotFound].
+	// Delete removes the row with that primary key, or returns [ErrNotFound].
 	Delete(ctx context.Context, t *Table, key ...Value) error
-	// DeleteRange removes the rows that q selects and returns how many.
+	// DeleteRange removes the rows that q selects and returns their number.
 	DeleteRange(ctx context.Context, q Query) (int, error)
 }
 
@@ -123,23 +128,24 @@ type Store interface {
 	// that was committed before it began.
 	Reader
 	// Update runs fn in a serializable transaction and commits if fn returns
-	// nil. fn may run again, so it assigns captured variables from zero on
-	// every run and does nothing else outside. It calls the transaction with
+	// nil.
+	//
+	// fn may run again. It assigns captured variables from zero on every run and
+	// has no other effect outside the transaction. It calls the transaction with
 	// the context that it is given. It may run on another goroutine than the
-	// caller's, beside the closures of others: one that waits for anything
-	// else than the transaction delays them.
+	// caller's, one that runs the closures of other callers too: if it waits for
+	// anything else than the transaction, it delays them.
 	Update(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
-	// Close waits for running calls and frees what the store holds. It is not
-	// for a closure of Update, which it would wait for.
+	// Close waits for running calls and frees the resources of the store. A
+	// closure of Update must not call it: it would wait for itself.
 	Close() error
 }
 
-// Checker is what the embedded stores can do besides: look whether what they
-// keep is whole.
+// Checker is a store that can examine its file or its database for damage.
 type Checker interface {
 	// Check reads everything and reports [ErrDamaged] if the file is not
-	// whole, if rows and indexes disagree, or if a row refers to nothing. It
-	// changes nothing; writers may go on meanwhile.
+	// whole, if rows and indexes disagree, or if a row refers to a row that is
+	// missing. It changes nothing, and writers may go on meanwhile.
 	Check(ctx context.Context) error
 }
 
@@ -151,23 +157,22 @@ type Query struct {
 	// From and To bound the first column that Equal leaves open. A bounded
 	// column that is null is not selected.
 	From, To Bound
-	// Where selects among those rows. What it asks is not looked up by an
-	// index: every row that the rest of the query selects is read until the
-	// page is full.
+	// Where selects among those rows. No index serves it: every row that the
+	// rest of the query selects is read until the page is full.
 	Where []Filter
 	// Descending reverses the order, primary key included.
 	Descending bool
-	// After is the position of the last row of the page before, as
-	// [Index.Position] gives it: the page begins behind it. Before is the
-	// position of the first row of the page after: the page ends before it,
-	// and is still listed in the chosen order. Only one of them may be set. It
-	// may be of a row that is gone. Its leading values must be those of Equal.
+	// After is the position of the last row of the previous page, as
+	// [Index.Position] returns it: the page begins after it. Before is the
+	// position of the first row of the next page: the page ends before it, and
+	// is still listed in the chosen order. Only one of them may be set. The row
+	// of the position may be gone. The leading values must be those of Equal.
 	After, Before []Value
-	// Offset is how many rows to leave out, counted from the cursor. They are
-	// read all the same. Count and DeleteRange take none.
+	// Offset is the number of rows to leave out, counted from the cursor. They
+	// are read all the same. It must be 0 for Count and DeleteRange.
 	Offset int
-	// Limit is the greatest number of rows. List and DeleteRange need one, 1
-	// to [MaxLimit]; for Count 0 means no limit.
+	// Limit is the greatest number of rows, up to [MaxLimit]. List and
+	// DeleteRange need at least 1. For Count, 0 means no limit.
 	Limit int
 }
 

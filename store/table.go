@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// MaxKey is the longest key that an index takes: the text and bytes of its
-// columns, and of the primary key behind them, together, in bytes.
+// MaxKey is the greatest length of a key in an index, in bytes: that of the text
+// and bytes of its columns and of the primary key after them, together.
 const MaxKey = 1024
 
 // Column is one field of a table.
@@ -14,19 +14,19 @@ type Column struct {
 	Name     string
 	Kind     Kind
 	Nullable bool
-	JSON     bool // text that holds JSON; a SQL backend may give it its own type
+	JSON     bool // text that holds JSON, for which a SQL backend may have a type of its own
 	Verbatim bool // JSON that comes back as it was written
 }
 
-// Index is an ordered set of columns by which rows are found. Every index is
-// ordered; a unique one holds each combination of values once. A null never
+// Index is an ordered list of columns by which rows are found and listed. A
+// unique index holds each combination of values once, except that a null never
 // collides.
 type Index struct {
 	table   *Table
 	name    string
 	columns []int
 	unique  bool
-	full    []int // columns, then the columns of the primary key that are not among them
+	full    []int // columns, then the other columns of the primary key
 	ordinal int
 }
 
@@ -43,12 +43,12 @@ func (ix *Index) Columns() []int { return ix.columns }
 // Unique reports whether the index is unique.
 func (ix *Index) Unique() bool { return ix.unique }
 
-// Order returns the positions of the columns that a listing by this index is
-// ordered by: its own, then those of the primary key.
+// Order returns the positions of the columns by which a listing by this index
+// is ordered: its own, then those of the primary key.
 func (ix *Index) Order() []int { return ix.full }
 
 // Ordinal is the number of the index in its schema, counted from 0 without
-// gaps; a backend may use it to number what it keeps.
+// gaps, for example for a backend's slice with one element per index.
 func (ix *Index) Ordinal() int { return ix.ordinal }
 
 // Nullable reports whether any column of the index may be null.
@@ -56,8 +56,8 @@ func (ix *Index) Nullable() bool {
 	return slices.ContainsFunc(ix.columns, func(c int) bool { return ix.table.columns[c].Nullable })
 }
 
-// Position returns where row stands in a listing by this index, in the form
-// that [Query] takes as After.
+// Position returns the position of row in a listing by this index, for After
+// and Before of a [Query].
 func (ix *Index) Position(row Row) []Value { return row.pick(ix.full) }
 
 // Key returns the values of the indexed columns of row.
@@ -71,16 +71,16 @@ func (r Row) pick(columns []int) []Value {
 	return values
 }
 
-// Reference says that columns of a table name a row of a parent table. A
-// reference with a null in it names nothing.
+// Reference says that columns of a table name a row of a parent table. A row
+// with a null in one of these columns refers to no parent.
 type Reference struct {
 	Columns []int  // in the child
-	Parent  *Index // a unique index of the parent over as many columns
+	Parent  *Index // a unique index of the parent over the same number of columns
 	Child   *Index // an index of the child that begins with the columns
 }
 
-// Table is the declaration of one table. It is immutable and known to every
-// backend; make one with [Declare].
+// Table is the declaration of one table, made by [Declare]. It is immutable and
+// known to every backend.
 type Table struct {
 	name       string
 	columns    []Column
@@ -105,18 +105,19 @@ func (t *Table) Primary() *Index { return t.indexes[0] }
 func (t *Table) Indexes() []*Index { return t.indexes }
 
 // Cluster returns the unique index under which a key-value backend keeps the
-// row itself: the primary key unless the declaration names another.
+// row itself: the primary key, unless the declaration names another index.
 func (t *Table) Cluster() *Index { return t.cluster }
 
-// References returns what the table refers to. The caller must not change it.
+// References returns the references of the table to its parents. The caller
+// must not change the slice.
 func (t *Table) References() []Reference { return t.references }
 
 // Children returns the references of other tables to this one, with Child in
-// the other table. The caller must not change it.
+// the other table. The caller must not change the slice.
 func (t *Table) Children() []Reference { return t.children }
 
-// Index returns the index of that name. It panics if there is none: names are
-// written by the programmer who declared the table.
+// Index returns the index of that name. It panics if the table has no such
+// index: the programmer who declares the table writes the names too.
 func (t *Table) Index(name string) *Index {
 	for _, ix := range t.indexes {
 		if ix.name == name {
@@ -126,16 +127,16 @@ func (t *Table) Index(name string) *Index {
 	panic("store: table " + t.name + " has no index " + name)
 }
 
-// Keys declares how the rows of a table are found and tied together. Columns
-// are given by name.
+// Keys declares the indexes and references of a table. Columns are given by
+// name.
 type Keys struct {
-	Primary    []string // the primary key; none of its columns may be nullable
+	Primary    []string // the primary key, whose columns must not be nullable
 	Indexes    []IndexOn
 	References []RefersTo
 }
 
-// IndexOn declares an index. At most one of a table, unique and without
-// nullable columns, may be the clustering key.
+// IndexOn declares an index. At most one index of a table may be the clustering
+// key. It must be unique and without nullable columns.
 type IndexOn struct {
 	Name    string
 	Columns []string
@@ -143,9 +144,9 @@ type IndexOn struct {
 	Cluster bool
 }
 
-// RefersTo declares that Columns name a row of the table of Parent, which must
-// be a unique index over as many columns. Some index of the child must begin
-// with Columns.
+// RefersTo declares that Columns name a row of Parent's table. Parent must be a
+// unique index over the same number of columns. One index of the child must
+// begin with Columns.
 type RefersTo struct {
 	Columns []string
 	Parent  *Index
@@ -194,7 +195,7 @@ func (t *Table) addIndex(on IndexOn) *Index {
 func (t *Table) addReference(to RefersTo) {
 	ref := Reference{Columns: t.positions(to.Columns), Parent: to.Parent}
 	if !to.Parent.unique || len(to.Parent.columns) != len(ref.Columns) {
-		panic("store: " + t.name + " refers to what is not a unique index of as many columns")
+		panic("store: " + t.name + " refers to an index that is not unique or has another number of columns")
 	}
 	for _, ix := range t.indexes {
 		if len(ix.columns) >= len(ref.Columns) && slices.Equal(ix.columns[:len(ref.Columns)], ref.Columns) {
@@ -229,9 +230,9 @@ type Schema struct {
 }
 
 // NewSchema makes a schema of tables, parents before children. The name tells
-// files of one program from those of another; the version rises by one with
-// every change of the tables. A table belongs to one schema: NewSchema panics
-// if it has one already.
+// the files of one program from those of another. The version rises by one with
+// every change of the tables. NewSchema panics if a table belongs to a schema
+// already.
 func NewSchema(name string, version int, tables ...*Table) *Schema {
 	s := &Schema{name: name, version: version, tables: tables}
 	for _, t := range tables {
@@ -264,7 +265,7 @@ func (s *Schema) Version() int { return s.version }
 // change them.
 func (s *Schema) Tables() []*Table { return s.tables }
 
-// NumIndexes returns how many indexes all tables have together.
+// NumIndexes returns the number of indexes of all tables together.
 func (s *Schema) NumIndexes() int { return s.indexes }
 
 // Has reports whether t is one of the schema's tables.

@@ -30,9 +30,9 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// Value is one field of a row: immutable, 32 bytes, copied freely. The zero
-// Value is null. Printing a Value shows its kind and never its content, which
-// may be a secret.
+// Value is one field of a row. It is immutable and has 32 bytes, so copies are
+// cheap. The zero Value is null. Printing a Value shows its kind and never its
+// content, which may be a secret.
 type Value struct {
 	s    string // text and bytes
 	n    int64  // integer, bool (0 or 1), time (microseconds since 1970)
@@ -69,11 +69,11 @@ func Time(t time.Time) Value { return Value{n: t.UnixMicro(), kind: KindTime} }
 // Micros returns a time value n microseconds after 1970 in UTC.
 func Micros(n int64) Value { return Value{n: n, kind: KindTime} }
 
-// Zero returns the value of a kind that is empty, 0, false or 1970; for
-// KindNull it is null.
+// Zero returns the zero value of a kind: empty, 0, false, 1970, or null for
+// KindNull.
 func Zero(k Kind) Value { return Value{kind: k} }
 
-// Kind returns the kind of v; KindNull for a null.
+// Kind returns the kind of v, which is KindNull for a null.
 func (v Value) Kind() Kind { return v.kind }
 
 // IsNull reports whether v is null.
@@ -105,8 +105,8 @@ func (v Value) Time() time.Time {
 // Format prints the kind, whatever the verb.
 func (v Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(v.kind.String())) }
 
-// Compare orders two values: a null before everything, text and bytes
-// bytewise, integers and times by size, false before true.
+// Compare orders two values: a null before everything, text and bytes by their
+// bytes, integers and times by size, false before true.
 func Compare(a, b Value) int {
 	if a.kind != b.kind {
 		return cmp.Compare(a.kind, b.kind)
@@ -119,11 +119,11 @@ func Compare(a, b Value) int {
 	}
 }
 
-// Row is one row of a table: immutable, so that a backend may share it.
+// Row is one row of a table. It is immutable, so that a backend may share it.
 type Row struct{ values []Value }
 
-// NewRow makes a row of values in the order of the table's columns. The row
-// takes the slice over: the caller must not change it afterwards.
+// NewRow returns a row of values, which are in the order of the table's columns.
+// The row owns the slice from now on: the caller must not change it.
 func NewRow(values []Value) Row { return Row{values} }
 
 // Len returns the number of values.

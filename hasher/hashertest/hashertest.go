@@ -9,8 +9,8 @@ import (
 	"example.com/latchkey/hasher/internal/seam"
 )
 
-// New returns a hasher with parameters too weak for anything but a test: 64 KiB,
-// one pass.
+// New returns a hasher with parameters that are too weak for anything but a test:
+// 64 KiB, one pass.
 func New(tb testing.TB) *hasher.Hasher {
 	tb.Helper()
 	h, err := hasher.Weak(seam.ForTests())

@@ -1,17 +1,17 @@
-// Package bbolt keeps everything in one file by go.etcd.io/bbolt, in the
-// process of the host. One process may have the file open.
+// Package bbolt keeps everything in one file of go.etcd.io/bbolt. It works in the
+// process of the host. One process at a time may have the file open.
 //
 // Every commit is synced to the disk before Update returns. Closures that wait
-// for one another share a commit. The file holds one bucket for each index;
-// rows stand in the bucket of their table's clustering key.
+// for one another share a commit. The file holds one bucket for each index. The
+// bucket of a table's clustering key holds the rows.
 //
 // A damaged file is refused at opening, or is an error of the call that meets
-// the damage. That holds for what disks and crashes do, not for a file that
-// somebody made in order to harm: bbolt follows a page that points to itself
-// until the stack ends. Keep the file where only the host writes.
+// the damage. That is true for the damage that disks and crashes do. It is not
+// true for a file that an attacker has made: if a page points to itself, bbolt
+// follows it until the stack overflows. Keep the file where only the host writes.
 //
-// Inside a transaction that has deleted rows, a descending query reads its whole
-// range, because bbolt does not walk backwards over emptied pages.
+// In a transaction that has deleted rows, a descending query reads its whole
+// range, because bbolt does not move backwards over emptied pages.
 package bbolt
 
 import (
@@ -31,7 +31,7 @@ import (
 	"example.com/latchkey/store/internal/kv"
 )
 
-// lockWait is how long Open waits for another process to let go of the file.
+// lockWait is how long Open waits for another process to release the file.
 const lockWait = 500 * time.Millisecond
 
 // Options of [OpenWith]. The zero Options are those of [Open].
@@ -39,12 +39,16 @@ type Options struct {
 	Schema *store.Schema // the tables; nil means the engine's
 }
 
-// Open opens the file at path, makes it if there is none (readable by its
-// owner alone), and brings its tables up to date. A file that another process
-// holds is [store.ErrLocked] after half a second; one of another program is
-// [store.ErrForeign], one of a newer version [store.ErrNewer], one whose header
-// or end is damaged [store.ErrDamaged], and all are left as they are. Damage
-// further in is an error of the call that meets it.
+// Open opens the file at path and brings its tables up to date. It makes the file
+// if it is missing, readable by its owner alone.
+//
+//   - [store.ErrLocked]: another process has held the file for half a second
+//   - [store.ErrForeign]: the file is of another program
+//   - [store.ErrNewer]: a newer version of this program has written the file
+//   - [store.ErrDamaged]: the header or the end of the file is damaged
+//
+// A refused file is left as it is. Damage further inside the file is an error of
+// the call that meets it.
 func Open(path string) (store.Store, error) { return OpenWith(path, Options{}) }
 
 // OpenWith opens the file at path with options.
@@ -68,8 +72,8 @@ func openFile(path string, schema *store.Schema) (_ *driver, err error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:      lockWait,
 		FreelistType: bolt.FreelistMapType,
-		// The freelist stays in the file. Without it bbolt reads every page at
-		// opening, on a goroutine of its own, where a damaged one ends the
+		// The freelist stays in the file. Without it, bbolt reads every page at
+		// opening, on a goroutine of its own, where a damaged page ends the
 		// program.
 		NoFreelistSync: false,
 	})
@@ -92,8 +96,8 @@ type driver struct {
 	schema *store.Schema
 	names  [][]byte // of the buckets, by ordinal
 	writer *backend.Writer
-	// stuck is set, by the writer's goroutine, when bbolt panicked and kept its
-	// lock: nothing can be written any more.
+	// stuck is set by the writer's goroutine when bbolt has panicked and kept
+	// its lock. The file cannot be written any more.
 	stuck error
 }
 
@@ -109,7 +113,7 @@ func bucketNames(s *store.Schema) [][]byte {
 
 func (d *driver) read(fn func(kv.Reader) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer backend.Caught(&err) // a page that is not what it must be, a fault in the mapped file
+	defer backend.Caught(&err) // bbolt panics on a damaged page, and on a fault in the mapped file
 	return d.db.View(func(tx *bolt.Tx) error {
 		return fn(kv.Reader{Space: &space{driver: d, tx: tx}})
 	})
@@ -145,8 +149,8 @@ func (d *driver) Update(ctx context.Context, body func(store.Tx) error) error {
 
 func (d *driver) Check(ctx context.Context) error {
 	return d.read(func(r kv.Reader) error {
-		// Not tx.Check: it reads pages on a goroutine of its own, where a
-		// damaged one ends the program.
+		// Not tx.Check, which reads pages on a goroutine of its own, where a
+		// damaged page ends the program.
 		return kv.Check(ctx, r.Space, d.schema)
 	})
 }
@@ -154,7 +158,7 @@ func (d *driver) Check(ctx context.Context) error {
 func (d *driver) Close() error {
 	d.writer.Close()
 	if d.stuck != nil {
-		return d.stuck // closing would wait for the lock for ever
+		return d.stuck // db.Close would wait for the lock for ever
 	}
 	return d.db.Close()
 }
@@ -171,8 +175,8 @@ func (d *driver) begin(alone bool) (backend.Batch, error) {
 	return &batch{Tx: kv.NewTx(s), space: s, tx: tx, alone: alone}, nil
 }
 
-// batch is one bbolt transaction. bbolt has no savepoints: a part is undone
-// from the journal of what it changed.
+// batch is one bbolt transaction. bbolt has no savepoints, so a part is undone
+// from the journal of its changes.
 type batch struct {
 	*kv.Tx
 	space *space
@@ -209,7 +213,7 @@ func (b *batch) Commit() (err error) {
 	return err
 }
 
-// Rollback lets go of bbolt's lock, also after a panic in Commit.
+// Rollback releases bbolt's lock, also after a panic in Commit.
 func (b *batch) Rollback() {
 	var err error
 	defer func() {
@@ -260,13 +264,13 @@ func (b *batch) DeleteRange(ctx context.Context, q store.Query) (n int, err erro
 type space struct {
 	*driver
 	tx      *bolt.Tx
-	buckets []*bolt.Bucket // those opened so far; nil to keep none
-	thinned []bool         // those that something was deleted from; nil when nothing can be
+	buckets []*bolt.Bucket // opened so far, by ordinal; nil if the space opens a bucket at each use
+	thinned []bool         // by ordinal: the bucket has lost keys; nil if the space deletes no keys
 }
 
-// thin notes a deletion. A page that has lost all its keys stays in the tree
-// until the commit, and bbolt v1.5.0 does not walk backwards over one: Prev ends
-// there, and Last may not end at all.
+// thin notes that a key is deleted. A page that has lost all its keys stays in
+// the tree until the commit, and bbolt v1.5.0 does not move backwards over it:
+// Prev ends there, and Last may not end at all.
 func (s *space) thin(ix *store.Index) {
 	if s.thinned != nil {
 		s.thinned[ix.Ordinal()] = true
@@ -348,7 +352,8 @@ func (s *space) Scan(ix *store.Index, from, to []byte, backwards bool, visit fun
 	}
 }
 
-// lastBelow goes to the last key below to, nil for the last of all.
+// lastBelow moves the cursor to the last key below to, or to the last key of all
+// if to is nil.
 func lastBelow(c *bolt.Cursor, to []byte) (k, v []byte) {
 	if to == nil {
 		return c.Last()

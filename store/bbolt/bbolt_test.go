@@ -81,14 +81,14 @@ func (n *newer) bind(b *store.Binder) {
 	b.NullText("note", &n.Note)
 }
 
-// version is a schema of which there is an older or a newer one.
+// version is one version of a schema, with its table.
 type version[T any] struct {
 	things store.Typed[T]
 	schema *store.Schema
 }
 
 // upgradeSchemas returns a schema, the next version of it, and a table that is
-// new in that.
+// new in the next version.
 func upgradeSchemas() (v1 version[older], v2 version[newer], more store.Typed[older]) {
 	v1.things = store.Declare("things", (*older).bind, store.Keys{Primary: []string{"id"}})
 	v1.schema = store.NewSchema("upgrade", 1, v1.things.Table)
@@ -207,8 +207,8 @@ func TestDamagedFreelistIsRefused(t *testing.T) {
 	}
 }
 
-// A panic of bbolt in a commit is an error, and so is what follows: nothing
-// waits for a lock that nobody gives back.
+// A panic of bbolt in a commit is an error, and so is every later call. No call
+// waits for the lock that bbolt has kept.
 func TestPanicInCommitDoesNotHang(t *testing.T) {
 	path, b := full(t)
 	m, _ := readMetas(bytes.NewReader(b))
@@ -270,8 +270,8 @@ func TestFaultAfterGoexitIsAnError(t *testing.T) {
 	_ = d.Close()
 }
 
-// A closure that fails in a shared batch is undone by itself: nobody runs
-// again for it.
+// A closure that fails in a shared batch is undone alone: no other closure runs
+// again because of it.
 func TestFailedClosureCostsNobodyARun(t *testing.T) {
 	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
 	if err != nil {
@@ -307,7 +307,7 @@ func TestFailedClosureCostsNobodyARun(t *testing.T) {
 	}
 }
 
-// full returns the path of a closed file with some thousand rows.
+// full returns the path of a closed file with a few thousand rows.
 func full(t *testing.T) (path string, content []byte) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "full.db")
@@ -377,8 +377,8 @@ func TestDamagedHeaderIsRefusedUntouched(t *testing.T) {
 	}
 }
 
-// Damage behind the header is an error of the call that meets it: no panic, no
-// fault.
+// Damage after the header is an error of the call that meets it, and neither a
+// panic nor a fault.
 func TestDeepDamageIsAnError(t *testing.T) {
 	path, whole := full(t)
 	page := os.Getpagesize()

@@ -7,15 +7,19 @@ import (
 	"example.com/latchkey/store"
 )
 
-// A row in the file: the format, the number of columns, one bit a column that
-// is set where the value is null, and the values that are not null: text and
-// bytes behind their length, integers and times in eight bytes, bools in one.
+// A row in the file consists of:
+//
+//   - the format, one byte
+//   - the number of columns
+//   - one bit for each column, set if its value is null
+//   - the values that are not null: text and bytes after their length, integers
+//     and times in eight bytes, bools in one byte
 const rowFormat = 1
 
 var errCodec = fmt.Errorf("bbolt: %w: a row does not decode", store.ErrDamaged)
 
-// encodeRow returns the bytes of a row. They are new: bbolt keeps values
-// without a copy until the commit.
+// encodeRow returns the bytes of a row in a new slice, because bbolt keeps the
+// slice itself until the commit.
 func encodeRow(t *store.Table, row store.Row) []byte {
 	n := row.Len()
 	size := 1 + binary.MaxVarintLen32 + (n+7)/8
@@ -106,7 +110,7 @@ func decodeRow(t *store.Table, b []byte) (store.Row, error) {
 	return store.NewRow(values), nil
 }
 
-// uvarint reads a length at b[at:] and returns it with the place behind it.
+// uvarint reads a length at b[at:] and returns it with the position after it.
 func uvarint(b []byte, at int) (n, next int, ok bool) {
 	u, size := binary.Uvarint(b[at:])
 	if size <= 0 || u > uint64(len(b)) {

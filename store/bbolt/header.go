@@ -11,9 +11,9 @@ import (
 	"example.com/latchkey/store"
 )
 
-// A bbolt file begins with two pages that each hold, behind a header of 16
-// bytes, one of the last two states of the file: magic number, format, page
-// size, flags, root bucket, freelist, number of pages, transaction, checksum.
+// A bbolt file begins with two pages. Each has a header of 16 bytes and then one
+// of the last two states of the file: magic number, format, page size, flags,
+// root bucket, freelist, number of pages, transaction, checksum.
 const (
 	pageHeader = 16
 	metaSize   = 64
@@ -26,12 +26,12 @@ type meta struct {
 	pageSize, freelist, pages, transaction uint64
 }
 
-// noFreelist stands for the freelist's page in a file that has none.
+// noFreelist is the number of the freelist's page in a file without a freelist.
 const noFreelist = ^uint64(0)
 
-// freelistWhole reports whether the page of the freelist is one, and names
-// pages of the file in rising order: bbolt reads it at opening, and panics with
-// the lock held, or asks for all memory, if not.
+// freelistWhole reports whether the page of the freelist is a freelist, and names
+// pages of the file in rising order. bbolt reads the page at opening. If it is
+// not whole, bbolt panics with the lock held, or asks for all memory.
 func (m *meta) freelistWhole(r io.ReaderAt) bool {
 	const flagFreelist, manyIDs = 0x10, 0xFFFF
 	order := binary.NativeEndian
@@ -42,7 +42,7 @@ func (m *meta) freelistWhole(r io.ReaderAt) bool {
 		return false
 	}
 	ids, first := uint64(order.Uint16(head[10:])), at+pageHeader
-	if ids == manyIDs { // the number did not fit, and stands before the ids
+	if ids == manyIDs { // the number did not fit into the header, and stands before the ids
 		ids, first = order.Uint64(head[pageHeader:]), first+8
 	}
 	room := (uint64(order.Uint32(head[12:])) + 1) * m.pageSize
@@ -53,7 +53,7 @@ func (m *meta) freelistWhole(r io.ReaderAt) bool {
 	if _, err := r.ReadAt(b, first); err != nil {
 		return false
 	}
-	last := uint64(1) // the two states
+	last := uint64(1) // pages 0 and 1 hold the two states
 	for ; len(b) > 0; b = b[8:] {
 		id := order.Uint64(b)
 		if id <= last || id >= m.pages {
@@ -64,9 +64,9 @@ func (m *meta) freelistWhole(r io.ReaderAt) bool {
 	return true
 }
 
-// checkHeader refuses a file that bbolt would panic on or write to although it
-// is not ours to write: neither state is whole, or pages are missing. A file
-// that is not there or empty passes.
+// checkHeader refuses a file on which bbolt would panic, or to which it would
+// write although the file is not ours: neither state is whole, or pages are
+// missing. A missing or empty file passes.
 func checkHeader(path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -84,12 +84,13 @@ func checkHeader(path string) error {
 			return err
 		}
 	}
-	return nil // it is in use, and locked
+	return nil // another process uses the file, and has locked it
 }
 
-// check looks at a file by its newest state, nil if there is none.
+// check examines a file by its newest state, which is nil if no state is whole.
+// magic says that the file has the magic number of bbolt.
 func (m *meta) check(f *os.File, magic bool) error {
-	info, err := f.Stat() // after the states: a file only grows
+	info, err := f.Stat() // after the states were read, since a file only grows
 	switch {
 	case err != nil:
 		return fmt.Errorf("bbolt: open: %w", err)
@@ -102,16 +103,16 @@ func (m *meta) check(f *os.File, magic bool) error {
 	case uint64(info.Size()) < m.pages*m.pageSize:
 		return fmt.Errorf("bbolt: %w: the file has lost its end", store.ErrDamaged)
 	case m.freelist == noFreelist:
-		return fmt.Errorf("bbolt: %w", store.ErrForeign) // ours has one, and bbolt would write it
+		return fmt.Errorf("bbolt: %w", store.ErrForeign) // our files have a freelist, and bbolt would write one
 	case !m.freelistWhole(f):
-		return fmt.Errorf("bbolt: %w: no freelist", store.ErrDamaged)
+		return fmt.Errorf("bbolt: %w: the freelist is not whole", store.ErrDamaged)
 	}
 	return nil
 }
 
-// readMetas returns the newest state that is whole, nil if there is none, and
-// whether anything looks like one. Without the first the page size is not
-// known, so the second is looked for at each size.
+// readMetas returns the newest state that is whole, or nil. magic reports whether
+// any place has the magic number of a state. If the first state is damaged, the
+// page size is not known, so the second is sought at each possible size.
 func readMetas(r io.ReaderAt) (newest *meta, magic bool) {
 	for offset := int64(0); offset <= 64<<10; offset = max(1<<10, offset*2) {
 		var b [metaSize]byte

@@ -12,23 +12,23 @@ import (
 	"example.com/latchkey/store/internal/kv"
 )
 
-// The bucket of the file's own facts, and the key of the schema in it.
+// The bucket with the facts about the file itself, and the key of the schema in
+// it.
 var (
 	metaBucket = []byte("meta")
 	schemaKey  = []byte("schema")
 )
 
-// layout is what the file says of its schema.
+// layout is the file's own description of its schema.
 type layout struct {
 	Name    string   `json:"name"`
 	Version int      `json:"version"`
 	Buckets []string `json:"buckets"`
 }
 
-// migrate makes the buckets of tables and indexes that the file does not have,
-// and fills new indexes of old tables, in one transaction. Rows keep the form
-// in which they were written: new columns come last and are read as null or
-// zero.
+// migrate makes the missing buckets of tables and indexes, and fills new indexes
+// of old tables, in one transaction. Rows keep the form in which they were
+// written: new columns come last, and are read as null or zero.
 func (d *driver) migrate(schema *store.Schema) (err error) {
 	defer backend.Caught(&err)
 	want := layout{Name: schema.Name(), Version: schema.Version()}
@@ -45,7 +45,7 @@ func (d *driver) migrate(schema *store.Schema) (err error) {
 		return err
 	case have.Name == "":
 	case have.Name != want.Name:
-		return fmt.Errorf("bbolt: %w: it holds %q", store.ErrForeign, have.Name)
+		return fmt.Errorf("bbolt: %w: its schema is %q", store.ErrForeign, have.Name)
 	case have.Version > want.Version:
 		return fmt.Errorf("bbolt: %w: version %d, not %d", store.ErrNewer, have.Version, want.Version)
 	case have.Version == want.Version:

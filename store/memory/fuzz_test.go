@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// value makes any value of two bytes and a text.
+// value returns a value of any kind, made from two bytes and a text.
 func value(kind byte, n byte, text string) store.Value {
 	switch kind % 6 {
 	case 0:
@@ -27,8 +27,7 @@ func value(kind byte, n byte, text string) store.Value {
 	return store.Micros(int64(n) << 40)
 }
 
-// Whatever is asked with whatever cursor and filter, the answer is rows or
-// ErrInvalid.
+// Every query, with any cursor and filter, returns rows or ErrInvalid.
 func FuzzQuery(f *testing.F) {
 	s := memory.Open()
 	ctx := context.Background()

@@ -1,8 +1,8 @@
-// Package memory keeps everything in the memory of the process: for tests, and
-// for hosts whose accounts may be gone after a restart. There is no Reopen.
+// Package memory keeps everything in the memory of the process. It is for tests,
+// and for hosts whose accounts may be gone after a restart.
 //
 // Closures of Update run one at a time on their callers' goroutines, and reads
-// wait while one runs. Nothing runs in the background.
+// wait while one runs. No goroutine runs in the background.
 package memory
 
 import (
@@ -45,15 +45,15 @@ func OpenWith(o Options) store.Store {
 
 // table is the ordered map of one index.
 type table struct {
-	order   btree.Map[string, string] // entry to cluster key; to nothing where a map below has it
+	order   btree.Map[string, string] // from entry to cluster key, or to "" if this is the clustering key
 	rows    map[string]store.Row      // of a clustering key
-	entries map[string]string         // of another unique index, so that a lookup is one step
+	entries map[string]string         // of another unique index: the same as order, for lookups in one step
 }
 
-// memory is a driver and the space that it keeps tables in.
+// memory is a driver, and the space in which it keeps tables.
 type memory struct {
 	schema *store.Schema
-	turn   chan struct{} // held by the one running closure
+	turn   chan struct{} // held by the running closure
 	mu     sync.RWMutex  // guards maps
 	maps   []table
 }
@@ -89,7 +89,7 @@ func (m *memory) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 		return store.Row{}, err
 	}
 	defer m.mu.RUnlock()
-	// As kv.Reader does it, but the key stays on the stack.
+	// The same as kv.Reader does, but the key stays on the stack.
 	var buf [128]byte
 	k := kv.AppendKey(buf[:0], ix, key)
 	cluster := ix.Table().Cluster()
@@ -131,7 +131,7 @@ func (m *memory) Update(ctx context.Context, body func(store.Tx) error) error {
 	defer m.mu.Unlock()
 	tx := kv.NewTx(m)
 	committed := false
-	defer func() { // a panic and Goexit pass through here too
+	defer func() { // runs after a panic and Goexit too
 		if !committed {
 			_ = tx.Undo(0) // maps do not fail
 		}
@@ -219,7 +219,7 @@ func (m *memory) Scan(ix *store.Index, from, to []byte, backwards bool, visit fu
 	}
 	down := func(key, cluster string) bool {
 		if to != nil && key >= high {
-			return true // the pivot itself is left out
+			return true // Descend begins at high itself, which is left out
 		}
 		return key >= low && each(key, cluster)
 	}

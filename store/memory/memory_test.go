@@ -20,8 +20,8 @@ func TestContract(t *testing.T) { storetest.Run(t, place) }
 
 func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }
 
-// slow makes every deleted row take a millisecond of the bubble's clock, and
-// notes how long each batch took.
+// slow makes the deletion of each row take a millisecond of the test's clock, and
+// records how long each batch took.
 type slow struct {
 	store.Store
 	took []time.Duration
@@ -61,7 +61,7 @@ func TestSweepShortensBatchesThatTakeLong(t *testing.T) {
 		if n != 600 || err != nil {
 			t.Fatalf("swept %d, %v", n, err)
 		}
-		for i, took := range s.took[3:] { // the first find out what a row costs
+		for i, took := range s.took[3:] { // the first batches measure the cost of a row
 			if took > 20*time.Millisecond {
 				t.Errorf("batch %d took %v", i+3, took)
 			}

@@ -17,7 +17,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// proxy stands before a server and may cut a connection at its COMMIT.
+// proxy stands in front of a server and can cut a connection at its COMMIT.
 type proxy struct {
 	net.Listener
 	before, after atomic.Bool // cut the next one before or after the server saw it
@@ -58,7 +58,7 @@ func (p *proxy) serve(client net.Conn, server string) {
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := upstream.Read(buffer)
-			if err != nil || deaf.Load() { // the server has answered; nobody hears it
+			if err != nil || deaf.Load() { // drops the answer of the server
 				return
 			}
 			answer := buffer[:n]
@@ -107,8 +107,8 @@ func TestLostCommitIsAnUnknownOutcomeAndNotRepeated(t *testing.T) {
 			t.Errorf("%s: %v after %d runs", name, err, runs)
 		}
 	}
-	// The second cut has waited for the server's answer, the first has not let
-	// it know.
+	// At the second cut the server has answered. At the first cut it has not
+	// received the COMMIT.
 	if got := [2]int64{counted(t, s, "before"), counted(t, s, "after")}; got != [2]int64{0, 1} {
 		t.Errorf("rows %v", got)
 	}
@@ -156,8 +156,7 @@ func addPair(ctx context.Context, s store.Store, name string) error {
 	})
 }
 
-// wholePairs checks that what was acknowledged is there and that nothing is
-// half done.
+// wholePairs checks that every acknowledged pair is there, and no half of a pair.
 func wholePairs(t *testing.T, s store.Store, acknowledged *sync.Map) {
 	t.Helper()
 	rows, err := record.Failures.List(limited(t), s, store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit})
@@ -188,7 +187,7 @@ func wholePairs(t *testing.T, s store.Store, acknowledged *sync.Map) {
 }
 
 func TestKilledServerLosesNothingAcknowledged(t *testing.T) {
-	pgtest.Shared(t) // skips where there is none
+	pgtest.Shared(t) // skips the test without a server
 	server, err := pgtest.Start()
 	if err != nil {
 		t.Fatal(err)

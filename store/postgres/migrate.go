@@ -16,21 +16,21 @@ import (
 	"example.com/latchkey/store"
 )
 
-// The migrations of the engine's schema: the first file makes the tables as of
-// its version, each later file N takes version N-1 to N. In them {s} stands for
-// the namespace and {p} for the prefix.
+// The migrations of the engine's schema. The first file makes the tables of its
+// version, and each later file N takes version N-1 to N. In the files, {s} stands
+// for the namespace and {p} for the prefix.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// firstVersion is the version of the schema that PostgreSQL had first.
+// firstVersion is the first version of the schema that this backend had.
 const firstVersion = 2
 
 // versionTable holds one row: the name and the version of the schema.
 const versionTable = "schema_version"
 
-// migrate brings the tables to the schema's version. Only where there is
-// something to do it takes a lock, and looks again behind it.
+// migrate brings the tables to the schema's version. If they have another
+// version, it takes a lock and then reads the version again.
 func (d *database) migrate(ctx context.Context) error {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *database) migrate(ctx context.Context) error {
 		}
 		var answer *pgconn.PgError
 		if first && errors.As(err, &answer) && (answer.Code == uniqueViolation || answer.Code == duplicateSchema) {
-			continue // somebody else made the namespace meanwhile
+			continue // another process has made the namespace meanwhile
 		}
 		return wrap(ctx, opening, err)
 	}
@@ -108,7 +108,7 @@ func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// version returns the version of the tables, 0 where there are none.
+// version returns the version of the tables, or 0 if there are no tables.
 func (d *database) version(ctx context.Context, q querier) (version int, err error) {
 	version, err = d.versionOnce(ctx, q)
 	if errors.Is(err, store.ErrDamaged) { // another process may have upgraded between the two statements

@@ -2,26 +2,34 @@
 // may read and join. The driver is github.com/jackc/pgx/v5.
 //
 // Each Update is a serializable transaction of its own on a connection of its
-// own; one that meets another is run again after a short wait, until its context
-// ends. Each read outside is one prepared statement and one round trip. Nothing
-// is kept in the process, so any number of machines may share a database.
+// own. After a conflict with another transaction, it runs again after a short
+// wait, until its context ends. Each read outside a transaction is one prepared
+// statement and one round trip. The process keeps no rows, so any number of
+// machines may share a database.
 //
 // # Durability
 //
 // An acknowledged Update is as durable as the server makes its commits: fsync
 // and synchronous_commit must be on, as they are by default.
 //
-// # What was tested
+// # Tested versions
 //
-// The whole contract runs on PostgreSQL 15, directly and through pgbouncer 1.18
-// in transaction mode, and the tests of the whole engine directly. Other versions
-// from 13 on, and databases that speak its protocol, were not tested. What is asked of them:
-// serializable transactions that answer 40001, foreign keys, unique indexes,
-// NULLS FIRST in an index and in an order, collation "C", json and jsonb with the
-// operator ?|, comparison of rows, pg_advisory_xact_lock around changes of the
-// tables. Where advisory locks do nothing, let one process alone make or change
-// the tables. Where json is another name of jsonb, preferences come back as the
-// same JSON in other words.
+// The tests of the whole contract pass on PostgreSQL 15, directly and through
+// pgbouncer 1.18 in transaction mode. Those of the whole engine pass on
+// PostgreSQL 15 directly. Other versions from 13 on, and databases that speak its
+// protocol, were not tested. They need:
+//
+//   - serializable transactions that report a conflict as 40001
+//   - foreign keys and unique indexes
+//   - NULLS FIRST in an index and in an order
+//   - collation "C"
+//   - json and jsonb with the operator ?|
+//   - comparison of rows
+//   - pg_advisory_xact_lock around changes of the tables
+//
+// If advisory locks do nothing, let only one process make or change the tables.
+// If json is another name of jsonb, preferences come back as the same JSON in
+// other words.
 package postgres
 
 import (
@@ -41,31 +49,32 @@ import (
 
 // Options of [OpenWith] and [OpenPool]. The zero Options are those of [Open].
 type Options struct {
-	// Schema is what tables there are; nil means the engine's. Another schema
-	// gets its tables from their declarations, and has no way up to a later
+	// Schema declares the tables; nil means the engine's. The tables of another
+	// schema are made from their declarations, and cannot be upgraded to a later
 	// version.
 	Schema *store.Schema
-	// Namespace is the PostgreSQL schema that holds the tables: latchkey unless
-	// it is set. It is made if it is not there.
+	// Namespace is the PostgreSQL schema that holds the tables. "" means latchkey.
+	// It is made if it is missing.
 	Namespace string
 	// Prefix comes before the name of every table and index.
 	Prefix string
-	// TransactionPooler must be set where a pooler that gives each transaction
-	// another connection, as pgbouncer does in transaction mode, stands between
-	// this process and the server: no prepared statement is kept then. It costs
-	// the server the planning of every statement.
+	// TransactionPooler must be set if a pooler between this process and the
+	// server gives each transaction another connection, as pgbouncer does in
+	// transaction mode. Then no prepared statement is kept, and the server has to
+	// plan every statement anew.
 	TransactionPooler bool
 	// MaxConns is the greatest number of connections of [OpenWith]. 0 means
-	// what pool_max_conns in the address says, or 16. OpenPool has the pool's.
+	// pool_max_conns of the address, or 16 without it. The pool of [OpenPool] has
+	// its own limit.
 	MaxConns int
-	// OnRetry, unless nil, is called before an Update runs again with the
-	// SQLSTATE of what ended the run before: 40001 for a conflict, 40P01 for a
-	// deadlock, 23505 once for a key that is taken, others or "" for a lost
-	// connection. It must be safe for concurrent use.
+	// OnRetry, unless nil, is called before an Update runs again. sqlstate says
+	// how the last run ended: 40001 for a conflict, 40P01 for a deadlock, 23505
+	// for a taken key (once), other codes or "" for a lost connection. OnRetry
+	// must be safe for concurrent use.
 	OnRetry func(sqlstate string)
 }
 
-// defaultNamespace and defaultConns are what the zero [Options] mean.
+// The defaults of [Options].
 const (
 	defaultNamespace = "latchkey"
 	defaultConns     = 16
@@ -73,10 +82,13 @@ const (
 
 // Open connects to the database at an address (postgres://user:password@host/name
 // or "host=... dbname=...", as libpq takes them) and brings the tables in schema
-// latchkey up to date. A schema with tables of another program is
-// [store.ErrForeign], one of a newer version [store.ErrNewer]; both are left as
-// they are. It waits for another process that is changing the tables, until the
-// context ends.
+// latchkey up to date. If another process is changing the tables, Open waits for
+// it until the context ends.
+//
+//   - [store.ErrForeign]: the schema has tables of another program
+//   - [store.ErrNewer]: a newer version of this program has made the tables
+//
+// Refused tables are left as they are.
 func Open(ctx context.Context, address string) (store.Store, error) {
 	return OpenWith(ctx, address, Options{})
 }
@@ -94,8 +106,8 @@ func OpenWith(ctx context.Context, address string, o Options) (store.Store, erro
 		config.MaxConns = defaultConns
 	}
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
-	// A read that meets a dead connection takes another one; to ask each
-	// connection first would be a second round trip.
+	// A read that meets a dead connection takes another one. A ping before each
+	// read would cost a second round trip.
 	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -109,8 +121,8 @@ func OpenWith(ctx context.Context, address string, o Options) (store.Store, erro
 	return s, nil
 }
 
-// OpenPool uses a pool that the host made and closes itself, after the store. The
-// store takes one connection for each running call.
+// OpenPool uses a pool of the host, which closes the pool itself after the store.
+// The store takes one connection for each running call.
 func OpenPool(ctx context.Context, pool *pgxpool.Pool, o Options) (store.Store, error) {
 	return openPool(ctx, pool, o, false)
 }
@@ -143,7 +155,7 @@ func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (sto
 	if o.TransactionPooler {
 		d.mode, cache = pgx.QueryExecModeCacheDescribe, config.DescriptionCacheCapacity
 	}
-	if cache == 0 { // nothing may be kept: two round trips a statement
+	if cache == 0 { // the pool allows no cache: each statement takes two round trips
 		d.mode = pgx.QueryExecModeDescribeExec
 	}
 	for _, t := range o.Schema.Tables() {
@@ -165,15 +177,15 @@ type database struct {
 	names   names
 	dialect sqltext.Dialect
 	texts   *sqltext.Texts
-	indexes map[string]*store.Index // by the constraint that the database names
+	indexes map[string]*store.Index // by the constraint that the database names in an error
 	mode    pgx.QueryExecMode
 	onRetry func(string)
 }
 
-// names is how tables and indexes are called in the database.
+// names gives tables and indexes their names in the database.
 type names struct{ namespace, prefix string }
 
-// maxName is how many bytes of a name PostgreSQL keeps.
+// maxName is the number of bytes of a name that PostgreSQL keeps.
 const maxName = 63
 
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
@@ -195,12 +207,13 @@ func namesOf(o Options) (names, error) {
 	return n, nil
 }
 
-// table returns a table with its namespace, index a name without.
+// table returns the quoted name of a table with its namespace. index returns the
+// quoted name of an index or a table without it.
 func (n names) table(name string) string { return `"` + n.namespace + `".` + n.index(name) }
 
 func (n names) index(name string) string { return `"` + n.prefix + name + `"` }
 
-// constraint returns what an error calls a unique index that is taken.
+// constraint returns the name of a unique index in the error for a taken key.
 func (n names) constraint(ix *store.Index) string {
 	if ix == ix.Table().Primary() {
 		return n.prefix + ix.Table().Name() + "_pkey"
@@ -275,8 +288,8 @@ func (d *database) Count(ctx context.Context, q store.Query) (n int, err error) 
 	return n, err
 }
 
-// read runs one statement on a connection, and on another one if the first
-// turns out to be dead.
+// read runs one statement on a connection, and on another connection if the first
+// is dead.
 func (d *database) read(ctx context.Context, call func(*caller) error) error {
 	return d.again(ctx, func() (failure, error) {
 		c, err := d.acquire(ctx)
@@ -289,8 +302,9 @@ func (d *database) read(ctx context.Context, call func(*caller) error) error {
 	})
 }
 
-// Check reads every reference and reports one to nothing. That indexes hold what
-// their tables hold is the server's to say: its extension amcheck does.
+// Check reads every reference and reports [store.ErrDamaged] if a row refers to a
+// row that is missing. It does not compare indexes with their tables: the
+// server's extension amcheck does that.
 func (d *database) Check(ctx context.Context) error {
 	for _, t := range d.schema.Tables() {
 		for _, ref := range t.References() {

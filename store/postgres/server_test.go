@@ -69,7 +69,7 @@ func TestContractBehindATransactionPooler(t *testing.T) {
 	storetest.Run(t, placeAt(pgtest.Pooler(t, pgtest.Shared(t)), Options{TransactionPooler: true}))
 }
 
-// describe lists what the catalog says of the tables of a namespace.
+// describe lists the catalog's description of the tables of a namespace.
 func describe(t *testing.T, conn *pgx.Conn, namespace, prefix string) (lines []string) {
 	t.Helper()
 	rows, err := conn.Query(limited(t), `
@@ -120,7 +120,8 @@ func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
 	}
 }
 
-// openByEight opens a namespace by eight at once, each of which adds a row.
+// openByEight opens a namespace eight times at once. Each of the stores adds a
+// row.
 func openByEight(t *testing.T, address, namespace string) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -175,7 +176,7 @@ func TestManyOpenersUpgradeTheTablesOnce(t *testing.T) {
 	}
 }
 
-// A transaction that never gets through is tried until its context ends.
+// A transaction that always meets a conflict is tried until its context ends.
 func TestConflictsAreRepeatedUntilTheContextEnds(t *testing.T) {
 	s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace()})
 	if err := add(limited(t), s, "row"); err != nil {
@@ -262,8 +263,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	}
 }
 
-// TestRoleThatMayOnlyUseItsOwnSchema opens a store of a role that has
-// other habits, in a database whose user may make no schema.
+// TestRoleThatMayOnlyUseItsOwnSchema opens a store of a role that has other
+// default settings, in a database whose user must not make a schema.
 func TestRoleThatMayOnlyUseItsOwnSchema(t *testing.T) {
 	ctx, server := limited(t), pgtest.Shared(t)
 	namespace := pgtest.Namespace()
@@ -370,8 +371,7 @@ func TestErrorsCarryNoValues(t *testing.T) {
 	}
 }
 
-// What the server says of itself in another language, and what a trigger says
-// with any code, changes nothing.
+// Conflicts are repeated if the server's messages are in another language too.
 func TestServerThatDoesNotSpeakEnglish(t *testing.T) {
 	p := newProxy(t, pgtest.Shared(t).Host())
 	p.german.Store(true)
@@ -408,6 +408,7 @@ func TestServerThatDoesNotSpeakEnglish(t *testing.T) {
 	}
 }
 
+// The message of a trigger may hold values, so it is not in the error.
 func TestTriggerTellsNothing(t *testing.T) {
 	ctx, server, namespace := limited(t), pgtest.Shared(t), pgtest.Namespace()
 	s := open(t, server.Address(), Options{Namespace: namespace})
@@ -429,7 +430,7 @@ func TestTriggerTellsNothing(t *testing.T) {
 	}
 }
 
-// Who looks first and then inserts is never told that the key is taken.
+// A closure that looks for a key before it inserts it never gets ErrExists.
 func TestLookingFirstFindsWhatIsTaken(t *testing.T) {
 	address := pgtest.Shared(t).Address()
 	s := open(t, address, Options{Namespace: pgtest.Namespace()})

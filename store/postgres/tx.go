@@ -13,30 +13,29 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/latchkey/store"
-	"example.com/latchkey/store/internal/sqltext"
 )
 
-// How often a call runs again, and how long it waits before: the wait is drawn
-// from 0 to waitFirst, which doubles with every run up to waitMost.
+// How often a call runs again, and how long it waits before. The wait is random,
+// at first up to waitFirst. This bound doubles with every run, up to waitMost.
 const (
-	// maxLost is how often a call may lose its connection, beyond those that
-	// were in the pool when the server went. Runs that met another transaction
-	// have no limit but the context.
+	// maxLost is how often a call may lose its connection, besides the losses of
+	// connections that were in the pool when the server went away. Only the
+	// context limits the runs after a conflict with another transaction.
 	maxLost   = 3
 	waitFirst = time.Millisecond
 	waitMost  = 64 * time.Millisecond
 )
 
-// How long a statement may go on after the context of its caller has ended,
-// before it is broken off and its connection with it; a commit gets longer,
-// because its outcome is not known then.
+// How long a statement may go on after the context of its caller has ended. Then
+// it is cancelled, and its connection is lost. A commit may go on longer, because
+// its outcome is unknown if it is cancelled.
 const (
 	lateStatement = time.Second
 	lateCommit    = 10 * time.Second
 )
 
-// again runs a call until it succeeds, or fails in a way that another run would
-// not mend.
+// again runs a call until it succeeds, or fails in a way that another run cannot
+// mend.
 func (d *database) again(ctx context.Context, run func() (failure, error)) error {
 	wait, lost, taken := waitFirst, 0, false
 	for {
@@ -72,7 +71,7 @@ func (d *database) once(ctx context.Context, body func(store.Tx) error) (failed 
 	if err != nil {
 		return failure{}, err
 	}
-	defer c.release() // rolls back what is open, also after a panic
+	defer c.release() // rolls back an open transaction, also after a panic
 	if err := c.exec("begin", "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"); err != nil {
 		return c.failed, err
 	}
@@ -83,9 +82,9 @@ func (d *database) once(ctx context.Context, body func(store.Tx) error) (failed 
 	return c.commit()
 }
 
-// caller is a connection for the time of one call. Statements run under a
-// context that outlives the call's by a little: to break one off costs the
-// connection.
+// caller is a connection for the time of one call. Statements run under a context
+// that ends a little later than the call's, because cancelling a statement costs
+// the connection.
 type caller struct {
 	*database
 	conn   *pgxpool.Conn
@@ -95,12 +94,13 @@ type caller struct {
 	failed failure
 }
 
-// failure is how a statement failed, where another run may mend it.
+// failure is a failure of a statement that another run may mend. It is zero if
+// another run cannot.
 type failure struct {
 	conflict bool // with another transaction
-	lost     bool // the connection, or what was prepared on it
+	lost     bool // the connection is lost, or its prepared statements are
 	// taken says that a key is taken, perhaps by a transaction that this one
-	// could not see when it looked. The next run sees it.
+	// could not see when it looked for the key. The next run sees it.
 	taken bool
 	state string
 }
@@ -115,7 +115,7 @@ func (d *database) acquire(ctx context.Context) (*caller, error) {
 	return c, nil
 }
 
-// outlive returns a context that ends so much later than another.
+// outlive returns a context that ends later than ctx, by the duration late.
 func outlive(ctx context.Context, late time.Duration) (context.Context, func()) {
 	if ctx.Done() == nil {
 		return ctx, func() {}
@@ -128,9 +128,10 @@ func outlive(ctx context.Context, late time.Duration) (context.Context, func()) 
 	}
 }
 
-// release gives the connection back. The pool closes one that is not as it was.
+// release rolls back an open transaction and returns the connection to the pool.
+// The pool closes a connection that is not idle then.
 func (c *caller) release() {
-	if c.failed.lost { // what was prepared on it is not what pgx takes it for
+	if c.failed.lost { // its prepared statements are not those that pgx remembers
 		_ = c.conn.Conn().Close(c.ctx)
 	}
 	if c.conn.Conn().PgConn().TxStatus() != 'I' && !c.conn.Conn().IsClosed() {
@@ -140,9 +141,10 @@ func (c *caller) release() {
 	c.conn.Release()
 }
 
-// commit ends the transaction. What the server refuses did not happen; without
-// an answer nobody knows. It asks the connection below pgx.Conn, which may call
-// a lost answer a statement that was never sent.
+// commit ends the transaction. If the server refuses, the transaction was rolled
+// back. If the server does not answer, the outcome is unknown. commit uses the
+// connection below pgx.Conn, because pgx.Conn may report a lost answer as a
+// statement that was never sent.
 func (c *caller) commit() (failure, error) {
 	ctx, done := outlive(c.outer, lateCommit)
 	defer done()
@@ -177,7 +179,7 @@ func (c *caller) fail(what string, err error) error {
 	return c.wrapWrite(what, err)
 }
 
-// query runs a statement and hands the raw values of each row on.
+// query runs a statement and calls each with the raw values of each row.
 func (c *caller) query(_ context.Context, what, text string, args []store.Value, each func([][]byte) error) error {
 	rows, err := c.conn.Query(c.ctx, text, arguments(args, c.mode, binaryForm)...)
 	if err != nil {
@@ -231,7 +233,7 @@ func (c *caller) Count(ctx context.Context, q store.Query) (n int, err error) {
 	return n, err
 }
 
-// change runs a statement and returns how many rows it changed.
+// change runs a statement and returns the number of changed rows.
 func (c *caller) change(what, text string, args []store.Value) (int, error) {
 	tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
 	if err != nil {
@@ -255,7 +257,8 @@ func (c *caller) Insert(_ context.Context, t *store.Table, row store.Row) error 
 }
 
 func (c *caller) Replace(_ context.Context, t *store.Table, row store.Row) error {
-	return c.one("replace", c.texts.Replace(t), sqltext.ReplaceArgs(t, row))
+	text, args := c.texts.Replace(t, row)
+	return c.one("replace", text, args)
 }
 
 func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
@@ -270,7 +273,8 @@ func (c *caller) DeleteRange(_ context.Context, q store.Query) (int, error) {
 // binaryForm asks for every column in PostgreSQL's binary form.
 var binaryForm = pgx.QueryResultFormats{pgx.BinaryFormatCode}
 
-// arguments returns what pgx takes behind the text of a statement.
+// arguments returns the arguments of pgx after the text of a statement: its
+// options, then the values.
 func arguments(values []store.Value, options ...any) []any {
 	args := make([]any, len(options), len(options)+len(values))
 	copy(args, options)

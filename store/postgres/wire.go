@@ -16,12 +16,12 @@ import (
 	"example.com/latchkey/store"
 )
 
-// epoch is what PostgreSQL counts microseconds from.
+// epoch is the time from which PostgreSQL counts microseconds.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
 var errWire = errors.New("not in the form that the column has")
 
-// decode makes a row of the binary forms of its columns.
+// decode returns the row of the binary forms of its columns.
 func decode(t *store.Table, raw [][]byte) (store.Row, error) {
 	columns := t.Columns()
 	if len(raw) != len(columns) {
@@ -73,7 +73,7 @@ func decodeInt(raw []byte) (int64, error) {
 	return int64(binary.BigEndian.Uint64(raw)), nil
 }
 
-// decodeJSON takes away the version before a jsonb, and the spaces that
+// decodeJSON removes the version number before a jsonb, and the spaces that
 // PostgreSQL puts into it.
 func decodeJSON(raw []byte) (store.Value, error) {
 	if len(raw) < 2 || raw[0] != 1 {
@@ -91,7 +91,7 @@ func decodeJSON(raw []byte) (store.Value, error) {
 	return store.Text(b.String()), nil
 }
 
-// The codes of errors that are asked for by name.
+// The SQLSTATE codes that this package tests for.
 const (
 	uniqueViolation     = "23505"
 	referenceViolation  = "23503"
@@ -123,7 +123,7 @@ func failureOf(conn *pgxpool.Conn, err error) failure {
 	return f
 }
 
-// wrapWrite turns what the database says into the contract's errors.
+// wrapWrite turns an error of the database into an error of the contract.
 func (c *caller) wrapWrite(what string, err error) error {
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && c.outer.Err() == nil {
@@ -144,18 +144,18 @@ func (c *caller) wrapWrite(what string, err error) error {
 	return wrap(c.outer, what, err)
 }
 
-// opening is what fails before there is a store.
+// opening is the name of the operation that makes a store.
 const opening = "open"
 
-// wrap names what failed. The driver's error is not in the chain, since it holds
-// the details that the server gave, and with them values.
+// wrap names the operation that failed. It leaves the driver's error out of the
+// chain, because that has the server's details, and with them values.
 func wrap(ctx context.Context, what string, err error) error {
 	if e := ctx.Err(); e != nil {
 		return e
 	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
-		if what == opening { // there are no rows yet whose values it could tell
+		if what == opening { // no values of rows can be in the message yet
 			return fmt.Errorf("postgres: %s: %s (SQLSTATE %s)", what, answer.Message, answer.Code)
 		}
 		return fmt.Errorf("postgres: %s: SQLSTATE %s", what, answer.Code)
@@ -165,7 +165,7 @@ func wrap(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("postgres: %s: %v", what, network)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("postgres: %s: broken off", what)
+		return fmt.Errorf("postgres: %s: cancelled", what)
 	}
 	for errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)

@@ -14,9 +14,9 @@ import (
 	"example.com/latchkey/store/internal/sqltext"
 )
 
-// background is what every statement of the writer runs under: one that is
-// cancelled half way ends the whole transaction, and with it the work of other
-// callers. A caller's own context is looked at between the calls.
+// background is the context of every statement of the writer. A cancelled
+// statement would end the whole transaction, and with it the work of other
+// callers. The caller's own context is checked between the calls.
 var background = context.Background()
 
 func (f *file) begin(alone bool) (backend.Batch, error) {
@@ -24,8 +24,8 @@ func (f *file) begin(alone bool) (backend.Batch, error) {
 	return b, b.exec("BEGIN IMMEDIATE")
 }
 
-// batch is one transaction on the writing connection. Each part is a
-// savepoint; a batch of one needs none.
+// batch is one transaction on the writing connection. Each part is a savepoint,
+// except in a batch of one closure, which needs no savepoint.
 type batch struct {
 	*file
 	alone bool
@@ -36,7 +36,7 @@ func (b *batch) exec(text string) error {
 	return err
 }
 
-// change runs a statement and returns how many rows it changed.
+// change runs a statement and returns the number of changed rows.
 func (b *batch) change(text string, args []store.Value) (int, error) {
 	n, err := b.conn.exec(background, text, args...)
 	if err != nil {
@@ -109,7 +109,8 @@ func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
 }
 
 func (b *batch) Replace(_ context.Context, t *store.Table, row store.Row) error {
-	return b.one(b.texts.Replace(t), sqltext.ReplaceArgs(t, row))
+	text, args := b.texts.Replace(t, row)
+	return b.one(text, args)
 }
 
 func (b *batch) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
@@ -121,7 +122,7 @@ func (b *batch) DeleteRange(_ context.Context, q store.Query) (int, error) {
 }
 
 // indexNames returns the unique indexes by the columns that the database names
-// when one is taken.
+// in the error for a taken key.
 func indexNames(s *store.Schema) map[string]*store.Index {
 	names := make(map[string]*store.Index)
 	for _, t := range s.Tables() {
@@ -142,8 +143,7 @@ func code(err error) int {
 	return 0
 }
 
-// wrapWrite turns what the database says of a change into the contract's
-// errors.
+// wrapWrite turns an error of a change into an error of the contract.
 func (b *batch) wrapWrite(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:

@@ -12,8 +12,8 @@ import (
 )
 
 // conn is one connection with its prepared statements, for one goroutine at a
-// time. It is used without the pool of database/sql: the writer has one of its
-// own, readers take turns with a few, and each call costs less.
+// time. It does not use the pool of database/sql: the writer has a connection of
+// its own, readers take turns with a few others, and each call costs less.
 type conn struct {
 	driver.Conn
 	stmts map[string]driver.Stmt
@@ -27,7 +27,8 @@ func connect(ctx context.Context, c driver.Connector) (*conn, error) {
 	return &conn{raw, make(map[string]driver.Stmt)}, nil
 }
 
-// close closes the statements too: a connection with some left keeps the file.
+// close closes the statements and the connection. A connection with an open
+// statement would keep the file open.
 func (c *conn) close() error {
 	var errs []error
 	for _, stmt := range c.stmts {
@@ -36,7 +37,7 @@ func (c *conn) close() error {
 	return errors.Join(append(errs, c.Conn.Close())...)
 }
 
-// maxStmts bounds the statements that a connection keeps.
+// maxStmts is the greatest number of statements that a connection keeps.
 const maxStmts = 500
 
 func (c *conn) stmt(text string) (driver.Stmt, error) {
@@ -60,7 +61,7 @@ func (c *conn) stmt(text string) (driver.Stmt, error) {
 	return stmt, nil
 }
 
-// exec runs a statement and returns how many rows it changed.
+// exec runs a statement and returns the number of changed rows.
 func (c *conn) exec(ctx context.Context, text string, args ...store.Value) (_ int, err error) {
 	defer backend.Caught(&err)
 	stmt, err := c.stmt(text)
@@ -75,8 +76,8 @@ func (c *conn) exec(ctx context.Context, text string, args ...store.Value) (_ in
 	return int(n), err
 }
 
-// query runs a statement and hands its rows to each, which must not keep the
-// slice. All rows are read: a result left open would hold the connection.
+// query runs a statement and calls each with its rows. each must not keep the
+// slice. query reads all rows, because an open result would hold the connection.
 func (c *conn) query(ctx context.Context, text string, args []store.Value, each func([]driver.Value) error) (err error) {
 	defer backend.Caught(&err)
 	stmt, err := c.stmt(text)
@@ -134,7 +135,7 @@ func (c *conn) list(ctx context.Context, text string, t *store.Table, args []sto
 	return rows, nil
 }
 
-// number runs a statement that answers with one integer.
+// number runs a statement whose result is one integer.
 func (c *conn) number(ctx context.Context, text string, args []store.Value) (n int, err error) {
 	err = c.query(ctx, text, args, func(values []driver.Value) error {
 		v, ok := values[0].(int64)
@@ -147,7 +148,8 @@ func (c *conn) number(ctx context.Context, text string, args []store.Value) (n i
 	return n, err
 }
 
-// text runs a statement and returns its first value as text, "" for none.
+// text runs a statement and returns its first value as text, or "" if the result
+// is empty.
 func (c *conn) text(ctx context.Context, text string) (out string, err error) {
 	err = c.query(ctx, text, nil, func(values []driver.Value) error {
 		if out == "" {
@@ -158,8 +160,9 @@ func (c *conn) text(ctx context.Context, text string) (out string, err error) {
 	return out, err
 }
 
-// Text is kept as TEXT, bytes as BLOB; integers, bools and times (microseconds
-// since 1970) as INTEGER.
+// arguments returns the values as the driver takes them. Text is stored as TEXT,
+// bytes as BLOB, and integers, bools and times (microseconds since 1970) as
+// INTEGER.
 func arguments(values []store.Value) []driver.NamedValue {
 	args := make([]driver.NamedValue, len(values))
 	for i, v := range values {
@@ -211,8 +214,8 @@ func rowOf(t *store.Table, from []driver.Value) (store.Row, error) {
 	return store.NewRow(values), nil
 }
 
-// wrapRead names the cancellation of a read as the context does: the driver
-// reports an interrupt.
+// wrapRead returns the context's error if the context has ended, for which the
+// driver reports an interrupt.
 func wrapRead(ctx context.Context, err error) error {
 	if e := ctx.Err(); e != nil {
 		return e
@@ -220,11 +223,11 @@ func wrapRead(ctx context.Context, err error) error {
 	return wrap("read", err)
 }
 
-// pool is the connections that readers take turns with. They are opened when
-// they are first needed.
+// pool holds the connections of the readers. A connection is opened when it is
+// first needed.
 type pool struct {
 	connector driver.Connector
-	free      chan *conn // nil for one that is not open
+	free      chan *conn // nil for a connection that is not open
 }
 
 func newPool(c driver.Connector, size int) *pool {
@@ -235,7 +238,7 @@ func newPool(c driver.Connector, size int) *pool {
 	return p
 }
 
-// use calls fn with a connection, after a wait that ends with the context.
+// use calls fn with a connection. It waits for one until the context ends.
 func (p *pool) use(ctx context.Context, fn func(*conn) error) (err error) {
 	var c *conn
 	select {
@@ -255,7 +258,7 @@ func (p *pool) use(ctx context.Context, fn func(*conn) error) (err error) {
 	}
 	err = fn(c)
 	if v, ok := c.Conn.(driver.Validator); err != nil && ok && !v.IsValid() {
-		_ = c.close() // interrupted in the middle; the next one opens another
+		_ = c.close() // interrupted in the middle: the next reader opens another
 		c = nil
 	}
 	return err

@@ -13,8 +13,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// A second store on the file, opened and closed in this process, must not take
-// the first one's locks with it: another process would take the log away.
+// A second store on the file, opened and closed in this process, must not release
+// the locks of the first store. Otherwise another process would remove the log.
 func TestSecondStoreLeavesTheLocksOfTheFirst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	first, err := Open(path)

@@ -28,9 +28,9 @@ func applicationID(s *store.Schema) uint32 {
 	return h.Sum32() >> 1 // SQLite keeps it signed
 }
 
-// prepare makes the file or brings its tables up to date. What the file says of
-// itself is read before it is opened for writing, which could change one that
-// is not ours.
+// prepare makes the file or brings its tables up to date. It checks the file's
+// application and version before it opens the file for writing, because that
+// could change a file that is not ours.
 func prepare(path string, schema *store.Schema) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -41,8 +41,8 @@ func prepare(path string, schema *store.Schema) error {
 	if err != nil {
 		return err
 	}
-	// SQLite waits for a lock by itself, but not for one that it takes to
-	// change the journal's mode, and not as long as another process may take to
+	// SQLite itself waits for most locks, but not for the lock with which it
+	// changes the journal's mode, and not as long as another process may take to
 	// make the tables.
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		err = makeTables(path, schema)
@@ -63,17 +63,17 @@ const (
 	// openWait is how long Open waits for a process that has locked readers
 	// out.
 	openWait = 700 * time.Millisecond
-	// upgradeWait is how long it waits for one that writes, if the tables have
-	// to be made or changed.
+	// upgradeWait is how long Open waits for a process that writes, if the tables
+	// have to be made or changed.
 	upgradeWait = 30 * time.Second
 )
 
-// errUpgrading marks an error of what needs the writer's lock.
+// errUpgrading marks an error of a step that needs the writer's lock.
 var errUpgrading = errors.New("upgrade")
 
-// makeTables brings the tables up to date and turns on the write-ahead log; in
-// this order, so that what a new file says of itself is in its header from the
-// first commit on. It locks a file only if there is something to do.
+// makeTables brings the tables up to date and then turns on the write-ahead log.
+// In this order, the header of a new file has its application and version from
+// the first commit on. makeTables locks the file only if it has to change it.
 func makeTables(path string, schema *store.Schema) error {
 	connector, err := open(path, "busy_timeout(100)", "synchronous(EXTRA)", "foreign_keys(1)")
 	if err != nil {
@@ -86,13 +86,13 @@ func makeTables(path string, schema *store.Schema) error {
 	return errors.Join(migrate(c, schema), c.close())
 }
 
-// create makes an empty file that its owner alone may read. A file that is there
-// is never opened but by SQLite: closing any other descriptor of it would let go
-// of the locks that SQLite holds on it in this process.
+// create makes an empty file that only its owner may read. An existing file must
+// be opened only by SQLite: closing any other descriptor of it would release the
+// locks that SQLite holds on it in this process.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil // another opener was faster
+		return nil // another process or goroutine was faster
 	}
 	if err == nil {
 		err = f.Close()
@@ -104,14 +104,15 @@ func create(path string) error {
 }
 
 // checkFile refuses a file that is not ours, or that has lost its end. It takes
-// no lock, so what looks like damage is looked at again: another process may
-// have been writing.
+// no lock, so another process may be writing: checkFile looks again before it
+// reports damage.
 func checkFile(path string, schema *store.Schema) (err error) {
 	for range 3 {
-		if err = checkOnce(path, schema); err == nil || !errors.Is(err, store.ErrDamaged) {
+		err = checkOnce(path, schema)
+		if err == nil || !errors.Is(err, store.ErrDamaged) {
 			return err
 		}
-		// While there is a log, pages may be there and not yet here.
+		// While there is a log, it may hold pages that the file does not have yet.
 		for _, log := range []string{"-wal", "-journal"} {
 			if l, e := os.Stat(path + log); e == nil && l.Size() > 0 {
 				return nil
@@ -185,14 +186,14 @@ func migrate(c *conn, schema *store.Schema) error {
 		func() error { return run(c, "PRAGMA journal_mode = WAL") },
 	} {
 		if err := step(); err != nil {
-			_ = run(c, "ROLLBACK") // fails where there is none
+			_ = run(c, "ROLLBACK") // fails if no transaction is open
 			return fmt.Errorf("%w: %w", errUpgrading, err)
 		}
 	}
 	return nil
 }
 
-// run runs a text of any number of statements.
+// run runs a text of one or more statements.
 func run(c *conn, text string) error {
 	if _, err := c.exec(background, text); err != nil {
 		return wrap("upgrade", err)
@@ -200,7 +201,7 @@ func run(c *conn, text string) error {
 	return nil
 }
 
-// readVersion returns the version of the tables, 0 for a new file.
+// readVersion returns the version of the tables, or 0 for a new file.
 func readVersion(c *conn, schema *store.Schema) (version int, err error) {
 	var numbers [3]int
 	for i, text := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master"} {
@@ -214,7 +215,8 @@ func readVersion(c *conn, schema *store.Schema) (version int, err error) {
 	return numbers[1], err
 }
 
-// upgrade runs in a transaction: another process may have been faster.
+// upgrade brings the tables up to date in an open transaction. It reads the
+// version again, because another process may have been faster.
 func upgrade(c *conn, schema *store.Schema) error {
 	version, err := readVersion(c, schema)
 	if err != nil || version == schema.Version() {

@@ -1,11 +1,11 @@
 // Package sqlite keeps everything in one SQLite file, in real tables that a
 // host may read and join. The driver is modernc.org/sqlite, in pure Go.
 //
-// The file is in WAL mode; every commit is synced to the disk before Update
-// returns (synchronous is FULL); foreign keys are on in every connection.
+// The file is in WAL mode. Every commit is synced to the disk before Update
+// returns (synchronous is FULL). Foreign keys are on in every connection.
 // Closures that wait for one another share a commit. There is one connection
-// for writing and four for reading. Several processes may have the file open:
-// a writer waits for another's commit until its context ends.
+// for writing and four for reading. Several processes may have the file open: a
+// writer waits for the commit of another process until its context ends.
 package sqlite
 
 import (
@@ -29,23 +29,28 @@ const readers = 4
 
 // Options of [OpenWith]. The zero Options are those of [Open].
 type Options struct {
-	// Schema is what tables there are; nil means the engine's. Another schema
-	// gets its tables from their declarations, and has no way up to a later
+	// Schema declares the tables; nil means the engine's. The tables of another
+	// schema are made from their declarations, and cannot be upgraded to a later
 	// version.
 	Schema *store.Schema
 	// MayLoseLastCommitsOnPowerLoss leaves out the sync of each commit
-	// (synchronous is NORMAL): a crash of the process loses nothing, but a
-	// power failure may take back what was acknowledged last, so that an ended
-	// session lives again.
+	// (synchronous is NORMAL). A crash of the process loses no commit, but a power
+	// failure may undo the last acknowledged ones, so that an ended session is
+	// live again.
 	MayLoseLastCommitsOnPowerLoss bool
 }
 
-// Open opens the file at path, makes it if there is none (readable by its
-// owner alone), and brings its tables up to date. A file of another program is
-// [store.ErrForeign], one of a newer version [store.ErrNewer], one that has lost
-// its end [store.ErrDamaged]; all are left as they are. A file that another
-// process holds exclusively is [store.ErrLocked] within a second; where tables
-// have to be made or changed, Open waits half a minute for one that writes.
+// Open opens the file at path and brings its tables up to date. It makes the file
+// if it is missing, readable by its owner alone.
+//
+//   - [store.ErrForeign]: the file is of another program
+//   - [store.ErrNewer]: a newer version of this program has written the file
+//   - [store.ErrDamaged]: the file has lost its end
+//   - [store.ErrLocked]: another process holds the file exclusively. Open returns
+//     it within a second. If tables have to be made or changed, Open waits half a
+//     minute for a process that writes.
+//
+// A refused file is left as it is.
 func Open(path string) (store.Store, error) { return OpenWith(path, Options{}) }
 
 // OpenWith opens the file at path with options.
@@ -84,8 +89,8 @@ func openFile(path string, o Options) (*file, error) {
 	if f.conn, err = connect(background, writes); err != nil {
 		return nil, err
 	}
-	// The writer waits for another process itself, as long as its callers do:
-	// the driver's wait does not see a context.
+	// The writer itself waits for other processes, until the contexts of its
+	// callers end. The driver's wait does not end with a context.
 	if _, err := f.conn.exec(background, "PRAGMA busy_timeout = 0"); err != nil {
 		return nil, errors.Join(wrap("open", err), f.conn.close())
 	}
@@ -93,7 +98,7 @@ func openFile(path string, o Options) (*file, error) {
 	return f, nil
 }
 
-// connector opens connections with the settings that all share, and more.
+// connector opens connections with the settings that all share, and with pragmas.
 func connector(path string, o Options, pragmas ...string) (driver.Connector, error) {
 	synchronous := "synchronous(FULL)"
 	if o.MayLoseLastCommitsOnPowerLoss {
@@ -127,7 +132,7 @@ func openURI(path string, query url.Values) (driver.Connector, error) {
 // file is the driver of one open file.
 type file struct {
 	texts   *sqltext.Texts
-	indexes map[string]*store.Index // by the columns that the database names
+	indexes map[string]*store.Index // by the columns that the database names in an error
 
 	reads  *pool
 	conn   *conn // of the writer's goroutine
@@ -142,7 +147,7 @@ var dialect = sqltext.Dialect{
 
 	PartsInOrder: true,
 	// The driver looks up the type and the name of a plain column at every
-	// query; an expression without a name saves a third of the allocations.
+	// query. An expression without a name saves a third of the allocations.
 	Select:    func(name string) string { return "+" + name + ` AS ""` },
 	By:        func(index string) string { return " INDEXED BY " + index },
 	Unindexed: func(name string) string { return "+" + name },
@@ -170,8 +175,9 @@ func columnType(c store.Column) string {
 	}
 }
 
-// Get runs its one short statement to the end whatever the context does: to
-// watch it would cost a quarter more. The wait for a connection is cancelled.
+// Get cancels only the wait for a connection when the context ends. Its short
+// statement always runs to the end: watching the context would make it a quarter
+// slower.
 func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
 	err = f.reads.use(ctx, func(c *conn) error {
 		row, err = c.get(background, f.texts.Get(ix), ix.Table(), key)
@@ -223,7 +229,7 @@ func (f *file) Check(ctx context.Context) error {
 
 func (f *file) Close() error {
 	f.writer.Close()
-	// The last connection to go folds the log into the file; one that only
-	// reads could not.
+	// The last connection that is closed moves the log into the file, which a
+	// connection for reading could not do.
 	return errors.Join(f.reads.close(), f.conn.close())
 }

@@ -43,7 +43,7 @@ func TestContract(t *testing.T) { storetest.Run(t, place) }
 
 func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }
 
-// tables lists what PRAGMA says of the engine's tables in a database.
+// tables lists the results of PRAGMA for the engine's tables in a database.
 func tables(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
 	out := make(map[string][]string)
@@ -374,8 +374,8 @@ func TestWriterWaitsForAnotherProcessUntilItsContextEnds(t *testing.T) {
 	}
 }
 
-// No listing by an index may walk over rows that it does not show, wherever
-// its cursor stands.
+// A listing by an index must not read rows that it does not return, for any
+// position of its cursor.
 func TestPagesAreIndexed(t *testing.T) {
 	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
 	if err != nil {
@@ -456,7 +456,8 @@ func TestKillWhileMakingTheTables(t *testing.T) {
 	storetest.KillOpening(t, *killRounds, func(string) error { return nil }, opener)
 }
 
-// hold locks a file from another connection and returns how to let go.
+// hold locks a file from another connection and returns a function that releases
+// it.
 func hold(t *testing.T, path string, statements ...string) (release func()) {
 	t.Helper()
 	ctx := context.Background()
@@ -523,7 +524,7 @@ func TestOpeningDoesNotWaitForAWriter(t *testing.T) {
 	}
 }
 
-// A commit that fails leaves no transaction behind.
+// A commit that fails leaves no open transaction.
 func TestFailedCommitLeavesTheWriterUsable(t *testing.T) {
 	f, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
 	if err != nil {
@@ -550,7 +551,7 @@ func TestFailedCommitLeavesTheWriterUsable(t *testing.T) {
 		t.Errorf("the next: %v", err)
 	}
 	var group sync.WaitGroup
-	for n := range 16 { // one in a batch has no room; the others have
+	for n := range 16 { // one closure of a batch has no room, and the others have
 		group.Go(func() {
 			size := 1
 			if n == 7 {

@@ -9,9 +9,9 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Bench measures what a host feels of a backend, on new places of a factory:
-// a row by its key, a page of 25 rows, and a durable change by one writer and
-// by 64.
+// Bench measures the operations of a backend that matter most to a host, on new
+// places of a factory: reading a row by its key, reading a page of 25 rows, and a
+// durable change by one writer and by 64 writers.
 //
 //	func BenchmarkStore(b *testing.B) { storetest.Bench(b, factory) }
 func Bench(b *testing.B, open Factory) {

@@ -13,7 +13,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// contract is the list of the package documentation of store, line by line.
+// contract has the tests of the list in the documentation of package store, line
+// by line.
 var contract = []struct {
 	name string
 	run  func(*suite)
@@ -123,7 +124,7 @@ func orphansAndParents(s *suite) {
 	}
 	s.want(remove(0), store.ErrReference)
 	s.want(remove(1), store.ErrReference)
-	// A reference with a null names nobody, not even somebody without a name.
+	// A reference with a null names no parent, not even a parent without a name.
 	s.add(nameless()...)
 	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
 		p := nameless()[0]
@@ -144,7 +145,7 @@ func orphansAndParents(s *suite) {
 	}), store.ErrReference)
 	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
 		p := person(1)
-		p.Rank = 7 // nothing refers to it
+		p.Rank = 7 // no child refers to it
 		return parents.Replace(ctx, tx, p)
 	}))
 	s.want(s.update(func(ctx context.Context, tx store.Tx) error {
@@ -175,7 +176,8 @@ func deletingTheAbsent(s *suite) {
 	s.stands(false)
 }
 
-// contend runs fn in 64 goroutines at once and returns how many got nil.
+// contend runs fn in 64 goroutines at once and returns how many of them got nil.
+// The others must get target.
 func (s *suite) contend(target error, fn func(n int) error) int {
 	var wins atomic.Int64
 	var group sync.WaitGroup
@@ -249,7 +251,7 @@ func otherErrorsAbort(s *suite) {
 			s.want(parents.Insert(ctx, tx, person(2)), store.ErrAborted)
 			_, err := parents.Get(ctx, tx, byID, store.Text(person(0).ID))
 			s.want(err, store.ErrAborted)
-			return nil // hides it
+			return nil // hides the error
 		})
 		if err == nil {
 			s.Errorf("%s: the closure hid the error", name)
@@ -258,7 +260,7 @@ func otherErrorsAbort(s *suite) {
 	}
 }
 
-// changeAll does one of everything.
+// changeAll makes one change of every kind.
 func changeAll(ctx context.Context, tx store.Tx) error {
 	p := person(0)
 	p.Code, p.Name, p.Rank = []byte("moved"), "moved", 99
@@ -430,8 +432,8 @@ func failureAmongOthers(s *suite) {
 
 func serializable(s *suite) {
 	s.add(person(0), person(1))
-	// Two rows of which one may be raised as long as the other is 0: only
-	// serial execution keeps one at 0.
+	// Of two rows, one may be set as long as the other is not. Only serial
+	// execution keeps one of them unset.
 	raise := func(mine, other int) error {
 		return s.update(func(ctx context.Context, tx store.Tx) error {
 			o, err := parents.Get(ctx, tx, byID, store.Text(person(other).ID))
@@ -454,7 +456,7 @@ func serializable(s *suite) {
 	if a.Alive == b.Alive {
 		s.Errorf("write skew: both are %v", a.Alive)
 	}
-	// A counter that every writer reads and raises loses nothing.
+	// A counter that every writer reads and raises loses no raise.
 	s.add(person(2))
 	s.contend(nil, func(int) error {
 		return s.update(func(ctx context.Context, tx store.Tx) error {
@@ -526,8 +528,8 @@ func nested(s *suite) {
 		s.want(err, store.ErrNested)
 		_, err = s.Count(ctx, store.Query{Index: byRank})
 		s.want(err, store.ErrNested)
-		// Another store is no part of this transaction, and the mark is seen
-		// through its closures.
+		// Another store may be used here. Inside its closure, the first store
+		// still notices the nesting.
 		return other.Update(ctx, func(ctx context.Context, _ store.Tx) error {
 			s.want(s.Update(ctx, func(context.Context, store.Tx) error { return nil }), store.ErrNested)
 			return nil

@@ -13,8 +13,9 @@ import (
 	"example.com/latchkey/store"
 )
 
-// The histories that are checked are of a few counters, some of which may be
-// absent, that transactions read, set, move between and claim.
+// The checked histories are those of a few counters, some of which may be absent.
+// Transactions read and set the counters, move amounts between them, and claim
+// them.
 const counters = 3
 
 type counterState [counters]int64 // 0 for absent
@@ -26,11 +27,11 @@ type counterInput struct {
 }
 
 type counterOutput struct {
-	state counterState // what a read saw
-	ok    bool         // whether a move or a claim was possible
+	state counterState // the result of a read
+	ok    bool         // a move or a claim was possible
 }
 
-// step is the model: one transaction on one state.
+// step is the model of one transaction on a state.
 func (in counterInput) step(s counterState) (counterOutput, counterState) {
 	switch in.kind {
 	case "read":
@@ -52,7 +53,7 @@ func (in counterInput) step(s counterState) (counterOutput, counterState) {
 	}
 }
 
-// run does the same on a store.
+// run runs the transaction on a store.
 func (in counterInput) run(ctx context.Context, s store.Store) (out counterOutput, err error) {
 	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		out = counterOutput{}
@@ -102,11 +103,8 @@ func (in counterInput) move(ctx context.Context, tx store.Tx, out *counterOutput
 }
 
 func counter(ctx context.Context, tx store.Tx, n int) (int64, error) {
-	p, err := parents.Get(ctx, tx, byID, store.Text(person(n).ID))
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
+	p, err := parents.Find(ctx, tx, byID, store.Text(person(n).ID))
+	if err != nil || p == nil {
 		return 0, err
 	}
 	return p.Rank, nil
@@ -140,8 +138,8 @@ var counterModel = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %+v", input, output) },
 }
 
-// histories runs transactions of several clients at once and looks for one
-// serial order, in real time, that explains what they saw.
+// histories runs transactions of several clients at once. It looks for one serial
+// order, in real time, that explains all results.
 func histories(s *suite) {
 	const clients, each = 8, 40
 	began := time.Now()
@@ -173,9 +171,9 @@ func histories(s *suite) {
 	}
 }
 
-// faults fails every call of a transaction in turn, before and after its
-// effect: nothing of it stays, unless it failed after the commit, and it can be
-// done again.
+// faults fails every call of a transaction in turn, before and after its effect.
+// Unless it failed after the commit, the transaction must leave no change, and it
+// must be possible to run it again.
 func faults(s *suite) {
 	mine := errors.New("mine")
 	s.add(person(0), person(1), person(2))
@@ -209,7 +207,7 @@ func faults(s *suite) {
 	s.unchanged()
 }
 
-// undoAll takes back what changeAll did, by further changes.
+// undoAll undoes the changes of changeAll by further changes.
 func (s *suite) undoAll() {
 	s.Helper()
 	s.must(s.update(func(ctx context.Context, tx store.Tx) error {

@@ -18,15 +18,15 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Opener opens the store at a path for the tables of a schema, and makes it if
-// it is not there.
+// Opener opens the store at a path for the tables of a schema, and makes it if it
+// is missing.
 type Opener func(path string, schema *store.Schema) (store.Store, error)
 
-// childEnv tells a child process of a test what to do: a kind of work, a path,
-// and a number.
+// childEnv holds the job of a child process of a test: a kind of work, a number
+// and a path.
 const childEnv = "LATCHKEY_STORETEST_CHILD"
 
-// startChild starts the running test binary again, to run the same test as a child.
+// startChild starts the test binary again, which runs the same test as a child.
 func startChild(t *testing.T, prefix []string, work, path string, n int) (cmd *exec.Cmd, acknowledged *bufio.Scanner) {
 	t.Helper()
 	args := append(prefix, os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
@@ -47,8 +47,8 @@ func startChild(t *testing.T, prefix []string, work, path string, n int) (cmd *e
 	return cmd, bufio.NewScanner(out)
 }
 
-// asChild does the work of a child, if this process is one, and does not
-// return then.
+// asChild does the work of a child and ends the process, if this process is a
+// child. Otherwise it returns.
 func asChild(open Opener) {
 	job := strings.SplitN(os.Getenv(childEnv), " ", 3)
 	if len(job) != 3 {
@@ -74,10 +74,10 @@ func asChild(open Opener) {
 	os.Exit(0)
 }
 
-// Kill starts a child process that writes through every path, kills it with
-// SIGKILL at any moment, and looks at what is left: everything acknowledged is
-// there, rows and indexes agree, nothing needs repair. It does so rounds times
-// on one file.
+// Kill starts a child process that makes changes of every kind, and kills it with
+// SIGKILL at a random moment. Then it checks the file: every acknowledged change
+// must be there, rows and indexes must agree, and the store must open without
+// repair. It does so rounds times on one file.
 func Kill(t *testing.T, rounds int, open Opener) {
 	asChild(open)
 	path := filepath.Join(t.TempDir(), "test.db")
@@ -90,7 +90,7 @@ func Kill(t *testing.T, rounds int, open Opener) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		for acknowledged.Scan() { // what it had said before it died
+		for acknowledged.Scan() { // the output of the child before it died
 			note(t, stages, acknowledged.Text())
 		}
 		_ = cmd.Wait()
@@ -104,9 +104,9 @@ func Kill(t *testing.T, rounds int, open Opener) {
 	}
 }
 
-// KillOpening kills a child process with SIGKILL while it opens a store, so
-// also while it makes or upgrades the tables. After each of the rounds the
-// store must open and be whole. prepare makes what the child finds.
+// KillOpening kills a child process with SIGKILL while it opens a store, so also
+// while it makes or upgrades the tables. After each of the rounds, the store must
+// open and be whole. prepare makes the file that the child opens.
 func KillOpening(t *testing.T, rounds int, prepare func(path string) error, open Opener) {
 	asChild(open)
 	for round := range rounds {
@@ -115,9 +115,9 @@ func KillOpening(t *testing.T, rounds int, prepare func(path string) error, open
 			t.Fatal(err)
 		}
 		cmd, out := startChild(t, nil, "open", path, round)
-		out.Scan() // it begins
+		out.Scan() // the child begins to open
 		for range rand.IntN(1 << 12) {
-			runtime.Gosched() // for a while, and no clock
+			runtime.Gosched() // waits a little, without a clock
 		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -127,8 +127,8 @@ func KillOpening(t *testing.T, rounds int, prepare func(path string) error, open
 	}
 }
 
-// note takes down an acknowledgement: the number of a person and the stage
-// that it has reached. The last line may be cut.
+// note records an acknowledgement of the child: the number of a person, and the
+// stage that the person has reached. The last line may be cut.
 func note(t *testing.T, stages map[int]int, line string) {
 	t.Helper()
 	if line == "opening" {
@@ -145,7 +145,7 @@ func note(t *testing.T, stages map[int]int, line string) {
 	}
 }
 
-// The stages of a person: inserted with a child, moved to other keys, deleted.
+// The stages of a person: inserted with a child row, moved to other keys, deleted.
 const (
 	inserted = iota + 1
 	moved
@@ -223,16 +223,15 @@ func afterKill(t *testing.T, open Opener, path string, stages map[int]int) {
 		default:
 			stage = inserted
 		}
-		// The next stage may have been on its way.
+		// The next stage may have been committed without its acknowledgement.
 		if stage != acknowledged && stage != acknowledged+1 {
 			t.Errorf("person %d: acknowledged at stage %d, found at %d", n, acknowledged, stage)
 		}
 	}
 }
 
-// Sync checks by the system calls of a child, under strace, that every lone
-// Update syncs the file before it returns. It skips the test where there is no
-// strace.
+// Sync traces the system calls of a child with strace, and checks that every lone
+// Update syncs the file before it returns. Without strace, it skips the test.
 func Sync(t *testing.T, open Opener) {
 	asChild(open)
 	if _, err := exec.LookPath("strace"); err != nil {

@@ -15,8 +15,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// model compares a store with a list of rows that is filtered and sorted the
-// plain way, over random changes and queries.
+// model makes random changes and queries, and compares the store with a plain
+// list of rows that is filtered and sorted.
 func model(s *suite) {
 	rapid.Check(s.TB.(rapid.TB), func(t *rapid.T) {
 		s.must(s.update(func(ctx context.Context, tx store.Tx) error {
@@ -199,7 +199,7 @@ func drawFilter(t *rapid.T, depth int) store.Filter {
 	return f
 }
 
-// modelList is what a query selects, said without any index.
+// modelList returns the rows that a query selects, found without an index.
 func modelList(rows []*parent, q store.Query) []store.Row {
 	ix := q.Index
 	var out []store.Row
@@ -220,7 +220,7 @@ func modelList(rows []*parent, q store.Query) []store.Row {
 		}
 		return c
 	})
-	if q.Before != nil { // those nearest to the cursor, which are the last
+	if q.Before != nil { // the rows nearest to the cursor, which are the last
 		out = out[:max(0, len(out)-q.Offset)]
 		return out[max(0, len(out)-q.Limit):]
 	}
@@ -269,7 +269,7 @@ func modelSide(position, cursor []store.Value, q store.Query) (greater bool) {
 	return modelCompare(position, cursor, q) > 0
 }
 
-// modelOrder orders values: nulls first, numbers by size, all else by bytes.
+// modelOrder orders values: nulls first, numbers by size, all others by bytes.
 func modelOrder(a, b store.Value) int {
 	switch {
 	case a.IsNull() && b.IsNull():
@@ -284,7 +284,8 @@ func modelOrder(a, b store.Value) int {
 	return compareInts(a.Int(), b.Int())
 }
 
-// modelFilter says on the fields of a record what a filter says on a row.
+// modelFilter reports whether a record meets a filter. It reads the fields of the
+// record, and not a row.
 func modelFilter(p *parent, f store.Filter) bool {
 	switch f.Op {
 	case store.OpAnd:
@@ -312,7 +313,7 @@ func modelFilter(p *parent, f store.Filter) bool {
 	if null {
 		return false
 	}
-	// How the field stands to each value; nothing for a null.
+	// How the field stands to each value that is not null.
 	var known []modelStanding
 	for _, v := range f.Values {
 		if !v.IsNull() {
@@ -392,7 +393,7 @@ func compareInts(a, b int64) int {
 	return 0
 }
 
-// oddLists are JSON values and the texts that are items of them.
+// oddLists are JSON values, with the texts that are items of them.
 var oddLists = map[string][]string{
 	"{}": nil, "[]": nil, `"a"`: nil, "null": nil, "1": nil, `{"a":"b"}`: nil, `["a"]`: {"a"}, `["a","b","ab"]`: {"a", "b", "ab"},
 	`[1,null,["b"],"A"]`: {"A"}, `["\u0061 ",""]`: {"a ", ""}, `["\ud83d\ude00","é"]`: {"\U0001F600", "é"},

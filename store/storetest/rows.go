@@ -25,7 +25,7 @@ func nameless() []*parent {
 func nullsNeverCollide(s *suite) {
 	s.add(nameless()...)
 	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
-		for n := range int64(3) { // the same number twice, beside a null
+		for n := range int64(3) { // the same number twice, each with a null
 			c := child{ParentID: person(10).ID, Number: n}
 			d := child{ParentID: person(11).ID, Number: n}
 			if err := errors.Join(children.Insert(ctx, tx, &c), children.Insert(ctx, tx, &d)); err != nil {
@@ -80,7 +80,7 @@ func cursorOnNull(s *suite) {
 	}
 }
 
-// sameRow compares rows: notes of parents by what they say, all else by value.
+// sameRow compares rows: notes of parents as JSON, all other columns by value.
 func sameRow(a, b store.Row) bool {
 	x, y := a.Values(), b.Values()
 	note := parents.Column("note")
@@ -379,8 +379,8 @@ func moves(s *suite) {
 		}
 	}
 	s.want(store.Copy(s.context(), to.Store, s.Store, schema, nil), store.ErrNotEmpty)
-	// A parent and its child that come after the parents were copied, and a row
-	// that goes.
+	// First a parent and its child that are inserted after the parents were
+	// copied, then a row that is deleted.
 	for name, meddle := range map[string]func(ctx context.Context, tx store.Tx) error{
 		"late child": func(ctx context.Context, tx store.Tx) error {
 			if err := parents.Insert(ctx, tx, person(5000)); err != nil {
@@ -406,7 +406,7 @@ func moves(s *suite) {
 	}
 	third := newSuite(s.TB, s.open)
 	err := store.Copy(s.context(), third.Store, s.Store, schema, func(table string, rows int) {
-		if table == "children" { // somebody writes to what was copied
+		if table == "children" { // change a parent, after the parents were copied
 			p := person(0)
 			p.Rank = 999_999
 			s.must(s.update(func(ctx context.Context, tx store.Tx) error { return parents.Replace(ctx, tx, p) }))

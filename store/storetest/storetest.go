@@ -1,5 +1,4 @@
-// Package storetest is the store contract as tests. A backend passes all of
-// them, or it is not one:
+// Package storetest tests the store contract. A backend must pass all tests:
 //
 //	func place(t testing.TB, schema *store.Schema) storetest.Place {
 //		path := filepath.Join(t.TempDir(), "test.db")
@@ -18,8 +17,8 @@
 //	func BenchmarkStore(b *testing.B) { storetest.Bench(b, place) }
 //
 // A backend with a file in the host's process also runs [Kill], [KillOpening]
-// and [Sync]. The wrappers [Hooked], [Counted] and [Twice] and their makers are
-// for tests of what uses a store.
+// and [Sync]. The wrappers [Hooked], [Counted] and [Twice], and the functions that
+// return them, are for tests of the code that uses a store.
 package storetest
 
 import (
@@ -32,11 +31,11 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Place is where a store keeps things, with the store opened on it.
+// Place is a file, a database or a memory, with the store opened on it.
 type Place struct {
 	Store store.Store
 	// Reopen opens another store on the same place. It is nil only for a
-	// backend that documents that it keeps nothing.
+	// backend that documents that it loses all rows when it is closed.
 	Reopen func() (store.Store, error)
 }
 
@@ -44,8 +43,8 @@ type Place struct {
 // the store.
 type Factory func(t testing.TB, schema *store.Schema) Place
 
-// parent is a row that has everything: a clustering key that is not the
-// primary key, unique columns with and without nulls, every kind.
+// parent is a row with every feature: a clustering key that is not the primary
+// key, unique columns with and without nulls, and every kind of value.
 type parent struct {
 	ID    string
 	Code  []byte
@@ -85,8 +84,8 @@ var parents = store.Declare("parents", (*parent).bind, store.Keys{
 	},
 })
 
-// child has a primary key of two columns and two references, of which one may
-// be null.
+// child has a primary key of two columns, and two references. One of these may be
+// null.
 type child struct {
 	ParentID string
 	Number   int64
@@ -159,8 +158,8 @@ func newSuite(t testing.TB, open Factory) *suite {
 	return s
 }
 
-// reopen closes the store and opens its place again; it reports false where
-// nothing is kept.
+// reopen closes the store and opens its place again. It reports false if the
+// backend cannot be reopened.
 func (s *suite) reopen() bool {
 	s.Helper()
 	if s.place.Reopen == nil {
@@ -173,7 +172,7 @@ func (s *suite) reopen() bool {
 	return true
 }
 
-// background ends with the test, so that a call that hangs fails it.
+// context ends after a minute, so that a call that hangs fails the test.
 func (s *suite) context() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	s.Cleanup(cancel)
@@ -187,8 +186,7 @@ func (s *suite) must(err error) {
 	}
 }
 
-// want checks that err is one of the contract's errors, and carries no value
-// of a row.
+// want checks that err is target.
 func (s *suite) want(err, target error) {
 	s.Helper()
 	if !errors.Is(err, target) {
@@ -231,8 +229,8 @@ func (s *suite) get(n int) (*parent, error) {
 	return parents.Get(s.context(), s.Store, byID, store.Text(person(n).ID))
 }
 
-// stands checks which of the people 0 to n-1 are there, by every way to find
-// them.
+// stands checks which of the people from 0 on are in the store, by each of their
+// unique indexes.
 func (s *suite) stands(want ...bool) {
 	s.Helper()
 	s.standFrom(0, want...)

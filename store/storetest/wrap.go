@@ -14,16 +14,16 @@ type Call struct {
 	// Name is Get, List, Count, Insert, Replace, Delete, DeleteRange, or Commit
 	// for the end of an Update.
 	Name string
-	// Inside says that the call is of a transaction.
+	// Inside says that the call belongs to a transaction.
 	Inside bool
 	// Done says that the call has had its effect.
 	Done bool
 }
 
-// Hooked is a store that asks Hook before and after every call, and fails the
-// call with the error that it gets. A call that fails after its effect has had
-// it; in a transaction it is rolled back with everything else. A failure after
-// Commit is of a transaction that stands.
+// Hooked is a store that calls Hook before and after every call, and fails the
+// call with the error of Hook. A failure after the call does not undo its effect.
+// In a transaction, the effect is rolled back with all others. After a failure
+// after Commit, the transaction is committed.
 type Hooked struct {
 	store.Store
 	Hook func(Call) error
@@ -53,8 +53,8 @@ func UnknownOutcome(s store.Store) *Hooked {
 // ReadOnly fails every change with err.
 func ReadOnly(s store.Store, err error) *Hooked { return OutOfSpace(s, 0, err) }
 
-// OutOfSpace lets n changes pass and fails all later ones with err. Deleting
-// goes on.
+// OutOfSpace lets n changes pass and fails all later ones with err. Deletions
+// still succeed, unless n is 0.
 func OutOfSpace(s store.Store, n int, err error) *Hooked {
 	var changes atomic.Int64
 	return &Hooked{s, func(c Call) error {
@@ -66,7 +66,7 @@ func OutOfSpace(s store.Store, n int, err error) *Hooked {
 	}}
 }
 
-// Delayed calls wait before every call.
+// Delayed returns a store that calls wait before every call.
 func Delayed(s store.Store, wait func()) *Hooked {
 	return &Hooked{s, func(c Call) error {
 		if !c.Done {
@@ -115,7 +115,8 @@ func (h *Hooked) Update(ctx context.Context, fn func(context.Context, store.Tx) 
 	})
 }
 
-// hookedTx is a transaction of a hooked store, or its reads outside of one.
+// hookedTx is a transaction of a hooked store, or its reads outside a
+// transaction.
 type hookedTx struct {
 	store.Reader
 	hook   *Hooked
@@ -169,7 +170,7 @@ func (t hookedTx) DeleteRange(ctx context.Context, q store.Query) (n int, err er
 	return n, err
 }
 
-// Counted is a store that counts what is asked of it.
+// Counted is a store that counts its calls.
 type Counted struct {
 	*Hooked
 	Reads   atomic.Int64 // Get, List and Count outside transactions
@@ -177,7 +178,7 @@ type Counted struct {
 	Calls   atomic.Int64 // inside transactions
 }
 
-// Count returns a store that counts what is asked of s.
+// Count returns a store that counts the calls of s.
 func Count(s store.Store) *Counted {
 	c := new(Counted)
 	c.Hooked = &Hooked{s, func(call Call) error {
@@ -202,8 +203,8 @@ func (c *Counted) Reset() {
 	c.Calls.Store(0)
 }
 
-// Twice is a store that runs every closure twice: once in a transaction that is
-// rolled back, whatever the closure answers, and once more.
+// Twice is a store that runs every closure twice. The first run is in a
+// transaction that is always rolled back.
 type Twice struct{ store.Store }
 
 // Update implements [store.Store].

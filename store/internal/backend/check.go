@@ -62,7 +62,7 @@ func checkJSON(t *store.Table, c store.Column, text string) error {
 	return nil
 }
 
-// checkPrefix checks values against the first of those columns; nulls pass.
+// checkPrefix checks values against the first of columns. Nulls pass.
 func checkPrefix(t *store.Table, columns []int, values []store.Value) error {
 	if len(values) > len(columns) {
 		return invalid(t, "%d values for %d columns", len(values), len(columns))
@@ -130,8 +130,8 @@ func (s *Shell) checkRow(t *store.Table, row store.Row) error {
 	return nil
 }
 
-// checkQuery also reports whether q can select anything at all: nothing
-// compares with a null.
+// checkQuery checks a query and reports whether it can select any row. A query
+// that compares with a null cannot.
 func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err error) {
 	if err := s.checkIndex(q.Index); err != nil {
 		return false, err
@@ -171,7 +171,7 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 		}
 	}
 	if q.After != nil && q.Before != nil {
-		return false, invalid(t, "two cursors")
+		return false, invalid(t, "both After and Before are set")
 	}
 	for _, position := range [][]store.Value{q.After, q.Before} {
 		if position == nil {
@@ -184,10 +184,10 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 	return possible, nil
 }
 
-// filterSize is what the filters of a query cost.
+// filterSize is the number of conditions and of values in the filters of a query.
 type filterSize struct{ terms, values int }
 
-// checkFilter checks a filter and adds to all what it costs.
+// checkFilter checks a filter and adds its size to all.
 func checkFilter(t *store.Table, f store.Filter, depth int, all *filterSize) error {
 	least, most, known := f.Op.Arity()
 	branch := f.Op == store.OpAnd || f.Op == store.OpOr
@@ -198,11 +198,11 @@ func checkFilter(t *store.Table, f store.Filter, depth int, all *filterSize) err
 	}
 	switch {
 	case !known:
-		return invalid(t, "%q is no operator", f.Op)
+		return invalid(t, "%q is not an operator", f.Op)
 	case len(f.Values) < least || len(f.Values) > most:
 		return invalid(t, "%s takes %d to %d values, not %d", f.Op, least, most, len(f.Values))
 	case branch != (f.Column == "") || branch != (len(f.Filters) > 0):
-		return invalid(t, "%s on a column, or without filters", f.Op)
+		return invalid(t, "%s needs a column and no filters, or filters and no column", f.Op)
 	case depth > store.MaxFilterDepth || all.terms > store.MaxFilterTerms || all.values > store.MaxValues:
 		return invalid(t, "filters too deep or too many")
 	case branch:

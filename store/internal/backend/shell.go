@@ -1,6 +1,7 @@
-// Package backend has what all backends share: the checks of arguments, the
-// mark that finds a store used inside its own transaction, the state of a
-// transaction, and the writer that lets many closures share one commit.
+// Package backend holds the parts that all backends share: the checks of
+// arguments, the mark by which a store notices that it is used inside its own
+// transaction, the state of a transaction, and the writer that lets many closures
+// share one commit.
 package backend
 
 import (
@@ -13,21 +14,21 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Driver is a backend without its shell. Arguments have been checked: tables
-// are of the schema, values have the kinds of their columns, keys and Equal
-// hold no null.
+// Driver is a backend without its shell. The arguments of its methods have been
+// checked: tables are of the schema, values have the kinds of their columns, and
+// keys and Equal hold no null.
 type Driver interface {
-	store.Reader // no query has Before
+	store.Reader // queries have no Before
 	// Update runs body in a transaction, and commits if body returns nil.
-	// body may run on another goroutine, and again. A panic in it, and
+	// body may run on another goroutine, and more than once. A panic in it, and
 	// runtime.Goexit, end Update in the same way.
 	Update(ctx context.Context, body func(tx store.Tx) error) error
 	store.Checker
-	// Close is called once, when no call is running and none will come.
+	// Close is called once, when no call is running and no other will come.
 	Close() error
 }
 
-// Shell makes a store of a driver.
+// Shell is the store over a driver.
 type Shell struct {
 	driver Driver
 	schema *store.Schema
@@ -43,7 +44,7 @@ func New(d Driver, schema *store.Schema) *Shell {
 	return &Shell{driver: d, schema: schema}
 }
 
-// enter begins a call; leave ends it.
+// enter begins a call, and leave ends it.
 func (s *Shell) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -120,8 +121,8 @@ func (s *Shell) count(ctx context.Context, r store.Reader, q store.Query) (int, 
 	return r.Count(ctx, forwards(q))
 }
 
-// forwards returns the query that selects the same rows by After: a driver
-// knows no Before.
+// forwards returns the query that selects the same rows with After instead of
+// Before, since drivers do not know Before.
 func forwards(q store.Query) store.Query {
 	if q.Before != nil {
 		q.Before, q.After, q.Descending = nil, q.Before, !q.Descending
@@ -138,12 +139,12 @@ func (s *Shell) Update(ctx context.Context, fn func(context.Context, store.Tx) e
 	return s.driver.Update(ctx, func(raw store.Tx) error { return s.run(ctx, raw, fn) })
 }
 
-// run calls fn once with a transaction that ends with it.
+// run calls fn once, with a transaction that ends when fn returns.
 func (s *Shell) run(ctx context.Context, raw store.Tx, fn func(context.Context, store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	tx := &guard{shell: s, outer: ctx, raw: raw}
+	tx := &closureTx{shell: s, outer: ctx, raw: raw}
 	inner, m := marked(ctx, s)
 	defer tx.end()
 	defer m.live.Store(false)
@@ -166,8 +167,8 @@ func (s *Shell) Check(ctx context.Context) error {
 	return s.driver.Check(ctx)
 }
 
-// Close implements [store.Store]. It waits for running calls; a second call
-// answers as the first.
+// Close implements [store.Store]. It waits for running calls. A second call
+// returns the same error as the first.
 func (s *Shell) Close() error {
 	s.once.Do(func() {
 		s.closed.Store(true)
@@ -178,96 +179,97 @@ func (s *Shell) Close() error {
 	return s.closing
 }
 
-// guard is the transaction that a closure sees.
-type guard struct {
+// closureTx is the transaction that a closure receives.
+type closureTx struct {
 	shell *Shell
 	outer context.Context // of the caller of Update
 
-	mu     sync.Mutex // a goroutine that outlives the closure must not meet the next one's transaction
+	mu     sync.Mutex // a goroutine that outlives the closure must not use the next closure's transaction
 	raw    store.Tx   // nil after the end
 	failed error
 }
 
-// end takes the transaction away and reports whether it had failed.
-func (g *guard) end() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.raw = nil
-	return g.failed
+// end takes the transaction away from the closure and returns the error with
+// which it had failed.
+func (c *closureTx) end() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raw = nil
+	return c.failed
 }
 
-func (g *guard) do(ctx context.Context, call func(store.Tx) error) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.raw == nil {
+func (c *closureTx) do(ctx context.Context, call func(store.Tx) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.raw == nil {
 		return store.ErrDone
 	}
-	if g.failed != nil {
+	if c.failed != nil {
 		return store.ErrAborted
 	}
-	g.failed = store.ErrAborted // stands if the call panics
-	err := g.outer.Err()
+	c.failed = store.ErrAborted // stands if the call panics
+	err := c.outer.Err()
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err == nil {
-		err = call(g.raw)
+		err = call(c.raw)
 	}
-	g.failed = nil
+	c.failed = nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		g.failed = err
+		c.failed = err
 	}
 	return err
 }
 
-func (g *guard) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
-	err = g.do(ctx, func(tx store.Tx) error {
-		row, err = g.shell.get(ctx, tx, ix, key)
+func (c *closureTx) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
+	err = c.do(ctx, func(tx store.Tx) error {
+		row, err = c.shell.get(ctx, tx, ix, key)
 		return err
 	})
 	return row, err
 }
 
-func (g *guard) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
-	err = g.do(ctx, func(tx store.Tx) error {
-		rows, err = g.shell.list(ctx, tx, q)
+func (c *closureTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
+	err = c.do(ctx, func(tx store.Tx) error {
+		rows, err = c.shell.list(ctx, tx, q)
 		return err
 	})
 	return rows, err
 }
 
-func (g *guard) Count(ctx context.Context, q store.Query) (n int, err error) {
-	err = g.do(ctx, func(tx store.Tx) error {
-		n, err = g.shell.count(ctx, tx, q)
+func (c *closureTx) Count(ctx context.Context, q store.Query) (n int, err error) {
+	err = c.do(ctx, func(tx store.Tx) error {
+		n, err = c.shell.count(ctx, tx, q)
 		return err
 	})
 	return n, err
 }
 
-func (g *guard) Insert(ctx context.Context, t *store.Table, row store.Row) error {
-	return g.do(ctx, func(tx store.Tx) error {
-		if err := g.shell.checkRow(t, row); err != nil {
+func (c *closureTx) Insert(ctx context.Context, t *store.Table, row store.Row) error {
+	return c.do(ctx, func(tx store.Tx) error {
+		if err := c.shell.checkRow(t, row); err != nil {
 			return err
 		}
 		return tx.Insert(ctx, t, row)
 	})
 }
 
-func (g *guard) Replace(ctx context.Context, t *store.Table, row store.Row) error {
-	return g.do(ctx, func(tx store.Tx) error {
-		if err := g.shell.checkRow(t, row); err != nil {
+func (c *closureTx) Replace(ctx context.Context, t *store.Table, row store.Row) error {
+	return c.do(ctx, func(tx store.Tx) error {
+		if err := c.shell.checkRow(t, row); err != nil {
 			return err
 		}
 		return tx.Replace(ctx, t, row)
 	})
 }
 
-func (g *guard) Delete(ctx context.Context, t *store.Table, key ...store.Value) error {
-	return g.do(ctx, func(tx store.Tx) error {
-		if err := g.shell.checkTable(t); err != nil {
+func (c *closureTx) Delete(ctx context.Context, t *store.Table, key ...store.Value) error {
+	return c.do(ctx, func(tx store.Tx) error {
+		if err := c.shell.checkTable(t); err != nil {
 			return err
 		}
-		if err := g.shell.checkKey(t.Primary(), key); err != nil {
+		if err := c.shell.checkKey(t.Primary(), key); err != nil {
 			return err
 		}
 		if hasNull(key) {
@@ -277,9 +279,9 @@ func (g *guard) Delete(ctx context.Context, t *store.Table, key ...store.Value) 
 	})
 }
 
-func (g *guard) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
-	err = g.do(ctx, func(tx store.Tx) error {
-		possible, err := g.shell.checkQuery(q, false)
+func (c *closureTx) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
+	err = c.do(ctx, func(tx store.Tx) error {
+		possible, err := c.shell.checkQuery(q, false)
 		if err == nil && q.Offset != 0 {
 			err = invalid(q.Index.Table(), "offset %d", q.Offset)
 		}
@@ -294,12 +296,12 @@ func (g *guard) DeleteRange(ctx context.Context, q store.Query) (n int, err erro
 
 type markKey struct{}
 
-// mark says that a context belongs to a running closure of a store. Marks of
+// mark says that a context belongs to a running closure of a store. The marks of
 // different stores nest.
 type mark struct {
 	shell *Shell
 	outer *mark
-	live  atomic.Bool // a goroutine that keeps the context is refused only while the closure runs
+	live  atomic.Bool // false after the closure: a goroutine that kept the context is not refused any more
 }
 
 func marked(ctx context.Context, s *Shell) (context.Context, *mark) {

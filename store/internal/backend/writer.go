@@ -16,47 +16,48 @@ import (
 )
 
 // Batch is one open transaction of a database, in which the closures of
-// several callers run one after the other. It is used by the writer alone.
+// several callers run one after the other. Only the writer uses it.
 type Batch interface {
 	store.Tx
-	// Begin opens a part that Undo can take back. A batch of one has one part.
+	// Begin opens a part, which one closure fills. A batch of one closure has
+	// one part.
 	Begin() error
 	// Keep ends the part and keeps its changes.
 	Keep() error
-	// Undo ends the part and takes its changes back. An error means that the
-	// whole batch is lost.
+	// Undo ends the part and undoes its changes. An error means that the whole
+	// batch is lost.
 	Undo() error
-	// Commit ends the batch. After an error nothing was kept, unless it is
+	// Commit ends the batch. After an error no change was kept, unless it is
 	// [store.ErrUnknownOutcome].
 	Commit() error
-	// Rollback ends the batch and takes everything back.
+	// Rollback ends the batch and undoes everything.
 	Rollback()
 }
 
-// ErrBusy is what opening a batch answers while another process holds the
-// database: the writer tries again until the contexts of all who wait have
-// ended.
+// ErrBusy is the error of opening a batch while another process holds the
+// database. The writer tries again until the contexts of all waiting callers
+// have ended.
 var ErrBusy = errors.New("store: database is busy")
 
-// maxBatch bounds how many closures share a commit, and so how long the first
-// of them waits for it.
+// maxBatch is the greatest number of closures that share a commit. It bounds how
+// long the first of them waits for the commit.
 const maxBatch = 256
 
-// Writer runs closures on one goroutine and lets those that wait share one
+// Writer runs closures on one goroutine and lets waiting closures share one
 // commit. There is no timer: a lone closure begins at once and is committed
-// alone; what arrives while a batch runs makes up the next one. Every closure
-// succeeds or fails alone.
+// alone, and the closures that arrive while a batch runs make up the next batch.
+// Every closure succeeds or fails alone.
 type Writer struct {
 	open func(alone bool) (Batch, error)
 
 	mu      sync.Mutex
 	waiting []*request
 	closed  bool
-	wake    chan struct{} // holds one token when something waits
+	wake    chan struct{} // holds one token when a request waits
 	stopped chan struct{}
 
-	// Of the writer's goroutine. They are fields so that a new goroutine can
-	// go on where one that ended in runtime.Goexit stood.
+	// The state of the writer's goroutine. If runtime.Goexit ends the goroutine,
+	// a new one continues from these fields.
 	batch Batch
 	jobs  []*request // of the batch
 	next  int        // the first of jobs that has not run
@@ -70,7 +71,7 @@ type request struct {
 	state   atomic.Int32 // waiting, then running or withdrawn
 	done    chan struct{}
 	err     error
-	panicky bool // value is of a panic
+	panicky bool // body panicked with value
 	value   any
 	goexit  bool
 }
@@ -81,17 +82,17 @@ const (
 	stateWithdrawn
 )
 
-// NewWriter starts a writer that opens its batches with open. Closing it ends
-// the goroutine.
+// NewWriter starts a writer that opens its batches with open. [Writer.Close] ends
+// its goroutine.
 func NewWriter(open func(alone bool) (Batch, error)) *Writer {
 	w := &Writer{open: open, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	go w.run()
 	return w
 }
 
-// Update runs body in a batch and returns after its commit. A caller whose
-// context ends before body began gets the context's error; after that the
-// writer's answer is awaited.
+// Update runs body in a batch and returns after its commit. If the context ends
+// before body has begun, Update returns the context's error. If body has begun,
+// Update waits for the result.
 func (w *Writer) Update(ctx context.Context, body func(store.Tx) error) error {
 	r := &request{ctx: ctx, body: body, done: make(chan struct{})}
 	w.mu.Lock()
@@ -126,7 +127,7 @@ func (w *Writer) signal() {
 	}
 }
 
-// Close lets what waits finish and ends the goroutine.
+// Close lets waiting closures finish and ends the goroutine.
 func (w *Writer) Close() {
 	w.mu.Lock()
 	w.closed = true
@@ -135,7 +136,8 @@ func (w *Writer) Close() {
 	<-w.stopped
 }
 
-// take returns what to run in the next batch; nil when nothing waits.
+// take returns the requests of the next batch, or nil if no request waits. closed
+// reports that no other request will come.
 func (w *Writer) take() (jobs []*request, closed bool) {
 	if n := len(w.alone); n > 0 {
 		r := w.alone[n-1]
@@ -160,7 +162,7 @@ func (w *Writer) take() (jobs []*request, closed bool) {
 }
 
 func (w *Writer) run() {
-	debug.SetPanicOnFault(true) // a fault in a file that a database has mapped is an error too
+	debug.SetPanicOnFault(true) // so that a fault in a file that a database has mapped becomes an error
 	ended := false
 	defer func() {
 		if !ended {
@@ -194,7 +196,8 @@ func (w *Writer) begin(jobs []*request) {
 	err := safely(open)
 	for errors.Is(err, ErrBusy) {
 		time.Sleep(time.Millisecond + rand.N(4*time.Millisecond))
-		if jobs = stillWanted(jobs); len(jobs) == 0 {
+		jobs = stillWanted(jobs)
+		if len(jobs) == 0 {
 			return
 		}
 		err = safely(open)
@@ -208,7 +211,8 @@ func (w *Writer) begin(jobs []*request) {
 	w.batch, w.jobs, w.next = batch, jobs, 0
 }
 
-// stillWanted answers those whose context has ended and returns the others.
+// stillWanted answers the requests whose context has ended and returns the
+// others.
 func stillWanted(jobs []*request) []*request {
 	var wanted []*request
 	for _, r := range jobs {
@@ -221,7 +225,7 @@ func stillWanted(jobs []*request) []*request {
 	return wanted
 }
 
-// finish runs what is left of the batch, commits it and answers.
+// finish runs the remaining requests of the batch, commits it and answers.
 func (w *Writer) finish() {
 	for w.batch != nil && w.next < len(w.jobs) {
 		r := w.jobs[w.next]
@@ -237,14 +241,14 @@ func (w *Writer) finish() {
 	} else {
 		w.rollback()
 	}
-	kept := false // what a closure saw of those before it
+	kept := false // an earlier closure has succeeded, and this one may have seen its changes
 	for _, r := range w.jobs {
 		switch {
 		case !r.failed():
 			kept = true
 			r.answer(err)
 		case kept && err != nil && r.mayRunAgain():
-			r.answer(err) // it was refused for what does not stand
+			r.answer(err) // it may have failed because of changes that were not kept
 		default:
 			r.answer(r.err)
 		}
@@ -256,24 +260,24 @@ func (w *Writer) rollback() {
 	_ = safely(func() error { w.batch.Rollback(); return nil })
 }
 
-// safely makes an error of a panic of the database, which would otherwise end
-// the program from a goroutine that no caller sees.
+// safely turns a panic of the database into an error. On the writer's goroutine,
+// where no caller can recover it, the panic would end the program.
 func safely(call func() error) (err error) {
 	defer Caught(&err)
 	return call()
 }
 
-// Caught, deferred, makes an error of a panic of a library: the file is not what
-// the library takes it for. It is for calls of the library alone, never around a
-// closure, whose panic is its caller's.
+// Caught is deferred around calls of a library. It turns a panic of the library,
+// which does not expect the damage in its file, into [store.ErrDamaged]. Never
+// use it around a closure: the panic of a closure belongs to its caller.
 func Caught(err *error) {
 	if v := recover(); v != nil {
 		*err = fmt.Errorf("%w: %v", store.ErrDamaged, v)
 	}
 }
 
-// runOne runs one closure. It may end the goroutine, when the closure calls
-// runtime.Goexit; all that is to be done then is done in the deferred call.
+// runOne runs one closure. If the closure calls runtime.Goexit, the goroutine
+// ends, so the deferred call does all that remains to be done.
 func (w *Writer) runOne(r *request) {
 	if r.err = safely(w.batch.Begin); r.err != nil {
 		w.lose(r)
@@ -282,11 +286,8 @@ func (w *Writer) runOne(r *request) {
 	returned := false
 	defer func() {
 		if !returned {
-			if r.value = recover(); r.value != nil {
-				r.panicky = true
-			} else {
-				r.goexit = true
-			}
+			r.value = recover()
+			r.panicky, r.goexit = r.value != nil, r.value == nil
 		}
 		if !r.failed() {
 			if r.err = safely(w.batch.Keep); r.err == nil {
@@ -302,10 +303,10 @@ func (w *Writer) runOne(r *request) {
 	returned = true
 }
 
-// lose gives up a batch in which r could not be undone. The closures that had
-// succeeded in it, those that failed after they may have seen such a success,
-// and those that had not run, run again, each alone, so that r's failure stays
-// its own.
+// lose gives up a batch in which r could not be undone. Three kinds of closures
+// run again, each alone, so that the failure of r does not touch them: those that
+// had succeeded, those that failed after they may have seen such a success, and
+// those that had not run.
 func (w *Writer) lose(r *request) {
 	w.rollback()
 	kept := false
@@ -319,12 +320,12 @@ func (w *Writer) lose(r *request) {
 			w.alone = append(w.alone, other)
 		}
 	}
-	slices.Reverse(w.alone) // take begins at the end
+	slices.Reverse(w.alone) // take takes from the end
 	w.batch, w.jobs = nil, nil
 }
 
-// mayRunAgain reports whether a closure that failed returned an error: what it
-// did otherwise is on its way to its caller.
+// mayRunAgain reports whether a failed closure returned an error. A panic and
+// runtime.Goexit are already on their way to the caller.
 func (r *request) mayRunAgain() bool { return !r.panicky && !r.goexit }
 
 func (r *request) failed() bool { return r.err != nil || r.panicky || r.goexit }

@@ -116,7 +116,8 @@ func TestWaitingClosuresShareOneCommit(t *testing.T) {
 	}
 }
 
-// A part that cannot be undone loses its batch, and nobody else's work.
+// A part that cannot be undone loses its batch, but not the work of the other
+// callers.
 func TestLostBatchRunsAgainForTheOthers(t *testing.T) {
 	l := &ledger{undoErr: errors.New("lost")}
 	mine := errors.New("mine")
@@ -129,8 +130,8 @@ func TestLostBatchRunsAgainForTheOthers(t *testing.T) {
 	}
 }
 
-// A closure that was refused for what another did in the batch is not told so
-// when that does not stand.
+// A closure failed because of another closure's change in the batch. If that
+// change is not kept, the first closure gets the error of the commit instead.
 func TestRefusalOnWhatWasNotKept(t *testing.T) {
 	disk := errors.New("disk")
 	answers := together(t, &ledger{commitErr: disk}, add("a"), add("a"))
@@ -227,7 +228,7 @@ func TestWaitingCallerLeavesWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-// More may wait than one batch takes.
+// More closures may wait than one batch takes.
 func TestMoreThanABatch(t *testing.T) {
 	l := &ledger{}
 	bodies := make([]func(store.Tx) error, 0, maxBatch+50)

@@ -11,9 +11,9 @@ func damaged(ix *store.Index, what string) error {
 	return fmt.Errorf("%w: %s.%s: %s", store.ErrDamaged, ix.Table().Name(), ix.Name(), what)
 }
 
-// Check reads every row of a schema, looks for its entry in every index and for
-// the rows that it refers to, and counts that no index has more entries than
-// its table has rows.
+// Check reads every row of a schema. It looks for the row's entry in every index
+// and for the rows that it refers to. It also checks that each index has as many
+// entries as its table has rows.
 func Check(ctx context.Context, s Space, schema *store.Schema) error {
 	for _, t := range schema.Tables() {
 		rows, err := checkRows(ctx, s, t)

@@ -10,8 +10,9 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Keys. Every component ends itself, so that no field can run into the next,
-// and a key is a prefix of another only if its components are.
+// appendValue appends one component of a key. Each component marks its own end,
+// so that no field can run into the next, and a key is a prefix of another only
+// if its components are the first components of the other.
 //
 //	nullable column   0x00 for null, 0x01 before any other value
 //	text, bytes       0x00 as 0x00 0xFF, then 0x00 0x00
@@ -49,15 +50,15 @@ func appendValues(dst []byte, t *store.Table, columns []int, values []store.Valu
 	return dst
 }
 
-// AppendKey appends the key under which a unique index finds the row with the
-// values key.
+// AppendKey appends the key of the row that has the values of key in a unique
+// index.
 func AppendKey(dst []byte, ix *store.Index, key []store.Value) []byte {
 	return appendValues(dst, ix.Table(), ix.Columns(), key)
 }
 
 // appendEntry appends the key of the entry at a position of an index: the
-// indexed columns, and the primary key behind them unless the index is unique
-// and holds no null there.
+// indexed columns and then the primary key. The primary key is left out if the
+// index is unique and no indexed column is null.
 func appendEntry(dst []byte, ix *store.Index, position []store.Value) []byte {
 	n := len(ix.Columns())
 	alone := ix.Unique()
@@ -74,8 +75,8 @@ func entryOf(ix *store.Index, row store.Row) []byte {
 	return appendEntry(make([]byte, 0, 64), ix, ix.Position(row))
 }
 
-// past returns the first key behind all that begin with prefix; nil if there
-// is none.
+// past returns the first key after all keys that begin with prefix, or nil if
+// there is no such key.
 func past(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] != 0xFF {
@@ -87,8 +88,8 @@ func past(prefix []byte) []byte {
 	return nil
 }
 
-// span returns the keys that q selects: from included, to excluded, nil for
-// no bound.
+// span returns the range of keys that q selects: from is included, to is
+// excluded and is nil for no bound.
 func span(q store.Query) (from, to []byte) {
 	t, columns := q.Index.Table(), q.Index.Columns()
 	prefix := appendValues(make([]byte, 0, 64), t, columns, q.Equal)
@@ -98,8 +99,9 @@ func span(q store.Query) (from, to []byte) {
 		at := func(v store.Value) []byte { return appendValue(append([]byte(nil), prefix...), c, v) }
 		switch {
 		case q.From.Set && q.From.Open:
-			if from = past(at(q.From.Value)); from == nil {
-				return []byte{0}, []byte{0} // nothing is behind the greatest value
+			from = past(at(q.From.Value))
+			if from == nil {
+				return []byte{0}, []byte{0} // no key comes after the greatest value
 			}
 		case q.From.Set:
 			from = at(q.From.Value)
@@ -119,7 +121,10 @@ func span(q store.Query) (from, to []byte) {
 			if to == nil || string(at) < string(to) {
 				to = at
 			}
-		} else if at = append(at, 0); string(at) > string(from) {
+			return from, to
+		}
+		at = append(at, 0)
+		if string(at) > string(from) {
 			from = at
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Space is what tables are kept in: for every index of the schema, by its
-// ordinal, one ordered map. The map of a table's clustering key holds rows, the
-// others hold keys of that map. Slices handed in belong to the space, those
-// handed out to the caller.
+// Space keeps tables in ordered maps, one for each index of the schema, which it
+// tells apart by the ordinals of the indexes. The map of a table's clustering key
+// holds the rows. The maps of the other indexes hold keys of that map. Slices that
+// a method receives belong to the space, and slices that it returns to the caller.
 type Space interface {
 	Row(t *store.Table, key []byte) (row store.Row, found bool, err error)
 	SetRow(t *store.Table, key []byte, row store.Row) error
@@ -19,10 +19,9 @@ type Space interface {
 	Entry(ix *store.Index, key []byte) (cluster []byte, found bool)
 	SetEntry(ix *store.Index, key, cluster []byte) error
 	DropEntry(ix *store.Index, key []byte) error
-	// Scan visits the entries of an index from from, included, to to,
-	// excluded, until visit returns false. The slices are good during the
-	// visit only; for a clustering key the two are the same. visit changes
-	// nothing.
+	// Scan visits the entries of an index until visit returns false. from is
+	// included and to excluded. visit must not keep the slices or change the
+	// space. For a clustering key, key and cluster are the same.
 	Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool)
 }
 
@@ -48,8 +47,8 @@ func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (sto
 	return row, err
 }
 
-// each visits what q selects, in order, until visit returns false. Rows are
-// read only for a query that filters them; the visitor gets their keys.
+// each visits the keys of the rows that q selects, in order, until visit returns
+// false. It reads the rows themselves only if the query filters them.
 func (r Reader) each(q store.Query, visit func(cluster []byte) bool) error {
 	var err error
 	matches := store.Matcher(q.Index.Table(), q.Where)
@@ -95,7 +94,8 @@ func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
 		rows = append(rows, row)
 		return len(rows) < q.Limit
 	})
-	if err = cmp.Or(err, failed); err != nil {
+	err = cmp.Or(err, failed)
+	if err != nil {
 		return nil, err
 	}
 	return rows, nil
@@ -111,29 +111,29 @@ func (r Reader) Count(_ context.Context, q store.Query) (int, error) {
 	return n, err
 }
 
-// Tx changes tables in a space, and keeps a journal by which it can take its
-// changes back. It implements [store.Tx] for arguments that have been checked.
+// Tx changes tables in a space, and keeps a journal so that it can undo its
+// changes. It implements [store.Tx] for arguments that have been checked.
 type Tx struct {
 	Reader
 	journal []step
 }
 
-// step says what stood at a key before a change.
+// step is the state of a key before a change.
 type step struct {
 	ix      *store.Index // a clustering key for a row
 	key     []byte
-	row     store.Row // of what stood there, if anything did
-	cluster []byte
-	stood   bool
+	row     store.Row // the former row, if stood
+	cluster []byte    // the former key in the clustering map, if stood
+	stood   bool      // the key was in use
 }
 
 // NewTx returns a transaction over a space.
 func NewTx(s Space) *Tx { return &Tx{Reader: Reader{s}} }
 
-// Mark returns a point to which [Tx.Undo] can go back.
+// Mark returns the present point of the journal, for [Tx.Undo].
 func (tx *Tx) Mark() int { return len(tx.journal) }
 
-// Undo takes back every change since mark, the newest first.
+// Undo undoes every change since mark, the newest first.
 func (tx *Tx) Undo(mark int) error {
 	for i := len(tx.journal) - 1; i >= mark; i-- {
 		if err := tx.revert(tx.journal[i]); err != nil {
@@ -191,7 +191,7 @@ func clusterKey(t *store.Table, entries [][]byte) []byte {
 	return nil
 }
 
-// free reports ErrExists if a unique index has an entry at key. An entry of a
+// free returns ErrExists if a unique index has an entry at key. The entry of a
 // key with a null ends in the primary key, so it never collides.
 func (tx *Tx) free(ix *store.Index, key []byte) error {
 	if !ix.Unique() {
@@ -213,7 +213,7 @@ func (tx *Tx) free(ix *store.Index, key []byte) error {
 	return nil
 }
 
-// set puts the row or an entry where nothing stands.
+// set adds a row or an entry at a key that is not in use.
 func (tx *Tx) set(ix *store.Index, key, cluster []byte, row store.Row) error {
 	tx.journal = append(tx.journal, step{ix: ix, key: key})
 	if ix == ix.Table().Cluster() {
@@ -230,7 +230,7 @@ func (tx *Tx) drop(ix *store.Index, key, cluster []byte, row store.Row) error {
 	return tx.Space.DropEntry(ix, key)
 }
 
-// change puts something else where a row or an entry stands.
+// change replaces the row or the entry at a key.
 func (tx *Tx) change(ix *store.Index, key, oldCluster, newCluster []byte, oldRow, newRow store.Row) error {
 	tx.journal = append(tx.journal, step{ix: ix, key: key, cluster: oldCluster, row: oldRow, stood: true})
 	if ix == ix.Table().Cluster() {
@@ -242,7 +242,8 @@ func (tx *Tx) change(ix *store.Index, key, oldCluster, newCluster []byte, oldRow
 func (tx *Tx) parentStands(ref store.Reference, row store.Row) error {
 	key := make([]store.Value, len(ref.Columns))
 	for i, c := range ref.Columns {
-		if key[i] = row.At(c); key[i].IsNull() {
+		key[i] = row.At(c)
+		if key[i].IsNull() {
 			return nil
 		}
 	}
@@ -253,13 +254,14 @@ func (tx *Tx) parentStands(ref store.Reference, row store.Row) error {
 	return err
 }
 
-// childless reports ErrReference if a row of another table refers to row. With
-// next, a reference to what next keeps does not count.
+// childless returns ErrReference if a row of another table refers to row. If next
+// is not nil, it is the row's replacement: references to a key that next has too
+// do not count.
 func (tx *Tx) childless(t *store.Table, row store.Row, next *store.Row) error {
 	for _, ref := range t.Children() {
 		key := ref.Parent.Key(row)
 		if slices.Contains(key, store.Null) {
-			continue // what has no name is not referred to
+			continue // a reference cannot name a null
 		}
 		if next != nil && slices.Equal(key, ref.Parent.Key(*next)) {
 			continue

@@ -12,9 +12,9 @@ const (
 	never  = "1 = 0"
 )
 
-// filter writes a condition. None is ever negated as a whole, so that a
-// comparison with a null, which is neither true nor false in SQL, counts as
-// false.
+// filter writes a condition. A comparison with a null is neither true nor false
+// in SQL, and counts as false here. So a condition is never negated as a whole:
+// each negation has a form of its own.
 func (b *builder) filter(t *store.Table, f store.Filter) {
 	switch f.Op {
 	case store.OpAnd:
@@ -55,7 +55,7 @@ func (b *builder) joined(t *store.Table, filters []store.Filter, by string) {
 }
 
 func (b *builder) comparison(f store.Filter, values []store.Value) {
-	c := b.Unindexed(f.Column) // the order chooses the index, not the filter
+	c := b.Unindexed(f.Column) // the order chooses the index, and the filter does not
 	switch f.Op {
 	case store.OpEqual:
 		b.words(c, " IN (", b.params(values), ")")
@@ -78,7 +78,7 @@ func (b *builder) comparison(f store.Filter, values []store.Value) {
 	}
 }
 
-// params adds parameters and returns their places, separated by commas.
+// params adds parameters and returns their placeholders, separated by commas.
 func (b *builder) params(values []store.Value) string {
 	places := make([]string, len(values))
 	for i, v := range values {
@@ -109,7 +109,8 @@ func (b *builder) textFilter(t *store.Table, f store.Filter, values []store.Valu
 	b.words("))")
 }
 
-// part writes that a text begins with, ends with or contains another.
+// part writes the condition that a text begins with, ends with or contains
+// another.
 func (b *builder) part(f store.Filter, v store.Value) {
 	if v.Text() == "" {
 		b.words(always)

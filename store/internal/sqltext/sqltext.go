@@ -1,5 +1,5 @@
 // Package sqltext writes the statements of the SQL backends. Names come from
-// declared tables, values are always parameters.
+// declared tables, and values are always parameters.
 package sqltext
 
 import (
@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Dialect is what differs between databases.
+// Dialect has the parts of statements that differ between databases.
 type Dialect struct {
 	// Placeholder returns the n-th parameter, counted from 1.
 	Placeholder func(n int) string
@@ -18,24 +18,26 @@ type Dialect struct {
 	Type func(c store.Column) string
 	// Select returns a column as an item of a select list.
 	Select func(name string) string
-	// Table returns a table as statements name it, and Index what a new index
-	// is called.
+	// Table returns the name of a table in statements. Index returns the name of
+	// an index that is to be created.
 	Table, Index func(name string) string
-	// NullsFirst says that nulls do not come before values by themselves.
+	// NullsFirst says that the database needs NULLS FIRST to sort nulls before
+	// values.
 	NullsFirst bool
-	// PartsInOrder says that the parts of a union follow one another.
+	// PartsInOrder says that the rows of a union come in the order of its parts.
 	PartsInOrder bool
-	// By returns what names the index to use, behind the table of a select.
+	// By returns the words after the table of a select that name the index to
+	// use.
 	By func(index string) string
-	// Unindexed returns a column as a value that no index is used for.
+	// Unindexed returns a column as a value for which no index is used.
 	Unindexed func(name string) string
-	// StartsWith, EndsWith and Contains return conditions on a text column
-	// that is not null and a parameter that is not empty, which EndsWith gets
-	// twice.
+	// StartsWith, EndsWith and Contains return conditions on a text column and a
+	// parameter. The column is not null and the parameter not empty. EndsWith
+	// gets the parameter twice.
 	StartsWith, Contains func(name, param string) string
 	EndsWith             func(name, param, again string) string
-	// ListHas returns a condition that a JSON column is a list with one of
-	// the parameters, which are separated by commas, in it.
+	// ListHas returns the condition that a JSON column is a list that has one of
+	// the parameters as an item. params are separated by commas.
 	ListHas func(name, params string) string
 }
 
@@ -82,7 +84,7 @@ func (b *builder) selectList(t *store.Table) {
 	}
 }
 
-// equal writes a comparison for each value with the first columns.
+// equal compares the first columns with values.
 func (b *builder) equal(t *store.Table, columns []int, values []store.Value) {
 	for i, v := range values {
 		if i > 0 {
@@ -93,85 +95,60 @@ func (b *builder) equal(t *store.Table, columns []int, values []store.Value) {
 	}
 }
 
-// Get selects the row with a key in a unique index.
-func (d Dialect) Get(ix *store.Index, key []store.Value) Statement {
+// terms returns "name = placeholder" for each column, with the placeholders
+// counted from first.
+func (d Dialect) terms(t *store.Table, columns []int, first int) []string {
+	out := names(t, columns)
+	for i := range out {
+		out[i] += " = " + d.Placeholder(first+i)
+	}
+	return out
+}
+
+// Get selects the row with a key in a unique index. Its parameters are the
+// values of the key.
+func (d Dialect) Get(ix *store.Index) string {
 	b := &builder{Dialect: d}
 	b.words("SELECT ")
 	b.selectList(ix.Table())
 	b.words(" FROM ", b.Table(ix.Table().Name()), " WHERE ")
-	b.equal(ix.Table(), ix.Columns(), key)
-	return b.done()
+	b.words(strings.Join(d.terms(ix.Table(), ix.Columns(), 1), " AND "))
+	return b.String()
 }
 
-// Insert adds a row.
-func (d Dialect) Insert(t *store.Table, row store.Row) Statement {
-	b := &builder{Dialect: d}
-	b.words("INSERT INTO ", b.Table(t.Name()), " (")
+// Insert adds a row. Its parameters are the values of the row.
+func (d Dialect) Insert(t *store.Table) string {
+	var columns, places []string
 	for i, c := range t.Columns() {
-		if i > 0 {
-			b.words(", ")
-		}
-		b.words(c.Name)
+		columns = append(columns, c.Name)
+		places = append(places, d.Placeholder(i+1))
 	}
-	b.words(") VALUES (")
-	for i := range t.Columns() {
-		if i > 0 {
-			b.words(", ")
-		}
-		b.param(row.At(i))
-	}
-	b.words(")")
-	return b.done()
+	return "INSERT INTO " + d.Table(t.Name()) + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(places, ", ") + ")"
 }
 
-// Replace sets every column of the row with the primary key of row, but those
-// of the primary key.
-func (d Dialect) Replace(t *store.Table, row store.Row) Statement {
-	b := &builder{Dialect: d}
-	b.words("UPDATE ", b.Table(t.Name()), " SET ")
-	for i, c := range replaced(t) {
-		if i > 0 {
-			b.words(", ")
-		}
-		b.words(t.Columns()[c].Name, " = ")
-		b.param(row.At(c))
-	}
-	b.words(" WHERE ")
-	b.equal(t, t.Primary().Columns(), t.Primary().Key(row))
-	return b.done()
-}
-
-// ReplaceArgs returns the values of the parameters of [Dialect.Replace].
-func ReplaceArgs(t *store.Table, row store.Row) []store.Value {
-	columns := replaced(t)
-	args := make([]store.Value, 0, len(columns)+len(t.Primary().Columns()))
-	for _, c := range columns {
-		args = append(args, row.At(c))
-	}
-	return append(args, t.Primary().Key(row)...)
-}
-
-// replaced returns the columns that a replacement sets: all of them in a table
-// that has nothing but its primary key.
-func replaced(t *store.Table) []int {
-	var columns []int
+// Replace sets the columns of the row with a primary key. Its parameters are the
+// values of order, which holds positions of columns: those that it sets, then
+// those of the key. It sets the key too only if a table has no other columns.
+func (d Dialect) Replace(t *store.Table) (text string, order []int) {
+	key := t.Primary().Columns()
+	var set []int
 	for c := range t.Columns() {
-		if !slices.Contains(t.Primary().Columns(), c) {
-			columns = append(columns, c)
+		if !slices.Contains(key, c) {
+			set = append(set, c)
 		}
 	}
-	if columns == nil {
-		return t.Primary().Columns()
+	if set == nil {
+		set = key
 	}
-	return columns
+	text = "UPDATE " + d.Table(t.Name()) + " SET " + strings.Join(d.terms(t, set, 1), ", ") +
+		" WHERE " + strings.Join(d.terms(t, key, len(set)+1), " AND ")
+	return text, slices.Concat(set, key)
 }
 
-// Delete removes the row with a primary key.
-func (d Dialect) Delete(t *store.Table, key []store.Value) Statement {
-	b := &builder{Dialect: d}
-	b.words("DELETE FROM ", b.Table(t.Name()), " WHERE ")
-	b.equal(t, t.Primary().Columns(), key)
-	return b.done()
+// Delete removes the row with a primary key. Its parameters are the values of
+// the key.
+func (d Dialect) Delete(t *store.Table) string {
+	return "DELETE FROM " + d.Table(t.Name()) + " WHERE " + strings.Join(d.terms(t, t.Primary().Columns(), 1), " AND ")
 }
 
 // List selects the rows of a query.
@@ -190,7 +167,7 @@ func (d Dialect) Count(q store.Query) Statement {
 		return b.done()
 	}
 	if q.Limit == 0 {
-		q.Limit = math.MaxInt32 // of each range; there are no more rows
+		q.Limit = math.MaxInt32 // of each range, which has fewer rows than that
 	}
 	b.words("SELECT count(*) FROM (")
 	b.page(q, func(*store.Table) { b.words("1 AS one") })
@@ -209,9 +186,9 @@ func (d Dialect) DeleteRange(q store.Query) Statement {
 	return b.done()
 }
 
-// QueryArgs returns the values of the parameters of a query without Where,
-// After and Offset.
-func QueryArgs(q store.Query) []store.Value {
+// plainArgs returns the values of the parameters of a query without Where, After
+// and Offset, in the order in which where and limit write them.
+func plainArgs(q store.Query) []store.Value {
 	args := make([]store.Value, 0, len(q.Equal)+3)
 	args = append(args, q.Equal...)
 	for _, b := range []store.Bound{q.From, q.To} {
@@ -225,14 +202,14 @@ func QueryArgs(q store.Query) []store.Value {
 	return args
 }
 
-// page writes a select with filter, order and limit. A cursor that stands among
-// nulls, or walks towards them, takes a select for each range of the index
-// behind it, one after the other: a condition with OR would be met by walking
-// over everything before the cursor.
+// page writes a select with filter, order and limit. If the cursor stands among
+// nulls, or moves towards them, page writes one select for each range of the
+// index after the cursor, in order. For a single condition with OR, the database
+// would read everything before the cursor.
 func (b *builder) page(q store.Query, list func(*store.Table)) {
 	ranges := behind(q)
 	if len(ranges) > 1 && len(ranges)*valuesOf(q.Where) > maxParams {
-		ranges = []keyRange{anyOf(ranges)} // slower; databases bound the number of parameters
+		ranges = []keyRange{anyOf(ranges)} // slower, but databases bound the number of parameters
 	}
 	if len(ranges) == 1 {
 		b.slice(q, ranges[0], list, q.Limit, q.Offset)
@@ -253,7 +230,7 @@ func (b *builder) page(q store.Query, list func(*store.Table)) {
 	b.limit(q.Limit, q.Offset)
 }
 
-// maxParams is how many values of filters a statement takes.
+// maxParams is the greatest number of values of filters in a statement.
 const maxParams = store.MaxValues
 
 func valuesOf(filters []store.Filter) (n int) {
@@ -266,7 +243,7 @@ func valuesOf(filters []store.Filter) (n int) {
 	return n
 }
 
-// anyOf returns the range that others make up together.
+// anyOf returns the range of all rows that are in one of the ranges.
 func anyOf(ranges []keyRange) keyRange {
 	return func(b *builder) {
 		b.words("(")
@@ -282,7 +259,7 @@ func anyOf(ranges []keyRange) keyRange {
 	}
 }
 
-// sorted writes a select over those of the ranges, in order.
+// sorted writes a select over the selects of the ranges, and sorts their rows.
 func (b *builder) sorted(q store.Query, ranges []keyRange, list func(*store.Table)) {
 	t := q.Index.Table()
 	b.words("SELECT ")
@@ -348,7 +325,7 @@ func (b *builder) limit(limit, offset int) {
 	}
 }
 
-// where writes what a query selects in a range.
+// where writes the conditions of a query and of a range.
 func (b *builder) where(q store.Query, r keyRange) {
 	t, columns := q.Index.Table(), q.Index.Columns()
 	and := " WHERE "
@@ -382,10 +359,11 @@ func (b *builder) where(q store.Query, r keyRange) {
 	}
 }
 
-// keyRange writes the condition of one range of an index; nil writes none.
+// keyRange writes the condition of one range of an index. It is nil for the
+// whole index.
 type keyRange func(*builder)
 
-// behind returns the ranges behind the cursor of a query, in the order of the
+// behind returns the ranges after the cursor of a query, in the order of the
 // query, over the columns that Equal leaves open.
 func behind(q store.Query) []keyRange {
 	if q.After == nil {
@@ -393,19 +371,19 @@ func behind(q store.Query) []keyRange {
 	}
 	t, order, at := q.Index.Table(), q.Index.Order(), q.After
 	if n := len(q.Index.Columns()); q.Index.Unique() && !slices.Contains(at[:n], store.Null) {
-		order, at = order[:n], at[:n] // no two rows stand here
+		order, at = order[:n], at[:n] // at most one row has this key
 	}
 	order, at = order[len(q.Equal):], at[len(q.Equal):]
 	if len(order) == 0 {
-		return []keyRange{nothing} // Equal names the one row, and it is behind us
+		return []keyRange{nothing} // Equal names the one row, and the cursor stands on it
 	}
 	op := ">"
 	if q.Descending {
 		op = "<"
 	}
 	nullable := slices.ContainsFunc(order, func(c int) bool { return t.Columns()[c].Nullable })
-	// Nulls come first: from a value upwards there are none, and comparing
-	// with one selects nothing.
+	// Nulls come first: there are no nulls from a value upwards, and a comparison
+	// with a null selects nothing.
 	if !nullable || !q.Descending && !slices.Contains(at, store.Null) {
 		return []keyRange{func(b *builder) { b.tuple(names(t, order), op, at) }}
 	}
@@ -421,13 +399,13 @@ func behind(q store.Query) []keyRange {
 
 func nothing(b *builder) { b.words(never) }
 
-// tuple compares columns with values as one.
+// tuple compares a row of columns with a row of values.
 func (b *builder) tuple(columns []string, op string, values []store.Value) {
 	b.words("(", strings.Join(columns, ", "), ") ", op, " (", b.params(values), ")")
 }
 
-// beside returns the ranges of rows that have the values of at in all columns
-// but the last, and are behind it there.
+// beside returns the ranges of the rows that have the values of at in all
+// columns but the last, and come after at in the last.
 func beside(t *store.Table, columns []int, at []store.Value, op string) []keyRange {
 	last := len(columns) - 1
 	c, v := t.Columns()[columns[last]], at[last]
@@ -463,7 +441,7 @@ func beside(t *store.Table, columns []int, at []store.Value, op string) []keyRan
 	return ranges
 }
 
-// Orphan selects a row of t whose reference names nothing.
+// Orphan selects a row of t that refers to a row that is missing.
 func (d Dialect) Orphan(ref store.Reference, t *store.Table) string {
 	parent := ref.Parent.Table()
 	var present, same []string
@@ -513,7 +491,7 @@ func (d Dialect) createIndex(what string, ix *store.Index, name string, columns 
 	return "CREATE " + what + d.Index(name) + " ON " + d.Table(ix.Table().Name()) + " (" + strings.Join(list, ", ") + ")"
 }
 
-// listing returns the name of the index in the database that lists by ix.
+// listing returns the name of the database's index that serves listings by ix.
 func (d Dialect) listing(ix *store.Index) string {
 	if hasOrder(ix) {
 		return IndexName(ix) + orderSuffix
@@ -521,9 +499,9 @@ func (d Dialect) listing(ix *store.Index) string {
 	return IndexName(ix)
 }
 
-// hasOrder reports whether an index has another one beside it, for listing:
-// many rows may be null in a unique index, and stand there in the order of the
-// primary key.
+// hasOrder reports whether the database has a second index for listings by ix.
+// Many rows may be null in a unique index, and a listing has these in the order
+// of the primary key.
 func hasOrder(ix *store.Index) bool { return ix.Unique() && ix.Nullable() }
 
 const orderSuffix = "_order"
@@ -531,8 +509,8 @@ const orderSuffix = "_order"
 // IndexName returns the name of an index in the database.
 func IndexName(ix *store.Index) string { return ix.Table().Name() + "_" + ix.Name() }
 
-// Columns returns the columns of an index as table.column, separated by comma
-// and space.
+// Columns returns the columns of an index as table.column, separated by commas
+// and spaces.
 func Columns(ix *store.Index) string {
 	out := names(ix.Table(), ix.Columns())
 	for i := range out {

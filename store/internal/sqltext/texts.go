@@ -9,12 +9,20 @@ import (
 // Texts are the statements of a schema, written once. They are safe for
 // concurrent use.
 type Texts struct {
-	dialect                 Dialect
-	get                     []string // by the ordinal of a unique index
-	insert, replace, delete map[*store.Table]string
+	dialect        Dialect
+	get            []string // by the ordinal of a unique index
+	insert, delete map[*store.Table]string
+	replace        map[*store.Table]replacement
 
 	mu     sync.RWMutex
 	shapes map[shape]string
+}
+
+// replacement is the text that replaces a row, and the positions of the columns
+// whose values are its parameters.
+type replacement struct {
+	text  string
+	order []int
 }
 
 // NewTexts writes the statements whose text does not depend on a query.
@@ -23,54 +31,64 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 		dialect: d,
 		get:     make([]string, s.NumIndexes()),
 		insert:  make(map[*store.Table]string),
-		replace: make(map[*store.Table]string),
+		replace: make(map[*store.Table]replacement),
 		delete:  make(map[*store.Table]string),
 		shapes:  make(map[shape]string),
 	}
 	for _, t := range s.Tables() {
-		empty := store.NewRow(make([]store.Value, len(t.Columns())))
-		x.insert[t] = d.Insert(t, empty).Text
-		x.replace[t] = d.Replace(t, empty).Text
-		x.delete[t] = d.Delete(t, t.Primary().Key(empty)).Text
+		x.insert[t] = d.Insert(t)
+		x.delete[t] = d.Delete(t)
+		text, order := d.Replace(t)
+		x.replace[t] = replacement{text, order}
 		for _, ix := range t.Indexes() {
 			if ix.Unique() {
-				x.get[ix.Ordinal()] = d.Get(ix, ix.Key(empty)).Text
+				x.get[ix.Ordinal()] = d.Get(ix)
 			}
 		}
 	}
 	return x
 }
 
-// Get, Insert, Replace and Delete return the texts of [Dialect.Get] and so on.
+// Get returns the text that selects a row by a unique index. Its parameters are
+// the values of the key.
 func (x *Texts) Get(ix *store.Index) string { return x.get[ix.Ordinal()] }
 
-// Insert is one of the four.
+// Insert returns the text that inserts a row of t. Its parameters are the values
+// of the row.
 func (x *Texts) Insert(t *store.Table) string { return x.insert[t] }
 
-// Replace is one of the four.
-func (x *Texts) Replace(t *store.Table) string { return x.replace[t] }
+// Replace returns the text that replaces a row of t by its primary key, and its
+// parameters.
+func (x *Texts) Replace(t *store.Table, row store.Row) (string, []store.Value) {
+	r := x.replace[t]
+	args := make([]store.Value, len(r.order))
+	for i, c := range r.order {
+		args[i] = row.At(c)
+	}
+	return r.text, args
+}
 
-// Delete is one of the four.
+// Delete returns the text that deletes a row of t. Its parameters are the values
+// of the primary key.
 func (x *Texts) Delete(t *store.Table) string { return x.delete[t] }
 
-// List, Count and DeleteRange return the statements of [Dialect.List] and so
-// on.
+// List returns the text that lists the rows of q, and its parameters.
 func (x *Texts) List(q store.Query) (string, []store.Value) {
 	return x.query('l', q, x.dialect.List)
 }
 
-// Count is one of the three.
+// Count returns the text that counts the rows of q, and its parameters.
 func (x *Texts) Count(q store.Query) (string, []store.Value) {
 	return x.query('c', q, x.dialect.Count)
 }
 
-// DeleteRange is one of the three.
+// DeleteRange returns the text that deletes the rows of q, and its parameters.
 func (x *Texts) DeleteRange(q store.Query) (string, []store.Value) {
 	return x.query('d', q, x.dialect.DeleteRange)
 }
 
-// shape is what the text of a query depends on, for queries without Where,
-// After and Offset: the values are parameters.
+// shape has all parts of a query on which its text depends, for queries without
+// Where, After and Offset. The values are parameters.
 type shape struct {
 	index               *store.Index
 	verb                byte
@@ -90,7 +108,7 @@ func (x *Texts) query(verb byte, q store.Query, write func(store.Query) Statemen
 	text, known := x.shapes[k]
 	x.mu.RUnlock()
 	if known {
-		return text, QueryArgs(q)
+		return text, plainArgs(q)
 	}
 	s := write(q)
 	x.mu.Lock()

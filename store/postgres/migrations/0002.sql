@@ -1,5 +1,5 @@
--- The tables as of version 2, the first that PostgreSQL had. {s} is the
--- namespace, {p} the prefix.
+-- There is no 0001.sql: version 2 is the first that PostgreSQL had, and this file makes all its tables.
+-- {s} is the namespace, {p} the prefix.
 
 CREATE TABLE {s}.{p}addresses (
 	address text COLLATE "C" NOT NULL,
