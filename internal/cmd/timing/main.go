@@ -3,7 +3,7 @@
 // samples can be told apart; and the same of a code that is asked for by e-mail,
 // for an address of nobody, of a user, and of a blocked one.
 //
-//	go run ./internal/timing [-n 2000] [-only codes]
+//	go run ./internal/cmd/timing [-n 2000] [-only codes]
 //
 // Two samples are compared by the Kolmogorov-Smirnov statistic D, with the
 // probability that two samples of one distribution differ as much, and by the

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
 	"example.com/latchkey/store/sqlite"
@@ -21,7 +21,7 @@ func tokenCases(dir string) error {
 		return err
 	}
 	defer bolt.Close()
-	rawBolt, err := limits.OpenBolt(filepath.Join(dir, "tokens-raw.bolt"), *rows)
+	rawBolt, err := rawstore.OpenBolt(filepath.Join(dir, "tokens-raw.bolt"), *rows)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func tokenCases(dir string) error {
 		return err
 	}
 	defer lite.Close()
-	rawLite, err := limits.OpenSQLite(filepath.Join(dir, "tokens-raw.db"), *rows)
+	rawLite, err := rawstore.OpenSQLite(filepath.Join(dir, "tokens-raw.db"), *rows)
 	if err != nil {
 		return err
 	}

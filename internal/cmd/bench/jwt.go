@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"example.com/latchkey"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -23,11 +23,11 @@ func (t *target) jwtChecks(name string) error {
 		return err
 	}
 	ctx := context.Background()
-	users := limits.Users(*rows)
+	users := rawstore.Users(*rows)
 	var tokens []latchkey.Secret
 	var sessions []string
 	for i := range jwts {
-		s := limits.NewSession(scatter(i, *rows), users)
+		s := rawstore.NewSession(scatter(i, *rows), users)
 		token, err := engine.Users().CreateJWT(ctx, s.UserID, s.ID, 0)
 		if err != nil {
 			return err

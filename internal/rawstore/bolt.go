@@ -1,4 +1,4 @@
-package limits
+package rawstore
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-// Serve starts a throwaway PostgreSQL server, prints its address, and stops it
+// Pgserve starts a throwaway PostgreSQL server, prints its address, and stops it
 // when its own input ends.
 package main
 

@@ -1,7 +1,7 @@
 // Bench measures the stores beside the raw libraries and prints the rows of
 // BENCHMARKS.md.
 //
-//	go run ./internal/bench [-rows 100000] [-rounds 9] [-store NAME] [-case NAME]
+//	go run ./internal/cmd/bench [-rows 100000] [-rounds 9] [-store NAME] [-case NAME]
 //
 // The store and its limit take turns in one process; a ratio is the median of
 // the ratios of the turns, so that a machine whose speed drifts does not decide.
@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
@@ -155,14 +155,14 @@ type target struct {
 func fill(s store.Store, n int) (*target, error) {
 	t := &target{Store: s, secrets: make([]string, n)}
 	for i := range t.secrets {
-		t.secrets[i] = limits.Secret(i)
+		t.secrets[i] = rawstore.Secret(i)
 	}
 	t.next.Store(int64(n))
 	ctx := context.Background()
-	users := limits.Users(n)
+	users := rawstore.Users(n)
 	err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		for i := range users {
-			if err := record.Users.Insert(ctx, tx, &record.User{ID: limits.UserID(i), Labels: "[]", Prefs: "{}"}); err != nil {
+			if err := record.Users.Insert(ctx, tx, &record.User{ID: rawstore.UserID(i), Labels: "[]", Prefs: "{}"}); err != nil {
 				return err
 			}
 		}
@@ -182,11 +182,11 @@ func fill(s store.Store, n int) (*target, error) {
 }
 
 func write(ctx context.Context, tx store.Tx, n, users int, count bool) error {
-	s := session(limits.NewSession(n, users))
+	s := session(rawstore.NewSession(n, users))
 	if err := record.Sessions.Insert(ctx, tx, s); err != nil {
 		return err
 	}
-	l := record.Log(*limits.NewLog(n, users))
+	l := record.Log(*rawstore.NewLog(n, users))
 	if err := record.Logs.Insert(ctx, tx, &l); err != nil || !count {
 		return err
 	}
@@ -197,7 +197,7 @@ func write(ctx context.Context, tx store.Tx, n, users int, count bool) error {
 	return err
 }
 
-func session(s *limits.Session) *record.Session {
+func session(s *rawstore.Session) *record.Session {
 	r := record.Session(*s)
 	return &r
 }
@@ -207,7 +207,7 @@ func (t *target) get(n int) error {
 	ctx, cancel := context.WithCancel(context.Background()) // as a request has
 	defer cancel()
 	for i := range n {
-		digest := limits.Digest(t.secrets[scatter(i, *rows)])
+		digest := rawstore.Digest(t.secrets[scatter(i, *rows)])
 		if _, err := record.Sessions.Get(ctx, t.Store, record.Sessions.Cluster(), store.Bytes(digest[:])); err != nil {
 			return err
 		}
@@ -220,7 +220,7 @@ func (t *target) engine() (*latchkey.Engine, error) {
 	began := time.Now()
 	return latchkey.New(t.Store, latchkey.Config{
 		Keys: latchkey.Keys{Active: latchkey.GenerateKey()},
-		Now:  func() time.Time { return limits.Began.Add(time.Hour + time.Since(began)) },
+		Now:  func() time.Time { return rawstore.Began.Add(time.Hour + time.Since(began)) },
 	})
 }
 
@@ -263,7 +263,7 @@ func scatter(i, rows int) int { return int(uint64(i) * 0x9E3779B97F4A7C15 % uint
 func (t *target) write(fail func(n int64) error) error {
 	n := t.next.Add(1)
 	err := t.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
-		if err := write(ctx, tx, int(n), limits.Users(*rows), true); err != nil {
+		if err := write(ctx, tx, int(n), rawstore.Users(*rows), true); err != nil {
 			return err
 		}
 		return fail(n)
@@ -318,10 +318,10 @@ func memoryCases(string) error {
 	if err != nil {
 		return err
 	}
-	raw := limits.NewMemory(*rows)
+	raw := rawstore.NewMemory(*rows)
 	err = t.checks("memory", side{"map", func(n int) error {
 		for i := range n {
-			if _, found := raw.Get(limits.Digest(t.secrets[scatter(i, *rows)])); !found {
+			if _, found := raw.Get(rawstore.Digest(t.secrets[scatter(i, *rows)])); !found {
 				return errors.New("not found")
 			}
 		}
@@ -339,13 +339,13 @@ func boltCases(dir string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenBolt(filepath.Join(dir, "raw.bolt"), *rows)
+	raw, err := rawstore.OpenBolt(filepath.Join(dir, "raw.bolt"), *rows)
 	if err != nil {
 		return err
 	}
 	get := side{"bbolt", func(n int) error {
 		for i := range n {
-			if _, err := raw.Get(limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
+			if _, err := raw.Get(rawstore.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
@@ -372,7 +372,7 @@ func sqliteCases(dir string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenSQLite(filepath.Join(dir, "raw.db"), *rows)
+	raw, err := rawstore.OpenSQLite(filepath.Join(dir, "raw.db"), *rows)
 	if err != nil {
 		return err
 	}
@@ -380,7 +380,7 @@ func sqliteCases(dir string) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for i := range n {
-			if _, err := raw.Get(ctx, limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
+			if _, err := raw.Get(ctx, rawstore.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
@@ -410,7 +410,7 @@ func pages(t *target, name string, raw func(ctx context.Context, n int) (int, er
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			for i := range n {
-				l := record.Log(*limits.NewLog(depth+i%(*rows/20), limits.Users(*rows)))
+				l := record.Log(*rawstore.NewLog(depth+i%(*rows/20), rawstore.Users(*rows)))
 				ix := record.Logs.Index("created")
 				page, err := record.Logs.List(ctx, t.Store, store.Query{Index: ix, After: ix.Position(record.Logs.Row(&l)), Limit: 25})
 				if err != nil || len(page) != 25 {
@@ -506,7 +506,7 @@ func copyCase(dir string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenBolt(filepath.Join(dir, "rawfrom.bolt"), *rows)
+	raw, err := rawstore.OpenBolt(filepath.Join(dir, "rawfrom.bolt"), *rows)
 	if err != nil {
 		return err
 	}
@@ -517,7 +517,7 @@ func copyCase(dir string) error {
 	}
 	read := time.Since(began)
 	began = time.Now()
-	written, err := limits.OpenSQLite(filepath.Join(dir, "rawto.db"), *rows)
+	written, err := rawstore.OpenSQLite(filepath.Join(dir, "rawto.db"), *rows)
 	limit := max(read, time.Since(began))
 	if err != nil {
 		return err

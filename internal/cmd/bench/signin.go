@@ -20,7 +20,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 )
@@ -203,7 +203,7 @@ func limiterCase(string) error {
 		return err
 	}
 	each := float64(heap()-before) / keys
-	raw := limits.NewWindows()
+	raw := rawstore.NewWindows()
 	plain := func(n int) error {
 		for i := range n {
 			if !raw.Take(all[scatter(i, keys)], 1<<18, 3_600_000, began.Add(time.Duration(i)).UnixMilli()) {

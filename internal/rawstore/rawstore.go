@@ -1,7 +1,7 @@
-// Package limits does the store's work on the raw libraries, as tightly as it
+// Package rawstore does the store's work on the raw libraries, as tightly as it
 // can be done: what the backends are measured against. It knows nothing of the
 // engine or of the store.
-package limits
+package rawstore
 
 import (
 	"crypto/sha256"
