@@ -12,11 +12,11 @@ import (
 	"example.com/latchkey/store"
 )
 
-// jwts is how many JWTs are checked in turn.
+// jwts is the number of JWTs that are checked in turn.
 const jwts = 1024
 
-// jwtChecks compares checking a JWT with the one signature and the one read that
-// it cannot do without.
+// jwtChecks compares checking a JWT with its unavoidable work: one signature and one
+// read.
 func (t *target) jwtChecks(name string) error {
 	engine, err := t.engine()
 	if err != nil {

@@ -1,10 +1,10 @@
-// Bench measures the stores beside the raw libraries and prints the rows of
+// Bench measures the stores against the raw libraries and prints the rows of
 // BENCHMARKS.md.
 //
 //	go run ./internal/cmd/bench [-rows 100000] [-rounds 9] [-store NAME] [-case NAME]
 //
-// The store and its limit take turns in one process; a ratio is the median of
-// the ratios of the turns, so that a machine whose speed drifts does not decide.
+// The store and its limit take turns in one process. A ratio is the median of the
+// ratios of the turns, so that a drift in the machine's speed does not decide it.
 package main
 
 import (
@@ -77,7 +77,7 @@ func run(dir string) error {
 	return nil
 }
 
-// side is one of the two that are compared: n operations.
+// side is one of the two sides of a comparison. run does n operations.
 type side struct {
 	name string
 	run  func(n int) error
@@ -149,7 +149,7 @@ func allocations(s side) float64 {
 type target struct {
 	store.Store
 	next    atomic.Int64 // the number of the next session
-	secrets []string     // of the sessions, made beforehand
+	secrets []string     // of the sessions, made in advance
 }
 
 func fill(s store.Store, n int) (*target, error) {
@@ -202,9 +202,9 @@ func session(s *rawstore.Session) *record.Session {
 	return &r
 }
 
-// get reads n sessions in an order without a pattern.
+// get reads n sessions in a scattered order.
 func (t *target) get(n int) error {
-	ctx, cancel := context.WithCancel(context.Background()) // as a request has
+	ctx, cancel := context.WithCancel(context.Background()) // a request has one too
 	defer cancel()
 	for i := range n {
 		digest := rawstore.Digest(t.secrets[scatter(i, *rows)])
@@ -215,7 +215,7 @@ func (t *target) get(n int) error {
 	return nil
 }
 
-// engine is one whose clock is of the day on which the sessions were made.
+// engine returns an engine whose clock begins an hour after the first session was made.
 func (t *target) engine() (*latchkey.Engine, error) {
 	began := time.Now()
 	return latchkey.New(t.Store, latchkey.Config{
@@ -243,8 +243,8 @@ func (t *target) authenticate() (side, error) {
 	}}, nil
 }
 
-// checks compares reading a session with the raw library: by the store, and by
-// the engine.
+// checks compares reading a session through the store, and through the engine, with
+// reading it through the raw library.
 func (t *target) checks(name string, raw side) error {
 	engine, err := t.authenticate()
 	if err != nil {
@@ -285,7 +285,7 @@ func half(n int64) error {
 	return nil
 }
 
-// many spreads n operations over so many goroutines.
+// many divides n operations among so many goroutines.
 func many(workers int, op func() error) func(n int) error {
 	return func(n int) error {
 		var left atomic.Int64
@@ -306,7 +306,7 @@ func many(workers int, op func() error) func(n int) error {
 	}
 }
 
-// numbered gives each operation of a limit the number of a new session.
+// numbered calls op with the number of a new session each time.
 func numbered(from int, op func(n int) error) func() error {
 	var next atomic.Int64
 	next.Store(int64(from))
@@ -386,7 +386,7 @@ func sqliteCases(dir string) error {
 		}
 		return nil
 	}}
-	var mu sync.Mutex // one commit a write: one connection, one at a time
+	var mu sync.Mutex // one commit for each write: one connection, used by one writer at a time
 	apart := numbered(10_000*(*rows), func(n int) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -429,13 +429,13 @@ func pages(t *target, name string, raw func(ctx context.Context, n int) (int, er
 			}
 			return nil
 		}}
-		errs = append(errs, compare(fmt.Sprintf("page of 25 behind %d of %d, %s", depth, *rows, name), ours, limit))
+		errs = append(errs, compare(fmt.Sprintf("page of 25 after %d of %d, %s", depth, *rows, name), ours, limit))
 	}
 	return errors.Join(errs...)
 }
 
-// sweeps compares deleting all sessions, once: it leaves nothing to repeat it
-// on. It is the last case of a store.
+// sweeps compares deleting all sessions. It runs once, and as the last case of a store,
+// because no sessions are left after it.
 func sweeps(t *target, name string, raw func() error) error {
 	name = "sweep of all sessions, " + name
 	if *only != "" && !strings.Contains(name, *only) {
@@ -460,7 +460,7 @@ func sweeps(t *target, name string, raw func() error) error {
 	return err
 }
 
-// holds notes how long each closure held the writer.
+// holds records how long each closure held the writer.
 type holds struct {
 	store.Store
 	each []time.Duration
@@ -474,8 +474,8 @@ func (h *holds) Update(ctx context.Context, fn func(context.Context, store.Tx) e
 	})
 }
 
-// copyCase compares a copy from bbolt to SQLite with the slower of reading the
-// one and writing the other by hand, once.
+// copyCase compares a copy from bbolt to SQLite with the slower of two parts: reading
+// the raw bbolt file, and writing the raw SQLite file. It runs once.
 func copyCase(dir string) error {
 	name := fmt.Sprintf("copy of %d sessions with users and logs, bbolt to SQLite", *rows)
 	if *only != "" && !strings.Contains(name, *only) {

@@ -13,7 +13,7 @@ import (
 	"example.com/latchkey/store/postgres"
 )
 
-// postgresCases runs on a server of its own, which syncs its commits.
+// postgresCases starts its own server, which syncs its commits.
 func postgresCases(string) (err error) {
 	server, err := pgtest.Start()
 	if err != nil {
@@ -68,7 +68,7 @@ func postgresCases(string) (err error) {
 	return contended(s, &retries)
 }
 
-// contended lets 64 callers change one row at once and counts what that took.
+// contended lets 64 callers change one row at once, and counts the repeated runs.
 func contended(s store.Store, retries *atomic.Int64) error {
 	ctx := context.Background()
 	id := rawstore.UserID(0)

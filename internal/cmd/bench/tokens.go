@@ -13,8 +13,8 @@ import (
 	"example.com/latchkey/store/sqlite"
 )
 
-// tokenCases compares claiming a token and creating its session with the raw
-// insert of a session and its log row, both durable.
+// tokenCases compares claiming a token and creating its session with the raw insert of
+// a session and its log row. Both are durable.
 func tokenCases(dir string) error {
 	bolt, err := bbolt.Open(filepath.Join(dir, "tokens.bolt"))
 	if err != nil {
@@ -51,7 +51,7 @@ func tokenCases(dir string) error {
 	return nil
 }
 
-// redemptions prints one row. Tokens are made between the turns.
+// redemptions prints one row. The tokens are made between the turns.
 func redemptions(name string, s store.Store, workers int, raw func() error) error {
 	const turn = 256
 	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
