@@ -34,7 +34,8 @@ func Users(sessions int) int { return max(1, sessions/4) }
 // UserID returns the id of the n-th user.
 func UserID(n int) string { return fmt.Sprintf("user-0000-0000-0000-%012d", n) }
 
-// NewSession returns the n-th session, divided among so many users.
+// NewSession returns the n-th session. users is the number of users among which the
+// sessions are divided.
 func NewSession(n, users int) *Session {
 	at := Began.Add(time.Duration(n) * time.Microsecond)
 	digest := Digest(Secret(n))
@@ -115,8 +116,8 @@ func NewWindows() *Windows {
 	return w
 }
 
-// Take counts a call at the time now, in milliseconds. It reports whether the call is
-// among the first calls of its window.
+// Take counts a call at the time now, in milliseconds. It reports false if the window
+// already has the allowed number of calls.
 func (w *Windows) Take(key [16]byte, calls, window, now int64) bool {
 	const bits = 20
 	s := &w.shards[key[0]%64]

@@ -84,7 +84,7 @@ const checkSession = (session, want) => {
   }
 };
 
-// totp returns the code of an authenticator app, so many steps from now.
+// totp returns the code that an authenticator app shows in steps*30 seconds.
 const totp = (secret, steps) => {
   const bits = [...secret].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('');
   const seed = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));

@@ -36,7 +36,7 @@ var (
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
 	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens or limiter")
-	slots  = flag.Int("peak", 0, "print the peak memory of 64 sign-ins at once with so many slots, and nothing else")
+	slots  = flag.Int("peak", 0, "number of slots: print only the peak memory of 64 sign-ins at once")
 )
 
 func main() {
@@ -285,7 +285,7 @@ func half(n int64) error {
 	return nil
 }
 
-// many divides n operations among so many goroutines.
+// many divides n operations among goroutines, whose number is workers.
 func many(workers int, op func() error) func(n int) error {
 	return func(n int) error {
 		var left atomic.Int64

@@ -29,7 +29,7 @@ const password = "correct horse battery"
 
 func email(n int) string { return fmt.Sprintf("user%d@example.org", n) }
 
-// signedUp returns the guest of an engine in memory with so many users.
+// signedUp returns a guest of an engine in memory that has a number of users.
 func signedUp(h *hasher.Hasher, users int) (*latchkey.Guest, error) {
 	engine, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: h})
 	if err != nil {
