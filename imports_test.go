@@ -45,8 +45,8 @@ func TestRootPackagePullsInNoTransportAndNoBackend(t *testing.T) {
 
 // What the stores are measured against knows nothing of them.
 func TestLimitsPullInNothingOfTheProject(t *testing.T) {
-	for _, p := range deps(t, "./internal/limits") {
-		if strings.HasPrefix(p, "example.com/latchkey") && p != "example.com/latchkey/internal/limits" {
+	for _, p := range deps(t, "./internal/rawstore") {
+		if strings.HasPrefix(p, "example.com/latchkey") && p != "example.com/latchkey/internal/rawstore" {
 			t.Errorf("the limits pull in %s", p)
 		}
 	}

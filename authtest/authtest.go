@@ -1,11 +1,11 @@
-// Package authtest is a kit for the tests of hosts: an engine in memory that
-// hashes fast, a clock that stands still until it is told, a recorder of events
+// Package authtest is a kit for the tests of hosts. It has an engine in memory with
+// fast hashing, a clock that moves only when the test moves it, a recorder of events
 // and an outbox.
 //
 //	kit := authtest.New(t, latchkey.Config{})
 //	account, session := kit.SignIn("ada@example.org")
 //	handler := myapp.New(kit.Engine)
-//	// call it with session.Secret
+//	// call the handler with session.Secret
 //	kit.Clock.Advance(24 * time.Hour)
 package authtest
 
@@ -28,30 +28,35 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// Password is what the users of [Kit.SignIn] have.
+// Password is the password of the users of [Kit.SignIn].
 const Password = "correct horse battery"
 
-// Client is where the kit's guest is.
+// Client is the client of the kit's guest.
 var Client = latchkey.Client{
 	IP: netip.MustParseAddr("192.0.2.7"),
 	UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) " +
 		"Chrome/70.0.3538.110 Safari/537.36",
 }
 
-// Kit is an engine for one test, which ends with it.
+// Kit is an engine for one test. It is closed when the test ends.
 type Kit struct {
 	*latchkey.Engine
 	Clock  *Clock
 	Events *Events
-	Outbox *notify.Outbox  // has the mails and text messages
+	Outbox *notify.Outbox  // holds the mails and text messages
 	Guest  *latchkey.Guest // at [Client]
 
 	t testing.TB
 }
 
-// New returns a kit. What c leaves zero is set: a fresh key, fast hashing, the
-// kit's clock, its outbox for mail and SMS, a limiter that counts and refuses
-// nothing. Events go to the kit's recorder and then to c.OnEvent.
+// New returns a kit. Fields of c that are zero get these values:
+//   - Keys.Active: a new key
+//   - Hasher: one with fast hashing
+//   - Now: the kit's clock
+//   - Notifier and SMS: the kit's outbox
+//   - Limiter: one that counts and never refuses
+//
+// Events go to the kit's recorder and then to c.OnEvent.
 func New(t testing.TB, c latchkey.Config) *Kit {
 	t.Helper()
 	k := &Kit{Clock: NewClock(), Events: new(Events), Outbox: new(notify.Outbox), t: t}
@@ -97,8 +102,8 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 	return k
 }
 
-// SignIn signs in the user with that address and [Password], whom it makes if
-// there is none.
+// SignIn signs in the user with that address and [Password]. If no user has the
+// address, SignIn creates one.
 func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 	k.t.Helper()
 	ctx := context.Background()
@@ -117,7 +122,7 @@ func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 	return account, session
 }
 
-// Authenticator is an authenticator app that goes by a clock.
+// Authenticator is an authenticator app that takes its time from a [Clock].
 type Authenticator struct {
 	clock *Clock
 	key   *otp.Key
@@ -133,65 +138,63 @@ func NewAuthenticator(c *Clock, uri string) (*Authenticator, error) {
 	return &Authenticator{c, key}, nil
 }
 
-// Code returns the code that the app shows.
+// Code returns the code that the app shows now.
 func (a *Authenticator) Code() string { return a.CodeAt(0) }
 
-// CodeAt returns the code of so many steps of 30 seconds from now.
+// CodeAt returns the code that the app shows steps*30 seconds from now.
 func (a *Authenticator) CodeAt(steps int) string {
 	at := a.clock.Now().Add(time.Duration(steps) * 30 * time.Second)
 	code, err := totp.GenerateCodeCustom(a.key.Secret(), at, totp.ValidateOpts{Period: 30, Digits: a.key.Digits(), Algorithm: a.key.Algorithm()})
 	if err != nil {
-		panic(err) // the key was read
+		panic(err) // never: NewAuthenticator has read the key
 	}
 	return code
 }
 
-// Clock is a clock that stands still until it is set. It is safe for concurrent
-// use.
+// Clock is a clock that moves only by Set and Advance. It is safe for concurrent use.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock at noon of the first of March 2026, in UTC.
+// NewClock returns a clock that shows noon UTC on 1 March 2026.
 func NewClock() *Clock { return &Clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
 
-// Now is for [latchkey.Config].
+// Now returns the time of the clock. It is for the field Now of [latchkey.Config].
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Set sets the clock.
+// Set sets the clock to a time.
 func (c *Clock) Set(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = now
 }
 
-// Advance lets time pass.
+// Advance moves the clock forward by d.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// Events records events in the order in which they come. It is safe for
-// concurrent use.
+// Events records events in the order of their arrival. It is safe for concurrent use.
 type Events struct {
 	mu  sync.Mutex
 	all []latchkey.Event
 }
 
-// Record is for [latchkey.Config].
+// Record records an event. It is for the field OnEvent of [latchkey.Config].
 func (e *Events) Record(_ context.Context, event latchkey.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.all = append(e.all, event)
 }
 
-// Take returns what has been recorded since the last Take.
+// Take returns the events that were recorded since the last Take.
 func (e *Events) Take() []latchkey.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -200,8 +203,8 @@ func (e *Events) Take() []latchkey.Event {
 	return all
 }
 
-// Count returns how many of the recorded events a pattern selects, as
-// [latchkey.Event.Matches] does.
+// Count returns the number of events since the last Take that match a pattern. The
+// patterns are those of [latchkey.Event.Matches].
 func (e *Events) Count(pattern string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package geoip tells the engine in which country an address is, from a
-// database in the MaxMind DB format that the host brings: GeoLite2 Country and
-// City, DB-IP, IPinfo and others.
+// Package geoip tells the engine the country of an IP address. The host provides the
+// database, in the MaxMind DB format: GeoLite2 Country and City, DB-IP, IPinfo and
+// others.
 //
 //	db, err := geoip.Open("country.mmdb")
 //	engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Locator: db})
@@ -19,8 +19,8 @@ import (
 // DB is an open database. It is safe for concurrent use.
 type DB struct{ reader *maxminddb.Reader }
 
-// Open opens the database in a file, which must not be changed in place while
-// it is open.
+// Open opens the database in a file. The file must not be changed in place while the
+// database is open.
 func Open(file string) (*DB, error) {
 	reader, err := maxminddb.Open(file)
 	if err != nil {
@@ -38,12 +38,12 @@ func FromBytes(b []byte) (*DB, error) {
 	return &DB{reader}, nil
 }
 
-// Close closes the database. The engine that uses it is closed before.
+// Close closes the database. Close the engine that uses it first.
 func (db *DB) Close() error { return db.reader.Close() }
 
-// Country returns the ISO 3166-1 alpha-2 code of the country in which an
-// address is used, else of the one in which it is registered; "" if neither is
-// known. A record that cannot be read is not known.
+// Country returns the ISO 3166-1 alpha-2 code of the country in which an address is
+// used. If that is not known, it returns the country in which the address is
+// registered, or "". An unreadable record counts as unknown.
 func (db *DB) Country(ip netip.Addr) string {
 	if !ip.IsValid() {
 		return ""
@@ -61,9 +61,10 @@ func (db *DB) Country(ip netip.Addr) string {
 	return ""
 }
 
-// Name returns the name of a country, given by its ISO 3166-1 alpha-2 code in
-// any case, in the language of a BCP 47 tag; in English if the language is not
-// known. It returns "" for what is no code of a country.
+// Name returns the name of a country. code is its ISO 3166-1 alpha-2 code, in upper or
+// lower case. tag is the BCP 47 tag of the language of the name. If the language is
+// not known, the name is in English. Name returns "" if code is not the code of a
+// country.
 func Name(code, tag string) string {
 	code = strings.ToUpper(code)
 	region, err := language.ParseRegion(code)

@@ -1,5 +1,5 @@
-// Package notify is how the engine's messages reach people: what a message is,
-// and what a host gives the engine to send them.
+// Package notify defines the messages of the engine, and the interface through
+// which a host sends them to people.
 //
 //	type mail struct{ client *smtp.Client }
 //
@@ -9,9 +9,9 @@
 //			return m.send(ctx, message.To, "Sign in", message.Link)
 //		...
 //
-// The engine calls it after the commit of what the message tells of, on
-// goroutines of its own, and tries again when it fails. [Outbox] keeps messages
-// for tests.
+// The engine calls Notify after the change that the message reports is committed.
+// It does so on its own goroutines, and tries again if the call fails. [Outbox]
+// keeps messages for tests.
 package notify
 
 import (
@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-// Kind says what a message is for.
+// Kind is the purpose of a message.
 type Kind string
 
 // The kinds of messages.
@@ -38,15 +38,15 @@ const (
 	Recovery          Kind = "recovery"           // Link leads to a new password
 	Challenge         Kind = "challenge"          // Code is the second factor
 	Invitation        Kind = "invitation"         // Link joins a team
-	SessionAlert      Kind = "session-alert"      // somebody has signed in
-	EmailChanged      Kind = "email-changed"      // to the old address
+	SessionAlert      Kind = "session-alert"      // a new session was created
+	EmailChanged      Kind = "email-changed"      // goes to the old address
 	PhoneChanged      Kind = "phone-changed"
 	PasswordChanged   Kind = "password-changed"
-	FactorsChanged    Kind = "factors-changed" // a second factor came or went
+	FactorsChanged    Kind = "factors-changed" // the second factors or the recovery codes changed
 	IdentityChanged   Kind = "identity-changed"
 )
 
-// Channel is the way a message goes.
+// Channel is the way by which a message is sent.
 type Channel string
 
 // The channels.
@@ -55,36 +55,36 @@ const (
 	SMS   Channel = "sms"
 )
 
-// Message is one message to one address. Printed, it shows neither secret nor
-// address.
+// Message is one message to one address. When it is printed, it shows neither the
+// secret nor the address.
 type Message struct {
-	// ID is the same whenever the same message is tried again.
+	// ID stays the same when a message is tried again.
 	ID      string
 	Kind    Kind
 	Channel Channel
 	To      string // the address, in canonical form
-	Name    string // of the user, "" if it is not known; what the user wrote
-	UserID  string // with which Secret is redeemed
+	Name    string // as the user wrote it, "" if not known
+	UserID  string // the id to redeem Secret with
 	// Secret is the code, or the secret in the link.
 	Secret string
-	// Link is where the person is to go, "" for codes and notices.
+	// Link is the URL that the recipient opens, "" for codes and notices.
 	Link string
-	// Phrase is what the person has seen where they asked, "" for none: only
-	// a message with the same phrase is theirs.
+	// Phrase is the security phrase that the user saw when they asked for the
+	// message, "" without one. A message with another phrase is not the one that
+	// they asked for.
 	Phrase string
 	Time   time.Time // when it was asked for
-	Expire time.Time // when Secret ends; zero for notices
-	Client Client    // who asked
-	// Locale is the language of whoever asked, as the host has
-	// said: a BCP
-	// 47 tag, or a list of them as in the Accept-Language of HTTP; "" if it is not
-	// known.
+	Expire time.Time // when Secret expires; zero for notices
+	Client Client    // that asked
+	// Locale is the language of the client that asked, as the host reported it: a
+	// BCP 47 tag, or a list of them as in the HTTP header Accept-Language. It is ""
+	// if not known.
 	Locale string
-	// Team and Inviter are of an invitation: what others have written.
+	// The fields of an invitation. Other users wrote the names.
 	TeamID, TeamName, MembershipID, Inviter string
 }
 
-// Client is the device at which a message was asked for, or that it tells of.
+// Client is the device that asked for a message, or that the message reports.
 type Client struct {
 	IP        netip.Addr
 	UserAgent string
@@ -94,12 +94,12 @@ type Client struct {
 	Country   string // ISO 3166-1 alpha-2 in lower case, "" if not known
 }
 
-// Format prints what a message is, whatever the verb.
+// Format prints the kind and the channel of a message, for every verb.
 func (m Message) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "%s message by %s", string(m.Kind), string(m.Channel))
 }
 
-// Code is the secret that the person types, "" where there is a link.
+// Code returns the secret that the user types, "" if the message has a link.
 func (m Message) Code() string {
 	if m.Link != "" {
 		return ""
@@ -107,22 +107,24 @@ func (m Message) Code() string {
 	return m.Secret
 }
 
-// LogValue logs what a message is.
+// LogValue logs the kind and the channel of a message.
 func (m Message) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(m)) }
 
-// MarshalText encodes what a message is: it is not meant to be kept.
+// MarshalText encodes only the kind and the channel: a message is not meant to be
+// stored.
 func (m Message) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(m)), nil }
 
 // Notifier sends messages. It must be safe for concurrent use.
 type Notifier interface {
-	// Notify sends a message, and returns nil when another has taken it over.
-	// The context ends after 30 seconds, or when the engine is closed. An error
-	// is tried again, but for one made by [Permanent]. It may come twice with
-	// the same message, when the first answer was lost.
+	// Notify sends a message. It returns nil once another system, such as a mail
+	// server, has accepted it. The context ends after 30 seconds, or when the
+	// engine is closed. After an error the engine tries again, unless the error was
+	// made by [Permanent]. The same message may come twice, if the first answer was
+	// lost.
 	Notify(ctx context.Context, m Message) error
 }
 
-// Func is a function as a [Notifier].
+// Func turns a function into a [Notifier].
 type Func func(ctx context.Context, m Message) error
 
 // Notify calls the function.
@@ -136,15 +138,15 @@ func (p permanent) Unwrap() error { return p.error }
 
 func (p permanent) Is(target error) bool { return target == errPermanent }
 
-// Permanent marks an error that another try would not mend: an address that does
-// not exist.
+// Permanent marks an error that another try would not fix, such as an address that
+// does not exist.
 func Permanent(err error) error { return permanent{err} }
 
-// IsPermanent reports whether another try would not mend err.
+// IsPermanent reports whether err was marked by [Permanent].
 func IsPermanent(err error) bool { return errors.Is(err, errPermanent) }
 
-// Outbox is a [Notifier] that keeps messages, for tests. The zero Outbox is
-// ready. It is safe for concurrent use.
+// Outbox is a [Notifier] that keeps messages, for tests. The zero Outbox is ready
+// to use. It is safe for concurrent use.
 type Outbox struct {
 	mu   sync.Mutex
 	all  []Message
@@ -152,7 +154,7 @@ type Outbox struct {
 	more chan struct{} // closed when a message comes
 }
 
-// Notify keeps a message, or fails as [Outbox.Fail] says.
+// Notify keeps a message, or returns the error that was set by [Outbox.Fail].
 func (o *Outbox) Notify(_ context.Context, m Message) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -167,7 +169,8 @@ func (o *Outbox) Notify(_ context.Context, m Message) error {
 	return nil
 }
 
-// Fail lets every later message fail with err, until it is called with nil.
+// Fail makes Notify return err for every later message, until Fail is called with
+// nil.
 func (o *Outbox) Fail(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -181,8 +184,8 @@ func (o *Outbox) All() []Message {
 	return slices.Clone(o.all)
 }
 
-// Next returns the oldest message to an address that Next has not returned yet,
-// and waits for it until the context ends.
+// Next returns the oldest message to an address, and removes it from the outbox. If
+// there is no such message, Next waits for one until the context ends.
 func (o *Outbox) Next(ctx context.Context, to string) (Message, error) {
 	for {
 		o.mu.Lock()

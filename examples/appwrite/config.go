@@ -17,8 +17,8 @@ import (
 	"example.com/latchkey/notify/sms"
 )
 
-// config is what the environment says. Those that concern operations that the
-// engine does not have yet are read, and wait.
+// config holds the settings from the environment. Settings for operations that the
+// engine does not have yet are read, but have no effect.
 type config struct {
 	addr      string // ADDR, 127.0.0.1:PORT
 	publicURL string // PUBLIC_URL
@@ -36,14 +36,14 @@ type config struct {
 	clockFile           string   // CLOCK_OFFSET_FILE
 	smtpAddr            string   // SMTP_ADDR
 	smsWebhook          string   // SMS_WEBHOOK
-	smsSecret           string   // SMS_WEBHOOK_SECRET, with which calls of it are signed; a fresh one
+	smsSecret           string   // SMS_WEBHOOK_SECRET, signs the calls of the webhook; a new one if unset
 	oidc                [3]string
 	mockNumbers         map[string]string // MOCK_NUMBERS, +15555550100=123456,...
 	membershipsHide     []string          // MEMBERSHIPS_HIDE
 	disabledMethodNames []string          // AUTH_DISABLED
 }
 
-// place is where a store is: memory:, bbolt:PATH, sqlite:PATH, postgres://...,
+// place is the place of a store: memory:, bbolt:PATH, sqlite:PATH or postgres://...,
 // and the PostgreSQL schema that holds its tables.
 type place struct{ kind, path, namespace string }
 
@@ -58,7 +58,7 @@ func readConfig(env func(string) string) (c config, err error) {
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
-	c.store.namespace = env("STORE_NAMESPACE") // latchkey unless it is set
+	c.store.namespace = env("STORE_NAMESPACE") // the store's own default, latchkey, if unset
 	c.policy = latchkey.Policy{
 		UserLimit: r.number("USERS_LIMIT"), DiscloseAccounts: true,
 		Password: latchkey.PasswordPolicy{
@@ -73,7 +73,7 @@ func readConfig(env func(string) string) (c config, err error) {
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)
 	}
-	if strings.Trim(c.projectID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" { // it is in the name of a cookie
+	if strings.Trim(c.projectID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" { // the id is part of the name of a cookie
 		r.fail("PROJECT_ID", c.projectID)
 	}
 	if c.store.kind != "memory" && c.store.path == "" {
@@ -108,8 +108,8 @@ func readConfig(env func(string) string) (c config, err error) {
 	return c, errors.Join(r.errs...)
 }
 
-// redirectHosts are where links may lead: the hosts, this machine, and the
-// schemes of apps.
+// redirectHosts returns the allowed targets of links: the configured hosts, this
+// machine, and the schemes of apps.
 func (c config) redirectHosts() []string {
 	hosts := append([]string{"localhost", "exp:"}, c.allowedHosts...)
 	if u, err := url.Parse(c.publicURL); err == nil && u.Hostname() != "127.0.0.1" && u.Hostname() != "::1" {
@@ -121,7 +121,8 @@ func (c config) redirectHosts() []string {
 	return hosts
 }
 
-// readKey makes the engine's key of SECRET, which may be any text.
+// readKey derives the engine's key from SECRET, which may be any text. Without one it
+// makes a new key, if the store is in memory.
 func readKey(secret string, where place) (latchkey.Key, error) {
 	if secret == "" {
 		if where.kind != "memory" {
@@ -136,7 +137,7 @@ func readKey(secret string, where place) (latchkey.Key, error) {
 	return latchkey.ParseKey("latchkey1-" + hex.EncodeToString(root))
 }
 
-// reader reads variables and gathers what is wrong with them.
+// reader reads variables and collects their errors.
 type reader struct {
 	env  func(string) string
 	errs []error
@@ -180,14 +181,14 @@ func (r *reader) list(name string) (items []string) {
 	return items
 }
 
-// clock is the machine's, moved by the seconds in a file.
+// clock is the machine's clock plus the seconds in a file.
 type clock struct {
 	file   string
 	offset atomic.Int64
 }
 
-// read reads the file again. Without one, and with anything else than a number
-// of seconds within three centuries in it, the clock is the machine's.
+// read reads the file again. Without a file, the offset is 0. It is also 0 if the file
+// does not hold a whole number of seconds, at most about 272 years.
 func (c *clock) read() {
 	if c.file == "" {
 		return
@@ -200,5 +201,5 @@ func (c *clock) read() {
 	c.offset.Store(seconds)
 }
 
-// Now is for the engine.
+// Now returns the time for the engine.
 func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load()) * time.Second) }

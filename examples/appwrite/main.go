@@ -1,10 +1,10 @@
 // Appwrite serves the documented REST API over the engine, so that the official
-// SDKs work against it. It shows how a transport wraps the engine: handlers
-// translate, the engine decides.
+// SDKs work against it. It shows how a transport wraps the engine: the handlers
+// translate, and the engine decides.
 //
 //	ADDR=127.0.0.1:8080 STORE=sqlite:app.db PROJECT_ID=demo API_KEY=key SECRET=... go run ./examples/appwrite
 //
-// It is configured by its environment alone; [config] has the variables.
+// It is configured only by environment variables, which [config] lists.
 package main
 
 import (
@@ -57,7 +57,7 @@ func run(ctx context.Context, env func(string) string) (err error) {
 		return err
 	}
 	defer func() {
-		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // for messages that wait
+		left, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second) // for messages that still wait
 		defer cancel()
 		err = errors.Join(err, h.engine.CloseContext(left), h.closeMailer())
 	}()
@@ -84,7 +84,7 @@ func run(ctx context.Context, env func(string) string) (err error) {
 	if server.Shutdown(ending) == nil {
 		return nil
 	}
-	cut() // who is still at it is told to stop
+	cut() // ends the contexts of the requests that still run
 	err = server.Close()
 	h.running.Wait()
 	return err
@@ -108,12 +108,12 @@ func open(ctx context.Context, where place) (store.Store, error) {
 type host struct {
 	config config
 	engine *latchkey.Engine
-	mailer *smtp.Mailer // nil for none
+	mailer *smtp.Mailer // nil without SMTP_ADDR
 	server *latchkey.Users
 	mux    *http.ServeMux
 	clock  clock
 
-	running sync.WaitGroup // requests
+	running sync.WaitGroup // requests in progress
 }
 
 func newHost(c config, s store.Store) (*host, error) {
@@ -150,7 +150,7 @@ func newHost(c config, s store.Store) (*host, error) {
 func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.running.Add(1)
 	defer h.running.Done()
-	if path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") { // the mux would redirect
+	if path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") { // the mux would redirect other paths
 		h.serve(w, r, notFound)
 		return
 	}

@@ -7,7 +7,7 @@ import (
 	"example.com/latchkey/notify/templates"
 )
 
-// messages sets how messages go out, as far as the environment says.
+// messages configures mail and SMS, each if the environment asks for it.
 func (h *host) messages(engine *latchkey.Config) error {
 	c := h.config
 	words, err := templates.New(templates.Config{App: c.projectName})
@@ -33,7 +33,7 @@ func (h *host) messages(engine *latchkey.Config) error {
 	return nil
 }
 
-// closeMailer ends the connections that are kept.
+// closeMailer closes the kept connections to the mail server.
 func (h *host) closeMailer() error {
 	if h.mailer == nil {
 		return nil

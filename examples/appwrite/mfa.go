@@ -6,7 +6,7 @@ import (
 	"example.com/latchkey"
 )
 
-// factors is what a session may do that owes a second factor, and every other.
+// factors are the operations that a session may also use while it owes a second factor.
 type factors interface {
 	MFAFactors(ctx context.Context) (latchkey.MFAFactors, error)
 	CreateMFAChallenge(ctx context.Context, factor latchkey.Factor) (*latchkey.MFAChallenge, error)
@@ -41,7 +41,7 @@ func factorsModel(f latchkey.MFAFactors, err error) (any, error) {
 	return object{"totp": f.TOTP, "email": f.Email, "phone": f.Phone, "recoveryCode": f.RecoveryCode, "custom": f.Custom}, nil
 }
 
-// totp refuses other authenticators.
+// totp refuses every type of authenticator but totp.
 func (c *call) totp() error {
 	if c.r.PathValue("type") != string(latchkey.FactorTOTP) {
 		return invalidParam("type", "it must be totp")
@@ -90,7 +90,7 @@ func createChallenge(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if factor == "recoverycode" { // as some of the SDKs write it
+	if factor == "recoverycode" { // some of the SDKs write it so
 		factor = string(latchkey.FactorRecoveryCode)
 	}
 	challenge, err := c.factors().CreateMFAChallenge(c.r.Context(), latchkey.Factor(factor))

@@ -23,30 +23,30 @@ import (
 	"example.com/latchkey"
 )
 
-// maxBody is the largest body that is read.
+// maxBody is the maximum size of a body in bytes.
 const maxBody = 1 << 20
 
-// call is one request, as handlers see it.
+// call is one request in the form that handlers use.
 type call struct {
 	*host
 	w      http.ResponseWriter
 	r      *http.Request
 	params map[string]any
 	client latchkey.Client
-	server bool // the API key came with it
+	server bool // the request has the API key
 
-	account  *latchkey.Account // nil for nobody
-	pending  *latchkey.Pending // of a session that owes a second factor
+	account  *latchkey.Account // nil without a signed-in user
+	pending  *latchkey.Pending // set if the session owes a second factor
 	limits   []latchkey.LimitResult
 	signedIn bool
 }
 
-// scope is who may call a route.
+// scope tells which callers may use a route.
 type scope int
 
 const (
-	anyone  scope = iota // with a session, a key or nothing
-	signIn               // as anyone, but not while signed in
+	anyone  scope = iota // with a session, with a key, or without both
+	signIn               // like anyone, but not while signed in
 	account              // with a session
 	owing                // with a session, even if it owes a second factor
 	users                // with the API key
@@ -74,7 +74,7 @@ func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
 	c.write(to.status, answer)
 }
 
-// guarded is handle, whose panic is an error.
+// guarded calls handle, and turns a panic into an error.
 func (c *call) guarded(to route) (answer any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -95,8 +95,8 @@ func (c *call) write(status int, body any) {
 	_, _ = c.w.Write(text)
 }
 
-// handle checks what the request alone shows, in the documented order, and then
-// does what the route says.
+// handle makes the checks that need only the request, in the documented order, and then
+// calls the handler of the route.
 func (c *call) handle(to route) (any, error) {
 	c.server = c.config.apiKey != "" && subtle.ConstantTimeCompare([]byte(c.r.Header.Get("X-Appwrite-Key")), []byte(c.config.apiKey)) == 1
 	if project := c.r.Header.Get("X-Appwrite-Project"); to.scope != health {
@@ -111,7 +111,7 @@ func (c *call) handle(to route) (any, error) {
 		return nil, err
 	}
 	c.client = c.from()
-	var barred error // what keeps the user of the session from acting
+	var barred error // the reason why the user of the session may not act
 	if to.scope != health {
 		var err error
 		if barred, err = c.credentials(); err != nil {
@@ -146,7 +146,7 @@ func (c *call) handle(to route) (any, error) {
 	return to.do(c)
 }
 
-// origin answers the browser's question who may call from where.
+// origin answers the browser whether pages of the request's origin may use the API.
 func (c *call) origin() error {
 	origin := c.r.Header.Get("Origin")
 	if origin == "" {
@@ -184,7 +184,7 @@ func (c *call) allowed(name string) bool {
 	return false
 }
 
-// from is the client, as the connection shows it, or the proxy in front.
+// from returns the client of the call, from the connection and the forwarding headers.
 func (c *call) from() latchkey.Client {
 	client := latchkey.Client{
 		UserAgent: c.r.UserAgent(), Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
@@ -205,8 +205,8 @@ func (c *call) from() latchkey.Client {
 	return client
 }
 
-// credentials finds out who calls. An unknown or ended session is nobody's;
-// barred is why the user of a session may do nothing.
+// credentials authenticates the caller. A request with an unknown or ended session has
+// no user. barred is the reason why the user of a session may not act.
 func (c *call) credentials() (barred, err error) {
 	if value := c.session(); value.Secret != "" {
 		c.account, barred, err = identified(c.guest().Authenticate(c.r.Context(), value.Secret))
@@ -224,7 +224,7 @@ func (c *call) credentials() (barred, err error) {
 			return nil, barredToo
 		case bySession:
 			return nil, problem(http.StatusForbidden, "user_jwt_and_cookie_set", "A request has either a session or a JWT")
-		default: // nobody, if its session has ended
+		default: // the account is nil if its session has ended
 			c.account, barred = account, barredToo
 		}
 	}
@@ -236,7 +236,8 @@ func (c *call) credentials() (barred, err error) {
 	return barred, err
 }
 
-// identified tells who is nobody, and who may do nothing, from a failure.
+// identified sorts the result of an authentication: a caller without a user, a user that
+// may not act, or a failure.
 func identified(account *latchkey.Account, err error) (_ *latchkey.Account, barred, failed error) {
 	var own *latchkey.Error
 	switch {
@@ -257,8 +258,9 @@ func (c *call) guest() *latchkey.Guest {
 
 func (c *call) cookieName() string { return "a_session_" + c.config.projectID }
 
-// session returns what the first source says that says anything: the cookies, the
-// header, the header in the place of cookies.
+// session returns the session value of the request. It comes from the first of these
+// sources that has one: the cookies, the header X-Appwrite-Session, and the header
+// X-Fallback-Cookies.
 func (c *call) session() sessionValue {
 	for _, name := range []string{c.cookieName(), c.cookieName() + "_legacy"} {
 		if cookie, err := c.r.Cookie(name); err == nil {
@@ -282,7 +284,7 @@ func (c *call) session() sessionValue {
 	return decodeSession(value)
 }
 
-// The value of a cookie: the user and the secret.
+// sessionValue is the value of a cookie: the user and the secret.
 type sessionValue struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`
@@ -291,7 +293,7 @@ type sessionValue struct {
 func encodeSession(s *latchkey.Session) string {
 	text, err := json.Marshal(sessionValue{s.UserID, s.Secret.Reveal()})
 	if err != nil {
-		panic(err) // two texts
+		panic(err) // never: the value holds only strings
 	}
 	return base64.StdEncoding.EncodeToString(text)
 }
@@ -304,7 +306,7 @@ func decodeSession(value string) (v sessionValue) {
 	return v
 }
 
-// read reads the parameters: the query of a GET, else the body.
+// read reads the parameters: from the query of a GET, otherwise from the body.
 func (c *call) read() error {
 	c.params = make(map[string]any)
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
@@ -333,18 +335,18 @@ func (c *call) read() error {
 	for name, text := range raw {
 		var value any
 		if err := json.Unmarshal(text, &value); err != nil {
-			continue // a number that nothing can hold, in a field that may not even be known
+			continue // a number out of range, perhaps in a field that no handler reads
 		}
 		if name == "prefs" && value != nil {
-			value = text // passed on as it was written
+			value = text // passed on unchanged
 		}
 		c.params[name] = value
 	}
 	return nil
 }
 
-// form takes name=value, and name[]=value and name[0]=value as lists of at most
-// 100, in the order of their numbers.
+// form reads name=value as a text. It reads name[]=value and name[0]=value as lists of at
+// most 100 items, in the order of their numbers.
 func (c *call) form(values url.Values) error {
 	type item struct {
 		at    int
@@ -379,7 +381,7 @@ func (c *call) form(values url.Values) error {
 	return nil
 }
 
-// invalidParam is the answer for a parameter that cannot be taken.
+// invalidParam returns the error for an invalid parameter.
 func invalidParam(name, why string) error {
 	return problem(http.StatusBadRequest, "general_argument_invalid", fmt.Sprintf("Invalid `%s` param: %s", name, why))
 }
@@ -395,7 +397,7 @@ func (c *call) text(name string) (string, error) {
 	return "", invalidParam(name, "it must be a text")
 }
 
-// optional is text, with a value for a parameter that is not given.
+// optional is like text, but returns standard for an absent parameter.
 func (c *call) optional(name, standard string) (string, error) {
 	if c.params[name] == nil {
 		return standard, nil
@@ -403,7 +405,7 @@ func (c *call) optional(name, standard string) (string, error) {
 	return c.text(name)
 }
 
-// texts reads several required texts.
+// texts returns several parameters that must be texts.
 func (c *call) texts(names ...string) ([]string, error) {
 	out := make([]string, len(names))
 	for i, name := range names {
@@ -437,8 +439,8 @@ func (c *call) bool(name string, standard *bool) (bool, error) {
 	return false, invalidParam(name, "it must be true or false")
 }
 
-// number returns a parameter that is a whole number: 0 for one that is not
-// given, -1 for one that no parameter takes.
+// number returns a parameter that must be a whole number. It returns 0 for an absent
+// parameter, and -1 for a number out of the range 1 to 2^31-1.
 func (c *call) number(name string) (int, error) {
 	switch v := c.params[name].(type) {
 	case nil:
@@ -455,7 +457,7 @@ func (c *call) number(name string) (int, error) {
 	return 0, invalidParam(name, "it must be a whole number")
 }
 
-// list returns a parameter that is a list of texts.
+// list returns a parameter that must be a list of texts.
 func (c *call) list(name string) ([]string, error) {
 	items, ok := c.params[name].([]any)
 	if !ok {
@@ -472,7 +474,7 @@ func (c *call) list(name string) ([]string, error) {
 	return out, nil
 }
 
-// prefs returns the parameter prefs.
+// prefs returns the parameter prefs as the client wrote it.
 func (c *call) prefs() (json.RawMessage, error) {
 	switch v := c.params["prefs"].(type) {
 	case json.RawMessage:
@@ -483,7 +485,8 @@ func (c *call) prefs() (json.RawMessage, error) {
 	return nil, invalidParam("prefs", "it must be an object")
 }
 
-// id returns an id for what is to be made; unique() asks the engine for one.
+// id returns the id for a new object. It returns "" for unique(), which asks the engine
+// for an id.
 func (c *call) id(name string) (string, error) {
 	id, err := c.text(name)
 	switch {
@@ -497,8 +500,8 @@ func (c *call) id(name string) (string, error) {
 	return id, nil
 }
 
-// queries returns the pages that a listing is asked for, and whether its total
-// is wanted.
+// queries returns the limit and offset of a listing, and whether the client wants its
+// total.
 func (c *call) queries() (queries []latchkey.Query, total bool, err error) {
 	yes := true
 	if total, err = c.bool("total", &yes); err != nil || c.params["queries"] == nil {

@@ -9,10 +9,10 @@ import (
 	"example.com/latchkey"
 )
 
-// route is one operation on the wire.
+// route is one operation of the API.
 type route struct {
 	method string
-	paths  []string // of both generations of the SDKs
+	paths  []string // for both generations of the SDKs
 	scope  scope
 	status int
 	do     func(c *call) (any, error)
@@ -113,11 +113,11 @@ var notFound = route{scope: health, do: func(*call) (any, error) {
 	return nil, problem(http.StatusNotFound, "general_route_not_found", "Route not found. Please ensure the endpoint is configured correctly")
 }}
 
-// preflight is the browser's question before a request; the origin is checked
-// for every route.
+// preflight answers the browser's question before a request. The origin is checked for
+// every route.
 var preflight = route{scope: health, status: ok, do: func(*call) (any, error) { return object{}, nil }}
 
-// keySet is for other services, which check JWTs with it.
+// keySet serves the public keys with which other services check JWTs.
 var keySet = route{scope: health, status: ok, do: func(c *call) (any, error) { return json.RawMessage(c.engine.KeySet()), nil }}
 
 var debugRoles = route{status: ok, do: func(c *call) (any, error) {
@@ -128,12 +128,12 @@ var debugRoles = route{status: ok, do: func(c *call) (any, error) {
 	return object{"roles": roles}, err
 }}
 
-// users is the server's scope, at the client of the call.
+// users returns the server's operations on users, with the client of the call.
 func (c *call) users() *latchkey.Users { return c.host.server.At(c.client) }
 
 func (c *call) user() string { return c.r.PathValue("userId") }
 
-// shown answers with a user as their account shows them.
+// shown answers with a user in the form for the user's own account.
 func shown(do func(c *call) (*latchkey.User, error)) func(c *call) (any, error) {
 	return func(c *call) (any, error) {
 		user, err := do(c)
@@ -144,7 +144,7 @@ func shown(do func(c *call) (*latchkey.User, error)) func(c *call) (any, error) 
 	}
 }
 
-// seen answers with a user as the server sees them.
+// seen answers with a user in the form for the server.
 func seen(do func(c *call) (*latchkey.User, error)) func(c *call) (any, error) {
 	return func(c *call) (any, error) {
 		user, err := do(c)
@@ -282,7 +282,7 @@ func createEmailToken(c *call) (any, error) {
 	return c.tokenModel(c.guest().CreateEmailToken(c.r.Context(), latchkey.NewEmailToken{UserID: id, Email: email, Phrase: phrase}))
 }
 
-// asked reads what tokens by e-mail are asked for with.
+// asked reads the parameters of a request for a token by e-mail.
 func (c *call) asked() (id, email string, phrase bool, err error) {
 	if id, err = c.id("userId"); err != nil {
 		return "", "", false, err
@@ -331,7 +331,7 @@ func createPhoneVerification(c *call) (any, error) {
 	return c.tokenModel(c.account.CreatePhoneVerification(c.r.Context()))
 }
 
-// confirm proves an address with the secret of a token.
+// confirm returns a handler that verifies an address with the secret of a token.
 func confirm(do func(g *latchkey.Guest, ctx context.Context, userID, secret string) (*latchkey.Token, error)) func(c *call) (any, error) {
 	return func(c *call) (any, error) {
 		texts, err := c.texts("userId", "secret")
@@ -378,7 +378,7 @@ func createUserJWT(c *call) (any, error) {
 	return jwtModel(c.users().CreateJWT(c.r.Context(), c.user(), id, length))
 }
 
-// duration returns how long a JWT is to live; 0 is the engine's own.
+// duration returns the requested lifetime of a JWT. 0 means the engine's default.
 func (c *call) duration() (time.Duration, error) {
 	if v, ok := c.params["duration"].(float64); ok && v == 0 {
 		return 0, nil
@@ -434,7 +434,8 @@ func getSession(c *call) (any, error) {
 	return c.sessionModel(session), nil
 }
 
-// updateSession renews the cookie too: the browser would drop it at its old end.
+// updateSession also renews the cookie. Otherwise the browser would drop it at its old
+// end.
 func updateSession(c *call) (any, error) {
 	session, err := c.account.ExtendSession(c.r.Context(), c.r.PathValue("sessionId"))
 	if err != nil {
@@ -450,7 +451,7 @@ func updateSession(c *call) (any, error) {
 
 func deleteSession(c *call) (any, error) {
 	id := c.r.PathValue("sessionId")
-	if c.pending != nil { // it may end itself, and no other
+	if c.pending != nil { // it may end only itself
 		if id != latchkey.CurrentSession && id != c.pending.SessionID() {
 			return nil, latchkey.ErrMoreFactorsRequired
 		}
@@ -483,7 +484,7 @@ func createUser(c *call) (*latchkey.User, error) {
 	return c.users().Create(c.r.Context(), n)
 }
 
-// userText changes one text of a user.
+// userText returns a handler that changes one text of a user.
 func userText(param string, change func(*latchkey.Users, context.Context, string, string) (*latchkey.User, error)) func(c *call) (*latchkey.User, error) {
 	return func(c *call) (*latchkey.User, error) {
 		text, err := c.text(param)
@@ -494,7 +495,7 @@ func userText(param string, change func(*latchkey.Users, context.Context, string
 	}
 }
 
-// userBool changes one flag of a user.
+// userBool returns a handler that changes one flag of a user.
 func userBool(param string, change func(*latchkey.Users, context.Context, string, bool) (*latchkey.User, error)) func(c *call) (*latchkey.User, error) {
 	return func(c *call) (*latchkey.User, error) {
 		flag, err := c.bool(param, nil)

@@ -16,7 +16,7 @@ import (
 	"example.com/latchkey/hasher"
 )
 
-// version is what the API says of itself.
+// version is the version that the API reports.
 const version = "1.9.5"
 
 // apiError is an error of the transport.
@@ -29,14 +29,14 @@ func (e *apiError) Error() string { return e.kind }
 
 func problem(status int, kind, message string) error { return &apiError{status, kind, message} }
 
-// statuses are the codes of the engine's categories.
+// statuses maps the engine's categories to HTTP status codes.
 var statuses = map[latchkey.Category]int{
 	latchkey.CategoryInvalid: http.StatusBadRequest, latchkey.CategoryUnauthorized: http.StatusUnauthorized, latchkey.CategoryForbidden: http.StatusForbidden,
 	latchkey.CategoryNotFound: http.StatusNotFound, latchkey.CategoryConflict: http.StatusConflict, latchkey.CategoryPrecondition: http.StatusPreconditionFailed,
 	latchkey.CategoryThrottled: http.StatusTooManyRequests, latchkey.CategoryUnavailable: http.StatusServiceUnavailable, latchkey.CategoryUnimplemented: http.StatusNotImplemented,
 }
 
-// toAPI maps every error to the wire.
+// toAPI maps every error to an error of the API.
 func toAPI(err error) *apiError {
 	var ours *apiError
 	var theirs *latchkey.Error
@@ -65,7 +65,7 @@ func (c *call) fail(err error) {
 	c.write(e.status, map[string]any{"message": e.message, "code": e.status, "type": e.kind, "version": version})
 }
 
-// limitHeaders report the limit that is nearest to its end.
+// limitHeaders reports the limit with the fewest calls left.
 func (c *call) limitHeaders() {
 	if len(c.limits) == 0 {
 		return
@@ -81,7 +81,7 @@ func (c *call) limitHeaders() {
 	c.w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(nearest.Reset.Unix(), 10))
 }
 
-// date is a time on the wire; none is "".
+// date returns a time in the form of the API. The zero time is "".
 func date(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -107,7 +107,7 @@ func targetModel(t latchkey.Target) object {
 	}
 }
 
-// userModel is a user as their account shows them.
+// userModel returns a user in the form for the user's own account.
 func (c *call) userModel(u *latchkey.User) object {
 	targets := make([]object, 0, len(u.Targets))
 	for _, t := range u.Targets {
@@ -126,8 +126,8 @@ func (c *call) userModel(u *latchkey.User) object {
 	return m
 }
 
-// newerThan reports whether the format that the client asks for is at least a
-// version. None is the newest.
+// newerThan reports whether the client asks for at least this version of the response
+// format. A client that asks for no version gets the newest.
 func (c *call) newerThan(major, minor int) bool {
 	parts := strings.Split(c.r.Header.Get("X-Appwrite-Response-Format"), ".")
 	if len(parts) < 2 {
@@ -138,7 +138,8 @@ func (c *call) newerThan(major, minor int) bool {
 	return errA != nil || errB != nil || a > major || a == major && b >= minor
 }
 
-// serverUserModel is a user as the server sees them, with the hash.
+// serverUserModel returns a user in the form for the server, which has the password
+// hash.
 func (c *call) serverUserModel(u *latchkey.User) (object, error) {
 	hash, err := c.users().PasswordHash(c.r.Context(), u.ID)
 	if err != nil {
@@ -202,7 +203,7 @@ func counted(n int, wanted bool) int {
 	return n
 }
 
-// userTypes are the kinds of those who act.
+// userTypes maps the modes of the log to the user types of the API.
 var userTypes = map[string]string{"user": "user", "guest": "guest", "server": "keyProject"}
 
 func (c *call) logList(list *latchkey.LogList, total bool) object {
@@ -216,8 +217,8 @@ func (c *call) logList(list *latchkey.LogList, total bool) object {
 	return object{"total": counted(list.Total, total), "logs": logs}
 }
 
-// signedInAs answers a new session: with its cookies, and the header for clients
-// that take none.
+// signedInAs answers with a new session. It sets the cookies, and the header for clients
+// that do not accept cookies.
 func (c *call) signedInAs(s *latchkey.Session) object {
 	c.setCookies(encodeSession(s), s.Expire)
 	text, err := json.Marshal(map[string]string{c.cookieName(): encodeSession(s)})
@@ -227,7 +228,7 @@ func (c *call) signedInAs(s *latchkey.Session) object {
 	return c.sessionModel(s)
 }
 
-// signedOut takes the cookies back.
+// signedOut removes the cookies.
 func (c *call) signedOut() {
 	c.setCookies("", time.Unix(1, 0))
 	c.w.Header().Set("X-Fallback-Cookies", "[]")

@@ -1,9 +1,10 @@
-// Quickstart signs somebody up or in from the command line, on an embedded
-// store, and says what each step did.
+// Quickstart signs a user up or in on the command line, on an embedded store, and
+// prints the result of each step.
 //
 //	go run ./examples/quickstart -email ada@example.org -password 'correct horse'
 //
-// Without the flags it asks. A second run finds what the first one stored.
+// Without the flags it asks in the terminal, or reads two lines from standard input. A
+// second run finds the user of the first run in the store.
 package main
 
 import (
@@ -36,12 +37,20 @@ func main() {
 	password := flag.String("password", "", "password of at least 8 characters; asked for, without echo, if empty")
 	signOut := flag.String("sign-out", "", "one: end this session; all: end every session of the user")
 	flag.Parse()
-	if err := run(context.Background(), *where, *email, *password, *signOut); err != nil {
+	err := run(context.Background(), *where, *email, *password, *signOut)
+	if errors.Is(err, errNoAnswer) {
+		log.Print(err)
+		os.Exit(2)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }
 
 func run(ctx context.Context, where, email, password, signOut string) (err error) {
+	if email, password, err = ask(email, password); err != nil {
+		return err
+	}
 	s, key, err := open(ctx, where)
 	if err != nil {
 		return err
@@ -52,9 +61,6 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 		return err
 	}
 	defer engine.Close()
-	if email, password, err = ask(email, password); err != nil {
-		return err
-	}
 
 	// A real host takes these from the request.
 	guest := engine.Guest(latchkey.Client{
@@ -77,12 +83,12 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 	fmt.Printf("Signed in: session %s on %v from %s, until %s\n",
 		session.ID, session.Device, session.IP, session.Expire.Format("2006-01-02"))
 
-	// This is what runs on every request: the secret comes back in a cookie.
+	// A host does this on every request: the secret comes back in a cookie.
 	account, err := guest.Authenticate(ctx, session.Secret.Reveal())
 	if err != nil {
 		return err
 	}
-	fmt.Println("Checked the session: it is of user", account.UserID())
+	fmt.Println("Checked the session: it belongs to user", account.UserID())
 	if err := list(ctx, account); err != nil {
 		return err
 	}
@@ -100,7 +106,7 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 		return err
 	}
 	if _, err = guest.Authenticate(ctx, session.Secret.Reveal()); !errors.Is(err, latchkey.ErrUnauthorized) {
-		return fmt.Errorf("the session lives on: %v", err)
+		return fmt.Errorf("the session is still valid: %v", err)
 	}
 	fmt.Println("Signed out of", signOut+"; the secret is refused from now on.")
 	return nil
@@ -122,8 +128,8 @@ func list(ctx context.Context, account *latchkey.Account) error {
 	return nil
 }
 
-// open opens the store, and the key in a file beside it. A real host keeps the
-// key apart from the store.
+// open opens the store and reads the key, which is in a file next to the store. A real
+// host keeps the key apart from the store.
 func open(ctx context.Context, where string) (store.Store, latchkey.Key, error) {
 	kind, file, _ := strings.Cut(where, ":")
 	openers := map[string]func() (store.Store, error){
@@ -160,19 +166,34 @@ func loadKey(file string) (latchkey.Key, error) {
 	return latchkey.ParseKey(strings.TrimSpace(string(text)))
 }
 
-// ask asks for what the flags did not give.
+// errNoAnswer means that standard input ended without an e-mail address and a password.
+var errNoAnswer = errors.New(`quickstart needs an e-mail address and a password. Do one of these:
+  - give both flags: -email ada@example.org -password 'correct horse'
+  - run it in a terminal, where it asks for them
+  - write them to its standard input, as two lines`)
+
+// ask asks for the e-mail address and the password, if the flags did not give them. If
+// standard input is not a terminal, it reads the answers without a question.
 func ask(email, password string) (string, string, error) {
+	terminal := int(os.Stdin.Fd())
+	asks := term.IsTerminal(terminal)
 	in := bufio.NewReader(os.Stdin)
 	line := func() (string, error) {
 		text, err := in.ReadString('\n')
-		if err == io.EOF && text != "" {
-			err = nil
+		if err != nil && err != io.EOF {
+			return "", err
 		}
-		return strings.TrimRight(text, "\r\n"), err
+		text = strings.TrimRight(text, "\r\n")
+		if text == "" {
+			return "", errNoAnswer
+		}
+		return text, nil
 	}
 	var err error
 	if email == "" {
-		fmt.Print("E-mail address: ")
+		if asks {
+			fmt.Print("E-mail address: ")
+		}
 		if email, err = line(); err != nil {
 			return "", "", err
 		}
@@ -180,12 +201,15 @@ func ask(email, password string) (string, string, error) {
 	if password != "" {
 		return email, password, nil
 	}
-	fmt.Print("Password: ")
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
+	if !asks {
 		password, err = line()
 		return email, password, err
 	}
-	text, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Print("Password: ")
+	text, err := term.ReadPassword(terminal)
 	fmt.Println()
+	if err == nil && len(text) == 0 || err == io.EOF {
+		err = errNoAnswer
+	}
 	return email, string(text), err
 }

@@ -1,6 +1,6 @@
-// Tour shows the ways in besides a password, and what to do about a lost one, from
-// the command line. The messages that would go out by mail or SMS are printed; with -smtp mail goes to
-// that server, and the tour asks for what is in it.
+// Tour shows the ways to sign in without a password, and how to recover from a lost
+// password, on the command line. It prints the messages that a host would send by mail
+// or SMS. With -smtp it sends mail to that server, and asks for the link or code in it.
 //
 //	go run ./examples/tour -method magic|otp|phone
 //	go run ./examples/tour -verify
@@ -30,11 +30,12 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// options are what the command line says.
+// options are the flags of the command line.
 type options struct {
 	method, email, phone, smtp string
 	verify, recover, mfa       bool
-	// code is what the authenticator app shows for a seed; nil asks whoever has it.
+	// code returns the code of the authenticator app for a seed. If it is nil, the
+	// tour asks for the code.
 	code func(seed string) string
 }
 
@@ -44,8 +45,8 @@ func main() {
 	flag.StringVar(&o.method, "method", "magic", "magic: a link by mail; otp: a code by mail; phone: a code by SMS")
 	flag.StringVar(&o.email, "email", "ada@example.org", "address for magic and otp")
 	flag.StringVar(&o.phone, "phone", "+14155550100", "number for phone")
-	flag.BoolVar(&o.verify, "verify", false, "sign up with a password, and verify address and number")
-	flag.BoolVar(&o.recover, "recover", false, "sign up with a password, and lose it")
+	flag.BoolVar(&o.verify, "verify", false, "sign up with a password, and verify the address and the number")
+	flag.BoolVar(&o.recover, "recover", false, "sign up with a password, lose it, and choose a new one")
 	flag.BoolVar(&o.mfa, "mfa", false, "sign up with a password, and enrol an authenticator app")
 	flag.StringVar(&o.smtp, "smtp", "", "host:port of a mail server on this machine, without TLS")
 	flag.Parse()
@@ -54,7 +55,7 @@ func main() {
 	}
 }
 
-// tour is one walk through.
+// tour is one run of the tour.
 type tour struct {
 	options
 	guest  *latchkey.Guest
@@ -202,12 +203,12 @@ func (t *tour) signIn(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if t.method == "magic" { // what the page behind the link does before anybody presses its button
+	if t.method == "magic" { // the page of the link does this before the user presses its button
 		seen, err := t.guest.InspectToken(ctx, userID, secret)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(t.out, "The link is good until", seen.Expire.Format("15:04"))
+		fmt.Fprintln(t.out, "The link is valid until", seen.Expire.Format("15:04"))
 	}
 	session, err := t.guest.CreateSession(ctx, userID, secret)
 	if err != nil {
@@ -238,7 +239,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(t.out, "Keep these, each serves once if the app is lost:")
+	fmt.Fprintln(t.out, "Keep these codes. If you lose the app, each works once in its place:")
 	for _, code := range codes.Codes {
 		fmt.Fprintln(t.out, " ", code.Reveal())
 	}
@@ -249,7 +250,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if err := t.draw(made.URI.Reveal()); err != nil {
 		return err
 	}
-	fmt.Fprintln(t.out, "Scan it with an authenticator app, or type", made.Secret.Reveal())
+	fmt.Fprintln(t.out, "Scan the picture with an authenticator app, or type", made.Secret.Reveal())
 	code, err := t.appCode(made)
 	if err != nil {
 		return err
@@ -274,7 +275,7 @@ func (t *tour) twoFactors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(t.out, "Each code serves once: wait for the next.")
+	fmt.Fprintln(t.out, "Each code works only once: wait for the next one.")
 	if code, err = t.appCode(made); err != nil {
 		return err
 	}
@@ -293,14 +294,14 @@ func (t *tour) appCode(made *latchkey.MFAAuthenticator) (string, error) {
 	if t.code != nil {
 		return t.code(made.Secret.Reveal()), nil
 	}
-	fmt.Fprint(t.out, "The code that it shows: ")
+	fmt.Fprint(t.out, "The code in the app: ")
 	if !t.in.Scan() {
 		return "", errors.Join(t.in.Err(), io.ErrUnexpectedEOF)
 	}
 	return strings.TrimSpace(t.in.Text()), nil
 }
 
-// draw prints a QR code, two rows in a line.
+// draw prints a QR code, with two rows of it in each line.
 func (t *tour) draw(text string) error {
 	code, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {
@@ -309,7 +310,7 @@ func (t *tour) draw(text string) error {
 	size := code.Bounds().Dx()
 	dark := func(x, y int) int {
 		if x < 0 || y < 0 || x >= size || y >= size {
-			return 0 // the border that readers need
+			return 0 // the border, which QR readers need
 		}
 		if r, _, _, _ := code.At(x, y).RGBA(); r == 0 {
 			return 1
@@ -326,8 +327,8 @@ func (t *tour) draw(text string) error {
 	return nil
 }
 
-// message returns what is in the message with a token: from the outbox, which it
-// prints, or from whoever got the mail.
+// message returns the user id and the secret of the message with a token. It prints the
+// message from the outbox. With -smtp it asks the user for the link or code in the mail.
 func (t *tour) message(ctx context.Context, to string, token *latchkey.Token) (userID, secret string, err error) {
 	if token.Phrase != "" {
 		fmt.Fprintln(t.out, "The page shows the security phrase", token.Phrase)

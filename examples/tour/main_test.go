@@ -13,7 +13,7 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// reader is a mail server whose owner types what is in the mail into the tour.
+// reader is a mail server that types the link or code of a mail into the tour.
 type reader struct {
 	keyboard io.Writer
 	wanted   *regexp.Regexp
@@ -69,7 +69,7 @@ func TestTourThroughAMailServer(t *testing.T) {
 func TestTourOfTwoFactors(t *testing.T) {
 	shown := time.Duration(-1)
 	o := options{mfa: true, email: "ada@example.org", code: func(seed string) string {
-		shown++ // the code of the step that is shown, and the next
+		shown++ // the code of the present step, then that of the next
 		code, err := totp.GenerateCode(seed, time.Now().Add(shown*30*time.Second))
 		if err != nil {
 			t.Fatal(err)

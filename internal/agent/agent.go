@@ -1,5 +1,5 @@
-// Package agent reads user agents: which client, system and device a User-Agent
-// header names.
+// Package agent reads User-Agent headers: the client, the operating system and the
+// device.
 package agent
 
 import (

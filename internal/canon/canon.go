@@ -1,5 +1,5 @@
-// Package canon brings what people and hosts type to the one form that the
-// engine checks, looks up and counts by, or refuses it.
+// Package canon brings input to its canonical form, or refuses it. The engine checks,
+// looks up and counts by that form.
 package canon
 
 import (
@@ -18,14 +18,14 @@ const (
 	maxLocal     = 64  // bytes before the @
 	MaxID        = 36  // characters
 	MaxName      = 128 // code points
-	MaxUserAgent = 512 // bytes that are kept
+	MaxUserAgent = 512 // bytes, the rest is cut off
 	MaxLabel     = 36  // characters
 	MinPhone     = 7   // digits
 	MaxPhone     = 15  // digits
-	MaxDepth     = 64  // of JSON
+	MaxDepth     = 64  // nested levels of JSON
 )
 
-// Why something is refused. No error repeats the input.
+// The reasons for a refusal. No error repeats the input.
 var (
 	ErrEmail = errors.New("not an e-mail address")
 	ErrID    = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
@@ -34,18 +34,20 @@ var (
 	ErrLabel = errors.New("not a label: 1 to 36 letters and digits of ASCII")
 )
 
-// localExtra are the signs that a local part may have besides letters, digits
-// and dots. Left out are those of routing and quoting.
+// localExtra are the characters that a local part may have besides letters, digits
+// and dots. The characters of routing and quoting are left out.
 const localExtra = "#$&'*+-/=?^_`{|}~"
 
-// Email returns the canonical form of an e-mail address: lower case, the
-// domain in its ASCII form. The grammar is that of mailboxes in practice: an
-// ASCII local part of letters, digits, some signs and single dots; one @; a
-// domain of at least two labels whose last is not a number. Quotes, comments,
-// lists, routing, address literals and anything that only becomes ASCII by
-// folding are refused.
+// Email returns the canonical form of an e-mail address: lower case, with the domain
+// in its ASCII form. The grammar is that of mailboxes in practice:
+//   - a local part in ASCII: letters, digits, some other characters and single dots
+//   - one @
+//   - a domain of at least two labels, of which the last is not a number
+//
+// Quotes, comments, lists, routing and address literals are refused, and characters
+// that become ASCII only by folding.
 func Email(s string) (string, error) {
-	if len(s) > 4*MaxEmail { // a domain may get shorter
+	if len(s) > 4*MaxEmail { // the ASCII form of a domain may be shorter
 		return "", ErrEmail
 	}
 	local, domain, found := strings.Cut(s, "@")
@@ -79,7 +81,7 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// domains maps and checks as a look-up in the DNS would.
+// domains maps and checks names as for a look-up in the DNS.
 var domains = idna.New(
 	idna.MapForLookup(),
 	idna.BidiRule(),
@@ -88,7 +90,7 @@ var domains = idna.New(
 )
 
 func canonicalDomain(s string) (string, error) {
-	// Compatibility mapping could make an @ or a dot of another sign.
+	// Compatibility mapping could turn another character into an @ or a dot.
 	for i, r := range s {
 		if r == utf8.RuneError || r > unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
 			return "", ErrEmail
@@ -104,7 +106,7 @@ func canonicalDomain(s string) (string, error) {
 	labels := strings.Split(out, ".")
 	for i, label := range strings.Split(s, ".") {
 		if !isASCII(label) && (i >= len(labels) || !strings.HasPrefix(labels[i], "xn--")) {
-			return "", ErrEmail // full-width letters and their like
+			return "", ErrEmail // full-width letters and the like
 		}
 	}
 	top := labels[len(labels)-1]
@@ -118,7 +120,7 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// ID checks an id that a caller made.
+// ID checks an id that the caller chose.
 func ID(s string) error {
 	if s == "" || len(s) > MaxID || !isAlphanumeric(s[0]) {
 		return ErrID
@@ -131,7 +133,7 @@ func ID(s string) error {
 	return nil
 }
 
-// Name checks a name. It is kept as it is.
+// Name checks a name. A valid name is stored unchanged.
 func Name(s string) error {
 	if len(s) > MaxName*utf8.UTFMax || utf8.RuneCountInString(s) > MaxName || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, isControl) {
@@ -140,9 +142,8 @@ func Name(s string) error {
 	return nil
 }
 
-// Phone checks a phone number in its international form, +491521234567. There
-// is no other form to bring it to: what has spaces, brackets or leading zeros is
-// refused.
+// Phone checks a phone number in its international form, +491521234567. Other forms
+// are not converted: numbers with spaces, brackets or leading zeros are refused.
 func Phone(s string) error {
 	digits, found := strings.CutPrefix(s, "+")
 	if !found || len(digits) < MinPhone || len(digits) > MaxPhone || strings.Trim(digits, "0123456789") != "" || callingCode(digits) == "" {
@@ -151,8 +152,7 @@ func Phone(s string) error {
 	return nil
 }
 
-// callingCode returns the code of the country that a number begins with, "" for
-// none.
+// callingCode returns the country code at the beginning of a number, or "".
 func callingCode(digits string) string {
 	codes := strings.Fields(callingCodes)
 	for size := 1; size <= 3; size++ {
@@ -163,8 +163,8 @@ func callingCode(digits string) string {
 	return ""
 }
 
-// PhonePrefix returns what the price of a text message to a number depends on:
-// its country and, of those that share +1, the area.
+// PhonePrefix returns the part of a number that decides the price of a text message:
+// the country code, and for the countries that share +1 also the area code.
 func PhonePrefix(phone string) string {
 	digits := phone[1:]
 	code := callingCode(digits)
@@ -187,11 +187,11 @@ func Label(s string) error {
 	return nil
 }
 
-// isControl reports what could break a line or a header.
+// isControl reports whether a character could break a line or a header.
 func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// UserAgent returns what is kept of a user agent: valid text of at most
-// MaxUserAgent bytes, control characters replaced.
+// UserAgent returns the stored form of a user agent: valid text of at most
+// MaxUserAgent bytes, with control characters replaced.
 func UserAgent(s string) string {
 	s = s[:min(len(s), 2*MaxUserAgent)]
 	s = strings.Map(func(r rune) rune {

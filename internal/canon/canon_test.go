@@ -25,7 +25,7 @@ func TestEmail(t *testing.T) {
 	}
 }
 
-// AC-005, AC-006, AC-007, AC-008, AC-112: one grammar, and nothing beside it.
+// AC-005, AC-006, AC-007, AC-008, AC-112: one grammar, and no other form is accepted.
 func TestAC006EmailGrammar(t *testing.T) {
 	for _, in := range []string{
 		"", "@", "a@", "@x.org", "a", "a@b", "a@@x.org", "a@x@y.org", "a@evil.test@corp.test",

@@ -37,7 +37,7 @@ func TestCallingCodesAreThoseOfLibphonenumber(t *testing.T) {
 	if !slices.Equal(codes, want) {
 		t.Errorf("have %v\nwant %v", codes, want)
 	}
-	for _, a := range codes { // or the first that fits would not be the one
+	for _, a := range codes { // otherwise the first match could be the wrong one
 		for _, b := range codes {
 			if a != b && strings.HasPrefix(a, b) {
 				t.Errorf("%s begins with %s", a, b)

@@ -15,10 +15,13 @@ import (
 
 var errObject = errors.New("not a JSON object")
 
-// Object returns a JSON object without the space around its parts, and
-// otherwise as it was written. It refuses what stores and readers could
-// disagree about: a name that comes twice, NUL, half of a surrogate pair, text
-// that is not UTF-8, numbers that do not fit a float64.
+// Object returns a JSON object of at most most bytes. It removes the space between the
+// parts and changes nothing else. It refuses contents that stores and readers could
+// treat differently:
+//   - a name that comes twice in one object
+//   - NUL, and half of a surrogate pair
+//   - text that is not UTF-8
+//   - numbers that do not fit a float64
 func Object(raw []byte, most int) (string, error) {
 	if len(raw) > 8*most || !utf8.Valid(raw) {
 		return "", fmt.Errorf("not UTF-8 of at most %d bytes", most)
@@ -39,7 +42,7 @@ func Object(raw []byte, most int) (string, error) {
 	return text, jsontext.Escapes(text)
 }
 
-// checkValue reads one value.
+// checkValue reads and checks one value.
 func checkValue(d *json.Decoder, depth int) error {
 	token, err := d.Token()
 	if err != nil {
@@ -59,7 +62,7 @@ func checkValue(d *json.Decoder, depth int) error {
 	return nil
 }
 
-// checkParts reads what is in an object or a list, and its end.
+// checkParts reads and checks the contents of an object or a list, and its end.
 func checkParts(d *json.Decoder, object bool, depth int) error {
 	seen := make(map[string]bool)
 	for d.More() {

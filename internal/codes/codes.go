@@ -1,6 +1,6 @@
-// Package codes draws and compares the codes that people type: one-time codes of
-// messages, time-based codes of authenticator apps (RFC 6238), recovery codes, and
-// phrases.
+// Package codes makes and compares the codes that users type or compare: one-time
+// codes of messages, time-based codes of authenticator apps (RFC 6238), recovery codes
+// and security phrases.
 package codes
 
 import (
@@ -33,9 +33,8 @@ const (
 	crockford                                 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 )
 
-// Recovery draws recovery codes in the form that a user sees: six of ten
-// hexadecimal digits, or, for strong ones, ten of 24 base32 digits in groups of
-// four.
+// Recovery draws recovery codes in the form that a user sees: six codes of ten
+// hexadecimal digits, or ten strong codes of 24 base32 digits in groups of four.
 func Recovery(strong bool) (codes []string) {
 	if strong {
 		random := make([]byte, strongRecoveryCodes*strongRecoveryLength)
@@ -61,13 +60,13 @@ func Recovery(strong bool) (codes []string) {
 	return codes
 }
 
-// IsShortRecovery reports whether a recovery code is one of the short ones, which
-// can be guessed from their digest.
+// IsShortRecovery reports whether a recovery code is a short one. A short code can be
+// guessed from its digest.
 func IsShortRecovery(code string) bool { return len(code) == recoveryLength }
 
-// PlainRecovery returns the form of a recovery code that is digested: without
-// dashes and spaces, in one case, and with the letters that base32 lacks read as
-// digits.
+// PlainRecovery returns the form of a recovery code for its digest: without dashes and
+// spaces, and in one case. In strong codes the letters I, L and O, which base32 lacks,
+// become digits.
 func PlainRecovery(code string) string {
 	code = strings.NewReplacer("-", "", " ", "").Replace(code)
 	if IsShortRecovery(code) {

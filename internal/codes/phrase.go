@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Phrase draws two words, by which a person recognises their own message.
+// Phrase draws two words, by which users recognise the message that they asked for.
 func Phrase() string { return pick(phraseAdjectives) + " " + pick(phraseNouns) }
 
 func pick(words string) string {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TOTPPeriod is the number of seconds that an authenticator app shows a code.
+// TOTPPeriod is the time for which an authenticator app shows a code, in seconds.
 const TOTPPeriod = 30
 
 // TOTP is the secret and the parameters of an authenticator app.
@@ -24,13 +24,13 @@ type TOTP struct {
 	Digits    int    // 6 or 8
 }
 
-// Text returns the seed as people and apps write it: base32 without padding.
+// Text returns the seed in the form that users type into apps: base32 without padding.
 func (t TOTP) Text() string {
 	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(t.Seed)
 }
 
-// At returns the code of a step, which is a count of periods since 1970: the HOTP
-// value of RFC 4226 for that counter.
+// At returns the code of a step: the HOTP value of RFC 4226 for that counter. A step is
+// the number of periods since 1970.
 func (t TOTP) At(step uint64) string {
 	sum := sha1.New
 	if t.Algorithm == "SHA256" {
@@ -51,8 +51,9 @@ func (t TOTP) At(step uint64) string {
 // IsCode reports whether a text has the form of a code.
 func (t TOTP) IsCode(text string) bool { return len(text) == t.Digits && AllDigits(text) }
 
-// Match returns the latest step, among the one of now and its two neighbours, that
-// has the code, or -1. It compares with all of them, whichever matches.
+// Match returns the step of a code: the present step or one of its two neighbours. It
+// returns the latest of those that have the code, or -1. It always compares with all
+// three.
 func (t TOTP) Match(code string, now time.Time) (matched int64) {
 	matched = -1
 	present := now.Unix() / TOTPPeriod
@@ -70,6 +71,6 @@ func (t TOTP) URI(issuer, label string) string {
 		escaped(issuer), escaped(label), t.Algorithm, t.Digits, escaped(issuer), TOTPPeriod, t.Text())
 }
 
-// escaped escapes every separator of a URI, and spaces as %20: some apps show a
-// plus sign as it is.
+// escaped escapes every separator of a URI. It writes a space as %20, because some apps
+// would show a plus sign.
 func escaped(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

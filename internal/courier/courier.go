@@ -20,9 +20,9 @@ const (
 	// queueSize is how many messages may wait, including those to be tried
 	// again. Further ones are dropped.
 	queueSize = 1000
-	// noticeReserve is the room that only notices may use, and maxRetrying is how
-	// many messages at most wait to be tried again: unreachable addresses must
-	// not use up the room of the others.
+	// noticeReserve is the room that only notices may use. maxRetrying is the
+	// maximum number of messages that wait to be tried again: unreachable addresses
+	// must not use up the room of the others.
 	noticeReserve = 100
 	maxRetrying   = 500
 	// workers is how many messages are sent at once.
@@ -55,7 +55,7 @@ type Counts struct {
 
 // Delivery is one message on its way. A null delivery sends nothing: it goes
 // through the queue like the others, so that the time of an answer does not
-// tell them apart. A notice is a message that the recipient has not asked for.
+// tell them apart. A notice is a message that the recipient did not ask for.
 type Delivery struct {
 	Message notify.Message
 	Null    bool
@@ -84,7 +84,7 @@ type Courier struct {
 }
 
 // New returns a courier with a notifier for each channel that has one, and
-// starts its workers; Close ends them. It returns nil if no channel has one.
+// starts its workers, which Close ends. It returns nil if no channel has one.
 func New(mail, text notify.Notifier, logger *slog.Logger) *Courier {
 	notifiers := make(map[notify.Channel]notify.Notifier)
 	if mail != nil {
@@ -131,7 +131,7 @@ func (c *Courier) Deliver(d Delivery) {
 		}
 		if c.waiting.Load() < room {
 			c.waiting.Add(1)
-			c.queue <- d // has room for everything that waits
+			c.queue <- d // never blocks: the queue has room for every waiting message
 			c.full = false
 			return
 		}
@@ -243,9 +243,11 @@ func (c *Courier) endIfClosing() {
 	}
 }
 
-// Close takes no more messages and waits until those in the queue are gone, or
-// the context ends; then it drops the rest. It gives up on a notifier that does
-// not return when its context ends ([ErrStuck]).
+// Close takes no more messages, and waits until those in the queue are gone or the
+// context ends. Then it drops the rest.
+//
+// Errors:
+//   - [ErrStuck]: a notifier does not return when its context ends.
 func (c *Courier) Close(ctx context.Context) error {
 	if c == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package dictionary knows the 10,000 commonest passwords. ORIGIN.md says where
-// they come from.
+// Package dictionary knows the 10,000 most common passwords. ORIGIN.md names their
+// source.
 package dictionary
 
 import (
@@ -11,16 +11,16 @@ import (
 
 //go:generate sh -c "go run ./gen frequency_lists.coffee > words.txt"
 
-// words holds one word a line, in lower case, in the order of their bytes.
+// words holds one word a line, in lower case and sorted by bytes.
 //
 //go:embed words.txt
 var words string
 
-// longest is more than any word has, in bytes.
+// longest is a length in bytes that no word exceeds.
 const longest = 32
 
-// Contains reports whether a password is one of the list, in whatever case. It
-// allocates nothing.
+// Contains reports whether a password is in the list. Case does not matter. Contains
+// does not allocate.
 func Contains(password string) bool {
 	var buf [longest]byte
 	word := buf[:0]
@@ -53,7 +53,7 @@ func fold(r rune) rune {
 	return r
 }
 
-// find looks for a line, halving the text.
+// find looks for a line by binary search.
 func find(word []byte) bool {
 	if len(word) == 0 {
 		return false

@@ -1,4 +1,4 @@
-// Package jsontext says which JSON every store can keep.
+// Package jsontext checks that every store can keep a JSON text.
 package jsontext
 
 import (
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Escapes refuses escapes that stand for no text: NUL and halves of surrogate
-// pairs. The text is valid JSON.
+// Escapes refuses escapes that do not stand for text: NUL, and halves of surrogate
+// pairs. The text must be valid JSON.
 func Escapes(text string) error {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
@@ -36,8 +36,9 @@ func Escapes(text string) error {
 	return nil
 }
 
-// Numbers refuses numbers that a float64 cannot hold: beyond its range, or so
-// long or so small that they are nothing to it. The text is valid JSON.
+// Numbers refuses numbers that a float64 cannot hold: those beyond its range, those
+// that it would round to zero, and those of more than 400 characters. The text must be
+// valid JSON.
 func Numbers(text string) error {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -70,7 +71,7 @@ func fits(number string) bool {
 	return err == nil && len(number) <= maxNumber && (f != 0 || !strings.ContainsAny(digits, "123456789"))
 }
 
-// maxNumber is how long a number may be.
+// maxNumber is the maximum length of a number in characters.
 const maxNumber = 400
 
 func hexUnit(text string) uint64 {

@@ -20,29 +20,30 @@ import (
 const (
 	MaxLife = time.Hour
 	maxSize = 8 << 10 // bytes
-	// skew is how far ahead the clock of the issuer may be.
+	// skew is how far the issuer's clock may be ahead.
 	skew = time.Minute
 )
 
-// kind is the type in the header: a token of another kind, under the same key,
-// is none of ours.
+// kind is the type in the header. A token of another type is refused, even if it was
+// signed with the same key.
 const kind = "latchkey+jwt"
 
-// Claims are what a token says.
+// Claims are the content of a token.
 type Claims struct {
-	Issuer    string // its audience too
+	Issuer    string // the audience too
 	UserID    string
-	SessionID string // "" for a token of the server's, without a session
+	SessionID string // "" for a token that the server made without a session
 	ID        string
 	IssuedAt  time.Time
 	Expire    time.Time
-	// Epoch and Account are of a token without a session: how often everything of
-	// the user was ended, and which user of that id it was.
+	// Epoch and Account are for a token without a session. Epoch counts how often all
+	// sessions and tokens of the user were ended. Account tells the user from an
+	// earlier or later user with the same id.
 	Epoch   int64
 	Account string
 }
 
-// wire is how claims are written.
+// wire is the JSON form of claims.
 type wire struct {
 	jwt.RegisteredClaims
 	SessionID string `json:"sid,omitempty"`
@@ -50,40 +51,39 @@ type wire struct {
 	Account   string `json:"acc,omitempty"`
 }
 
-// Key signs.
+// Key signs tokens.
 type Key struct {
 	private ed25519.PrivateKey
 	id      string
 	header  string // the first part of every token
 }
 
-// NewKey returns the key of a seed of 32 bytes.
+// NewKey returns the key that a seed of 32 bytes determines.
 func NewKey(seed []byte) *Key {
 	private := ed25519.NewKeyFromSeed(seed)
 	id := keyID(private.Public().(ed25519.PublicKey))
 	return &Key{private, id, headerOf(id)}
 }
 
-// keyID names a public key by a digest of it.
+// keyID returns the id of a public key, which is derived from its digest.
 func keyID(public ed25519.PublicKey) string {
 	sum := sha256.Sum256(public)
 	return hex.EncodeToString(sum[:12])
 }
 
-// headerOf is the first part of every token that a key signs: it is the same for
-// all of them.
+// headerOf returns the first part of a token. It is the same for all tokens of a key.
 func headerOf(id string) string {
 	text, err := json.Marshal(map[string]string{"alg": jwt.SigningMethodEdDSA.Alg(), "kid": id, "typ": kind})
 	if err != nil {
-		panic(err) // three texts
+		panic(err) // never: the map holds only strings
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// Public returns the key for others.
+// Public returns the public key.
 func (k *Key) Public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
 
-// Sign returns a token. Its end is rounded up to a second.
+// Sign returns a token. The end of its life is rounded up to a full second.
 func (k *Key) Sign(c Claims) (string, error) {
 	expire := c.Expire.Truncate(time.Second)
 	if expire.Before(c.Expire) {
@@ -100,8 +100,8 @@ func (k *Key) Sign(c Claims) (string, error) {
 	return token.SignedString(k.private)
 }
 
-// ErrInvalid is the one answer to what is no token: who asks learns nothing of
-// why.
+// ErrInvalid is the only error of [Set.Verify], so that callers cannot tell why a token
+// was refused.
 var ErrInvalid = errors.New("jws: not a token that is good now")
 
 // Set checks tokens of one issuer.
@@ -111,7 +111,7 @@ type Set struct {
 	byHead map[string]ed25519.PublicKey
 }
 
-// NewSet returns a set of keys; the first is the one that signs.
+// NewSet returns a set of keys. The first is the key that signs.
 func NewSet(issuer string, keys ...ed25519.PublicKey) *Set {
 	s := &Set{issuer, keys, make(map[string]ed25519.PublicKey)}
 	for _, key := range keys {
@@ -120,11 +120,11 @@ func NewSet(issuer string, keys ...ed25519.PublicKey) *Set {
 	return s
 }
 
-// Verify returns the claims of a token that is good at now. The header of a token
-// only finds the key: it has to be, byte by byte, the one that the key's tokens
-// have, so neither algorithm nor anything else is taken from it.
+// Verify returns the claims of a token that is valid at the time now. The header of a
+// token only selects the key. It must equal the header of that key's tokens byte by
+// byte, so neither the algorithm nor anything else is taken from the token.
 func (s *Set) Verify(token string, now time.Time) (Claims, error) {
-	if len(token) > maxSize || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") { // which the decoder skips
+	if len(token) > maxSize || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") { // the decoder would skip line breaks
 		return Claims{}, ErrInvalid
 	}
 	header, _, _ := strings.Cut(token, ".")
@@ -145,7 +145,7 @@ func (s *Set) Verify(token string, now time.Time) (Claims, error) {
 	}, nil
 }
 
-// jwk is a key as RFC 8037 writes it.
+// jwk is a key in the form of RFC 8037.
 type jwk struct {
 	Type      string `json:"kty"`
 	Curve     string `json:"crv"`
@@ -159,7 +159,7 @@ type jwks struct {
 	Keys []jwk `json:"keys"`
 }
 
-// JSON returns the set as others read it: a JSON Web Key Set.
+// JSON returns the set as a JSON Web Key Set, for other services.
 func (s *Set) JSON() []byte {
 	var out jwks
 	for _, key := range s.keys {
@@ -167,15 +167,15 @@ func (s *Set) JSON() []byte {
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
-		panic(err) // only texts
+		panic(err) // never: the set holds only strings
 	}
 	return text
 }
 
-// maxKeys is how many keys a set may have that others publish.
+// maxKeys is the maximum number of keys in a set that ParseSet reads.
 const maxKeys = 100
 
-// ParseSet reads what JSON has written. Keys of other kinds are left out.
+// ParseSet reads a JSON Web Key Set. It skips keys of other types.
 func ParseSet(issuer string, text []byte) (*Set, error) {
 	var in jwks
 	if err := json.Unmarshal(text, &in); err != nil || len(in.Keys) > maxKeys {

@@ -30,7 +30,7 @@ func sign(t testing.TB, k *Key, c Claims) string {
 	return token
 }
 
-// forged signs whatever a test says, with the real key.
+// forged signs any header and payload with the real key.
 func forged(k *Key, header, payload string) string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(k.private, []byte(text)))
@@ -80,7 +80,7 @@ func TestAC079AndAC083HeaderDecidesNothing(t *testing.T) {
 	} {
 		header = strings.ReplaceAll(header, "KID", key.id)
 		text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + parts[1]
-		mac := hmac.New(sha256.New, key.Public()) // what who confuses algorithms would sign with
+		mac := hmac.New(sha256.New, key.Public()) // the signature of an attack that confuses algorithms
 		mac.Write([]byte(text))
 		for name, token := range map[string]string{
 			"unsigned": text + ".", "by the key": forged(key, header, string(payload)), "by HMAC": text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
@@ -135,7 +135,7 @@ func TestAC081AndAC085AudienceAndIssuerAreExact(t *testing.T) {
 	}
 }
 
-// AC-080, AC-082: one answer to everything that is wrong, soon.
+// AC-080, AC-082: every invalid token has the same error, without delay.
 func TestAC080AndAC082OneAnswerAndLittleWork(t *testing.T) {
 	key := keyOf(1)
 	set := NewSet("us", key.Public())
@@ -196,7 +196,7 @@ func FuzzVerify(f *testing.F) {
 		if c, err := set.Verify(token, now); err == nil && token != good || err != nil && c != (Claims{}) {
 			t.Errorf("%q is %+v, %v", token, c, err)
 		}
-		c, err := set.Verify(forged(key, mustHeader(key), payload), now) // whatever the claims are
+		c, err := set.Verify(forged(key, mustHeader(key), payload), now) // for any claims
 		if err == nil && (c.Issuer != "us" || c.UserID == "" || !c.Expire.After(now) || c.Expire.Sub(c.IssuedAt) > MaxLife+2*time.Second) {
 			t.Errorf("%q is %+v", payload, c)
 		}

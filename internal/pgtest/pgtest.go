@@ -1,4 +1,4 @@
-// Package pgtest starts throwaway PostgreSQL servers for tests, from initdb and
+// Package pgtest starts temporary PostgreSQL servers for tests. It needs initdb and
 // postgres on PATH.
 package pgtest
 
@@ -23,11 +23,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// errAbsent says that there are no binaries to start.
+// errAbsent means that the programs of PostgreSQL are not on PATH.
 var errAbsent = errors.New("needs initdb and postgres on PATH")
 
-// Server is a running PostgreSQL server on the loopback interface. The tables
-// of its user are sorted in the order of English unless a column says otherwise.
+// Server is a running PostgreSQL server on the loopback interface. Its text columns
+// sort by the rules of English, unless a column says otherwise.
 type Server struct {
 	port int
 	dir  string
@@ -58,9 +58,9 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// Shared returns the server of the test binary, started at the first call. It
-// does not sync its files: nothing outlives the tests. Where there are no
-// binaries, it skips the test.
+// Shared returns the server of the test binary, and starts it at the first call. The
+// server does not sync its files, because nothing outlives the tests. If PostgreSQL is
+// not on PATH, Shared skips the test.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	shared.once.Do(func() { shared.server, shared.err = Start("fsync=off") })
@@ -76,7 +76,7 @@ func Shared(t testing.TB) *Server {
 // Namespace returns a name that no other test of this binary uses.
 func Namespace() string { return "t" + strconv.FormatInt(shared.names.Add(1), 10) }
 
-// Start makes a cluster and starts a server on it, with settings of the form
+// Start creates a cluster and starts a server on it. The settings have the form
 // name=value.
 func Start(settings ...string) (*Server, error) {
 	for _, name := range []string{"initdb", "postgres"} {
@@ -119,8 +119,8 @@ func (s *Server) start() (err error) {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// Run starts the server of a cluster that has stopped, and waits until it
-// answers.
+// Run starts the server on its cluster, at first or again after a stop, and waits until
+// it answers.
 func (s *Server) Run() error {
 	var err error
 	if s.out, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
@@ -149,8 +149,9 @@ func (s *Server) Run() error {
 	}
 }
 
-// startTied starts a process that is killed when this one ends, however it
-// ends. The parent is a thread, which therefore must not end before.
+// startTied starts a process that is killed when this process ends for any reason. For
+// the system, the parent is the thread that started the process. So that thread stays
+// locked until the process has ended.
 func startTied(cmd *exec.Cmd) (gone chan struct{}, err error) {
 	gone = make(chan struct{})
 	started := make(chan error)
@@ -166,8 +167,9 @@ func startTied(cmd *exec.Cmd) (gone chan struct{}, err error) {
 	return gone, <-started
 }
 
-// Unprivileged gives a directory to a user without privileges, if this process
-// has all, and returns how to start processes as that user.
+// Unprivileged returns the attributes for starting a process that ends with this one.
+// If this process runs as root, the attributes start it as the user nobody, and the
+// directory is given to that user.
 func Unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	attr := tied()
 	if os.Geteuid() != 0 {
@@ -183,7 +185,7 @@ func Unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	return attr, os.Chown(dir, uid, gid)
 }
 
-// FreePort returns a port of the loopback interface that nobody listens on.
+// FreePort returns a free port of the loopback interface.
 func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -198,7 +200,7 @@ func (s *Server) Address() string {
 	return fmt.Sprintf("postgres://latchkey@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
-// Host returns where the server listens.
+// Host returns the host and port at which the server listens.
 func (s *Server) Host() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Analyze brings the statistics of the tables up to date.
@@ -214,7 +216,7 @@ func (s *Server) Analyze() error {
 
 // Kill ends the server and all of its processes with SIGKILL.
 func (s *Server) Kill() {
-	_ = s.cmd.Process.Signal(syscall.SIGSTOP) // it starts no more of them
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP) // a stopped server starts no more of them
 	children := s.children()
 	s.end(syscall.SIGKILL)
 	for _, pid := range children {
@@ -237,7 +239,7 @@ func (s *Server) children() (pids []int) {
 	return pids
 }
 
-// end signals the server and waits until it and its children are gone.
+// end sends the server a signal and waits until it has ended.
 func (s *Server) end(signal syscall.Signal) {
 	if s.cmd == nil || s.cmd.Process == nil {
 		return
@@ -249,6 +251,6 @@ func (s *Server) end(signal syscall.Signal) {
 
 // Stop ends the server and removes its files.
 func (s *Server) Stop() {
-	s.end(syscall.SIGQUIT) // at once: nothing is to be kept
+	s.end(syscall.SIGQUIT) // an immediate end: the files are removed
 	_ = os.RemoveAll(s.dir)
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pooler starts pgbouncer in transaction mode in front of a server, for one
-// test, and returns its address. Where there is no pgbouncer, it skips the test.
+// Pooler starts pgbouncer in transaction mode in front of a server, for one test, and
+// returns its address. If pgbouncer is not installed, Pooler skips the test.
 func Pooler(t testing.TB, s *Server) (address string) {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		path = "/usr/sbin/pgbouncer" // which is not on the PATH of every user
+		path = "/usr/sbin/pgbouncer" // a folder that is not on the PATH of every user
 		if _, err := os.Stat(path); err != nil {
 			t.Skip("needs pgbouncer")
 		}

@@ -2,5 +2,5 @@ package pgtest
 
 import "syscall"
 
-// tied ends a process together with the one that started it.
+// tied returns attributes that end a process together with the thread that started it.
 func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} }

@@ -1,8 +1,8 @@
-// Package record holds the engine's stored records and their tables: columns,
-// keys, indexes and references, each declared once.
+// Package record declares the engine's stored records and their tables: columns, keys,
+// indexes and references, each of them once.
 //
-// Columns are only ever added, at the end of a binding function, in the same
-// change as a numbered migration of the SQL backends and a higher version of
+// Columns are only added, never removed, at the end of a binding function. The same
+// change adds a numbered migration to the SQL backends and raises the version of
 // [Schema].
 package record
 
@@ -12,14 +12,13 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Schema is all tables of the engine, parents before children.
+// Schema lists all tables of the engine, parents before children.
 var Schema = store.NewSchema("latchkey", 4,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
 	Authenticators.Table, Challenges.Table, RecoveryCodes.Table)
 
-// Address is an e-mail address in use, by a user or by an identity of that
-// user: it belongs to one user at a time. The row goes in the transaction that
-// drops its last holder.
+// Address is an e-mail address that a user, or an identity of that user, has. It belongs
+// to one user at a time. The transaction that removes its last holder deletes the row.
 type Address struct {
 	Address string
 	UserID  string
@@ -41,25 +40,25 @@ var Addresses = store.Declare("addresses", (*Address).bind, store.Keys{
 // User is one account.
 type User struct {
 	ID  string
-	Key string // internal, made at insert and never used again: what logs carry
-	// Created and Updated are the times of the row, Registered and Accessed
-	// those of the person.
+	Key string // internal id for logs; made at insert, and never given to another user
+	// Created and Updated are times of the row. Registered and Accessed are times of
+	// the user.
 	Created, Updated, Registered, Accessed time.Time
 	Name                                   string
-	Email                                  string // "" for none
+	Email                                  string // "" without one
 	EmailVerified                          bool
-	Phone                                  string // "" for none
+	Phone                                  string // "" without one
 	PhoneVerified                          bool
-	Password                               []byte // sealed hash; nil for none
+	Password                               []byte // sealed hash; nil without a password
 	PasswordUpdated                        time.Time
 	Blocked                                bool
 	MustReset                              bool
 	MFA                                    bool
-	Epoch                                  int64  // raised by what ends server-made tokens
+	Epoch                                  int64  // raised by a change that ends JWTs without a session
 	Labels                                 string // JSON, a list of texts
 	Prefs                                  string // JSON, an object
-	PasswordHistory                        []byte // sealed; hashes of passwords that may not come back
-	TOTP                                   bool   // there is a confirmed authenticator
+	PasswordHistory                        []byte // sealed hashes of earlier passwords that may not be used again
+	TOTP                                   bool   // the user has a confirmed authenticator
 	Recovered                              bool   // the password came by mail
 }
 
@@ -101,27 +100,27 @@ var Users = store.Declare("users", (*User).bind, store.Keys{
 	},
 })
 
-// Session is a signed-in client. Everything that decides about it is in its
-// row, as facts; the last group is of its user.
+// Session is a signed-in client. Its row holds all facts that decide whether it may
+// act. The last group of fields holds facts about its user.
 type Session struct {
 	ID          string
 	UserID      string
-	Digest      string // of its secret; bytes
+	Digest      string // of its secret, in bytes
 	Created     time.Time
 	Updated     time.Time
 	Expire      time.Time
 	Provider    string
 	ProviderUID string
 	Factors     string    // proven, separated by spaces
-	Challenged  time.Time // last challenge completed; zero for never
+	Challenged  time.Time // time of the last completed challenge; zero if never
 	Touched     time.Time
 	IP          string
-	Client      string // JSON, what the user agent said
+	Client      string // JSON, from the User-Agent header
 
 	UserBlocked   bool
 	UserMustReset bool
 	UserMFA       bool
-	UserFactors   string // that the user can prove, separated by spaces
+	UserFactors   string // that the user has, separated by spaces
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -144,8 +143,8 @@ func (s *Session) bind(b *store.Binder) {
 	b.Text("user_factors", &s.UserFactors)
 }
 
-// Sessions is keyed by id and kept under the digest, by which every request
-// finds it.
+// Sessions is keyed by id. It is clustered by the digest, by which every request finds
+// its session.
 var Sessions = store.Declare("sessions", (*Session).bind, store.Keys{
 	Primary: []string{"id"},
 	Indexes: []store.IndexOn{
@@ -158,7 +157,7 @@ var Sessions = store.Declare("sessions", (*Session).bind, store.Keys{
 	},
 })
 
-// Check is what of a session decides whether it may act.
+// Check is the part of a session that decides whether it may act.
 type Check struct {
 	ID         string
 	UserID     string
@@ -193,14 +192,14 @@ func (c *Check) bind(b *store.Binder) {
 // Checks is the part of the sessions table that every request reads.
 var Checks = store.DeclarePart(Sessions.Table, (*Check).bind)
 
-// Target is an address at which a user gets messages.
+// Target is an address at which a user receives messages.
 type Target struct {
 	ID           string
 	UserID       string
 	Created      time.Time
 	Updated      time.Time
 	Name         string
-	ProviderID   string // "" for none
+	ProviderID   string // "" without one
 	ProviderType string // email, sms or push
 	Identifier   string
 	Expired      bool
@@ -230,8 +229,8 @@ var Targets = store.Declare("targets", (*Target).bind, store.Keys{
 	},
 })
 
-// Failure counts the wrong answers in a row for one thing that is guarded: a
-// purpose and the keyed digest of an identifier, known or not.
+// Failure counts consecutive wrong answers for a purpose and an identifier. Subject is
+// the keyed digest of the identifier, which may be unknown.
 type Failure struct {
 	Purpose string
 	Subject []byte
@@ -256,19 +255,19 @@ var Failures = store.Declare("failures", (*Failure).bind, store.Keys{
 	},
 })
 
-// Log is one line of the audit log. It refers to nothing: it outlives what it
-// speaks of.
+// Log is one line of the audit log. It has no references, because it outlives the rows
+// that it names.
 type Log struct {
 	ID       string
-	UserKey  string // of the user it concerns
+	UserKey  string // of the user that it concerns
 	Created  time.Time
 	Event    string
 	Resource string
-	Actor    string // id of who acted, "" for nobody signed in
+	Actor    string // id of the acting user, "" if no user was signed in
 	Mode     string // user, guest or server
 	IP       string
 	Agent    string // user agent
-	Count    int64  // how often a refusal happened within its minute; 0 for what is no refusal
+	Count    int64  // how often a refusal happened within its minute; 0 in other lines
 	Reason   string // type of the error of a refusal
 }
 
@@ -295,8 +294,8 @@ var Logs = store.Declare("logs", (*Log).bind, store.Keys{
 	},
 })
 
-// Word says that a word is in the search text of a row. Rows with a word that
-// begins with some letters are one range of the primary key.
+// Word records that a word is in the search text of a row. The words with a common
+// beginning are one range of the primary key.
 type Word struct {
 	Scope string // the table of the row
 	Word  string // in lower case
@@ -317,18 +316,18 @@ var Words = store.Declare("words", (*Word).bind, store.Keys{
 	},
 })
 
-// Token is a short-lived secret for one purpose, of a user or of somebody who
-// is none yet.
+// Token is a short-lived secret for one purpose. It belongs to a user, or to an address
+// that no user has yet.
 type Token struct {
 	ID          string
 	Kind        string
-	Slot        string // of which there is one of a kind: the destination, or the user
-	UserID      string // whose it is; "" for an address that nobody has
+	Slot        string // the destination, or the user; each slot has one token of a kind
+	UserID      string // "" for an address that no user has
 	Alias       string // the id that the caller was told
-	Destination string // the e-mail address or phone number that it was sent to; "" for none
-	Digest      string // of the secret; bytes
+	Destination string // the e-mail address or phone number to which it was sent; "" if it was not sent
+	Digest      string // of the secret, in bytes
 	Length      int64  // of a code; 0 for the secret of a link
-	Failures    int64  // wrong codes
+	Failures    int64  // number of wrong codes
 	Created     time.Time
 	Expire      time.Time
 }
@@ -362,7 +361,7 @@ var Tokens = store.Declare("tokens", (*Token).bind, store.Keys{
 	},
 })
 
-// Authenticator is an app that makes codes for a user.
+// Authenticator is an authenticator app of a user.
 type Authenticator struct {
 	ID        string
 	UserID    string
@@ -372,8 +371,8 @@ type Authenticator struct {
 	Digits    int64
 	Created   time.Time
 	Updated   time.Time
-	Verified  bool  // until then it counts for nothing
-	Step      int64 // the last one of which a code was accepted
+	Verified  bool  // an unverified one is not a factor
+	Step      int64 // of the last accepted code
 }
 
 func (a *Authenticator) bind(b *store.Binder) {
@@ -389,7 +388,7 @@ func (a *Authenticator) bind(b *store.Binder) {
 	b.Int("step", &a.Step)
 }
 
-// Authenticators is keyed by id. A user has one of a kind.
+// Authenticators is keyed by id. A user has at most one of each kind.
 var Authenticators = store.Declare("authenticators", (*Authenticator).bind, store.Keys{
 	Primary: []string{"id"},
 	Indexes: []store.IndexOn{
@@ -400,14 +399,14 @@ var Authenticators = store.Declare("authenticators", (*Authenticator).bind, stor
 	},
 })
 
-// Challenge is the question for a second factor that a session has asked for.
+// Challenge is an open question for a second factor, which a session has asked for.
 type Challenge struct {
 	ID          string
 	UserID      string
 	SessionID   string
 	Factor      string
-	Destination string // that a code was sent to; "" for none
-	Digest      []byte // of the code; nil for none
+	Destination string // to which a code was sent; "" if no code was sent
+	Digest      []byte // of the code; nil if no code was sent
 	Failures    int64
 	Created     time.Time
 	Expire      time.Time
@@ -425,7 +424,7 @@ func (c *Challenge) bind(b *store.Binder) {
 	b.Time("expire", &c.Expire)
 }
 
-// Challenges is keyed by id. A session has one of a factor.
+// Challenges is keyed by id. A session has at most one for each factor.
 var Challenges = store.Declare("challenges", (*Challenge).bind, store.Keys{
 	Primary: []string{"id"},
 	Indexes: []store.IndexOn{
@@ -438,12 +437,12 @@ var Challenges = store.Declare("challenges", (*Challenge).bind, store.Keys{
 	},
 })
 
-// RecoveryCode is a code that serves once in the place of a factor.
+// RecoveryCode is a code that replaces a factor once.
 type RecoveryCode struct {
 	ID      string
 	UserID  string
 	Digest  []byte
-	Sealed  []byte // the code; nil for one that is not shown again
+	Sealed  []byte // the code; nil if it cannot be shown again
 	Created time.Time
 }
 

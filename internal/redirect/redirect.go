@@ -1,4 +1,4 @@
-// Package redirect says which URLs a secret may be sent to.
+// Package redirect decides to which URLs a secret may be sent, by a list of the host.
 package redirect
 
 import (
@@ -15,21 +15,22 @@ import (
 // MaxLength is the longest URL in bytes.
 const MaxLength = 2048
 
-// List is what a host allows.
+// List holds the targets that a host allows.
 type List struct{ rules []rule }
 
 // rule is one entry of a list.
 type rule struct {
-	scheme   string // "" for http and https
-	host     string // "" for any: a scheme of an app
-	port     string // of an entry with a scheme
-	wildcard bool   // any name below host
+	scheme   string // "" means http and https
+	host     string // "" means any host, for the scheme of an app
+	port     string // for entries with a scheme and a host
+	wildcard bool   // every name below host is allowed, but not host itself
 }
 
-// Parse reads a list. An entry is a host name (app.example.org, with http or
-// https and any port), a host name with a wildcard (*.example.org, any name below
-// it), an origin (https://app.example.org, with that scheme and port alone), or
-// the scheme of an app (myapp:).
+// Parse reads a list. An entry has one of these forms:
+//   - a host name, app.example.org: allowed with http or https, and with any port
+//   - a host name with a wildcard, *.example.org: allows every name below example.org
+//   - an origin, https://app.example.org: allowed only with that scheme and port
+//   - the scheme of an app, myapp:
 func Parse(entries []string) (*List, error) {
 	l := new(List)
 	for _, entry := range entries {
@@ -71,7 +72,7 @@ func parseRule(entry string) (r rule, err error) {
 	return rule{host: name, wildcard: wildcard}, nil
 }
 
-// forbidden are schemes that run or read something.
+// forbidden are schemes that are not those of apps. Some would run code or read files.
 var forbidden = []string{"http", "https", "javascript", "data", "vbscript", "file", "blob", "about", "filesystem", "view-source", "ftp", "ws", "wss"}
 
 // Check returns the URL if a secret may be sent to it.
@@ -86,7 +87,8 @@ func (l *List) Check(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// check parses a URL in which every reader sees the same parts.
+// check parses a URL. It refuses URLs that readers could split into parts in more than
+// one way.
 func check(text string) (*url.URL, error) {
 	if len(text) > MaxLength || !utf8.ValidString(text) {
 		return nil, fmt.Errorf("not a URL of at most %d bytes", MaxLength)
@@ -103,7 +105,7 @@ func check(text string) (*url.URL, error) {
 	if u.User != nil {
 		return nil, errors.New("a user in a URL")
 	}
-	if !isASCII(u.Host) { // which readers map to ASCII in more than one way
+	if !isASCII(u.Host) { // readers map other hosts to ASCII in more than one way
 		return nil, errNotASCII
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
@@ -153,7 +155,7 @@ func isHost(s string) bool {
 	return len(s) <= 253
 }
 
-// hostOf returns the host without its port, in lower case, an IPv6 address in
+// hostOf returns the host in lower case and without its port. An IPv6 address keeps its
 // brackets.
 func hostOf(u *url.URL) string {
 	host := u.Host
@@ -191,9 +193,9 @@ func (r rule) allows(u *url.URL) bool {
 // Param is one parameter of a link.
 type Param struct{ Name, Value string }
 
-// With returns a URL with parameters behind those that it has. It takes away
-// those that it has of the same names: a reader would take the first. Path, the
-// other parameters and the fragment stay as they are.
+// With returns a URL with parameters added after its own. Parameters of the URL with
+// the same names are removed, because a reader would take the first of a name. The
+// path, the other parameters and the fragment stay unchanged.
 func With(u *url.URL, params ...Param) string {
 	var query []string
 	for part := range strings.SplitSeq(u.RawQuery, "&") {

@@ -1,5 +1,4 @@
-// Package seal keeps the engine's keys: what is sealed with them, and what is
-// digested with them.
+// Package seal holds the engine's keys. It seals values and makes digests with them.
 package seal
 
 import (
@@ -18,7 +17,7 @@ import (
 // KeySize is the length of a root key in bytes.
 const KeySize = 32
 
-// The purposes of subkeys. One root key gives one subkey a purpose.
+// The purposes of subkeys. A root key has one subkey for each purpose.
 const (
 	PasswordHash = "pwhash" // seals password hashes
 	Index        = "index"  // makes digests
@@ -26,20 +25,19 @@ const (
 	TOTP         = "totp"   // seals seeds of authenticators
 	RecoveryCode = "rcode"  // seals recovery codes
 	JWT          = "jwt"    // seeds of the keys that sign JWTs
-	keyID        = "key id" // names a root key without telling it
+	keyID        = "key id" // makes the ids of root keys
 )
 
-// What opening may answer.
+// The errors of [Ring.Open].
 var (
-	// ErrUnknownKey says that the key is not on the ring: a fault of the
-	// configuration.
+	// ErrUnknownKey means that the key is not on the ring: the configuration lacks it.
 	ErrUnknownKey = errors.New("seal: sealed with a key that is not configured")
-	// ErrDamaged says that the envelope is not one, was changed, or stands
-	// where it was not made for.
+	// ErrDamaged means that the value is not an envelope, was changed, or was moved
+	// from the place for which it was sealed.
 	ErrDamaged = errors.New("seal: does not open")
 )
 
-// An envelope is the format, the algorithm (AES-256-GCM), the id of the root
+// An envelope consists of the format, the algorithm (AES-256-GCM), the id of the root
 // key, the nonce, and the ciphertext with its tag.
 const (
 	format    = 1
@@ -57,7 +55,7 @@ type Ring struct {
 	index  []byte         // subkey of the active key for Digest
 }
 
-// NewRing returns a ring. The keys have KeySize bytes.
+// NewRing returns a ring. Each key has KeySize bytes.
 func NewRing(active []byte, old ...[]byte) *Ring {
 	r := &Ring{keys: make(map[[idSize]byte][]byte)}
 	r.active = [idSize]byte(subkey(active, keyID))
@@ -72,7 +70,7 @@ func NewRing(active []byte, old ...[]byte) *Ring {
 	return r
 }
 
-// Seeds returns the subkeys for a purpose, that of the active key first.
+// Seeds returns the subkeys of all keys for a purpose, that of the active key first.
 func (r *Ring) Seeds(purpose string) (seeds [][]byte) {
 	for _, id := range r.order {
 		seeds = append(seeds, subkey(r.keys[id], purpose))
@@ -80,10 +78,10 @@ func (r *Ring) Seeds(purpose string) (seeds [][]byte) {
 	return seeds
 }
 
-// KeyID names a root key without telling it.
+// KeyID returns the id of a root key. The id does not reveal the key.
 func KeyID(root []byte) string { return hex.EncodeToString(subkey(root, keyID)[:idSize]) }
 
-// KeyOf returns the id of the key that sealed a value.
+// KeyOf returns the id of the key that sealed a value, "" if the value is too short.
 func (r *Ring) KeyOf(sealed []byte) string {
 	if len(sealed) < headSize {
 		return ""
@@ -91,7 +89,8 @@ func (r *Ring) KeyOf(sealed []byte) string {
 	return hex.EncodeToString(sealed[2 : 2+idSize])
 }
 
-// Current reports whether a value is sealed with the active key. Nothing is.
+// Current reports whether a value is sealed with the active key. An empty value counts
+// as sealed with it.
 func (r *Ring) Current(sealed []byte) bool {
 	return len(sealed) == 0 || len(sealed) >= headSize && bytes.Equal(sealed[2:2+idSize], r.active[:])
 }
@@ -99,7 +98,7 @@ func (r *Ring) Current(sealed []byte) bool {
 func subkey(root []byte, purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, root, nil, "latchkey/"+purpose, KeySize)
 	if err != nil {
-		panic(err) // only of a length that is out of range
+		panic(err) // never: the length is in range
 	}
 	return key
 }
@@ -107,7 +106,7 @@ func subkey(root []byte, purpose string) []byte {
 func aead(root []byte, purpose string) cipher.AEAD {
 	block, err := aes.NewCipher(subkey(root, purpose))
 	if err != nil {
-		panic(err) // only of a length that is out of range
+		panic(err) // never: the length is in range
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
@@ -116,7 +115,8 @@ func aead(root []byte, purpose string) cipher.AEAD {
 	return gcm
 }
 
-// Place is where a sealed value stands. A value that is moved does not open.
+// Place is the row and column of a sealed value. A value that was moved to another
+// place does not open.
 type Place struct{ Table, Column, Record, Owner string }
 
 func (p Place) associated() []byte {
@@ -134,11 +134,15 @@ func (r *Ring) Seal(purpose string, p Place, text []byte) []byte {
 	out[0], out[1] = format, algorithm
 	copy(out[2:], r.active[:])
 	nonce := out[2+idSize : headSize]
-	_, _ = rand.Read(nonce) // never fails: it ends the program instead
+	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
 	return aead(r.keys[r.active], purpose).Seal(out, nonce, text, p.associated())
 }
 
-// Open decrypts what Seal made for a place.
+// Open decrypts a value that Seal made for the same purpose and place.
+//
+// Errors:
+//   - [ErrUnknownKey]
+//   - [ErrDamaged]
 func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 	if len(sealed) < headSize || sealed[0] != format || sealed[1] != algorithm {
 		return nil, ErrDamaged
@@ -154,18 +158,18 @@ func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 	return text, nil
 }
 
-// Digest returns the HMAC-SHA-256 of parts, each behind its length, under the
-// subkey for indexes of the active key.
+// Digest returns the HMAC-SHA-256 of length-prefixed parts, under the active key's
+// subkey for indexes.
 func (r *Ring) Digest(parts ...string) []byte { return digest(r.index, parts) }
 
-// DigestCode returns the id of the active key and, behind it, the HMAC-SHA-256
-// of parts under its subkey for codes.
+// DigestCode returns the id of the active key, followed by the HMAC-SHA-256 of
+// length-prefixed parts under that key's subkey for codes.
 func (r *Ring) DigestCode(parts ...string) []byte {
 	return append(bytes.Clone(r.active[:]), digest(subkey(r.keys[r.active], Code), parts)...)
 }
 
-// IsCode reports whether DigestCode made a digest of the same parts, under
-// whichever key of the ring.
+// IsCode reports whether DigestCode made a digest of the same parts, under any key of
+// the ring.
 func (r *Ring) IsCode(made []byte, parts ...string) bool {
 	if len(made) != idSize+sha256.Size {
 		return false
@@ -179,7 +183,7 @@ func (r *Ring) KeyOfCode(made []byte) string {
 	return hex.EncodeToString(made[:min(idSize, len(made))])
 }
 
-// CurrentCode reports whether that is the active key.
+// CurrentCode reports whether DigestCode made a digest under the active key.
 func (r *Ring) CurrentCode(made []byte) bool { return bytes.HasPrefix(made, r.active[:]) }
 
 func digest(key []byte, parts []string) []byte {

@@ -1,6 +1,6 @@
-// Package words finds rows by the words of their search text. The words are
-// kept in a table and change in the transaction of their row, so that a search
-// costs as much as it finds, not as much as the table holds.
+// Package words finds rows by the words of their search text. The words are kept in a
+// table, and change in the transaction of their row. So the cost of a search depends
+// on the number of rows that it finds, not on the size of the table.
 package words
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxWords    = 100   // words of one row; further words are not found
+	maxWords    = 100   // words of one row, further words are not found
 	maxWordSize = 64    // bytes of a word that are kept
 	maxHits     = 5_000 // rows that a search looks at
 )
@@ -48,8 +48,8 @@ func cutWord(word string) string {
 	return word
 }
 
-// Set replaces the words of a row by the words of texts. Without texts it
-// forgets the row.
+// Set replaces the words of a row by the words of texts. Without texts it removes the
+// words of the row.
 func Set(ctx context.Context, tx store.Tx, scope, rowID string, texts ...string) error {
 	old, err := wordsOf(ctx, tx, scope, rowID)
 	if err != nil {

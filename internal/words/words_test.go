@@ -97,7 +97,7 @@ func TestWordsOfARowAreFoundByTheirBeginning(t *testing.T) {
 			if n := s.Reads.Load(); n != 4 {
 				t.Errorf("%d reads for two terms and one row with the rarer", n)
 			}
-			// Words go with their transaction.
+			// Words are rolled back with their transaction.
 			mine := errors.New("mine")
 			err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 				if err := Set(ctx, tx, "users", "4", "Manu"); err != nil {

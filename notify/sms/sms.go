@@ -1,5 +1,5 @@
-// Package sms sends text messages: the words of a message go to a [Sender], which
-// a host makes of the service that it pays for. [Webhook] is one.
+// Package sms sends text messages through a [Sender]. A host implements Sender for
+// the SMS service that it uses, or takes [Webhook].
 package sms
 
 import (
@@ -12,25 +12,26 @@ import (
 
 // Text is one text message.
 type Text struct {
-	// ID is the same whenever the same text is tried again.
+	// ID stays the same when a text is tried again.
 	ID string
-	To string // +, the country and the number
+	To string // +, the country code and the number
 	// Body begins with the code, if there is one.
 	Body string
 }
 
 // Sender sends text messages. It must be safe for concurrent use.
 type Sender interface {
-	// Send sends a text, and returns nil when another has taken it over. An
-	// error is tried again, but for one made by [notify.Permanent].
+	// Send sends a text. It returns nil once the SMS service has accepted it. After
+	// an error the engine tries again, unless the error was made by
+	// [notify.Permanent].
 	Send(ctx context.Context, t Text) error
 }
 
-// Notifier returns what puts messages into words and sends them.
+// Notifier returns a notifier that renders messages with words and sends them with s.
 func Notifier(s Sender, words *templates.Set) notify.Notifier {
 	return notify.Func(func(ctx context.Context, m notify.Message) error {
 		if m.Channel != notify.SMS {
-			return notify.Permanent(fmt.Errorf("sms: a message by %s", m.Channel))
+			return notify.Permanent(fmt.Errorf("sms: a message by %s is not an SMS", m.Channel))
 		}
 		c, err := words.Render(m)
 		if err != nil {

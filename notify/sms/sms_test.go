@@ -99,7 +99,7 @@ func TestReceiverCanCheckWhoCalls(t *testing.T) {
 		"another signature": sms.Verify(secret, changed("webhook-signature", "v1,"+strings.Repeat("A", 43)+"="), body, now),
 		"an old call":       sms.Verify(secret, header, body, now.Add(6*time.Minute)),
 		"a call to come":    sms.Verify(secret, header, body, now.Add(-6*time.Minute)),
-		"a split of its own": func() error { // what is signed, parted elsewhere
+		"a split of its own": func() error { // the signed text, split at another period
 			stamp := header.Get("webhook-timestamp")
 			_ = w.Send(t.Context(), sms.Text{ID: "a", To: "x." + stamp + ".y"})
 			text := string(body)

@@ -21,15 +21,16 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// Webhook is a [Sender] that posts each text as JSON, {"to": "+1...", "body":
-// "..."}, to a URL. It is signed as the Standard Webhooks specification says
-// (standardwebhooks.com), so that the receiver can check it with [Verify], or
-// with a library of its own language: webhook-id, webhook-timestamp and
-// webhook-signature are in the header. The id is that of the text: who gets it
+// Webhook is a [Sender] that posts each text as JSON, {"to": "+1...", "body": "..."},
+// to a URL. The calls are signed as the Standard Webhooks specification says
+// (standardwebhooks.com), with the headers webhook-id, webhook-timestamp and
+// webhook-signature. A receiver checks them with [Verify], or with a library of its
+// own language. The webhook-id is the id of the text: a receiver that gets an id
 // twice sends one text.
 //
-// An answer of 2xx means that the text was taken over. 408, 425, 429 and 5xx, and
-// no answer, may pass; everything else is permanent. Redirects are not followed.
+// An answer of 2xx means that the receiver has accepted the text. The answers 408,
+// 425, 429 and 5xx, and no answer at all, are errors that may pass. Every other
+// answer is a permanent error. Redirects are not followed.
 type Webhook struct {
 	url    string
 	key    []byte
@@ -38,21 +39,21 @@ type Webhook struct {
 
 const (
 	secretPrefix = "whsec_"
-	keyLength    = 32 // bytes of a fresh key; 24 to 64 are taken
-	// tolerance is how old a call may be, and how far ahead.
+	keyLength    = 32 // bytes of a new key; keys of 24 to 64 bytes are accepted
+	// tolerance is how far the timestamp of a call may be in the past or the future.
 	tolerance = 5 * time.Minute
 )
 
-// NewSecret returns a fresh secret for a webhook and its receiver.
+// NewSecret returns a new secret for a webhook and its receiver.
 func NewSecret() string {
 	key := make([]byte, keyLength)
 	_, _ = rand.Read(key) // never fails
 	return secretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
-// NewWebhook returns a sender to a URL, which must be https unless it leads to
-// this machine, with a secret as [NewSecret] makes them. client may be nil, for
-// one that waits 15 seconds for an answer.
+// NewWebhook returns a sender that posts to a URL. The URL must be https, unless it
+// leads to this machine. secret has the form of [NewSecret]. client may be nil: then
+// calls time out after 15 seconds.
 func NewWebhook(to, secret string, client *http.Client) (*Webhook, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -89,8 +90,8 @@ func readSecret(secret string) ([]byte, error) {
 
 // Send posts a text.
 func (w *Webhook) Send(ctx context.Context, t Text) error {
-	if t.ID == "" || strings.Contains(t.ID, ".") { // which parts what is signed
-		return notify.Permanent(errors.New("sms: an id with a period, or none"))
+	if t.ID == "" || strings.Contains(t.ID, ".") { // the period separates the parts of the signed text
+		return notify.Permanent(errors.New("sms: the id is empty, or has a period"))
 	}
 	body, err := json.Marshal(struct {
 		To   string `json:"to"`
@@ -112,12 +113,12 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
-			err = u.Err // without the URL, which may have a secret in it
+			err = u.Err // without the URL, which may hold a secret
 		}
 		return fmt.Errorf("sms: the webhook does not answer: %w", err)
 	}
 	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<16)) // so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<16)) // so that the connection can be used again
 	switch code := answer.StatusCode; {
 	case code/100 == 2:
 		return nil
@@ -134,12 +135,16 @@ func sign(key []byte, id, stamp string, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// ErrForged means that a call of a webhook is not from who has the secret, was
-// changed on its way, or is more than five minutes old.
-var ErrForged = errors.New("sms: a call that nobody vouches for")
+// ErrForged means that a call was not signed with the secret, was changed on its way,
+// or has a timestamp more than five minutes from now.
+var ErrForged = errors.New("sms: the call is forged, changed or too old")
 
-// Verify checks a call that a [Webhook] has made, at now. It is for the receiver,
-// who has read the body.
+// Verify checks at the time now that a [Webhook] with the secret made a call. The
+// receiver passes the headers and the body of the request.
+//
+// Errors:
+//   - [ErrForged]
+//   - an error that tells that secret does not have the form of [NewSecret]
 func Verify(secret string, header http.Header, body []byte, now time.Time) error {
 	key, err := readSecret(secret)
 	if err != nil {
@@ -154,7 +159,7 @@ func Verify(secret string, header http.Header, body []byte, now time.Time) error
 		return ErrForged
 	}
 	want := sign(key, id, stamp, body)
-	for signature := range strings.FieldsSeq(header.Get("webhook-signature")) { // several while a secret is replaced
+	for signature := range strings.FieldsSeq(header.Get("webhook-signature")) { // there are several while a secret is replaced
 		text, found := strings.CutPrefix(signature, "v1,")
 		if got, err := base64.StdEncoding.DecodeString(text); found && err == nil && hmac.Equal(got, want) {
 			return nil

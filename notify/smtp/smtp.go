@@ -1,4 +1,4 @@
-// Package smtp sends messages by mail, through one SMTP server.
+// Package smtp sends messages as mail through one SMTP server.
 //
 //	mailer, err := smtp.New(smtp.Config{
 //		Addr: "mail.example.org:587", Username: "bread", Password: password,
@@ -34,42 +34,43 @@ import (
 // Security is how a connection is protected.
 type Security int
 
-// The ways to protect a connection. Without a certificate that is good for the
-// name of the server nothing is sent, but with Plain.
+// The ways to protect a connection. With StartTLS and TLS nothing is sent unless the
+// server has a valid certificate for its name.
 const (
-	StartTLS Security = iota // a plain connection becomes one of TLS, or is given up; port 587
+	StartTLS Security = iota // a plain connection is upgraded to TLS, or given up; port 587
 	TLS                      // TLS from the first byte; port 465
-	Plain                    // none, for a server on the same machine; no login
+	Plain                    // no protection, for a server on the same machine; no login
 )
 
-// Config says where mail goes, and from whom.
+// Config names the mail server and the sender.
 type Config struct {
-	// Addr is the server, host:port.
+	// Addr is the address of the server, host:port.
 	Addr     string
 	Security Security
-	// TLS is used for StartTLS and TLS; nil means the roots of the system, and
-	// TLS 1.2 at least.
+	// TLS is the configuration for StartTLS and TLS. nil means the root certificates
+	// of the system, and at least TLS 1.2.
 	TLS *tls.Config
-	// Username and Password are for a server that asks for a login, by the best
-	// of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and LOGIN that it knows; "" means none.
+	// Username and Password are for a server that requires a login. The best method
+	// that the server knows is used, of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and LOGIN.
+	// An empty Username means no login.
 	Username, Password string
-	// From is the sender, "noreply@example.org" or "Bread <noreply@example.org>";
-	// ReplyTo is where answers go, "" for From.
+	// From is the sender, "noreply@example.org" or "Bread <noreply@example.org>".
+	// ReplyTo is the address for replies. "" means From.
 	From, ReplyTo string
-	// Hello is the name by which the server is greeted; "" means the name of this
+	// Hello is the host name in the greeting to the server. "" means the name of this
 	// machine.
 	Hello string
-	// Templates have the words.
+	// Templates render the mails.
 	Templates *templates.Set
-	// Connections is how many open connections are kept for the next mail, for a
-	// minute each; 0 means 4. They are made when they are needed.
+	// Connections is the number of open connections that are kept for later mails,
+	// each for a minute. 0 means 4. A connection is opened when it is needed.
 	Connections int
-	// Timeout is how long it may take to connect, and to send one mail; 0 means
-	// 10 seconds.
+	// Timeout is the time limit for connecting, and for sending one mail. 0 means 10
+	// seconds.
 	Timeout time.Duration
 }
 
-// idle is how long a connection that nobody uses is kept.
+// idle is how long an unused connection is kept.
 const idle = time.Minute
 
 // Mailer is a [notify.Notifier] that sends mail. It is safe for concurrent use.
@@ -90,10 +91,10 @@ type conn struct {
 	net    net.Conn
 	client *gomail.Client
 	smtp   *protocol.Client
-	timer  *time.Timer // ends it, while it is kept
+	timer  *time.Timer // closes the connection while it is kept
 }
 
-// New returns a mailer. It connects to nothing yet.
+// New returns a mailer. It does not connect yet.
 func New(c Config) (*Mailer, error) {
 	host, text, err := net.SplitHostPort(c.Addr)
 	if err != nil {
@@ -104,11 +105,13 @@ func New(c Config) (*Mailer, error) {
 		return nil, fmt.Errorf("smtp: Addr %q is not host:port", c.Addr)
 	}
 	m := &Mailer{config: c, host: host, port: int(port)}
-	if m.from, err = mail.ParseAddress(c.From); err != nil {
+	m.from, err = mail.ParseAddress(c.From)
+	if err != nil {
 		return nil, fmt.Errorf("smtp: From %q is not an address", c.From)
 	}
 	if c.ReplyTo != "" {
-		if m.replyTo, err = mail.ParseAddress(c.ReplyTo); err != nil {
+		m.replyTo, err = mail.ParseAddress(c.ReplyTo)
+		if err != nil {
 			return nil, fmt.Errorf("smtp: ReplyTo %q is not an address", c.ReplyTo)
 		}
 	}
@@ -118,13 +121,13 @@ func New(c Config) (*Mailer, error) {
 	case c.Security < StartTLS || c.Security > Plain:
 		return nil, errors.New("smtp: no such Security")
 	case c.Security == Plain && c.Username != "":
-		return nil, errors.New("smtp: a password does not go over a connection without TLS")
+		return nil, errors.New("smtp: Plain allows no login, which would send the password without TLS")
 	case c.Connections < 0 || c.Connections > 100:
 		return nil, errors.New("smtp: Connections is not 0 to 100")
 	case c.Timeout < 0:
 		return nil, errors.New("smtp: Timeout is negative")
 	case strings.ContainsAny(c.Hello, "\r\n \x00"):
-		return nil, errors.New("smtp: Hello is no name")
+		return nil, errors.New("smtp: Hello is not a host name")
 	}
 	if m.config.Connections == 0 {
 		m.config.Connections = 4
@@ -162,10 +165,11 @@ func New(c Config) (*Mailer, error) {
 	return m, err
 }
 
-// Notify sends a message. What the server refuses for good (an answer of 5xx to
-// sender, recipient or words) and what is no mail is permanent; everything else,
-// a server that is away or asks to come later, may pass. All tries of one message
-// have the same Message-ID.
+// Notify sends a message. All tries of one message have the same Message-ID.
+//
+// An error is permanent ([notify.IsPermanent]) if the message is not a mail, or if
+// the server answers 5xx to the sender, the recipient or the content. Every other
+// error may pass: the server may be down, or may ask to try later.
 func (m *Mailer) Notify(ctx context.Context, message notify.Message) error {
 	letter, err := m.compose(message)
 	if err != nil {
@@ -188,10 +192,10 @@ func (m *Mailer) Notify(ctx context.Context, message notify.Message) error {
 	return err
 }
 
-// compose makes the mail of a message.
+// compose returns the mail for a message.
 func (m *Mailer) compose(message notify.Message) (*gomail.Msg, error) {
 	if message.Channel != notify.Email {
-		return nil, fmt.Errorf("smtp: a message by %s", message.Channel)
+		return nil, fmt.Errorf("smtp: a message by %s is not a mail", message.Channel)
 	}
 	words, err := m.config.Templates.Render(message)
 	if err != nil {
@@ -199,7 +203,7 @@ func (m *Mailer) compose(message notify.Message) (*gomail.Msg, error) {
 	}
 	address, err := mail.ParseAddress("<" + message.To + ">")
 	if err != nil || address.Address != message.To {
-		return nil, errors.New("smtp: a recipient that is no address")
+		return nil, errors.New("smtp: the recipient is not an address")
 	}
 	letter := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary(lettered("boundary", message.ID)))
 	letter.SetAddrHeaderFromMailAddress(gomail.HeaderFrom, m.from)
@@ -211,14 +215,14 @@ func (m *Mailer) compose(message notify.Message) (*gomail.Msg, error) {
 	letter.SetDateWithValue(message.Time)
 	_, domain, _ := strings.Cut(m.from.Address, "@")
 	letter.SetMessageIDWithValue(lettered("message", message.ID) + "@" + domain)
-	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no holiday notes in answer
+	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: asks for no automatic replies
 	letter.SetBodyString(gomail.TypeTextPlain, words.Text)
 	letter.AddAlternativeString(gomail.TypeTextHTML, words.HTML)
 	return letter, nil
 }
 
-// lettered makes a name of an id without digits: in a mail with a code there are
-// no other six in a row.
+// lettered derives a name without digits from an id. So the code in a mail is the
+// only run of six digits in it.
 func lettered(use, id string) string {
 	sum := sha256.Sum256([]byte(use + "\n" + id))
 	name := make([]byte, 0, 32)
@@ -228,7 +232,7 @@ func lettered(use, id string) string {
 	return string(name)
 }
 
-// connect returns a connection that was kept and is still good, or a fresh one.
+// connect returns a kept connection that still works, or a new one.
 func (m *Mailer) connect(ctx context.Context) (*conn, error) {
 	for {
 		c, err := m.take()
@@ -245,7 +249,7 @@ func (m *Mailer) connect(ctx context.Context) (*conn, error) {
 	}
 }
 
-// take returns the connection that was kept last, nil for none.
+// take returns the connection that was kept last, nil if there is none.
 func (m *Mailer) take() (*conn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -264,12 +268,13 @@ func (m *Mailer) take() (*conn, error) {
 
 var errClosed = errors.New("smtp: the mailer is closed")
 
-// dial connects, greets and logs in. What is left half done is closed.
+// dial connects, greets and logs in. After a failure it closes the connection.
 func (m *Mailer) dial(ctx context.Context) (*conn, error) {
 	c := new(conn)
 	stop := func() bool { return true }
 	dialer := func(dialing context.Context, network, address string) (_ net.Conn, err error) {
-		if c.net, err = new(net.Dialer).DialContext(dialing, network, address); err != nil {
+		c.net, err = new(net.Dialer).DialContext(dialing, network, address)
+		if err != nil {
 			return nil, err
 		}
 		stop = context.AfterFunc(ctx, func() { _ = c.net.Close() })
@@ -285,7 +290,8 @@ func (m *Mailer) dial(ctx context.Context) (*conn, error) {
 	}
 	c.client = client
 	c.smtp, err = client.DialToSMTPClientWithContext(ctx)
-	if cut := !stop(); err != nil || cut {
+	cut := !stop()
+	if err != nil || cut {
 		if c.net != nil {
 			_ = c.net.Close()
 		}
@@ -294,21 +300,22 @@ func (m *Mailer) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// send sends a mail over a connection, which is cut when the context ends.
+// send sends a mail over a connection. The connection is closed if the context ends
+// first.
 func (c *conn) send(ctx context.Context, letter *gomail.Msg) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
 	defer stop()
 	return c.client.SendWithSMTPClient(c.smtp, letter)
 }
 
-// alive reports whether the server still listens.
+// alive reports whether the server still answers.
 func (c *conn) alive(ctx context.Context, timeout time.Duration) bool {
 	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
 	defer stop()
 	return c.smtp.UpdateDeadline(timeout) == nil && c.smtp.Reset() == nil
 }
 
-// keep keeps a connection for the next mail, if there is room.
+// keep keeps a connection for a later mail. It closes it if enough are kept already.
 func (m *Mailer) keep(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -320,18 +327,18 @@ func (m *Mailer) keep(c *conn) {
 	m.kept = append(m.kept, c)
 }
 
-// forget ends a connection that nobody has used for a while.
+// forget closes a connection that has been unused for a while.
 func (m *Mailer) forget(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := slices.Index(m.kept, c); i >= 0 { // or else somebody has just taken it
+	if i := slices.Index(m.kept, c); i >= 0 { // otherwise another mail has just taken it
 		m.kept = slices.Delete(m.kept, i, i+1)
 		_ = c.net.Close()
 	}
 }
 
-// Close ends the connections that are kept. It comes after the engine's, which
-// sends what waits; what is sent later fails.
+// Close closes the kept connections. Later messages fail. Close the engine first: it
+// sends the messages that still wait.
 func (m *Mailer) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -28,7 +28,7 @@ import (
 	"example.com/latchkey/notify/templates"
 )
 
-// post is a mail server that behaves as a test says.
+// post is a mail server whose answers a test chooses.
 type post struct {
 	*server.Server
 	addr string
@@ -38,8 +38,8 @@ type post struct {
 	sessions int
 	logins   []string
 	open     []*server.Conn
-	rcpt     func() error // what it says to a recipient
-	data     func() error // and after the words
+	rcpt     func() error // its answer to a recipient
+	data     func() error // its answer to the content
 }
 
 type received struct {
@@ -121,7 +121,7 @@ func (p *post) count() int {
 	return p.sessions
 }
 
-// behave says what is answered from now on.
+// behave sets the answers from now on.
 func (p *post) behave(rcpt, data func() error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,7 +243,7 @@ func TestMailArrivesWithTextAndPage(t *testing.T) {
 		t.Fatal(kind, err)
 	}
 	parts := multipart.NewReader(parsed.Body, parameters["boundary"])
-	for _, want := range []string{"text/plain", "text/html"} { // what is preferred comes last
+	for _, want := range []string{"text/plain", "text/html"} { // the preferred part comes last
 		part, err := parts.NextPart()
 		if err != nil {
 			t.Fatal(err)
@@ -265,7 +265,7 @@ func TestTLSIsDemandedAndChecked(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		security smtp.Security
-		cert     string // the name in the certificate of the server, "" for none
+		cert     string // the name in the certificate of the server, "" without one
 		implicit bool
 		trusted  bool
 		arrives  bool
@@ -284,7 +284,7 @@ func TestTLSIsDemandedAndChecked(t *testing.T) {
 			if c.trusted {
 				config.TLS.RootCAs = roots
 			}
-			if c.security == smtp.TLS && !c.implicit { // a server that waits for a command, and a client that does so for a hello
+			if c.security == smtp.TLS && !c.implicit { // the server waits for a command, and the client for a greeting
 				config.Timeout = 100 * time.Millisecond
 			}
 			err := newMailer(t, config).Notify(t.Context(), magicLink())
@@ -321,7 +321,7 @@ func TestRefusalsForGoodAreToldFromThoseThatPass(t *testing.T) {
 				t.Errorf("%d to the %s: %v", code, step, err)
 			}
 			p.behave(nil, nil)
-			if err := m.Notify(t.Context(), magicLink()); err != nil { // the next is none the worse
+			if err := m.Notify(t.Context(), magicLink()); err != nil { // the next mail is sent all the same
 				t.Errorf("after %d to the %s: %v", code, step, err)
 			}
 		}
@@ -414,8 +414,8 @@ func TestServerThatStallsOrDropsDoesNotHoldAnything(t *testing.T) {
 	}
 }
 
-// AC-112: whatever a message has in it, a mail has the headers that it should
-// have, one recipient, and no line of anybody else.
+// AC-112: for every content of a message, the mail has the expected headers, one
+// recipient, and no line from an attacker.
 func TestAC112NothingReachesTheHeaders(t *testing.T) {
 	p, _ := serve(t, "", false)
 	m := newMailer(t, smtp.Config{Addr: p.addr, Security: smtp.Plain})

@@ -8,20 +8,20 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The most characters of what others have written, and of a subject.
+// The maximum lengths of a text from outside, and of a subject, in characters.
 const (
 	maxText    = 64
 	maxSubject = 200
 )
 
-// What joins letters and what keeps them apart, in Persian and in Indic scripts.
+// The zero-width non-joiner and joiner. Persian and Indic scripts need them.
 const zwnj, zwj = '\u200c', '\u200d'
 
-// likeQuotes look like quotation marks and are not called so.
+// likeQuotes look like quotation marks, but Unicode does not class them as such.
 const likeQuotes = "❝❞❮❯🙶🙷🙸ʺˮ′″‴‵‶‷〃`´"
 
-// Quoted is what somebody else has written. Printed, it is in quotation marks;
-// without anything in it, it is "".
+// Quoted is a text that did not come from the service. It is printed in quotation
+// marks. An empty one is printed as "".
 type Quoted struct{ plain string }
 
 // Plain returns the words without quotation marks, for the subject or the
@@ -35,9 +35,9 @@ func (q Quoted) String() string {
 	return "“" + q.plain + "”"
 }
 
-// quote cleans what others have written, and cuts it. Signs that make a link for
-// readers of mail, or an encoded word of a header, get a space behind them, so
-// that none does: evil. example.
+// quote cleans a text from outside, and cuts it. It puts a space after each sign
+// that could start or join a link in a mail program, or an encoded word of a
+// header. So evil.example becomes evil. example.
 func quote(s string) Quoted {
 	var b strings.Builder
 	for _, r := range clean(norm.NFKC.String(s), maxText) {
@@ -55,8 +55,8 @@ func quote(s string) Quoted {
 	return Quoted{strings.Join(strings.Fields(b.String()), " ")}
 }
 
-// clean takes away what is not shown or changes how the rest is shown, folds
-// spaces, and cuts to so many characters.
+// clean removes characters that are invisible or change how the rest is shown. It
+// folds spaces, and cuts the text to most characters.
 func clean(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

@@ -7,7 +7,7 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// Sample returns a message of a kind as it may come, to look at templates with.
+// Sample returns a typical message of a kind, for trying out templates.
 func Sample(kind notify.Kind, channel notify.Channel) notify.Message {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	m := notify.Message{

@@ -1,6 +1,6 @@
-// Package templates makes the words of messages: a subject, a text and a page of
-// HTML for mail, a line for SMS. It has words for every kind of message in
-// English; a host replaces them one by one, and adds languages.
+// Package templates writes the texts of messages: a subject, a plain text and an
+// HTML page for mail, one line for SMS. It has an English template for every kind of
+// message. A host can replace each of them, and add languages.
 //
 //	set, err := templates.New(templates.Config{App: "Bread", Templates: []templates.Template{{
 //		Kind: notify.MagicURL, Locale: "de", Subject: "Anmelden bei {{.App}}",
@@ -9,13 +9,15 @@
 //	}}})
 //	mail, err := set.Render(message)
 //
-// What others have written, names of users and teams and what a client says of
-// itself, comes to a template cleaned, cut and in quotation marks, as a [Quoted]:
-// it can neither be a link nor look like the words of the service.
+// Texts from outside are the names of users and teams, and the names by which
+// clients call themselves. A template gets them as a [Quoted]: cleaned, cut and in
+// quotation marks. Such a text cannot be a link, and cannot be mistaken for a text
+// of the service.
 package templates
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -31,31 +33,32 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// Config says what a [Set] is made of.
+// Config configures a [Set].
 type Config struct {
-	// App is what the service is called, 1 to 64 characters.
+	// App is the name of the service, 1 to 64 characters.
 	App string
-	// Locale is the language, a BCP 47 tag, of messages to somebody whose
-	// language there is no template in; "" means en.
+	// Locale is the fallback language, a BCP 47 tag: it is used if no template is in
+	// the language of the recipient. "" means en.
 	Locale string
-	// Templates replace those that there are, or add a language.
+	// Templates replace built-in templates, or add languages.
 	Templates []Template
 }
 
-// Template has the words for one kind of message in one language, in the syntax
-// of package text/template, and of html/template for HTML. They get a [Data].
+// Template is the text of one kind of message in one language. Subject and Text have
+// the syntax of package text/template, HTML that of html/template. All three are
+// executed with a [Data].
 type Template struct {
 	Kind    notify.Kind
-	Channel notify.Channel // "" means Email; an SMS has Text alone
+	Channel notify.Channel // "" means Email. An SMS has only Text.
 	Locale  string         // a BCP 47 tag; "" means en
 	Subject string
 	Text    string
-	// HTML is a whole page. {{template "top" .}} and {{template "bottom" .}}
-	// are the beginning and the end that the others have.
+	// HTML is a whole page. {{template "top" .}} and {{template "bottom" .}} are
+	// the beginning and the end of the built-in pages.
 	HTML string
 }
 
-// Data is what a template gets.
+// Data is the input of a template.
 type Data struct {
 	App    string
 	Locale string // of the template
@@ -64,35 +67,38 @@ type Data struct {
 	Name   Quoted // of the user
 	Link   template.URL
 	Code   string
-	Phrase string // two words that the person has seen where they asked
-	// Valid is how long link or code last, in English: 15 minutes, 7 days.
+	Phrase string // two words that the user saw when they asked for the message
+	// Valid is the lifetime of the link or code, in English: 15 minutes, 7 days.
 	Valid        string
 	Time, Expire time.Time // in UTC
-	Device       Quoted    // Firefox on Linux, or what else the client says of itself
-	IP           string    // "" when it is not known
-	Country      string    // ISO 3166-1 alpha-2, "" when it is not known
+	Device       Quoted    // Firefox on Linux, or the whole user agent; the client's own claim
+	IP           string    // "" if not known
+	Country      string    // ISO 3166-1 alpha-2 in upper case, "" if not known
 	Team         Quoted
 	Inviter      Quoted
 }
 
-// Content is a message in words. An SMS has Text alone.
+// Content is the rendered text of a message. An SMS has only Text.
 type Content struct {
-	Name                string // of whom it is to, cleaned, for the header
+	Name                string // of the recipient, cleaned, for the header
 	Subject, Text, HTML string
 }
 
-// Set makes the words of messages. It is safe for concurrent use.
+// Set renders messages. It is safe for concurrent use.
 type Set struct {
 	app       string
-	templates map[place][]*compiled // by the order of their languages
+	templates map[place][]*compiled // the fallback first
 	matchers  map[place]language.Matcher
 }
 
-// place is what there are templates for.
+// place is a key of the templates. Each place has one template for each language.
 type place struct {
 	channel notify.Channel
 	kind    notify.Kind
 }
+
+// english is the language of the built-in templates.
+const english = "en"
 
 type compiled struct {
 	locale        string
@@ -101,12 +107,12 @@ type compiled struct {
 }
 
 //go:embed en.txt
-var english string
+var englishTexts string
 
 //go:embed en.html
 var englishPages string
 
-// kinds are the kinds of messages with the channels that they go by.
+// kinds are the kinds of messages, with the channels by which each is sent.
 var kinds = []struct {
 	kind     notify.Kind
 	channels []notify.Channel
@@ -123,18 +129,18 @@ var (
 	byBoth = []notify.Channel{notify.Email, notify.SMS}
 )
 
-// New returns a set. Every template is parsed and tried, so that one that cannot
-// be used is an error here and not at three in the morning.
+// New returns a set. It parses every template and renders a [Sample] with it, so that
+// a broken template is an error at start and not at three in the morning.
 func New(c Config) (*Set, error) {
 	app := clean(c.App, maxText)
 	if app == "" || app != c.App {
 		return nil, fmt.Errorf("templates: App %q is not 1 to %d characters without control characters", c.App, maxText)
 	}
-	fallback, err := language.Parse(orEnglish(c.Locale))
+	fallback, err := language.Parse(cmp.Or(c.Locale, english))
 	if err != nil {
-		return nil, fmt.Errorf("templates: Locale %q is no language", c.Locale)
+		return nil, fmt.Errorf("templates: Locale %q is not a language", c.Locale)
 	}
-	words, err := text.New("en.txt").Parse(english)
+	words, err := text.New("en.txt").Parse(englishTexts)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +152,10 @@ func New(c Config) (*Set, error) {
 	for _, k := range kinds {
 		for _, channel := range k.channels {
 			builtin := &compiled{
-				locale: "en", subject: words.Lookup(string(k.kind) + ".subject"), text: words.Lookup(string(k.kind)), html: pages.Lookup(string(k.kind)),
+				locale: english, subject: words.Lookup(string(k.kind) + ".subject"), text: words.Lookup(string(k.kind)), html: pages.Lookup(string(k.kind)),
 			}
 			if channel == notify.SMS {
-				builtin = &compiled{locale: "en", text: words.Lookup(string(k.kind) + ".sms")}
+				builtin = &compiled{locale: english, text: words.Lookup(string(k.kind) + ".sms")}
 			}
 			s.templates[place{channel, k.kind}] = []*compiled{builtin}
 		}
@@ -161,7 +167,7 @@ func New(c Config) (*Set, error) {
 	}
 	for at, list := range s.templates {
 		var tags []language.Tag
-		slices.SortStableFunc(list, func(a, b *compiled) int { // the first is what a matcher falls back to
+		slices.SortStableFunc(list, func(a, b *compiled) int { // a matcher falls back to the first
 			return order(a.locale, fallback) - order(b.locale, fallback)
 		})
 		for _, t := range list {
@@ -172,25 +178,18 @@ func New(c Config) (*Set, error) {
 	return s, s.try()
 }
 
-// order puts the language that is fallen back to first, and English behind it.
+// order puts the fallback language first, and English after it.
 func order(locale string, fallback language.Tag) int {
 	switch locale {
 	case fallback.String():
 		return 0
-	case "en":
+	case english:
 		return 1
 	}
 	return 2
 }
 
-func orEnglish(locale string) string {
-	if locale == "" {
-		return "en"
-	}
-	return locale
-}
-
-// add compiles a template of the host's.
+// add compiles a template of the host, and puts it in the place of an older one.
 func (s *Set) add(t Template, pages *template.Template) error {
 	if t.Channel == "" {
 		t.Channel = notify.Email
@@ -199,28 +198,31 @@ func (s *Set) add(t Template, pages *template.Template) error {
 	if s.templates[at] == nil {
 		return errors.New("there is no such message")
 	}
-	tag, err := language.Parse(orEnglish(t.Locale))
+	tag, err := language.Parse(cmp.Or(t.Locale, english))
 	if err != nil {
 		return errors.New("not a language")
 	}
 	c := &compiled{locale: tag.String()}
-	if c.text, err = text.New(string(t.Kind)).Parse(t.Text); err != nil {
+	c.text, err = text.New(string(t.Kind)).Parse(t.Text)
+	if err != nil {
 		return err
 	}
 	switch {
 	case t.Text == "", t.Channel == notify.Email && (t.Subject == "" || t.HTML == ""):
 		return errors.New("a part is missing")
 	case t.Channel == notify.SMS && (t.Subject != "" || t.HTML != ""):
-		return errors.New("an SMS has Text alone")
+		return errors.New("an SMS has only Text")
 	case t.Channel == notify.Email:
-		if c.subject, err = text.New(string(t.Kind)).Parse(t.Subject); err != nil {
+		c.subject, err = text.New(string(t.Kind)).Parse(t.Subject)
+		if err != nil {
 			return err
 		}
 		frame, err := pages.Clone()
 		if err != nil {
 			return err
 		}
-		if c.html, err = frame.New("page of the host").Parse(t.HTML); err != nil {
+		c.html, err = frame.New("page of the host").Parse(t.HTML)
+		if err != nil {
 			return err
 		}
 	}
@@ -229,7 +231,7 @@ func (s *Set) add(t Template, pages *template.Template) error {
 	return nil
 }
 
-// try renders a message with every template.
+// try renders a sample with every template.
 func (s *Set) try() error {
 	for at, list := range s.templates {
 		for _, t := range list {
@@ -242,13 +244,13 @@ func (s *Set) try() error {
 	return nil
 }
 
-// Render returns a message in words, in the language of its Locale if there is
-// one, and else in that of [Config].
+// Render returns the text of a message. It uses the template that matches the
+// message's Locale best, or the one in the fallback language of [Config].
 func (s *Set) Render(m notify.Message) (Content, error) {
 	at := place{m.Channel, m.Kind}
 	list := s.templates[at]
 	if list == nil {
-		return Content{}, fmt.Errorf("templates: there are no words for a %s by %s", m.Kind, m.Channel)
+		return Content{}, fmt.Errorf("templates: there is no template for a %s by %s", m.Kind, m.Channel)
 	}
 	i := 0
 	if tags, _, err := language.ParseAcceptLanguage(m.Locale); err == nil && len(tags) > 0 {
@@ -297,15 +299,15 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 	if m.Link != "" {
 		u, err := url.Parse(m.Link)
 		if err != nil || u.Scheme == "" || slices.Contains([]string{"javascript", "data", "vbscript"}, u.Scheme) {
-			return d, errors.New("a link that leads nowhere")
+			return d, errors.New("the link has no scheme, or one that runs code")
 		}
-		d.Link = template.URL(m.Link) // also of the scheme of an app
+		d.Link = template.URL(m.Link) // an app's own scheme is allowed
 	}
 	return d, nil
 }
 
-// deviceOf says in a few words at what a message was asked for. All of it is what
-// the client says.
+// deviceOf names the device of a client in a few words. All of them are the client's
+// own claim.
 func deviceOf(c notify.Client) Quoted {
 	switch {
 	case c.Browser != "" && c.OS != "":
@@ -316,15 +318,16 @@ func deviceOf(c notify.Client) Quoted {
 	return quote(c.UserAgent)
 }
 
-// lasting says how long a time is, in the greatest unit that it is a whole
-// number of.
+// lasting returns a duration in words, as a whole number of the largest unit that
+// fits: 90 minutes, 25 hours, 1 day.
 func lasting(d time.Duration) string {
 	if d < time.Minute/2 {
-		return "" // what does not run out, or is no message
+		return "" // the message does not expire, or is empty
 	}
 	const day = 24 * time.Hour
 	unit, name := time.Minute, "minute"
-	switch d = d.Round(time.Minute); {
+	d = d.Round(time.Minute)
+	switch {
 	case d%day == 0:
 		unit, name = day, "day"
 	case d%time.Hour == 0:

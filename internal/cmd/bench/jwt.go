@@ -7,27 +7,27 @@ import (
 	"strings"
 
 	"example.com/latchkey"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
 
-// jwts is how many JWTs are checked in turn.
+// jwts is the number of JWTs that are checked in turn.
 const jwts = 1024
 
-// jwtChecks compares checking a JWT with the one signature and the one read that
-// it cannot do without.
+// jwtChecks compares checking a JWT with its unavoidable work: one signature and one
+// read.
 func (t *target) jwtChecks(name string) error {
 	engine, err := t.engine()
 	if err != nil {
 		return err
 	}
 	ctx := context.Background()
-	users := limits.Users(*rows)
+	users := rawstore.Users(*rows)
 	var tokens []latchkey.Secret
 	var sessions []string
 	for i := range jwts {
-		s := limits.NewSession(scatter(i, *rows), users)
+		s := rawstore.NewSession(scatter(i, *rows), users)
 		token, err := engine.Users().CreateJWT(ctx, s.UserID, s.ID, 0)
 		if err != nil {
 			return err

@@ -1,5 +1,5 @@
-// Serve starts a throwaway PostgreSQL server, prints its address, and stops it
-// when its own input ends.
+// Pgserve starts a temporary PostgreSQL server and prints its address. It stops the
+// server when its own standard input ends.
 package main
 
 import (

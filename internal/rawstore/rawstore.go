@@ -1,7 +1,7 @@
-// Package limits does the store's work on the raw libraries, as tightly as it
-// can be done: what the backends are measured against. It knows nothing of the
-// engine or of the store.
-package limits
+// Package rawstore does the work of the stores directly on their libraries, with as
+// little code as possible. It is the limit against which the backends are measured. It
+// does not use the engine or package store.
+package rawstore
 
 import (
 	"crypto/sha256"
@@ -23,18 +23,19 @@ type Session struct {
 	UserFactors                         string
 }
 
-// Began is when the first session was made.
+// Began is the creation time of the first session.
 var Began = time.UnixMicro(1_770_000_000_000_000).UTC()
 
 const client = `{"osCode":"LIN","osName":"Linux","clientType":"browser","clientCode":"FF","clientName":"Firefox","clientVersion":"140.0","clientEngine":"Gecko","deviceName":"desktop"}`
 
-// Users is how many users the sessions are spread over.
+// Users returns the number of users among which the sessions are divided.
 func Users(sessions int) int { return max(1, sessions/4) }
 
 // UserID returns the id of the n-th user.
 func UserID(n int) string { return fmt.Sprintf("user-0000-0000-0000-%012d", n) }
 
-// NewSession returns the n-th session of so many users.
+// NewSession returns the n-th session. users is the number of users among which the
+// sessions are divided.
 func NewSession(n, users int) *Session {
 	at := Began.Add(time.Duration(n) * time.Microsecond)
 	digest := Digest(Secret(n))
@@ -48,7 +49,7 @@ func NewSession(n, users int) *Session {
 // Secret returns the secret of the n-th session: 64 hexadecimal digits.
 func Secret(n int) string { return fmt.Sprintf("%064x", n) }
 
-// Digest returns the digest of a secret, as the engine makes it.
+// Digest returns the same digest of a secret as the engine.
 func Digest(secret string) [32]byte {
 	var b [72]byte
 	copy(b[copy(b[:], "sess/v1\x00"):], secret)
@@ -97,7 +98,7 @@ func (m *Memory) Get(digest [32]byte) (*Session, bool) {
 }
 
 // Windows counts calls in fixed windows: one word a key, in 64 locked shards.
-// It is never tidied.
+// Old keys are never removed.
 type Windows struct {
 	shards [64]struct {
 		mu    sync.Mutex
@@ -115,8 +116,8 @@ func NewWindows() *Windows {
 	return w
 }
 
-// Take counts a call at a millisecond and reports whether it is one of the
-// first so many in its window.
+// Take counts a call at the time now, in milliseconds. It reports false if the window
+// already has the allowed number of calls.
 func (w *Windows) Take(key [16]byte, calls, window, now int64) bool {
 	const bits = 20
 	s := &w.shards[key[0]%64]
@@ -133,8 +134,8 @@ func (w *Windows) Take(key [16]byte, calls, window, now int64) bool {
 	return true
 }
 
-// group lets writers share one commit: what waits while one runs makes up the
-// next.
+// group lets writers share a commit. The writers that come while a commit runs share the
+// next one.
 type group struct {
 	mu      sync.Mutex
 	waiting []*job

@@ -20,7 +20,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 )
@@ -29,7 +29,7 @@ const password = "correct horse battery"
 
 func email(n int) string { return fmt.Sprintf("user%d@example.org", n) }
 
-// signedUp is an engine in memory with so many users.
+// signedUp returns a guest of an engine in memory that has a number of users.
 func signedUp(h *hasher.Hasher, users int) (*latchkey.Guest, error) {
 	engine, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: h})
 	if err != nil {
@@ -44,8 +44,8 @@ func signedUp(h *hasher.Hasher, users int) (*latchkey.Guest, error) {
 	return guest, nil
 }
 
-// signInCases compares a sign-in with its hash alone, and shows the peak of 64
-// at once, each number of slots in a process of its own.
+// signInCases compares a sign-in with its hash alone. It also prints the peak memory of
+// 64 sign-ins at once, measured in a process of its own for each number of slots.
 func signInCases(string) error {
 	h, err := hasher.New(hasher.Config{})
 	if err != nil {
@@ -87,7 +87,8 @@ func signInCases(string) error {
 	return nil
 }
 
-// flood compares a session check beside 10,000 sign-ins at once with one alone.
+// flood compares a session check during 10,000 sign-ins at once with one on an idle
+// engine.
 func flood(guest *latchkey.Guest) error {
 	const name = "session check beside 10,000 sign-ins at once, memory; the same alone"
 	if *only != "" && !strings.Contains(name, *only) {
@@ -134,8 +135,8 @@ func flood(guest *latchkey.Guest) error {
 	return nil
 }
 
-// peak prints the greatest resident memory of this process over 64 sign-ins at
-// once, repeated.
+// peak prints the peak resident memory of this process over three rounds of 64 sign-ins
+// at once.
 func peak(slots int) error {
 	cost := int64(hasher.Default().Memory) << 10
 	h, err := hasher.New(hasher.Config{Slots: slots, MemoryBudget: 2 * cost * int64(slots), Wait: time.Minute})
@@ -171,7 +172,7 @@ func peak(slots int) error {
 	return nil
 }
 
-// limiterCase compares decisions over a million keys.
+// limiterCase compares decisions of the limiter over a million keys.
 func limiterCase(string) error {
 	const keys = 1_000_000
 	all := make([][16]byte, keys)
@@ -203,7 +204,7 @@ func limiterCase(string) error {
 		return err
 	}
 	each := float64(heap()-before) / keys
-	raw := limits.NewWindows()
+	raw := rawstore.NewWindows()
 	plain := func(n int) error {
 		for i := range n {
 			if !raw.Take(all[scatter(i, keys)], 1<<18, 3_600_000, began.Add(time.Duration(i)).UnixMilli()) {

@@ -7,21 +7,21 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
 	"example.com/latchkey/store/sqlite"
 )
 
-// tokenCases compares claiming a token and creating its session with the raw
-// insert of a session and its log row, both durable.
+// tokenCases compares claiming a token and creating its session with the raw insert of
+// a session and its log row. Both are durable.
 func tokenCases(dir string) error {
 	bolt, err := bbolt.Open(filepath.Join(dir, "tokens.bolt"))
 	if err != nil {
 		return err
 	}
 	defer bolt.Close()
-	rawBolt, err := limits.OpenBolt(filepath.Join(dir, "tokens-raw.bolt"), *rows)
+	rawBolt, err := rawstore.OpenBolt(filepath.Join(dir, "tokens-raw.bolt"), *rows)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func tokenCases(dir string) error {
 		return err
 	}
 	defer lite.Close()
-	rawLite, err := limits.OpenSQLite(filepath.Join(dir, "tokens-raw.db"), *rows)
+	rawLite, err := rawstore.OpenSQLite(filepath.Join(dir, "tokens-raw.db"), *rows)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func tokenCases(dir string) error {
 	return nil
 }
 
-// redemptions prints one row. Tokens are made between the turns.
+// redemptions prints one row. The tokens are made between the turns.
 func redemptions(name string, s store.Store, workers int, raw func() error) error {
 	const turn = 256
 	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})

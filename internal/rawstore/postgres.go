@@ -1,4 +1,4 @@
-package limits
+package rawstore
 
 import (
 	"context"
@@ -9,15 +9,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Postgres reads and writes the tables of a store by pgx alone.
+// Postgres reads and writes the tables of a store with pgx alone.
 type Postgres struct {
 	pool      *pgxpool.Pool
 	namespace string
 	users     int
 }
 
-// OpenPostgres uses the tables of a namespace in which a store has made n
-// sessions, with so many connections.
+// OpenPostgres opens the tables of a namespace in which a store has created n sessions.
+// It uses at most conns connections.
 func OpenPostgres(address, namespace string, n, conns int) (*Postgres, error) {
 	pool, err := pgxpool.New(context.Background(), fmt.Sprintf("%s&pool_max_conns=%d", address, conns))
 	if err != nil {

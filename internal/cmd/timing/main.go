@@ -1,13 +1,16 @@
-// Timing prints how long a refused sign-in takes for an address of nobody, for a
-// wrong password, and for a user without a password, in turns, and whether the
-// samples can be told apart; and the same of a code that is asked for by e-mail,
-// for an address of nobody, of a user, and of a blocked one.
+// Timing prints whether the time of an answer tells an attacker about an address.
 //
-//	go run ./internal/timing [-n 2000] [-only codes]
+//	go run ./internal/cmd/timing [-n 2000] [-only codes]
 //
-// Two samples are compared by the Kolmogorov-Smirnov statistic D, with the
-// probability that two samples of one distribution differ as much, and by the
-// share of pairs in which the first is slower (0.5 when they are alike).
+// It measures two questions. The calls of a question take turns:
+//   - refused sign-ins: of an unknown address, with a wrong password, and of a user
+//     without a password
+//   - requests for a code by e-mail: for an unknown address, for a user, and for a
+//     blocked user
+//
+// Two samples are compared by the Kolmogorov-Smirnov statistic D, with the probability
+// p that two samples of one distribution differ as much. They are also compared by the
+// share of pairs in which the first is slower, which is 0.5 if they are alike.
 package main
 
 import (
@@ -35,7 +38,7 @@ func main() {
 	}
 }
 
-// question is a call whose time must not tell what the address is.
+// question is a call whose time must not depend on the kind of address.
 type question struct {
 	name  string
 	ask   func(ctx context.Context, g *latchkey.Guest, email string) error
@@ -94,9 +97,9 @@ func (q question) run(n int) error {
 	guest := engine.Guest(latchkey.Client{IP: netip.MustParseAddr("192.0.2.7")})
 	samples := make([][]float64, len(q.kinds))
 	for i := range n + 10 {
-		now = now.Add(25 * time.Hour) // what was counted is forgotten
+		now = now.Add(25 * time.Hour) // the counts of wrong answers and of the limiter have expired
 		for at := range q.kinds {
-			k := (i + at) % len(q.kinds) // none is always the first
+			k := (i + at) % len(q.kinds) // the kinds take turns in being first
 			began := time.Now()
 			err := q.ask(ctx, guest, q.kinds[k].email)
 			took := time.Since(began)
@@ -126,8 +129,8 @@ func (q question) run(n int) error {
 	return nil
 }
 
-// distance is the greatest difference between two distribution functions. The
-// samples are sorted.
+// distance returns the greatest difference between the distribution functions of two
+// sorted samples.
 func distance(a, b []float64) (d float64) {
 	i, j := 0, 0
 	for i < len(a) && j < len(b) {
@@ -143,8 +146,8 @@ func distance(a, b []float64) (d float64) {
 	return d
 }
 
-// chance is the probability of so great a distance between samples of one
-// distribution, by the asymptotic formula.
+// chance returns the probability that two samples of one distribution have a distance
+// of d or more, by the asymptotic formula.
 func chance(d float64, n, m int) float64 {
 	root := math.Sqrt(float64(n) * float64(m) / float64(n+m))
 	x := (root + 0.12 + 0.11/root) * d
@@ -156,7 +159,8 @@ func chance(d float64, n, m int) float64 {
 	return min(max(p, 0), 1)
 }
 
-// slower is the share of pairs in which a's is greater. The samples are sorted.
+// slower returns the share of pairs in which the value of a is greater. The samples are
+// sorted.
 func slower(a, b []float64) float64 {
 	wins, j := 0.0, 0
 	for _, x := range a {

@@ -1,4 +1,4 @@
-package limits
+package rawstore
 
 import (
 	"encoding/binary"
@@ -10,15 +10,15 @@ import (
 
 var boltBuckets = []string{"sessions", "sessions.id", "sessions.user", "sessions.expire", "users", "logs", "logs.user", "logs.created"}
 
-// Bolt keeps sessions and logs in bbolt: a session under its digest, and one
-// bucket for each further index.
+// Bolt keeps sessions and logs in bbolt. A session is stored under its digest. Each
+// further index is a bucket.
 type Bolt struct {
 	db    *bolt.DB
 	users int
 	group *group
 }
 
-// OpenBolt returns a new file with n sessions.
+// OpenBolt creates a file with n sessions.
 func OpenBolt(path string, n int) (*Bolt, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
 	if err != nil {
@@ -78,7 +78,7 @@ func (b *Bolt) Write(n int) error {
 	return b.db.Update(func(tx *bolt.Tx) error { return buckets(tx).write(n, b.users, true) })
 }
 
-// GroupWrite does the same and shares the commit with those who wait.
+// GroupWrite does the same, and shares a commit with other writers.
 func (b *Bolt) GroupWrite(n int) error { return b.group.do(n) }
 
 func (b *Bolt) runGroup(jobs []*job) {
@@ -96,7 +96,7 @@ func (b *Bolt) runGroup(jobs []*job) {
 	}
 }
 
-// Page returns 25 logs behind the n-th, by time.
+// Page returns the 25 logs after the n-th, by time.
 func (b *Bolt) Page(n int) (logs []*Log, err error) {
 	after := NewLog(n, b.users)
 	err = b.db.View(func(tx *bolt.Tx) error {
@@ -212,7 +212,8 @@ func (t boltTables) write(n, users int, count bool) error {
 	return nil
 }
 
-// The codec: times in eight bytes, flags in one, texts behind their length.
+// encodeSession writes times in eight bytes, flags in one byte, and length-prefixed
+// texts.
 func encodeSession(s *Session) []byte {
 	b := make([]byte, 0, 512)
 	b = append(b, 1)

@@ -1,10 +1,10 @@
-// Bench measures the stores beside the raw libraries and prints the rows of
+// Bench measures the stores against the raw libraries and prints the rows of
 // BENCHMARKS.md.
 //
-//	go run ./internal/bench [-rows 100000] [-rounds 9] [-store NAME] [-case NAME]
+//	go run ./internal/cmd/bench [-rows 100000] [-rounds 9] [-store NAME] [-case NAME]
 //
-// The store and its limit take turns in one process; a ratio is the median of
-// the ratios of the turns, so that a machine whose speed drifts does not decide.
+// The store and its limit take turns in one process. A ratio is the median of the
+// ratios of the turns, so that a drift in the machine's speed does not decide it.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/internal/limits"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/bbolt"
@@ -36,7 +36,7 @@ var (
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
 	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens or limiter")
-	slots  = flag.Int("peak", 0, "print the peak memory of 64 sign-ins at once with so many slots, and nothing else")
+	slots  = flag.Int("peak", 0, "number of slots: print only the peak memory of 64 sign-ins at once")
 )
 
 func main() {
@@ -77,7 +77,7 @@ func run(dir string) error {
 	return nil
 }
 
-// side is one of the two that are compared: n operations.
+// side is one of the two sides of a comparison. run does n operations.
 type side struct {
 	name string
 	run  func(n int) error
@@ -149,20 +149,20 @@ func allocations(s side) float64 {
 type target struct {
 	store.Store
 	next    atomic.Int64 // the number of the next session
-	secrets []string     // of the sessions, made beforehand
+	secrets []string     // of the sessions, made in advance
 }
 
 func fill(s store.Store, n int) (*target, error) {
 	t := &target{Store: s, secrets: make([]string, n)}
 	for i := range t.secrets {
-		t.secrets[i] = limits.Secret(i)
+		t.secrets[i] = rawstore.Secret(i)
 	}
 	t.next.Store(int64(n))
 	ctx := context.Background()
-	users := limits.Users(n)
+	users := rawstore.Users(n)
 	err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		for i := range users {
-			if err := record.Users.Insert(ctx, tx, &record.User{ID: limits.UserID(i), Labels: "[]", Prefs: "{}"}); err != nil {
+			if err := record.Users.Insert(ctx, tx, &record.User{ID: rawstore.UserID(i), Labels: "[]", Prefs: "{}"}); err != nil {
 				return err
 			}
 		}
@@ -182,11 +182,11 @@ func fill(s store.Store, n int) (*target, error) {
 }
 
 func write(ctx context.Context, tx store.Tx, n, users int, count bool) error {
-	s := session(limits.NewSession(n, users))
+	s := session(rawstore.NewSession(n, users))
 	if err := record.Sessions.Insert(ctx, tx, s); err != nil {
 		return err
 	}
-	l := record.Log(*limits.NewLog(n, users))
+	l := record.Log(*rawstore.NewLog(n, users))
 	if err := record.Logs.Insert(ctx, tx, &l); err != nil || !count {
 		return err
 	}
@@ -197,17 +197,17 @@ func write(ctx context.Context, tx store.Tx, n, users int, count bool) error {
 	return err
 }
 
-func session(s *limits.Session) *record.Session {
+func session(s *rawstore.Session) *record.Session {
 	r := record.Session(*s)
 	return &r
 }
 
-// get reads n sessions in an order without a pattern.
+// get reads n sessions in a scattered order.
 func (t *target) get(n int) error {
-	ctx, cancel := context.WithCancel(context.Background()) // as a request has
+	ctx, cancel := context.WithCancel(context.Background()) // a request has one too
 	defer cancel()
 	for i := range n {
-		digest := limits.Digest(t.secrets[scatter(i, *rows)])
+		digest := rawstore.Digest(t.secrets[scatter(i, *rows)])
 		if _, err := record.Sessions.Get(ctx, t.Store, record.Sessions.Cluster(), store.Bytes(digest[:])); err != nil {
 			return err
 		}
@@ -215,12 +215,12 @@ func (t *target) get(n int) error {
 	return nil
 }
 
-// engine is one whose clock is of the day on which the sessions were made.
+// engine returns an engine whose clock begins an hour after the first session was made.
 func (t *target) engine() (*latchkey.Engine, error) {
 	began := time.Now()
 	return latchkey.New(t.Store, latchkey.Config{
 		Keys: latchkey.Keys{Active: latchkey.GenerateKey()},
-		Now:  func() time.Time { return limits.Began.Add(time.Hour + time.Since(began)) },
+		Now:  func() time.Time { return rawstore.Began.Add(time.Hour + time.Since(began)) },
 	})
 }
 
@@ -243,8 +243,8 @@ func (t *target) authenticate() (side, error) {
 	}}, nil
 }
 
-// checks compares reading a session with the raw library: by the store, and by
-// the engine.
+// checks compares reading a session through the store, and through the engine, with
+// reading it through the raw library.
 func (t *target) checks(name string, raw side) error {
 	engine, err := t.authenticate()
 	if err != nil {
@@ -263,7 +263,7 @@ func scatter(i, rows int) int { return int(uint64(i) * 0x9E3779B97F4A7C15 % uint
 func (t *target) write(fail func(n int64) error) error {
 	n := t.next.Add(1)
 	err := t.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
-		if err := write(ctx, tx, int(n), limits.Users(*rows), true); err != nil {
+		if err := write(ctx, tx, int(n), rawstore.Users(*rows), true); err != nil {
 			return err
 		}
 		return fail(n)
@@ -285,7 +285,7 @@ func half(n int64) error {
 	return nil
 }
 
-// many spreads n operations over so many goroutines.
+// many divides n operations among goroutines, whose number is workers.
 func many(workers int, op func() error) func(n int) error {
 	return func(n int) error {
 		var left atomic.Int64
@@ -306,7 +306,7 @@ func many(workers int, op func() error) func(n int) error {
 	}
 }
 
-// numbered gives each operation of a limit the number of a new session.
+// numbered calls op with the number of a new session each time.
 func numbered(from int, op func(n int) error) func() error {
 	var next atomic.Int64
 	next.Store(int64(from))
@@ -318,10 +318,10 @@ func memoryCases(string) error {
 	if err != nil {
 		return err
 	}
-	raw := limits.NewMemory(*rows)
+	raw := rawstore.NewMemory(*rows)
 	err = t.checks("memory", side{"map", func(n int) error {
 		for i := range n {
-			if _, found := raw.Get(limits.Digest(t.secrets[scatter(i, *rows)])); !found {
+			if _, found := raw.Get(rawstore.Digest(t.secrets[scatter(i, *rows)])); !found {
 				return errors.New("not found")
 			}
 		}
@@ -339,13 +339,13 @@ func boltCases(dir string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenBolt(filepath.Join(dir, "raw.bolt"), *rows)
+	raw, err := rawstore.OpenBolt(filepath.Join(dir, "raw.bolt"), *rows)
 	if err != nil {
 		return err
 	}
 	get := side{"bbolt", func(n int) error {
 		for i := range n {
-			if _, err := raw.Get(limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
+			if _, err := raw.Get(rawstore.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
@@ -372,7 +372,7 @@ func sqliteCases(dir string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenSQLite(filepath.Join(dir, "raw.db"), *rows)
+	raw, err := rawstore.OpenSQLite(filepath.Join(dir, "raw.db"), *rows)
 	if err != nil {
 		return err
 	}
@@ -380,13 +380,13 @@ func sqliteCases(dir string) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for i := range n {
-			if _, err := raw.Get(ctx, limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
+			if _, err := raw.Get(ctx, rawstore.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
 		return nil
 	}}
-	var mu sync.Mutex // one commit a write: one connection, one at a time
+	var mu sync.Mutex // one commit for each write: one connection, used by one writer at a time
 	apart := numbered(10_000*(*rows), func(n int) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -410,7 +410,7 @@ func pages(t *target, name string, raw func(ctx context.Context, n int) (int, er
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			for i := range n {
-				l := record.Log(*limits.NewLog(depth+i%(*rows/20), limits.Users(*rows)))
+				l := record.Log(*rawstore.NewLog(depth+i%(*rows/20), rawstore.Users(*rows)))
 				ix := record.Logs.Index("created")
 				page, err := record.Logs.List(ctx, t.Store, store.Query{Index: ix, After: ix.Position(record.Logs.Row(&l)), Limit: 25})
 				if err != nil || len(page) != 25 {
@@ -429,13 +429,13 @@ func pages(t *target, name string, raw func(ctx context.Context, n int) (int, er
 			}
 			return nil
 		}}
-		errs = append(errs, compare(fmt.Sprintf("page of 25 behind %d of %d, %s", depth, *rows, name), ours, limit))
+		errs = append(errs, compare(fmt.Sprintf("page of 25 after %d of %d, %s", depth, *rows, name), ours, limit))
 	}
 	return errors.Join(errs...)
 }
 
-// sweeps compares deleting all sessions, once: it leaves nothing to repeat it
-// on. It is the last case of a store.
+// sweeps compares deleting all sessions. It runs once, and as the last case of a store,
+// because no sessions are left after it.
 func sweeps(t *target, name string, raw func() error) error {
 	name = "sweep of all sessions, " + name
 	if *only != "" && !strings.Contains(name, *only) {
@@ -460,7 +460,7 @@ func sweeps(t *target, name string, raw func() error) error {
 	return err
 }
 
-// holds notes how long each closure held the writer.
+// holds records how long each closure held the writer.
 type holds struct {
 	store.Store
 	each []time.Duration
@@ -474,8 +474,8 @@ func (h *holds) Update(ctx context.Context, fn func(context.Context, store.Tx) e
 	})
 }
 
-// copyCase compares a copy from bbolt to SQLite with the slower of reading the
-// one and writing the other by hand, once.
+// copyCase compares a copy from bbolt to SQLite with the slower of two parts: reading
+// the raw bbolt file, and writing the raw SQLite file. It runs once.
 func copyCase(dir string) error {
 	name := fmt.Sprintf("copy of %d sessions with users and logs, bbolt to SQLite", *rows)
 	if *only != "" && !strings.Contains(name, *only) {
@@ -506,7 +506,7 @@ func copyCase(dir string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenBolt(filepath.Join(dir, "rawfrom.bolt"), *rows)
+	raw, err := rawstore.OpenBolt(filepath.Join(dir, "rawfrom.bolt"), *rows)
 	if err != nil {
 		return err
 	}
@@ -517,7 +517,7 @@ func copyCase(dir string) error {
 	}
 	read := time.Since(began)
 	began = time.Now()
-	written, err := limits.OpenSQLite(filepath.Join(dir, "rawto.db"), *rows)
+	written, err := rawstore.OpenSQLite(filepath.Join(dir, "rawto.db"), *rows)
 	limit := max(read, time.Since(began))
 	if err != nil {
 		return err

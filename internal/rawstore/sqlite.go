@@ -1,4 +1,4 @@
-package limits
+package rawstore
 
 import (
 	"context"
@@ -39,7 +39,7 @@ type SQLite struct {
 	group                                          *group
 }
 
-// OpenSQLite returns a new file with n sessions.
+// OpenSQLite creates a file with n sessions.
 func OpenSQLite(path string, n int) (*SQLite, error) {
 	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
 		"&_pragma=mmap_size(1073741824)&_pragma=cache_size(-16384)"
@@ -144,7 +144,7 @@ func (s *SQLite) insert(ctx context.Context, n int) error {
 	return err
 }
 
-// Page returns 25 logs behind the n-th, by time.
+// Page returns the 25 logs after the n-th, by time.
 func (s *SQLite) Page(ctx context.Context, n int) (logs []*Log, err error) {
 	after := NewLog(n, s.users)
 	rows, err := s.page.QueryContext(ctx, after.Created.UnixMicro(), after.ID)
@@ -199,7 +199,7 @@ func (s *SQLite) Write(n int) error {
 	return errors.Join(s.exec(ctx, s.begin), s.insertAndCount(ctx, n), s.exec(ctx, s.commit))
 }
 
-// GroupWrite does the same and shares the commit with those who wait.
+// GroupWrite does the same, and shares a commit with other writers.
 func (s *SQLite) GroupWrite(n int) error { return s.group.do(n) }
 
 func (s *SQLite) runGroup(jobs []*job) {

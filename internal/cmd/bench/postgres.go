@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"example.com/latchkey/internal/limits"
 	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/internal/rawstore"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/postgres"
 )
 
-// postgresCases runs on a server of its own, which syncs its commits.
+// postgresCases starts its own server, which syncs its commits.
 func postgresCases(string) (err error) {
 	server, err := pgtest.Start()
 	if err != nil {
@@ -31,7 +31,7 @@ func postgresCases(string) (err error) {
 	if err != nil {
 		return err
 	}
-	raw, err := limits.OpenPostgres(server.Address(), "latchkey", *rows, 16)
+	raw, err := rawstore.OpenPostgres(server.Address(), "latchkey", *rows, 16)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func postgresCases(string) (err error) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for i := range n {
-			if _, err := raw.Get(ctx, limits.Digest(t.secrets[scatter(i, *rows)])); err != nil {
+			if _, err := raw.Get(ctx, rawstore.Digest(t.secrets[scatter(i, *rows)])); err != nil {
 				return err
 			}
 		}
@@ -55,7 +55,7 @@ func postgresCases(string) (err error) {
 	bare := func() error {
 		n := t.next.Add(1)
 		return t.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
-			return write(ctx, tx, int(n), limits.Users(*rows), false)
+			return write(ctx, tx, int(n), rawstore.Users(*rows), false)
 		})
 	}
 	err = errors.Join(
@@ -68,10 +68,10 @@ func postgresCases(string) (err error) {
 	return contended(s, &retries)
 }
 
-// contended lets 64 callers change one row at once and counts what that took.
+// contended lets 64 callers change one row at once, and counts the repeated runs.
 func contended(s store.Store, retries *atomic.Int64) error {
 	ctx := context.Background()
-	id := limits.UserID(0)
+	id := rawstore.UserID(0)
 	retries.Store(0)
 	const each = 10
 	err := many(64, func() error {
