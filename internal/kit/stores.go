@@ -116,12 +116,13 @@ func on(t *testing.T, policy latchkey.Policy, test func(*Kit), stores ...Backend
 }
 
 // folder returns a folder for the files of a store, which ends with the test. It
-// is in memory where Linux has such a place: to wait for a disk proves nothing
-// about the engine. The tests of the stores and of killed processes use the disk.
+// is in memory where the system has such a place: to wait for a disk proves
+// nothing about the engine. The tests of the stores and of killed processes use
+// the disk.
 func folder(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "latchkey-")
-	if err != nil {
+	dir, ok := inMemory()
+	if !ok {
 		return t.TempDir()
 	}
 	t.Cleanup(func() {
