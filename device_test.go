@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -64,5 +65,22 @@ func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
 		if nowhere.Device.CountryCode != "" {
 			k.Error("no address, and a country")
 		}
+	})
+}
+
+// Every user agent is parsed or ignored, stored, and read back as it was.
+func FuzzDevice(f *testing.F) {
+	f.Add("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/70.0.3538.110 Safari/537.36")
+	f.Add("Mozilla/5.0 (iPhone; CPU iPhone OS 16_0 like Mac OS X) Version/16.0 Mobile/15E148 Safari/604.1")
+	f.Add("(((((;;;;;/////")
+	f.Fuzz(func(t *testing.T, agent string) {
+		d, back, err := latchkey.StoredDevice(latchkey.Client{UserAgent: agent})
+		if err != nil || back != d {
+			t.Errorf("%+v became %+v, %v", d, back, err)
+		}
+		if text, err := json.Marshal(d); err != nil || len(text) > 8*min(len(agent), 512)+400 {
+			t.Errorf("%d bytes of a %d-byte agent, %v", len(text), len(agent), err)
+		}
+		_ = d.String()
 	})
 }

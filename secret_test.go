@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"strings"
 	"testing"
 
 	"example.com/latchkey"
@@ -24,6 +25,23 @@ func TestCodesSurviveAnotherKey(t *testing.T) {
 		resealed, err = k.Reseal(k.Ctx)
 		if err != nil || len(resealed.Left) != 0 {
 			k.Errorf("%+v, %v", resealed, err)
+		}
+	})
+}
+
+// Only the exact form of a secret is digested, and each purpose has its own digest.
+func FuzzSecret(f *testing.F) {
+	valid := strings.Repeat("0123456789abcdef", 4)
+	f.Add(valid)
+	f.Add(strings.ToUpper(valid))
+	f.Add(valid + "0")
+	f.Fuzz(func(t *testing.T, s string) {
+		sum, ok := latchkey.DigestOf(s, latchkey.SessionLabel)
+		if want := len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""; ok != want {
+			t.Errorf("%q: %v", s, ok)
+		}
+		if other, _ := latchkey.DigestOf(s, "other/v1"); ok && other == sum {
+			t.Error("two purposes, one digest")
 		}
 	})
 }

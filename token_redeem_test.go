@@ -1,16 +1,22 @@
 package latchkey_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
 )
 
 func TestTokenSignsUpAtRedemptionAndInAfterwards(t *testing.T) {
@@ -154,6 +160,51 @@ func TestBlockedSquatterDoesNotHoldTheAddress(t *testing.T) {
 		k.Must(err)
 		if session.UserID == squatter.ID || user.Email != "" || user.Status {
 			k.Errorf("%+v, %+v", session, user)
+		}
+	})
+}
+
+// Every text in the place of a link or a code is refused in one of two ways. It changes
+// nothing but counts, and no secret of another kind serves.
+func FuzzRedeem(f *testing.F) {
+	s := memory.Open()
+	engine, err := latchkey.New(s, latchkey.Config{
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: new(notify.Outbox), Logger: slog.New(slog.DiscardHandler),
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		_ = engine.Close()
+		_ = s.Close()
+	})
+	ctx := context.Background()
+	user, err := engine.Users().Create(ctx, latchkey.NewUser{UserID: "ada", Email: "ada@example.org"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	session, err := engine.Users().CreateSession(ctx, user.ID)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := engine.Users().CreateToken(ctx, user.ID, 128, 365*24*time.Hour); err != nil {
+		f.Fatal(err)
+	}
+	guest := engine.Guest(latchkey.Client{})
+	f.Add("ada", session.Secret.Reveal())
+	f.Add("ada", "123456")
+	f.Add("nobody", strings.Repeat("0", 128))
+	f.Add("_", "\xff")
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, id, secret string) {
+		_, err := guest.CreateSession(ctx, id, secret)
+		var slowed *latchkey.ThrottledError
+		if err != latchkey.ErrInvalidToken && !errors.Is(err, latchkey.ErrArgumentInvalid) && !errors.As(err, &slowed) {
+			t.Errorf("%q, %q: %v", id, secret, err)
+		}
+		if _, err := guest.InspectToken(ctx, id, secret); err != latchkey.ErrInvalidToken && !errors.Is(err, latchkey.ErrArgumentInvalid) {
+			t.Errorf("%q, %q: %v", id, secret, err)
 		}
 	})
 }

@@ -1,0 +1,17 @@
+package latchkey
+
+// The tests of package latchkey_test see these.
+
+// DigestOf returns the stored form of a session's secret under a label.
+func DigestOf(secret, label string) (sum [32]byte, ok bool) { return Secret(secret).digest(label) }
+
+// SessionLabel is the label of sessions.
+const SessionLabel = sessionLabel
+
+// StoredDevice returns the device of a client, and the device that is read back from
+// its stored form.
+func StoredDevice(c Client) (d, back Device, err error) {
+	d = c.canonical().device()
+	back, err = decodeDevice(d.encode())
+	return d, back, err
+}
