@@ -205,7 +205,8 @@ func (a *Account) sessionID() string {
 // ownSession returns a live session of the user.
 func (a *Account) ownSession(ctx context.Context, c *call, r store.Reader, id string) (*record.Session, error) {
 	if id == CurrentSession {
-		if id = a.sessionID(); id == "" {
+		id = a.sessionID()
+		if id == "" {
 			return nil, ErrSessionNotFound
 		}
 	}

@@ -44,7 +44,8 @@ func (f facts) set(s *record.Session) {
 // checkOf returns the columns of a session that decide about it.
 func checkOf(s *record.Session) *record.Check {
 	return &record.Check{
-		ID: s.ID, UserID: s.UserID, Digest: s.Digest, Created: s.Created, Expire: s.Expire, Factors: s.Factors, Challenged: s.Challenged, Touched: s.Touched,
+		ID: s.ID, UserID: s.UserID, Digest: s.Digest, Created: s.Created, Expire: s.Expire,
+		Factors: s.Factors, Challenged: s.Challenged, Touched: s.Touched,
 		UserBlocked: s.UserBlocked, UserMustReset: s.UserMustReset, UserMFA: s.UserMFA, UserFactors: s.UserFactors,
 	}
 }

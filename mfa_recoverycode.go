@@ -132,9 +132,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("create recovery codes", &err)
-	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
-		return tx.setRecoveryCodes(ctx, user, false)
-	})
+	return a.setRecoveryCodes(ctx, freshUnlessOff, false)
 }
 
 // RegenerateMFARecoveryCodes replaces all recovery codes. The user gets a notice.
@@ -145,9 +143,15 @@ func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCod
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) RegenerateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("update recovery codes", &err)
-	return changeFresh(ctx, a, freshChallenge, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
-		return tx.setRecoveryCodes(ctx, user, true)
-	})
+	return a.setRecoveryCodes(ctx, freshChallenge, true)
+}
+
+// setRecoveryCodes gives the user recovery codes, if the session is fresh enough.
+func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace bool) (*MFARecoveryCodes, error) {
+	set := func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
+		return tx.setRecoveryCodes(ctx, user, replace)
+	}
+	return changeFresh(ctx, a, need, set)
 }
 
 // MFARecoveryCodes shows the unused recovery codes, unless they are of the kind that is

@@ -63,7 +63,7 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 	}
 	_, _ = rand.Read(seed) // never fails
 	id := newID()
-	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFAAuthenticator, error) {
+	enrol := func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFAAuthenticator, error) {
 		if err := n.check(); err != nil {
 			return nil, err
 		}
@@ -91,7 +91,8 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 		app := totpOf(row, seed)
 		made := &MFAAuthenticator{Secret: Secret(app.Text()), URI: Secret(app.URI(tx.app, labelOf(user)))}
 		return made, tx.logFactorsChanged(ctx, user)
-	})
+	}
+	return changeFresh(ctx, a, freshUnlessOff, enrol)
 }
 
 // labelOf is the name that an app shows for the account of a user.

@@ -163,10 +163,21 @@ const (
 	allMethods = MethodEmailPassword | MethodAnonymousSession | MethodMagicURL | MethodEmailOTP | MethodPhone | MethodJWT
 )
 
-// methodNames names the ways in for a person.
-var methodNames = map[Methods]string{
-	MethodEmailPassword: "Email and password", MethodAnonymousSession: "Anonymous", MethodMagicURL: "Magic URL",
-	MethodEmailOTP: "Email OTP", MethodPhone: "Phone", MethodJWT: "JWT",
+// name names a way in for a person.
+func (m Methods) name() string {
+	switch m {
+	case MethodEmailPassword:
+		return "Email and password"
+	case MethodAnonymousSession:
+		return "Anonymous"
+	case MethodMagicURL:
+		return "Magic URL"
+	case MethodEmailOTP:
+		return "Email OTP"
+	case MethodPhone:
+		return "Phone"
+	}
+	return "JWT"
 }
 
 // The documented bounds that several rooms need.
@@ -330,7 +341,7 @@ func (p *Policy) enabled(m Methods) error {
 		return nil
 	}
 	e := *ErrAuthMethodUnsupported
-	e.Message = methodNames[m] + " authentication is disabled"
+	e.Message = m.name() + " authentication is disabled"
 	return &e
 }
 

@@ -296,7 +296,9 @@ func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return c.sendToken(ctx, tokenRequest{kind: kindMagicURL, userID: n.UserID, destination: email, phrase: n.Phrase, secret: secret, link: link})
+	return c.sendToken(ctx, tokenRequest{
+		kind: kindMagicURL, userID: n.UserID, destination: email, phrase: n.Phrase, secret: secret, link: link,
+	})
 }
 
 // NewEmailToken is the input of [Guest.CreateEmailToken].

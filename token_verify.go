@@ -49,9 +49,12 @@ func (a *Account) CreatePhoneVerification(ctx context.Context) (_ *Token, err er
 	return a.sendVerification(ctx, kindPhoneVerification, codes.OTP(), nil)
 }
 
+// verificationLink returns the maker of the link of a secret.
+type verificationLink func(c *call, secret string) (linkMaker, error)
+
 // sendVerification makes a token that proves an address of the user, and sends it
-// there. maker makes its link, nil for a code.
-func (a *Account) sendVerification(ctx context.Context, kind *tokenKind, secret string, maker func(*call, string) (linkMaker, error)) (*Token, error) {
+// there. maker returns the maker of its link, nil for a code.
+func (a *Account) sendVerification(ctx context.Context, kind *tokenKind, secret string, maker verificationLink) (*Token, error) {
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

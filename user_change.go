@@ -347,8 +347,9 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 
 // deleteFactors deletes a user's authenticators, challenges and recovery codes.
 func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
-	for _, of := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user")} {
-		if _, err := tx.DeleteRange(ctx, store.Query{Index: of, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}); err != nil {
+	for _, index := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user")} {
+		q := store.Query{Index: index, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}
+		if _, err := tx.DeleteRange(ctx, q); err != nil {
 			return err
 		}
 	}

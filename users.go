@@ -29,7 +29,7 @@ func usersRead[T any](ctx context.Context, u *Users, id string, fn func(c *call,
 }
 
 // usersChange runs fn with a user in one transaction.
-func usersChange[T any](ctx context.Context, c *call, id string, fn func(ctx context.Context, tx *txn, user *record.User) (T, error)) (T, error) {
+func usersChange[T any](ctx context.Context, c *call, id string, fn accountFn[T]) (T, error) {
 	return update(ctx, c, func(ctx context.Context, tx *txn) (T, error) {
 		user, err := getUser(ctx, tx, id)
 		if err != nil {
