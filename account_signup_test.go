@@ -233,7 +233,7 @@ func TestCreateAccountOfASessionRefusesBadInput(t *testing.T) {
 	})
 }
 
-// A host may log its inputs: neither fmt nor slog shows a password.
+// A host may log its inputs. Neither fmt nor slog may show the password in them.
 func TestInputsPrintNoPassword(t *testing.T) {
 	const secret = "correct horse"
 	for _, input := range []any{

@@ -99,8 +99,8 @@ func TestPrefsAreOneObjectOfAtMost65535Bytes(t *testing.T) {
 	})
 }
 
-// What costs time to look at is looked at before the transaction, where it would
-// keep the others waiting.
+// Input that costs time to check is checked before the transaction, where the check
+// would keep other writers waiting.
 func TestBadInputDoesNotReachTheWriter(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

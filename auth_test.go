@@ -38,7 +38,7 @@ func TestClosedEngineRefuses(t *testing.T) {
 	})
 }
 
-// pass lets time pass in a bubble.
+// pass advances the clock of a synctest bubble.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -84,7 +84,7 @@ func TestMessagesAreTriedAgainAndCounted(t *testing.T) {
 		if d := engine.Deliveries(); d != (latchkey.Deliveries{Sent: 2, Retried: 8, Dropped: 2}) {
 			t.Errorf("%+v", d)
 		}
-		for n := range 700 { // more than wait to be tried again
+		for n := range 700 { // more than the queue of retries holds
 			ask(10 + n)
 			synctest.Wait()
 		}
@@ -106,7 +106,7 @@ func TestMessagesAreTriedAgainAndCounted(t *testing.T) {
 	})
 }
 
-// Room is kept for what tells users of thefts.
+// The queue of messages keeps room for notices, which tell users of thefts.
 func TestNoticesHaveRoomOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, stop := memory.Open(), make(chan struct{})

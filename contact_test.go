@@ -8,8 +8,9 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// The answers about an address speak of its channel: without a notifier, without an
-// address, and after it was verified.
+// A call that cannot reach an address names the channel in its error, e-mail or
+// phone. It does so without a notifier, without an address, and after the address was
+// verified.
 func TestEachChannelHasItsOwnAnswers(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		session, err := k.Visitor.CreateAnonymousSession(k.Ctx)

@@ -68,7 +68,7 @@ func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
 	})
 }
 
-// Every user agent is parsed or ignored, stored, and read back as it was.
+// Every user agent is parsed or ignored. The stored device is read back unchanged.
 func FuzzDevice(f *testing.F) {
 	f.Add("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/70.0.3538.110 Safari/537.36")
 	f.Add("Mozilla/5.0 (iPhone; CPU iPhone OS 16_0 like Mac OS X) Version/16.0 Mobile/15E148 Safari/604.1")

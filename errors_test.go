@@ -27,7 +27,7 @@ func TestFaultNamesTheOperationAndHidesTheCause(t *testing.T) {
 	})
 }
 
-// What fails returns nothing beside the error.
+// A failed call returns a nil result with its error.
 func TestNothingIsReturnedBesideAnError(t *testing.T) {
 	k := kit.New(t, memory.Open(), latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}})
 	user := k.SignUp(kit.Ada)

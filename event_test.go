@@ -51,7 +51,7 @@ func TestEventsOfIDsWithPeriodsMatchTheirPatternsOnly(t *testing.T) {
 			}
 		}
 		for _, p := range []string{"users.victim", "users.victim.update", "users.*.sessions.*.create", "users.*.sessions.*", "users.*.update", "users.*x"} {
-			if p != "users."+id && e.Matches(p) { // which is also the whole of that user
+			if p != "users."+id && e.Matches(p) { // users.id is also the pattern for everything of that user
 				t.Errorf("%s matches %s", e.Name, p)
 			}
 		}
@@ -79,8 +79,8 @@ func TestSignUpAndSignInTellTheirEvents(t *testing.T) {
 	})
 }
 
-// What the receiver of an event does with it, to the engine or to itself, does
-// not reach what is committed.
+// A receiver of events may use the engine, change the payload or panic. Committed
+// rows stay as they are.
 func TestReceiverOfEventsMayUseTheEngineChangeThePayloadAndPanic(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		var engine *latchkey.Engine
@@ -113,7 +113,7 @@ func TestReceiverOfEventsMayUseTheEngineChangeThePayloadAndPanic(t *testing.T) {
 	})
 }
 
-// The receiver of events is told of a commit with a context that still works.
+// The context of the receiver of events works even if the caller's context has ended.
 func TestReceiverOfEventsGetsALiveContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	told, dead := 0, 0

@@ -1,15 +1,15 @@
 package latchkey
 
-// The tests of package latchkey_test see these.
+// The tests of package latchkey_test use these functions and constants.
 
 // DigestOf returns the stored form of a session's secret under a label.
 func DigestOf(secret, label string) (sum [32]byte, ok bool) { return Secret(secret).digest(label) }
 
-// SessionLabel is the label of sessions.
+// SessionLabel is the label of a session's secret.
 const SessionLabel = sessionLabel
 
-// StoredDevice returns the device of a client, and the device that is read back from
-// its stored form.
+// StoredDevice returns the device of a client, and the same device after storing and
+// reading it.
 func StoredDevice(c Client) (d, back Device, err error) {
 	d = c.canonical().device()
 	back, err = decodeDevice(d.encode())

@@ -45,7 +45,7 @@ func TestChannelOfTheFirstFactorDoesNotCountTwice(t *testing.T) {
 	})
 }
 
-// push is a factor of a host's own.
+// push is a custom factor of the host.
 type push struct {
 	mu    sync.Mutex
 	begun map[string]string
@@ -82,7 +82,7 @@ func TestHostsOwnFactor(t *testing.T) {
 			group.Go(func() { _ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, "no")) })
 		}
 		group.Wait()
-		if host.asked > 5 { // AC-038
+		if host.asked > 5 { // AC-038: five answers, even at once
 			k.Errorf("%d answers are compared", host.asked)
 		}
 		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, "yes")); err != latchkey.ErrInvalidToken {
@@ -119,7 +119,7 @@ func TestHostsFactorThatPanicsFails(t *testing.T) {
 	})
 }
 
-// The host's own factor is not asked while it is slowed.
+// While a user's custom factor is slowed, the engine does not call the host.
 func TestHostIsNotAskedWhileItsFactorIsSlowed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		p := &push{begun: map[string]string{}}

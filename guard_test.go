@@ -41,22 +41,22 @@ func TestEleventhWrongPasswordSlowsTheAddress(t *testing.T) {
 			}
 		}
 		k.Clock.Advance(time.Hour)
-		_, account := k.SignIn(kit.Ada) // success forgets
+		_, account := k.SignIn(kit.Ada) // a success clears the count
 		for range 11 {
 			fail(kit.Ada)
 		}
 		if _, err := account.User(k.Ctx); err != nil {
 			k.Errorf("a session suffers from a stranger's failures: %v", err)
 		}
-		k.Clock.Advance(24 * time.Hour) // and so does a day
+		k.Clock.Advance(24 * time.Hour) // a day clears the count too
 		for range 11 {
 			fail(kit.Ada)
 		}
 	})
 }
 
-// A client is known by its network, which is 64 bits of an IPv6 address, and for
-// 90 days.
+// A known client is known by its network for 90 days. For IPv6, a network is the
+// first 64 bits.
 func TestKnownClientsAreKnownByNetworkFor90Days(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -73,7 +73,7 @@ func TestKnownClientsAreKnownByNetworkFor90Days(t *testing.T) {
 		}
 		k.Clock.Advance(89 * 24 * time.Hour)
 		slow()
-		k.Must(k.Try("2001:db8:1:2::3", kit.Ada, kit.Password)) // renews
+		k.Must(k.Try("2001:db8:1:2::3", kit.Ada, kit.Password)) // starts the 90 days again
 		k.Clock.Advance(89 * 24 * time.Hour)
 		slow()
 		k.Must(k.Try("2001:db8:1:2::4", kit.Ada, kit.Password))
@@ -131,7 +131,7 @@ func TestStrictPolicySlowsFromTheFifthAndDisablesAtAHundred(t *testing.T) {
 				k.Errorf("the 101st, right, for %s: %v", email, err)
 			}
 		}
-		k.Must(k.Try(kit.Owner, kit.Ada, long)) // never a lock of strangers
+		k.Must(k.Try(kit.Owner, kit.Ada, long)) // failures of strangers never lock a known client
 		swept, err := k.Sweep(k.Ctx)
 		k.Must(err)
 		if err := k.Try(kit.Attacker, kit.Ada, long); err != latchkey.ErrPasswordResetRequired {
@@ -183,7 +183,8 @@ func TestFailureRowsSayNothingOfWhoTheyAreOf(t *testing.T) {
 	})
 }
 
-// Failures at a clock that was ahead for a moment slow no longer than the delay.
+// If the clock was ahead for a moment, the failures counted then slow the user no
+// longer than the delay.
 func TestClockThatWasAheadDelaysNoLongerThanTheDelay(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -199,8 +200,8 @@ func TestClockThatWasAheadDelaysNoLongerThanTheDelay(t *testing.T) {
 	})
 }
 
-// The documents disable a password "until it is set anew". The owner, who is known
-// where they signed in before, sets it anew.
+// The documents disable a password "until it is set anew". The owner, who is known at
+// an earlier client, sets it anew.
 func TestDisabledPasswordThatTheOwnerSetsAnewWorksEverywhere(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})))
@@ -217,13 +218,13 @@ func TestDisabledPasswordThatTheOwnerSetsAnewWorksEverywhere(t *testing.T) {
 	})
 }
 
-// The count of a known client ends when the server sets the password anew.
+// When the server sets a new password, the count of a known client ends.
 func TestPasswordThatTheServerSetsAnewWorksAtKnownClients(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		user, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})
 		k.Must(err)
 		k.Must(k.Try(kit.Owner, kit.Ada, kit.LongPassword))
-		k.Exhaust(kit.Owner, kit.Ada) // somebody behind the same NAT
+		k.Exhaust(kit.Owner, kit.Ada) // an attacker behind the owner's NAT
 		k.Clock.Advance(time.Second)
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another horse battery")))
 		if err := k.Try(kit.Owner, kit.Ada, "another horse battery"); err != nil {
@@ -247,7 +248,7 @@ func TestOwnerStaysKnownAfterAChangeOfAddress(t *testing.T) {
 	})
 }
 
-// The failures at an address do not slow the next user of the address.
+// Failures at an address do not slow the next user of the address.
 func TestNextUserOfAnAddressIsNotSlowed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -263,8 +264,7 @@ func TestNextUserOfAnAddressIsNotSlowed(t *testing.T) {
 	})
 }
 
-// The failures under an id end with its user, and do not slow the next user of
-// the id.
+// Failures under an id end with its user. They do not slow the next user of the id.
 func TestNextUserOfAnIDIsNotSlowed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		n := latchkey.NewUser{UserID: "chosen", Phone: kit.Phone, Password: kit.Password}

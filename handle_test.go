@@ -69,8 +69,8 @@ func TestZeroAccountIsRefusedByEveryMethod(t *testing.T) {
 	}
 }
 
-// A handle of a user who is gone reads nothing of the next user of the id, even
-// if that happens while it reads.
+// A handle of a deleted user reads nothing of the next user with the same id, even if
+// the id changes hands during the read.
 func TestHandleReadsNothingOfTheNextUserOfTheID(t *testing.T) {
 	for name, read := range map[string]func(ctx context.Context, a *latchkey.Account) error{
 		"User":     func(ctx context.Context, a *latchkey.Account) error { return kit.Err(a.User(ctx)) },

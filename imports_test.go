@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// deps lists the packages that a package pulls in, itself included.
+// deps lists a package and all packages that it imports, directly or not.
 func deps(t *testing.T, path string) []string {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-deps", path).Output()
@@ -24,8 +24,8 @@ func deps(t *testing.T, path string) []string {
 	return strings.Fields(string(out))
 }
 
-// The engine has no transport and no backend: a host compiles only the driver
-// of the backend that it imports.
+// The engine imports no transport and no backend. A host compiles only the driver of
+// the backend that it imports.
 func TestRootPackagePullsInNoTransportAndNoBackend(t *testing.T) {
 	packages := deps(t, ".")
 	if !slices.Contains(packages, "example.com/latchkey/store") {
@@ -43,7 +43,8 @@ func TestRootPackagePullsInNoTransportAndNoBackend(t *testing.T) {
 	}
 }
 
-// What the stores are measured against knows nothing of them.
+// The raw stores are the yardstick for the stores, so they import nothing of the
+// project.
 func TestLimitsPullInNothingOfTheProject(t *testing.T) {
 	for _, p := range deps(t, "./internal/rawstore") {
 		if strings.HasPrefix(p, "example.com/latchkey") && p != "example.com/latchkey/internal/rawstore" {
@@ -52,13 +53,13 @@ func TestLimitsPullInNothingOfTheProject(t *testing.T) {
 	}
 }
 
-// noImporter imports nothing: names of other packages stay unresolved.
+// noImporter imports nothing, so names of other packages stay unresolved.
 type noImporter struct{}
 
 func (noImporter) Import(string) (*types.Package, error) { return nil, errors.New("not imported") }
 
-// fileUses returns, for each source file of the root package, the files whose
-// declarations it uses, itself excluded.
+// fileUses returns, for each source file of the root package, the other files whose
+// declarations it uses.
 func fileUses(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	names, err := filepath.Glob("*.go")
@@ -93,14 +94,14 @@ func fileUses(t *testing.T) map[string]map[string]bool {
 	return uses
 }
 
-// The files of the root package are rooms in an order: no file uses a file that
-// uses it, neither directly nor through others.
+// The files of the root package stand in an order: no file uses a file that uses it,
+// neither directly nor through others.
 func TestFilesStandInAnOrder(t *testing.T) {
 	uses := fileUses(t)
 	if !uses["auth.go"]["engine.go"] || !uses["engine.go"]["policy.go"] {
 		t.Error("the uses that are known to exist were not found")
 	}
-	for len(uses) > 0 { // remove the files that use none of the remaining ones
+	for len(uses) > 0 { // remove the files without a use of a remaining file
 		before := len(uses)
 		for file, used := range uses {
 			if !slices.ContainsFunc(slices.Collect(maps.Keys(used)), func(f string) bool { return uses[f] != nil }) {

@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/jwt"
 )
 
-// offline checks a JWT as another service would.
+// offline checks a JWT as another service would do.
 func offline(k *kit.Kit, token latchkey.Secret) jwt.Claims {
 	k.Helper()
 	verifier, err := jwt.NewVerifier("latchkey", k.KeySet())
@@ -88,11 +88,11 @@ func TestJWTCanBeSwitchedOff(t *testing.T) {
 		if err := kit.Err(account.CreateJWT(k.Ctx, 0)); !errors.Is(err, latchkey.ErrAuthMethodUnsupported) {
 			k.Error(err)
 		}
-		k.ByJWT(user.ID, "") // the server's are not concerned
+		k.ByJWT(user.ID, "") // JWTs of the server stay allowed
 	})
 }
 
-// An idle session that a JWT uses is not idle.
+// A session that is used by JWT does not become idle.
 func TestJWTIsSeen(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

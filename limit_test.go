@@ -26,7 +26,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"createMFAChallenge": 10, "updateMFAChallenge": 10,
 	}
 	rules := latchkey.DefaultLimits()
-	for name, rule := range map[string]ratelimit.Rule{ // which no single call reaches: internal/attack has their tests (AC-057)
+	for name, rule := range map[string]ratelimit.Rule{ // no single call reaches these limits: internal/attack has their tests (AC-057)
 		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour},
 		"messagesByClient": {Calls: 300, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
 	} {
@@ -44,7 +44,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-				if name == "messages" { // not refused for another reason before
+				if name == "messages" { // so that the token's own limit does not refuse first
 					k.Policy.Guessing.Limits = map[string]ratelimit.Rule{"createMagicURLToken": {Calls: 1000, Window: time.Hour}}
 				}
 				k.Engine = k.LimitedEngine(nil)
@@ -66,7 +66,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 				if err := kit.LimitedCalls[name](k, client); !errors.As(err, &throttled) || throttled.RetryAfter != 59*time.Minute {
 					k.Errorf("one too many: %v", err)
 				}
-				results = slices.Compact(results) // of an address and of a client, which count alike here
+				results = slices.Compact(results) // an address and a client count alike here
 				if len(results) != calls+1 {
 					k.Fatalf("%d results reported", len(results))
 				}
@@ -139,14 +139,14 @@ func TestPolicyReplacesRules(t *testing.T) {
 	})
 }
 
-// Calls that read the clock before the first one that is counted start the
-// window anew.
+// A call whose clock reading is older than the first counted call counts in the same
+// window.
 func TestCallsOutOfOrderAreOfOneWindow(t *testing.T) {
 	m := ratelimit.NewMemory(0)
 	rule := ratelimit.Rule{Calls: 10, Window: time.Hour}
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	allowed := 0
-	for late := range 50 { // 50 requests in flight, one a millisecond, counted in the other order
+	for late := range 50 { // 50 requests in flight, one a millisecond, counted in reverse order
 		for range 11 {
 			r, _ := m.Take(context.Background(), ratelimit.Key{1}, rule, start.Add(-time.Duration(late)*time.Millisecond))
 			if r.Allowed {
@@ -163,7 +163,7 @@ func TestLimitIsExactUnderARealClock(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher})
 		k.Must(err)
-		k.Tampered = true // its clock is another
+		k.Tampered = true // the rows' times are of another clock
 		worst := int64(0)
 		for round := range 10 {
 			var allowed atomic.Int64
@@ -225,8 +225,9 @@ func TestRuleOfNoCallsHoldsNoKeys(t *testing.T) {
 	}
 }
 
-// Keys whose windows are over stay for good when the limiter was full once.
-// A rule of one call: a refused key has no more calls than the flood's.
+// A flood does not free refused keys. A limiter that was full once stays full, so
+// every new key evicts another: one whose window is over, or else one with few calls.
+// A refused key of a rule with one call has no more calls than the flood's keys.
 func TestFloodDoesNotFreeAKeyOfASmallRule(t *testing.T) {
 	m := ratelimit.NewMemory(4096)
 	small := ratelimit.Rule{Calls: 1, Window: time.Hour}

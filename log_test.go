@@ -105,7 +105,7 @@ func TestFloodOfRefusalsIsOneRowAMinuteAndAddress(t *testing.T) {
 	})
 }
 
-// Refusals of different kinds and by different people are different lines.
+// Refusals of different kinds, or by different actors, are separate lines in the log.
 func TestRefusalsOfOneMinuteAreToldApart(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

@@ -24,7 +24,7 @@ func TestPolicyKeepsTheSecret(t *testing.T) {
 	})
 }
 
-// A session is as fresh as the challenge that it has answered last.
+// A right answer to a challenge makes the session fresh again.
 func TestChallengeRenewsASession(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.StrictPolicy().Sessions.SingleFactor, MultiFactor: latchkey.StrictPolicy().Sessions.MultiFactor}}, func(k *kit.Kit) {
 		k.Proven()
@@ -40,8 +40,8 @@ func TestChallengeRenewsASession(t *testing.T) {
 	})
 }
 
-// A challenge is of the session that asked for it, and of the address that it was
-// sent to; it ends with its time, and with the next.
+// A challenge belongs to the session that asked for it and to the address that
+// received it. It ends with its time, or with the next challenge.
 func TestChallengeBelongsToItsSession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()

@@ -41,7 +41,7 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 			done.Secret == session.Secret || !done.Current {
 			k.Errorf("%+v", done)
 		}
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrUnauthorized { // AC-088
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrUnauthorized { // AC-088: the old secret is replaced
 			k.Errorf("the secret from before: %v", err)
 		}
 		account, err := k.Visitor.Authenticate(k.Ctx, done.Secret.Reveal())
@@ -71,7 +71,7 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 	})
 }
 
-// Nor has one whose authenticator was taken away.
+// A deleted authenticator no longer counts among the factors that a session has proven.
 func TestAuthenticatorThatIsGoneProvesNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()

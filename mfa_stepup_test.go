@@ -8,8 +8,8 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// RequireRecent measures the time since the sign-in, by the window that the host
-// gives, or else by the policy's.
+// RequireRecent measures the time since the sign-in. Its window comes from the host,
+// or else from the policy.
 func TestRequireRecentMeasuresTheTimeSinceTheSignIn(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{StepUpWindow: 10 * time.Minute}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)

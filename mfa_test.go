@@ -10,8 +10,8 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// Turning MFA on refuses other sessions at once, and not the one that does it;
-// removing a factor lets them in again.
+// Turning MFA on refuses the user's other sessions at once, but not the session that
+// turned it on. Removing a factor lets the others in again.
 func TestSwitchingMFAReachesEverySession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()
@@ -56,8 +56,8 @@ func TestSwitchingMFAReachesEverySession(t *testing.T) {
 	})
 }
 
-// A session that raises its factors by switching MFA while nothing is owed has
-// proven nothing when it is.
+// A session that switches MFA on and off while it owes no factor has not proven a
+// factor for later.
 func TestSwitchingMFAProvesNothingForLater(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
@@ -76,7 +76,7 @@ func TestDisabledFactorsAreNeitherAskedForNorOwed(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Factors: latchkey.FactorPolicy{Disabled: []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorTOTP}}}, func(k *kit.Kit) {
 		user := k.Proven()
 		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, true)))
-		_, pending := k.Owing(k.Visitor) // for the number
+		_, pending := k.Owing(k.Visitor) // the factor is the phone number
 		for _, off := range []latchkey.Factor{latchkey.FactorEmail, latchkey.FactorTOTP, latchkey.FactorCustom} {
 			if err := kit.Err(pending.CreateMFAChallenge(k.Ctx, off)); err != latchkey.ErrAuthMethodUnsupported {
 				k.Errorf("%s: %v", off, err)
@@ -95,7 +95,8 @@ func TestDisabledFactorsAreNeitherAskedForNorOwed(t *testing.T) {
 	})
 }
 
-// An engine with factors switched off proves none of them for another.
+// An engine with factors switched off does not prove those factors for another
+// engine.
 func TestFactorsThatAreOffAreNotProven(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()

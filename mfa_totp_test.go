@@ -40,8 +40,8 @@ func TestCodesThatAreNoneCostNoGuess(t *testing.T) {
 	})
 }
 
-// RFC 6238, appendix B: the vectors of SHA-1 and SHA-256, with eight digits, by
-// authenticators that get the seeds of the RFC behind the engine's back.
+// The codes match RFC 6238, appendix B: the vectors of SHA-1 and SHA-256, with eight
+// digits. The test writes the seeds of the RFC into the rows.
 func TestCodesAreThoseOfRFC6238(t *testing.T) {
 	seeds := map[string]string{"SHA1": "12345678901234567890", "SHA256": "12345678901234567890123456789012"}
 	times := []int64{59, 1111111109, 1111111111, 1234567890, 2000000000, 20000000000}

@@ -13,7 +13,7 @@ import (
 	"example.com/latchkey/notify/templates"
 )
 
-// signIns are the ways in, and whether the user is told of one.
+// signIns are the ways to sign in. alert tells whether a way sends the user a notice.
 var signIns = []struct {
 	name  string
 	alert bool
@@ -55,7 +55,7 @@ var signIns = []struct {
 
 func TestUserIsToldOfSecondSessions(t *testing.T) {
 	for _, c := range signIns {
-		for _, limit := range []int{10, 1} { // where the new session takes the place of the old one, too
+		for _, limit := range []int{10, 1} { // with a limit of 1, the new session replaces the old one
 			t.Run(fmt.Sprint(c.name, " of ", limit), func(t *testing.T) {
 				kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: limit}}, func(k *kit.Kit) {
 					user := k.Proven()
@@ -86,7 +86,7 @@ func TestAlertSaysWhoAndWhereAndIsNotForSessionsThatHaveExpired(t *testing.T) {
 		k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		k.Clock.Advance(time.Hour)
-		k.SignIn(kit.Ada) // the other has expired
+		k.SignIn(kit.Ada) // the first session has expired
 		client := kit.Client
 		client.Locale = "de, en;q=0.5"
 		session, err := k.Guest(client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
@@ -174,8 +174,8 @@ func TestNumberThatNobodyHasProvenGetsNoNotice(t *testing.T) {
 	})
 }
 
-// Who proves an address for the first time has done so, and is not told that the
-// password of whoever planted the account is gone.
+// A user who proves an address for the first time gets no notice about the password
+// of an earlier, planted account.
 func TestFirstProofTellsNobody(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -187,8 +187,9 @@ func TestFirstProofTellsNobody(t *testing.T) {
 	})
 }
 
-// Neither a flood nor alerts hide that an address or a password has changed, and
-// a user with a number alone is told by SMS, whatever else goes to their country.
+// Neither a flood nor alerts suppress the notice that an address or a password has
+// changed. A user with only a number is told by SMS, however many other messages go
+// to the same country.
 func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
 	words, err := templates.New(templates.Config{App: "Demo"})
 	if err != nil {

@@ -45,7 +45,7 @@ func TestUpdateEmailMovesAddressAndTarget(t *testing.T) {
 	})
 }
 
-// dropTargets deletes all targets behind the engine's back.
+// dropTargets deletes all targets without the engine.
 func dropTargets(k *kit.Kit) {
 	k.Helper()
 	k.Tampered = true
@@ -119,7 +119,7 @@ func TestUpdatePhoneMakesAndMovesTheTarget(t *testing.T) {
 			k.Errorf("user with another phone: %+v", again)
 		}
 		other := k.SignUp(kit.Bob)
-		_, err = k.Users().UpdatePhone(k.Ctx, other.ID, "+4915212345678") // free at once
+		_, err = k.Users().UpdatePhone(k.Ctx, other.ID, "+4915212345678") // the old number is free at once
 		k.Must(err)
 	})
 }
@@ -155,7 +155,7 @@ func TestWrongPasswordForAChangeIsCountedAndSlowedLikeASignIn(t *testing.T) {
 		}
 		k.Clock.Advance(30 * time.Second)
 		k.Must(changes[1](kit.Password))
-		for range 10 { // and forgotten
+		for range 10 { // a success clears the count
 			if err := changes[0]("wrong horse"); err != latchkey.ErrInvalidCredentials {
 				k.Fatal(err)
 			}
@@ -202,7 +202,7 @@ func TestUpdatePasswordRefusesAgainstTheRulesBeforeTheOldOneIsCompared(t *testin
 		k.Refuses("old over the cap", latchkey.ErrArgumentInvalid, func() error {
 			return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: strings.Repeat("x", 1025)}))
 		})
-		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: kit.Password}))) // the same again is allowed
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: kit.Password}))) // the present password again is allowed without a history
 	})
 }
 
@@ -212,7 +212,7 @@ func TestOldPasswordIsIgnoredIfThereIsNone(t *testing.T) {
 	k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: kit.Password, Old: strings.Repeat("x", 2000)})))
 }
 
-// Whoever holds a session and only changes the name keeps nobody from signing
+// A session that keeps changing the user's name does not keep the user from signing
 // in or from changing the password.
 func TestChangesOfTheNameKeepNobodyOut(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

@@ -43,7 +43,8 @@ func TestPasswordLengthIsCountedAsItIsHashed(t *testing.T) {
 	})
 }
 
-// The rules for passwords look at the normal form, as the hash does.
+// The rules for passwords apply to the normal form, which is also the text that is
+// hashed.
 func TestRulesLookAtTheTextThatIsHashed(t *testing.T) {
 	p := latchkey.Policy{Password: latchkey.PasswordPolicy{Uppercase: true, Lowercase: true, Number: true, Symbols: true}}
 	kit.OnEveryStore(t, p, func(k *kit.Kit) {
@@ -64,7 +65,7 @@ func TestPersonalDataIsRefusedOnEveryPathThatKnowsIt(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			kit.OnEveryPath(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit, set func(string) error) {
 				if strings.Contains(k.Name(), "first_by_change") {
-					return // a user without an address
+					return // the user has no address
 				}
 				if err := set(p); !errors.Is(err, latchkey.ErrPasswordPersonalData) {
 					k.Errorf("%v", err)
@@ -81,7 +82,7 @@ func TestPersonalDataIsRefusedOnEveryPathThatKnowsIt(t *testing.T) {
 				k.Errorf("%s: %v", what, err)
 			}
 		}
-		k.Must(kit.Err(k.Users().UpdateName(k.Ctx, id, "Ada"))) // three characters are no fragment
+		k.Must(kit.Err(k.Users().UpdateName(k.Ctx, id, "Ada"))) // a name of three characters does not count as personal data
 		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "ada is fine here", Old: kit.FirstPassword})))
 	})
 }
@@ -99,14 +100,15 @@ func TestPersonalDataIsFoundInEveryCase(t *testing.T) {
 				k.Errorf("%s in %q: %v", name, p, err)
 			}
 		}
-		// four code points as typed, three characters
+		// The name has four code points as typed, but only three characters.
 		if err := kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Name: "Zoe\u0301", Password: "the zo\u00e9trope"})); err != nil {
 			k.Errorf("a name of three characters: %v", err)
 		}
 	})
 }
 
-// The rule about personal data holds for the data of the moment.
+// If personal data changes while the password is hashed, the rule applies to the new
+// data.
 func TestPersonalDataThatChangesWhileThePasswordIsHashedIsSeen(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -148,7 +150,7 @@ func TestPasswordHistoryRefusesTheLastNIncludingThePresent(t *testing.T) {
 		refused("second horse")
 		refused("third horse")
 		refused("fourth horse")
-		k.Must(change(kit.FirstPassword)) // it has left the last three
+		k.Must(change(kit.FirstPassword)) // the last three no longer include it
 		raw, err := record.Users.Get(k.Ctx, k.Store, record.Users.Primary(), store.Text(id))
 		k.Must(err)
 		if strings.Contains(string(raw.PasswordHistory), "argon2") {
@@ -157,8 +159,8 @@ func TestPasswordHistoryRefusesTheLastNIncludingThePresent(t *testing.T) {
 	})
 }
 
-// The history knows the present password also if it was set before the history was
-// switched on.
+// The history includes the present password, even if it was set before the history
+// was switched on.
 func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, account := k.Prepared(true)
@@ -174,16 +176,16 @@ func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 	})
 }
 
-// A hash that is renewed at sign-in does not take a second place in the history.
+// A sign-in that renews the hash does not take a second place in the history.
 func TestHistoryKeepsItsLengthThroughAHashUpgrade(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
-		user := k.SignUp(kit.Ada) // password
+		user := k.SignUp(kit.Ada) // with kit.Password
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "second horse")))
 		strong, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}})
 		k.Must(err)
 		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: strong, Now: k.Clock.Now, Policy: k.Policy})
 		k.Must(err)
-		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, "second horse"))) // upgrades
+		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, "second horse"))) // renews the hash
 		if err := kit.Err(engine.Users().UpdatePassword(k.Ctx, user.ID, kit.Password)); err != latchkey.ErrPasswordRecentlyUsed {
 			k.Errorf("the last but one of two: %v", err)
 		}
@@ -200,7 +202,7 @@ func TestHistoryOutlivesAPasswordThatIsTakenAway(t *testing.T) {
 	})
 }
 
-// A change of the password while the history is off does not empty the history.
+// A change of the password while the history is off does not clear the history.
 func TestHistoryOutlivesAChangeWhileItIsOff(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 5}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

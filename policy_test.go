@@ -34,7 +34,7 @@ func TestMethodTogglesGateTheirOperationsAndNotTheServers(t *testing.T) {
 		} {
 			k.Refuses(what, latchkey.ErrAuthMethodUnsupported, do)
 		}
-		k.Must(kit.Err(account.UpdateEmail(k.Ctx, kit.Bob, kit.Password))) // is not gated
+		k.Must(kit.Err(account.UpdateEmail(k.Ctx, kit.Bob, kit.Password))) // the policy does not forbid this
 	})
 }
 
@@ -113,7 +113,8 @@ func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
 		}
 		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 
-		// What is over does not count at the limit and ends without a word.
+		// An expired session does not count at the limit, and ends without an event
+		// or a line of the log.
 		guest := bounded(latchkey.Lifetime{Idle: time.Hour})
 		k.Forget()
 		for range 2 {
@@ -123,8 +124,8 @@ func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
 	})
 }
 
-// With an idle time, a session is noted as seen after an eighth of it, and not
-// more often.
+// With an idle time, the engine writes a session's last-seen time once an eighth of
+// that time has passed, not more often.
 func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Idle: 8 * time.Hour}}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -142,14 +143,14 @@ func TestIdleSessionsAreNotedAfterAnEighth(t *testing.T) {
 		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Clock.Advance(7 * time.Hour)
-		k.Must(kit.Err(account.ExtendSession(k.Ctx, latchkey.CurrentSession))) // is a sign of life, too
+		k.Must(kit.Err(account.ExtendSession(k.Ctx, latchkey.CurrentSession))) // extending also updates the last-seen time
 		k.Clock.Advance(7 * time.Hour)
 		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
 	})
 }
 
-// A session that was made before the policy became shorter is shown with the end
-// that the policy gives it now.
+// A session that was created under a longer policy is shown with the end that today's
+// policy gives it.
 func TestShownExpireIsTheAbsoluteEnd(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -258,7 +259,7 @@ func TestPolicyThatDisclosesSaysWhoThereIs(t *testing.T) {
 	})
 }
 
-// A host sees every fault of its policy at once, from every group.
+// A host sees all faults of its policy at once, from every group.
 func TestEveryFaultOfAPolicyIsReportedAtOnce(t *testing.T) {
 	_, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Policy: latchkey.Policy{
 		PageLimit: 1, UserLimit: -1, Disabled: 1 << 20,

@@ -10,8 +10,8 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// A listing without queries has 25 rows. Limit and Offset page it, in any order,
-// and the total counts the rows of all pages.
+// A listing without queries has 25 rows. Limit and Offset page it, in any order of
+// the queries. The total counts the rows of all pages.
 func TestQueriesPageAListing(t *testing.T) {
 	k := kit.New(t, memory.Open(), kit.Documented)
 	user := k.SignUp(kit.Ada)

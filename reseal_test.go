@@ -21,8 +21,8 @@ func TestResealMovesEverythingToTheActiveKey(t *testing.T) {
 		old := k.Keys.Active
 		next := latchkey.GenerateKey()
 		engine := k.WithKeys(latchkey.Keys{Active: next, Old: []latchkey.Key{old}})
-		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, "u7@example.org", kit.Password))) // old keys open
-		k.Must(kit.Err(engine.Users().UpdatePassword(k.Ctx, k.IDOf("u7@example.org"), "another horse")))            // the active one writes
+		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, "u7@example.org", kit.Password))) // old keys open rows
+		k.Must(kit.Err(engine.Users().UpdatePassword(k.Ctx, k.IDOf("u7@example.org"), "another horse")))            // the active key seals rows
 		done, err := engine.Reseal(k.Ctx)
 		k.Must(err)
 		k.Same("first", done, latchkey.Resealed{Rows: 119, Left: map[string]int{}})
@@ -58,7 +58,7 @@ func TestResealCountsWhatItCannotOpen(t *testing.T) {
 	})
 }
 
-// A password that changes while its row is sealed anew is not lost.
+// If a password changes while its row is resealed, the new password is kept.
 func TestResealDoesNotUndoAChange(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -69,8 +69,8 @@ func TestResealDoesNotUndoAChange(t *testing.T) {
 	})
 }
 
-// Another machine may still have the old key active. A row that it seals while
-// Reseal runs is resealed too, or is counted in Left.
+// Another machine may still have the old key active. A row that it seals while Reseal
+// runs is resealed too, or is counted in Left.
 func TestResealSeesRowsThatWereWrittenBehindIt(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		ids := []string{"a-user", "b-user"}
@@ -80,14 +80,14 @@ func TestResealSeesRowsThatWereWrittenBehindIt(t *testing.T) {
 		old := k.Keys.Active
 		next := latchkey.GenerateKey()
 		engine := k.WithKeys(latchkey.Keys{Active: next, Old: []latchkey.Key{old}})
-		// after the page was sealed, before Reseal returns
+		// The write comes after the page was resealed and before Reseal returns.
 		commits := 0
 		hook := k.Store.Hook
 		k.Store.Hook = func(c storetest.Call) error {
 			if c.Name == "Commit" && c.Done {
 				commits++
 				if commits == 1 {
-					k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, "a-user", "another horse"))) // the engine with the old key
+					k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, "a-user", "another horse"))) // k's engine has the old key
 				}
 			}
 			return hook(c)

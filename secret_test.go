@@ -8,7 +8,7 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// Live codes are readable with an old key, and keep it needed.
+// A live code can be read with an old key, and keeps that key in use.
 func TestCodesSurviveAnotherKey(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		token, secret := k.AskCode(kit.Ada)
@@ -29,7 +29,7 @@ func TestCodesSurviveAnotherKey(t *testing.T) {
 	})
 }
 
-// Only the exact form of a secret is digested, and each purpose has its own digest.
+// Only the exact form of a secret has a digest, and each purpose has its own digest.
 func FuzzSecret(f *testing.F) {
 	valid := strings.Repeat("0123456789abcdef", 4)
 	f.Add(valid)

@@ -39,14 +39,13 @@ func TestAuthenticateIsOneRead(t *testing.T) {
 	})
 }
 
-// spied counts what goes to the server on a connection.
+// spied counts the writes and statements of a connection to the server.
 type spied struct {
 	net.Conn
 	trips, statements *atomic.Int64
 }
 
-// Write takes one round trip; each Execute or simple Query in it is a
-// statement.
+// Write counts one round trip, and each Execute or simple Query in it as a statement.
 func (s spied) Write(b []byte) (int, error) {
 	s.trips.Add(1)
 	for rest := b; len(rest) >= 5; {
@@ -144,7 +143,7 @@ func TestLastSeenIsWrittenOnceIn24Hours(t *testing.T) {
 	})
 }
 
-// A last-seen time is written by one of those who find it old.
+// If several calls find a last-seen time out of date, only one of them writes it.
 func TestLastSeenIsWrittenOnceUnderARace(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -192,15 +191,15 @@ func TestFailureToWriteLastSeenIsLoggedNotReturned(t *testing.T) {
 	})
 }
 
-// A session that ends, or a user that goes, while its last-seen time is due is
-// not brought back.
+// If a session ends or a user is deleted while the last-seen time is being written,
+// the row does not come back.
 func TestLastSeenDoesNotReviveWhatHasEnded(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		session, _ := k.SignIn(kit.Ada)
 		k.Clock.Advance(25 * time.Hour)
 		k.Interfere(func() { k.Must(k.Users().Delete(k.Ctx, user.ID)) })
-		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()) // it was alive when it was looked at
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()) // the session was live when it was read
 		k.Must(err)
 		k.Refuses("the handle", latchkey.ErrUnauthorized, func() error { return kit.Err(account.User(k.Ctx)) })
 		if n := k.Rows()["sessions"] + k.Rows()["users"]; n != 0 {

@@ -68,7 +68,8 @@ func TestSessionLimitEndsTheOldest(t *testing.T) {
 	})
 }
 
-// Whoever has the password alone does not sign the owner out.
+// Sessions that still owe a factor are ended first at the limit, so that an attacker
+// with only the password cannot sign the owner out.
 func TestSessionsThatOweGoFirst(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		a, _, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -124,7 +125,7 @@ func TestDeleteSessionsEndsAllOfOneUser(t *testing.T) {
 	})
 }
 
-// Sessions that had expired go without an event and without a line of the log.
+// Expired sessions end without an event and without a line of the log.
 func TestExpiredSessionsGoWithoutAWord(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

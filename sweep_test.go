@@ -64,8 +64,8 @@ func TestSweepWorksInBatches(t *testing.T) {
 	})
 }
 
-// What began as an anonymous user and became another kind is not swept with its
-// anonymous session.
+// An anonymous user who has become another kind of user is not swept when the
+// anonymous session expires.
 func TestSweepKeepsUsersWhoCanStillBe(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		kept := make(map[string]string)
@@ -100,8 +100,8 @@ func TestSweepKeepsUsersWhoCanStillBe(t *testing.T) {
 	})
 }
 
-// More expired sessions of people who stay than fit in one batch do not keep
-// the sweep busy for ever.
+// The sweep ends even if users that it keeps have more expired sessions than fit in
+// one batch.
 func TestSweepGetsPastWhatItKeeps(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		for n := range 60 {
@@ -132,7 +132,7 @@ func TestIdleAnonymousUsersAreSwept(t *testing.T) {
 	})
 }
 
-// After an error, Swept counts the rows that are gone.
+// After an error, Swept counts the rows that were deleted.
 func TestSweepCountsWhatIsGone(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}, func(k *kit.Kit) {
 		for range 5 {
@@ -142,7 +142,7 @@ func TestSweepCountsWhatIsGone(t *testing.T) {
 		hook := k.Store.Hook
 		var deletes atomic.Int64
 		k.Store.Hook = func(c storetest.Call) error {
-			if c.Name == "Delete" && c.Inside && !c.Done && deletes.Add(1) > 8 { // amid a later user
+			if c.Name == "Delete" && c.Inside && !c.Done && deletes.Add(1) > 8 { // during the delete of a later user
 				return errors.New("no room")
 			}
 			return hook(c)
@@ -158,7 +158,7 @@ func TestSweepCountsWhatIsGone(t *testing.T) {
 	})
 }
 
-// Sessions that ended by being idle are swept before their absolute end.
+// Idle sessions are swept before their absolute end.
 func TestSweepTakesIdleSessions(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Idle: time.Hour}}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -173,7 +173,7 @@ func TestSweepTakesIdleSessions(t *testing.T) {
 	})
 }
 
-// A policy that becomes longer does not revive sessions that were swept.
+// A longer policy does not revive sessions that were swept.
 func TestSweptSessionsAreNotRevivedByAPolicy(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})))

@@ -128,8 +128,8 @@ func TestMockNumbersAreNotCountedAsTexts(t *testing.T) {
 	})
 }
 
-// A right link costs no hashes without end, and a stranger does not keep the owner
-// of a number from proving it.
+// A caller with a right link cannot make the engine hash passwords without limit. A
+// stranger cannot keep the owner of a number from proving it.
 func TestConfirmationsAreLimitedForWhoeverMakesThem(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 1}}, func(k *kit.Kit) {
 		user := k.Proven()

@@ -26,7 +26,8 @@ func TestDiscloseAccountsAnswersWithTheUsersId(t *testing.T) {
 	})
 }
 
-// AC-051: tokens of others under an id do not stop the right code.
+// AC-051: tokens that other callers asked for under an id do not invalidate the right
+// code.
 func TestTokensOfOthersUnderAnIdStopNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		ask := func(id, to string) *latchkey.Token {
@@ -40,7 +41,7 @@ func TestTokensOfOthersUnderAnIdStopNothing(t *testing.T) {
 				_ = kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, "0000000"))
 			}
 		}
-		ask("bob", "evil@example.net") // slowed
+		ask("bob", "evil@example.net") // this address is slowed
 		mine := ask("bob", kit.Ada)
 		for i := range 3 {
 			k.Must(kit.Err(k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{UserID: "bob", Email: fmt.Sprintf("evil%d@example.net", i)})))

@@ -61,8 +61,8 @@ func TestRecoverySetsThePasswordEndsEverythingAndTellsTheUser(t *testing.T) {
 	})
 }
 
-// Recovery against a change of the password, in every order: one password holds,
-// and whoever did not set it is out.
+// A recovery and a change of the password run in every order. One password holds in
+// the end, and the sessions of the other caller are ended.
 func TestRecoveryAgainstAChangeOfThePasswordInEveryOrder(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for round := range 8 {

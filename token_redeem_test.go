@@ -57,16 +57,16 @@ func TestTokenSignsUpAtRedemptionAndInAfterwards(t *testing.T) {
 			token, err = ask(k.Visitor, "another.id")
 			k.Must(err)
 			m = k.Mail(to)
-			if token.UserID != "another.id" { // concealed
+			if token.UserID != "another.id" { // the true id stays hidden
 				k.Errorf("%+v", token)
 			}
 		}
-		// The true id serves as well as the one that was told.
+		// The true id redeems the secret too, not only the id in the answer.
 		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, "wanted.id", m.Secret)))
 	})
 }
 
-// Wrong codes cannot end a token that nobody could guess.
+// Wrong codes do not end a token that is too long to guess.
 func TestLongCustomTokenOutlivesWrongCodes(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -100,10 +100,10 @@ func TestBlockedUserIsToldSoWithTheRightSecretOnly(t *testing.T) {
 	})
 }
 
-// What a redemption checks and what it changes is one transaction.
+// A redemption checks and changes its rows in one transaction.
 func TestRedemptionIsOneCommit(t *testing.T) {
 	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
-		for range 2 { // signing up, and in
+		for range 2 { // first signing up, then signing in
 			token, err := ask(k.Visitor, "")
 			k.Must(err)
 			secret := k.MailOf(token, to).Secret
@@ -116,8 +116,8 @@ func TestRedemptionIsOneCommit(t *testing.T) {
 	})
 }
 
-// AC-061: networks from which the account was used before its first proof are
-// known no more.
+// AC-061: networks from which an account was used before its first proof are no
+// longer known.
 func TestPlantedNetworksAreForgotten(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -146,8 +146,8 @@ func TestPlantedNetworksAreForgotten(t *testing.T) {
 	})
 }
 
-// AC-061: who signs up with somebody's address and blocks the account does not
-// keep its owner out.
+// AC-061: an attacker who signs up with the owner's address and blocks the account
+// does not keep the owner out.
 func TestBlockedSquatterDoesNotHoldTheAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		squatter := k.SignUp(kit.Ada)
@@ -164,8 +164,8 @@ func TestBlockedSquatterDoesNotHoldTheAddress(t *testing.T) {
 	})
 }
 
-// Every text in the place of a link or a code is refused in one of two ways. It changes
-// nothing but counts, and no secret of another kind serves.
+// Any text in place of a link or a code is refused in one of two ways. It changes
+// only counts, and no secret of another kind serves.
 func FuzzRedeem(f *testing.F) {
 	s := memory.Open()
 	engine, err := latchkey.New(s, latchkey.Config{

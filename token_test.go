@@ -48,7 +48,7 @@ func TestTokensFollowPolicyAndChannels(t *testing.T) {
 			tokens = append(tokens, token)
 		}
 		k.SignUp("first@example.org")
-		for _, token := range tokens { // redeeming is no way in that is switched off
+		for _, token := range tokens { // redeeming a token creates no user over the limit
 			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, token.Secret.Reveal())); err != latchkey.ErrUserCountExceeded {
 				k.Errorf("%v", err)
 			}

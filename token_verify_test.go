@@ -84,8 +84,8 @@ func TestPhoneVerificationProvesTheNumber(t *testing.T) {
 	})
 }
 
-// A stranger who counts on an id keeps its owner out of nothing that nobody
-// guesses.
+// A stranger who uses up the limit of an id does not keep the owner from redeeming a
+// link, because a link cannot be guessed.
 func TestRightLinkPassesTheLimitThatStrangersHaveUsedUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)

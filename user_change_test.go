@@ -12,14 +12,15 @@ import (
 	"example.com/latchkey/store"
 )
 
-// The epoch, which server-made tokens carry, rises with what ends them.
+// Server-made JWTs carry the user's epoch. A change that ends them raises it: a new
+// password or a block.
 func TestEpochRisesWithPasswordAndBlock(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		for n, do := range []func() error{
 			func() error { return kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, kit.Password)) },
 			func() error { return kit.Err(k.Users().UpdateStatus(k.Ctx, user.ID, false)) },
-			func() error { return kit.Err(k.Users().UpdateStatus(k.Ctx, user.ID, true)) }, // does not raise it
+			func() error { return kit.Err(k.Users().UpdateStatus(k.Ctx, user.ID, true)) }, // an unblock does not raise it
 		} {
 			k.Must(do())
 			row, err := record.Users.Get(k.Ctx, k.Store.Store, record.Users.Primary(), store.Text(user.ID))
@@ -101,7 +102,8 @@ func TestDeletedUserLeavesNothingButTheLog(t *testing.T) {
 		k.Refuses("its secret", latchkey.ErrUnauthorized, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, one.Secret.Reveal())) })
 		k.Refuses("twice", latchkey.ErrUserNotFound, func() error { return k.Users().Delete(k.Ctx, user.ID) })
 
-		// The id, the address and the number can be had again, without the log.
+		// Another user can have the id, the address and the number again, but not the
+		// log.
 		again, err := k.Users().Create(k.Ctx, latchkey.NewUser{UserID: user.ID, Email: kit.Ada, Phone: "+14155550100"})
 		k.Must(err)
 		logs, err := k.Users().Logs(k.Ctx, again.ID)

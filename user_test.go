@@ -44,7 +44,7 @@ func TestSignInsRenewWhenTheUserWasLastSeen(t *testing.T) {
 		}
 		seen := k.Clock.Now()
 		k.Clock.Advance(48 * time.Hour)
-		k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID))) // is not the user
+		k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID))) // a session that the server makes is no access by the user
 		shown, err := k.Users().Get(k.Ctx, user.ID)
 		k.Must(err)
 		if !shown.AccessedAt.Equal(seen) {

@@ -132,7 +132,7 @@ func TestServerChangesAndClearsAddresses(t *testing.T) {
 		u := k.Users()
 		one, two := k.SignUp(kit.Ada), k.SignUp(kit.Bob)
 		k.Must(kit.Err(u.UpdateEmailVerification(k.Ctx, one.ID, true)))
-		for _, id := range []string{one.ID, two.ID} { // many may have none
+		for _, id := range []string{one.ID, two.ID} { // many users may have no address
 			got, err := u.UpdateEmail(k.Ctx, id, "")
 			k.Must(err)
 			if got.Email != "" || got.EmailVerification || len(got.Targets) != 0 {
@@ -210,7 +210,7 @@ func TestServerSetsAndTakesPasswords(t *testing.T) {
 	}
 }
 
-// Two changes of a password by the server at once do not lose a history.
+// Two changes of a password by the server at once do not lose the history.
 func TestServersPasswordIsOfThePasswordItRead(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 5}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -228,7 +228,7 @@ func TestServersPasswordIsOfThePasswordItRead(t *testing.T) {
 func TestServerSetsAPasswordWhateverDoesNotOpen(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
-		engine := k.WithKeys(latchkey.Keys{Active: latchkey.GenerateKey()}) // the old key is lost
+		engine := k.WithKeys(latchkey.Keys{Active: latchkey.GenerateKey()}) // without the old key
 		if err := kit.Err(engine.Users().UpdatePassword(k.Ctx, user.ID, "another horse")); err != nil {
 			k.Errorf("%v: %v", err, errors.Unwrap(err))
 		}
@@ -367,7 +367,7 @@ func TestServerMakesListsAndEndsSessions(t *testing.T) {
 		k.Must(kit.Err(u.CreateSession(k.Ctx, user.ID)))
 		k.Forget()
 		k.Clock.Advance(time.Minute)
-		third, err := u.CreateSession(k.Ctx, user.ID) // the limit holds
+		third, err := u.CreateSession(k.Ctx, user.ID) // replaces the oldest, because of the limit
 		k.Must(err)
 		k.Same("events of the third", k.Events(user.ID, "U", made.ID, "S1", third.ID, "S3"), []string{
 			"users.U.sessions.S1.delete by server", "users.U.sessions.S3.create by server",
@@ -425,7 +425,7 @@ func TestServerResetsFactorsAndTheUserIsTold(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		account, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
 		_, pending := k.Owing(k.Visitor)
-		for range 12 { // what was guessed goes with the authenticator
+		for range 12 { // the counted guesses end with the authenticator
 			if challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP); err == nil {
 				_ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
 			}
@@ -436,7 +436,7 @@ func TestServerResetsFactorsAndTheUserIsTold(t *testing.T) {
 		if got := k.Logs(); len(got) != 1 || !strings.Contains(got[0], "user.update") {
 			k.Error(got)
 		}
-		k.SignIn(kit.Ada) // nothing is owed
+		k.SignIn(kit.Ada) // the session owes no factor
 		if err := k.Users().DeleteMFAAuthenticator(k.Ctx, account.UserID()); err != latchkey.ErrAuthenticatorNotFound {
 			k.Error(err)
 		}
@@ -474,7 +474,8 @@ func TestServerNamesTheSessionOfAJWT(t *testing.T) {
 	})
 }
 
-// What other services cannot see is not signed: AC-091.
+// AC-091: the server signs no JWT for a user or session that may not act, because
+// other services could not see that.
 func TestServerMakesNoJWTForWhoMayDoNothing(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Absolute: 20 * time.Minute}}}, func(k *kit.Kit) {
 		user := k.Proven()

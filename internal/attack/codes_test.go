@@ -17,7 +17,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-036: five wrong codes void a code; AC-048: what is counted is committed.
+// AC-036: five wrong codes void a code. AC-048: the counts are committed.
 func TestAC036AndAC048FiveWrongCodesVoidACode(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		token, secret := k.AskCode(kit.Ada)
@@ -40,9 +40,9 @@ func TestAC036AndAC048FiveWrongCodesVoidACode(t *testing.T) {
 	})
 }
 
-// AC-036, 037, 038, 048, 050: five wrong answers end a challenge, and the eleventh
-// in a row is slowed, whatever challenges there were; wrong ones of one factor do not
-// slow another.
+// AC-036, 037, 038, 048, 050: five wrong answers end a challenge. The eleventh wrong
+// answer in a row is slowed, over any number of challenges. Wrong answers to one
+// factor do not slow another.
 func TestAC036AC037AC048AC050WrongAnswersAreCounted(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, app, codes := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -61,7 +61,7 @@ func TestAC036AC037AC048AC050WrongAnswersAreCounted(t *testing.T) {
 				k.Errorf("%d: after five: %v", round, err)
 			}
 		}
-		_, pending = k.Owing(stranger) // signing in again does not help
+		_, pending = k.Owing(stranger) // a new sign-in does not clear the count
 		if err := kit.Err(k.Answers(pending, latchkey.FactorTOTP, wrong())); err != latchkey.ErrInvalidToken {
 			k.Errorf("the eleventh: %v", err)
 		}
@@ -76,8 +76,8 @@ func TestAC036AC037AC048AC050WrongAnswersAreCounted(t *testing.T) {
 	})
 }
 
-// AC-037, AC-049: new codes, other ids, other spellings and other names of the
-// call do not begin the count anew. AC-050: nor does a password.
+// AC-037, AC-049: new codes, other ids, other spellings and other names of the call
+// do not clear the count. AC-050: a password does not clear it either.
 func TestAC037AndAC049NewCodesDoNotResetTheCount(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		guesses := 0
@@ -106,8 +106,8 @@ func TestAC037AndAC049NewCodesDoNotResetTheCount(t *testing.T) {
 	})
 }
 
-// AC-037, 038: five wrong codes void a verification, and new ones do not begin the
-// count of wrong ones anew.
+// AC-037, 038: five wrong codes void a verification. New codes do not clear the count
+// of wrong ones.
 func TestAC037PhoneVerificationIsNotGuessed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -142,8 +142,9 @@ func TestAC037PhoneVerificationIsNotGuessed(t *testing.T) {
 	})
 }
 
-// AC-037: whoever writes a number down guesses at it no faster from clients that
-// know them, nor by proving a number of their own in between.
+// AC-037: an attacker who enters the number of a stranger cannot guess its codes
+// faster from clients that know the attacker, nor by proving a number of the
+// attacker's own in between.
 func TestAC037NumberOfAStrangerIsCountedByItself(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user, compared := k.SignUp(kit.Ada), 0
@@ -170,8 +171,8 @@ func TestAC037NumberOfAStrangerIsCountedByItself(t *testing.T) {
 	})
 }
 
-// AC-037, AC-051: who has the password is not known to the factor, so other networks
-// give no more guesses at it.
+// AC-037, AC-051: a client that is known for the password is not known for the
+// factor, so other networks give an attacker no more guesses at the factor.
 func TestAC037NetworksGiveNoMoreGuesses(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -205,8 +206,8 @@ func TestAC037NetworksGiveNoMoreGuesses(t *testing.T) {
 	})
 }
 
-// AC-038, 040, 042: a hundred at once, and a code, a step and a recovery code serve
-// once.
+// AC-038, 040, 042: of a hundred concurrent answers with one code, one step or one
+// recovery code, one succeeds.
 func TestAC038AC040AC042AHundredAtOnce(t *testing.T) {
 	for _, factor := range []latchkey.Factor{latchkey.FactorTOTP, latchkey.FactorRecoveryCode, latchkey.FactorEmail} {
 		t.Run(string(factor), func(t *testing.T) {
@@ -218,7 +219,7 @@ func TestAC038AC040AC042AHundredAtOnce(t *testing.T) {
 					challenge string
 				}
 				var tries []try
-				for range 5 { // from several sessions, with one code
+				for range 5 { // several sessions use one code
 					_, pending := k.Owing(k.Visitor)
 					challenge, err := pending.CreateMFAChallenge(k.Ctx, factor)
 					k.Must(err)
@@ -252,8 +253,9 @@ func TestAC038AC040AC042AHundredAtOnce(t *testing.T) {
 	}
 }
 
-// AC-039, 041: a step is accepted once, whatever its code is dressed in, in whatever
-// session, also after the clock has moved back; the steps before and after are good.
+// AC-039, 041: a step is accepted once, in any spelling of its code and in any
+// session, even after the clock has moved back. The steps before and after it stay
+// valid.
 func TestAC039AC041EachStepIsAcceptedOnce(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -285,8 +287,8 @@ func TestAC039AC041EachStepIsAcceptedOnce(t *testing.T) {
 	})
 }
 
-// AC-042, 043: a recovery code serves once, its user, and not after new ones were
-// made.
+// AC-042, 043: a recovery code serves once and only its own user. It does not serve
+// after the user has made new ones.
 func TestAC042AC043RecoveryCodesServeOnce(t *testing.T) {
 	for _, strong := range []bool{false, true} {
 		t.Run(fmt.Sprint("strong ", strong), func(t *testing.T) {
@@ -358,8 +360,8 @@ func TestAC042AC043RecoveryCodesServeOnce(t *testing.T) {
 	}
 }
 
-// AC-036, at a client that is known: what a user has live is charged once for one
-// wrong code, wherever it was sent.
+// AC-036, at a known client: one wrong code counts once, however many live codes the
+// user has and wherever they were sent.
 func TestKnownClientIsSlowedForAllCodesTogether(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -388,8 +390,8 @@ func TestKnownClientIsSlowedForAllCodesTogether(t *testing.T) {
 	})
 }
 
-// AC-037: a client that is known to the user of an id is not known to the
-// addresses of others that were promised the same id.
+// AC-037: a client that is known to the user of an id is not known to other users'
+// addresses that were promised the same id.
 func TestKnownClientHasNoCountOfItsOwnForOthersAddresses(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: "mallory", Email: kit.Ada})))
@@ -408,7 +410,7 @@ func TestKnownClientHasNoCountOfItsOwnForOthersAddresses(t *testing.T) {
 				k.Errorf("counts %v, want one of %d", counts, n)
 			}
 		}
-		for n := range 2 { // here, and where nobody is known: one count
+		for n := range 2 { // the user's client and an unknown client share one count
 			_ = kit.Err(k.Visitor.CreateSession(k.Ctx, "mallory", "00000x"))
 			want(int64(2*n + 1))
 			_ = kit.Err(k.Guest(kit.At("203.0.113.99")).CreateSession(k.Ctx, "mallory", "00000x"))

@@ -15,7 +15,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-045: whatever the way in, the second factor is owed.
+// AC-045: a user owes the second factor after every way to sign in.
 func TestAC045EveryWayInOwesTheSecondFactor(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		account, _, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -55,8 +55,8 @@ func TestAC045EveryWayInOwesTheSecondFactor(t *testing.T) {
 	})
 }
 
-// AC-046: nothing of a session is kept between two calls: a handle from before a
-// factor was owed is refused, on every engine.
+// AC-046: a handle keeps no state of its session between two calls. A handle from
+// before the factor was owed is refused, on every engine.
 func TestAC046HandleFromBeforeIsRefused(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()
@@ -73,8 +73,8 @@ func TestAC046HandleFromBeforeIsRefused(t *testing.T) {
 	})
 }
 
-// AC-047: what is owed goes by the factors that are confirmed and switched on, and
-// by what the session has proven; a channel counts once.
+// AC-047: the owed factor depends on the confirmed and enabled factors, and on the
+// factors that the session has proven. A channel counts once.
 func TestAC047WhatIsOwedGoesByWhatThereIs(t *testing.T) {
 	type state struct {
 		password, email, phone, totp, mfa bool
@@ -83,10 +83,10 @@ func TestAC047WhatIsOwedGoesByWhatThereIs(t *testing.T) {
 	}
 	for _, s := range []state{
 		{true, true, false, false, true, "password", true},
-		{true, true, false, false, false, "password", false}, // switched off
-		{true, false, false, false, true, "password", false}, // nothing to ask for
-		{true, true, false, false, true, "email", true},      // there is a password to sign in with
-		{false, true, false, false, true, "email", false},    // nothing else could ever be proven
+		{true, true, false, false, false, "password", false}, // MFA is off
+		{true, false, false, false, true, "password", false}, // the user has no second factor
+		{true, true, false, false, true, "email", true},      // the user could sign in with a password, so e-mail is not enough
+		{false, true, false, false, true, "email", false},    // the user has no other factor
 		{false, true, true, false, true, "email", true},
 		{false, true, false, true, true, "email", true},
 		{false, false, true, false, true, "phone", false},
@@ -133,12 +133,12 @@ func TestAC047WhatIsOwedGoesByWhatThereIs(t *testing.T) {
 	}
 }
 
-// AC-052, 053: what takes factors away asks for a challenge, and what adds them for a
-// session that is fresh; how old a JWT is tells nothing.
+// AC-052, 053: a method that removes a factor requires a challenge, and a method that
+// adds one requires a fresh session. A JWT's age does not make its session fresh.
 func TestAC052AC053StepUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		account, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
-		if err := account.DeleteMFAAuthenticator(k.Ctx); err != latchkey.ErrChallengeRequired { // signed in a moment ago, and never challenged
+		if err := account.DeleteMFAAuthenticator(k.Ctx); err != latchkey.ErrChallengeRequired { // a recent sign-in is no challenge
 			k.Error(err)
 		}
 		k.Must(account.RequireRecent(k.Ctx, time.Minute))
@@ -174,8 +174,8 @@ func TestAC052AC053StepUp(t *testing.T) {
 	})
 }
 
-// AC-052: a stolen JWT of an old session gives itself no address to be challenged
-// at, though the account has no password.
+// AC-052: a stolen JWT of an old session cannot set an address for later challenges,
+// even if the account has no password.
 func TestAC052OldJWTSetsNoFirstPassword(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user, err := k.Users().Create(k.Ctx, latchkey.NewUser{Phone: kit.Phone})
@@ -198,12 +198,12 @@ func TestAC052OldJWTSetsNoFirstPassword(t *testing.T) {
 	})
 }
 
-// AC-052: the password and an old session give no number to take an authenticator
-// away with.
+// AC-052: an attacker with the password and an old session cannot set a number with
+// which to remove the authenticator.
 func TestAC052OldSessionChangesNoNumber(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		a, _, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
-		young, _ := k.ByJWT(a.UserID(), a.SessionID()) // how old a JWT is tells nothing
+		young, _ := k.ByJWT(a.UserID(), a.SessionID()) // a young JWT does not make its session fresh
 		if err := kit.Err(young.UpdatePhone(k.Ctx, kit.Phone, kit.Password)); err != latchkey.ErrChallengeRequired {
 			k.Error(err)
 		}
@@ -214,7 +214,7 @@ func TestAC052OldSessionChangesNoNumber(t *testing.T) {
 				k.Error(err)
 			}
 		}
-		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, a.UserID(), kit.Phone))) // were there one
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, a.UserID(), kit.Phone))) // the server sets the number that the attacker wants
 		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, a.UserID(), true)))
 		_, pending := k.Owing(k.Visitor)
 		c, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorPhone)
@@ -234,8 +234,8 @@ func TestAC052OldSessionChangesNoNumber(t *testing.T) {
 	})
 }
 
-// AC-054: an enrolment that is not confirmed counts for nothing, and never replaces
-// a confirmed one.
+// AC-054: an unconfirmed enrolment does not count, and never replaces a confirmed
+// one.
 func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -252,7 +252,7 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 		k.Must(err)
 		app, err := authtest.NewAuthenticator(k.Clock, second.URI.Reveal())
 		k.Must(err)
-		k.SignIn(kit.Ada) // nothing is owed
+		k.SignIn(kit.Ada) // the session owes no factor
 		if factors, err := account.MFAFactors(k.Ctx); err != nil || factors.TOTP {
 			k.Errorf("%+v, %v", factors, err)
 		}
@@ -263,7 +263,7 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 			k.Errorf("a code of the one before: %v", err)
 		}
 		k.Must(kit.Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code())))
-		k.Must(kit.Err(account.User(k.Ctx))) // who has done it is not locked out
+		k.Must(kit.Err(account.User(k.Ctx))) // the session that confirmed it owes no factor
 		for _, err := range []error{kit.Err(account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})), kit.Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code()))} {
 			if err != latchkey.ErrAuthenticatorAlreadyVerified {
 				k.Error(err)
@@ -277,8 +277,8 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 	})
 }
 
-// AC-056, 120, 121: seeds and codes are sealed in their rows, are sealed anew with
-// another key, and serve on.
+// AC-056, 120, 121: seeds and codes are sealed in their rows, are resealed with a new
+// key, and stay valid.
 func TestAC056FactorsAreSealedAndResealed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, app, codes := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -298,7 +298,7 @@ func TestAC056FactorsAreSealedAndResealed(t *testing.T) {
 		k.Must(kit.Err(k.Answers(pending, latchkey.FactorTOTP, app.Code())))
 		_, pending = k.Owing(alone.Guest(kit.Client))
 		k.Must(kit.Err(k.Answers(pending, latchkey.FactorRecoveryCode, codes[0].Reveal())))
-		// A seed that is moved to another user does not open.
+		// A seed that an attacker moves to another user does not open.
 		k.Tampered = true
 		stranger := k.SignUp(kit.Bob)
 		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {

@@ -15,7 +15,7 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// AC-049: guesses are counted by one canonical identifier.
+// AC-049: guesses are counted under one canonical identifier.
 func TestAC049OneCountForEverySpelling(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -36,7 +36,7 @@ func TestAC049OneCountForEverySpelling(t *testing.T) {
 	})
 }
 
-// AC-050: guessing at the old password of a change spends the same budget.
+// AC-050: guesses at the old password of a change use the same budget as signing in.
 func TestAC050ChangesSpendTheBudgetOfSigningIn(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -73,14 +73,14 @@ func TestAC050ChangesSpendTheBudgetOfSigningIn(t *testing.T) {
 	})
 }
 
-// AC-051: who fails on purpose does not keep the owner out, who has a count of
-// their own where they have signed in before.
+// AC-051: an attacker who fails on purpose does not keep the owner out, because a
+// client where the owner signed in before has its own count.
 func TestAC051StrangersDoNotLockTheOwnerOut(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Engine = k.LimitedEngine(nil)
 		k.SignUp(kit.Ada)
 		k.Must(k.Try(kit.Owner, kit.Ada, kit.Password))
-		for n := range 40 { // more than the limiter and the count bear
+		for n := range 40 { // more than the limiter and the count allow
 			_ = k.Try(fmt.Sprintf("203.0.113.%d", n+1), kit.Ada, "wrong horse")
 		}
 		if err := k.Try(kit.Attacker, kit.Ada, kit.Password); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
@@ -91,7 +91,8 @@ func TestAC051StrangersDoNotLockTheOwnerOut(t *testing.T) {
 		k.Must(kit.Err(account.UpdateEmail(k.Ctx, kit.Bob, kit.Password)))
 		k.Must(kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, kit.Password)))
 
-		// A known client's count is its own, no larger, and not the strangers'.
+		// A known client has its own count, with the same limit, apart from the
+		// strangers' count.
 		for n := range 10 {
 			if err := k.Try(kit.Owner, kit.Ada, "wrong horse"); err != latchkey.ErrInvalidCredentials {
 				k.Fatalf("%d: %v", n, err)
@@ -102,12 +103,12 @@ func TestAC051StrangersDoNotLockTheOwnerOut(t *testing.T) {
 		}
 		k.Clock.Advance(time.Hour)
 		k.Must(k.Try(kit.Owner, kit.Ada, kit.Password))
-		k.Must(k.Try(kit.Attacker, kit.Ada, kit.Password)) // an hour later, and now known
+		k.Must(k.Try(kit.Attacker, kit.Ada, kit.Password)) // the delay is over, and the success makes this client known
 	})
 }
 
-// AC-051: strangers who fail at codes do not keep the owner out where they have
-// signed in before.
+// AC-051: strangers who fail at codes do not keep the owner out at a client where the
+// owner signed in before.
 func TestAC051StrangersDoNotSlowAKnownClient(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		token, secret := k.AskCode(kit.Ada)
@@ -130,8 +131,8 @@ func TestAC051StrangersDoNotSlowAKnownClient(t *testing.T) {
 	})
 }
 
-// AC-051: a stranger who knows the password does not keep the owner from answering
-// where they have answered before.
+// AC-051: a stranger who knows the password does not keep the owner from answering a
+// challenge at a client where the owner answered one before.
 func TestAC051StrangerDoesNotSlowAKnownClient(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -154,8 +155,8 @@ func TestAC051StrangerDoesNotSlowAKnownClient(t *testing.T) {
 	})
 }
 
-// While an identifier is slowed, a new password is not compared with the history,
-// so that its cost does not tell whether it was used before.
+// While an identifier is slowed, a new password is not compared with the history.
+// Otherwise the cost would tell whether the password was used before.
 func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 3}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -180,8 +181,8 @@ func TestHistoryIsNoOracleWhileSlowed(t *testing.T) {
 	})
 }
 
-// With a wrong old password, a new password costs as many hashes whether it is the
-// present one or not, so that it is no second guess.
+// With a wrong old password, a new password costs the same number of hashes whether
+// or not it is the present one. So it is no second guess.
 func TestHistoryCostsTheSameWhateverMatches(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 3}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -197,8 +198,8 @@ func TestHistoryCostsTheSameWhateverMatches(t *testing.T) {
 	})
 }
 
-// Among passwords that are tried at once, a right and a wrong one cost the same
-// number of hashes, and the new one's faults are told only to who knows the
+// Among concurrent attempts, a right and a wrong password cost the same number of
+// hashes. The faults of the new password are told only to a caller who knows the
 // present one.
 func TestRightAndWrongOldPasswordCostTheSame(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
@@ -226,7 +227,7 @@ func TestBurstAtASlowedAddressTellsNothing(t *testing.T) {
 			_, _ = k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, "wrong horse")
 		}
 		k.Clock.Advance(30 * time.Second)
-		// Both have read that there is no delay, when a third is counted.
+		// Both attempts have read that there is no delay. Then a third is counted.
 		for _, try := range []string{"wrong horse", kit.Password} {
 			k.Interfere(func() {
 				k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
@@ -246,13 +247,14 @@ func TestBurstAtASlowedAddressTellsNothing(t *testing.T) {
 	})
 }
 
-// A right password that comes while the identifier is slowed is refused unseen:
-// also that of a blocked user.
+// While an identifier is slowed, a right password is refused without a check, also
+// that of a blocked user.
 func TestBurstAtABlockedUserTellsNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, user.ID, false)))
-		// All of a burst have read that there is no delay, when eleven are counted.
+		// All attempts of a burst have read that there is no delay. Then eleven are
+		// counted.
 		for _, try := range []string{"wrong horse", kit.Password} {
 			k.Interfere(func() {
 				for range 11 {
@@ -267,8 +269,8 @@ func TestBurstAtABlockedUserTellsNothing(t *testing.T) {
 	})
 }
 
-// A stranger who fails at an address before it is signed up does not disable its
-// later account.
+// A stranger who fails at an address before its sign-up does not disable the later
+// account.
 func TestAddressIsNotDisabledBeforeItsSignUp(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Exhaust(kit.Attacker, kit.Ada)
@@ -282,7 +284,7 @@ func TestAddressIsNotDisabledBeforeItsSignUp(t *testing.T) {
 	})
 }
 
-// Pauses of a day between guesses do not begin the count of a hundred anew.
+// A pause of a day between guesses does not clear the count of a hundred.
 func TestDisablingIsNotAvoidedByAPauseOfADay(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.LongPassword})))
@@ -306,11 +308,11 @@ func TestDisablingIsNotAvoidedByAPauseOfADay(t *testing.T) {
 	})
 }
 
-// A client that was known to the former user of an address is not known to the
-// next.
+// A client that was known to the former user of an address is not known to the next
+// user.
 func TestKnownClientsAreNotInheritedWithAnAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		user := k.SignUp(kit.Ada) // by the attacker, before the victim
+		user := k.SignUp(kit.Ada) // the attacker signs up before the victim
 		k.Must(k.Try(kit.Attacker, kit.Ada, kit.Password))
 		k.Must(k.Users().Delete(k.Ctx, user.ID))
 		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: "the victim's own"})))
@@ -323,7 +325,7 @@ func TestKnownClientsAreNotInheritedWithAnAddress(t *testing.T) {
 	})
 }
 
-// The strict policy slows one client that fails at many addresses.
+// The strict policy slows a client that fails at many addresses.
 func TestStrictPolicySlowsSprayingFromOneClient(t *testing.T) {
 	k := kit.New(t, memory.Open(), latchkey.StrictPolicy())
 	k.Engine = k.LimitedEngine(nil)

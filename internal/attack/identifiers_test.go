@@ -20,8 +20,8 @@ func sortedWords(s string) string {
 	return strings.Join(words, " ")
 }
 
-// Whoever is asked for, and whatever is wrong, costs the same: store calls,
-// rows, and one hash.
+// AC-001: an unknown address, a wrong password and a user without a password cost the
+// same store calls, rows and one hash.
 func TestAC001UnknownAddressWrongPasswordAndNoPasswordCostTheSame(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -77,9 +77,9 @@ func TestAC002UnknownAddressWrongPasswordAndNoPasswordAreOneAnswer(t *testing.T)
 	})
 }
 
-// AC-003: unknown, known, verified and blocked addresses get one answer, with
-// the same calls of the store and the same number of rows; nothing goes to who
-// is blocked.
+// AC-003: unknown, known, verified and blocked addresses get one answer, with the
+// same calls of the store and the same number of rows. A blocked user gets no
+// message.
 func TestAC003TokensTellNothingOfTheAddress(t *testing.T) {
 	for name, ask := range kit.Askers {
 		t.Run(name, func(t *testing.T) {
@@ -129,8 +129,8 @@ func TestAC003TokensTellNothingOfTheAddress(t *testing.T) {
 	}
 }
 
-// AC-003, AC-026, AC-028: who has an address does not change the answer, nor where
-// the mail goes.
+// AC-003, AC-026, AC-028: the answer is the same whether the address belongs to a
+// user, to a blocked user or to no user. The mail goes only to the user's address.
 func TestAC003RecoveryAnswersTheSameForEverybody(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
@@ -158,7 +158,7 @@ func TestAC003RecoveryAnswersTheSameForEverybody(t *testing.T) {
 	})
 }
 
-// AC-003: being slowed does not tell which id has an address.
+// AC-003: a delay does not tell which id an address belongs to.
 func TestAC003SlowingTellsNoOwner(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		victim := k.Proven()
@@ -181,7 +181,7 @@ func TestAC003SlowingTellsNoOwner(t *testing.T) {
 	})
 }
 
-// addressPaths are the ways to bring an e-mail address into the engine.
+// addressPaths are the ways for an e-mail address into the engine.
 var addressPaths = map[string]func(k *kit.Kit, email string) error{
 	"sign up": func(k *kit.Kit, email string) error {
 		return kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Password: kit.Password}))
@@ -214,12 +214,12 @@ func refusesAddresses(t *testing.T, addresses map[string]string) {
 	})
 }
 
-// AC-005: what only looks like somebody's address is not that address.
+// AC-005: a look-alike of an address is another address.
 func TestAC005LookAlikesAreOtherAddresses(t *testing.T) {
 	refusesAddresses(t, map[string]string{"dotless i": "m\u0131ke@example.org", "sharp s": "stra\u00dfe@example.org", "Kelvin sign": "mi\u212ae@example.org", "full width": "\uff41da@example.org"})
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp("mike@example.org")
-		for _, other := range []string{"mike@ex\u0430mple.org", "mike@exarnple.org"} { // a Cyrillic letter
+		for _, other := range []string{"mike@ex\u0430mple.org", "mike@exarnple.org"} { // a Cyrillic letter, and r n for m
 			if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, other, kit.Password)); err != latchkey.ErrInvalidCredentials {
 				k.Errorf("%q: %v", other, err)
 			}
@@ -227,7 +227,7 @@ func TestAC005LookAlikesAreOtherAddresses(t *testing.T) {
 	})
 }
 
-// AC-006: nothing becomes an @ or a dot by mapping.
+// AC-006: the mapping of characters never makes an @ or a dot.
 func TestAC006NothingBecomesASignByMapping(t *testing.T) {
 	refusesAddresses(t, map[string]string{
 		"full-width at": "a\uff20victim.org", "two ats": "a@evil.org\uff20victim.org", "small at": "a\ufe6bvictim.org",
@@ -235,7 +235,7 @@ func TestAC006NothingBecomesASignByMapping(t *testing.T) {
 	})
 }
 
-// AC-007: no quotes, lists, comments or routes.
+// AC-007: an address has no quotes, lists, comments or routes.
 func TestAC007NoRoutesAndNoLists(t *testing.T) {
 	refusesAddresses(t, map[string]string{
 		"quoted": `"a@evil.test"@victim.test`, "list": "a@x.org, b@y.org", "semicolons": "a@x.org;b@y.org", "brackets": "<a@x.org>", "name": "Ada <a@x.org>",
@@ -243,7 +243,7 @@ func TestAC007NoRoutesAndNoLists(t *testing.T) {
 	})
 }
 
-// AC-008: the domain is what follows the only @, whole.
+// AC-008: the domain is all the text after the only @.
 func TestAC008DomainIsWhatFollowsTheOnlyAt(t *testing.T) {
 	refusesAddresses(t, map[string]string{
 		"two ats": "a@evil.test@corp.test", "trailing dot": "a@corp.test.", "leading dot": "a@.corp.test", "two dots": "a@corp..test", "no top": "a@corp", "number": "a@corp.123",
@@ -256,7 +256,7 @@ func TestAC008DomainIsWhatFollowsTheOnlyAt(t *testing.T) {
 	})
 }
 
-// AC-003: a public id does not tell, by being slowed, which address it has.
+// AC-003: a delay of a public id does not tell which address the id has.
 func TestIdDoesNotTellItsAddressByBeingSlowed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -276,7 +276,7 @@ func TestIdDoesNotTellItsAddressByBeingSlowed(t *testing.T) {
 				k.Errorf("after %s was slowed: %v", email, err)
 			}
 		}
-		for range 12 { // and the other way round
+		for range 12 { // a delay of the id does not slow its addresses
 			_ = kit.Err(stranger.CreateSession(k.Ctx, user.ID, "0000000"))
 		}
 		for _, email := range []string{"another@example.org", "bob@example.org"} {

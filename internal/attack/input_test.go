@@ -19,8 +19,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-105: what a person signs up with has no member that only the server may
-// set.
+// AC-105: the input of a sign-up has no field that only the server may set.
 func TestAC105SignUpHasNoMemberOfTheServers(t *testing.T) {
 	var members []string
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[latchkey.NewAccount]()) {
@@ -48,7 +47,7 @@ func methodsOf[T any]() func(func(reflect.Method) bool) {
 	}
 }
 
-// AC-106: who acts comes from a session that was checked, and from nowhere else.
+// AC-106: the actor of an operation comes from a checked session only.
 func TestAC106NobodyActsForSomebodyElse(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		victim := k.SignUp(kit.Ada)
@@ -66,7 +65,7 @@ func TestAC106NobodyActsForSomebodyElse(t *testing.T) {
 		if err := gob.NewEncoder(&b).Encode(account); err == nil {
 			k.Error("a handle can be encoded")
 		}
-		// Somebody who asks for the id of another gets nothing of theirs.
+		// A caller who asks for another user's id gets no data of that user.
 		if err := kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: victim.ID, Email: kit.Bob, Password: kit.Password})); err != latchkey.ErrUserAlreadyExists {
 			k.Errorf("sign-up with the id: %v", err)
 		}
@@ -85,7 +84,7 @@ func TestAC106NobodyActsForSomebodyElse(t *testing.T) {
 	}
 }
 
-// AC-111: text is a value, whatever is in it.
+// AC-111: any text is stored as a value, even text that looks like code.
 func TestAC111TextIsAValue(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for n, text := range []string{
@@ -121,7 +120,7 @@ func TestAC111TextIsAValue(t *testing.T) {
 	})
 }
 
-// AC-112: nothing that ends a line is in what reaches a header.
+// AC-112: no text that reaches a header has a line break.
 func TestAC112NoLineEndsInIdentifiersAndNames(t *testing.T) {
 	addresses := make(map[string]string)
 	for what, sign := range map[string]string{
@@ -158,7 +157,8 @@ func TestAC112NoLineEndsInIdentifiersAndNames(t *testing.T) {
 	refusesAddresses(t, addresses)
 }
 
-// AC-114: the count of an address holds whatever client addresses are made up.
+// AC-114: the count of an identifier holds, whatever client addresses an attacker
+// makes up.
 func TestAC114MadeUpClientAddressesDoNotHelp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)

@@ -10,11 +10,11 @@ import (
 )
 
 // AC-084, AC-015, AC-091: a JWT ends with its session, with the password, and with
-// its user, for handles that are kept too.
+// its user, also for handles that the caller has kept.
 func TestAC084JWTEndsAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		end           func(k *kit.Kit, w *operations.World) error
-		bound, server error // of a JWT of a session, and of the server's without one
+		bound, server error // for the JWT of a session, and for the server's JWT without one
 	}{
 		"signing out": {func(k *kit.Kit, w *operations.World) error { return k.Users().DeleteSessions(k.Ctx, w.User.ID) }, latchkey.ErrUnauthorized, nil},
 		"a block": {func(k *kit.Kit, w *operations.World) error {
@@ -67,8 +67,8 @@ func TestAC084JWTEndsAtOnce(t *testing.T) {
 	}
 }
 
-// AC-085: another service, or another key, takes no JWT of this one; an old key is
-// good as long as it is configured.
+// AC-085: another service does not accept a JWT of this one, nor does an engine with
+// another key. An old key stays valid while it is configured.
 func TestAC085JWTsOfOthersAndRotation(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -111,8 +111,8 @@ func TestAC085JWTsOfOthersAndRotation(t *testing.T) {
 	}
 }
 
-// AC-086: what signs in serves once; a JWT, which may be shown again while it lives,
-// signs nobody in.
+// AC-086: each secret that signs in serves once. A JWT may be shown again while it
+// lives, but does not sign a user in.
 func TestAC086NothingThatSignsInIsReplayed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -141,8 +141,8 @@ func TestAC086NothingThatSignsInIsReplayed(t *testing.T) {
 	})
 }
 
-// AC-087: a revocation that was not stored is not said to be done, and its JWT
-// goes on.
+// AC-087: an operation whose revocation was not stored returns an error, and the JWT
+// stays valid.
 func TestAC087JWTOfARevocationThatFailed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)

@@ -1,6 +1,6 @@
-// Package attack_test holds the campaigns: the abuse cases of the requirements
-// by their numbers, the known weaknesses of the reference by theirs, and the
-// ways to guess a secret or to plant one.
+// Package attack_test holds the campaigns: the abuse cases of the requirements by
+// their numbers, the known weaknesses of the reference by theirs, and the ways to
+// guess or to plant a secret.
 package attack_test
 
 import (

@@ -12,8 +12,8 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// AC-057: numbers are not flooded, nor are those of one country pumped: what
-// is too much is refused before anything is sent, and the host is told once.
+// AC-057: a number cannot be flooded, nor can the numbers of one country. A call over
+// a limit is refused before a message is sent, and the host is told once.
 func TestAC057TextMessagesAreCapped(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		engine := k.Configured(func(*latchkey.Config) {})
@@ -21,13 +21,13 @@ func TestAC057TextMessagesAreCapped(t *testing.T) {
 			return kit.Err(engine.Guest(kit.At(ip)).CreatePhoneToken(k.Ctx, "", number))
 		}
 		const flooded = "+4915212345678"
-		for n := range 12 { // one number, from everywhere
+		for n := range 12 { // one number, from many clients
 			if err := ask(fmt.Sprintf("192.0.2.%d", n), flooded); (err == nil) != (n < 10) {
 				k.Errorf("%d: %v", n, err)
 			}
 		}
 		refused := 0
-		for n := range 130 { // a country, from everywhere
+		for n := range 130 { // one country, from many clients
 			err := ask(fmt.Sprintf("198.51.100.%d", n), fmt.Sprintf("+252610000%03d", n))
 			if err != nil {
 				refused++
@@ -36,8 +36,8 @@ func TestAC057TextMessagesAreCapped(t *testing.T) {
 				k.Errorf("%d: %v", n, err)
 			}
 		}
-		k.Must(ask("203.0.113.1", "+4915299999999")) // another country goes on
-		for n := range 3 {                           // and areas of +1 are apart
+		k.Must(ask("203.0.113.1", "+4915299999999")) // another country has its own count
+		for n := range 3 {                           // areas of +1 have separate counts
 			k.Must(ask("203.0.113.2", fmt.Sprintf("+1415555010%d", n)))
 		}
 		rules := map[string]int{}
@@ -61,8 +61,8 @@ func TestAC057TextMessagesAreCapped(t *testing.T) {
 	})
 }
 
-// AC-057: a client address sends to twenty numbers a day, to each as often as the
-// other rules allow.
+// AC-057: a client address sends to at most twenty numbers a day. For each number,
+// the other rules hold.
 func TestAC057NumbersFromOneAddressAreCapped(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Policy.Guessing.Limits = map[string]ratelimit.Rule{"createPhoneToken": {Calls: 1000, Window: time.Hour}}
@@ -86,8 +86,8 @@ func TestAC057NumbersFromOneAddressAreCapped(t *testing.T) {
 	})
 }
 
-// AC-119: what is started and never finished is one row for each address and
-// kind, and goes with its time.
+// AC-119: unfinished tokens take one row for each address and kind, which is swept
+// after its time.
 func TestAC119UnfinishedTokensStayFew(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for n := range 50 {
@@ -106,7 +106,7 @@ func TestAC119UnfinishedTokensStayFew(t *testing.T) {
 	})
 }
 
-// AC-122: a mailbox gets 60 messages an hour, whoever asks for whatever kind.
+// AC-122: a mailbox gets at most 60 messages an hour, over all callers and all kinds.
 func TestAC122MailboxCannotBeFlooded(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Engine = k.LimitedEngine(nil)
@@ -128,19 +128,19 @@ func TestAC122MailboxCannotBeFlooded(t *testing.T) {
 		if sent != 60 {
 			k.Errorf("%d messages in an hour", sent)
 		}
-		if rows := len(k.Everything()["tokens"]); rows > 2 { // AC-119: what is started and not finished stays small
+		if rows := len(k.Everything()["tokens"]); rows > 2 { // AC-119: unfinished tokens take few rows
 			k.Errorf("%d rows", rows)
 		}
 	})
 }
 
-// AC-122: signing in and changing addresses back and forth does not flood a
-// mailbox of somebody else's, nor can a flood hide from a user what happens.
+// AC-122: an attacker who signs in, or changes addresses back and forth, cannot flood
+// another person's mailbox. A flood cannot hide a notice from a user.
 func TestAC122NoticesAreCappedWithTheMessages(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		flood := func(engine *latchkey.Engine) {
-			for n := range 90 { // a success begins the limit of sign-ins anew
+			for n := range 90 { // each success restarts the limit of sign-ins
 				k.Must(kit.Err(engine.Guest(kit.At(fmt.Sprintf("192.0.2.%d", n))).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)))
 			}
 		}
@@ -161,7 +161,7 @@ func TestAC122NoticesAreCappedWithTheMessages(t *testing.T) {
 	})
 }
 
-// AC-122: neither sub-addresses nor one client make more of them, and a policy
+// AC-122: neither sub-addresses nor a single client allow more messages, and a policy
 // with fewer messages holds for notices too.
 func TestAC122NothingGoesRoundTheCaps(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {

@@ -21,7 +21,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-009: every byte of a password counts, and nothing is cut.
+// AC-009: every byte of a password counts. The engine cuts off no part of it.
 func TestAC009NoPartOfAPasswordIsCutOff(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for n, p := range []string{strings.Repeat("a", 72), strings.Repeat("a", 100), strings.Repeat("\u00e9", 36), strings.Repeat("\U0001F600", 255), "with\x00NUL inside"} {
@@ -37,14 +37,14 @@ func TestAC009NoPartOfAPasswordIsCutOff(t *testing.T) {
 	})
 }
 
-// AC-010: a huge password is refused before anything is done with it.
+// AC-010: a huge password is refused before it is normalized or hashed.
 func TestAC010HugePasswordsAreRefusedUnseen(t *testing.T) {
 	for what, p := range map[string]string{"1 MiB": strings.Repeat("x", 1<<20), "combining marks": "a" + strings.Repeat("\u0301", 100_000), "1,025 bytes": strings.Repeat("x", 1025),
 		"256 syllables in 2,304 bytes": strings.Repeat("\u1112\u1161\u11ab", 256)} {
 		kit.OnEveryPath(t, kit.Documented, func(k *kit.Kit, set func(string) error) {
 			hashes := k.Hasher.Hashes()
 			if strings.Contains(k.Name(), "change") || strings.Contains(k.Name(), "server_sets") {
-				hashes++ // the one of the user that the path begins with
+				hashes++ // for the user that the path creates first
 			}
 			if err := set(p); !errors.Is(err, latchkey.ErrArgumentInvalid) || k.Hasher.Hashes() > hashes {
 				k.Errorf("%s: %v after %d hashes", what, err, k.Hasher.Hashes())
@@ -62,10 +62,9 @@ func TestAC010HugePasswordsAreRefusedUnseen(t *testing.T) {
 	}
 }
 
-// goroutines returns the stacks of the goroutines that run. A connection of pgx
-// to which a write was slow has a reader, which ends with its next answer. It is
-// left out: a pool keeps its connections, and does not use them when the flood
-// is over.
+// goroutines returns the stacks of the running goroutines. A pgx connection with a
+// slow write has a reader until its next answer. The list leaves that reader out: a
+// pool keeps its connections, and does not use them when the flood is over.
 func goroutines() (stacks []string) {
 	all := make([]byte, 1<<20)
 	n := runtime.Stack(all, true)
@@ -80,8 +79,8 @@ func goroutines() (stacks []string) {
 	return stacks
 }
 
-// AC-011: a flood of sign-ins stays within the memory, everybody is answered,
-// and nothing is left behind.
+// AC-011: a flood of sign-ins stays within the memory bound. Every caller gets an
+// answer, and no goroutine is left over.
 func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 	const slots, cost = 2, 7168 << 10
 	flood := func(t *testing.T, open kit.Opener) {
@@ -119,8 +118,8 @@ func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 		}
 		group.Wait()
 		runtime.ReadMemStats(&heapAfter)
-		// HeapSys never falls: it is the highest. Beside the hashes there are
-		// the callers themselves, with a few KB each.
+		// HeapSys never falls, so it shows the peak. Besides the hashes, each caller
+		// needs a few KB.
 		allowed := int64((2*slots+2)*cost + 256<<20)
 		if kit.RaceDetector {
 			allowed *= 4
@@ -138,18 +137,18 @@ func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 		}
 		kit.Eventually(t, func() error {
 			now := goroutines()
-			if len(now) <= len(before)+4 { // a store has a writer of its own
+			if len(now) <= len(before)+4 { // a store has its own writer
 				return nil
 			}
 			return fmt.Errorf("%d goroutines before, %d after:\n%s", len(before), len(now), strings.Join(now, "\n\n"))
 		})
 	}
-	for _, b := range kit.Backends { // one after the other: they share the heap
+	for _, b := range kit.Backends { // in sequence, because they share the heap
 		t.Run(b.Name, func(t *testing.T) { flood(t, b.Open) })
 	}
 }
 
-// AC-011: who is signed in does not notice that nobody can sign in.
+// AC-011: users with a session notice nothing while sign-ins wait for hashing.
 func TestAC011ChecksDoNotWaitForHashing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -172,7 +171,7 @@ func TestAC011ChecksDoNotWaitForHashing(t *testing.T) {
 	})
 }
 
-// AC-012: a stored hash out of bounds is not computed.
+// AC-012: a stored hash with parameters out of bounds is not computed.
 func TestAC012HostileStoredHashIsNotComputed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -196,7 +195,7 @@ func TestAC012HostileStoredHashIsNotComputed(t *testing.T) {
 	})
 }
 
-// AC-013 and AC-010: one function for every path.
+// AC-013 and AC-010: one function checks the password on every path.
 func TestAC013PasswordRulesHoldOnEveryPath(t *testing.T) {
 	policy := latchkey.Policy{
 		Password: latchkey.PasswordPolicy{Min: 10, Uppercase: true, Lowercase: true, Number: true, Symbols: true, Dictionary: true},
@@ -232,8 +231,8 @@ func TestAC013CommonPasswordsAreRefusedOnEveryPathInAnyCase(t *testing.T) {
 	kit.OnEveryPath(t, latchkey.Policy{Password: latchkey.PasswordPolicy{Dictionary: true}}, func(k *kit.Kit, set func(string) error) { k.Must(set("baseball1 is my game")) })
 }
 
-// AC-013: a recovered password meets every rule, and one that does not leaves the
-// link as it is.
+// AC-013: a password set by recovery must meet every rule. A password that does not
+// leaves the link as it was.
 func TestAC013RecoveryAppliesEveryRuleForPasswords(t *testing.T) {
 	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2, Dictionary: true, PersonalData: true, Number: true}}
 	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
@@ -256,7 +255,7 @@ func TestAC013RecoveryAppliesEveryRuleForPasswords(t *testing.T) {
 	})
 }
 
-// AC-014: a stolen session alone changes neither password nor address.
+// AC-014: a stolen session alone cannot change the password or the address.
 func TestAC014StolenSessionNeedsThePassword(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -325,8 +324,8 @@ func TestAC015UpdatePasswordEndsAllOtherSessions(t *testing.T) {
 	}
 }
 
-// AC-016: open tokens end with a password, and with the address that they were
-// sent to.
+// AC-016: open tokens end with a change of the password, and with a change of the
+// address that received them.
 func TestAC016ChangesEndOpenTokens(t *testing.T) {
 	for name, change := range map[string]func(k *kit.Kit, a *latchkey.Account) error{
 		"password": func(k *kit.Kit, a *latchkey.Account) error {
@@ -349,7 +348,7 @@ func TestAC016ChangesEndOpenTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-				early, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada}) // before anybody has it
+				early, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada}) // before the address has a user
 				k.Must(err)
 				secrets := map[string]string{k.Mail(kit.Ada).Secret: early.UserID}
 				k.SignUp(kit.Ada)
@@ -367,7 +366,7 @@ func TestAC016ChangesEndOpenTokens(t *testing.T) {
 	}
 }
 
-// AC-017: there is no engine without a key that was drawn at random.
+// AC-017: an engine needs a key that was drawn at random.
 func TestAC017NoKeyNoEngine(t *testing.T) {
 	counting := make([]byte, 32)
 	for i := range counting {

@@ -14,11 +14,11 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-058: nobody proves an address by changing their account.
+// AC-058: a user cannot prove an address by changing the account.
 func TestAC058NobodyProvesAnAddressByChangingTheAccount(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
 		if strings.HasPrefix(op.Name, "Users.") || op.Name == "Guest.CreateSession by link" || op.Name == "Guest.CreateSession by code" {
-			return // the server, and what an address is proven by
+			return // the server may say so, and a redeemed link or code is a proof
 		}
 		for _, full := range []bool{true, false} {
 			w := operations.NewWorld(k, full)
@@ -35,13 +35,13 @@ func TestAC058NobodyProvesAnAddressByChangingTheAccount(t *testing.T) {
 	})
 }
 
-// AC-061, AC-063: the first proof of a mailbox ends what somebody else may have
-// planted in its account.
+// AC-061, AC-063: the first proof of a mailbox ends everything that an attacker may
+// have planted in its account.
 func TestAC061AndAC063FirstProofDropsWhatWasPlanted(t *testing.T) {
 	for name, ask := range kit.Askers {
 		t.Run(name, func(t *testing.T) {
 			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-				user := k.SignUp(kit.Ada) // by somebody who does not own the address
+				user := k.SignUp(kit.Ada) // an attacker without the mailbox
 				session, account := k.SignIn(kit.Ada)
 				k.Must(kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
 				planted, err := k.Users().CreateToken(k.Ctx, user.ID, 32, time.Hour)
@@ -76,8 +76,8 @@ func TestAC061AndAC063FirstProofDropsWhatWasPlanted(t *testing.T) {
 	}
 }
 
-// AC-061: the first proof of a mailbox by a recovery leaves nothing that somebody
-// else has planted, and its password is the new one.
+// AC-061: a recovery that is the first proof of a mailbox leaves nothing that an
+// attacker planted. The password is the new one.
 func TestAC061RecoveryIsAFirstProof(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}, Password: latchkey.PasswordPolicy{History: 3}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -100,8 +100,8 @@ func TestAC061RecoveryIsAFirstProof(t *testing.T) {
 	})
 }
 
-// AC-062: an account that has proven another address keeps to itself; who
-// proves the one that it only claimed gets an account of their own.
+// AC-062: an account with another proven address is not handed over. A person who
+// proves its unproven address gets a new account.
 func TestAC062ProvenAccountIsNotHandedOver(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		code, err := k.Visitor.CreatePhoneToken(k.Ctx, "", kit.Phone)
@@ -126,8 +126,8 @@ func TestAC062ProvenAccountIsNotHandedOver(t *testing.T) {
 	})
 }
 
-// AC-063: factors that somebody has planted go with the first proof of the mailbox;
-// but no mailbox skips one that is owed.
+// AC-063: planted factors go with the first proof of the mailbox, but a mailbox never
+// replaces a factor that is owed.
 func TestAC063PlantedFactorsGoWithTheFirstProof(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
@@ -150,8 +150,8 @@ func TestAC063PlantedFactorsGoWithTheFirstProof(t *testing.T) {
 	}
 }
 
-// AC-064: an address that was set and never proven takes no account over that
-// somebody has proven by a number.
+// AC-064: an unproven address does not recover an account whose user has proven a
+// number.
 func TestAC064UnprovenAddressDoesNotRecoverAProvenAccount(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp("mallory@example.org")
@@ -171,7 +171,8 @@ func TestAC064UnprovenAddressDoesNotRecoverAProvenAccount(t *testing.T) {
 	})
 }
 
-// AC-117: an anonymous account takes over nobody's address and proves none.
+// AC-117: an anonymous account cannot take another user's address, and does not prove
+// the address that it sets.
 func TestAC117ConversionTakesNobodysAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		victim := k.SignUp(kit.Ada)
@@ -193,8 +194,8 @@ func TestAC117ConversionTakesNobodysAddress(t *testing.T) {
 	})
 }
 
-// AC-118: anonymous users are capped by client, and go when nobody can be them
-// any more.
+// AC-118: anonymous users are capped by client, and are swept when they have no live
+// session.
 func TestAC118AnonymousUsersAreCappedAndPurged(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.StrictPolicy(), func(k *kit.Kit) {
 		k.Engine = k.LimitedEngine(nil)

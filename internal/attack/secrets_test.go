@@ -18,8 +18,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-115: a log row is one record, short, without control characters, whatever
-// the client says.
+// AC-115: a row of the log is one short record without control characters, whatever
+// text the client sends.
 func TestAC115LogRowsAreOneShortRecord(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -42,7 +42,7 @@ func TestAC115LogRowsAreOneShortRecord(t *testing.T) {
 	})
 }
 
-// AC-115, AC-116: what comes from outside is one capped field; no secret is
+// AC-115, AC-116: text from outside is one field of limited length, and no secret is
 // printed.
 func TestAC115AndAC116MessagesAndLogsOfTokens(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
@@ -64,7 +64,7 @@ func TestAC115AndAC116MessagesAndLogsOfTokens(t *testing.T) {
 	})
 }
 
-// AC-116, as far as values are printed: no verb and no encoder shows a secret.
+// AC-116, for printed values: no verb and no encoder shows a secret.
 func TestAC116SecretsAreMasked(t *testing.T) {
 	secret := latchkey.Secret("hide-me")
 	key := latchkey.GenerateKey()
@@ -86,8 +86,8 @@ func TestAC116SecretsAreMasked(t *testing.T) {
 	}
 }
 
-// AC-056, AC-116: nothing that is shown, told, logged or said holds a secret,
-// whatever is done.
+// AC-056, AC-116: after any operation, no result, event, line of the log or error
+// holds a secret.
 func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 	for _, op := range operations.Table {
 		t.Run(op.Name, func(t *testing.T) {
@@ -108,9 +108,9 @@ func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 				k.Must(err)
 				k.Clock.Advance(25 * time.Hour)
 				say(op.Do(w))
-				say(op.Do(w)) // the second time many are refused
+				say(op.Do(w)) // many are refused the second time
 				say(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, "nobody@example.org", kit.Password)))
-				say(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Password, kit.Password))) // in the wrong field
+				say(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Password, kit.Password))) // the password in the wrong field
 				for _, e := range k.Told.Take() {
 					say(e)
 					say(e.Payload)
@@ -152,8 +152,8 @@ func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 	}
 }
 
-// AC-120: a copy of the database holds no secret of a session in any form that
-// could be used, and no password hash outside its seal.
+// AC-120: a copy of the database holds no usable form of a session's secret, and no
+// password hash outside its seal.
 func TestAC120CopyOfTheDatabase(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)

@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/internal/operations"
 )
 
-// AC-087: a session that could not be ended is not said to have ended.
+// AC-087: an operation that fails to end a session does not report success.
 func TestAC087FailedRevocationIsSaid(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for what, revoke := range map[string]func(w *operations.World) error{
@@ -33,7 +33,8 @@ func TestAC087FailedRevocationIsSaid(t *testing.T) {
 	})
 }
 
-// AC-088: what was planted before a sign-in is not what the user signs in with.
+// AC-088: signing in makes a new session, so a planted session never becomes the
+// user's.
 func TestAC088SignInMakesANewSession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -50,7 +51,7 @@ func TestAC088SignInMakesANewSession(t *testing.T) {
 	})
 }
 
-// AC-089: the id of another user's session is of no use.
+// AC-089: an attacker cannot use the id of another user's session.
 func TestAC089SessionIDOfAnotherUser(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -92,7 +93,8 @@ func TestAC090SessionLimitIsExactUnderConcurrency(t *testing.T) {
 	})
 }
 
-// AC-091: what a user had before being blocked, deleted or changed is of no use.
+// AC-091: sessions and secrets from before a block, a deletion or a change do not
+// work any more.
 func TestAC091NothingOfABlockedOrDeletedUserWorks(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for what, end := range map[string]func(id string) error{
@@ -114,7 +116,7 @@ func TestAC091NothingOfABlockedOrDeletedUserWorks(t *testing.T) {
 	})
 }
 
-// AC-091: a blocked user proves nothing and stays blocked.
+// AC-091: a blocked user cannot prove an address and stays blocked.
 func TestAC091BlockedUserStaysBlocked(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		w := operations.NewWorld(k, true, operations.Operation{Proofs: true})
@@ -141,7 +143,7 @@ func TestAC091BlockedUserStaysBlocked(t *testing.T) {
 	})
 }
 
-// AC-092: extending looks at the user, too.
+// AC-092: extending a session checks the user too.
 func TestAC092BlockedUserExtendsNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		w := operations.NewWorld(k, true)
@@ -152,8 +154,8 @@ func TestAC092BlockedUserExtendsNothing(t *testing.T) {
 	})
 }
 
-// AC-093: nothing but the whole secret finds a session, and its digest is
-// compared without a hint.
+// AC-093: only the whole secret finds a session. The comparison of digests gives an
+// attacker no hint.
 func TestAC093OnlyTheWholeSecretFindsASession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -171,7 +173,8 @@ func TestAC093OnlyTheWholeSecretFindsASession(t *testing.T) {
 	})
 }
 
-// AC-094: there is no cache: what ends on one engine has ended on the others.
+// AC-094: there is no cache, so a session that ends on one engine has ended on the
+// others.
 func TestAC094EndedOnOneEngineIsEndedOnAll(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		w := operations.NewWorld(k, true)

@@ -18,8 +18,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// AC-018: one link, one session, however many use it at once; AC-038: of many
-// guesses at once five are compared.
+// AC-018: one link makes one session, however many callers use it at once. AC-038: of
+// many concurrent guesses, five are compared.
 func TestAC018AndAC038ManyAtOnce(t *testing.T) {
 	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
 		token, err := ask(k.Visitor, "")
@@ -71,8 +71,8 @@ func TestAC018AndAC038ManyAtOnce(t *testing.T) {
 	})
 }
 
-// AC-016, AC-019, AC-020, AC-021: a recovery link serves once, for its time, until
-// there is a newer one or the password or the address changes.
+// AC-016, AC-019, AC-020, AC-021: a recovery link serves once. It ends with its time,
+// with a newer link, and with a change of the password or the address.
 func TestAC016AC019AC020AC021RecoveryLinkServesOnce(t *testing.T) {
 	for name, after := range map[string]func(k *kit.Kit, a *latchkey.Account, m notify.Message){
 		"use":         func(k *kit.Kit, _ *latchkey.Account, m notify.Message) { k.Must(k.Recover(m)) },
@@ -112,7 +112,7 @@ func TestAC016AC019AC020AC021RecoveryLinkServesOnce(t *testing.T) {
 	}
 }
 
-// AC-019: a hundred at once, and one of them sets the password.
+// AC-019: of a hundred concurrent recoveries with one link, one sets the password.
 func TestAC019RecoveryByAHundredAtOnce(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -139,7 +139,7 @@ func TestAC019RecoveryByAHundredAtOnce(t *testing.T) {
 	})
 }
 
-// AC-020: a new token ends the one before.
+// AC-020: a new token ends the earlier one.
 func TestAC020OnlyTheNewestWorks(t *testing.T) {
 	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
 		first, err := ask(k.Visitor, "")
@@ -154,7 +154,8 @@ func TestAC020OnlyTheNewestWorks(t *testing.T) {
 	})
 }
 
-// AC-021: the life is of the token, whatever another kind or a later policy has.
+// AC-021: a token keeps its own lifetime, whatever lifetime another kind or a later
+// policy has.
 func TestAC021LifeIsStoredWithTheToken(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Messages: latchkey.MessagePolicy{OTPLength: time.Minute, MagicURLLength: 24 * time.Hour}}, func(k *kit.Kit) {
 		token, secret := k.AskCode(kit.Ada)
@@ -165,12 +166,12 @@ func TestAC021LifeIsStoredWithTheToken(t *testing.T) {
 	})
 }
 
-// AC-022: a token is of the address that it was sent to, whatever id comes with
-// it.
+// AC-022: a token belongs to the address that received it, whatever id the caller
+// gives.
 func TestAC022CodeWithTheVictimsId(t *testing.T) {
 	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
 		victim := k.SignUp("victim@example.org")
-		for _, id := range []string{"", victim.ID} { // asked for under the victim's id, too
+		for _, id := range []string{"", victim.ID} { // the second time under the victim's id
 			k.Must(kit.Err(ask(k.Visitor, id)))
 			secret := k.Mail(to).Secret
 			session, err := k.Visitor.CreateSession(k.Ctx, victim.ID, secret)
@@ -188,7 +189,7 @@ func TestAC022CodeWithTheVictimsId(t *testing.T) {
 	})
 }
 
-// AC-022: a link is of the user that it was made for.
+// AC-022: a link belongs to the user whom it was made for.
 func TestAC022LinkUnderTheIDOfAnother(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		victim, _ := k.SignUp(kit.Bob), k.SignUp(kit.Ada)
@@ -210,8 +211,8 @@ func TestAC022LinkUnderTheIDOfAnother(t *testing.T) {
 	})
 }
 
-// AC-023, AC-024: a link proves the address that it was sent to, and no other,
-// whatever the address of the user has been since.
+// AC-023, AC-024: a link proves only the address that received it, even if the user
+// has changed address since.
 func TestAC023AndAC024VerificationIsOfTheAddressItWasSentTo(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -228,7 +229,7 @@ func TestAC023AndAC024VerificationIsOfTheAddressItWasSentTo(t *testing.T) {
 				k.Errorf("back %v: %v", back, err)
 			}
 		}
-		// A change and a verification at once.
+		// A change and a verification run at once.
 		for n := range 10 {
 			k.Must(kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, kit.Password)))
 			token, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
@@ -248,7 +249,7 @@ func TestAC023AndAC024VerificationIsOfTheAddressItWasSentTo(t *testing.T) {
 	})
 }
 
-// AC-025: a secret of one purpose serves no other.
+// AC-025: a secret of one purpose serves no other purpose.
 func TestAC025PurposesDoNotMix(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
@@ -264,7 +265,8 @@ func TestAC025PurposesDoNotMix(t *testing.T) {
 		if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, link)); err != latchkey.ErrInvalidCredentials {
 			k.Errorf("a link as a password: %v", err)
 		}
-		// One code, as it were of another kind: the digests differ.
+		// Even the same code, written into a token of another kind, has another
+		// digest.
 		token, code := k.AskCode(kit.Ada)
 		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
 			row, err := record.Tokens.Get(ctx, tx, record.Tokens.Primary(), store.Text(token.ID))
@@ -280,7 +282,7 @@ func TestAC025PurposesDoNotMix(t *testing.T) {
 	})
 }
 
-// AC-025, AC-029: a secret serves for what it was made for, and for nothing else.
+// AC-025, AC-029: a secret serves only the purpose for which it was made.
 func TestAC025AndAC029ProofsDoNotMix(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		w := operations.NewWorld(k, true, operations.Operation{Proofs: true})
@@ -317,7 +319,7 @@ func TestAC025AndAC029ProofsDoNotMix(t *testing.T) {
 	})
 }
 
-// AC-026, AC-027: a secret goes to allowed hosts alone.
+// AC-026, AC-027: a link leads only to allowed hosts.
 func TestAC026AndAC027LinksLeadToAllowedHosts(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for _, to := range []string{
@@ -348,7 +350,7 @@ func TestAC026AndAC027LinksLeadToAllowedHosts(t *testing.T) {
 	})
 }
 
-// AC-028: one address, as it is stored.
+// AC-028: a message goes to one address, in its stored form.
 func TestAC028MessageGoesToOneAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for _, email := range []string{
@@ -370,8 +372,9 @@ func TestAC028MessageGoesToOneAddress(t *testing.T) {
 	})
 }
 
-// AC-030: a mailbox alone, which sets a password and reads a code, does not pass a
-// second factor that is another; once that was proven, a code by mail serves again.
+// AC-030: an attacker with only the mailbox, who sets a password and reads a code,
+// does not pass another second factor. After that factor was proven, a code by mail
+// serves again.
 func TestAC030MailboxAloneDoesNotPassTOTP(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		account, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -403,8 +406,8 @@ func TestAC030MailboxAloneDoesNotPassTOTP(t *testing.T) {
 	})
 }
 
-// AC-030: recovery by mail leaves the second factor owed, and the factors as they
-// are.
+// AC-030: recovery by mail leaves the factors unchanged, and the second factor is
+// still owed.
 func TestAC030RecoveryDoesNotSkipTheSecondFactor(t *testing.T) {
 	for _, proven := range []bool{true, false} {
 		t.Run(fmt.Sprint("address proven ", proven), func(t *testing.T) {
@@ -429,7 +432,7 @@ func TestAC030RecoveryDoesNotSkipTheSecondFactor(t *testing.T) {
 	}
 }
 
-// AC-031: who follows a link to look at it does not use it up.
+// AC-031: opening a link without redeeming it does not use it up.
 func TestAC031LinkCanBeLookedAt(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		token, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
@@ -459,7 +462,7 @@ func TestAC031LinkCanBeLookedAt(t *testing.T) {
 	})
 }
 
-// AC-032: secrets are compared whole and as they are.
+// AC-032: secrets are compared whole and unchanged.
 func TestAC032AlteredSecretsAreRefused(t *testing.T) {
 	kit.OnEveryAsker(t, kit.Documented, func(k *kit.Kit, ask func(*latchkey.Guest, string) (*latchkey.Token, error), to string) {
 		token, err := ask(k.Visitor, "")
@@ -514,8 +517,8 @@ func TestAC033SecretsCannotBePredicted(t *testing.T) {
 	})
 }
 
-// AC-034: what is in a link serves once and for a while; a session's secret is
-// never in one.
+// AC-034: a secret in a link serves once and for a limited time. A session's secret
+// is never in a link.
 func TestAC034NothingLastingIsInALink(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Must(kit.Err(k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada, URL: "https://app.example.org/in"})))

@@ -17,8 +17,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// weaknesses are the known faults of the reference that today's operations
-// touch, each as the better behaviour: by their numbers in the specification of
+// weaknesses are the known faults of the reference that today's operations touch.
+// Each test states the better behaviour. The numbers come from the specification of
 // accounts (A) and of users and teams (W).
 var weaknesses = []struct {
 	name   string

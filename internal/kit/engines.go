@@ -8,8 +8,8 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// Configured is a second engine on the store of a kit, with its clock, outbox
-// and events.
+// Configured opens a second engine on the store of a kit, with its clock, outbox and
+// events. change may set the rest of its Config.
 func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
 	c := latchkey.Config{
@@ -23,8 +23,9 @@ func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	return engine
 }
 
-// LimitedEngine is a second engine on the store of a kit, with a limiter that
-// refuses.
+// LimitedEngine opens a second engine on the store of a kit, with a limiter that
+// refuses calls. A nil limiter is the engine's default. The kit's own engine only
+// reports its limits.
 func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.Store, latchkey.Config{
@@ -36,7 +37,7 @@ func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	return engine
 }
 
-// WithKeys is a second engine on the store of a kit, with other keys.
+// WithKeys opens a second engine on the store of a kit, with other keys.
 func (k *Kit) WithKeys(keys latchkey.Keys) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.Store, latchkey.Config{

@@ -10,8 +10,8 @@ import (
 	"example.com/latchkey/authtest"
 )
 
-// Enrolled signs Ada up, with a confirmed authenticator and recovery codes, and
-// switches MFA on. The session has proven both.
+// Enrolled signs Ada up and in, with a confirmed authenticator and recovery codes,
+// and switches MFA on. The session has proven both.
 func (k *Kit) Enrolled(n latchkey.NewMFAAuthenticator) (*latchkey.Account, *authtest.Authenticator, []latchkey.Secret) {
 	k.Helper()
 	k.SignUp(Ada)
@@ -20,7 +20,7 @@ func (k *Kit) Enrolled(n latchkey.NewMFAAuthenticator) (*latchkey.Account, *auth
 	codes, err := account.CreateMFARecoveryCodes(k.Ctx)
 	k.Must(err)
 	k.Must(Err(account.UpdateMFA(k.Ctx, true)))
-	k.Clock.Advance(30 * time.Second) // the next step
+	k.Clock.Advance(30 * time.Second) // the code of the confirmation is used up
 	return account, app, codes.Codes
 }
 
@@ -49,13 +49,13 @@ func (k *Kit) Owing(g *latchkey.Guest) (*latchkey.Session, *latchkey.Pending) {
 	return session, owed.Pending
 }
 
-// answerer may ask for challenges and answer them.
+// answerer is an account or a pending session, both of which answer challenges.
 type answerer interface {
 	CreateMFAChallenge(context.Context, latchkey.Factor) (*latchkey.MFAChallenge, error)
 	ConfirmMFAChallenge(context.Context, string, string) (*latchkey.Session, error)
 }
 
-// Answers asks for a challenge and answers it.
+// Answers asks for a challenge of a factor and answers it with otp.
 func (k *Kit) Answers(a answerer, factor latchkey.Factor, otp string) (*latchkey.Session, error) {
 	k.Helper()
 	challenge, err := a.CreateMFAChallenge(k.Ctx, factor)
@@ -63,7 +63,7 @@ func (k *Kit) Answers(a answerer, factor latchkey.Factor, otp string) (*latchkey
 	return a.ConfirmMFAChallenge(k.Ctx, challenge.ID, otp)
 }
 
-// Sorted returns codes as text, in order.
+// Sorted returns codes as text, sorted.
 func Sorted(codes []latchkey.Secret) (out []string) {
 	for _, c := range codes {
 		out = append(out, c.Reveal())

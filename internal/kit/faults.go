@@ -6,11 +6,12 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// ErrDisk is the fault of [Kit.Failing]. Its text holds a password, which no
-// error of the engine may repeat.
+// ErrDisk is the error of [Kit.Failing]. Its text holds a password, and no error of
+// the engine may repeat that text.
 var ErrDisk = errors.New("the disk with " + Password + " has a hole")
 
-// Failing lets the n-th call of the store fail, before or after its effect.
+// Failing makes the n-th call of the store fail, before or after its effect. reached
+// removes the fault and reports whether the n-th call was made.
 func (k *Kit) Failing(n int, after bool) (reached func() bool) {
 	calls := 0
 	hook := k.Store.Hook
@@ -25,8 +26,8 @@ func (k *Kit) Failing(n int, after bool) (reached func() bool) {
 	return func() bool { k.Store.Hook = hook; return calls >= n }
 }
 
-// Interfere runs change once, between what an operation reads and the
-// transaction in which it acts on that.
+// Interfere runs change once: after the reads of an operation, and before the
+// transaction in which the operation acts on them.
 func (k *Kit) Interfere(change func()) {
 	done := false
 	hook := k.Store.Hook

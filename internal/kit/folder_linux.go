@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// inMemory makes a folder in memory, if the system has a file system there with
-// room enough.
+// inMemory makes a folder on a file system in memory, if the system has one with
+// enough room.
 func inMemory() (dir string, ok bool) {
 	const place, tmpfs, room = "/dev/shm", 0x01021994, 1 << 30
 	var fs syscall.Statfs_t

@@ -2,5 +2,5 @@
 
 package kit
 
-// inMemory knows of no place in memory on this system.
+// inMemory finds no file system in memory: the tests know of one on Linux only.
 func inMemory() (dir string, ok bool) { return "", false }

@@ -1,8 +1,8 @@
-// Package kit is what the tests of the engine share: one engine on a new store
-// with a clock that stands still, the stores on which every rule is tested, and
-// the steps that many tests take first. The packages of tests import it: the
-// root, internal/operations and internal/attack. A test binary that uses it has
-// a TestMain that calls pgtest.Main, so that its PostgreSQL server ends with it.
+// Package kit holds the common ground of the engine's tests: an engine on a new store
+// with a clock that stands still, the stores on which every rule is tested, and the
+// first steps of many tests. The packages of tests import it: the root,
+// internal/operations and internal/attack. A test binary that uses it has a TestMain
+// that calls pgtest.Main, so that its PostgreSQL server ends with it.
 package kit
 
 import (
@@ -25,15 +25,15 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// Kit is one engine on one new store, with a clock that stands still. The test
-// and the engine are embedded: k.Errorf reports, k.Users() is the engine's.
+// Kit is one engine on one new store, with a clock that stands still. It embeds the
+// test and the engine, so k.Errorf reports to the test and k.Users() is the engine's.
 type Kit struct {
 	*testing.T
 	*latchkey.Engine
-	Store   *storetest.Counted // the store with hooks and counts, which the engine uses
+	Store   *storetest.Counted // the engine's store, with hooks and counts
 	Keys    latchkey.Keys
 	Clock   *authtest.Clock
-	Told    *authtest.Events // the events that the engine has told
+	Told    *authtest.Events // the events that the engine has sent
 	Box     *notify.Outbox   // the messages that the engine has sent
 	Visitor *latchkey.Guest  // a guest of the engine at [Client]
 	Ctx     context.Context
@@ -41,33 +41,33 @@ type Kit struct {
 	Raw    store.Store // the store without the hooks
 	Hasher *hasher.Hasher
 	Policy latchkey.Policy
-	// Tampered says that the test has changed rows behind the engine's back. The
-	// rules of the rows are not checked at the end of such a test.
+	// Tampered means that the test has changed rows without the engine. The rules of
+	// the rows are not checked at the end of such a test.
 	Tampered bool
 
-	reach latchkey.Secret // the session that reachable signs in with
-	seen  map[string]bool // the lines of the log that Logs has returned
+	reach latchkey.Secret // the secret of the session that [Kit.reachable] uses
+	seen  map[string]bool // the lines of the log that Logs has returned before
 }
 
-// The two users of most tests, Ada and Bob, and the passwords and numbers that
-// they are given.
+// These are the two users of most tests, Ada and Bob, with their passwords and
+// numbers.
 const (
 	Ada          = "ada@example.org"
 	Bob          = "bob@example.org"
 	Password     = "correct horse"
-	LongPassword = "correct horse battery" // as the strict policy wants it
+	LongPassword = "correct horse battery" // long enough for the strict policy
 	Phone        = "+14155550100"
 	OwnPhone     = "+14155550102"
 )
 
-// Client is the client of Visitor.
+// Client is the client of [Kit.Visitor].
 var Client = authtest.Client
 
-// Documented is the policy of the documents: the zero one.
+// Documented is the zero policy, which behaves as the documents say.
 var Documented latchkey.Policy
 
-// New makes a kit on an open store. When the test ends, it checks the rules of
-// the rows (see [Kit.Broken]) and closes the engine and the store.
+// New makes a kit on an open store. When the test ends, New checks the rules of the
+// rows (see [Kit.Broken]) and closes the engine and the store.
 func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -115,10 +115,10 @@ func (k *Kit) Must(err error) {
 	}
 }
 
-// Err returns the error of a call, and leaves out the result.
+// Err drops the result of a call and returns its error.
 func Err[T any](_ T, err error) error { return err }
 
-// Same compares what was returned, logged or told.
+// Same reports a difference between two values: results, lines of the log or events.
 func (k *Kit) Same(what string, got, want any) {
 	k.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -126,8 +126,8 @@ func (k *Kit) Same(what string, got, want any) {
 	}
 }
 
-// Refuses reports an operation that does not answer with want, or that changes
-// a row, writes to the log or tells an event.
+// Refuses reports an operation whose error is not want, or that changes a row, writes
+// to the log or sends an event.
 func (k *Kit) Refuses(what string, want error, do func() error) {
 	k.Helper()
 	k.Forget()
@@ -143,9 +143,9 @@ func (k *Kit) Refuses(what string, want error, do func() error) {
 	}
 }
 
-// Eventually waits until check has no error, for tests that count goroutines,
-// files or connections which end by themselves. After two minutes it reports the
-// last error.
+// Eventually waits until check returns no error. It serves tests that count
+// goroutines, files or connections, which take a moment to end. After two minutes it
+// reports the last error.
 func Eventually(t testing.TB, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)

@@ -6,8 +6,9 @@ import (
 	"example.com/latchkey"
 )
 
-// LimitedCalls makes one call of each operation with a limit, from a client.
-// Each succeeds, or is refused by its own rules, as often as it is called.
+// LimitedCalls has a call for each operation with a limit. However often a test makes
+// it, the call succeeds or is refused by the operation's own rules, so that only a
+// limit can stop it.
 var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"createAccount": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateAccount(k.Ctx, latchkey.NewAccount{Email: "no address"}))

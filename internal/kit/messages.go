@@ -7,7 +7,7 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// Drained closes an engine, which sends the messages that wait, and returns the
+// Drained closes an engine, which sends the messages in its queue. It returns all
 // messages since the last call.
 func (k *Kit) Drained(engine *latchkey.Engine) []notify.Message {
 	k.Helper()
@@ -17,7 +17,7 @@ func (k *Kit) Drained(engine *latchkey.Engine) []notify.Message {
 	return all
 }
 
-// Posted is Drained, each message as "kind address".
+// Posted is Drained with each message as "kind address", sorted.
 func (k *Kit) Posted(engine *latchkey.Engine) (out []string) {
 	k.Helper()
 	for _, m := range k.Drained(engine) {
@@ -27,7 +27,7 @@ func (k *Kit) Posted(engine *latchkey.Engine) (out []string) {
 	return out
 }
 
-// Mail returns the next message to an address.
+// Mail waits for the next message to an address and returns it.
 func (k *Kit) Mail(to string) notify.Message {
 	k.Helper()
 	m, err := k.Box.Next(k.Ctx, to)
@@ -35,13 +35,13 @@ func (k *Kit) Mail(to string) notify.Message {
 	return m
 }
 
-// MailOf returns the message with a token in it, which may come after others.
+// MailOf returns the message of a token, and skips earlier messages to the address.
 func (k *Kit) MailOf(token *latchkey.Token, to string) notify.Message {
 	k.Helper()
 	return k.Message(token.ID, to)
 }
 
-// Message returns the message with an id.
+// Message returns the message with an id, and skips earlier messages to the address.
 func (k *Kit) Message(id, to string) notify.Message {
 	k.Helper()
 	for {
@@ -51,7 +51,8 @@ func (k *Kit) Message(id, to string) notify.Message {
 	}
 }
 
-// AskCode asks for a code for an address and returns it from the message.
+// AskCode asks for an e-mail code and returns the token and the code from the
+// message.
 func (k *Kit) AskCode(email string) (*latchkey.Token, string) {
 	k.Helper()
 	token, err := k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: email})
@@ -59,7 +60,7 @@ func (k *Kit) AskCode(email string) (*latchkey.Token, string) {
 	return token, k.MailOf(token, email).Secret
 }
 
-// OtherCode returns another code.
+// OtherCode returns a code of the right form that differs from code.
 func OtherCode(code string) string {
 	if code == "123456" {
 		return "654321"

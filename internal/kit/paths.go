@@ -6,7 +6,8 @@ import (
 	"example.com/latchkey"
 )
 
-// passwordPaths are all ways to set a password, with a user who has one or not.
+// passwordPaths are all ways to set a password, for users with and without a
+// password.
 var passwordPaths = map[string]func(k *Kit, p string) error{
 	"sign up": func(k *Kit, p string) error {
 		_, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: "ada-lovelace", Email: "countess@example.org", Password: p, Name: "Ada King"})
@@ -42,11 +43,11 @@ var passwordPaths = map[string]func(k *Kit, p string) error{
 	},
 }
 
-// FirstPassword is the password of [Kit.Prepared]. Each rule for passwords
-// allows it.
+// FirstPassword is the password of [Kit.Prepared]. Every rule for passwords allows
+// it.
 const FirstPassword = "First-Horse-2026"
 
-// Prepared returns a user, with a password or without, who is signed in.
+// Prepared returns a user who is signed in, with a password or without one.
 func (k *Kit) Prepared(has bool) (string, *latchkey.Account) {
 	k.Helper()
 	n := latchkey.NewUser{UserID: "ada-lovelace", Name: "Ada King"}
@@ -62,7 +63,7 @@ func (k *Kit) Prepared(has bool) (string, *latchkey.Account) {
 	return user.ID, account
 }
 
-// OnEveryPath sets a password in every way, each on a store of its own.
+// OnEveryPath runs test for every way to set a password, each on a store of its own.
 func OnEveryPath(t *testing.T, policy latchkey.Policy, test func(k *Kit, set func(p string) error)) {
 	for name, path := range passwordPaths {
 		t.Run(name, func(t *testing.T) {

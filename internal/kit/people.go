@@ -9,13 +9,13 @@ import (
 	"example.com/latchkey/store"
 )
 
-// The addresses of an attacker and of the owner of an account.
+// Attacker and Owner are the IP addresses of an attacker and of an account's owner.
 const Attacker, Owner = "203.0.113.66", "192.0.2.7"
 
-// At returns a client at an address.
+// At returns a client at an IP address.
 func At(ip string) latchkey.Client { return latchkey.Client{IP: netip.MustParseAddr(ip)} }
 
-// SignUp signs a user up, with [Password].
+// SignUp creates an account with an e-mail address and [Password].
 func (k *Kit) SignUp(email string) *latchkey.User {
 	k.Helper()
 	user, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Password: Password, Name: "Ada"})
@@ -23,7 +23,7 @@ func (k *Kit) SignUp(email string) *latchkey.User {
 	return user
 }
 
-// SignIn signs a user in by [Password], from Client.
+// SignIn signs a user in by [Password] at [Client].
 func (k *Kit) SignIn(email string) (*latchkey.Session, *latchkey.Account) {
 	k.Helper()
 	session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, email, Password)
@@ -33,7 +33,7 @@ func (k *Kit) SignIn(email string) (*latchkey.Session, *latchkey.Account) {
 	return session, account
 }
 
-// SignedInAt signs Ada in at an address.
+// SignedInAt signs Ada in at an IP address.
 func (k *Kit) SignedInAt(ip string) *latchkey.Account {
 	k.Helper()
 	session, err := k.Guest(At(ip)).CreateEmailPasswordSession(k.Ctx, Ada, Password)
@@ -43,7 +43,7 @@ func (k *Kit) SignedInAt(ip string) *latchkey.Account {
 	return account
 }
 
-// Anonymous makes an anonymous user with a session.
+// Anonymous creates an anonymous user with a session.
 func (k *Kit) Anonymous() (*latchkey.Session, *latchkey.Account) {
 	k.Helper()
 	session, err := k.Visitor.CreateAnonymousSession(k.Ctx)
@@ -53,7 +53,8 @@ func (k *Kit) Anonymous() (*latchkey.Session, *latchkey.Account) {
 	return session, account
 }
 
-// Proven signs Ada up, with a number, and says that both are verified.
+// Proven signs Ada up with a phone number. The server marks her address and her
+// number as verified.
 func (k *Kit) Proven() *latchkey.User {
 	k.Helper()
 	user := k.SignUp(Ada)
@@ -71,7 +72,7 @@ func (k *Kit) IDOf(email string) string {
 	return user.ID
 }
 
-// ByJWT returns the account of a JWT that the server has made.
+// ByJWT asks the server for a JWT, and returns its account and the JWT.
 func (k *Kit) ByJWT(id, session string) (*latchkey.Account, latchkey.Secret) {
 	k.Helper()
 	token, err := k.Users().CreateJWT(k.Ctx, id, session, 0)
@@ -81,12 +82,13 @@ func (k *Kit) ByJWT(id, session string) (*latchkey.Account, latchkey.Secret) {
 	return account, token
 }
 
-// Try signs in by password from an address.
+// Try signs in by password at an IP address and returns the error.
 func (k *Kit) Try(ip, email, p string) error {
 	return Err(k.Guest(At(ip)).CreateEmailPasswordSession(k.Ctx, email, p))
 }
 
-// Exhaust fails at an address until the password is disabled (StrictPolicy).
+// Exhaust sends wrong passwords from an IP address until the password is disabled,
+// which StrictPolicy does.
 func (k *Kit) Exhaust(ip, email string) {
 	k.Helper()
 	for n := 0; n < 1000; n++ {
@@ -104,7 +106,7 @@ func (k *Kit) Exhaust(ip, email string) {
 	k.Fatal("never disabled")
 }
 
-// at returns the account of a new user, as of a client.
+// at returns the account of a new user, as seen from a client.
 func (k *Kit) at(c latchkey.Client) *latchkey.Account {
 	k.Helper()
 	user, err := k.Users().Create(k.Ctx, latchkey.NewUser{})
@@ -116,7 +118,8 @@ func (k *Kit) at(c latchkey.Client) *latchkey.Account {
 	return account
 }
 
-// reachable returns the account of one user with addresses, as of a client.
+// reachable returns the account of the one user with addresses, as seen from a
+// client.
 func (k *Kit) reachable(c latchkey.Client) *latchkey.Account {
 	k.Helper()
 	const id = "reachable"

@@ -18,16 +18,16 @@ import (
 	"example.com/latchkey/store/postgres"
 )
 
-// namespaces are the PostgreSQL schemas of the tests: to empty one is faster
-// than to make one.
+// namespaces are the PostgreSQL schemas of the tests. To empty a schema is faster
+// than to make a new one.
 var namespaces struct {
 	sync.Mutex
 	pool *pgxpool.Pool
 	free []string
 }
 
-// openPostgres opens a store in a namespace of its own, which it notes down in
-// dir, or the one that is noted there already.
+// openPostgres opens a store in its own namespace and notes the namespace in dir. If
+// dir already names a namespace, openPostgres uses that one.
 func openPostgres(t testing.TB, dir string) (store.Store, error) {
 	ctx := context.Background()
 	note := filepath.Join(dir, "postgres")

@@ -2,5 +2,5 @@
 
 package kit
 
-// RaceDetector says whether the tests are compiled with the race detector.
+// RaceDetector reports whether the tests run with the race detector.
 const RaceDetector = true

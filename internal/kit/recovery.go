@@ -8,7 +8,7 @@ import (
 // FreshPassword is the password that [Kit.Recover] sets.
 const FreshPassword = "another horse battery"
 
-// Recovery asks for a recovery of Ada and returns the mail.
+// Recovery asks for a recovery of Ada's account and returns the mail.
 func (k *Kit) Recovery() notify.Message {
 	k.Helper()
 	token, err := k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL + "?lang=en#form"})
@@ -16,7 +16,7 @@ func (k *Kit) Recovery() notify.Message {
 	return k.MailOf(token, Ada)
 }
 
-// Recover sets FreshPassword by a mail of [Kit.Recovery].
+// Recover sets [FreshPassword] with the mail of [Kit.Recovery].
 func (k *Kit) Recover(m notify.Message) error {
 	return Err(k.Visitor.ConfirmRecovery(k.Ctx, m.UserID, m.Secret, FreshPassword))
 }

@@ -11,8 +11,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Broken returns every rule that the raw rows break. Each test of a kit ends
-// with it.
+// Broken returns the rules that the stored rows break. Each test of a kit ends with
+// this check.
 func (k *Kit) Broken() (rules []string) {
 	k.Helper()
 	all := func(table *store.Table) []store.Row {
@@ -138,7 +138,7 @@ func (k *Kit) Rows() map[string]int {
 	return out
 }
 
-// Everything returns all rows, as text.
+// Everything returns the rows of every table as text.
 func (k *Kit) Everything() map[string][]string {
 	k.Helper()
 	out := make(map[string][]string)
@@ -157,7 +157,7 @@ func (k *Kit) Everything() map[string][]string {
 	return out
 }
 
-// ChangeUser changes a user's row behind the engine's back.
+// ChangeUser changes a user's row without the engine, and marks the kit as Tampered.
 func (k *Kit) ChangeUser(id string, change func(*record.User)) {
 	k.Helper()
 	k.Tampered = true
@@ -171,7 +171,7 @@ func (k *Kit) ChangeUser(id string, change func(*record.User)) {
 	}))
 }
 
-// DeleteAll deletes every row, so that the next world begins as the first.
+// DeleteAll deletes every row, so that the kit is as new.
 func (k *Kit) DeleteAll() {
 	k.Helper()
 	k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {

@@ -15,10 +15,10 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// Opener opens a store that keeps its files in a folder.
+// Opener opens a store whose files are in a folder.
 type Opener func(t testing.TB, dir string) (store.Store, error)
 
-// Backend is a store by its name.
+// Backend is a store with its name.
 type Backend struct {
 	Name string
 	Open Opener
@@ -37,15 +37,14 @@ var Backends = []Backend{
 // twice is the memory store that runs every closure twice.
 var twice = Backend{"memory-twice", func(testing.TB, string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil }}
 
-// Exhaustive says whether every case runs on every store. It is asked for by
-// LATCHKEY_EXHAUSTIVE=1, as .ci/run does. Without it, [OnAShare] leaves cases out.
-// No other test asks.
+// Exhaustive reports whether every case runs on every store. LATCHKEY_EXHAUSTIVE=1
+// turns this on, as .ci/run does. Without it, [OnAShare] leaves cases out. Only
+// [OnAShare] and [OnAShareAtOnce] ask.
 func Exhaustive() bool { return os.Getenv("LATCHKEY_EXHAUSTIVE") == "1" }
 
-// OnEveryStore runs test on each backend, and once more on memory with every
-// closure run twice. With the race detector, which makes SQLite ten times slower,
-// SQL is left to the run without it. The packages of the SQL stores look for
-// their own races.
+// OnEveryStore runs test on each backend, and once more on memory with every closure
+// run twice. The race detector makes SQLite ten times slower, so a run with it leaves
+// out SQL. The packages of the SQL stores look for their own races.
 func OnEveryStore(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
 	if RaceDetector {
@@ -55,8 +54,8 @@ func OnEveryStore(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	on(t, policy, test, append(slices.Clip(Backends), twice)...)
 }
 
-// OneByOne is OnEveryStore for long tests that do nothing at once, where the
-// race detector finds nothing. With it, memory is enough.
+// OneByOne is OnEveryStore for long tests without concurrent calls, where the race
+// detector finds nothing. A run with the race detector uses memory alone.
 func OneByOne(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
 	if RaceDetector {
@@ -66,11 +65,11 @@ func OneByOne(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	OnEveryStore(t, policy, test)
 }
 
-// OnAShare is for one of the many cases of a rule, such as the table of
-// operations gives. The case runs on memory, on memory with every closure run
-// twice, and on one more store. The name of the test picks that store, so that a
-// case meets the same store in every run, and the cases of a rule together meet
-// all of them. An [Exhaustive] run is [OneByOne].
+// OnAShare is for one of the many cases of a rule, such as an operation of the table.
+// The case runs on memory, on memory with every closure run twice, and on one more
+// store. The name of the test picks that store. So a case meets the same store in
+// every run, and the cases of a rule together meet all stores. In an [Exhaustive]
+// run, OnAShare is [OneByOne].
 func OnAShare(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
 	if RaceDetector || Exhaustive() {
@@ -80,8 +79,8 @@ func OnAShare(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	on(t, policy, test, Backends[0], share(t.Name()), twice)
 }
 
-// OnAShareAtOnce is OnAShare for a test whose operations run at once. An
-// [Exhaustive] run is [OnEveryStore].
+// OnAShareAtOnce is OnAShare for a test with concurrent operations. In an
+// [Exhaustive] run, it is [OnEveryStore].
 func OnAShareAtOnce(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
 	if RaceDetector || Exhaustive() {
@@ -91,16 +90,16 @@ func OnAShareAtOnce(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	on(t, policy, test, Backends[0], share(t.Name()), twice)
 }
 
-// share returns one of the stores with a place, by the name of a test: bbolt and
-// SQLite for two of five names each, and PostgreSQL, where a call is a trip to a
-// server, for one.
+// share picks a store with a place (a file or a server) by the name of a test. bbolt
+// and SQLite each get two names of five. PostgreSQL gets one, because each call is a
+// trip to a server.
 func share(name string) Backend {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name))
 	return Backends[[]int{1, 2, 1, 2, 3}[h.Sum32()%5]]
 }
 
-// on runs test on some stores beside each other, each with a new kit.
+// on runs test on some stores in parallel, each with a new kit.
 func on(t *testing.T, policy latchkey.Policy, test func(*Kit), stores ...Backend) {
 	t.Helper()
 	for _, b := range stores {
@@ -115,10 +114,10 @@ func on(t *testing.T, policy latchkey.Policy, test func(*Kit), stores ...Backend
 	}
 }
 
-// folder returns a folder for the files of a store, which ends with the test. It
-// is in memory where the system has such a place: to wait for a disk proves
-// nothing about the engine. The tests of the stores and of killed processes use
-// the disk.
+// folder returns a folder for the files of a store, and removes it after the test.
+// The folder is in memory where the system allows it, because waiting for a disk
+// proves nothing about the engine. The tests of the stores and of killed processes
+// use the disk.
 func folder(t testing.TB) string {
 	t.Helper()
 	dir, ok := inMemory()

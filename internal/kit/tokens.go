@@ -7,7 +7,8 @@ import (
 	"example.com/latchkey"
 )
 
-// Askers are the calls that send a token to an address, by kind.
+// Askers has, by kind of token, the call that sends a token to Ada's address or
+// number.
 var Askers = map[string]func(k *Kit, g *latchkey.Guest, id string) (*latchkey.Token, error){
 	"link": func(k *Kit, g *latchkey.Guest, id string) (*latchkey.Token, error) {
 		return g.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{UserID: id, Email: Ada, URL: "https://app.example.org/in", Phrase: true})
@@ -20,8 +21,8 @@ var Askers = map[string]func(k *Kit, g *latchkey.Guest, id string) (*latchkey.To
 	},
 }
 
-// OnEveryAsker runs test for each kind of token, on every store. The test gets
-// the call that asks for the token, and the address that it is sent to.
+// OnEveryAsker runs test for each kind of token, on every store. The test gets the
+// call that asks for the token and the address that receives it.
 func OnEveryAsker(t *testing.T, policy latchkey.Policy, test func(k *Kit, ask func(g *latchkey.Guest, id string) (*latchkey.Token, error), to string)) {
 	t.Helper()
 	for name, ask := range Askers {
@@ -37,11 +38,11 @@ func OnEveryAsker(t *testing.T, policy latchkey.Policy, test func(k *Kit, ask fu
 	}
 }
 
-// The pages of the host that links lead to.
+// VerifyURL and RecoverURL are the host's pages that links lead to.
 const (
 	VerifyURL  = "https://app.example.org/verify"
 	RecoverURL = "https://app.example.org/recover"
 )
 
-// UnknownLink has the form of a secret that was never given out.
+// UnknownLink has the form of a link's secret, but the engine never issued it.
 var UnknownLink = strings.Repeat("0a", 32)

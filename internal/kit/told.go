@@ -9,8 +9,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Logs returns the events of the log since the last call, in the order in
-// which they were written, with who did them.
+// Logs returns the lines of the log that are new or changed since the last call,
+// sorted. Each line names its event and the kind of its actor.
 func (k *Kit) Logs() (out []string) {
 	k.Helper()
 	rows, err := record.Logs.List(k.Ctx, k.Store.Store, store.Query{Index: record.Logs.Index("created"), Limit: store.MaxLimit})
@@ -29,8 +29,8 @@ func (k *Kit) Logs() (out []string) {
 	return out
 }
 
-// Events returns the names of the events since the last call, with the ids
-// that are given replaced by the words that follow each.
+// Events returns the names of the events since the last call. ids are pairs of an id
+// and the word that replaces it.
 func (k *Kit) Events(ids ...string) (out []string) {
 	r := strings.NewReplacer(ids...)
 	for _, e := range k.Told.Take() {
@@ -39,7 +39,7 @@ func (k *Kit) Events(ids ...string) (out []string) {
 	return out
 }
 
-// Forget leaves out what has happened so far.
+// Forget drops the events and the lines of the log so far.
 func (k *Kit) Forget() {
 	k.Helper()
 	k.Logs()

@@ -12,7 +12,8 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// Whenever the caller goes away, the operation has happened or has not.
+// If the caller's context is cancelled during any call of the store, the operation
+// has either happened or not.
 func TestEveryOperationSurvivesACancelledContextAtAnyCall(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
 		for n := 1; ; n++ {

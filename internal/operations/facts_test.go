@@ -15,8 +15,8 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// actors is what a random run works on: a few users and the handles of their
-// sessions, live or not.
+// actors are the users of a random run and the handles of their sessions, live or
+// ended.
 type actors struct {
 	*kit.Kit
 	t        *rapid.T
@@ -44,14 +44,14 @@ func steps(k *kit.Kit, t *rapid.T, run int) {
 			t.Fatalf("after %s: %s", op.name, strings.Join(broken, "; "))
 		}
 	}
-	for _, id := range a.ids { // the store stays small
+	for _, id := range a.ids { // keep the store small
 		if err := k.Users().Delete(k.Ctx, id); err != nil && !errors.Is(err, latchkey.ErrUserNotFound) {
 			k.Fatal(err)
 		}
 	}
 }
 
-// expected are the answers that a random operation may get.
+// expected are the errors that a random operation may return.
 var expected = []error{
 	latchkey.ErrUnauthorized, latchkey.ErrUserBlocked, latchkey.ErrUserNotFound, latchkey.ErrInvalidCredentials,
 	latchkey.ErrTargetAlreadyExists, latchkey.ErrEmailAlreadyExists, latchkey.ErrPhoneAlreadyExists, latchkey.ErrUserAlreadyExists,
@@ -70,7 +70,7 @@ func (a *actors) phone() string {
 
 func (a *actors) bool() bool { return rapid.Bool().Draw(a.t, "bool") }
 
-// account returns one of the handles; the zero one if there is none.
+// account returns one of the handles, or nil if there is no handle yet.
 func (a *actors) account() *latchkey.Account {
 	if len(a.accounts) == 0 {
 		return nil
@@ -157,8 +157,9 @@ var draws = []struct {
 	{"delete", func(a *actors) error { return a.Users().Delete(a.Ctx, a.id()) }},
 }
 
-// What the sessions say of their users is true after every operation, whatever
-// was done before it: the property on which a check of one row rests.
+// After any sequence of operations, the facts about a user in the rows of the
+// sessions are true. A session check reads only that one row, so it depends on this
+// property.
 func TestSessionsTellTheTruthAboutTheirUsersAfterEveryOperation(t *testing.T) {
 	kit.OneByOne(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Limit: 3, Length: 24 * time.Hour}}, func(k *kit.Kit) {
 		cases := 0

@@ -13,8 +13,8 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// Whatever call of the store fails, the operation has happened or has not, says
-// nothing that it should not, and can be tried again.
+// If any call of the store fails, the operation has either happened or not. Its error
+// shows no secret, and the caller can try again.
 func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprint("after its effect ", after), func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 					reached := k.Failing(n, after)
 					err := op.Do(w)
 					again := reached()
-					_, twice := k.Raw.(storetest.Twice) // where the first run may fail
+					_, twice := k.Raw.(storetest.Twice) // twice retries, so it may hide the fault of a first run
 					if again && err == nil && op.Name != "Guest.Authenticate" && !twice {
 						k.Errorf("call %d fails and nobody says so", n)
 					}

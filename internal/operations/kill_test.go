@@ -15,11 +15,11 @@ import (
 	"example.com/latchkey/store"
 )
 
-// killEnv tells a child process of the test which backend and folder to write
-// to until it is killed.
+// killEnv tells a child process of the test which backend and folder to write to
+// until the test kills it.
 const killEnv = "LATCHKEY_TEST_KILL"
 
-// openKept opens an engine on a folder, with the key that is kept there.
+// openKept opens an engine on a folder, with the key that the folder keeps.
 func openKept(t testing.TB, backend, dir string, c latchkey.Config) (*latchkey.Engine, store.Store, error) {
 	file := dir + "/key"
 	text, err := os.ReadFile(file)
@@ -49,7 +49,7 @@ func openKept(t testing.TB, backend, dir string, c latchkey.Config) (*latchkey.E
 	return nil, nil, errors.New("no such backend")
 }
 
-// writeUntilKilled signs people up and in, and prints what was acknowledged.
+// writeUntilKilled signs users up and in, and prints the acknowledged sessions.
 func writeUntilKilled(job string) {
 	backend, dir, _ := strings.Cut(job, ":")
 	engine, _, err := openKept(nil, backend, dir, latchkey.Config{})
@@ -74,8 +74,8 @@ func writeUntilKilled(job string) {
 	os.Exit(1)
 }
 
-// killedAfter runs a child until it has acknowledged some sign-ins, kills it
-// and returns them.
+// killedAfter runs a child until it has acknowledged some sign-ins, kills the child
+// and returns the acknowledged sign-ins.
 func killedAfter(t *testing.T, backend, dir string, lines int) (acknowledged [][2]string) {
 	t.Helper()
 	child := exec.Command(os.Args[0])

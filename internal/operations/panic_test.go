@@ -15,8 +15,8 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// A clock that panics reaches the caller, changes nothing, and leaves the engine
-// whole.
+// A panic of the clock reaches the caller, changes no row, and leaves the engine
+// usable.
 func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
 		if op.Name == "Account.ExtendSession" {
@@ -62,7 +62,8 @@ func (panicking) Notify(context.Context, notify.Message) error { panic("no voice
 
 func (panicking) Forget(context.Context, ratelimit.Key) error { panic("no count") }
 
-// Callbacks that panic stop nothing but what asks the limiter about a guess.
+// A panic of any other callback fails only one kind of operation: a guess at a
+// secret, which has to ask the limiter.
 func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
 		for _, limiter := range []ratelimit.Limiter{panicking{}, ratelimit.NewMemory(0)} {

@@ -10,8 +10,8 @@ import (
 	"example.com/latchkey/internal/operations"
 )
 
-// endedAreRefused reports a session that works though its user is gone or
-// blocked, or the other way round.
+// endedAreRefused reports a session that works although its user is deleted or
+// blocked.
 func endedAreRefused(k *kit.Kit, worlds ...*operations.World) {
 	k.Helper()
 	user, err := k.Users().Get(k.Ctx, worlds[0].User.ID)
@@ -23,8 +23,8 @@ func endedAreRefused(k *kit.Kit, worlds ...*operations.World) {
 	}
 }
 
-// Two operations on one user at once end in one of the two orders, or in a
-// refusal, and never in rows that contradict each other.
+// Two concurrent operations on one user end as if one had run after the other, or one
+// of them is refused. They never leave rows that contradict each other.
 func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 	var changing []operations.Operation
 	for _, op := range operations.Table {
@@ -71,7 +71,8 @@ func TestEveryPairOfOperationsAtOnceLeavesTheRowsWhole(t *testing.T) {
 	}
 }
 
-// Twice at once with the outcome of one: what can happen only once does.
+// An operation that can succeed only once succeeds once, even if two callers make it
+// at the same time.
 func TestWhatServesOnceServesOnceUnderAnyRace(t *testing.T) {
 	for name, do := range map[string]func(w *operations.World) error{
 		"end one session":   func(w *operations.World) error { return w.Users().DeleteSession(w.Ctx, w.User.ID, w.Other.ID) },

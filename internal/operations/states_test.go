@@ -10,7 +10,8 @@ import (
 	"example.com/latchkey/internal/operations"
 )
 
-// A session that owes a second factor may ask for one, and nothing else: AC-044.
+// AC-044: a session that owes a second factor may answer a challenge for it, and may
+// do nothing else.
 func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
 		if op.Free {
@@ -34,7 +35,7 @@ func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
 	})
 }
 
-// What concerns factors asks for a session that is fresh, and nothing else does.
+// AC-052: the methods that change factors require a fresh session, and only they do.
 func TestAC052EveryMethodOfASessionThatWasFreshLongAgo(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
 		if op.Free {
@@ -48,8 +49,9 @@ func TestAC052EveryMethodOfASessionThatWasFreshLongAgo(t *testing.T) {
 	})
 }
 
-// sessionStates are the states in which a session may be asked for something.
-// Each returns what the methods of a session answer.
+// sessionStates are the states of a session in which its methods are called. Each
+// function brings the session into its state and returns the expected answer of the
+// methods.
 var sessionStates = map[string]func(w *operations.World) error{
 	"none": func(w *operations.World) error { w.Account = nil; return latchkey.ErrUnauthorized },
 	"zero": func(w *operations.World) error {
@@ -113,8 +115,8 @@ func TestEveryMethodOfASessionInEveryState(t *testing.T) {
 	})
 }
 
-// Every method by a JWT does what it does by the session, but for what asks for
-// the session itself, and for another JWT.
+// With a JWT, every method does the same as with the session. The exceptions are the
+// methods that need the session itself, and the one that makes another JWT.
 func TestEveryMethodByAJWT(t *testing.T) {
 	other := map[string]error{
 		"Account.GetSession": latchkey.ErrSessionNotFound, "Account.ExtendSession": latchkey.ErrSessionNotFound, "Account.DeleteSession": latchkey.ErrSessionNotFound,

@@ -1,7 +1,7 @@
-// Package operations has a table of every exported method of the handles, and
-// the user that they work on. Its tests run over the table: each method in every
-// state of a session, under faults of the store, a cancelled context, panics and
-// beside every other method. The abuse cases use the table too.
+// Package operations has a table of every exported method of the handles, and the
+// user that the methods work on. Its tests run over the table: each method in every
+// state of a session, under faults of the store, a cancelled context and panics, and
+// concurrently with every other method. The abuse cases use the table too.
 package operations
 
 import (
@@ -14,9 +14,9 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// Operation is one exported method, called once.
+// Operation is one call of an exported method.
 type Operation struct {
-	Name string // as reflection gives it
+	Name string // the name in reflection
 	Do   func(w *World) error
 
 	Quiet  bool // it changes nothing
@@ -27,13 +27,14 @@ type Operation struct {
 	Bare   bool // it needs a user without recovery codes
 	Open   bool // a session that owes a second factor may do it
 
-	// Factors says which second factors it needs: "begun" is an authenticator that
-	// is not confirmed, "fresh" is that, recovery codes and an answered challenge.
+	// Factors says which second factors the operation needs. "begun" is an
+	// authenticator that is not confirmed. "fresh" adds recovery codes and an
+	// answered challenge.
 	Factors string
-	// Anonymous is its answer to an anonymous user.
+	// Anonymous is the operation's answer to an anonymous user.
 	Anonymous error
-	// Aged is its answer to a session that signed in and answered a challenge long
-	// ago.
+	// Aged is the operation's answer to a session that signed in, and answered a
+	// challenge, long ago.
 	Aged error
 }
 
@@ -154,7 +155,7 @@ var Table = []Operation{
 	{Name: "Account.CreateAccount", Do: func(w *World) error {
 		err := kit.Err(w.Account.CreateAccount(w.Ctx, latchkey.NewAccount{Email: "full@example.org", Password: kit.Password}))
 		if errors.Is(err, latchkey.ErrSessionAlreadyExists) && w.User.Email != "" {
-			return nil // the right answer to a full account
+			return nil // a full account is refused
 		}
 		return err
 	}},
@@ -179,7 +180,7 @@ var Table = []Operation{
 	{Name: "Users.UpdateEmailVerification", Free: true, Anonymous: latchkey.ErrEmailNotFound, Do: func(w *World) error {
 		return kit.Err(w.Users().UpdateEmailVerification(w.Ctx, w.User.ID, true))
 	}},
-	{Name: "Users.UpdatePhoneVerification", Free: true, Quiet: true, Do: func(w *World) error { // it is none
+	{Name: "Users.UpdatePhoneVerification", Free: true, Quiet: true, Do: func(w *World) error { // the number is unverified already
 		return kit.Err(w.Users().UpdatePhoneVerification(w.Ctx, w.User.ID, false))
 	}},
 	{Name: "Users.UpdateLabels", Free: true, Do: func(w *World) error {
@@ -220,7 +221,7 @@ var Table = []Operation{
 	{Name: "Engine.Reseal", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Reseal(w.Ctx)) }},
 	{Name: "Engine.Deliveries", Free: true, Quiet: true, Do: func(w *World) error { w.Deliveries(); return nil }},
 	{Name: "Engine.CloseContext", Free: true, Quiet: true, Do: func(*World) error { return nil }},
-	{Name: "Engine.Close", Free: true, Quiet: true, Do: func(*World) error { return nil }}, // each kit ends with it
+	{Name: "Engine.Close", Free: true, Quiet: true, Do: func(*World) error { return nil }}, // each kit ends with Close
 }
 
 // OnEvery runs test for each operation of the table, each on a share of the stores

@@ -19,7 +19,7 @@ func TestEveryExportedMethodIsInTheTable(t *testing.T) {
 		}
 	}
 	for _, op := range operations.Table {
-		method, _, _ := strings.Cut(op.Name, " ") // "Guest.CreateSession by link" is a second row of one method
+		method, _, _ := strings.Cut(op.Name, " ") // "Guest.CreateSession by link" is another row of Guest.CreateSession
 		have = append(have, method)
 	}
 	slices.Sort(have)

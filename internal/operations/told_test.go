@@ -14,7 +14,7 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// state is everything but the log and what is counted.
+// state returns all rows except the log and the counts of failures.
 func state(k *kit.Kit) map[string][]string {
 	k.Helper()
 	all := k.Everything()
@@ -23,7 +23,7 @@ func state(k *kit.Kit) map[string][]string {
 	return all
 }
 
-// A change has its line in the log and its event; what changes nothing has
+// Every change has a line in the log and an event. A call that changes nothing has
 // neither.
 func TestEveryChangeIsLoggedAndToldAndNothingElseIs(t *testing.T) {
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
@@ -53,7 +53,7 @@ func TestClockIsReadOnceAnOperation(t *testing.T) {
 	for _, op := range operations.Table {
 		session, err := k.Users().CreateSession(k.Ctx, w.User.ID)
 		if err != nil {
-			continue // blocked or deleted by an operation before
+			continue // an earlier operation has blocked or deleted the user
 		}
 		w.Account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)

@@ -73,9 +73,9 @@ func readGoldenFile(t *testing.T, backend, dir string) {
 	}
 }
 
-// The files in testdata/vN were written by the version N of the schema: a key,
-// one account with one session, on each embedded store. Each later version
-// must open them. Run the test with -write-golden once for a new version.
+// The version N of the schema wrote the files in testdata/vN: a key and one account
+// with one session, on each embedded store. Each later version must open them. Run
+// the test with -write-golden once for a new version.
 func TestFilesOfEveryVersionOpen(t *testing.T) {
 	if *writeGolden {
 		dir := fmt.Sprintf("testdata/v%d", record.Schema.Version())

@@ -10,25 +10,25 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// World is a user with two sessions, tokens and factors, on which the operations
-// of the table work, and another user.
+// World is the user on which the operations of the table work, with two sessions,
+// tokens and factors. It also has another user.
 type World struct {
 	*kit.Kit
 	Ctx     context.Context
 	User    *latchkey.User
 	Secret  latchkey.Secret
-	Account *latchkey.Account // its session
-	Other   *latchkey.Session // of the same user
-	// tokens, each of another kind
+	Account *latchkey.Account // of the user's first session
+	Other   *latchkey.Session // the second session of the same user
+	// one token of each kind
 	Custom, Link, Code, MailProof, PhoneProof, Recovery *latchkey.Token
-	JWT                                                 latchkey.Secret // of its session
+	JWT                                                 latchkey.Secret // of the user's first session
 	// factors
 	app       *authtest.Authenticator // not confirmed
 	codes     []latchkey.Secret       // recovery codes
-	challenge string                  // an open one
+	challenge string                  // open, not yet answered
 }
 
-// NewWorld makes the user, full or anonymous, with the proofs and factors that ops
+// NewWorld creates the user, full or anonymous, with the proofs and factors that ops
 // need.
 func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	k.Helper()
@@ -78,8 +78,8 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	return w
 }
 
-// Enrol gives the user second factors (see [Operation]). For "fresh", the session
-// has answered a challenge, and has a new secret.
+// Enrol gives the user second factors (see [Operation.Factors]). With "fresh", the
+// session has answered a challenge and has a new secret.
 func (w *World) Enrol(factors string) {
 	w.Helper()
 	if factors == "" || w.app != nil {
