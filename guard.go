@@ -40,9 +40,8 @@ type guard struct {
 	*call
 	purpose string
 	subject []byte
-	key     string    // for the limiter
-	since   time.Time // earlier wrong answers were to another password
-	known   []byte    // subject of the row that says whether the client is known
+	key     string // for the limiter
+	known   []byte // subject of the row that says whether the client is known
 	isKnown bool
 }
 
@@ -53,9 +52,6 @@ func (c *call) guardFor(ctx context.Context, r store.Reader, purpose, identifier
 	userKey, epoch := "", int64(0)
 	if user != nil {
 		userKey, epoch = user.Key, user.Epoch
-		if purpose == failPassword {
-			g.since = user.PasswordUpdated
-		}
 	}
 	proven := failKnown
 	if strings.HasPrefix(purpose, failFactor) { // a client known for its password is not known for its factors
@@ -70,7 +66,7 @@ func (c *call) guardFor(ctx context.Context, r store.Reader, purpose, identifier
 	}
 	g.isKnown = network != "" && user != nil && known.Expire.After(c.now)
 	if g.isKnown {
-		g.key = userKey + "\n" + network
+		g.key = userKey + "\n" + network + "\n" + strconv.FormatInt(epoch, 10) // not the count of another password
 	}
 	g.subject = c.ring.Digest(purpose, g.key)
 	return g, nil
@@ -97,7 +93,7 @@ func (g *guard) admit(ctx context.Context, r store.Reader) (*record.Failure, err
 	if err != nil {
 		return nil, err
 	}
-	if !f.Expire.After(g.now) || f.Last.Before(g.since) {
+	if !f.Expire.After(g.now) {
 		f.Count = 0
 	}
 	if most := g.policy.Guessing.DisableAfter; most != 0 && f.Count >= int64(most) {

@@ -245,6 +245,11 @@ func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	secret := newSecret()
 	return accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.challenge(ctx, tx, user, challengeID)
@@ -401,7 +406,11 @@ func (tx *txn) isAnswer(ctx context.Context, user *record.User, row *record.Chal
 		return tx.claimRecoveryCode(ctx, user, a.text)
 	case FactorEmail, FactorPhone:
 		by := factor.contact()
-		return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) && by.address(user) == row.Destination && by.verified(user), nil
+		right, err := tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...)
+		if err != nil {
+			return false, tx.keyFault(ctx, err)
+		}
+		return right && by.address(user) == row.Destination && by.verified(user), nil
 	case FactorCustom:
 		return a.byHost, nil
 	}

@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 
@@ -40,10 +41,16 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 	}
 	parts := recoveryParts(user.ID, codes.PlainRecovery(code))
 	var match *record.RecoveryCode
+	var unknown error
 	for _, row := range rows { // all of them, whichever matches
-		if tx.isRecoveryCode(row, parts) {
+		right, err := tx.isRecoveryCode(row, parts)
+		if right {
 			match = row
 		}
+		unknown = cmp.Or(unknown, err)
+	}
+	if match == nil && unknown != nil {
+		return false, tx.keyFault(ctx, unknown)
 	}
 	if match == nil {
 		return false, nil
@@ -52,10 +59,11 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 }
 
 // isRecoveryCode compares a code with a row: a short one by its digest under a key that
-// is not in the store, one that is too long to be guessed by its plain digest.
-func (e *Engine) isRecoveryCode(row *record.RecoveryCode, parts []string) bool {
+// is not in the store, one that is too long to be guessed by its plain digest. Its error
+// says that the engine lacks the key and cannot tell.
+func (e *Engine) isRecoveryCode(row *record.RecoveryCode, parts []string) (bool, error) {
 	if row.Sealed == nil {
-		return subtle.ConstantTimeCompare(row.Digest, seal.PlainDigest(parts...)) == 1
+		return subtle.ConstantTimeCompare(row.Digest, seal.PlainDigest(parts...)) == 1, nil
 	}
 	return e.ring.IsCode(row.Digest, parts...)
 }

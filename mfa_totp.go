@@ -128,6 +128,11 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 //   - [*ThrottledError]
 func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *User, err error) {
 	defer publicError("update authenticator", &err)
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
 		if err := tx.checkFactor(FactorTOTP); err != nil {
 			return nil, err

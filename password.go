@@ -108,7 +108,11 @@ func (e *Engine) hashNew(ctx context.Context, user *record.User, password string
 	n.text = password
 	// Every former password is compared, and the new one hashed, before the answer:
 	// the time must not tell which former password was guessed.
-	history, used := e.history(user), false
+	history, err := e.history(ctx, user)
+	if err != nil {
+		return n, err
+	}
+	used := false
 	for _, hash := range history {
 		same, err := e.hasher.Verify(ctx, hash, password)
 		if err != nil {
@@ -129,25 +133,38 @@ func (e *Engine) hashNew(ctx context.Context, user *record.User, password string
 }
 
 // noPassword removes the password of a user, and remembers it in the history.
-func (e *Engine) noPassword(user *record.User) passwordHash {
-	return passwordHash{history: e.sealHistory(user, e.history(user))}
+func (e *Engine) noPassword(ctx context.Context, user *record.User) (n passwordHash, err error) {
+	history, err := e.history(ctx, user)
+	if err == nil {
+		n.history = e.sealHistory(user, history)
+	}
+	return n, err
 }
 
 // history returns the hashes of the passwords that may not be set, the oldest
-// first, including the present one. A history that does not open is empty.
-func (e *Engine) history(user *record.User) (hashes []string) {
+// first, including the present one. A damaged history is empty. One that needs a key
+// which the engine lacks is a fault: the rule could not be applied, and the history would
+// be overwritten.
+func (e *Engine) history(ctx context.Context, user *record.User) (hashes []string, err error) {
 	keep := e.policy.Password.History
 	if keep == 0 {
-		return nil
+		return nil, nil
 	}
-	if text, err := e.ring.Open(seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory); err == nil {
-		_ = json.Unmarshal(text, &hashes)
+	former, err := e.ring.Open(seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory)
+	if errors.Is(err, seal.ErrUnknownKey) {
+		return nil, e.keyFault(ctx, err)
 	}
-	text, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
-	if err == nil && !slices.Contains(hashes, string(text)) {
-		hashes = append(hashes, string(text))
+	if err == nil {
+		_ = json.Unmarshal(former, &hashes)
 	}
-	return hashes[max(0, len(hashes)-keep):]
+	present, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
+	if errors.Is(err, seal.ErrUnknownKey) {
+		return nil, e.keyFault(ctx, err)
+	}
+	if err == nil && !slices.Contains(hashes, string(present)) {
+		hashes = append(hashes, string(present))
+	}
+	return hashes[max(0, len(hashes)-keep):], nil
 }
 
 // sealHistory returns the last hashes in their stored form. Without the rule the
@@ -193,8 +210,11 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 	var hash []byte
 	if user != nil && user.Password != nil {
 		hash, err = e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
-		if err != nil {
-			return false, false, err
+		if err != nil { // after the time of a hash, as for other users
+			if _, busy := e.hasher.Verify(ctx, "", password); busy != nil {
+				return false, false, hasherError(busy)
+			}
+			return false, false, e.keyFault(ctx, err)
 		}
 	}
 	right, err = e.hasher.Verify(ctx, string(hash), password)
@@ -216,7 +236,10 @@ func (e *Engine) upgraded(ctx context.Context, user *record.User, password strin
 	if err != nil {
 		return n, err
 	}
-	history := e.history(user)
+	history, err := e.history(ctx, user)
+	if err != nil {
+		return n, err
+	}
 	for i := range history {
 		if history[i] == string(old) {
 			history[i] = hash

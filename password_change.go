@@ -60,13 +60,15 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 		change.edit(&after)
 		password, refusedNew = c.hashNew(ctx, &after, fresh)
 	}
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	if has {
-		if err := g.provePassword(ctx, read, change.current); err != nil {
+		if err := a.provePassword(ctx, &g, read, change.current); err != nil {
 			return nil, err
 		}
-	}
-	if refusedNew != nil {
-		return nil, refusedNew
 	}
 	return update(ctx, c, func(ctx context.Context, tx *txn) (*User, error) {
 		if _, err := a.freshUser(ctx, c, tx); err != nil {
@@ -80,6 +82,9 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 			if err := g.passed(ctx, tx); err != nil {
 				return nil, err
 			}
+		}
+		if refusedNew != nil { // only now: the answer tells that the present password is right
+			return nil, &refusal{refusedNew}
 		}
 		shown, err := tx.changeUser(ctx, user, func(user *record.User) error {
 			change.edit(user)
@@ -113,14 +118,20 @@ func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*reco
 	return user, c.requireFresh(&s, freshUnlessOff, c.policy.Factors.StepUpWindow)
 }
 
-// provePassword compares the password of a signed-in user. It counts and logs a
-// wrong one.
-func (g *guard) provePassword(ctx context.Context, user *record.User, password string) error {
+// provePassword compares the password of a signed-in user. It counts and logs a wrong one,
+// if the session may still act. The transaction of the change passes a right one.
+func (a *Account) provePassword(ctx context.Context, g *guard, user *record.User, password string) error {
 	right, _, err := g.verifyPassword(ctx, user, password)
 	if err != nil || right {
 		return err
 	}
 	return g.update(ctx, func(ctx context.Context, tx *txn) error {
+		if _, err := a.freshUser(ctx, tx.call, tx); err != nil {
+			return err
+		}
+		if _, err := unchanged(ctx, tx, user); err != nil {
+			return err
+		}
 		if err := g.countWrong(ctx, tx); err != nil {
 			return err
 		}

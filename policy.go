@@ -58,7 +58,8 @@ type PasswordPolicy struct {
 	// History is the number of a user's passwords, including the present one, that may
 	// not be set again, up to 20; 0 means that every one may. Each costs the time of one
 	// hash. Passwords that were set while it was 0 are not known, except for the present
-	// one.
+	// one. While the engine lacks the key of a user's history, changes of their password
+	// are a fault: the rule could not be applied.
 	History int
 	// Hash is the cost of new hashes; zero means that of hasher.Default. It is not used
 	// if [Config] has a Hasher.

@@ -97,6 +97,11 @@ func (s *passwordAttempt) try(ctx context.Context) (*Session, error) {
 	if err := s.guard.check(ctx, s.store); err != nil {
 		return nil, err
 	}
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	right, outdated, err := s.verifyPassword(ctx, s.user, s.password)
 	if err != nil {
 		return nil, err

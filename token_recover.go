@@ -89,6 +89,11 @@ func (c *call) tryRecover(ctx context.Context, claim link, password string) (*To
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	return update(ctx, c, func(ctx context.Context, tx *txn) (*Token, error) {
 		t, err := tx.claimToken(ctx, recovers, claim)
 		if err != nil {

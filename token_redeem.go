@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,11 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 	if err := c.limit(ctx, limitSession, key); err != nil {
 		return nil, err
 	}
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	drawn := c.newSignIn(ctx, "", "", "")
 	fresh := newUser(newID(), c.now)
 	session, err := update(ctx, c, func(ctx context.Context, tx *txn) (*Session, error) {
@@ -153,8 +159,9 @@ func (tx *txn) codesOf(ctx context.Context, p *purpose, userID string) ([]*recor
 	return append(own, aliased[:min(len(aliased), aliasedCodes)]...), nil
 }
 
-// isCode reports whether a text is the code of a token.
-func (e *Engine) isCode(t *record.Token, text string) bool {
+// isCode reports whether a text is the code of a token. Its error says that the engine
+// lacks the key and cannot tell.
+func (e *Engine) isCode(t *record.Token, text string) (bool, error) {
 	return e.ring.IsCode([]byte(t.Digest), codeParts(t, text)...)
 }
 
@@ -166,10 +173,16 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	if err != nil {
 		return nil, err
 	}
+	var unknown error // the key of a code that was compared
 	for _, t := range live {
-		if t.Length >= longCode && tx.isCode(t, l.secret) {
+		if t.Length < longCode {
+			continue
+		}
+		right, err := tx.isCode(t, l.secret)
+		if right {
 			return t, nil
 		}
+		unknown = cmp.Or(unknown, err)
 	}
 	user, err := findUser(ctx, tx, l.userID)
 	if err != nil {
@@ -182,14 +195,19 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	var match *candidates
 	for _, some := range all { // all of them, whichever matches
 		for _, t := range some.codes {
-			if tx.isCode(t, l.secret) {
+			right, err := tx.isCode(t, l.secret)
+			if right {
 				match = some
 				match.right = t
 			}
+			unknown = cmp.Or(unknown, err)
 		}
 	}
 	if match != nil {
 		return match.right, match.forgetWrong(ctx, tx)
+	}
+	if unknown != nil { // the code may be right, so it is not counted as wrong
+		return nil, tx.keyFault(ctx, unknown)
 	}
 	if err := tx.countWrongCode(ctx, l.secret, all); err != nil {
 		return nil, err

@@ -166,6 +166,11 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 	if err := c.limitConfirm(ctx, p, claim); err != nil {
 		return nil, err
 	}
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
 	shown, err := update(ctx, c, func(ctx context.Context, tx *txn) (*Token, error) {
 		t, err := tx.claimToken(ctx, p, claim)
 		if err != nil {

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
@@ -52,6 +53,21 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 		return zero, refused.reason
 	}
 	return result, nil
+}
+
+// settleTime is how long the comparison of a secret and its transaction may take.
+const settleTime = 15 * time.Second
+
+// settling returns the context of a comparison of a secret and of the transaction that
+// counts or passes it. The caller cannot cancel it: otherwise an attacker could hang up
+// after the comparison, and the guess would not be counted. A caller who has gone before
+// gets their error, and nothing is compared.
+func settling(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	return ctx, cancel, nil
 }
 
 // update is the function update for transactions without a result.

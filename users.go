@@ -181,11 +181,12 @@ func (c *call) setPassword(ctx context.Context, id, password string) (*User, err
 	if err != nil {
 		return nil, err
 	}
-	fresh := c.noPassword(read)
-	if password != "" {
-		if fresh, err = c.hashNew(ctx, read, password); err != nil {
-			return nil, err
-		}
+	fresh, err := c.noPassword(ctx, read)
+	if err == nil && password != "" {
+		fresh, err = c.hashNew(ctx, read, password)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (*User, error) {
 		if _, err := unchanged(ctx, tx, read); err != nil {

@@ -8,7 +8,9 @@ package kit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -115,8 +117,19 @@ func (k *Kit) Must(err error) {
 	}
 }
 
-// Err drops the result of a call and returns its error.
-func Err[T any](_ T, err error) error { return err }
+// Err drops the result of a call and returns its error. A result beside an error is a
+// panic: a host that forgets the error once would show the result, which may be another
+// user's. Only the counts of maintenance come with an error.
+func Err[T any](result T, err error) error {
+	switch any(result).(type) {
+	case latchkey.Swept, latchkey.Resealed:
+		return err
+	}
+	if err != nil && !reflect.ValueOf(&result).Elem().IsZero() {
+		panic(fmt.Sprintf("a %T came with the error %v", result, err))
+	}
+	return err
+}
 
 // Same reports a difference between two values: results, lines of the log or events.
 func (k *Kit) Same(what string, got, want any) {

@@ -168,14 +168,18 @@ func (r *Ring) DigestCode(parts ...string) []byte {
 	return append(bytes.Clone(r.active[:]), digest(subkey(r.keys[r.active], Code), parts)...)
 }
 
-// IsCode reports whether DigestCode made a digest of the same parts, under any key of
-// the ring.
-func (r *Ring) IsCode(made []byte, parts ...string) bool {
+// IsCode reports whether DigestCode made a digest of the same parts, under any key of the
+// ring. It answers [ErrUnknownKey] if the ring lacks the key of the digest: then it cannot
+// tell.
+func (r *Ring) IsCode(made []byte, parts ...string) (bool, error) {
 	if len(made) != idSize+sha256.Size {
-		return false
+		return false, nil
 	}
 	root, found := r.keys[[idSize]byte(made[:idSize])]
-	return found && hmac.Equal(made[idSize:], digest(subkey(root, Code), parts))
+	if !found {
+		return false, ErrUnknownKey
+	}
+	return hmac.Equal(made[idSize:], digest(subkey(root, Code), parts)), nil
 }
 
 // KeyOfCode returns the id of the key under which DigestCode made a digest.
