@@ -140,6 +140,9 @@ func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
 // UpdatePrefs replaces all preferences. They are a JSON object of at most 65,535
 // bytes without insignificant space, nested at most 64 deep, with each name once in
 // its object, and without NUL.
+//
+// Errors:
+//   - [ErrArgumentInvalid]: the preferences have another form.
 func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *User, err error) {
 	defer publicError("update prefs", &err)
 	text, refused := checkPrefs(prefs)
@@ -181,8 +184,10 @@ func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
 }
 
 // GetSession returns a live session of the user. [CurrentSession] is the one that makes
-// the call. A session of another user is [ErrSessionNotFound], like one that does
-// not exist.
+// the call.
+//
+// Errors:
+//   - [ErrSessionNotFound]: also for another user's session.
 func (a *Account) GetSession(ctx context.Context, id string) (_ *Session, err error) {
 	defer publicError("get session", &err)
 	return accountRead(ctx, a, func(c *call) (*Session, error) {

@@ -36,6 +36,10 @@ func (n NewAccount) masked() any {
 // kept in lower case and is not verified. An e-mail target is made for it. The call
 // makes no session and sends nothing.
 //
+// A user should prove the address soon, by [Account.CreateEmailVerification]: as long as
+// it is not proven, a stranger may have made the account, and the first sign-in by a link
+// or a code to the address removes the password (see [Guest.CreateSession]).
+//
 // Errors:
 //   - [ErrArgumentInvalid]
 //   - [ErrPasswordPersonalData]

@@ -7,6 +7,7 @@
 //
 //	guest := engine.Guest(latchkey.Client{IP: ip, UserAgent: agent})
 //	session, err := guest.CreateEmailPasswordSession(ctx, email, password)
+//	cookie.Value = session.Secret.Reveal()
 //
 //	account, err := guest.Authenticate(ctx, cookie.Value) // on every request
 //	user, err := account.User(ctx)
@@ -15,7 +16,9 @@
 //
 // In the order of the pages of a site:
 //
-//   - sign a user up: [Guest.CreateAccount]
+//   - keep the data: [New] over a store of package store/sqlite, store/bbolt,
+//     store/postgres or store/memory
+//   - sign a user up: [Guest.CreateAccount], and then verify the address, as below
 //   - sign in with a password: [Guest.CreateEmailPasswordSession]
 //   - sign in without any proof, and make a full account of it later:
 //     [Guest.CreateAnonymousSession], [Account.CreateAccount]
@@ -28,29 +31,36 @@
 //   - recover a lost password: [Guest.CreateRecovery], then [Guest.ConfirmRecovery]
 //   - check a request: [Guest.Authenticate]
 //   - ask for the second factor that a session owes: [MoreFactorsError],
-//     [Pending.MFAFactors], [Pending.CreateMFAChallenge], [Pending.ConfirmMFAChallenge]
+//     [Pending.MFAFactors], [Pending.CreateMFAChallenge], [Pending.ConfirmMFAChallenge];
+//     to sign out instead: [Pending.DeleteSession]
 //   - show and change the account: [Account.User], [Account.UpdateName],
 //     [Account.UpdateEmail], [Account.UpdatePhone], [Account.UpdatePassword],
-//     [Account.UpdatePrefs]
+//     [Account.UpdatePrefs], [Account.Prefs]
 //   - verify an address: [Account.CreateEmailVerification], then
 //     [Guest.ConfirmEmailVerification]; [Account.CreatePhoneVerification], then
 //     [Guest.ConfirmPhoneVerification]
 //   - set up two-factor authentication: [Account.CreateMFAAuthenticator] (package qr
 //     draws it), [Account.VerifyMFAAuthenticator], [Account.CreateMFARecoveryCodes],
-//     [Account.UpdateMFA]
+//     [Account.UpdateMFA]; to show and change it later: [Account.MFAFactors],
+//     [Account.MFARecoveryCodes], [Account.RegenerateMFARecoveryCodes],
+//     [Account.DeleteMFAAuthenticator]
 //   - ask for a fresh proof before my own sensitive page: [Account.RequireRecent], and
 //     after its refusal [Account.CreateMFAChallenge], [Account.ConfirmMFAChallenge]
-//   - list sessions and sign out: [Account.Sessions], [Account.DeleteSession] with
-//     [CurrentSession], [Account.DeleteSessions]; to stay signed in:
-//     [Account.ExtendSession]
+//   - list sessions and sign out: [Account.Sessions], [Account.GetSession],
+//     [Account.DeleteSession] with [CurrentSession], [Account.DeleteSessions]; to stay
+//     signed in: [Account.ExtendSession]
 //   - show the account's history: [Account.Logs]
 //   - close the account: [Account.Block]
 //   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package
 //     jwt; here: [Guest.AuthenticateJWT]
-//   - decide about access: [Account.Roles]
-//   - administer users: [Engine.Users]
-//   - hear of events: [Config].OnEvent; send the messages: [Config].Notifier
+//   - decide about access: [Account.Roles], [Guest.Roles]
+//   - administer users: [Engine.Users]; to make a call for a client without limits:
+//     [Users.Guest]
+//   - hear of events: [Config].OnEvent, [Event.Matches]
+//   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
+//     notify, notify/smtp, notify/sms and notify/templates
 //   - keep the store small: [Engine.Sweep]; change the key: [Engine.Reseal]
+//   - end the program: [Engine.Close], and then close the store
 //   - test my service: package authtest
 //
 // # Handles
@@ -69,10 +79,11 @@
 //
 // Answers that a caller may switch on are an [*Error], compared by errors.Is with a
 // sentinel such as [ErrInvalidCredentials]. Every other error is a fault. Its text names
-// only the operation, and errors.Unwrap gives the cause. An operation that returns an
-// error has changed nothing, except for its counts and for the log line of a refusal. If
-// the store does not know the outcome of a commit, the error says so
-// (store.ErrUnknownOutcome).
+// only the operation, and errors.Unwrap gives the cause. An operation may return
+// [ErrClosed], and [ErrArgumentInvalid] for an id, a name or a query of another form,
+// without a line for them in its list of errors. An operation that returns an error has
+// changed nothing, except for its counts and for the log line of a refusal. If the store
+// does not know the outcome of a commit, the error says so (store.ErrUnknownOutcome).
 //
 // # Time and concurrency
 //
@@ -105,8 +116,8 @@ type Config struct {
 	// Keys seal the secret columns of the store. Active is required: there is no default
 	// key.
 	Keys Keys
-	// Policy is everything that the host decides about accounts; zero is the documented
-	// behaviour.
+	// Policy is everything that the host decides about accounts; each zero field has a
+	// default, which its comment says.
 	Policy Policy
 	// Hasher hashes passwords; nil means one of the engine's own, with the cost that the
 	// policy sets.
@@ -164,8 +175,9 @@ type Config struct {
 }
 
 // New returns an engine over a store. The caller has opened the store, and closes it after
-// the engine. New fails without a key, with a key that was not drawn at random, and with
-// a policy out of its bounds.
+// the engine. New fails without a store, without a key, with a key that was not drawn at
+// random, with a policy out of its bounds, and with malformed redirect hosts or mock
+// numbers.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("latchkey: no store")

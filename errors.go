@@ -24,11 +24,11 @@ const (
 	CategoryUnimplemented                     // switched off
 )
 
-// Error is an answer that a caller may switch on: by a sentinel with errors.Is,
-// by its documented type, or by its category. Every other error of the engine is a
+// Error is an answer that a caller may switch on: by a sentinel with errors.Is, by its
+// type, or by its category. Every other error of the engine is a
 // fault that the caller cannot mend. No error holds a secret.
 type Error struct {
-	Type     string // as documented, for example user_invalid_credentials
+	Type     string // as in the list of sentinels, for example user_invalid_credentials
 	Category Category
 	Message  string // for a person
 }
@@ -41,7 +41,8 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Type == e.Type
 }
 
-// The errors of the engine. ErrBusy is the answer while too many passwords are
+// The errors of the engine. The message of an error that an operation returns may say
+// more than that of its sentinel. ErrBusy is the answer while too many passwords are
 // being hashed, after a user was changed again and again during one call, and for
 // guesses while the limiter fails.
 var (

@@ -5,15 +5,26 @@ import (
 	"time"
 )
 
-// Event tells that something has happened. [Config.OnEvent] gets it after the
+// Event tells that something has happened. [Config].OnEvent gets it after the
 // commit of the transaction that made it happen. An event holds no secret and no
 // hash.
 type Event struct {
-	// Name is the documented name with ids in it: users.ID.create,
-	// users.ID.update.email, users.ID.sessions.ID.delete. One event concerns no
-	// user: limits.RULE.reached, once a window, after a rule of [DefaultLimits]
-	// for messages has refused one: a client floods an address, or sends at the
-	// host's cost.
+	// Name is one of these, with ids in the place of ID:
+	//
+	//   - users.ID.create, users.ID.delete
+	//   - users.ID.update.email, and so for labels, mfa, name, password, phone, prefs,
+	//     status and verification; mfa is any change of second factors
+	//   - users.ID.delete.mfa: the authenticator was removed
+	//   - users.ID.sessions.ID.create, update and delete
+	//   - users.ID.tokens.ID.create: a token of [Users.CreateToken]
+	//   - users.ID.verification.ID.create and update: a link or code that verifies was
+	//     made, and used
+	//   - users.ID.recovery.ID.create and update: a link that recovers was made (only if
+	//     the policy discloses accounts), and used
+	//   - users.ID.challenges.ID.create
+	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
+	//     because a client floods an address, or sends at the host's cost. It comes once
+	//     a window, and concerns no user.
 	Name   string
 	Time   time.Time
 	UserID string // the user whom the event concerns; "" for limits

@@ -32,7 +32,7 @@ func host(onEvent func(context.Context, latchkey.Event)) (context.Context, *latc
 	return context.Background(), engine, guest
 }
 
-// signedIn is the account of somebody who has just signed up and in.
+// signedIn is the account of a user who has just signed up and in.
 func signedIn(ctx context.Context, guest *latchkey.Guest) *latchkey.Account {
 	if _, err := guest.CreateAccount(ctx, latchkey.NewAccount{Email: "ada@example.org", Password: "correct horse", Name: "Ada"}); err != nil {
 		log.Fatal(err)
@@ -176,7 +176,7 @@ func ExampleAccount_Logs() {
 
 func ExampleUsers() {
 	ctx, engine, guest := host(nil)
-	users := engine.Users() // the host decides who may
+	users := engine.Users() // the host decides which of its own code reaches it
 	user, err := users.Create(ctx, latchkey.NewUser{UserID: "ada", Phone: "+14155550100", Name: "Ada"})
 	if err != nil {
 		log.Fatal(err)
@@ -223,7 +223,8 @@ func ExampleConfig_onEvent() {
 	// deleted: Ada
 }
 
-// Signing in by a code that comes by e-mail. Whoever has no account gets one.
+// A visitor signs in by a code that comes by e-mail. An address without an account gets
+// one.
 func ExampleGuest_CreateEmailToken() {
 	var outbox notify.Outbox // a host sends mail
 	s := memory.Open()

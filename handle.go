@@ -82,7 +82,8 @@ func (a *Account) SessionID() string {
 }
 
 // MoreFactorsError is an [ErrMoreFactorsRequired] of a session that owes a second
-// factor. Its user may do with Pending as much as is allowed before that.
+// factor. [Guest.Authenticate] returns one on each request of the session, until its user
+// has answered a challenge with Pending.
 type MoreFactorsError struct{ Pending *Pending }
 
 func (e *MoreFactorsError) Error() string { return ErrMoreFactorsRequired.Error() }

@@ -91,11 +91,10 @@ var limits = [...]struct {
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
 
-// DefaultLimits returns the rules by operation: how many calls a window allows,
-// which begins with the first call. Most rows are documented; those for messages
-// are the engine's own. A limit is counted by the client address (IPv6 by its
-// /64) unless this list says otherwise, and a client without a known address is
-// not counted by it.
+// DefaultLimits returns the rules by operation: how many calls a window allows, which
+// begins with the first call. [Policy].Guessing.Limits replaces them. A limit is counted
+// by the client address (IPv6 by its /64) unless this list says otherwise, and a client
+// without a known address is not counted by it.
 //
 //   - createEmailPasswordSession: by e-mail address, or by user and client address
 //     where the user has signed in from there within 90 days. A success resets it.

@@ -159,8 +159,9 @@ func firstPassword(password string) func(has bool) string {
 // With MFA on, the session must be fresh, as for [Account.UpdateMFA]. The same holds
 // for the changes of number and password.
 //
-// A user who fears that the session of an anonymous account was planted signs in
-// anew afterwards, with the password, and ends the old session.
+// An attacker may have planted the session of an anonymous account in the browser of the
+// user, and may know its secret. A user who fears that signs in anew afterwards, with the
+// password, and ends the old session.
 //
 // Errors:
 //   - [ErrArgumentInvalid]
@@ -193,8 +194,10 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 // UpdatePhone changes the phone number, which is then not verified: +, the country
 // and the number, 7 to 15 digits in all. In everything else it is like
 // [Account.UpdateEmail]. The old number gets a notice if it was verified, and so does
-// the e-mail address. A number of another user is [ErrTargetAlreadyExists] or
-// [ErrPhoneAlreadyExists].
+// the e-mail address.
+//
+// Errors: those of UpdateEmail, with another one in the place of ErrEmailAlreadyExists:
+//   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has the number.
 func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *User, err error) {
 	defer publicError("update phone", &err)
 	c, err := a.begin()

@@ -13,9 +13,9 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// Policy is everything that a host decides about accounts. The zero Policy is the
-// documented behaviour. [StrictPolicy] is for hosts that want more than that. A policy
-// may change with a restart.
+// Policy is everything that a host decides about accounts. Each zero field has the default
+// that its comment says. [StrictPolicy] is for hosts that want more than the defaults. A
+// policy may change with a restart.
 type Policy struct {
 	// Disabled are the ways in that are switched off: they answer with
 	// [ErrAuthMethodUnsupported]. The server's scope may still use them.
@@ -46,8 +46,9 @@ type PasswordPolicy struct {
 	// Min is the least number of characters (code points in Unicode normal form C), 8 to
 	// 256; 0 means 8.
 	Min int
-	// A new password must contain an upper-case letter of ASCII, a lower-case one, a
-	// digit of ASCII, a character that is neither letter, digit nor space.
+	// Uppercase, Lowercase, Number and Symbols refuse passwords without an upper-case
+	// letter of ASCII, a lower-case letter of ASCII, a digit of ASCII, a character that is
+	// neither letter, digit nor space.
 	Uppercase, Lowercase, Number, Symbols bool
 	// Dictionary refuses the 10,000 most common passwords, in any case.
 	Dictionary bool
@@ -87,21 +88,23 @@ type SessionPolicy struct {
 	Alerts bool
 }
 
-// Lifetime bounds the life of sessions; 0 means no bound.
+// Lifetime bounds the life of sessions. Each bound is a minute to a year of 365 days; 0
+// means no bound.
 type Lifetime struct {
-	// Idle is how long a session lives without [Guest.Authenticate], a minute or more.
-	// The engine records the use of a session after an eighth of Idle, so a session may
-	// end that much earlier.
+	// Idle is how long a session lives without [Guest.Authenticate]. The engine records
+	// the use of a session after an eighth of Idle, so a session may end that much
+	// earlier.
 	Idle time.Duration
 	// Absolute is how long a session lives in any case, from its sign-in or the last
-	// challenge that it has answered, a minute or more.
+	// challenge that it has answered.
 	Absolute time.Duration
 }
 
 // FactorPolicy are the rules for second factors.
 type FactorPolicy struct {
 	// Disabled are second factors that are switched off: users cannot be challenged for
-	// them, and do not owe a factor because of them. Recovery codes cannot be disabled.
+	// them, and do not owe a factor because of them. Only FactorTOTP, FactorEmail and
+	// FactorPhone can be disabled.
 	Disabled []Factor
 	// StepUpWindow is how long a sign-in or an answered challenge is fresh enough for
 	// changes of factors, a minute to a day; 0 means 30 minutes.
@@ -116,19 +119,20 @@ type FactorPolicy struct {
 	// and shown once, instead of six of 40 bits that can be read again.
 	StrongRecoveryCodes bool
 	// PendingLength is the age at which a session that owes a second factor ends, a
-	// minute to a year; 0 means no bound. A session that is already older when a factor
-	// becomes due ends.
+	// minute to a year of 365 days; 0 means no bound. A session that is already older
+	// when a factor becomes due ends.
 	PendingLength time.Duration
 }
 
 // MessagePolicy bounds the lives of links and codes.
 type MessagePolicy struct {
-	// MagicURLLength and OTPLength are the lives of links that sign in and of codes by
-	// e-mail and SMS, a minute to a day; 0 means an hour and 15 minutes.
+	// MagicURLLength is the life of a link that signs in; 0 means an hour. OTPLength is
+	// the life of a code by e-mail or SMS that signs in or verifies; 0 means 15 minutes.
+	// Both are a minute to a day.
 	MagicURLLength, OTPLength time.Duration
-	// EmailVerificationLength and RecoveryLength are the lives of the links of
-	// [Account.CreateEmailVerification], a minute to 30 days, and
-	// [Guest.CreateRecovery], a minute to a day; 0 means seven days and an hour.
+	// EmailVerificationLength is the life of a link of [Account.CreateEmailVerification],
+	// a minute to 30 days; 0 means seven days. RecoveryLength is the life of a link of
+	// [Guest.CreateRecovery], a minute to a day; 0 means an hour.
 	EmailVerificationLength, RecoveryLength time.Duration
 }
 
@@ -145,7 +149,9 @@ type GuessingPolicy struct {
 	// user has signed in within 90 days they are counted apart, and for a day.
 	DisableAfter int
 	// Limits replaces rules of the table of [DefaultLimits], by the name of the
-	// operation.
+	// operation: 1 to 2,097,150 calls in a second to 31 days. An operation that it does not
+	// name keeps its rule. No rule can be switched off; a great number of calls comes to
+	// the same.
 	Limits map[string]ratelimit.Rule
 }
 

@@ -268,6 +268,9 @@ type NewMagicURLToken struct {
 // [Guest.InspectToken] looks at a link without using it. The link can be used once,
 // for an hour unless the policy says otherwise. A new one ends it.
 //
+// The first link to an address that its user has not proven removes the password of the
+// account: see [Guest.CreateSession].
+//
 // The answer is the same whether the address belongs to a user, to nobody, or to a
 // blocked user. A new user is made when the link is used. A blocked user gets no mail
 // to an address that they have proven. See [Policy].DiscloseAccounts.
@@ -311,8 +314,11 @@ type NewEmailToken struct {
 // CreateEmailToken sends a code of six digits by e-mail, with which
 // [Guest.CreateSession] signs in. It can be used once, for 15 minutes unless the
 // policy says otherwise. Five wrong codes end it, and so does a new one. In everything
-// else it is like [Guest.CreateMagicURLToken], except for its limit: ten calls in an
-// hour for the address.
+// else it is like [Guest.CreateMagicURLToken].
+//
+// Errors: those of CreateMagicURLToken, with another limit:
+//   - [*ThrottledError]: after ten calls in an hour for the address, or 60 messages of
+//     any kind to it.
 func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token, err error) {
 	defer publicError("create e-mail token", &err)
 	c, err := g.begin()

@@ -56,11 +56,13 @@ func checkRedeemed(userID, secret string) (link, error) {
 //
 // If no user has the address yet, one is made, with the id that was promised unless
 // another user has taken it since. A link or a code by e-mail verifies the address, a
-// code by SMS the number. If a user has the address and no address of theirs is
-// verified, an attacker who did not own the address may have planted parts of the
-// account: the first proof removes password, other address, sessions and tokens. If
-// that user has verified another address, or is blocked, the bearer is another person:
-// they get an account of their own, and the address with it.
+// code by SMS the number.
+//
+// If a user has the address and no address of theirs is verified, an attacker who did not
+// own the address may have planted parts of the account. The first proof then removes
+// password, other address, sessions and tokens, and the user sets a new password with
+// [Account.UpdatePassword]. If that user has verified another address, or is blocked, the
+// bearer is another person: they get an account of their own, and the address with it.
 //
 // Errors:
 //   - [ErrArgumentInvalid]

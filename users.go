@@ -124,6 +124,7 @@ func (u *Users) UpdateName(ctx context.Context, id, name string) (_ *User, err e
 // The old address gets a notice.
 //
 // Errors:
+//   - [ErrArgumentInvalid]
 //   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has it.
 func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err error) {
 	defer publicError("update email", &err)
@@ -141,6 +142,7 @@ func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err
 // The user gets the notices of [Account.UpdatePhone].
 //
 // Errors:
+//   - [ErrArgumentInvalid]
 //   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has it.
 func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (_ *User, err error) {
 	defer publicError("update phone", &err)
@@ -222,15 +224,19 @@ func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (_ *Us
 	})
 }
 
-// UpdateEmailVerification sets whether the e-mail address is verified. A user
-// without an address cannot be: [ErrEmailNotFound].
+// UpdateEmailVerification sets whether the e-mail address is verified.
+//
+// Errors:
+//   - [ErrEmailNotFound]: the user has no address that could be verified.
 func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified bool) (_ *User, err error) {
 	defer publicError("update verification", &err)
 	return u.updateVerification(ctx, id, byEmail, verified)
 }
 
-// UpdatePhoneVerification sets whether the phone number is verified. A user without
-// a number cannot be: [ErrPhoneNotFound].
+// UpdatePhoneVerification sets whether the phone number is verified.
+//
+// Errors:
+//   - [ErrPhoneNotFound]: the user has no number that could be verified.
 func (u *Users) UpdatePhoneVerification(ctx context.Context, id string, verified bool) (_ *User, err error) {
 	defer publicError("update verification", &err)
 	return u.updateVerification(ctx, id, byPhone, verified)
@@ -250,6 +256,9 @@ func (u *Users) updateVerification(ctx context.Context, id string, by *contact, 
 // UpdateLabels replaces the labels: at most 1,000, each of 1 to 36 letters and
 // digits of ASCII. A label that is given twice is kept once. Each label gives its
 // user a role.
+//
+// Errors:
+//   - [ErrArgumentInvalid]
 func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (_ *User, err error) {
 	defer publicError("update labels", &err)
 	text, refused := checkLabels(labels)
@@ -267,6 +276,9 @@ func (u *Users) Prefs(ctx context.Context, id string) (_ json.RawMessage, err er
 
 // UpdatePrefs replaces all preferences of a user and returns them. They have the
 // form of [Account.UpdatePrefs].
+//
+// Errors:
+//   - [ErrArgumentInvalid]: the preferences have another form.
 func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (_ json.RawMessage, err error) {
 	defer publicError("update prefs", &err)
 	text, refused := checkPrefs(prefs)
@@ -289,7 +301,10 @@ func (u *Users) Sessions(ctx context.Context, id string) (_ *SessionList, err er
 }
 
 // CreateSession signs a user in without any proof and returns the session with its
-// secret. The session limit holds. A blocked user is [ErrUserBlocked].
+// secret. The session limit holds.
+//
+// Errors:
+//   - [ErrUserBlocked]
 func (u *Users) CreateSession(ctx context.Context, id string) (_ *Session, err error) {
 	defer publicError("create session", &err)
 	c, err := u.beginFor(id)

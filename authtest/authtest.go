@@ -5,7 +5,7 @@
 //	kit := authtest.New(t, latchkey.Config{})
 //	account, session := kit.SignIn("ada@example.org")
 //	handler := myapp.New(kit.Engine)
-//	// call the handler with session.Secret
+//	// call the handler with session.Secret.Reveal() in a cookie
 //	kit.Clock.Advance(24 * time.Hour)
 package authtest
 
