@@ -117,14 +117,6 @@ func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err err
 	return a.edit(ctx, refused, func(user *record.User) { user.Name = name })
 }
 
-// Block blocks the account. From then on every session of the user is
-// refused with [ErrUserBlocked], and so is signing in. Only the server can undo it,
-// with [Users.UpdateStatus].
-func (a *Account) Block(ctx context.Context) (_ *User, err error) {
-	defer publicError("update status", &err)
-	return a.edit(ctx, nil, func(user *record.User) { user.Blocked = true })
-}
-
 // Prefs returns the preferences, a JSON object.
 func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
 	defer publicError("get prefs", &err)

@@ -99,6 +99,7 @@ import (
 	"log/slog"
 	"maps"
 	"time"
+	"unicode/utf8"
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/canon"
@@ -201,6 +202,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}
 	if err := checkMockNumbers(c.MockNumbers); err != nil {
 		return nil, err
+	}
+	if !utf8.ValidString(c.Issuer) || !utf8.ValidString(c.App) {
+		return nil, errors.New("latchkey: Config.Issuer or Config.App is not UTF-8")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -23,8 +23,9 @@ type Client struct {
 	// is not printable ASCII is ignored.
 	Locale string
 	// OnLimit gets the result of every decision of the limiter about this client's
-	// calls, so that the host can report the remaining calls. It may be nil. It
-	// runs on the caller's goroutine.
+	// calls, so that the host can report the remaining calls. The rules for messages are
+	// left out: messages that others have caused would tell that an address has an
+	// account. It may be nil. It runs on the caller's goroutine.
 	OnLimit func(LimitResult)
 }
 
@@ -87,7 +88,8 @@ type mode string
 const (
 	modeUser   mode = "user"
 	modeGuest  mode = "guest"
-	modeServer mode = "server"
+	modeServer mode = "server" // the host's staff and programs
+	modeSystem mode = "system" // the engine's own maintenance
 )
 
 // actor is the acting party, for logs and events.

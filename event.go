@@ -30,7 +30,7 @@ type Event struct {
 	UserID string // the user whom the event concerns; "" for limits
 	// ActorID is the user who acted; "" for the server and for a guest.
 	ActorID string
-	Mode    string // user, guest or server
+	Mode    string // user, guest, server, or system for the engine's own maintenance
 	Client  Client
 	// Payload is the subject of the event: a *User for users and update.mfa, a
 	// *Session for sessions, a *Token without its secret for tokens, a

@@ -24,6 +24,8 @@ const (
 	limitDeleteSession
 	limitDeleteSessions
 	limitUpdatePassword
+	limitUpdateEmail
+	limitUpdatePhone
 	limitMagicURLToken
 	limitEmailToken
 	limitPhoneToken
@@ -65,6 +67,8 @@ var limits = [...]struct {
 	limitDeleteSession:        {name: "deleteSession", rule: perHour(100)},
 	limitDeleteSessions:       {name: "deleteSessions", rule: perHour(100)},
 	limitUpdatePassword:       {name: "updatePassword", rule: perHour(10), guesses: true},
+	limitUpdateEmail:          {name: "updateEmail", rule: perHour(10), guesses: true},
+	limitUpdatePhone:          {name: "updatePhone", rule: perHour(10), guesses: true},
 	limitMagicURLToken:        {name: "createMagicURLToken", rule: perHour(60)},
 	limitEmailToken:           {name: "createEmailToken", rule: perHour(10)},
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
@@ -104,6 +108,8 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.
+//   - updateEmail, updatePhone: by user, and by client address. The answer tells
+//     whether an address is taken.
 //   - createPhoneVerification: by user, and by client address.
 //   - updatePhoneVerification: by the user id in the call and client address
 //     together.

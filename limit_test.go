@@ -19,7 +19,7 @@ import (
 func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 	want := map[string]int{
 		"createAccount": 10, "createEmailPasswordSession": 10, "createAnonymousSession": 50, "updateSession": 10,
-		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10,
+		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10, "updateEmail": 10, "updatePhone": 10,
 		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10,
 		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
@@ -67,7 +67,11 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 					k.Errorf("one too many: %v", err)
 				}
 				results = slices.Compact(results) // an address and a client count alike here
-				if len(results) != calls+1 {
+				reported := calls + 1
+				if name == "messages" { // others' messages are not the caller's business
+					reported = 0
+				}
+				if len(results) != reported {
 					k.Fatalf("%d results reported", len(results))
 				}
 				for n, r := range results {
@@ -81,7 +85,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 				byAddress := []string{
 					"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages", "createRecovery",
 					"updateRecovery", "updateEmailVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
-					"createMFAChallenge", "updateMFAChallenge",
+					"createMFAChallenge", "updateMFAChallenge", "updateEmail", "updatePhone",
 				}
 				if !slices.Contains(byAddress, name) {
 					if err := kit.LimitedCalls[name](k, kit.At("192.0.2.8")); errors.Is(err, latchkey.ErrRateLimitExceeded) {

@@ -105,7 +105,7 @@ type Log struct {
 	UserID    string
 	UserName  string
 	UserEmail string
-	Mode      string // of the actor: user, guest or server
+	Mode      string // of the actor: user, guest, server, or system for maintenance
 	IP        string // "" when it was not known
 	// Device is read from the user agent, and the country from the address, when
 	// the log is listed.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"example.com/latchkey/internal/canon"
@@ -269,6 +271,7 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	if err != nil {
 		return nil, err
 	}
+	owed := tx.owes(checkOf(row))
 	addFactor(row, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
 	if tx.policy.Factors.KeepSecretOnChallenge {
@@ -280,7 +283,12 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 		return nil, err
 	}
-	if user.Recovered && factor != FactorEmail { // the user has proven more than the mailbox
+	if owed { // it takes its place among the full ones only now
+		if err := tx.endOldest(ctx, user, row); err != nil {
+			return nil, err
+		}
+	}
+	if user.Recovered && factor != FactorEmail && provesPassword(user, row) { // the user has proven more than the mailbox
 		user.Recovered = false
 		if err := record.Users.Replace(ctx, tx, user); err != nil {
 			return nil, err
@@ -300,6 +308,12 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	}
 	shown.Current, shown.Secret = true, secret
 	return shown, tx.log(ctx, logChallengeUpdate, user)
+}
+
+// provesPassword reports whether a session has proven the present password. A session from
+// before the password was set has proven another one.
+func provesPassword(user *record.User, s *record.Session) bool {
+	return slices.Contains(strings.Fields(s.Factors), factorPassword) && !s.Created.Before(user.PasswordUpdated)
 }
 
 // challenge returns a live challenge of the session.

@@ -58,12 +58,17 @@ func (e *Engine) mayAct(s *record.Check, now time.Time) error {
 		return ErrUserBlocked
 	case s.UserMustReset:
 		return ErrPasswordResetRequired
-	case !s.UserMFA || !e.owesFactor(strings.Fields(s.Factors), strings.Fields(s.UserFactors)):
+	case !e.owes(s):
 		return nil
 	case e.policy.Factors.PendingLength > 0 && now.Sub(s.Created) >= e.policy.Factors.PendingLength:
 		return ErrUnauthorized
 	}
 	return ErrMoreFactorsRequired
+}
+
+// owes reports whether a session owes a second factor.
+func (e *Engine) owes(s *record.Check) bool {
+	return s.UserMFA && e.owesFactor(strings.Fields(s.Factors), strings.Fields(s.UserFactors))
 }
 
 // owesFactor reports whether a session needs a second proof: it has one, and its
@@ -82,7 +87,8 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 			distinct++
 		}
 	}
-	if slices.Contains(userFactors, factorPassword) && !slices.Contains(proven, factorPassword) {
+	canSignIn := e.policy.Disabled&MethodEmailPassword == 0 // a password that cannot be proven is no factor
+	if canSignIn && slices.Contains(userFactors, factorPassword) && !slices.Contains(proven, factorPassword) {
 		distinct++
 	}
 	return len(proven) < 2 && len(second) > 0 && distinct >= 2

@@ -136,7 +136,8 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 // Errors:
 //   - [ErrRecoveryCodesAlreadyExist]
 //   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
-//     within the window of the policy.
+//     within the window of the policy; or the user has an authenticator, and the session
+//     has proven neither it nor a recovery code.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("create recovery codes", &err)
@@ -156,7 +157,10 @@ func (a *Account) RegenerateMFARecoveryCodes(ctx context.Context) (_ *MFARecover
 
 // setRecoveryCodes gives the user recovery codes, if the session is fresh enough.
 func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace bool) (*MFARecoveryCodes, error) {
-	set := func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFARecoveryCodes, error) {
+	set := func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*MFARecoveryCodes, error) {
+		if !strongest(user, s) { // the codes stand in for the authenticator
+			return nil, ErrChallengeRequired
+		}
 		return tx.setRecoveryCodes(ctx, user, replace)
 	}
 	return changeFresh(ctx, a, need, set)

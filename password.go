@@ -23,17 +23,22 @@ import (
 )
 
 const (
-	passwordMaxBytes = 1_024 // of any password that the engine looks at
+	passwordMaxBytes = 1_024 // of a password in Unicode normal form C, the form that is hashed
+	passwordMaxTyped = 4_096 // of a password as it was typed: devices compose differently
 	fragmentMin      = 4     // code points of personal data that is looked for
 )
 
 // checkPasswordForm counts the characters of Unicode normal form C, the form that
 // is hashed. It refuses a text that cannot be a password before any costly work.
 func checkPasswordForm(password string, least int) error {
-	if len(password) > passwordMaxBytes || !utf8.ValidString(password) {
+	if len(password) > passwordMaxTyped || !utf8.ValidString(password) {
 		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
 	}
-	if n := utf8.RuneCountInString(norm.NFC.String(password)); n < least || n > passwordMax {
+	password = norm.NFC.String(password)
+	if len(password) > passwordMaxBytes {
+		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
+	}
+	if n := utf8.RuneCountInString(password); n < least || n > passwordMax {
 		return invalid("password", fmt.Errorf("not %d to %d characters", least, passwordMax))
 	}
 	return nil

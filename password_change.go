@@ -100,16 +100,17 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 	})
 }
 
-// freshUser checks the session of a change with a password and returns its user. If
-// the user has MFA on, the session must be fresh: the change concerns the ways in and
-// the addresses of second factors.
+// freshUser checks the session of a change with a password and returns its user. The
+// session must be fresh where no password proves the user: if the account has none and is
+// not anonymous, the change sets the first one. It must be fresh too if the user has MFA
+// on: the change concerns the ways in and the addresses of second factors.
 func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
 	var s record.Check
 	if err := a.readCheck(ctx, c, r, &s); err != nil {
 		return nil, err
 	}
 	user, err := a.user(ctx, r)
-	if err != nil || !user.MFA {
+	if err != nil || !user.MFA && (user.Password != nil || anonymous(user)) {
 		return user, err
 	}
 	if a.jwt != nil && !c.policy.Factors.EnrolWithoutStepUp {
@@ -150,13 +151,23 @@ func firstPassword(password string) func(has bool) string {
 	}
 }
 
+// limitAddressChange counts a change of an address by its user and by the client: a
+// conflict tells that the address is taken.
+func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) error {
+	if err := c.limit(ctx, l, "user "+a.session.UserID); err != nil {
+		return err
+	}
+	return c.limit(ctx, l, c.client.network())
+}
+
 // UpdateEmail changes the e-mail address, which is then not verified. password is
 // that of the account. An account without a password, for example an anonymous one,
 // gets it as its first: it must meet the rules for new passwords. No session ends.
 // The old address gets a notice; the new one gets nothing. The present address
 // changes nothing.
 //
-// With MFA on, the session must be fresh, as for [Account.UpdateMFA]. The same holds
+// With MFA on, and for the first password of an account that is not anonymous, the session
+// must be fresh, as for [Account.UpdateMFA], and may not be a JWT's. The same holds
 // for the changes of number and password.
 //
 // An attacker may have planted the session of an anonymous account in the browser of the
@@ -169,12 +180,17 @@ func firstPassword(password string) func(has bool) string {
 //     of [Guest.CreateEmailPasswordSession].
 //   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has the
 //     address.
+//   - [*ThrottledError]: after ten calls of the user, or from the client address, in an
+//     hour.
 //   - [ErrBusy]
 //   - [ErrChallengeRequired]: the session is not fresh.
 func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *User, err error) {
 	defer publicError("update email", &err)
 	c, err := a.begin()
 	if err != nil {
+		return nil, err
+	}
+	if err := a.limitAddressChange(ctx, c, limitUpdateEmail); err != nil {
 		return nil, err
 	}
 	var address string
@@ -202,6 +218,9 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 	defer publicError("update phone", &err)
 	c, err := a.begin()
 	if err != nil {
+		return nil, err
+	}
+	if err := a.limitAddressChange(ctx, c, limitUpdatePhone); err != nil {
 		return nil, err
 	}
 	return a.changeWithPassword(ctx, c, passwordChange{

@@ -131,13 +131,6 @@ func (c *call) newSignIn(ctx context.Context, provider, providerUID, factors str
 // user that have expired, and the oldest ones over the limit. It returns the
 // session with its secret.
 func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn) (*Session, error) {
-	others, err := tx.enforceSessionLimit(ctx, user)
-	if err != nil {
-		return nil, err
-	}
-	if others > 0 && tx.policy.Sessions.Alerts && slices.Contains(alerting, in.factors) {
-		tx.notice(notify.SessionAlert, byEmail, user)
-	}
 	row := &record.Session{
 		ID: in.id, UserID: user.ID, Digest: in.digest,
 		Created: tx.now, Updated: tx.now, Touched: tx.now,
@@ -146,6 +139,13 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	}
 	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)
+	others, err := tx.enforceSessionLimit(ctx, user, tx.owes(checkOf(row)))
+	if err != nil {
+		return nil, err
+	}
+	if others > 0 && tx.policy.Sessions.Alerts && slices.Contains(alerting, in.factors) {
+		tx.notice(notify.SessionAlert, byEmail, user)
+	}
 	if err := record.Sessions.Insert(ctx, tx, row); err != nil {
 		return nil, err
 	}
@@ -180,38 +180,57 @@ func (tx *txn) logSession(ctx context.Context, event string, user *record.User, 
 	return tx.log(ctx, event, user)
 }
 
-// enforceSessionLimit ends sessions of a user until one more is within the limit.
-// It returns the number of sessions that were live before.
-func (tx *txn) enforceSessionLimit(ctx context.Context, user *record.User) (others int, err error) {
+// enforceSessionLimit ends sessions of a user until one more is within the limit. One that
+// owes a factor makes room only among those that owe, so that an attacker with only the
+// password signs no one out: with it there may be one session more than the limit. It
+// returns the number of sessions that were live before.
+func (tx *txn) enforceSessionLimit(ctx context.Context, user *record.User, owes bool) (others int, err error) {
 	rows, err := sessionRows(ctx, tx, user.ID)
 	if err != nil {
 		return 0, err
 	}
-	var live []*record.Session
+	var owing, full []*record.Session
 	for _, s := range rows {
-		if tx.alive(s) {
-			live = append(live, s)
-		} else if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
+		switch {
+		case !tx.alive(s):
+			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
+		case tx.owes(checkOf(s)):
+			owing = append(owing, s)
+		default:
+			full = append(full, s)
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
-	others = len(live)
-	// Sessions that still owe a factor are ended first, so that an attacker with
-	// only the password cannot sign the owner out.
-	owing := func(s *record.Session) int {
-		if tx.mayAct(checkOf(s), tx.now) != nil {
-			return 0
-		}
-		return 1
+	others = len(owing) + len(full)
+	end := owing
+	if !owes {
+		end = append(end, full...)
 	}
-	slices.SortStableFunc(live, func(a, b *record.Session) int { return owing(a) - owing(b) })
-	for len(live) >= tx.policy.Sessions.Limit {
-		if err := tx.endSession(ctx, user, live[0]); err != nil {
+	for left := others; left >= tx.policy.Sessions.Limit && len(end) > 0; left-- {
+		if err := tx.endSession(ctx, user, end[0]); err != nil {
 			return 0, err
 		}
-		live = live[1:]
+		end = end[1:]
 	}
 	return others, nil
+}
+
+// endOldest ends the oldest full sessions of a user over the limit, except one.
+func (tx *txn) endOldest(ctx context.Context, user *record.User, except *record.Session) error {
+	rows, err := sessionRows(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	full := slices.DeleteFunc(rows, func(s *record.Session) bool { return s.ID == except.ID || tx.owes(checkOf(s)) || !tx.alive(s) })
+	for len(full) >= tx.policy.Sessions.Limit {
+		if err := tx.endSession(ctx, user, full[0]); err != nil {
+			return err
+		}
+		full = full[1:]
+	}
+	return nil
 }
 
 // endSession is the one place where a session is ended on purpose.
@@ -244,15 +263,44 @@ func (tx *txn) endSessions(ctx context.Context, user *record.User, kept string) 
 	return nil
 }
 
-// refreshSessions brings the facts in all sessions of a user up to date.
+// refreshSessions brings the facts in all sessions of a user up to date. A session that has
+// ended stays ended: it is deleted before its row changes. A session that owed a factor ends
+// when the new facts would make it a full one without a proof.
 func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 	rows, err := sessionRows(ctx, tx, user.ID)
 	if err != nil {
 		return err
 	}
 	for _, s := range rows {
+		owed := tx.owes(checkOf(s))
+		alive := tx.alive(s)
 		userFacts(user).set(s)
-		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
+		switch {
+		case !alive:
+			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
+		case owed && !tx.owes(checkOf(s)):
+			err = tx.endSession(ctx, user, s)
+		default:
+			err = record.Sessions.Replace(ctx, tx, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endOwing ends the sessions of a user that owe a second factor.
+func (tx *txn) endOwing(ctx context.Context, user *record.User) error {
+	rows, err := sessionRows(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range rows {
+		if !tx.owes(checkOf(s)) || !tx.alive(s) {
+			continue
+		}
+		if err := tx.endSession(ctx, user, s); err != nil {
 			return err
 		}
 	}
@@ -270,6 +318,12 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 	for _, s := range rows {
 		have := strings.Fields(s.Factors)
 		if s.ID == kept || len(have) < 2 {
+			continue
+		}
+		if !tx.alive(s) { // fewer factors may have longer lives: the session must not revive
+			if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
+				return err
+			}
 			continue
 		}
 		left := append(have[:1:1], slices.DeleteFunc(slices.Clone(have[1:]), func(f string) bool { return drop(s, f) })...)

@@ -23,7 +23,7 @@ func (e *Engine) maintenance() (*call, error) {
 	if err := e.open(); err != nil {
 		return nil, err
 	}
-	return &call{Engine: e, server: true, by: actor{mode: modeServer}, now: e.now()}, nil
+	return &call{Engine: e, server: true, by: actor{mode: modeSystem}, now: e.now()}, nil
 }
 
 // Sweep deletes expired rows: sessions that have expired, were idle too long or are too

@@ -32,7 +32,7 @@ func TestSweepDeletesWhatHasRunOutAndNothingElse(t *testing.T) {
 		if swept.Users != 1 || swept.Sessions != 1 || swept.Failures != 1 || swept.Logs < 5 {
 			k.Errorf("swept %+v", swept)
 		}
-		k.Same("events", k.Events(lost.UserID, "U"), []string{"users.U.delete by server"})
+		k.Same("events", k.Events(lost.UserID, "U"), []string{"users.U.delete by system"})
 		for _, id := range []string{kept.UserID, session.UserID, blank.ID} {
 			k.Must(kit.Err(k.Users().Get(k.Ctx, id)))
 		}

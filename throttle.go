@@ -26,7 +26,7 @@ func (c *call) limit(ctx context.Context, l limited, key string) error {
 		}
 		return nil
 	}
-	if c.client.OnLimit != nil {
+	if c.client.OnLimit != nil && !limits[l].alarms { // others' messages to an address are not the caller's business
 		c.report(ctx, LimitResult{limits[l].name, result})
 	}
 	if result.Allowed {

@@ -59,7 +59,7 @@ func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
 				for name, call := range kit.LimitedCalls {
 					err := call(k, kit.Client)
 					guessing := []string{
-						"createEmailPasswordSession", "updatePassword", "createSession",
+						"createEmailPasswordSession", "updatePassword", "updateEmail", "updatePhone", "createSession",
 						"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "updateMFAChallenge",
 					}
 					if guesses := slices.Contains(guessing, name); guesses != errors.Is(err, latchkey.ErrBusy) {

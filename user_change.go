@@ -112,13 +112,19 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 			return nil, err
 		}
 	}
-	if user.MFA != old.MFA {
-		if err := tx.switchedMFA(ctx, user); err != nil {
+	if user.MFA != old.MFA || user.TOTP != old.TOTP || user.Email != old.Email || user.Phone != old.Phone || newPassword {
+		// A session that owes a factor owes the one from before the change.
+		if err := tx.endOwing(ctx, user); err != nil {
 			return nil, err
 		}
 	}
 	if userFacts(user) != userFacts(&old) {
 		if err := tx.refreshSessions(ctx, user); err != nil {
+			return nil, err
+		}
+	}
+	if user.MFA != old.MFA {
+		if err := tx.switchedMFA(ctx, user); err != nil {
 			return nil, err
 		}
 	}

@@ -66,6 +66,12 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 		}
 		return nil
 	},
+	"updateEmail": func(k *Kit, c latchkey.Client) error {
+		return Err(k.reachable(c).UpdateEmail(k.Ctx, "moved@example.org", Password))
+	},
+	"updatePhone": func(k *Kit, c latchkey.Client) error {
+		return Err(k.reachable(c).UpdatePhone(k.Ctx, "+14155550199", Password))
+	},
 	"updatePassword": func(k *Kit, c latchkey.Client) error {
 		return Err(k.at(c).UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: Password, Old: ""}))
 	},

@@ -145,7 +145,7 @@ var Table = []Operation{
 		return kit.Err(w.Account.RegenerateMFARecoveryCodes(w.Ctx))
 	}},
 	{Name: "Account.UpdatePrefs", Do: func(w *World) error { return kit.Err(w.Account.UpdatePrefs(w.Ctx, []byte(`{"a":1}`))) }},
-	{Name: "Account.Block", Do: func(w *World) error { return kit.Err(w.Account.Block(w.Ctx)) }},
+	{Name: "Account.Block", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error { return kit.Err(w.Account.Block(w.Ctx)) }},
 	{Name: "Account.ExtendSession", Do: func(w *World) error {
 		w.Clock.Advance(time.Minute)
 		return kit.Err(w.Account.ExtendSession(w.Ctx, latchkey.CurrentSession))
