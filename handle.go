@@ -24,13 +24,24 @@ func (e *Engine) Guest(client Client) *Guest { return &Guest{engine: e, client: 
 
 // begin starts an operation.
 func (g *Guest) begin() (*call, error) {
-	if g == nil {
-		return nil, errNoEngine
-	}
-	if err := g.engine.open(); err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
-	return &call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now()}, nil
+	c := g.call()
+	return &c, nil
+}
+
+// open reports that the engine is closed, or that there is none.
+func (g *Guest) open() error {
+	if g == nil {
+		return errNoEngine
+	}
+	return g.engine.open()
+}
+
+// call returns an operation of an open engine.
+func (g *Guest) call() call {
+	return call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now()}
 }
 
 // Account is the handle of a signed-in user, for their own account. Only

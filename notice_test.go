@@ -229,3 +229,37 @@ func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
 		}
 	})
 }
+
+// The caller has not asked for a notice. The remaining messages of its mailbox are no result
+// of the caller's calls, so OnLimit does not get them.
+func TestNoticesAreNotReportedToOnLimit(t *testing.T) {
+	policy := latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.Proven()
+		var reported []string
+		client := kit.Client
+		client.OnLimit = func(r latchkey.LimitResult) { reported = append(reported, r.Operation) }
+		signIn := func() *latchkey.Account {
+			session, err := k.Guest(client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+			k.Must(err)
+			account, err := k.Guest(client).Authenticate(k.Ctx, session.Secret.Reveal())
+			k.Must(err)
+			return account
+		}
+		only := func(what string, want ...string) {
+			k.Helper()
+			if !slices.Equal(reported, want) {
+				k.Errorf("%s reports %q, want %q", what, reported, want)
+			}
+			reported = nil
+		}
+		signIn()
+		only("the first sign-in", "createEmailPasswordSession")
+		account := signIn() // sends a session alert
+		only("a sign-in with an alert", "createEmailPasswordSession")
+		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true))) // sends a notice of factors
+		only("a switch of MFA")
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})))
+		only("a change of the password", "updatePassword")
+	})
+}

@@ -247,13 +247,14 @@ func (p Policy) filled() (Policy, error) {
 	if p.Disabled&^allMethods != 0 {
 		unknown = errors.New("latchkey: Policy.Disabled has a method that does not exist")
 	}
-	return p, errors.Join(
+	err := errors.Join(
 		unknown,
 		boundIfSet("UserLimit", p.UserLimit, 1, 10_000),
 		bound("PageLimit", p.PageLimit, defaultLimit, maxLimit),
 		bound("LogLength", p.LogLength, day, 10*year),
 		p.Password.fill(), p.Sessions.fill(), p.Factors.fill(), p.Messages.fill(), p.Guessing.fill(),
 	)
+	return p, err
 }
 
 // bound returns the fault of a value that is out of its bounds.

@@ -1,14 +1,18 @@
 package latchkey_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -101,4 +105,57 @@ func TestResealSeesRowsThatWereWrittenBehindIt(t *testing.T) {
 			k.Errorf("nothing left, says Reseal; without the old key: %v", err)
 		}
 	})
+}
+
+// beforeUpdate runs do before the n-th transaction.
+type beforeUpdate struct {
+	store.Store
+	n  *int
+	do func()
+}
+
+func (b beforeUpdate) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	*b.n--
+	if *b.n == 0 {
+		b.do()
+	}
+	return b.Store.Update(ctx, fn)
+}
+
+// A machine that still has the old key, against the advice, signs a user up while Reseal
+// looks at the last page of its last pass. The pass reads on until a page is empty, and
+// finds the row.
+func TestResealFindsRowsInsertedDuringItsLastPage(t *testing.T) {
+	ctx := t.Context()
+	first, second := latchkey.GenerateKey(), latchkey.GenerateKey()
+	raw, weak := memory.Open(), hashertest.New(t)
+	engine := func(s store.Store, keys latchkey.Keys) *latchkey.Engine {
+		e, err := latchkey.New(s, latchkey.Config{Keys: keys, Hasher: weak})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	older := engine(raw, latchkey.Keys{Active: first})
+	signUp := func(id string) {
+		if _, err := older.Users().Create(ctx, latchkey.NewUser{UserID: id, Password: "correct horse"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signUp("ada")
+	n := 2 // the second pass
+	s := beforeUpdate{raw, &n, func() { signUp("bob") }}
+	done, err := engine(s, latchkey.Keys{Active: second, Old: []latchkey.Key{first}}).Reseal(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Left) != 0 { // the older key is said not to be needed any more
+		t.Fatalf("left: %v", done.Left)
+	}
+	newer := engine(raw, latchkey.Keys{Active: second})
+	for _, id := range []string{"ada", "bob"} {
+		if _, err := newer.Users().PasswordHash(ctx, id); err != nil {
+			t.Errorf("%s is sealed with the older key still: %v (%d rows were sealed)", id, err, done.Rows)
+		}
+	}
 }

@@ -25,14 +25,14 @@ import (
 //   - [*MoreFactorsError]: the session owes a second factor.
 func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, err error) {
 	defer publicError("authenticate", &err)
-	c, err := g.begin()
-	if err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
 	digest, ok := Secret(secret).digest(sessionLabel)
 	if !ok {
 		return nil, ErrUnauthorized
 	}
+	c := g.call() // on the stack: this runs on every request
 	return c.authenticate(ctx, &Account{engine: g.engine, client: g.client, server: g.server, digest: digest})
 }
 
@@ -54,10 +54,10 @@ func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, er
 //   - [*MoreFactorsError]: the session owes a second factor.
 func (g *Guest) AuthenticateJWT(ctx context.Context, token string) (_ *Account, err error) {
 	defer publicError("authenticate JWT", &err)
-	c, err := g.begin()
-	if err != nil {
+	if err := g.open(); err != nil {
 		return nil, err
 	}
+	c := g.call()
 	claims, err := c.jwts.Verify(token, c.now)
 	if err != nil {
 		return nil, ErrJWTInvalid
@@ -71,16 +71,16 @@ func (c *call) authenticate(ctx context.Context, a *Account) (*Account, error) {
 		return nil, a.pendingError(err)
 	}
 	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) {
-		a.touch(ctx, c)
+		a.touch(ctx, *c)
 	}
 	return a, nil
 }
 
 // touch writes when session and user were last seen, unless another call did, or
 // the session has ended.
-func (a *Account) touch(ctx context.Context, c *call) {
+func (a *Account) touch(ctx context.Context, c call) {
 	err := c.update(ctx, func(ctx context.Context, tx *txn) error {
-		if err := a.mayAct(ctx, c, tx); err != nil {
+		if err := a.mayAct(ctx, tx.call, tx); err != nil {
 			return err
 		}
 		user, err := a.user(ctx, tx)

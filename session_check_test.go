@@ -240,3 +240,24 @@ func TestOwedIsDecidedByTheRowAlone(t *testing.T) {
 		}
 	}
 }
+
+// BENCHMARKS.md says that Authenticate on memory has 3 allocations: the engine adds none to
+// those of the store and the account.
+func TestAuthenticateHasTheAllocationsOfTheBenchmarks(t *testing.T) {
+	if kit.RaceDetector {
+		return // it allocates
+	}
+	k := kit.New(t, memory.Open(), kit.Documented)
+	engine, err := latchkey.New(k.Raw, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now})
+	k.Must(err)
+	session, _ := k.Anonymous()
+	guest, secret := engine.Guest(kit.Client), session.Secret.Reveal()
+	n := testing.AllocsPerRun(1000, func() {
+		if _, err := guest.Authenticate(k.Ctx, secret); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 3 {
+		t.Errorf("%v allocations, want 3", n)
+	}
+}

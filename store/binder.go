@@ -271,7 +271,8 @@ func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
 
 // Pages returns the records that q selects, q.Limit at a time. Each page is a
 // [Reader.List] of its own, which begins after the last record of the previous
-// page. An error ends the pages.
+// page. The pages end before an empty one, so that records which are inserted
+// after the last page are found too. An error ends the pages.
 func (t Typed[T]) Pages(ctx context.Context, r Reader, q Query) iter.Seq2[[]*T, error] {
 	return func(yield func([]*T, error) bool) {
 		for {
@@ -280,7 +281,7 @@ func (t Typed[T]) Pages(ctx context.Context, r Reader, q Query) iter.Seq2[[]*T, 
 				yield(nil, err)
 				return
 			}
-			if len(page) == 0 || !yield(page, nil) || len(page) < q.Limit {
+			if len(page) == 0 || !yield(page, nil) {
 				return
 			}
 			q.After, q.Offset = q.Index.Position(t.Row(page[len(page)-1])), 0
