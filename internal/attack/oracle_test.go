@@ -105,7 +105,9 @@ func TestG1AGuessWhoseCallerHangsUpIsCounted(t *testing.T) {
 		for name, from := range map[string]func(n int) guess{
 			"sign in": func(n int) guess {
 				guest := k.Guest(kit.At(fmt.Sprintf("198.51.100.%d", n)))
-				return func(ctx context.Context, p string) error { return kit.Err(guest.CreateEmailPasswordSession(ctx, kit.Ada, p)) }
+				return func(ctx context.Context, p string) error {
+					return kit.Err(guest.CreateEmailPasswordSession(ctx, kit.Ada, p))
+				}
 			},
 			"password": func(n int) guess {
 				a := account(n)
