@@ -35,6 +35,25 @@ func (q Quoted) String() string {
 	return "“" + q.plain + "”"
 }
 
+// shownAddress returns the address of a message in the form in which the message may show
+// it. A stranger can ask for a message to any spelling of a mailbox, so the part after a +
+// is left out, and a local part with other signs than letters, digits, periods, hyphens and
+// underscores is quoted: it could hold a link.
+func shownAddress(to string) string {
+	local, domain, found := strings.Cut(to, "@")
+	if !found {
+		return to // a phone number
+	}
+	local, _, _ = strings.Cut(local, "+")
+	isPlain := func(r rune) bool {
+		return r == '.' || r == '-' || r == '_' || r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+	}
+	if local == "" || strings.ContainsFunc(local, func(r rune) bool { return !isPlain(r) }) {
+		return quote(local + "@" + domain).String()
+	}
+	return local + "@" + domain
+}
+
 // quote cleans a text from outside, and cuts it. It puts a space after each sign
 // that could start or join a link in a mail program, or an encoded word of a
 // header. So evil.example becomes evil. example.

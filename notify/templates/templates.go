@@ -63,7 +63,7 @@ type Data struct {
 	App    string
 	Locale string // of the template
 	Kind   notify.Kind
-	To     string // the address
+	To     string // the address, without the part after a + and with odd signs quoted
 	Name   Quoted // of the user
 	Link   template.URL
 	Code   string
@@ -288,7 +288,7 @@ func (s *Set) render(t *compiled, m notify.Message) (c Content, err error) {
 
 func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 	d = Data{
-		App: s.app, Locale: locale, Kind: m.Kind, To: m.To, Code: m.Code(), Phrase: m.Phrase,
+		App: s.app, Locale: locale, Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
 		Name: quote(m.Name), Team: quote(m.TeamName), Inviter: quote(m.Inviter),
 		Valid: lasting(m.Expire.Sub(m.Time)), Time: m.Time.UTC(), Expire: m.Expire.UTC(),
 		Device: deviceOf(m.Client), Country: strings.ToUpper(m.Client.Country),

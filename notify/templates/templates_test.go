@@ -361,3 +361,30 @@ func FuzzQuoted(f *testing.F) {
 		}
 	})
 }
+
+// A stranger types the address, so it is no link in the mail: A12.
+func TestA12TheAddressOfAStrangerHoldsNoLink(t *testing.T) {
+	set, err := templates.New(templates.Config{App: "Bread"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{
+		"ada@example.org":                        "ada@example.org",
+		"ada.l_2-x@example.org":                  "ada.l_2-x@example.org",
+		"victim+www.evil.test/login@example.org": "victim@example.org",
+		"www.evil.test/login@example.org":        "“www. evil. test/ login @ example. org”",
+		"o'brien@example.org":                    "“o'brien @ example. org”",
+		"+https.evil.test/x@example.org":         "“@ example. org”",
+	} {
+		m := notify.Message{ID: "1", Kind: notify.EmailOTP, Channel: notify.Email, To: to, Secret: "123456"}
+		content, err := set.Render(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{content.Text, html.UnescapeString(content.HTML)} {
+			if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(want), " ")) || strings.Contains(text, "evil.test") {
+				t.Errorf("%s: %s", to, text)
+			}
+		}
+	}
+}
