@@ -30,6 +30,8 @@ const (
 	limitEmailToken
 	limitPhoneToken
 	limitSession
+	limitSessionByClient
+	limitConfirmByClient
 	limitCreateJWT
 	limitCreateRecovery
 	limitUpdateRecovery
@@ -73,6 +75,8 @@ var limits = [...]struct {
 	limitEmailToken:           {name: "createEmailToken", rule: perHour(10)},
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
+	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
+	limitConfirmByClient:      {name: "confirmByClient", rule: perHour(300), guesses: true},
 	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
 	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
 	limitUpdateRecovery:       {name: "updateRecovery", rule: perHour(10), guesses: true},
@@ -105,6 +109,8 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 //   - createMagicURLToken, createPhoneToken: by destination, and by client address.
 //   - createEmailToken: by destination.
 //   - createSession: by user id and client address together. A success resets it.
+//   - createSessionByClient, confirmByClient: all calls of a client address that redeem a
+//     link or a code, and all that confirm a recovery or an address, for any user id.
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.

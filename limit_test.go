@@ -20,7 +20,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 	want := map[string]int{
 		"createAccount": 10, "createEmailPasswordSession": 10, "createAnonymousSession": 50, "updateSession": 10,
 		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10, "updateEmail": 10, "updatePhone": 10,
-		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10,
+		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10, "createSessionByClient": 300, "confirmByClient": 300,
 		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
 		"createMFAChallenge": 10, "updateMFAChallenge": 10,

@@ -52,21 +52,24 @@ func (tx *txn) log(ctx context.Context, event string, user *record.User) error {
 
 // refused is a refusal that is about to be recorded.
 type refused struct {
-	event   string       // the audit log's name
-	user    *record.User // nil if the identifier belongs to no user
-	subject []byte       // digest of the identifier; the row's key without a user
-	reason  *Error
+	event  string       // the audit log's name
+	user   *record.User // nil if the identifier belongs to no user
+	reason *Error
 }
 
 // refuse records a refusal and returns it as the error that commits. Refusals of
-// one kind, client address, identifier and minute share one row with a count, so
-// that a flood stays small.
+// one kind, client address, user and minute share one row with a count, so that a flood
+// stays small. Refusals about identifiers without a user share one row of the client's
+// network: the rows grow with networks and minutes, not with invented identifiers.
 func (tx *txn) refuse(ctx context.Context, r refused) error {
-	userID, userKey := "", hex.EncodeToString(r.subject)
+	userID, userKey := "", hex.EncodeToString(tx.ring.Digest("nobody", tx.client.network()))
 	if r.user != nil {
 		userID, userKey = r.user.ID, r.user.Key
 	}
 	l := tx.logRow(r.event, userID, userKey)
+	if r.user == nil {
+		l.IP = tx.client.network()
+	}
 	l.Reason, l.Count = r.reason.Type, 1
 	sum := sha256.Sum256(fmt.Append(nil, r.event, "\x00", userKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
 		tx.now.Unix()/60))

@@ -184,7 +184,7 @@ func (g *guard) settle(ctx context.Context, tx *txn, user *record.User, right bo
 	if err := g.countWrong(ctx, tx); err != nil {
 		return err
 	}
-	return tx.refuse(ctx, refused{logChallengeRefuse, user, g.subject, ErrInvalidToken})
+	return tx.refuse(ctx, refused{logChallengeRefuse, user, ErrInvalidToken})
 }
 
 // claimTOTP compares a code with those of the steps before, now and after, and claims

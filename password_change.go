@@ -136,7 +136,7 @@ func (a *Account) provePassword(ctx context.Context, g *guard, user *record.User
 		if err := g.countWrong(ctx, tx); err != nil {
 			return err
 		}
-		return tx.refuse(ctx, refused{logUserRefuse, user, g.subject, ErrInvalidCredentials})
+		return tx.refuse(ctx, refused{logUserRefuse, user, ErrInvalidCredentials})
 	})
 }
 

@@ -127,12 +127,12 @@ func (s *passwordAttempt) refuse(ctx context.Context, right bool) error {
 			if err := s.guard.check(ctx, tx); err != nil {
 				return err
 			}
-			return tx.refuse(ctx, refused{logSessionRefuse, s.user, s.guard.subject, ErrUserBlocked})
+			return tx.refuse(ctx, refused{logSessionRefuse, s.user, ErrUserBlocked})
 		}
 		if err := s.guard.countWrong(ctx, tx); err != nil {
 			return err
 		}
-		return tx.refuse(ctx, refused{logSessionRefuse, s.user, s.guard.subject, ErrInvalidCredentials})
+		return tx.refuse(ctx, refused{logSessionRefuse, s.user, ErrInvalidCredentials})
 	})
 }
 

@@ -90,6 +90,9 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 	if err := c.limit(ctx, limitSession, key); err != nil {
 		return nil, err
 	}
+	if err := c.limit(ctx, limitSessionByClient, c.client.network()); err != nil {
+		return nil, err
+	}
 	ctx, cancel, err := settling(ctx)
 	if err != nil {
 		return nil, err
@@ -134,7 +137,7 @@ func (tx *txn) refuseLink(ctx context.Context, p *purpose, userID string) error 
 	if err != nil {
 		return err
 	}
-	return tx.refuse(ctx, refused{p.refuse, user, tx.ring.Digest(failCode, "id "+userID), ErrInvalidToken})
+	return tx.refuse(ctx, refused{p.refuse, user, ErrInvalidToken})
 }
 
 // codesOf returns the live codes of a purpose that may be redeemed under an id: those
@@ -214,7 +217,7 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	if err := tx.countWrongCode(ctx, l.secret, all); err != nil {
 		return nil, err
 	}
-	return nil, tx.refuse(ctx, refused{p.refuse, user, all[0].subject, ErrInvalidToken})
+	return nil, tx.refuse(ctx, refused{p.refuse, user, ErrInvalidToken})
 }
 
 // candidates are the codes that a text is compared with, under one count of wrong
@@ -335,7 +338,7 @@ func (tx *txn) enterByToken(ctx context.Context, t *record.Token, fresh record.U
 		return nil, err
 	}
 	if user.Blocked {
-		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, nil, ErrUserBlocked})
+		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
 	}
 	g, err := tx.guardFor(ctx, tx, failCode, t.Slot, user)
 	if err != nil {

@@ -199,6 +199,9 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 // must not keep the owner out. For the same reason codes are counted by client address
 // too.
 func (c *call) limitConfirm(ctx context.Context, p *purpose, l link) error {
+	if err := c.limit(ctx, limitConfirmByClient, c.client.network()); err != nil {
+		return err
+	}
 	key := l.userID
 	if p.codes {
 		key += "\n" + c.client.network() // other bounds on guesses know the user

@@ -47,6 +47,7 @@ type Kit struct {
 	// the rows are not checked at the end of such a test.
 	Tampered bool
 
+	ids   int             // that invented has returned
 	reach latchkey.Secret // the secret of the session that [Kit.reachable] uses
 	seen  map[string]bool // the lines of the log that Logs has returned before
 }

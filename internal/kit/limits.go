@@ -2,6 +2,7 @@ package kit
 
 import (
 	"errors"
+	"fmt"
 
 	"example.com/latchkey"
 )
@@ -35,6 +36,12 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"createPhoneToken": func(k *Kit, c latchkey.Client) error { return Err(k.Guest(c).CreatePhoneToken(k.Ctx, "", Phone)) },
 	"createSession": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateSession(k.Ctx, "ada", UnknownLink))
+	},
+	"createSessionByClient": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateSession(k.Ctx, k.invented(), UnknownLink))
+	},
+	"confirmByClient": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).ConfirmEmailVerification(k.Ctx, k.invented(), UnknownLink))
 	},
 	"createJWT": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreateJWT(k.Ctx, 0)) },
 	"createRecovery": func(k *Kit, c latchkey.Client) error {
@@ -75,4 +82,10 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"updatePassword": func(k *Kit, c latchkey.Client) error {
 		return Err(k.at(c).UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: Password, Old: ""}))
 	},
+}
+
+// invented returns another id in each call. No user has it.
+func (k *Kit) invented() string {
+	k.ids++
+	return fmt.Sprint("invented", k.ids)
 }
