@@ -37,10 +37,27 @@ func TestAC009NoPartOfAPasswordIsCutOff(t *testing.T) {
 	})
 }
 
+// F-6: the bound in bytes holds for normal form C, so that a password that one device
+// composes and another does not is one password.
+func TestF6OnePasswordHoweverItIsComposed(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		for n, p := range []struct{ composed, typed string }{
+			{strings.Repeat("\u01d6", 210), strings.Repeat("u\u0308\u0304", 210)},
+			{strings.Repeat("\ud55c", 256), strings.Repeat("\u1112\u1161\u11ab", 256)},
+		} {
+			email := fmt.Sprintf("u%d@example.org", n)
+			k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Password: p.composed})))
+			for _, same := range []string{p.composed, p.typed} {
+				k.Must(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, email, same)))
+			}
+		}
+	})
+}
+
 // AC-010: a huge password is refused before it is normalized or hashed.
 func TestAC010HugePasswordsAreRefusedUnseen(t *testing.T) {
 	for what, p := range map[string]string{"1 MiB": strings.Repeat("x", 1<<20), "combining marks": "a" + strings.Repeat("\u0301", 100_000), "1,025 bytes": strings.Repeat("x", 1025),
-		"256 syllables in 2,304 bytes": strings.Repeat("\u1112\u1161\u11ab", 256)} {
+		"456 syllables in 4,104 bytes": strings.Repeat("\u1112\u1161\u11ab", 456)} {
 		kit.OnEveryPath(t, kit.Documented, func(k *kit.Kit, set func(string) error) {
 			hashes := k.Hasher.Hashes()
 			if strings.Contains(k.Name(), "change") || strings.Contains(k.Name(), "server_sets") {

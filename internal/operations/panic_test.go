@@ -82,7 +82,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 				k.Fatal(err)
 			}
 			guesses := slices.Contains([]string{
-				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code",
+				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code",
 				"Guest.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
 			}, op.Name)
 			switch err := op.Do(w); {
