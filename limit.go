@@ -76,7 +76,7 @@ var limits = [...]struct {
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
-	limitConfirmByClient:      {name: "confirmByClient", rule: perHour(300), guesses: true},
+	limitConfirmByClient:      {name: "confirmByClient", rule: perHour(300)},
 	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
 	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
 	limitUpdateRecovery:       {name: "updateRecovery", rule: perHour(10), guesses: true},
