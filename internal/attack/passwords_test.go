@@ -160,7 +160,11 @@ func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 			return fmt.Errorf("%d goroutines before, %d after:\n%s", len(before), len(now), strings.Join(now, "\n\n"))
 		})
 	}
-	for _, b := range kit.Backends { // in sequence, because they share the heap
+	stores := kit.Backends
+	if kit.RaceDetector { // the flood meets the hasher and the engine, whatever the store
+		stores = stores[:1]
+	}
+	for _, b := range stores { // in sequence, because they share the heap
 		t.Run(b.Name, func(t *testing.T) { flood(t, b.Open) })
 	}
 }

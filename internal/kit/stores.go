@@ -37,10 +37,21 @@ var Backends = []Backend{
 // twice is the memory store that runs every closure twice.
 var twice = Backend{"memory-twice", func(testing.TB, string) (store.Store, error) { return storetest.Twice{Store: memory.Open()}, nil }}
 
-// Exhaustive reports whether every case runs on every store. LATCHKEY_EXHAUSTIVE=1
-// turns this on, as .ci/run does. Without it, [OnAShare] leaves cases out. Only
-// [OnAShare] and [OnAShareAtOnce] ask.
-func Exhaustive() bool { return os.Getenv("LATCHKEY_EXHAUSTIVE") == "1" }
+// cases returns the stores of one case of a rule over the table: memory, memory with every
+// closure run twice, and the store that the name of the test picks. LATCHKEY_EXHAUSTIVE
+// asks for others: 1 for every store, rest for those that a run without it leaves out.
+// .ci/run runs the rest after a run without it, so that it runs each case on each store
+// once.
+func cases(t *testing.T) []Backend {
+	picked := share(t.Name())
+	switch os.Getenv("LATCHKEY_EXHAUSTIVE") {
+	case "1":
+		return append(slices.Clip(Backends), twice)
+	case "rest":
+		return slices.DeleteFunc(slices.Clone(Backends[1:]), func(b Backend) bool { return b.Name == picked.Name })
+	}
+	return []Backend{Backends[0], picked, twice}
+}
 
 // OnEveryStore runs test on each backend, and once more on memory with every closure
 // run twice. The race detector makes SQLite ten times slower, so a run with it leaves
@@ -68,26 +79,25 @@ func OneByOne(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 // OnAShare is for one of the many cases of a rule, such as an operation of the table.
 // The case runs on memory, on memory with every closure run twice, and on one more
 // store. The name of the test picks that store. So a case meets the same store in
-// every run, and the cases of a rule together meet all stores. In an [Exhaustive]
-// run, OnAShare is [OneByOne].
+// every run, and the cases of a rule together meet all stores. LATCHKEY_EXHAUSTIVE asks
+// for more.
 func OnAShare(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
-	if RaceDetector || Exhaustive() {
+	if RaceDetector {
 		OneByOne(t, policy, test)
 		return
 	}
-	on(t, policy, test, Backends[0], share(t.Name()), twice)
+	on(t, policy, test, cases(t)...)
 }
 
-// OnAShareAtOnce is OnAShare for a test with concurrent operations. In an
-// [Exhaustive] run, it is [OnEveryStore].
+// OnAShareAtOnce is OnAShare for a test with concurrent operations.
 func OnAShareAtOnce(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
-	if RaceDetector || Exhaustive() {
+	if RaceDetector {
 		OnEveryStore(t, policy, test)
 		return
 	}
-	on(t, policy, test, Backends[0], share(t.Name()), twice)
+	on(t, policy, test, cases(t)...)
 }
 
 // share picks a store with a place (a file or a server) by the name of a test. bbolt
