@@ -1,9 +1,6 @@
 package latchkey
 
 import (
-	"errors"
-	"fmt"
-	"maps"
 	"time"
 
 	"example.com/latchkey/ratelimit"
@@ -145,24 +142,4 @@ func DefaultLimits() map[string]ratelimit.Rule {
 		}
 	}
 	return rules
-}
-
-// filledLimits returns the default rules with those of a policy in their place, and the
-// faults of the policy's rules.
-func filledLimits(replaced map[string]ratelimit.Rule) (rules map[string]ratelimit.Rule, err error) {
-	known := make(map[string]bool)
-	for _, l := range limits {
-		known[l.name] = true
-	}
-	for name, rule := range replaced {
-		if !known[name] {
-			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Guessing.Limits has %q, which is not an operation with a limit", name))
-		}
-		if rule.Calls < 1 || rule.Calls > ratelimit.MaxCalls || rule.Window < time.Second || rule.Window > 31*24*time.Hour {
-			err = errors.Join(err, fmt.Errorf("latchkey: Policy.Guessing.Limits[%q] is not 1 to %d calls in a second to 31 days", name, ratelimit.MaxCalls))
-		}
-	}
-	rules = DefaultLimits()
-	maps.Copy(rules, replaced)
-	return rules, err
 }
