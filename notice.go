@@ -29,9 +29,6 @@ func (c *call) sendNotices(ctx context.Context, notices []notice) {
 	if len(notices) == 0 {
 		return
 	}
-	quiet := *c // the caller has not asked for them, so OnLimit does not report them
-	quiet.client = c.client.silent()
-	c = &quiet
 	server := c.by.mode == modeServer
 	var client notify.Client
 	if !server {

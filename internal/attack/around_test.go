@@ -269,6 +269,28 @@ func TestA19AnEndedSessionDoesNotRevive(t *testing.T) {
 	}
 }
 
+// The same holds where no factor is owed: A19.
+func TestA19AnEndedSessionDoesNotReviveWithoutMFA(t *testing.T) {
+	policy := latchkey.Policy{Sessions: latchkey.SessionPolicy{
+		MultiFactor:  latchkey.Lifetime{Idle: time.Hour},
+		SingleFactor: latchkey.Lifetime{Idle: 14 * 24 * time.Hour},
+	}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, owner := k.SignIn(kit.Ada)
+		app := k.Confirmed(owner, latchkey.NewMFAAuthenticator{})
+		k.Clock.Advance(time.Minute)
+		_, account := k.SignIn(kit.Ada)
+		phone, err := k.Answers(account, latchkey.FactorTOTP, app.Code())
+		k.Must(err)
+		k.Clock.Advance(5 * 24 * time.Hour)
+		k.Must(k.Users().DeleteMFAAuthenticator(k.Ctx, user.ID))
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, phone.Secret.Reveal())); err != latchkey.ErrUnauthorized {
+			k.Errorf("the session of the lost telephone: %v", err)
+		}
+	})
+}
+
 // A password that the policy does not let sign in is no factor that a user owes: A23.
 func TestA23ADisabledPasswordIsNotOwed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
