@@ -53,6 +53,9 @@
 //     second. A place of another program is [ErrForeign], and one of a newer
 //     version [ErrNewer]. One whose first parts, which are read at opening, are
 //     damaged is [ErrDamaged]. All three are left as they are.
+//   - If a newer version changes the tables while an older process has them open,
+//     every Update of the older one that ends later is [ErrNewer] and changes
+//     nothing. Its reads go on.
 package store
 
 import (

@@ -84,6 +84,11 @@ func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return &stepError{err}
 	}
+	if version != 0 { // until the transactions of older processes have ended; those that come wait, and see the new version
+		if _, err := tx.Exec(ctx, "LOCK TABLE "+d.names.table(versionTable)+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+			return err
+		}
+	}
 	var there bool
 	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.schemata WHERE schema_name = $1)",
 		d.mode, d.names.namespace).Scan(&there); err != nil {
@@ -153,10 +158,16 @@ func (d *database) versionOnce(ctx context.Context, q querier) (version int, err
 		return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
 	case version == d.schema.Version() && others < len(d.schema.Tables()):
 		return 0, fmt.Errorf("postgres: %w: %d of %d tables are there", store.ErrDamaged, others, len(d.schema.Tables()))
-	case version > d.schema.Version():
-		return 0, fmt.Errorf("postgres: %w: version %d, not %d", store.ErrNewer, version, d.schema.Version())
 	}
-	return version, nil
+	return version, d.newer(version)
+}
+
+// newer refuses tables of a newer version.
+func (d *database) newer(version int) error {
+	if version > d.schema.Version() {
+		return fmt.Errorf("postgres: %w: version %d, not %d", store.ErrNewer, version, d.schema.Version())
+	}
+	return nil
 }
 
 // steps returns the statements that lead from a version to the schema's.

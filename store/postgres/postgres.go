@@ -149,6 +149,9 @@ func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (sto
 		indexes: make(map[string]*store.Index),
 		mode:    pgx.QueryExecModeCacheStatement,
 		onRetry: o.OnRetry,
+
+		beginText: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; LOCK TABLE " + names.table(versionTable) +
+			" IN ACCESS SHARE MODE; SELECT version FROM " + names.table(versionTable),
 	}
 	config := pool.Config().ConnConfig
 	cache := config.StatementCacheCapacity
@@ -180,6 +183,8 @@ type database struct {
 	indexes map[string]*store.Index // by the constraint that the database names in an error
 	mode    pgx.QueryExecMode
 	onRetry func(string)
+
+	beginText string // of a transaction
 }
 
 // names gives tables and indexes their names in the database.

@@ -18,6 +18,7 @@ import (
 	"example.com/latchkey/store/storetest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -244,6 +245,64 @@ func TestForeignAndNewerTablesAreRefusedUntouched(t *testing.T) {
 		if diff := cmp.Diff(before, describe(t, conn, namespace, "none")); diff != "" {
 			t.Errorf("%s was changed: %s", name, diff)
 		}
+	}
+}
+
+func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
+	ctx, address := limited(t), pgtest.Shared(t).Address()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	namespace := pgtest.Namespace()
+	s, err := OpenWith(ctx, address, Options{Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	table := namespace + ".schema_version"
+	lock := "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE"
+	ran := 0
+	write := func(ctx context.Context, tx store.Tx) error {
+		ran++
+		return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: fmt.Append(nil, ran)})
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		_, err := conn.Exec(ctx, "BEGIN; "+lock+" NOWAIT")
+		var answer *pgconn.PgError
+		if !errors.As(err, &answer) || answer.Code != "55P03" {
+			t.Errorf("an upgrade begins beside a transaction: %v", err)
+		}
+		_, err = conn.Exec(ctx, "ROLLBACK")
+		return errors.Join(err, write(ctx, tx))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := conn.Exec(ctx, "BEGIN; "+lock+"; UPDATE "+table+" SET version = version + 1"); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error)
+	go func() { answer <- s.Update(ctx, write) }()
+	for waiting := 0; waiting == 0; {
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '"+table+"'::regclass").Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.Exec(ctx, "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answer; !errors.Is(err, store.ErrNewer) {
+		t.Errorf("a write that waited for the upgrade: %v", err)
+	}
+	if err := s.Update(ctx, write); !errors.Is(err, store.ErrNewer) {
+		t.Errorf("a write after the upgrade: %v", err)
+	}
+	if n, err := s.Count(ctx, store.Query{Index: record.Failures.Primary(), Limit: 9}); ran != 1 || n != 1 || err != nil {
+		t.Errorf("%d runs, %d rows, %v", ran, n, err)
 	}
 }
 

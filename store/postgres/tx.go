@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,7 +73,7 @@ func (d *database) once(ctx context.Context, body func(store.Tx) error) (failed 
 		return failure{}, err
 	}
 	defer c.release() // rolls back an open transaction, also after a panic
-	if err := c.exec("begin", "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"); err != nil {
+	if err := c.begin(); err != nil {
 		return c.failed, err
 	}
 	err = body(c)
@@ -165,13 +166,24 @@ func (c *caller) commit() (failure, error) {
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
 }
 
-// exec runs a statement of the simple protocol.
-func (c *caller) exec(what, text string) error {
-	_, err := c.conn.Exec(c.ctx, text)
+// begin begins a transaction and refuses it if a newer version of this program has
+// changed the tables meanwhile. It is one round trip. The lock comes before the first
+// snapshot, and an upgrade locks the same table against it: so the transaction either
+// ends before the upgrade begins, or sees its version.
+func (c *caller) begin() error {
+	results, err := c.conn.Conn().PgConn().Exec(c.ctx, c.beginText).ReadAll()
 	if err != nil {
-		return c.fail(what, err)
+		return c.fail("begin", err)
 	}
-	return nil
+	last := results[len(results)-1].Rows
+	if len(last) != 1 || len(last[0]) != 1 {
+		return fmt.Errorf("postgres: begin: %w: the tables have no version", store.ErrDamaged)
+	}
+	version, err := strconv.Atoi(string(last[0][0]))
+	if err != nil {
+		return fmt.Errorf("postgres: begin: %w: the version of the tables is no number", store.ErrDamaged)
+	}
+	return c.newer(version)
 }
 
 func (c *caller) fail(what string, err error) error {

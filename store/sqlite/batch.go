@@ -19,9 +19,21 @@ import (
 // callers. The caller's own context is checked between the calls.
 var background = context.Background()
 
+// begin begins a transaction, and refuses it if a newer version of this program has
+// changed the tables meanwhile.
 func (f *file) begin(alone bool) (backend.Batch, error) {
 	b := &batch{file: f, alone: alone}
-	return b, b.exec("BEGIN IMMEDIATE")
+	if err := b.exec("BEGIN IMMEDIATE"); err != nil {
+		return b, err
+	}
+	version, err := f.conn.number(background, "PRAGMA user_version", nil)
+	if err == nil {
+		err = newer(version, f.schema)
+	}
+	if err != nil {
+		b.Rollback()
+	}
+	return b, err
 }
 
 // batch is one transaction on the writing connection. Each part is a savepoint,

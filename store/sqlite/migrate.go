@@ -163,6 +163,11 @@ func checkVersion(application uint32, version int, schema *store.Schema) error {
 	if application != applicationID(schema) {
 		return fmt.Errorf("sqlite: %w", store.ErrForeign)
 	}
+	return newer(version, schema)
+}
+
+// newer refuses tables of a newer version.
+func newer(version int, schema *store.Schema) error {
 	if version > schema.Version() {
 		return fmt.Errorf("sqlite: %w: version %d, not %d", store.ErrNewer, version, schema.Version())
 	}

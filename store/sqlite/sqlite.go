@@ -82,6 +82,7 @@ func openFile(path string, o Options) (*file, error) {
 		return nil, err
 	}
 	f := &file{
+		schema:  o.Schema,
 		texts:   sqltext.NewTexts(dialect, o.Schema),
 		indexes: indexNames(o.Schema),
 		reads:   newPool(reads, readers),
@@ -131,6 +132,7 @@ func openURI(path string, query url.Values) (driver.Connector, error) {
 
 // file is the driver of one open file.
 type file struct {
+	schema  *store.Schema
 	texts   *sqltext.Texts
 	indexes map[string]*store.Index // by the columns that the database names in an error
 

@@ -188,6 +188,47 @@ func TestForeignAndNewerFilesAreRefusedUntouched(t *testing.T) {
 	}
 }
 
+func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "upgraded.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ran := 0
+	write := func(ctx context.Context, tx store.Tx) error {
+		ran++
+		return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: fmt.Append(nil, ran)})
+	}
+	if err := s.Update(ctx, write); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	setVersion := func(version int) {
+		if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", version)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setVersion(record.Schema.Version() + 1)
+	for range 2 {
+		if err := s.Update(ctx, write); !errors.Is(err, store.ErrNewer) {
+			t.Errorf("a write after the upgrade: %v", err)
+		}
+	}
+	if n, err := s.Count(ctx, store.Query{Index: record.Failures.Primary(), Limit: 9}); ran != 1 || n != 1 || err != nil {
+		t.Errorf("%d runs, %d rows, %v", ran, n, err)
+	}
+	setVersion(record.Schema.Version())
+	if err := s.Update(ctx, write); err != nil {
+		t.Errorf("a write at the store's own version: %v", err)
+	}
+}
+
 func TestDamageIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "full.db")
 	ctx := context.Background()
