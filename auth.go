@@ -130,6 +130,10 @@ type Config struct {
 	// Now is the clock; nil means time.Now. Each operation reads it once, at its
 	// beginning.
 	Now func() time.Time
+	// MaxClockStep is the most by which the clock may step back, or the clocks of two
+	// machines differ, a second to an hour; 0 means a minute. Sessions, links, codes and
+	// proofs that seem to come from further ahead are not good: the clock was wrong.
+	MaxClockStep time.Duration
 	// Notifier sends e-mail and SMS sends text messages. Without the one that it needs, an
 	// operation answers with [ErrSMTPDisabled] or [ErrPhoneDisabled].
 	//
@@ -209,6 +213,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.MaxClockStep = cmp.Or(c.MaxClockStep, time.Minute)
+	if c.MaxClockStep < time.Second || c.MaxClockStep > time.Hour {
+		return nil, errors.New("latchkey: Config.MaxClockStep is not 1s to 1h0m0s")
+	}
 	if c.Limiter == nil {
 		c.Limiter = ratelimit.NewMemory(0)
 	}
@@ -218,7 +226,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	issuer := cmp.Or(c.Issuer, "latchkey")
 	jwtKey, jwts := signer(ring, issuer)
 	return &Engine{
-		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, decoy: newUser(newID(), time.Time{}),
+		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), redirects: redirects,
 		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,

@@ -38,8 +38,10 @@ type Engine struct {
 	ring   *seal.Ring
 	hasher *hasher.Hasher
 	clock  func() time.Time
-	closed atomic.Bool
-	decoy  *record.User // decoded when an address has no user, so that both cost the same
+	// clockStep is how far the clock may step back.
+	clockStep time.Duration
+	closed    atomic.Bool
+	decoy     *record.User // decoded when an address has no user, so that both cost the same
 
 	app    string
 	custom CustomFactor // nil if absent
@@ -71,6 +73,10 @@ func (e *Engine) open() error {
 // now reads the clock. Each operation reads it once.
 func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsecond) }
 
+// ahead reports whether a time is later than a clock that never steps back by more than
+// Config.MaxClockStep could have told: the clock was wrong when it was written.
+func (e *Engine) ahead(t, now time.Time) bool { return t.After(now.Add(e.clockStep)) }
+
 // call is one operation: at which engine, from which client, by which actor, and
 // at what time.
 type call struct {
@@ -79,6 +85,16 @@ type call struct {
 	server bool   // the host's own server calls: no limits, no switched-off methods
 	by     actor
 	now    time.Time
+}
+
+// recent reports whether a time is within a window before now.
+func (c *call) recent(t time.Time, window time.Duration) bool {
+	return !t.IsZero() && !c.ahead(t, c.now) && c.now.Sub(t) <= window
+}
+
+// live reports whether a link, a code or a challenge may still be used.
+func (c *call) live(created, expire time.Time) bool {
+	return expire.After(c.now) && !c.ahead(created, c.now)
 }
 
 // enabled refuses a way in that is switched off, unless the server calls.

@@ -58,14 +58,6 @@ func (f Factor) contact() *contact {
 	return nil
 }
 
-// strongest reports whether a session has proven the strongest factor of its
-// user: the authenticator or a recovery code, if the user has an authenticator.
-// Removing that factor asks for it, and not for a mailbox or a number.
-func strongest(user *record.User, s *record.Session) bool {
-	have := strings.Fields(s.Factors)
-	return !user.TOTP || slices.Contains(have, string(FactorTOTP)) || slices.Contains(have, string(FactorRecoveryCode))
-}
-
 // assumed reports whether a session has a factor because MFA was switched on by
 // it, and not because of a challenge.
 func assumed(s *record.Session, factor string) bool {

@@ -64,7 +64,9 @@ func (c *call) guardFor(ctx context.Context, r store.Reader, purpose, identifier
 	if err != nil {
 		return g, err
 	}
-	g.isKnown = network != "" && user != nil && known.Expire.After(c.now)
+	// A client that was met while the clock was far ahead would stay known for too long.
+	inTime := known.Expire.After(c.now) && !known.Last.After(c.now.Add(knownRenewal))
+	g.isKnown = network != "" && user != nil && inTime
 	if g.isKnown {
 		g.key = userKey + "\n" + network + "\n" + strconv.FormatInt(epoch, 10) // not the count of another password
 	}
@@ -101,7 +103,7 @@ func (g *guard) admit(ctx context.Context, r store.Reader) (*record.Failure, err
 		case failPassword:
 			return nil, ErrPasswordResetRequired
 		case failFactor + string(FactorTOTP), failFactor + string(FactorRecoveryCode): // until the server removes it, or a year has passed
-			return nil, &ThrottledError{RetryAfter: f.Expire.Sub(g.now)}
+			return nil, &ThrottledError{RetryAfter: min(f.Expire.Sub(g.now), year)}
 		}
 	}
 	free := int64(g.policy.Guessing.FreeFailures)
@@ -112,7 +114,9 @@ func (g *guard) admit(ctx context.Context, r store.Reader) (*record.Failure, err
 	if doublings := f.Count - free - 1; doublings < 7 {
 		delay = failureDelay << doublings
 	}
-	// The clock may have been ahead at the last wrong answer.
+	if g.ahead(f.Last, g.now) { // the clock was wrong then: the next wrong answer has the right time
+		return f, nil
+	}
 	if wait := min(f.Last.Add(delay).Sub(g.now), delay); wait > 0 {
 		return nil, &ThrottledError{RetryAfter: wait}
 	}

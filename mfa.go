@@ -49,14 +49,17 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 //
 // Errors:
 //   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
-//     within the window of the policy; or it switches MFA off without having proven the
-//     authenticator or a recovery code, and the user has an authenticator.
+//     within the window of the policy; or it switches MFA off, the user has an
+//     authenticator, and the session has not answered a challenge by it, or by a recovery
+//     code, within that window.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 	defer publicError("update MFA", &err)
 	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
-		if user.MFA && !on && !strongest(user, s) {
-			return nil, ErrChallengeRequired
+		if user.MFA && !on {
+			if err := tx.requireStrongest(user, s, freshUnlessOff); err != nil {
+				return nil, err
+			}
 		}
 		switchedOn := on && !user.MFA
 		shown, err := tx.changeUser(ctx, user, func(u *record.User) error {
@@ -72,6 +75,7 @@ func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 		for _, f := range tx.secondFactors(strings.Fields(userFacts(user).factors)) {
 			addFactor(s, f)
 		}
+		tx.noteOwing(s)
 		return shown, record.Sessions.Replace(ctx, tx, s)
 	})
 }

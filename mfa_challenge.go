@@ -274,6 +274,10 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	owed := tx.owes(checkOf(row))
 	addFactor(row, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
+	if factor == FactorTOTP || factor == FactorRecoveryCode {
+		row.Strong = tx.now
+	}
+	tx.noteOwing(row)
 	if tx.policy.Factors.KeepSecretOnChallenge {
 		secret = ""
 	} else {
@@ -288,14 +292,8 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 			return nil, err
 		}
 	}
-	if user.Recovered && factor != FactorEmail && provesPassword(user, row) { // the user has proven more than the mailbox
-		user.Recovered = false
-		if err := record.Users.Replace(ctx, tx, user); err != nil {
-			return nil, err
-		}
-		if err := tx.refreshSessions(ctx, user); err != nil {
-			return nil, err
-		}
+	if err := tx.factsAfter(ctx, user, row, factor); err != nil {
+		return nil, err
 	}
 	told, err := tx.showSession(row)
 	if err != nil {
@@ -310,10 +308,31 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	return shown, tx.log(ctx, logChallengeUpdate, user)
 }
 
-// provesPassword reports whether a session has proven the present password. A session from
-// before the password was set has proven another one.
+// factsAfter changes the facts of a user that the proof of a factor changes: a user who has
+// proven more than the mailbox knows the password that was set by mail, and the last
+// recovery code may have been used.
+func (tx *txn) factsAfter(ctx context.Context, user *record.User, s *record.Session, factor Factor) error {
+	before := userFacts(user)
+	if factor != FactorEmail && provesPassword(user, s) {
+		user.Recovered = false
+	}
+	if factor == FactorRecoveryCode {
+		left, err := recoveryCodesOf(ctx, tx, user.ID)
+		if err != nil {
+			return err
+		}
+		user.RecoveryCodes = len(left) > 0
+	}
+	if userFacts(user) == before {
+		return nil
+	}
+	return tx.changeFacts(ctx, user)
+}
+
+// provesPassword reports whether a session was made with the present password. A
+// session of another epoch has shown another one.
 func provesPassword(user *record.User, s *record.Session) bool {
-	return slices.Contains(strings.Fields(s.Factors), factorPassword) && !s.Created.Before(user.PasswordUpdated)
+	return slices.Contains(strings.Fields(s.Factors), factorPassword) && s.PasswordEpoch == user.PasswordEpoch
 }
 
 // challenge returns a live challenge of the session.
@@ -322,7 +341,7 @@ func (a *Account) challenge(ctx context.Context, tx *txn, user *record.User, id 
 	if err != nil {
 		return nil, err
 	}
-	if row == nil || row.SessionID != a.session.ID || row.UserID != user.ID || !row.Expire.After(tx.now) {
+	if row == nil || row.SessionID != a.session.ID || row.UserID != user.ID || !tx.live(row.Created, row.Expire) {
 		return nil, ErrInvalidToken
 	}
 	if err := tx.checkFactor(Factor(row.Factor)); err != nil {

@@ -13,6 +13,7 @@ import (
 type facts struct {
 	blocked, mustReset, mfa bool
 	factors                 string
+	passwordEpoch           int64
 }
 
 // userFacts returns the facts of a user.
@@ -24,6 +25,9 @@ func userFacts(u *record.User) facts {
 	if u.TOTP {
 		factors = append(factors, string(FactorTOTP))
 	}
+	if u.RecoveryCodes {
+		factors = append(factors, string(FactorRecoveryCode))
+	}
 	if u.Recovered {
 		factors = append(factors, factRecovered)
 	}
@@ -33,12 +37,12 @@ func userFacts(u *record.User) facts {
 	if u.PhoneVerified {
 		factors = append(factors, factorPhone)
 	}
-	return facts{u.Blocked, u.MustReset, u.MFA, strings.Join(factors, " ")}
+	return facts{u.Blocked, u.MustReset, u.MFA, strings.Join(factors, " "), u.PasswordEpoch}
 }
 
 // set writes the facts into a session.
 func (f facts) set(s *record.Session) {
-	s.UserBlocked, s.UserMustReset, s.UserMFA, s.UserFactors = f.blocked, f.mustReset, f.mfa, f.factors
+	s.UserBlocked, s.UserMustReset, s.UserMFA, s.UserFactors, s.UserPasswordEpoch = f.blocked, f.mustReset, f.mfa, f.factors, f.passwordEpoch
 }
 
 // checkOf returns the columns of a session that decide about it.
@@ -47,6 +51,7 @@ func checkOf(s *record.Session) *record.Check {
 		ID: s.ID, UserID: s.UserID, Digest: s.Digest, Created: s.Created, Expire: s.Expire,
 		Factors: s.Factors, Challenged: s.Challenged, Touched: s.Touched,
 		UserBlocked: s.UserBlocked, UserMustReset: s.UserMustReset, UserMFA: s.UserMFA, UserFactors: s.UserFactors,
+		UserPasswordEpoch: s.UserPasswordEpoch, Owing: s.Owing,
 	}
 }
 
@@ -60,10 +65,49 @@ func (e *Engine) mayAct(s *record.Check, now time.Time) error {
 		return ErrPasswordResetRequired
 	case !e.owes(s):
 		return nil
-	case e.policy.Factors.PendingLength > 0 && now.Sub(s.Created) >= e.policy.Factors.PendingLength:
+	case !now.Before(e.pendingEnd(s)):
 		return ErrUnauthorized
 	}
 	return ErrMoreFactorsRequired
+}
+
+// pendingEnd returns the end of a session that owes a second factor.
+func (e *Engine) pendingEnd(s *record.Check) time.Time {
+	since := s.Owing
+	if since.IsZero() { // it has come to owe one by a change of the policy
+		since = s.Created
+	}
+	return since.Add(e.policy.Factors.PendingLength)
+}
+
+// ended reports whether the life of a session has ended by now, whatever it owes. A session
+// that was made while the clock was ahead is not good.
+func (e *Engine) ended(s *record.Check, now time.Time) bool {
+	if e.ahead(s.Created, now) {
+		return true
+	}
+	if e.ahead(s.Challenged, now) || e.ahead(s.Touched, now) { // what happened then does not make its life longer
+		bounded := *s
+		bounded.Challenged, bounded.Touched = time.Time{}, s.Created
+		s = &bounded
+	}
+	return e.policy.Sessions.over(s, now)
+}
+
+// over reports whether a session has ended by now.
+func (e *Engine) over(s *record.Check, now time.Time) bool {
+	return e.ended(s, now) || e.owes(s) && !now.Before(e.pendingEnd(s))
+}
+
+// last returns the latest end of a session.
+func (e *Engine) last(s *record.Check) time.Time {
+	end := e.policy.Sessions.last(s)
+	if e.owes(s) {
+		if pending := e.pendingEnd(s); pending.Before(end) {
+			return pending
+		}
+	}
+	return end
 }
 
 // owes reports whether a session owes a second factor.
@@ -75,11 +119,15 @@ func (e *Engine) owes(s *record.Check) bool {
 // user has a factor that serves as a second one and can prove two different ones.
 func (e *Engine) owesFactor(proven, userFactors []string) bool {
 	second := e.secondFactors(userFactors)
-	byMail := func(f string) bool { return f == factorEmail }
-	if slices.Contains(userFactors, factRecovered) && slices.Contains(proven, factorPassword) &&
-		len(slices.DeleteFunc(slices.Clone(second), byMail)) > 0 {
-		// The password was set by mail, so password and code by mail prove one mailbox.
-		proven, second = slices.DeleteFunc(slices.Clone(proven), byMail), slices.DeleteFunc(second, byMail)
+	if slices.Contains(userFactors, factRecovered) && slices.Contains(proven, factorPassword) {
+		byMail := func(f string) bool { return f == factorEmail }
+		others := slices.DeleteFunc(slices.Clone(second), byMail)
+		if slices.Contains(userFactors, string(FactorRecoveryCode)) {
+			others = append(others, string(FactorRecoveryCode))
+		}
+		if len(others) > 0 { // the password was set by mail, so password and code by mail prove one mailbox
+			proven, second = slices.DeleteFunc(slices.Clone(proven), byMail), others
+		}
 	}
 	distinct := len(proven)
 	for _, f := range second {
@@ -97,7 +145,7 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 // secondFactors returns those of a user's factors that serve as a second one.
 func (e *Engine) secondFactors(userFactors []string) []string {
 	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
-		return f == factorPassword || f == factRecovered || e.policy.Factors.off(Factor(f))
+		return f == factorPassword || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f))
 	})
 }
 
@@ -114,8 +162,20 @@ const (
 func (c *call) requireFresh(s *record.Check, need stepUp, within time.Duration) error {
 	switch {
 	case need == freshUnlessOff && c.policy.Factors.EnrolWithoutStepUp,
-		need != freshChallenge && c.now.Sub(s.Created) <= within,
-		!s.Challenged.IsZero() && c.now.Sub(s.Challenged) <= within:
+		need != freshChallenge && c.recent(s.Created, within),
+		c.recent(s.Challenged, within):
+		return nil
+	}
+	return ErrChallengeRequired
+}
+
+// requireStrongest refuses a session that has not freshly proven the strongest factor of
+// its user: the authenticator or a recovery code, if the user has an authenticator. What
+// takes that factor away asks for it, and so does what stands in for it: a mailbox or a
+// number is not enough.
+func (c *call) requireStrongest(user *record.User, s *record.Session, need stepUp) error {
+	anyAge := need == freshUnlessOff && c.policy.Factors.EnrolWithoutStepUp && !s.Strong.IsZero()
+	if !user.TOTP || anyAge || c.recent(s.Strong, c.policy.Factors.StepUpWindow) {
 		return nil
 	}
 	return ErrChallengeRequired

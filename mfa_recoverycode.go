@@ -102,8 +102,26 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 		}
 		shown.Codes = append(shown.Codes, Secret(code))
 	}
+	if !user.RecoveryCodes {
+		user.RecoveryCodes = true
+		if err := tx.changeFacts(ctx, user); err != nil {
+			return nil, err
+		}
+	}
 	tx.noticeTo(notify.FactorsChanged, user)
 	return shown, tx.logFactorsChanged(ctx, user)
+}
+
+// keepFull takes a session that owes a factor only because of the codes that it has made
+// to have proven them.
+func (a *Account) keepFull(ctx context.Context, tx *txn) error {
+	s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
+	if err != nil || !tx.owes(checkOf(s)) {
+		return err
+	}
+	addFactor(s, string(FactorRecoveryCode))
+	tx.noteOwing(s)
+	return record.Sessions.Replace(ctx, tx, s)
 }
 
 // showRecoveryCodes returns the unused codes of a user.
@@ -137,7 +155,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 //   - [ErrRecoveryCodesAlreadyExist]
 //   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
 //     within the window of the policy; or the user has an authenticator, and the session
-//     has proven neither it nor a recovery code.
+//     has not answered a challenge by it, or confirmed it, within that window.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("create recovery codes", &err)
@@ -158,10 +176,14 @@ func (a *Account) RegenerateMFARecoveryCodes(ctx context.Context) (_ *MFARecover
 // setRecoveryCodes gives the user recovery codes, if the session is fresh enough.
 func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace bool) (*MFARecoveryCodes, error) {
 	set := func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*MFARecoveryCodes, error) {
-		if !strongest(user, s) { // the codes stand in for the authenticator
-			return nil, ErrChallengeRequired
+		if err := tx.requireStrongest(user, s, need); err != nil { // the codes stand in for the authenticator
+			return nil, err
 		}
-		return tx.setRecoveryCodes(ctx, user, replace)
+		made, err := tx.setRecoveryCodes(ctx, user, replace)
+		if err != nil {
+			return nil, err
+		}
+		return made, a.keepFull(ctx, tx)
 	}
 	return changeFresh(ctx, a, need, set)
 }
@@ -184,8 +206,8 @@ func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, er
 		if err != nil {
 			return nil, err
 		}
-		if !strongest(user, s) {
-			return nil, ErrChallengeRequired
+		if err := c.requireStrongest(user, s, freshChallenge); err != nil {
+			return nil, err
 		}
 		return c.showRecoveryCodes(ctx, c.store, a.session.UserID)
 	})

@@ -42,8 +42,10 @@ func changeFresh[T any](ctx context.Context, a *Account, need stepUp, fn freshFn
 		if err := tx.requireFresh(checkOf(s), need, tx.policy.Factors.StepUpWindow); err != nil {
 			return zero, err
 		}
-		if need == freshChallenge && !strongest(user, s) {
-			return zero, ErrChallengeRequired
+		if need == freshChallenge {
+			if err := tx.requireStrongest(user, s, need); err != nil {
+				return zero, err
+			}
 		}
 		return fn(ctx, tx, user, s)
 	})

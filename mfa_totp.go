@@ -161,6 +161,8 @@ func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *Us
 			return nil, err
 		}
 		addFactor(s, string(FactorTOTP))
+		s.Strong = tx.now
+		tx.noteOwing(s)
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 			return nil, err
 		}
@@ -215,8 +217,8 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 //
 // Errors:
 //   - [ErrChallengeRequired]: the session has not answered a challenge within the window
-//     of the policy; or the authenticator is confirmed, and the session has proven
-//     neither it nor a recovery code.
+//     of the policy; or the authenticator is confirmed, and the session has not
+//     answered one by it, or by a recovery code, within that window.
 //   - [ErrAuthenticatorNotFound]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) DeleteMFAAuthenticator(ctx context.Context) (err error) {

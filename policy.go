@@ -115,9 +115,8 @@ type FactorPolicy struct {
 	// StrongRecoveryCodes makes ten recovery codes of 120 bits that are kept as digests
 	// and shown once, instead of six of 40 bits that can be read again.
 	StrongRecoveryCodes bool
-	// PendingLength is the age at which a session that owes a second factor ends, a
-	// minute to a year of 365 days; 0 means no bound. A session that is already older
-	// when a factor becomes due ends.
+	// PendingLength is how long a session may owe a second factor before it ends, a minute
+	// to a year of 365 days; 0 means 30 minutes.
 	PendingLength time.Duration
 }
 

@@ -120,10 +120,11 @@ func (l Lifetime) check(name string) error {
 // fill sets the defaults and returns the faults.
 func (p *FactorPolicy) fill() error {
 	p.StepUpWindow = cmp.Or(p.StepUpWindow, 30*time.Minute)
+	p.PendingLength = cmp.Or(p.PendingLength, 30*time.Minute)
 	p.Disabled = slices.Clone(p.Disabled) // the caller may change theirs
 	err := errors.Join(
 		bound("Factors.StepUpWindow", p.StepUpWindow, time.Minute, day),
-		boundIfSet("Factors.PendingLength", p.PendingLength, time.Minute, year),
+		bound("Factors.PendingLength", p.PendingLength, time.Minute, year),
 	)
 	for _, f := range p.Disabled {
 		if f != FactorTOTP && f != FactorEmail && f != FactorPhone {

@@ -58,7 +58,7 @@ func (e *Engine) showSession(row *record.Session) (*Session, error) {
 	}
 	return &Session{
 		ID: row.ID, UserID: row.UserID, CreatedAt: row.Created, UpdatedAt: row.Updated,
-		Expire:   e.policy.Sessions.last(checkOf(row)),
+		Expire:   e.last(checkOf(row)),
 		Provider: row.Provider, ProviderUID: row.ProviderUID, Factors: strings.Fields(row.Factors),
 		MFAUpdatedAt: row.Challenged, IP: row.IP, Device: device,
 	}, nil
@@ -103,8 +103,18 @@ func (c *call) liveSession(ctx context.Context, r store.Reader, userID, id strin
 	return row, err
 }
 
-// alive reports whether the life of a session has not ended.
-func (c *call) alive(s *record.Session) bool { return !c.policy.Sessions.over(checkOf(s), c.now) }
+// alive reports whether a session has not ended.
+func (c *call) alive(s *record.Session) bool { return !c.over(checkOf(s), c.now) }
+
+// noteOwing records since when a session owes a second factor.
+func (tx *txn) noteOwing(s *record.Session) {
+	switch owes := tx.owes(checkOf(s)); {
+	case !owes:
+		s.Owing = time.Time{}
+	case s.Owing.IsZero():
+		s.Owing = tx.now
+	}
+}
 
 // signIn is a session that is about to be made.
 type signIn struct {
@@ -135,10 +145,11 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 		ID: in.id, UserID: user.ID, Digest: in.digest,
 		Created: tx.now, Updated: tx.now, Touched: tx.now,
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
-		IP: tx.client.ip(), Client: in.device,
+		IP: tx.client.ip(), Client: in.device, PasswordEpoch: user.PasswordEpoch,
 	}
 	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)
+	tx.noteOwing(row)
 	others, err := tx.enforceSessionLimit(ctx, user, tx.owes(checkOf(row)))
 	if err != nil {
 		return nil, err
@@ -275,6 +286,7 @@ func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 		owed := tx.owes(checkOf(s))
 		alive := tx.alive(s)
 		userFacts(user).set(s)
+		tx.noteOwing(s)
 		switch {
 		case !alive:
 			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
@@ -288,6 +300,15 @@ func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 		}
 	}
 	return nil
+}
+
+// changeFacts stores a user of whom only facts have changed that no one is told of, and
+// brings the sessions up to date.
+func (tx *txn) changeFacts(ctx context.Context, user *record.User) error {
+	if err := record.Users.Replace(ctx, tx, user); err != nil {
+		return err
+	}
+	return tx.refreshSessions(ctx, user)
 }
 
 // endOwing ends the sessions of a user that owe a second factor.
@@ -330,7 +351,8 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 		if len(left) == len(have) {
 			continue
 		}
-		s.Factors = strings.Join(left, " ")
+		s.Factors, s.Strong = strings.Join(left, " "), time.Time{}
+		tx.noteOwing(s)
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func (c *call) authenticate(ctx context.Context, a *Account) (*Account, error) {
 	if err := a.readCheck(ctx, c, c.store, &a.session); err != nil {
 		return nil, a.pendingError(err)
 	}
-	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) {
+	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) || c.ahead(a.session.Touched, c.now) {
 		a.touch(ctx, *c)
 	}
 	return a, nil
@@ -89,7 +89,7 @@ func (a *Account) touch(ctx context.Context, c call) {
 		}
 		if a.session.ID != "" {
 			s, err := tx.liveSession(ctx, tx, a.session.UserID, a.session.ID)
-			if err != nil || tx.now.Sub(s.Touched) < tx.policy.Sessions.lastSeen(&a.session) {
+			if err != nil || tx.now.Sub(s.Touched) < tx.policy.Sessions.lastSeen(&a.session) && !tx.ahead(s.Touched, tx.now) {
 				return err
 			}
 			s.Touched = tx.now
@@ -97,7 +97,7 @@ func (a *Account) touch(ctx context.Context, c call) {
 				return err
 			}
 		}
-		if tx.now.Sub(user.Accessed) < lastSeen {
+		if tx.now.Sub(user.Accessed) < lastSeen && !tx.ahead(user.Accessed, tx.now) {
 			return nil
 		}
 		user.Accessed = tx.now
@@ -136,7 +136,7 @@ func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *rec
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || c.policy.Sessions.over(s, c.now) {
+	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || c.ended(s, c.now) {
 		return ErrUnauthorized
 	}
 	return c.mayAct(s, c.now)
@@ -151,11 +151,14 @@ func (a *Account) readCheckOfJWT(ctx context.Context, c *call, r store.Reader, s
 		return a.readCheckOfUser(ctx, c, r, s)
 	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Primary(), store.Text(a.jwt.SessionID))
-	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || c.policy.Sessions.over(s, c.now)) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || c.ended(s, c.now)) {
 		return ErrUnauthorized
 	}
 	if err != nil {
 		return err
+	}
+	if s.UserPasswordEpoch != a.jwt.Epoch { // the password has changed since
+		return ErrUnauthorized
 	}
 	return c.mayAct(s, c.now)
 }

@@ -259,7 +259,7 @@ func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ..
 		if t == nil && err == nil {
 			continue
 		}
-		if err != nil || !t.Expire.After(c.now) || t.UserID != l.userID && t.Alias != l.userID {
+		if err != nil || !c.live(t.Created, t.Expire) || t.UserID != l.userID && t.Alias != l.userID {
 			return nil, err
 		}
 		return t, nil

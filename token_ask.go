@@ -189,7 +189,7 @@ func (tx *txn) keepPromisedID(ctx context.Context, n *record.Token, user *record
 		if err != nil {
 			return err
 		}
-		if t != nil && t.Expire.After(tx.now) {
+		if t != nil && tx.live(t.Created, t.Expire) {
 			n.Alias = t.Alias
 			return nil
 		}

@@ -155,7 +155,7 @@ func (tx *txn) codesOf(ctx context.Context, p *purpose, userID string) ([]*recor
 	}
 	isNoCode := func(t *record.Token) bool {
 		kind := kindOf(t)
-		return kind.purpose != p || kind.label != "" || !t.Expire.After(tx.now)
+		return kind.purpose != p || kind.label != "" || !tx.live(t.Created, t.Expire)
 	}
 	own = slices.DeleteFunc(own, isNoCode)
 	aliased = slices.DeleteFunc(aliased, func(t *record.Token) bool {
@@ -419,7 +419,7 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 		}
 	}
 	_, err := tx.changeUser(ctx, user, func(u *record.User) error {
-		u.TOTP = u.TOTP && u.MFA
+		u.TOTP, u.RecoveryCodes = u.TOTP && u.MFA, u.RecoveryCodes && u.MFA
 		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
 		u.Epoch++ // clients from which an attacker has signed in are not known any more
 		by.other().set(u, "")

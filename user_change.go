@@ -98,6 +98,9 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	}
 	user.Updated = tx.now
 	newPassword := !bytes.Equal(user.Password, old.Password)
+	if newPassword {
+		user.PasswordEpoch++
+	}
 	if user.Blocked && !old.Blocked || newPassword {
 		user.Epoch++
 	}

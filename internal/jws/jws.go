@@ -36,9 +36,10 @@ type Claims struct {
 	ID        string
 	IssuedAt  time.Time
 	Expire    time.Time
-	// Epoch and Account are for a token without a session. Epoch counts how often all
-	// sessions and tokens of the user were ended. Account tells the user from an
-	// earlier or later user with the same id.
+	// Epoch counts how often the user had a new password, and for a token without a
+	// session how often all of the user's sessions and tokens were ended. Account is for a
+	// token without a session: it tells the user from an earlier or later user with the
+	// same id.
 	Epoch   int64
 	Account string
 }

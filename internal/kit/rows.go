@@ -91,6 +91,9 @@ func (k *Kit) Broken() (rules []string) {
 		if u.TOTP {
 			factors = append(factors, "totp")
 		}
+		if u.RecoveryCodes {
+			factors = append(factors, "recoveryCode")
+		}
 		if u.Recovered {
 			factors = append(factors, "recovered")
 		}
@@ -100,7 +103,7 @@ func (k *Kit) Broken() (rules []string) {
 		if u.PhoneVerified {
 			factors = append(factors, "phone")
 		}
-		if s.UserBlocked != u.Blocked || s.UserMustReset != u.MustReset || s.UserMFA != u.MFA || s.UserFactors != strings.Join(factors, " ") {
+		if s.UserBlocked != u.Blocked || s.UserMustReset != u.MustReset || s.UserMFA != u.MFA || s.UserFactors != strings.Join(factors, " ") || s.UserPasswordEpoch != u.PasswordEpoch {
 			say("a session of %s has other facts than its user: %+v", u.ID, s)
 		}
 	}

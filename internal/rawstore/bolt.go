@@ -217,11 +217,13 @@ func (t boltTables) write(n, users int, count bool) error {
 func encodeSession(s *Session) []byte {
 	b := make([]byte, 0, 512)
 	b = append(b, 1)
-	for _, t := range []time.Time{s.Created, s.Updated, s.Expire, s.Challenged, s.Touched} {
+	for _, t := range []time.Time{s.Created, s.Updated, s.Expire, s.Challenged, s.Touched, s.Owing, s.Strong} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(t.UnixMicro()))
 	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.UserPasswordEpoch))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.PasswordEpoch))
 	flags := byte(0)
-	for i, set := range []bool{s.UserBlocked, s.UserMustReset, s.UserMFA, s.Challenged.IsZero()} {
+	for i, set := range []bool{s.UserBlocked, s.UserMustReset, s.UserMFA, s.Challenged.IsZero(), s.Owing.IsZero(), s.Strong.IsZero()} {
 		if set {
 			flags |= 1 << i
 		}
@@ -237,10 +239,11 @@ func encodeSession(s *Session) []byte {
 func decodeSession(b []byte) *Session {
 	all := string(b)
 	at := 1
-	when := func() time.Time {
+	number := func() int64 {
 		at += 8
-		return time.UnixMicro(int64(binary.LittleEndian.Uint64(b[at-8:]))).UTC()
+		return int64(binary.LittleEndian.Uint64(b[at-8:]))
 	}
+	when := func() time.Time { return time.UnixMicro(number()).UTC() }
 	text := func() string {
 		n, size := binary.Uvarint(b[at:])
 		at += size + int(n)
@@ -248,11 +251,19 @@ func decodeSession(b []byte) *Session {
 	}
 	s := new(Session)
 	s.Created, s.Updated, s.Expire, s.Challenged, s.Touched = when(), when(), when(), when(), when()
+	s.Owing, s.Strong = when(), when()
+	s.UserPasswordEpoch, s.PasswordEpoch = number(), number()
 	flags := b[at]
 	at++
 	s.UserBlocked, s.UserMustReset, s.UserMFA = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	if flags&8 != 0 {
 		s.Challenged = time.Time{}
+	}
+	if flags&16 != 0 {
+		s.Owing = time.Time{}
+	}
+	if flags&32 != 0 {
+		s.Strong = time.Time{}
 	}
 	s.ID, s.UserID, s.Digest = text(), text(), text()
 	s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors = text(), text(), text(), text(), text(), text()

@@ -21,6 +21,10 @@ type Session struct {
 	IP, Client                          string
 	UserBlocked, UserMustReset, UserMFA bool
 	UserFactors                         string
+	UserPasswordEpoch                   int64
+	Owing                               time.Time // zero for null
+	PasswordEpoch                       int64
+	Strong                              time.Time // zero for null
 }
 
 // Began is the creation time of the first session.

@@ -13,9 +13,9 @@ import (
 )
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 4,
+var Schema = store.NewSchema("latchkey", 5,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
-	Authenticators.Table, Challenges.Table, RecoveryCodes.Table)
+	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table)
 
 // Address is an e-mail address that a user, or an identity of that user, has. It belongs
 // to one user at a time. The transaction that removes its last holder deletes the row.
@@ -60,6 +60,9 @@ type User struct {
 	PasswordHistory                        []byte // sealed hashes of earlier passwords that may not be used again
 	TOTP                                   bool   // the user has a confirmed authenticator
 	Recovered                              bool   // the password came by mail
+	PasswordEpoch                          int64  // raised by every password
+	RecoveryCodes                          bool   // the user has unused ones
+	Unclaimed                              bool   // the address was proven, but by no one who has shown the password
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -85,6 +88,9 @@ func (u *User) bind(b *store.Binder) {
 	b.NullBytes("password_history", &u.PasswordHistory)
 	b.Bool("totp", &u.TOTP)
 	b.Bool("recovered", &u.Recovered)
+	b.Int("password_epoch", &u.PasswordEpoch)
+	b.Bool("recovery_codes", &u.RecoveryCodes)
+	b.Bool("unclaimed", &u.Unclaimed)
 }
 
 // Users is keyed by id.
@@ -121,6 +127,11 @@ type Session struct {
 	UserMustReset bool
 	UserMFA       bool
 	UserFactors   string // that the user has, separated by spaces
+
+	UserPasswordEpoch int64     // a JWT of the session carries it
+	Owing             time.Time // since when the session has owed a second factor; zero if it does not
+	PasswordEpoch     int64     // of the user, when the session was made
+	Strong            time.Time // of the last proof by an authenticator or a recovery code; zero if never
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -141,6 +152,10 @@ func (s *Session) bind(b *store.Binder) {
 	b.Bool("user_must_reset", &s.UserMustReset)
 	b.Bool("user_mfa", &s.UserMFA)
 	b.Text("user_factors", &s.UserFactors)
+	b.Int("user_password_epoch", &s.UserPasswordEpoch)
+	b.NullTime("owing", &s.Owing)
+	b.Int("password_epoch", &s.PasswordEpoch)
+	b.NullTime("strong", &s.Strong)
 }
 
 // Sessions is keyed by id. It is clustered by the digest, by which every request finds
@@ -172,6 +187,9 @@ type Check struct {
 	UserMustReset bool
 	UserMFA       bool
 	UserFactors   string
+
+	UserPasswordEpoch int64
+	Owing             time.Time
 }
 
 func (c *Check) bind(b *store.Binder) {
@@ -187,6 +205,8 @@ func (c *Check) bind(b *store.Binder) {
 	b.Bool("user_must_reset", &c.UserMustReset)
 	b.Bool("user_mfa", &c.UserMFA)
 	b.Text("user_factors", &c.UserFactors)
+	b.Int("user_password_epoch", &c.UserPasswordEpoch)
+	b.NullTime("owing", &c.Owing)
 }
 
 // Checks is the part of the sessions table that every request reads.
@@ -330,6 +350,7 @@ type Token struct {
 	Failures    int64  // number of wrong codes
 	Created     time.Time
 	Expire      time.Time
+	Drawn       bool // the engine has drawn the alias: only who asked for the token knows it
 }
 
 func (t *Token) bind(b *store.Binder) {
@@ -344,6 +365,7 @@ func (t *Token) bind(b *store.Binder) {
 	b.Int("failures", &t.Failures)
 	b.Time("created", &t.Created)
 	b.Time("expire", &t.Expire)
+	b.Bool("drawn", &t.Drawn)
 }
 
 // Tokens is keyed by id.
@@ -464,3 +486,17 @@ var RecoveryCodes = store.Declare("recovery_codes", (*RecoveryCode).bind, store.
 		{Columns: []string{"user_id"}, Parent: Users.Primary()},
 	},
 })
+
+// Setting is a value of the whole store.
+type Setting struct {
+	Name  string
+	Value []byte
+}
+
+func (s *Setting) bind(b *store.Binder) {
+	b.Text("name", &s.Name)
+	b.Bytes("value", &s.Value)
+}
+
+// Settings is keyed by name.
+var Settings = store.Declare("settings", (*Setting).bind, store.Keys{Primary: []string{"name"}})

@@ -1,0 +1,24 @@
+-- What a session was made with and since when it owes a factor, what its JWTs carry,
+-- and the settings of the store.
+
+ALTER TABLE users ADD COLUMN password_epoch INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE users ADD COLUMN recovery_codes INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE users ADD COLUMN unclaimed INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE sessions ADD COLUMN user_password_epoch INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE sessions ADD COLUMN owing INTEGER;
+
+ALTER TABLE sessions ADD COLUMN password_epoch INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE sessions ADD COLUMN strong INTEGER;
+
+ALTER TABLE tokens ADD COLUMN drawn INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE settings (
+	name TEXT NOT NULL,
+	value BLOB NOT NULL,
+	PRIMARY KEY (name)
+);
