@@ -180,9 +180,10 @@ type Config struct {
 }
 
 // New returns an engine over a store. The caller has opened the store, and closes it after
-// the engine. New fails without a store, without a key, with a key that was not drawn at
-// random, with a policy out of its bounds, and with malformed redirect hosts or mock
-// numbers.
+// the engine. New reads the store, and writes the id of a new active key to it. It fails
+// without a store, without a key, with a key that was not drawn at random, without a key
+// that the store needs ([ErrKeyUnknown]), with a policy out of its bounds, and with
+// malformed redirect hosts or mock numbers.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("latchkey: no store")
@@ -225,12 +226,16 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}
 	issuer := cmp.Or(c.Issuer, "latchkey")
 	jwtKey, jwts := signer(ring, issuer)
-	return &Engine{
+	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), redirects: redirects,
 		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
-	}, nil
+	}
+	if err := e.checkKeys(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
 }
 
 // checkMockNumbers refuses mock numbers that are not phone numbers, and codes that have

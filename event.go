@@ -22,19 +22,21 @@ type Event struct {
 	//   - users.ID.recovery.ID.create and update: a link that recovers was made (only if
 	//     the policy discloses accounts), and used
 	//   - users.ID.challenges.ID.create
+	//   - sessions.all.delete: [Engine.EndAll] has ended everything
 	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
 	//     because a client floods an address, or sends at the host's cost. It comes once
 	//     a window, and concerns no user.
 	Name   string
 	Time   time.Time
-	UserID string // the user whom the event concerns; "" for limits
+	UserID string // the user whom the event concerns; "" for limits and sessions.all
 	// ActorID is the user who acted; "" for the server and for a guest.
 	ActorID string
 	Mode    string // user, guest, server, or system for the engine's own maintenance
 	Client  Client
 	// Payload is the subject of the event: a *User for users and update.mfa, a
 	// *Session for sessions, a *Token without its secret for tokens, a
-	// *MFAChallenge for challenges, a LimitResult for limits, nil for delete.mfa.
+	// *MFAChallenge for challenges, a LimitResult for limits, nil for delete.mfa and
+	// sessions.all.
 	// After a deletion it is the last state. The receiver may keep and change it.
 	Payload any
 }

@@ -31,6 +31,7 @@ const (
 	logChallengeUpdate    = "challenge.update"
 	logChallengeRefuse    = "challenge.refuse" // a wrong answer
 	logTokenCreate        = "tokens.create"
+	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
 )
 
 // logRow returns a log row about a user. The row is kept under the user's key.

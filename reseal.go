@@ -24,7 +24,7 @@ type Resealed struct {
 // Reseal seals with the active key everything that is sealed with an old one, so that
 // the old one can go. First give every machine the new active key, with the old one
 // among Keys.Old. Then a key that is not in Left after a call without an error is not
-// needed any more. The engine may be used meanwhile.
+// needed any more, and [New] asks for it no more. The engine may be used meanwhile.
 //
 // Counts of wrong passwords and known clients are kept under the active key. A change of
 // the key forgets them, and with them the passwords that were disabled.
@@ -42,7 +42,10 @@ func (e *Engine) Reseal(ctx context.Context) (all Resealed, err error) {
 			return all, err
 		}
 		if pass.Rows == 0 { // the last pass has seen every row
-			return all, c.countLiveCodes(ctx, all.Left)
+			if err := c.countLiveCodes(ctx, all.Left); err != nil {
+				return all, err
+			}
+			return all, c.forgetKeys(ctx, all.Left)
 		}
 	}
 }

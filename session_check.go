@@ -38,8 +38,9 @@ func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, er
 
 // AuthenticateJWT returns the account of the bearer of a JWT of
 // [Account.CreateJWT] or [Users.CreateJWT]. It checks the signature and then
-// everything that [Guest.Authenticate] checks, by one read of the store: an ended
-// session, a block and a changed password take effect at once.
+// everything that [Guest.Authenticate] checks: an ended session, a block and a changed
+// password take effect at once. That is one read of the store, two for a JWT without a
+// session.
 //
 // The account may do the same as that of the session, with three exceptions. It
 // has no [CurrentSession] session ([ErrSessionNotFound]). It makes no JWTs
@@ -187,7 +188,11 @@ func (a *Account) readCheckOfUser(ctx context.Context, c *call, r store.Reader, 
 	if user.Epoch != a.jwt.Epoch {
 		return ErrUnauthorized
 	}
-	return nil
+	epoch, err := storeEpoch(ctx, r)
+	if err == nil && epoch != a.jwt.Store {
+		err = ErrUnauthorized
+	}
+	return err
 }
 
 // accountOf names one user among all that ever have the same id.

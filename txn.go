@@ -88,6 +88,13 @@ func (tx *txn) event(userID, name string, payload any) {
 	})
 }
 
+// tellAll gathers an event that concerns every user.
+func (tx *txn) tellAll(name string) {
+	if tx.onEvent != nil {
+		tx.events = append(tx.events, Event{Name: name, Time: tx.now, Mode: string(tx.by.mode), Client: tx.client.silent()})
+	}
+}
+
 // notice gathers a notice, to be sent after the commit. A text message costs money
 // and the number may be a stranger's, so it goes only to a proven number.
 func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {

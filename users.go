@@ -438,6 +438,9 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 			return "", err
 		case session == nil:
 			claims.Epoch, claims.Account = user.Epoch, accountOf(user)
+			if claims.Store, err = storeEpoch(ctx, c.store); err != nil {
+				return "", err
+			}
 			return c.sign(claims)
 		}
 		check := checkOf(session)

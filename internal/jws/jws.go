@@ -42,6 +42,8 @@ type Claims struct {
 	// same id.
 	Epoch   int64
 	Account string
+	// Store is the epoch of the store, for a token without a session.
+	Store string
 }
 
 // wire is the JSON form of claims.
@@ -50,6 +52,7 @@ type wire struct {
 	SessionID string `json:"sid,omitempty"`
 	Epoch     int64  `json:"epoch,omitempty"`
 	Account   string `json:"acc,omitempty"`
+	Store     string `json:"store,omitempty"`
 }
 
 // Key signs tokens.
@@ -95,7 +98,7 @@ func (k *Key) Sign(c Claims) (string, error) {
 			Issuer: c.Issuer, Audience: jwt.ClaimStrings{c.Issuer}, Subject: c.UserID, ID: c.ID,
 			IssuedAt: jwt.NewNumericDate(c.IssuedAt), ExpiresAt: jwt.NewNumericDate(expire),
 		},
-		SessionID: c.SessionID, Epoch: c.Epoch, Account: c.Account,
+		SessionID: c.SessionID, Epoch: c.Epoch, Account: c.Account, Store: c.Store,
 	})
 	token.Header["kid"], token.Header["typ"] = k.id, kind
 	return token.SignedString(k.private)
@@ -142,7 +145,7 @@ func (s *Set) Verify(token string, now time.Time) (Claims, error) {
 	}
 	return Claims{
 		Issuer: w.Issuer, UserID: w.Subject, SessionID: w.SessionID, ID: w.ID, IssuedAt: w.IssuedAt.UTC(), Expire: w.ExpiresAt.UTC(),
-		Epoch: w.Epoch, Account: w.Account,
+		Epoch: w.Epoch, Account: w.Account, Store: w.Store,
 	}, nil
 }
 

@@ -219,6 +219,7 @@ var Table = []Operation{
 	{Name: "Engine.KeySet", Free: true, Quiet: true, Do: func(w *World) error { w.KeySet(); return nil }},
 	{Name: "Engine.Sweep", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Sweep(w.Ctx)) }},
 	{Name: "Engine.Reseal", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Reseal(w.Ctx)) }},
+	{Name: "Engine.EndAll", Free: true, Do: func(w *World) error { return w.EndAll(w.Ctx) }},
 	{Name: "Engine.Deliveries", Free: true, Quiet: true, Do: func(w *World) error { w.Deliveries(); return nil }},
 	{Name: "Engine.CloseContext", Free: true, Quiet: true, Do: func(*World) error { return nil }},
 	{Name: "Engine.Close", Free: true, Quiet: true, Do: func(*World) error { return nil }}, // each kit ends with Close

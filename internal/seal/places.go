@@ -27,6 +27,11 @@ func RecoveryCodePlace(id, userID string) Place {
 	return Place{Table: "recovery_codes", Column: "sealed", Record: id, Owner: userID}
 }
 
+// CheckPlace is the place of the value of a setting that tells whether a key is there.
+func CheckPlace(name string) Place {
+	return Place{Table: "settings", Column: "value", Record: name}
+}
+
 // PlainDigest returns the SHA-256 of length-prefixed parts, without a key. It is
 // for secrets that are too long to be guessed.
 func PlainDigest(parts ...string) []byte {

@@ -25,6 +25,7 @@ const (
 	TOTP         = "totp"   // seals seeds of authenticators
 	RecoveryCode = "rcode"  // seals recovery codes
 	JWT          = "jwt"    // seeds of the keys that sign JWTs
+	Check        = "check"  // seals values that tell whether a key is there
 	keyID        = "key id" // makes the ids of root keys
 )
 
@@ -80,6 +81,9 @@ func (r *Ring) Seeds(purpose string) (seeds [][]byte) {
 
 // KeyID returns the id of a root key. The id does not reveal the key.
 func KeyID(root []byte) string { return hex.EncodeToString(subkey(root, keyID)[:idSize]) }
+
+// ActiveID returns the id of the active key.
+func (r *Ring) ActiveID() string { return hex.EncodeToString(r.active[:]) }
 
 // KeyOf returns the id of the key that sealed a value, "" if the value is too short.
 func (r *Ring) KeyOf(sealed []byte) string {

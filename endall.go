@@ -1,0 +1,49 @@
+package latchkey
+
+import (
+	"context"
+	"crypto/rand"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// EndAll ends every session, link, code, challenge and JWT of every user, at once, on every
+// machine. It is for a host that has restored a backup, in which ended sessions and used
+// links are back, and for one whose database or key has leaked. It is one transaction,
+// whose length grows with the number of sessions; other writes wait for it. Passwords and
+// factors stay as they are. The log has one line of it, and there is one event for all.
+//
+// Services that check JWTs without asking the engine do not learn of it: their JWTs end by
+// themselves, within an hour.
+func (e *Engine) EndAll(ctx context.Context) (err error) {
+	defer publicError("end all", &err)
+	c, err := e.maintenance()
+	if err != nil {
+		return err
+	}
+	epoch := make([]byte, 16)
+	_, _ = rand.Read(epoch) // never fails
+	return c.update(ctx, func(ctx context.Context, tx *txn) error {
+		for _, index := range []*store.Index{record.Sessions.Primary(), record.Tokens.Primary(), record.Challenges.Primary()} {
+			if err := tx.deleteEvery(ctx, index); err != nil {
+				return err
+			}
+		}
+		if err := tx.setEpoch(ctx, epoch); err != nil {
+			return err
+		}
+		tx.tellAll("sessions.all.delete")
+		return record.Logs.Insert(ctx, tx, tx.logRow(logEndAll, "", ""))
+	})
+}
+
+// deleteEvery deletes all rows of a table.
+func (tx *txn) deleteEvery(ctx context.Context, index *store.Index) error {
+	for {
+		n, err := tx.DeleteRange(ctx, store.Query{Index: index, Limit: store.MaxLimit})
+		if err != nil || n < store.MaxLimit {
+			return err
+		}
+	}
+}
