@@ -213,6 +213,18 @@ func (a *Account) ownSession(ctx context.Context, c *call, r store.Reader, id st
 	return c.liveSession(ctx, r, a.session.UserID, id)
 }
 
+// keepFull takes the session that makes the call to have proven a factor that it has just
+// made, if it would owe one because of that.
+func (a *Account) keepFull(ctx context.Context, tx *txn, factor string) error {
+	s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
+	if err != nil || !tx.owes(checkOf(s)) {
+		return err
+	}
+	addFactor(s, factor)
+	tx.noteOwing(s)
+	return record.Sessions.Replace(ctx, tx, s)
+}
+
 // checkSessionID refuses a text that cannot be the id of a session.
 func checkSessionID(id string) error {
 	if err := canon.ID(id); err != nil {
@@ -255,6 +267,39 @@ func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err
 			return nil, err
 		}
 		return a.showOwn(tx.call, row)
+	})
+}
+
+// RotateSession gives the session that makes the call a new secret. The old one is refused
+// from then on. A host calls it where the session may have been planted before its user
+// came to own the account, and after every rise of privilege: for example when an anonymous
+// account becomes a full one ([Account.CreateAccount], [Account.UpdateEmail]). Of two calls
+// at once with one secret, one is refused.
+//
+// Errors:
+//   - [ErrSessionNotFound]: for a JWT.
+func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
+	defer publicError("rotate session", &err)
+	secret := newSecret()
+	digest, _ := secret.digest(sessionLabel)
+	return accountChange(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
+		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
+		if err != nil {
+			return nil, err
+		}
+		row.Digest, row.Updated, row.Touched = string(digest[:]), tx.now, tx.now
+		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
+			return nil, err
+		}
+		if err := tx.logSession(ctx, logSessionUpdate, user, row); err != nil {
+			return nil, err
+		}
+		shown, err := a.showOwn(tx.call, row)
+		if err != nil {
+			return nil, err
+		}
+		shown.Secret = secret
+		return shown, nil
 	})
 }
 

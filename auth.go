@@ -37,7 +37,8 @@
 //     [Account.UpdateEmail], [Account.UpdatePhone], [Account.UpdatePassword],
 //     [Account.UpdatePrefs], [Account.Prefs]
 //   - verify an address: [Account.CreateEmailVerification], then
-//     [Guest.ConfirmEmailVerification]; [Account.CreatePhoneVerification], then
+//     [Guest.ConfirmEmailVerification], or [Account.ConfirmEmailVerification] on a page
+//     with the user's session; [Account.CreatePhoneVerification], then
 //     [Guest.ConfirmPhoneVerification]
 //   - set up two-factor authentication: [Account.CreateMFAAuthenticator] (package qr
 //     draws it), [Account.VerifyMFAAuthenticator], [Account.CreateMFARecoveryCodes],
@@ -48,7 +49,8 @@
 //     after its refusal [Account.CreateMFAChallenge], [Account.ConfirmMFAChallenge]
 //   - list sessions and sign out: [Account.Sessions], [Account.GetSession],
 //     [Account.DeleteSession] with [CurrentSession], [Account.DeleteSessions]; to stay
-//     signed in: [Account.ExtendSession]
+//     signed in: [Account.ExtendSession]; to give the session a new secret, for example when
+//     an anonymous account becomes a full one: [Account.RotateSession]
 //   - show the account's history: [Account.Logs]
 //   - close the account: [Account.Block]
 //   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package

@@ -85,6 +85,8 @@ type call struct {
 	server bool   // the host's own server calls: no limits, no switched-off methods
 	by     actor
 	now    time.Time
+	// session is the id of the session that acts; "" without one.
+	session string
 }
 
 // recent reports whether a time is within a window before now.

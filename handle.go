@@ -41,7 +41,7 @@ func (g *Guest) open() error {
 
 // call returns an operation of an open engine.
 func (g *Guest) call() call {
-	return call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now()}
+	return call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now(), ""}
 }
 
 // Account is the handle of a signed-in user, for their own account. Only
@@ -67,7 +67,7 @@ func (a *Account) begin() (*call, error) {
 	if err := a.engine.open(); err != nil {
 		return nil, err
 	}
-	return &call{a.engine, a.client, a.server, actor{a.session.UserID, modeUser}, a.engine.now()}, nil
+	return &call{a.engine, a.client, a.server, actor{a.session.UserID, modeUser}, a.engine.now(), a.session.ID}, nil
 }
 
 // Format prints the id of the user, and nothing that proves it.
@@ -174,7 +174,7 @@ func (u *Users) begin() (*call, error) {
 	if err := u.engine.open(); err != nil {
 		return nil, err
 	}
-	return &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now()}, nil
+	return &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now(), ""}, nil
 }
 
 // beginFor starts an operation on a user.

@@ -113,3 +113,61 @@ func TestFilesStandInAnOrder(t *testing.T) {
 		}
 	}
 }
+
+// A secret that can be guessed is compared through compare alone, so that no comparison can
+// forget that its count must not depend on the caller. Digests of 256-bit secrets cannot be
+// guessed. The history of passwords is looked at for a caller who has set the new one.
+func TestComparisonsGoThroughOneFunction(t *testing.T) {
+	exempt := map[string]string{
+		"isRecoveryCode": "claimRecoveryCode calls it through compare",
+		"readCheck":      "a digest of 256 bits",
+		"verifyPassword": "the hash that an account without one costs",
+		"hashNew":        "the history",
+	}
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared, through := 0, 0
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			fn, isFunc := decl.(*ast.FuncDecl)
+			if !isFunc {
+				continue
+			}
+			inside := make(map[ast.Node]bool)
+			ast.Inspect(fn, func(n ast.Node) bool {
+				call, isCall := n.(*ast.CallExpr)
+				if !isCall {
+					return true
+				}
+				if ident, isIdent := call.Fun.(*ast.Ident); isIdent && ident.Name == "compare" {
+					through++
+					for _, arg := range call.Args {
+						ast.Inspect(arg, func(n ast.Node) bool { inside[n] = true; return true })
+					}
+				}
+				selector, isSelector := call.Fun.(*ast.SelectorExpr)
+				if !isSelector || !slices.Contains([]string{"IsCode", "Match", "ConstantTimeCompare"}, selector.Sel.Name) &&
+					(selector.Sel.Name != "Verify" || !strings.Contains(types.ExprString(selector), "hasher")) {
+					return true
+				}
+				compared++
+				if !inside[call] && exempt[fn.Name.Name] == "" {
+					t.Errorf("%s: %s compares with %s outside compare", name, fn.Name.Name, types.ExprString(selector))
+				}
+				return true
+			})
+		}
+	}
+	if compared < 7 || through < 5 {
+		t.Errorf("%d comparisons and %d calls of compare were found", compared, through)
+	}
+}

@@ -52,6 +52,9 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 //     within the window of the policy; or it switches MFA off, the user has an
 //     authenticator, and the session has not answered a challenge by it, or by a recovery
 //     code, within that window.
+//   - [ErrMoreFactorsRequired]: the session would owe a factor at once, which no challenge
+//     asks for: it was made by a link or a code, and the other factor is the password. The
+//     user signs in by password first.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 	defer publicError("update MFA", &err)
@@ -74,6 +77,9 @@ func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 		}
 		for _, f := range tx.secondFactors(strings.Fields(userFacts(user).factors)) {
 			addFactor(s, f)
+		}
+		if tx.owes(checkOf(s)) { // the password, which no challenge asks for
+			return nil, ErrMoreFactorsRequired
 		}
 		tx.noteOwing(s)
 		return shown, record.Sessions.Replace(ctx, tx, s)

@@ -439,7 +439,7 @@ func (tx *txn) isAnswer(ctx context.Context, user *record.User, row *record.Chal
 		return tx.claimRecoveryCode(ctx, user, a.text)
 	case FactorEmail, FactorPhone:
 		by := factor.contact()
-		right, err := tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...)
+		right, err := compare(ctx, func() (bool, error) { return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) })
 		if err != nil {
 			return false, tx.keyFault(ctx, err)
 		}

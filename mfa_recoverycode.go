@@ -43,7 +43,7 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 	var match *record.RecoveryCode
 	var unknown error
 	for _, row := range rows { // all of them, whichever matches
-		right, err := tx.isRecoveryCode(row, parts)
+		right, err := compare(ctx, func() (bool, error) { return tx.isRecoveryCode(row, parts) })
 		if right {
 			match = row
 		}
@@ -112,18 +112,6 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 	return shown, tx.logFactorsChanged(ctx, user)
 }
 
-// keepFull takes a session that owes a factor only because of the codes that it has made
-// to have proven them.
-func (a *Account) keepFull(ctx context.Context, tx *txn) error {
-	s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
-	if err != nil || !tx.owes(checkOf(s)) {
-		return err
-	}
-	addFactor(s, string(FactorRecoveryCode))
-	tx.noteOwing(s)
-	return record.Sessions.Replace(ctx, tx, s)
-}
-
 // showRecoveryCodes returns the unused codes of a user.
 func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID string) (*MFARecoveryCodes, error) {
 	rows, err := recoveryCodesOf(ctx, r, userID)
@@ -183,7 +171,7 @@ func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace boo
 		if err != nil {
 			return nil, err
 		}
-		return made, a.keepFull(ctx, tx)
+		return made, a.keepFull(ctx, tx, string(FactorRecoveryCode))
 	}
 	return changeFresh(ctx, a, need, set)
 }

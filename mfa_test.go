@@ -58,7 +58,7 @@ func TestSwitchingMFAReachesEverySession(t *testing.T) {
 				told = append(told, m.To)
 			}
 		}
-		if !slices.Equal(told, []string{kit.Ada, kit.Ada}) {
+		if !slices.Equal(told, []string{kit.Ada, kit.Phone, kit.Ada}) {
 			k.Errorf("told: %v", told)
 		}
 	})

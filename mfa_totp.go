@@ -197,14 +197,17 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 	if err != nil {
 		return false, err
 	}
-	if row == nil || row.Verified != confirmed || !totpOf(row, nil).IsCode(code) {
+	if row == nil || row.Verified != confirmed || !totpOf(row, nil).HasForm(code) {
 		return false, ErrInvalidToken
 	}
 	seed, err := tx.ring.Open(seal.TOTP, seal.SeedPlace(row.ID, row.UserID), row.Seed)
 	if err != nil {
 		return false, err
 	}
-	step := totpOf(row, seed).Match(code, tx.now)
+	step, err := compare(ctx, func() (int64, error) { return totpOf(row, seed).Match(code, tx.now), nil })
+	if err != nil {
+		return false, err
+	}
 	if step <= row.Step {
 		return false, nil
 	}

@@ -222,7 +222,7 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 			return false, false, e.keyFault(ctx, err)
 		}
 	}
-	right, err = e.hasher.Verify(ctx, string(hash), password)
+	right, err = compare(ctx, func() (bool, error) { return e.hasher.Verify(ctx, string(hash), password) })
 	return right, right && e.hasher.Outdated(string(hash)), hasherError(err)
 }
 

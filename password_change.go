@@ -88,6 +88,9 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 		}
 		shown, err := tx.changeUser(ctx, user, func(user *record.User) error {
 			change.edit(user)
+			if has {
+				user.Unclaimed = false // the password is shown
+			}
 			if password.hash == nil {
 				return nil
 			}
@@ -95,6 +98,9 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 		})
 		if err == nil && password.hash != nil && change.endOthers && !tx.policy.Sessions.KeepOnPasswordChange {
 			err = tx.endSessions(ctx, user, a.session.ID)
+		}
+		if err == nil && !has && a.jwt == nil { // the session that sets the first password knows it
+			err = a.keepFull(ctx, tx, factorPassword)
 		}
 		return shown, err
 	})

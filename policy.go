@@ -78,6 +78,13 @@ type SessionPolicy struct {
 	// KeepOnPasswordChange keeps the other sessions of a user whose password changes.
 	// Without it they end.
 	KeepOnPasswordChange bool
+	// EndOnChange ends the other sessions of a user whose proven address or number
+	// changes, or who gets or loses an authenticator. Without it only those end that a
+	// link or a code to the old address or number has made, and nothing else.
+	EndOnChange bool
+	// EndOnBlock ends the sessions of a user who is blocked. Without it they are refused
+	// while the block lasts, and live on after it.
+	EndOnBlock bool
 	// Alerts sends a mail to a user who signs in while they are signed in elsewhere: by
 	// password, by a code to their phone, or by the host's own token. There is no alert
 	// for a first session, nor for one that was made by the mailbox itself or by the

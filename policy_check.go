@@ -20,7 +20,8 @@ import (
 //   - slowing from the fifth wrong password, disabling after 100, and 30 sign-ins in ten
 //     minutes from one client
 //   - sessions that end after 14 idle days and 30 days at most, with two factors after an
-//     idle hour and a day at most
+//     idle hour and a day at most; that end with a block, and, but for the one that acts,
+//     with a change of a proven address or of the authenticator
 //   - links and codes that end after ten and five minutes, links that verify an address
 //     after a day
 //   - ten minutes for a step-up and to answer for a second factor, recovery codes that
@@ -35,6 +36,8 @@ func StrictPolicy() Policy {
 			Anonymous:    Lifetime{Idle: 30 * day, Absolute: 180 * day},
 			SingleFactor: Lifetime{Idle: 14 * day, Absolute: 30 * day},
 			MultiFactor:  Lifetime{Idle: time.Hour, Absolute: day},
+			EndOnChange:  true,
+			EndOnBlock:   true,
 		},
 		Factors: FactorPolicy{StepUpWindow: 10 * time.Minute, StrongRecoveryCodes: true, PendingLength: 10 * time.Minute},
 		Messages: MessagePolicy{

@@ -274,6 +274,23 @@ func (tx *txn) endSessions(ctx context.Context, user *record.User, kept string) 
 	return nil
 }
 
+// endSessionsIf ends the live sessions of a user that end selects.
+func (tx *txn) endSessionsIf(ctx context.Context, user *record.User, end func(s *record.Session) bool) error {
+	rows, err := sessionRows(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range rows {
+		if !tx.alive(s) || !end(s) {
+			continue
+		}
+		if err := tx.endSession(ctx, user, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // refreshSessions brings the facts in all sessions of a user up to date. A session that has
 // ended stays ended: it is deleted before its row changes. A session that owed a factor ends
 // when the new facts would make it a full one without a proof.
@@ -313,19 +330,7 @@ func (tx *txn) changeFacts(ctx context.Context, user *record.User) error {
 
 // endOwing ends the sessions of a user that owe a second factor.
 func (tx *txn) endOwing(ctx context.Context, user *record.User) error {
-	rows, err := sessionRows(ctx, tx, user.ID)
-	if err != nil {
-		return err
-	}
-	for _, s := range rows {
-		if !tx.owes(checkOf(s)) || !tx.alive(s) {
-			continue
-		}
-		if err := tx.endSession(ctx, user, s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.endSessionsIf(ctx, user, func(s *record.Session) bool { return tx.owes(checkOf(s)) })
 }
 
 // dropFactors takes factors from the sessions of a user: those that drop selects,

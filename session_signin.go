@@ -148,6 +148,9 @@ func (s *passwordAttempt) enter(ctx context.Context, tx *txn, upgrade passwordHa
 	}
 	if upgrade.hash != nil {
 		user.Password, user.PasswordHistory, user.Updated = upgrade.hash, upgrade.history, tx.now
+	}
+	if upgrade.hash != nil || user.Unclaimed {
+		user.Unclaimed = false // the password is shown
 		if err := record.Users.Replace(ctx, tx, user); err != nil {
 			return nil, err
 		}

@@ -40,10 +40,12 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 	if mocked {
 		r.secret = mock
 	}
-	if r.userID == "" {
+	drawn := r.userID == ""
+	if drawn {
 		r.userID = newID()
 	}
 	asked, instead := c.newToken(r.kind, r.destination, r.userID, r.secret), newID()
+	asked.Drawn = drawn
 	made, err := update(ctx, c, func(ctx context.Context, tx *txn) (*sentToken, error) { return tx.makeToken(ctx, *asked, instead) })
 	if err != nil {
 		return nil, err
@@ -149,6 +151,7 @@ func (tx *txn) settleAlias(ctx context.Context, n *newToken, user *record.User, 
 		answer = n.Alias
 		return answer, tx.avoidTakenID(ctx, &n.Token, user, instead)
 	}
+	n.Drawn = false
 	if user != nil {
 		n.Alias = user.ID
 	}
@@ -178,7 +181,7 @@ func (tx *txn) avoidTakenID(ctx context.Context, n *record.Token, user *record.U
 // a live token has promised to the address.
 func (tx *txn) keepPromisedID(ctx context.Context, n *record.Token, user *record.User) error {
 	if user != nil {
-		n.Alias = user.ID
+		n.Alias, n.Drawn = user.ID, false
 		return nil
 	}
 	for _, kind := range tokenKinds {
@@ -190,7 +193,7 @@ func (tx *txn) keepPromisedID(ctx context.Context, n *record.Token, user *record
 			return err
 		}
 		if t != nil && tx.live(t.Created, t.Expire) {
-			n.Alias = t.Alias
+			n.Alias, n.Drawn = t.Alias, false
 			return nil
 		}
 	}

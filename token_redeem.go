@@ -166,8 +166,8 @@ func (tx *txn) codesOf(ctx context.Context, p *purpose, userID string) ([]*recor
 
 // isCode reports whether a text is the code of a token. Its error says that the engine
 // lacks the key and cannot tell.
-func (e *Engine) isCode(t *record.Token, text string) (bool, error) {
-	return e.ring.IsCode([]byte(t.Digest), codeParts(t, text)...)
+func (e *Engine) isCode(ctx context.Context, t *record.Token, text string) (bool, error) {
+	return compare(ctx, func() (bool, error) { return e.ring.IsCode([]byte(t.Digest), codeParts(t, text)...) })
 }
 
 // matchCode returns the token of a code among those that may be redeemed under an id.
@@ -183,7 +183,7 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 		if t.Length < longCode {
 			continue
 		}
-		right, err := tx.isCode(t, l.secret)
+		right, err := tx.isCode(ctx, t, l.secret)
 		if right {
 			return t, nil
 		}
@@ -200,7 +200,7 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	var match *candidates
 	for _, some := range all { // all of them, whichever matches
 		for _, t := range some.codes {
-			right, err := tx.isCode(t, l.secret)
+			right, err := tx.isCode(ctx, t, l.secret)
 			if right {
 				match = some
 				match.right = t
@@ -231,16 +231,19 @@ type candidates struct {
 
 // candidatesOf sorts codes by the identifier of their count. If all of them are slowed
 // it returns that as its error; otherwise it leaves the slowed ones out. Without codes
-// the id itself is counted.
+// the id itself is counted. A code that was promised an id which only its asker knows is
+// compared although strangers have slowed its address: five wrong answers end it, and a
+// hundred in a row for the address end that.
 func (tx *txn) candidatesOf(ctx context.Context, userID string, user *record.User, live []*record.Token) ([]*candidates, error) {
 	var all []*candidates
-	add := func(identifier string, owner *record.User) (*candidates, error) {
+	add := func(identifier string, owner *record.User, promised bool) (*candidates, error) {
 		g, err := tx.guardFor(ctx, tx, failCode, identifier, owner)
 		if err != nil {
 			return nil, err
 		}
+		g.promised = promised
 		for _, some := range all {
-			if string(some.subject) == string(g.subject) {
+			if string(some.subject) == string(g.subject) && some.promised == promised {
 				return some, nil
 			}
 		}
@@ -256,14 +259,14 @@ func (tx *txn) candidatesOf(ctx context.Context, userID string, user *record.Use
 		if err != nil {
 			return nil, err
 		}
-		some, err := add(identifier, owner)
+		some, err := add(identifier, owner, t.Drawn && t.Alias == userID)
 		if err != nil {
 			return nil, err
 		}
 		some.codes = append(some.codes, t)
 	}
 	if len(live) == 0 {
-		if _, err := add("id "+userID, user); err != nil {
+		if _, err := add("id "+userID, user, false); err != nil {
 			return nil, err
 		}
 	}
@@ -388,18 +391,22 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 // proveAddress records that the bearer of a token has proven a user's address. It is
 // the one place for the first proof of an account: an attacker who had the account
 // before may have planted parts of it. It returns nil if the account belongs to another
-// person, because its user has proven another address or is blocked; then it takes the
-// address from that account. edit, unless it is nil, is a further change of the user.
+// person, because its user has proven another address, has an authenticator on that the
+// bearer has not shown, or is blocked; then it takes the address from that account. edit, unless it is nil, is a further change of the user.
 func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact, edit func(*record.User) error) (*record.User, error) {
 	noticed := len(tx.notices)
+	proven := by.verified(user)
 	switch {
-	case by.verified(user):
+	case proven && !unclaimed(user):
 		if edit == nil {
 			return user, nil
 		}
 		_, err := tx.changeUser(ctx, user, edit)
 		return user, err
-	case user.Blocked || user.EmailVerified || user.PhoneVerified:
+	case !proven && edit != nil && guarded(user):
+		_, err := tx.changeUser(ctx, user, edit) // a new password opens the account to the factor alone, and proves nothing
+		return user, err
+	case !proven && (user.Blocked || user.EmailVerified || user.PhoneVerified || guarded(user)):
 		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
 			by.set(u, "")
 			return nil
@@ -413,13 +420,11 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	if err := tx.endTokens(ctx, user); err != nil {
 		return nil, err
 	}
-	if !user.MFA { // a mailbox does not skip a second factor that is owed
-		if err := tx.deleteFactors(ctx, user); err != nil {
-			return nil, err
-		}
+	if err := tx.deleteFactors(ctx, user); err != nil {
+		return nil, err
 	}
 	_, err := tx.changeUser(ctx, user, func(u *record.User) error {
-		u.TOTP, u.RecoveryCodes = u.TOTP && u.MFA, u.RecoveryCodes && u.MFA
+		u.TOTP, u.RecoveryCodes, u.Unclaimed = false, false, false
 		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
 		u.Epoch++ // clients from which an attacker has signed in are not known any more
 		by.other().set(u, "")
@@ -434,3 +439,13 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	}
 	return user, err
 }
+
+// unclaimed reports whether the address of a user was proven by a link that was opened
+// without a session, and no one has shown the password since: the account may be a
+// stranger's, who had the link sent. A second factor is not skipped by that.
+func unclaimed(user *record.User) bool {
+	return user.Unclaimed && !user.Blocked && !guarded(user)
+}
+
+// guarded reports whether an account asks for its authenticator.
+func guarded(user *record.User) bool { return user.MFA && user.TOTP }

@@ -128,6 +128,12 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 // stays as it is, unlike after the first sign-in by a link: by opening the link the
 // reader confirms that the account in the mail is theirs.
 //
+// A stranger may have made the account, and the reader may not have looked closely. So a
+// later sign-in by mail or by SMS is still the first proof of the account, as in
+// [Guest.CreateSession], unless the password has been shown meanwhile. A page that has a
+// session of the user calls [Account.ConfirmEmailVerification] instead, and nothing of
+// that follows.
+//
 // Errors:
 //   - [ErrArgumentInvalid]
 //   - [ErrInvalidToken]: the secret is wrong, was used, was replaced, has expired,
@@ -139,6 +145,45 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
 	defer publicError("update e-mail verification", &err)
 	return g.confirmAddress(ctx, verifiesEmail, userID, secret)
+}
+
+// ConfirmEmailVerification is [Guest.ConfirmEmailVerification] in the session of the user
+// who had the link sent: it tells that the reader of the mail and the owner of the account
+// are one person. A page of the link that has a session of the user calls this one. The
+// link must be the user's own.
+//
+// Errors: those of Guest.ConfirmEmailVerification.
+func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (_ *Token, err error) {
+	defer publicError("update e-mail verification", &err)
+	return a.confirmAddress(ctx, verifiesEmail, secret)
+}
+
+// ConfirmPhoneVerification is [Guest.ConfirmPhoneVerification] in the session of the user
+// who had the code sent, as for the e-mail address.
+//
+// Errors: those of Guest.ConfirmPhoneVerification.
+func (a *Account) ConfirmPhoneVerification(ctx context.Context, secret string) (_ *Token, err error) {
+	defer publicError("update phone verification", &err)
+	return a.confirmAddress(ctx, verifiesPhone, secret)
+}
+
+// confirmAddress proves an address of the user by a token of a purpose.
+func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string) (*Token, error) {
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	claim, err := checkRedeemed(a.session.UserID, secret)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mayAct(ctx, c, c.store); err != nil {
+		return nil, err
+	}
+	if err := c.limitConfirm(ctx, p, claim); err != nil {
+		return nil, err
+	}
+	return c.redeemConfirmation(ctx, p, claim, a)
 }
 
 // ConfirmPhoneVerification proves the number to which a code of
@@ -166,12 +211,24 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 	if err := c.limitConfirm(ctx, p, claim); err != nil {
 		return nil, err
 	}
+	shown, err := c.redeemConfirmation(ctx, p, claim, nil)
+	return shown, c.unlessUnknown(ctx, userID, err)
+}
+
+// redeemConfirmation is the transaction of a confirmation. account is that of the session
+// that makes it, nil without one.
+func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, account *Account) (*Token, error) {
 	ctx, cancel, err := settling(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	shown, err := update(ctx, c, func(ctx context.Context, tx *txn) (*Token, error) {
+	return update(ctx, c, func(ctx context.Context, tx *txn) (*Token, error) {
+		if account != nil {
+			if err := account.mayAct(ctx, c, tx); err != nil {
+				return nil, err
+			}
+		}
 		t, err := tx.claimToken(ctx, p, claim)
 		if err != nil {
 			return nil, err
@@ -182,7 +239,14 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 		}
 		tx.by.become(user)
 		_, err = tx.changeUser(ctx, user, func(u *record.User) error {
-			kindOf(t).by.setVerified(u, true)
+			by := kindOf(t).by
+			switch {
+			case account != nil: // who opens the link is who had it sent
+				u.Unclaimed = false
+			case !by.verified(u) && u.Password != nil:
+				u.Unclaimed = true
+			}
+			by.setVerified(u, true)
 			return nil
 		})
 		if err != nil {
@@ -191,7 +255,6 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 		tx.event(user.ID, "verification."+t.ID+".update", showToken(t, user.ID))
 		return showToken(t, user.ID), nil
 	})
-	return shown, c.unlessUnknown(ctx, userID, err)
 }
 
 // limitConfirm counts a call. The right secret of a link has a count of its own after

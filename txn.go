@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"errors"
-	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
@@ -55,21 +54,6 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	return result, nil
 }
 
-// settleTime is how long the comparison of a secret and its transaction may take.
-const settleTime = 15 * time.Second
-
-// settling returns the context of a comparison of a secret and of the transaction that
-// counts or passes it. The caller cannot cancel it: otherwise an attacker could hang up
-// after the comparison, and the guess would not be counted. A caller who has gone before
-// gets their error, and nothing is compared.
-func settling(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	return ctx, cancel, nil
-}
-
 // update is the function update for transactions without a result.
 func (c *call) update(ctx context.Context, fn func(context.Context, *txn) error) error {
 	_, err := update(ctx, c, func(ctx context.Context, tx *txn) (struct{}, error) { return struct{}{}, fn(ctx, tx) })
@@ -107,12 +91,16 @@ func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
 	})
 }
 
-// noticeTo gathers a notice by mail, or by SMS to a user without an e-mail
-// address.
+// noticeTo gathers a notice to every address and number that a user has proven, or to the
+// e-mail address of a user who has proven none.
 func (tx *txn) noticeTo(kind notify.Kind, user *record.User) {
-	by := byEmail
-	if user.Email == "" {
-		by = byPhone
+	if !user.EmailVerified && !user.PhoneVerified {
+		tx.notice(kind, byEmail, user)
+		return
 	}
-	tx.notice(kind, by, user)
+	for _, by := range []*contact{byEmail, byPhone} {
+		if by.verified(user) {
+			tx.notice(kind, by, user)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/words"
@@ -131,6 +132,9 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 			return nil, err
 		}
 	}
+	if err := tx.endSessionsAfter(ctx, &old, user); err != nil {
+		return nil, err
+	}
 	if passwordSubject(user) != passwordSubject(&old) || newPassword {
 		if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 			return nil, err
@@ -152,6 +156,27 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 		tx.userEvent("update."+change, shown)
 	}
 	return shown, nil
+}
+
+// endSessionsAfter ends the sessions that a block, or a change of a proven address or of the
+// authenticator, makes void. The session that makes the change stays.
+func (tx *txn) endSessionsAfter(ctx context.Context, old, user *record.User) error {
+	var lost []string // the proofs that only a former address gives
+	for _, f := range []Factor{FactorEmail, FactorPhone} {
+		if by := f.contact(); by.verified(old) && by.address(user) != by.address(old) {
+			lost = append(lost, string(f))
+		}
+	}
+	policy := &tx.policy.Sessions
+	switch {
+	case policy.EndOnBlock && user.Blocked && !old.Blocked:
+		return tx.endSessions(ctx, user, "")
+	case policy.EndOnChange && (len(lost) > 0 || user.TOTP != old.TOTP):
+		return tx.endSessions(ctx, user, tx.session)
+	case len(lost) == 0:
+		return nil
+	}
+	return tx.endSessionsIf(ctx, user, func(s *record.Session) bool { return s.ID != tx.session && slices.Contains(lost, s.Factors) })
 }
 
 // changesOf names the differences between two states of a user, as events do.
@@ -197,14 +222,19 @@ func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
 }
 
 // noticeChange tells a user of a change that an attacker could have made, at the
-// addresses from before it.
+// addresses from before it: an address or a number that changes or is proven, a factor, a
+// password.
 func (tx *txn) noticeChange(old, user *record.User) {
-	if user.Email != old.Email {
-		tx.notice(notify.EmailChanged, byEmail, old)
-	}
-	if user.Phone != old.Phone && old.Phone != "" {
-		tx.notice(notify.PhoneChanged, byPhone, old)
-		tx.notice(notify.PhoneChanged, byEmail, old)
+	for _, c := range []struct {
+		by   *contact
+		kind notify.Kind
+	}{{byEmail, notify.EmailChanged}, {byPhone, notify.PhoneChanged}} {
+		switch {
+		case c.by.address(user) != c.by.address(old) && c.by.address(old) != "":
+			tx.noticeTo(c.kind, old)
+		case c.by.verified(user) && !c.by.verified(old) && c.by.other().verified(old) && tx.by.mode != modeServer:
+			tx.notice(c.kind, c.by.other(), old) // a new way in
+		}
 	}
 	if user.MFA != old.MFA || user.TOTP != old.TOTP {
 		tx.noticeTo(notify.FactorsChanged, old)

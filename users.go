@@ -444,7 +444,7 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 			return c.sign(claims)
 		}
 		check := checkOf(session)
-		claims.SessionID = session.ID
+		claims.SessionID, claims.Epoch = session.ID, check.UserPasswordEpoch
 		if end := c.policy.Sessions.last(check); end.Before(expire) {
 			claims.Expire = end
 		}

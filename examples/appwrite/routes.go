@@ -61,9 +61,9 @@ var routes = []route{
 	on(del, owing, none, deleteSession, "/account/sessions/{sessionId}"),
 
 	on(post, account, created, createEmailVerification, "/account/verifications/email", "/account/verification"),
-	on(put, anyone, ok, confirm((*latchkey.Guest).ConfirmEmailVerification), "/account/verifications/email", "/account/verification"),
+	on(put, anyone, ok, confirm((*latchkey.Guest).ConfirmEmailVerification, (*latchkey.Account).ConfirmEmailVerification), "/account/verifications/email", "/account/verification"),
 	on(post, account, created, createPhoneVerification, "/account/verifications/phone", "/account/verification/phone"),
-	on(put, anyone, ok, confirm((*latchkey.Guest).ConfirmPhoneVerification), "/account/verifications/phone", "/account/verification/phone"),
+	on(put, anyone, ok, confirm((*latchkey.Guest).ConfirmPhoneVerification, (*latchkey.Account).ConfirmPhoneVerification), "/account/verifications/phone", "/account/verification/phone"),
 	on(post, anyone, created, createRecovery, "/account/recovery"),
 	on(put, anyone, ok, updateRecovery, "/account/recovery"),
 	on(patch, account, ok, shown(updateMFA), "/account/mfa"),
@@ -331,12 +331,18 @@ func createPhoneVerification(c *call) (any, error) {
 	return c.tokenModel(c.account.CreatePhoneVerification(c.r.Context()))
 }
 
-// confirm returns a handler that verifies an address with the secret of a token.
-func confirm(do func(g *latchkey.Guest, ctx context.Context, userID, secret string) (*latchkey.Token, error)) func(c *call) (any, error) {
+// confirm returns a handler that verifies an address with the secret of a token, by do, or
+// by own in a session of the user.
+func confirm(do func(g *latchkey.Guest, ctx context.Context, userID, secret string) (*latchkey.Token, error),
+	own func(a *latchkey.Account, ctx context.Context, secret string) (*latchkey.Token, error),
+) func(c *call) (any, error) {
 	return func(c *call) (any, error) {
 		texts, err := c.texts("userId", "secret")
 		if err != nil {
 			return nil, err
+		}
+		if c.signedIn && c.account.UserID() == texts[0] {
+			return c.tokenModel(own(c.account, c.r.Context(), texts[1]))
 		}
 		return c.tokenModel(do(c.guest(), c.r.Context(), texts[0], texts[1]))
 	}

@@ -67,7 +67,7 @@ func TestMatchAcceptsTheNeighboursAndNoFurtherStep(t *testing.T) {
 		t.Errorf("at the beginning of time: %d", got)
 	}
 	for _, text := range []string{"", "12345", "1234567", "12345a", " 23456", "\u0661\u0661\u0661"} {
-		if app.IsCode(text) || app.Match(text, now) != -1 {
+		if app.HasForm(text) || app.Match(text, now) != -1 {
 			t.Errorf("%q", text)
 		}
 	}

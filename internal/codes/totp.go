@@ -48,8 +48,8 @@ func (t TOTP) At(step uint64) string {
 	return fmt.Sprintf("%0*d", t.Digits, value%modulus)
 }
 
-// IsCode reports whether a text has the form of a code.
-func (t TOTP) IsCode(text string) bool { return len(text) == t.Digits && AllDigits(text) }
+// HasForm reports whether a text has the form of a code.
+func (t TOTP) HasForm(text string) bool { return len(text) == t.Digits && AllDigits(text) }
 
 // Match returns the step of a code: the present step or one of its two neighbours. It
 // returns the latest of those that have the code, or -1. It always compares with all

@@ -91,6 +91,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
 	})
 	k.Must(err)
+	k.Store.Reset() // New has read the keys of the store
 	k.Visitor = k.Guest(Client)
 	t.Cleanup(func() {
 		if !k.Tampered {

@@ -83,7 +83,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			}
 			guesses := slices.Contains([]string{
 				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code",
-				"Guest.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
+				"Guest.ConfirmPhoneVerification", "Account.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
 			}, op.Name)
 			switch err := op.Do(w); {
 			case limiter == panicking{} && guesses:

@@ -53,6 +53,7 @@ var Table = []Operation{
 		}
 		return kit.Err(w.Visitor.Authenticate(w.Ctx, w.Secret.Reveal()))
 	}},
+	{Name: "Account.RotateSession", Do: func(w *World) error { return kit.Err(w.Account.RotateSession(w.Ctx)) }},
 	{Name: "Guest.CreateMagicURLToken", Free: true, Untold: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateMagicURLToken(w.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada, URL: "https://app.example.org/in", Phrase: true}))
 	}},
@@ -89,6 +90,12 @@ var Table = []Operation{
 	}},
 	{Name: "Guest.Roles", Free: true, Quiet: true, Do: func(w *World) error { w.Visitor.Roles(); return nil }},
 
+	{Name: "Account.ConfirmEmailVerification", Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.ConfirmEmailVerification(w.Ctx, w.MailProof.Secret.Reveal()))
+	}},
+	{Name: "Account.ConfirmPhoneVerification", Proofs: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.ConfirmPhoneVerification(w.Ctx, w.PhoneProof.Secret.Reveal()))
+	}},
 	{Name: "Account.UserID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.UserID(); return nil }},
 	{Name: "Account.SessionID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.SessionID(); return nil }},
 	{Name: "Account.Format", Free: true, Quiet: true, Do: func(w *World) error { _ = fmt.Sprint(w.Account); return nil }},

@@ -119,7 +119,7 @@ var kinds = []struct {
 }{
 	{notify.MagicURL, byMail}, {notify.EmailOTP, byMail}, {notify.PhoneOTP, bySMS}, {notify.EmailVerification, byMail},
 	{notify.PhoneVerification, bySMS}, {notify.Recovery, byMail}, {notify.Challenge, byBoth}, {notify.Invitation, byBoth},
-	{notify.SessionAlert, byMail}, {notify.EmailChanged, byMail}, {notify.PhoneChanged, byBoth}, {notify.PasswordChanged, byBoth},
+	{notify.SessionAlert, byMail}, {notify.EmailChanged, byBoth}, {notify.PhoneChanged, byBoth}, {notify.PasswordChanged, byBoth},
 	{notify.FactorsChanged, byBoth}, {notify.IdentityChanged, byBoth},
 }
 

@@ -27,7 +27,7 @@ var all = map[notify.Channel][]notify.Kind{
 		notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged, notify.IdentityChanged,
 	},
 	notify.SMS: {
-		notify.PhoneOTP, notify.PhoneVerification, notify.Challenge, notify.Invitation, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged,
+		notify.PhoneOTP, notify.PhoneVerification, notify.Challenge, notify.Invitation, notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged,
 		notify.IdentityChanged,
 	},
 }
