@@ -77,6 +77,10 @@
 // Passwords, codes and secrets are strings when a host passes them in, and a [Secret],
 // which no log shows, when the engine returns them.
 //
+// A text that is not UTF-8 is refused: as [ErrArgumentInvalid], or as a secret that is
+// wrong. Only the fields of [Client], which describe and prove nothing, are brought into
+// form. A host must not replace bad bytes before it calls: then two texts become one.
+//
 // # Errors
 //
 // Answers that a caller may switch on are an [*Error], compared by errors.Is with a

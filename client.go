@@ -16,7 +16,8 @@ type Client struct {
 	// The zero Addr means that it is not known.
 	IP netip.Addr
 	// UserAgent is the client's own description of itself. At most 512 bytes are
-	// kept.
+	// kept. Control characters are kept as spaces, and bytes that are not UTF-8 as
+	// question marks.
 	UserAgent string
 	// Locale is the language of messages to the client's user: a BCP 47 tag, or
 	// the value of HTTP's Accept-Language. At most 128 bytes are kept. A value that

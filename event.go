@@ -26,29 +26,38 @@ type Event struct {
 	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
 	//     because a client floods an address, or sends at the host's cost. It comes once
 	//     a window, and concerns no user.
+	//   - integrity.VALUE.failed: a sealed value of the user did not open, because it was
+	//     changed or moved in the store without the engine, or is damaged. VALUE is
+	//     password, history (of passwords), totp or recoverycode. The operation has
+	//     failed, and so will later ones that need the value; only a password's history
+	//     counts as empty. It comes at most once a minute for a value, and the audit log
+	//     has no line of it, because the transaction has rolled back.
+	//     [Config].Logger gets every case.
 	Name   string
 	Time   time.Time
 	UserID string // the user whom the event concerns; "" for limits and sessions.all
 	// ActorID is the user who acted; "" for the server and for a guest.
 	ActorID string
-	Mode    string // user, guest, server, or system for the engine's own maintenance
-	Client  Client
+	// Mode is user, guest, server, or system for the engine's own maintenance and for
+	// integrity.
+	Mode   string
+	Client Client
 	// Payload is the subject of the event: a *User for users and update.mfa, a
 	// *Session for sessions, a *Token without its secret for tokens, a
-	// *MFAChallenge for challenges, a LimitResult for limits, nil for delete.mfa and
-	// sessions.all.
-	// After a deletion it is the last state. The receiver may keep and change it.
+	// *MFAChallenge for challenges, a LimitResult for limits, nil for delete.mfa,
+	// integrity and sessions.all. After a deletion it is the last state. The receiver
+	// may keep and change it.
 	Payload any
 }
 
 // Matches reports whether a pattern selects the event. A pattern is the name of
-// an event with * in the place of any id; it may be whole, lack its last part, or
+// an event with * in the place of any id, rule or value; it may be whole, lack its last part, or
 // end with the first id. users.*.sessions.*.create, users.*.sessions.* and
 // users.* all select the creation of a session.
 func (e Event) Matches(pattern string) bool {
-	if e.UserID == "" {
+	if !strings.HasPrefix(e.Name, "users.") {
 		parts, want := strings.Split(e.Name, "."), strings.Split(pattern, ".")
-		return len(parts) == len(want) && want[0] == parts[0] && want[2] == parts[2] && (want[1] == parts[1] || want[1] == "*")
+		return len(parts) == 3 && len(want) == 3 && want[0] == parts[0] && want[2] == parts[2] && (want[1] == parts[1] || want[1] == "*")
 	}
 	// A user's id may contain periods.
 	rest, found := strings.CutPrefix(e.Name, "users."+e.UserID)

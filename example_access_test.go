@@ -212,8 +212,8 @@ func ExampleParseKey() {
 	// [secret]
 }
 
-// A host replaces its key. The old one still opens what it has sealed, until all of that is
-// sealed anew.
+// A host on one machine replaces its key. The old one still opens what it has sealed, until
+// all of that is sealed anew.
 func ExampleEngine_Reseal() {
 	ctx := context.Background()
 	old, key, s := latchkey.GenerateKey(), latchkey.GenerateKey(), memory.Open()

@@ -38,8 +38,9 @@ func signer(ring *seal.Ring, issuer string) (*jws.Key, *jws.Set) {
 // JSON Web Key Set (RFC 7517, RFC 8037), the active key first. Hosts serve it, for
 // example at /.well-known/jwks.json.
 //
-// A host that replaces its key puts the new one into Keys.Old first, waits until the
-// services have fetched the set, and then makes it the active one.
+// The set has the keys in Keys.Old too. A host that replaces its key puts the new one
+// there first, on every machine, and waits until the services have fetched the set.
+// [Keys] has the further steps.
 func (e *Engine) KeySet() []byte {
 	if e == nil || e.jwts == nil {
 		return []byte(`{"keys":[]}`)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
@@ -231,8 +232,8 @@ func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 	if err := canon.ID(challengeID); err != nil {
 		return nil, invalid("challengeId", err)
 	}
-	if otp == "" || len(otp) > maxSecret {
-		return nil, invalid("otp", fmt.Errorf("not 1 to %d bytes", maxSecret))
+	if otp == "" || len(otp) > maxSecret || !utf8.ValidString(otp) { // the host's factor may compare it
+		return nil, invalid("otp", fmt.Errorf("not 1 to %d bytes of UTF-8", maxSecret))
 	}
 	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
 		return nil, err

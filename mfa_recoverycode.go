@@ -128,7 +128,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 		}
 		code, err := e.ring.Open(seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, row.UserID), row.Sealed)
 		if err != nil {
-			return nil, err
+			return nil, e.sealFault(ctx, sealedRecoveryCode, userID, err)
 		}
 		shown.Codes = append(shown.Codes, Secret(code))
 	}

@@ -202,7 +202,7 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 	}
 	seed, err := tx.ring.Open(seal.TOTP, seal.SeedPlace(row.ID, row.UserID), row.Seed)
 	if err != nil {
-		return false, err
+		return false, tx.sealFault(ctx, sealedTOTP, user.ID, err)
 	}
 	step, err := compare(ctx, func() (int64, error) { return totpOf(row, seed).Match(code, tx.now), nil })
 	if err != nil {

@@ -155,21 +155,37 @@ func (e *Engine) history(ctx context.Context, user *record.User) (hashes []strin
 	if keep == 0 {
 		return nil, nil
 	}
-	former, err := e.ring.Open(seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory)
-	if errors.Is(err, seal.ErrUnknownKey) {
-		return nil, e.keyFault(ctx, err)
+	former, err := e.openHash(ctx, sealedHistory, user.ID, seal.HistoryPlace(user.ID), user.PasswordHistory)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		_ = json.Unmarshal(former, &hashes)
+	if former != "" {
+		_ = json.Unmarshal([]byte(former), &hashes)
 	}
-	present, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
-	if errors.Is(err, seal.ErrUnknownKey) {
-		return nil, e.keyFault(ctx, err)
+	present, err := e.openHash(ctx, sealedPassword, user.ID, seal.PasswordPlace(user.ID), user.Password)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && !slices.Contains(hashes, string(present)) {
-		hashes = append(hashes, string(present))
+	if present != "" && !slices.Contains(hashes, present) {
+		hashes = append(hashes, present)
 	}
 	return hashes[max(0, len(hashes)-keep):], nil
+}
+
+// openHash opens a column, "" for an empty and for a damaged one. One that needs a key
+// which the engine lacks is an error.
+func (e *Engine) openHash(ctx context.Context, value sealed, userID string, place seal.Place, column []byte) (string, error) {
+	if len(column) == 0 {
+		return "", nil
+	}
+	text, err := e.ring.Open(seal.PasswordHash, place, column)
+	if err != nil {
+		err = e.sealFault(ctx, value, userID, err)
+	}
+	if errors.Is(err, seal.ErrDamaged) {
+		err = nil
+	}
+	return string(text), err
 }
 
 // sealHistory returns the last hashes in their stored form. Without the rule the
@@ -219,7 +235,7 @@ func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password
 			if _, busy := e.hasher.Verify(ctx, "", password); busy != nil {
 				return false, false, hasherError(busy)
 			}
-			return false, false, e.keyFault(ctx, err)
+			return false, false, e.sealFault(ctx, sealedPassword, user.ID, err)
 		}
 	}
 	right, err = compare(ctx, func() (bool, error) { return e.hasher.Verify(ctx, string(hash), password) })
@@ -239,7 +255,7 @@ func (e *Engine) upgraded(ctx context.Context, user *record.User, password strin
 	}
 	old, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 	if err != nil {
-		return n, err
+		return n, e.sealFault(ctx, sealedPassword, user.ID, err)
 	}
 	history, err := e.history(ctx, user)
 	if err != nil {

@@ -22,12 +22,14 @@ type Resealed struct {
 }
 
 // Reseal seals with the active key everything that is sealed with an old one, so that
-// the old one can go. First give every machine the new active key, with the old one
-// among Keys.Old. Then a key that is not in Left after a call without an error is not
-// needed any more, and [New] asks for it no more. The engine may be used meanwhile.
+// the old one can go. It is the third step of replacing a key, which [Keys] describes:
+// the new key is already active on every machine. A key that is not in Left after a call
+// without an error is not needed any more, and [New] asks for it no more. The engine may be
+// used meanwhile.
 //
 // Counts of wrong passwords and known clients are kept under the active key. A change of
-// the key forgets them, and with them the passwords that were disabled.
+// the key forgets them, and with them the passwords that were disabled. While machines
+// have different active keys, each key has counts of its own.
 func (e *Engine) Reseal(ctx context.Context) (all Resealed, err error) {
 	defer publicError("reseal", &err)
 	c, err := e.maintenance()

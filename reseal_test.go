@@ -11,6 +11,7 @@ import (
 	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
 	"example.com/latchkey/store/storetest"
@@ -158,4 +159,33 @@ func TestResealFindsRowsInsertedDuringItsLastPage(t *testing.T) {
 			t.Errorf("%s is sealed with the older key still: %v (%d rows were sealed)", id, err, done.Rows)
 		}
 	}
+}
+
+// N-4: while machines have different active keys, an attacker gets the free guesses once
+// with each key, and no more.
+func TestN4EachActiveKeyHasItsOwnCounts(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		next := latchkey.GenerateKey()
+		first := k.Configured(func(c *latchkey.Config) {
+			c.Keys, c.Limiter = latchkey.Keys{Active: k.Keys.Active, Old: []latchkey.Key{next}}, ratelimit.ReportOnly(ratelimit.NewMemory(0))
+		})
+		second := k.Configured(func(c *latchkey.Config) {
+			c.Keys, c.Limiter = latchkey.Keys{Active: next, Old: []latchkey.Key{k.Keys.Active}}, ratelimit.ReportOnly(ratelimit.NewMemory(0))
+		})
+		compared := 0
+		for n := range 40 {
+			engine := []*latchkey.Engine{first, second}[n%2]
+			err := kit.Err(engine.Guest(kit.At(fmt.Sprintf("203.0.113.%d", n))).CreateEmailPasswordSession(k.Ctx, kit.Ada, "wrong horse"))
+			switch {
+			case err == latchkey.ErrInvalidCredentials:
+				compared++
+			case !errors.Is(err, latchkey.ErrRateLimitExceeded):
+				k.Fatal(err)
+			}
+		}
+		if compared != 2*11 {
+			k.Errorf("%d guesses were compared", compared)
+		}
+	})
 }

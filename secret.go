@@ -135,6 +135,22 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(mask), nil }
 func (k Key) LogValue() slog.Value { return slog.StringValue(mask) }
 
 // Keys are the keys of an engine. The active key seals; all keys open.
+//
+// A key is replaced in this order, each step on every machine before the next begins:
+//  1. The new key comes into Old.
+//  2. The new key becomes Active, and the former one goes into Old. Services that check
+//     JWTs by [Engine.KeySet] have fetched the set since the first step.
+//  3. One machine calls [Engine.Reseal], until the former key is not in [Resealed].Left.
+//  4. The former key is dropped. JWTs that it signed end with it; they live for at most
+//     an hour after the second step.
+//
+// A host on one machine can take the first two steps at once. In another order, machines
+// do not open what others have sealed.
+//
+// Wrong passwords and codes, known clients and calls are counted under the active key. A
+// new one forgets the counts, and with them the passwords that were disabled. While
+// machines have different active keys, each key has counts of its own, which doubles the
+// free guesses and the calls. So keep the second step short.
 type Keys struct {
 	Active Key
 	Old    []Key

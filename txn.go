@@ -17,6 +17,7 @@ type txn struct {
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
 	notices []notice
+	broken  []unopened // told also if the transaction rolls back
 }
 
 // refusal is an error that commits: the transaction has recorded why it refuses,
@@ -40,6 +41,11 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 		}
 		return err
 	})
+	if done != nil {
+		for _, u := range done.broken {
+			c.tellUnopened(ctx, u)
+		}
+	}
 	if err != nil {
 		return zero, err
 	}
@@ -58,6 +64,14 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 func (c *call) update(ctx context.Context, fn func(context.Context, *txn) error) error {
 	_, err := update(ctx, c, func(ctx context.Context, tx *txn) (struct{}, error) { return struct{}{}, fn(ctx, tx) })
 	return err
+}
+
+// sealFault is that of the engine. The host is told after the end of the transaction.
+func (tx *txn) sealFault(ctx context.Context, value sealed, userID string, cause error) error {
+	u := unopened{value, userID, cause}
+	tx.logUnopened(ctx, u)
+	tx.broken = append(tx.broken, u)
+	return cause
 }
 
 // event gathers an event of a user. name is the part after the user's id. The

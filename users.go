@@ -98,7 +98,10 @@ func (u *Users) PasswordHash(ctx context.Context, id string) (_ Secret, err erro
 			return "", nil
 		}
 		text, err := c.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
-		return Secret(text), err
+		if err != nil {
+			return "", c.sealFault(ctx, sealedPassword, user.ID, err)
+		}
+		return Secret(text), nil
 	})
 }
 

@@ -19,6 +19,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	strictjson "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"example.com/latchkey"
 )
@@ -277,7 +281,7 @@ func (c *call) session() sessionValue {
 		return v
 	}
 	var fallback map[string]any
-	if json.Unmarshal([]byte(c.r.Header.Get("X-Fallback-Cookies")), &fallback) != nil {
+	if strictjson.Unmarshal([]byte(c.r.Header.Get("X-Fallback-Cookies")), &fallback) != nil {
 		return sessionValue{}
 	}
 	value, _ := fallback[c.cookieName()].(string)
@@ -299,18 +303,25 @@ func encodeSession(s *latchkey.Session) string {
 }
 
 func decodeSession(value string) (v sessionValue) {
-	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(value, "="))
-	if err != nil || json.Unmarshal(text, &v) != nil {
+	text, err := base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(value, "="))
+	if err != nil || strictjson.Unmarshal(text, &v) != nil {
 		return sessionValue{}
 	}
 	return v
 }
 
-// read reads the parameters: from the query of a GET, otherwise from the body.
+// read reads the parameters: from the query of a GET, otherwise from the body. It refuses
+// text that is not UTF-8, and a name that comes twice. It ignores unknown names, and a
+// name in another case is unknown. encoding/json would replace bad bytes, take the last of
+// equal names, and take names in any case; strictjson, its version 2, does not.
 func (c *call) read() error {
 	c.params = make(map[string]any)
 	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
-		return c.form(c.r.URL.Query())
+		values, err := url.ParseQuery(c.r.URL.RawQuery)
+		if err != nil {
+			return problem(http.StatusBadRequest, "general_argument_invalid", "The query is malformed")
+		}
+		return c.form(values)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	if err != nil {
@@ -328,17 +339,17 @@ func (c *call) read() error {
 	case "", "[]":
 		return nil
 	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil {
-		return problem(http.StatusBadRequest, "general_argument_invalid", "The body is not a JSON object")
+	var raw map[string]jsontext.Value
+	if err := strictjson.Unmarshal(body, &raw); err != nil {
+		return problem(http.StatusBadRequest, "general_argument_invalid", "The body is not a JSON object in UTF-8 with each name once")
 	}
 	for name, text := range raw {
 		var value any
-		if err := json.Unmarshal(text, &value); err != nil {
+		if err := strictjson.Unmarshal(text, &value); err != nil {
 			continue // a number out of range, perhaps in a field that no handler reads
 		}
 		if name == "prefs" && value != nil {
-			value = text // passed on unchanged
+			value = json.RawMessage(text) // passed on unchanged
 		}
 		c.params[name] = value
 	}
@@ -354,9 +365,15 @@ func (c *call) form(values url.Values) error {
 	}
 	lists := make(map[string][]item)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !utf8.ValidString(name) || slices.ContainsFunc(values[name], func(v string) bool { return !utf8.ValidString(v) }) {
+			return problem(http.StatusBadRequest, "general_argument_invalid", "A parameter is not UTF-8")
+		}
 		base, index, isList := strings.Cut(name, "[")
+		if !isList && len(values[name]) > 1 {
+			return invalidParam(name, "it comes twice")
+		}
 		if !isList {
-			c.params[name] = values[name][len(values[name])-1]
+			c.params[name] = values[name][0]
 			continue
 		}
 		at, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
@@ -516,7 +533,7 @@ func (c *call) queries() (queries []latchkey.Query, total bool, err error) {
 			Method string `json:"method"`
 			Values []int  `json:"values"`
 		}
-		if len(text) > 4096 || json.Unmarshal([]byte(text), &q) != nil || len(q.Values) != 1 {
+		if len(text) > 4096 || strictjson.Unmarshal([]byte(text), &q) != nil || len(q.Values) != 1 {
 			return nil, false, invalidParam("queries", "only limit and offset are supported here")
 		}
 		switch q.Method {

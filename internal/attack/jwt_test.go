@@ -1,11 +1,17 @@
 package attack_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
 	"testing"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/operations"
+	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/jwt"
 )
 
@@ -155,5 +161,43 @@ func TestAC087JWTOfARevocationThatFailed(t *testing.T) {
 		}
 		reached()
 		k.Must(kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal())))
+	})
+}
+
+// N-2: even with the engine's own key, nobody can sign a JWT that two readers read as two
+// users: neither the engine nor another service accepts it.
+func TestN2JWTOfTwoUsers(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		ada, bob := k.SignUp(kit.Ada), k.SignUp(kit.Bob)
+		_, account := k.SignIn(kit.Ada)
+		good, err := account.CreateJWT(k.Ctx, 0)
+		k.Must(err)
+		parts := strings.Split(good.Reveal(), ".")
+		payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+		k.Must(err)
+		root, err := hex.DecodeString(strings.TrimPrefix(k.Keys.Active.Reveal(), "latchkey1-"))
+		k.Must(err)
+		key := ed25519.NewKeyFromSeed(seal.NewRing(root).Seeds(seal.JWT)[0])
+		verifier, err := jwt.NewVerifier("latchkey", k.KeySet())
+		k.Must(err)
+		for name, members := range map[string]string{
+			"as it was": "", "an unknown member": `"more":1,`, "a second sub": fmt.Sprintf(`"sub":%q,`, bob.ID), "a second sub by an escape": fmt.Sprintf(`"s\u0075b":%q,`, bob.ID),
+			"a SUB": fmt.Sprintf(`"SUB":%q,`, bob.ID), "a second sid": `"sid":"x",`, "an Exp": `"Exp":99999999999,`, "a byte": "\"x\":\"\xff\",", "half of a surrogate pair": `"x":"\udfff",`,
+		} {
+			text := parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte("{"+members+string(payload[1:])))
+			token := text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(text)))
+			want, wantOffline := latchkey.ErrJWTInvalid, jwt.ErrInvalid
+			if members == "" || name == "an unknown member" {
+				want, wantOffline = nil, nil
+			}
+			a, err := k.Visitor.AuthenticateJWT(k.Ctx, token)
+			if want == nil && err != nil || want != nil && err != want || err == nil && a.UserID() != ada.ID {
+				k.Errorf("%s: %v", name, err)
+			}
+			claims, err := verifier.Verify(token, k.Clock.Now())
+			if err != wantOffline || err == nil && claims.UserID != ada.ID {
+				k.Errorf("%s, offline: %v", name, err)
+			}
+		}
 	})
 }

@@ -173,7 +173,8 @@ func TestAC120CopyOfTheDatabase(t *testing.T) {
 	})
 }
 
-// AC-121: a sealed password hash does not open in another user's row.
+// AC-121: a sealed password hash does not open in another user's row, and the host hears
+// of it.
 func TestAC121PasswordHashOfAnotherUser(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		victim := k.SignUp(kit.Ada)
@@ -194,6 +195,9 @@ func TestAC121PasswordHashOfAnotherUser(t *testing.T) {
 		var own *latchkey.Error
 		if err == nil || errors.As(err, &own) {
 			k.Errorf("signing in with a moved hash: %v", err)
+		}
+		if n := k.Told.Count("integrity.password.failed"); n != 1 {
+			k.Errorf("%d events of integrity", n)
 		}
 	})
 }

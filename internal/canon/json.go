@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	strict "github.com/go-json-experiment/json/jsontext"
+
 	"example.com/latchkey/internal/jsontext"
 )
 
@@ -34,55 +36,32 @@ func Object(raw []byte, most int) (string, error) {
 		return "", fmt.Errorf("more than %d bytes", most)
 	}
 	text := b.String()
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	if err := checkValue(d, 0); err != nil {
+	if err := jsontext.Escapes(text); err != nil {
 		return "", err
 	}
-	return text, jsontext.Escapes(text)
+	if err := checkTokens(strict.NewDecoder(strings.NewReader(text))); err != nil {
+		return "", err
+	}
+	return text, nil
 }
 
-// checkValue reads and checks one value.
-func checkValue(d *json.Decoder, depth int) error {
-	token, err := d.Token()
-	if err != nil {
-		return errObject
-	}
-	switch t := token.(type) {
-	case json.Number:
-		if _, err := strconv.ParseFloat(t.String(), 64); err != nil {
-			return errors.New("a number that is too large")
-		}
-	case json.Delim:
-		if depth == MaxDepth {
+// checkTokens reads an object to its end. The decoder refuses a name that comes twice.
+func checkTokens(d *strict.Decoder) error {
+	for {
+		token, err := d.ReadToken()
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, strict.ErrDuplicateName):
+			return errors.New("a name that comes twice")
+		case err != nil:
+			return errObject
+		case d.StackDepth() > MaxDepth:
 			return fmt.Errorf("nested more than %d deep", MaxDepth)
-		}
-		return checkParts(d, t == '{', depth+1)
-	}
-	return nil
-}
-
-// checkParts reads and checks the contents of an object or a list, and its end.
-func checkParts(d *json.Decoder, object bool, depth int) error {
-	seen := make(map[string]bool)
-	for d.More() {
-		if object {
-			token, err := d.Token()
-			name, ok := token.(string)
-			if err != nil || !ok {
-				return errObject
+		case token.Kind() == strict.KindNumber:
+			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
+				return errors.New("a number that is too large")
 			}
-			if seen[name] {
-				return errors.New("a name that comes twice")
-			}
-			seen[name] = true
-		}
-		if err := checkValue(d, depth); err != nil {
-			return err
 		}
 	}
-	if _, err := d.Token(); err != nil && err != io.EOF {
-		return errObject
-	}
-	return nil
 }

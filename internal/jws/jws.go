@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"example.com/latchkey/internal/strictjson"
 )
 
 // Limits of tokens.
@@ -53,6 +55,13 @@ type wire struct {
 	Epoch     int64  `json:"epoch,omitempty"`
 	Account   string `json:"acc,omitempty"`
 	Store     string `json:"store,omitempty"`
+}
+
+// UnmarshalJSON reads claims strictly. The library for JWTs would take the last of two
+// equal names, and names in another case.
+func (w *wire) UnmarshalJSON(text []byte) error {
+	type plain wire // without this method
+	return strictjson.Unmarshal(text, (*plain)(w))
 }
 
 // Key signs tokens.
@@ -159,13 +168,21 @@ type jwk struct {
 	Algorithm string `json:"alg"`
 }
 
+// is reports whether a key is for signatures of the engine.
+func (k jwk) is() bool {
+	return k.Type == "OKP" && k.Curve == "Ed25519" && (k.Use == "sig" || k.Use == "") &&
+		(k.Algorithm == jwt.SigningMethodEdDSA.Alg() || k.Algorithm == "")
+}
+
 type jwks struct {
-	Keys []jwk `json:"keys"`
+	Keys []json.RawMessage `json:"keys"`
 }
 
 // JSON returns the set as a JSON Web Key Set, for other services.
 func (s *Set) JSON() []byte {
-	var out jwks
+	var out struct {
+		Keys []jwk `json:"keys"`
+	}
 	for _, key := range s.keys {
 		out.Keys = append(out.Keys, jwk{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(key), keyID(key), "sig", jwt.SigningMethodEdDSA.Alg()})
 	}
@@ -182,16 +199,20 @@ const maxKeys = 100
 // ParseSet reads a JSON Web Key Set. It skips keys of other types.
 func ParseSet(issuer string, text []byte) (*Set, error) {
 	var in jwks
-	if err := json.Unmarshal(text, &in); err != nil || len(in.Keys) > maxKeys {
+	if err := strictjson.Unmarshal(text, &in); err != nil || len(in.Keys) > maxKeys {
 		return nil, errors.New("not a JSON Web Key Set")
 	}
 	var keys []ed25519.PublicKey
-	for _, k := range in.Keys {
-		if k.Type != "OKP" || k.Curve != "Ed25519" || k.Use != "sig" && k.Use != "" {
+	for _, text := range in.Keys {
+		var k jwk
+		if err := strictjson.Unmarshal(text, &k); err != nil {
+			return nil, errors.New("a key of the set is not a JSON Web Key")
+		}
+		if !k.is() {
 			continue
 		}
-		x, err := base64.RawURLEncoding.Strict().DecodeString(k.X)
-		if err != nil || len(x) != ed25519.PublicKeySize || k.ID != keyID(x) {
+		x, err := base64.RawURLEncoding.DecodeString(k.X)
+		if err != nil || base64.RawURLEncoding.EncodeToString(x) != k.X || len(x) != ed25519.PublicKeySize || k.ID != keyID(x) {
 			return nil, fmt.Errorf("the key %q is not what it is called", k.ID)
 		}
 		if !slices.ContainsFunc(keys, func(have ed25519.PublicKey) bool { return have.Equal(ed25519.PublicKey(x)) }) {

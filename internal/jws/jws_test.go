@@ -185,6 +185,83 @@ func TestSetIsWrittenAndRead(t *testing.T) {
 	}
 }
 
+// N-2: no two readers of claims can find different values in them.
+func TestN2ClaimsAreReadStrictly(t *testing.T) {
+	key := keyOf(1)
+	set := NewSet("us", key.Public())
+	life := fmt.Sprintf(`"iat":%d,"exp":%d`, now.Unix(), now.Add(time.Minute).Unix())
+	base := `"iss":"us","aud":["us"],"sub":"ada","sid":"one","jti":"x",` + life
+	if c, err := set.Verify(forged(key, mustHeader(key), `{`+base+`,"more":{"SUB":[1]},"More":1}`), now); err != nil || c.UserID != "ada" {
+		t.Errorf("with unknown members: %+v, %v", c, err)
+	}
+	later := fmt.Sprint(now.Add(30 * time.Minute).Unix())
+	for name, more := range map[string]string{
+		"sub twice": `"sub":"bob"`, "sub twice and equal": `"sub":"ada"`, "sub in capitals": `"SUB":"bob"`, "sub by an escape": `"s\u0075b":"bob"`, "sub by a letter that folds": `"` + "\u017F" + `ub":"bob"`,
+		"iss twice": `"iss":"us"`, "Iss": `"Iss":"us"`, "aud twice": `"aud":"us"`, "AUD": `"AUD":"us"`, "exp twice": `"exp":` + later, "EXP": `"EXP":` + later, "iat twice": `"iat":` + fmt.Sprint(now.Unix()),
+		"sid twice": `"sid":"two"`, "Sid": `"Sid":"two"`, "jti twice": `"jti":"y"`, "Epoch": `"Epoch":9`, "acc twice": `"acc":"","acc":"x"`, "nbf twice": `"nbf":1,"nbf":2`, "an unknown one twice": `"x":1,"x":2`,
+		"a doubled name below": `"x":{"y":1,"y":2}`, "half of a surrogate pair": `"x":"\ud800"`, "a byte that is not UTF-8": "\"x\":\"\xff\"", "a name that is not UTF-8": "\"\xff\":1",
+	} {
+		for _, payload := range []string{`{` + base + `,` + more + `}`, `{` + more + `,` + base + `}`} {
+			if c, err := set.Verify(forged(key, mustHeader(key), payload), now); err != ErrInvalid || c != (Claims{}) {
+				t.Errorf("%s: %+v, %v", name, c, err)
+			}
+		}
+	}
+	for name, payload := range map[string]string{
+		"only SUB": strings.Replace(base, "sub", "SUB", 1), "only Exp": strings.Replace(base, "exp", "Exp", 1), "sub that is not UTF-8": strings.Replace(base, "ada", "a\xff", 1),
+		"sub with half of a surrogate pair": strings.Replace(base, "ada", `a\udc00`, 1), "iss with half of a surrogate pair": strings.Replace(base, `"us"`, `"us\ud800"`, 1),
+		"more than an object": base + `}{`, "a list": base + `}]`,
+	} {
+		if c, err := set.Verify(forged(key, mustHeader(key), `{`+payload+`}`), now); err != ErrInvalid || c != (Claims{}) {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+	// One token has one spelling.
+	good := sign(t, key, claims())
+	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", good[len(good)-1])
+	for name, token := range map[string]string{
+		"bits behind the signature": good[:len(good)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last+1]), "padding": good + "==", "the other alphabet": strings.NewReplacer("-", "+", "_", "/").Replace(good) + "=",
+	} {
+		if _, err := set.Verify(token, now); err != ErrInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// N-2: the same for sets of keys, and for each key.
+func TestN2KeySetsAreReadStrictly(t *testing.T) {
+	key, other := keyOf(1), keyOf(2)
+	whole := string(NewSet("us", key.Public()).JSON())
+	entry := strings.TrimSuffix(strings.TrimPrefix(whole, `{"keys":[`), `]}`)
+	theirs := strings.TrimSuffix(strings.TrimPrefix(string(NewSet("us", other.Public()).JSON()), `{"keys":[`), `]}`)
+	with := func(member string) string { return `{"keys":[` + strings.TrimSuffix(entry, `}`) + `,` + member + `}]}` }
+	for name, text := range map[string]string{
+		"as written": whole, "unknown members": `{"keys":[` + entry + `,{"kty":"RSA","n":"x","e":"AQAB","X5C":[],"x5t#S256":"x"}],"other":{"KEYS":[]}}`,
+		"without use and alg": strings.NewReplacer(`,"use":"sig"`, "", `,"alg":"EdDSA"`, "").Replace(whole),
+	} {
+		set, err := ParseSet("us", []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := set.Verify(sign(t, key, claims()), now); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	x := base64.RawURLEncoding.EncodeToString(key.Public())
+	for name, text := range map[string]string{
+		"keys twice": `{"keys":[` + theirs + `],"keys":[` + entry + `]}`, "KEYS": `{"KEYS":[` + entry + `]}`, "both": `{"keys":[` + entry + `],"Keys":[` + theirs + `]}`,
+		"keys by a letter that folds": `{"` + "\u212A" + `eys":[` + entry + `]}`, "x twice": with(`"x":"` + x + `"`), "X": with(`"X":"` + x + `"`), "kid twice": with(`"kid":"` + key.id + `"`),
+		"Kty": with(`"Kty":"RSA"`), "an unknown member twice": with(`"y":1,"y":2`), "use twice": with(`"use":"enc"`), "another algorithm": strings.Replace(whole, "EdDSA", "ES256", 1),
+		"half of a surrogate pair": with(`"y":"\ud800"`), "a byte that is not UTF-8": with("\"y\":\"\xff\""), "a key that is a text": `{"keys":[` + entry + `,"x"]}`, "a key that is null": `{"keys":[` + entry + `,null]}`,
+		"padding": strings.Replace(whole, x, x+"=", 1), "a line in x": strings.Replace(whole, x, x[:9]+`\n`+x[9:], 1), "more": whole + `{}`, "null": `null`, "keys is null": `{"keys":null}`,
+	} {
+		if _, err := ParseSet("us", []byte(text)); err == nil {
+			t.Errorf("%s is read", name)
+		}
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	key := keyOf(1)
 	set := NewSet("us", key.Public())

@@ -112,3 +112,9 @@ func (w *World) Enrol(factors string) {
 }
 
 const otherPhone = "+14155550101"
+
+// Challenge returns the open challenge and a code that answers it.
+func (w *World) Challenge() (id, code string) { return w.challenge, w.codes[0].Reveal() }
+
+// AppCode returns the present code of the authenticator.
+func (w *World) AppCode() string { return w.app.Code() }

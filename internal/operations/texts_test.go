@@ -1,0 +1,223 @@
+package operations_test
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/operations"
+)
+
+// textArguments are good arguments, after the context, for the methods that take texts.
+// The methods of Users whose only text is the user's id need no entry.
+var textArguments = map[string]func(w *operations.World) []any{
+	"Guest.Authenticate":               func(w *operations.World) []any { return []any{w.Secret.Reveal()} },
+	"Guest.AuthenticateJWT":            func(w *operations.World) []any { return []any{w.JWT.Reveal()} },
+	"Guest.ConfirmEmailVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.MailProof.Secret.Reveal()} },
+	"Guest.ConfirmPhoneVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.PhoneProof.Secret.Reveal()} },
+	"Guest.ConfirmRecovery":            func(w *operations.World) []any { return []any{w.User.ID, w.Recovery.Secret.Reveal(), "another horse"} },
+	"Guest.CreateAccount":              func(*operations.World) []any { return []any{newAccount} },
+	"Guest.CreateEmailPasswordSession": func(*operations.World) []any { return []any{kit.Ada, kit.Password} },
+	"Guest.CreateEmailToken":           func(*operations.World) []any { return []any{latchkey.NewEmailToken{UserID: "wanted", Email: kit.Ada}} },
+	"Guest.CreateMagicURLToken": func(*operations.World) []any {
+		return []any{latchkey.NewMagicURLToken{UserID: "wanted", Email: kit.Ada, URL: "https://app.example.org/in?a=b"}}
+	},
+	"Guest.CreatePhoneToken": func(*operations.World) []any { return []any{"wanted", kit.Phone} },
+	"Guest.CreateRecovery":   func(*operations.World) []any { return []any{latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL}} },
+	"Guest.CreateSession":    func(w *operations.World) []any { return []any{w.User.ID, w.Custom.Secret.Reveal()} },
+	"Guest.InspectToken":     func(w *operations.World) []any { return []any{w.Link.UserID, w.Link.Secret.Reveal()} },
+	"Account.ConfirmMFAChallenge": func(w *operations.World) []any {
+		id, code := w.Challenge()
+		return []any{id, code}
+	},
+	"Account.CreateAccount":           func(*operations.World) []any { return []any{newAccount} },
+	"Account.CreateEmailVerification": func(*operations.World) []any { return []any{kit.VerifyURL} },
+	"Account.CreateMFAAuthenticator":  func(*operations.World) []any { return []any{latchkey.NewMFAAuthenticator{Algorithm: "SHA1"}} },
+	"Account.CreateMFAChallenge":      func(*operations.World) []any { return []any{latchkey.FactorRecoveryCode} },
+	"Account.DeleteSession":           func(w *operations.World) []any { return []any{w.Other.ID} },
+	"Account.ExtendSession":           func(w *operations.World) []any { return []any{w.Other.ID} },
+	"Account.GetSession":              func(w *operations.World) []any { return []any{w.Other.ID} },
+	"Account.UpdateEmail":             func(*operations.World) []any { return []any{"countess@example.org", kit.Password} },
+	"Account.UpdateName":              func(*operations.World) []any { return []any{"Countess"} },
+	"Account.UpdatePassword": func(*operations.World) []any {
+		return []any{latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}}
+	},
+	"Account.UpdatePhone":            func(*operations.World) []any { return []any{kit.OwnPhone, kit.Password} },
+	"Account.UpdatePrefs":            func(*operations.World) []any { return []any{json.RawMessage(`{"name":"text"}`)} },
+	"Account.VerifyMFAAuthenticator": func(w *operations.World) []any { return []any{w.AppCode()} },
+	"Users.Create": func(*operations.World) []any {
+		return []any{latchkey.NewUser{UserID: "wanted", Email: "new@example.org", Phone: kit.Phone, Password: kit.Password, Name: "New"}}
+	},
+	"Users.CreateJWT":      func(w *operations.World) []any { return []any{w.User.ID, w.Other.ID, time.Minute} },
+	"Users.DeleteSession":  func(w *operations.World) []any { return []any{w.User.ID, w.Other.ID} },
+	"Users.UpdateEmail":    func(w *operations.World) []any { return []any{w.User.ID, "countess@example.org"} },
+	"Users.UpdateLabels":   func(w *operations.World) []any { return []any{w.User.ID, []string{"vip", "beta"}} },
+	"Users.UpdateName":     func(w *operations.World) []any { return []any{w.User.ID, "Countess"} },
+	"Users.UpdatePassword": func(w *operations.World) []any { return []any{w.User.ID, "another horse"} },
+	"Users.UpdatePhone":    func(w *operations.World) []any { return []any{w.User.ID, kit.OwnPhone} },
+	"Users.UpdatePrefs":    func(w *operations.World) []any { return []any{w.User.ID, json.RawMessage(`{"name":"text"}`)} },
+}
+
+var newAccount = latchkey.NewAccount{UserID: "wanted", Email: "new@example.org", Password: kit.Password, Name: "New"}
+
+// textsIn returns the texts in a value.
+func textsIn(v reflect.Value) (texts []reflect.Value) {
+	switch {
+	case v.Kind() == reflect.String, v.Type() == reflect.TypeFor[json.RawMessage]():
+		return []reflect.Value{v}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			texts = append(texts, textsIn(v.Field(i))...)
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			texts = append(texts, textsIn(v.Index(i))...)
+		}
+	}
+	return texts
+}
+
+// takesText reports whether a value of a type holds texts.
+func takesText(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.String:
+		return true
+	case reflect.Slice:
+		return t == reflect.TypeFor[json.RawMessage]() || takesText(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if takesText(t.Field(i).Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// argumentsOf returns the arguments of a method as values that can be set: good ones
+// where they are known, otherwise the user's id and zero values.
+func argumentsOf(w *operations.World, name string, method reflect.Value) (arguments []reflect.Value) {
+	typ := method.Type()
+	var good []any
+	if known := textArguments[name]; known != nil {
+		good = known(w)
+	}
+	for i := 1; i < typ.NumIn(); i++ {
+		v := reflect.New(typ.In(i)).Elem()
+		switch {
+		case i <= len(good):
+			v.Set(reflect.ValueOf(good[i-1]))
+		case i == 1 && v.Kind() == reflect.String && strings.HasPrefix(name, "Users."):
+			v.SetString(w.User.ID)
+		}
+		arguments = append(arguments, v)
+	}
+	return arguments
+}
+
+// spoilt returns variants of a good text that are not UTF-8, or not a text of JSON.
+func spoilt(v reflect.Value) (out []reflect.Value) {
+	add := func(text string) { out = append(out, reflect.ValueOf(text).Convert(v.Type())) }
+	for _, bad := range []string{"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xe2\x82"} {
+		if v.Kind() == reflect.Slice {
+			add(strings.Replace(string(v.Bytes()), "text", "te"+bad+"xt", 1))
+			add(strings.Replace(string(v.Bytes()), "name", bad, 1))
+			continue
+		}
+		add(bad)
+		add(v.String() + bad)
+		add(bad + v.String())
+		add(v.String()[:len(v.String())/2] + bad + v.String()[len(v.String())/2:])
+		add(v.String()[:max(0, len(v.String())-len(bad))] + bad) // of the same length
+	}
+	if v.Kind() == reflect.Slice {
+		for _, bad := range []string{`\ud800`, `\udc00`, `\udc00\ud800`, `\u0000`} {
+			add(strings.Replace(string(v.Bytes()), "text", bad, 1))
+			add(strings.Replace(string(v.Bytes()), "name", bad, 1))
+		}
+	}
+	return out
+}
+
+// H-26: a text that is not UTF-8 is refused by every method in every argument, as an
+// answer of its caller's. Nothing of it is stored, neither as it was sent nor with another
+// character in place of the bad bytes.
+func TestH26TextsThatAreNotUTF8AreRefused(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, op := range operations.Table {
+		name, _, _ := strings.Cut(op.Name, " ")
+		handle, method, _ := strings.Cut(name, ".")
+		if handle == "Engine" || seen[name] {
+			continue
+		}
+		seen[name] = true
+		handleOf := func(w *operations.World) reflect.Value {
+			return map[string]reflect.Value{"Guest": reflect.ValueOf(w.Visitor), "Account": reflect.ValueOf(w.Account), "Users": reflect.ValueOf(w.Users())}[handle]
+		}
+		typ := map[string]reflect.Type{"Guest": reflect.TypeFor[*latchkey.Guest](), "Account": reflect.TypeFor[*latchkey.Account](), "Users": reflect.TypeFor[*latchkey.Users]()}[handle]
+		m, found := typ.MethodByName(method)
+		if !found {
+			t.Fatalf("no %s", name)
+		}
+		texts := 0
+		for i := 2; i < m.Type.NumIn(); i++ { // after the receiver and the context
+			if in := m.Type.In(i); takesText(in) && in != reflect.TypeFor[[]latchkey.Query]() {
+				texts++
+			}
+		}
+		if texts == 0 {
+			continue
+		}
+		if textArguments[name] == nil && (handle != "Users" || texts > 1) {
+			t.Errorf("%s takes texts, and the test has none for it", name)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+				w := operations.NewWorld(k, name != "Account.CreateAccount", op)
+				method := handleOf(w).MethodByName(method)
+				good := argumentsOf(w, name, method)
+				call := func() error {
+					in := append([]reflect.Value{reflect.ValueOf(k.Ctx)}, good...)
+					do := method.Call
+					if method.Type().IsVariadic() {
+						do = method.CallSlice
+					}
+					out := do(in)
+					err, _ := out[len(out)-1].Interface().(error)
+					return err
+				}
+				for i, argument := range good {
+					for j, text := range textsIn(argument) {
+						was := reflect.ValueOf(text.Interface())
+						for _, bad := range spoilt(was) {
+							text.Set(bad)
+							err := call()
+							var own *latchkey.Error
+							if !errors.As(err, &own) || own.Category != latchkey.CategoryInvalid && own.Category != latchkey.CategoryUnauthorized {
+								k.Errorf("text %d of argument %d is %q: %v (%v)", j, i+1, bad, err, errors.Unwrap(err))
+							}
+						}
+						text.Set(was)
+					}
+				}
+				if err := call(); err != nil {
+					k.Errorf("good texts: %v", err)
+				}
+				for table, rows := range k.Everything() {
+					for _, row := range rows {
+						if strings.Contains(row, "\uFFFD") {
+							k.Errorf("%s: %s", table, row)
+						}
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,49 @@
+// Package strictjson reads JSON that decides something: the claims of a token, or a set
+// of keys. Two readers that disagree about such a text would be a hole.
+package strictjson
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Unmarshal reads a JSON object into a struct, by its json tags. It ignores members that
+// the struct does not have, and refuses:
+//   - text that is not UTF-8, and half of a surrogate pair
+//   - a name that comes twice in one object, at any depth
+//   - a member of the object with the name of a field in another case
+//   - another value than an object, and anything after it
+func Unmarshal[T any](text []byte, into *T) error {
+	fields := reflect.VisibleFields(reflect.TypeFor[T]())
+	d := jsontext.NewDecoder(bytes.NewBuffer(text))
+	if start, err := d.ReadToken(); err != nil || start.Kind() != jsontext.KindBeginObject {
+		return errors.New("strictjson: not an object")
+	}
+	for d.PeekKind() == jsontext.KindString {
+		name, err := d.ReadToken()
+		if err == nil && recased(name.String(), fields) {
+			err = errors.New("strictjson: a name in another case")
+		}
+		if err == nil {
+			err = d.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return json.Unmarshal(text, into)
+}
+
+// recased reports whether a name is that of a field in another case.
+func recased(name string, fields []reflect.StructField) bool {
+	return slices.ContainsFunc(fields, func(f reflect.StructField) bool {
+		known, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name != known && strings.EqualFold(name, known)
+	})
+}
