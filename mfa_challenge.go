@@ -206,7 +206,7 @@ func challengeParts(row *record.Challenge, code string) []string {
 // ConfirmMFAChallenge answers a challenge of this session. The challenge is used up. The
 // session has proven the factor then, and is fresh for a step-up. It is returned with a
 // new secret, and the old secret is refused from then on, unless the policy keeps it
-// (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is ""). A factor by which the
+// (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is empty). A factor by which the
 // session was made counts once.
 //
 // Five wrong answers end the challenge. Wrong answers for a factor in a row are counted
@@ -275,9 +275,9 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	addFactor(row, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
 	if tx.policy.Factors.KeepSecretOnChallenge {
-		secret = ""
+		secret = Secret{}
 	} else {
-		digest, _ := secret.digest(sessionLabel)
+		digest, _ := secretDigest(secret.Reveal(), sessionLabel)
 		row.Digest = string(digest[:])
 	}
 	if err := record.Sessions.Replace(ctx, tx, row); err != nil {

@@ -28,7 +28,7 @@ func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, er
 	if err := g.open(); err != nil {
 		return nil, err
 	}
-	digest, ok := Secret(secret).digest(sessionLabel)
+	digest, ok := secretDigest(secret, sessionLabel)
 	if !ok {
 		return nil, ErrUnauthorized
 	}

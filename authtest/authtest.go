@@ -66,7 +66,7 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 	if c.SMS == nil {
 		c.SMS = k.Outbox
 	}
-	if c.Keys.Active == (latchkey.Key{}) {
+	if c.Keys.Active.IsZero() {
 		c.Keys.Active = latchkey.GenerateKey()
 	}
 	if c.Hasher == nil {
