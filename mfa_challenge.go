@@ -194,7 +194,7 @@ func (tx *txn) insertChallenge(ctx context.Context, user *record.User, n *newCha
 func (c *call) challengeMessage(ctx context.Context, n *newChallenge, user *record.User) notify.Message {
 	return notify.Message{
 		ID: n.row.ID, Kind: notify.Challenge, Channel: n.factor.contact().channel, To: n.row.Destination, Name: user.Name, UserID: user.ID,
-		Secret: n.code, Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
+		Secret: hide(n.code), Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
-	"example.com/latchkey/notify"
 )
 
 func TestPolicyKeepsTheSecret(t *testing.T) {
@@ -47,7 +46,7 @@ func TestChallengeBelongsToItsSession(t *testing.T) {
 		user := k.Proven()
 		_, account := k.SignIn(kit.Ada)
 		_, other := k.SignIn(kit.Ada)
-		ask := func() notify.Message {
+		ask := func() kit.Message {
 			challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
 			k.Must(err)
 			return k.Message(challenge.ID, kit.Ada)

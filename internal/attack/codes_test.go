@@ -13,7 +13,6 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
@@ -114,7 +113,7 @@ func TestAC037PhoneVerificationIsNotGuessed(t *testing.T) {
 		_, account := k.SignIn(kit.Ada)
 		k.Must(kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
 		stranger := k.Guest(kit.At("203.0.113.1"))
-		var m notify.Message
+		var m kit.Message
 		ask := func() {
 			token, err := account.CreatePhoneVerification(k.Ctx)
 			k.Must(err)

@@ -296,12 +296,12 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 	if m.Client.IP.IsValid() {
 		d.IP = m.Client.IP.String()
 	}
-	if m.Link != "" {
-		u, err := url.Parse(m.Link)
+	if link := m.Link.Reveal(); link != "" {
+		u, err := url.Parse(link)
 		if err != nil || u.Scheme == "" || slices.Contains([]string{"javascript", "data", "vbscript"}, u.Scheme) {
 			return d, errors.New("the link has no scheme, or one that runs code")
 		}
-		d.Link = template.URL(m.Link) // an app's own scheme is allowed
+		d.Link = template.URL(link) // an app's own scheme is allowed
 	}
 	return d, nil
 }
