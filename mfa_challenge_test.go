@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 )
 
@@ -107,7 +108,7 @@ func TestChallengeOfAFactorThatIsNotThereIsRefused(t *testing.T) {
 func TestMockNumberIsChallengedWithItsCode(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
-		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]string{kit.Phone: "042317"} })
+		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]latchkey.Secret{kit.Phone: hidden.New("042317")} })
 		session, _ := k.SignIn(kit.Ada)
 		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
