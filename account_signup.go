@@ -15,7 +15,7 @@ import (
 // Printed, logged or encoded, it shows a mask for the password. Package encoding/gob
 // refuses it. The fields are plain texts, as a person typed them in, so fmt prints it in
 // clear where it cannot call Format: in an unexported field of another struct, behind a
-// pointer to another struct that is printed with a verb for texts, and with %w.
+// pointer to another struct that is printed with a verb for texts, and with %p and %w.
 type NewAccount struct {
 	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
 	// underscore, at most 36, the first a letter or digit. "" means a fresh one, a

@@ -243,7 +243,7 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 // Printed, logged or encoded, it shows a mask for both passwords. Package encoding/gob
 // refuses it. The fields are plain texts, as a person typed them in, so fmt prints them in
 // clear where it cannot call Format: in an unexported field of another struct, behind a
-// pointer to another struct that is printed with a verb for texts, and with %w.
+// pointer to another struct that is printed with a verb for texts, and with %p and %w.
 type PasswordUpdate struct {
 	New string // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
 	Old string // ignored if the account has no password
