@@ -150,6 +150,12 @@ func holdsPlain[T any](v T, secrets ...string) held {
 
 const planted = "hide-Me_0123456789"
 
+// resolved returns what package slog passes to a handler, as a handler that reads structs
+// by reflection shows it.
+func resolved(x any) string {
+	return fmt.Sprintf("%+v", closed[any]{slog.AnyValue(x).Resolve().Any()})
+}
+
 // check dumps a value in every place and looks for its secrets.
 func (h held) check(t *testing.T) {
 	t.Helper()
@@ -160,6 +166,9 @@ func (h held) check(t *testing.T) {
 		if len(secret) <= 6 {
 			codes = append(codes, secret)
 		}
+	}
+	if shown := resolved(h.found[0]); slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(shown, form) }) {
+		t.Errorf("%v is logged as %s", h.typ, shown)
 	}
 	code := regexp.MustCompile(`\b(` + strings.Join(append(codes, "no code"), "|") + `)\b`)
 	for _, x := range slices.Concat(h.found, h.hard) {
@@ -270,19 +279,17 @@ func heldByEngine(k *kit.Kit) []held {
 	guest := engine.Guest(kit.Client)
 	session, pending := k.Owing(guest)
 	proof := append(slices.Clone(roots), session.Secret.Reveal(), sessionDigest(session))
-	jwt, err := k.Users().CreateJWT(k.Ctx, account.UserID(), account.SessionID(), 0)
-	var bearer *latchkey.Account
-	if err == nil {
-		bearer, err = guest.AuthenticateJWT(k.Ctx, jwt.Reveal())
-	}
-	k.Must(err)
 	k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, account.UserID(), false)))
 	full, err := guest.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
 	k.Must(err)
 	signedIn, err := guest.Authenticate(k.Ctx, full.Secret.Reveal())
 	k.Must(err)
+	jwt, err := k.Users().CreateJWT(k.Ctx, account.UserID(), full.ID, 0)
+	k.Must(err)
+	bearer, err := guest.AuthenticateJWT(k.Ctx, jwt.Reveal())
+	k.Must(err)
 	mine := append(slices.Clone(roots), full.Secret.Reveal(), sessionDigest(full))
-	theirs := append(slices.Clone(roots), jwt.Reveal())
+	theirs := append(slices.Clone(mine), jwt.Reveal())
 	return []held{
 		holds(engine, roots...), holds(*guest, roots...), holds(*engine.Users(), roots...), holds(*pending, proof...), holds(latchkey.MoreFactorsError{Pending: pending}, proof...),
 		holds(*signedIn, mine...), holds(*bearer, theirs...),
@@ -317,6 +324,20 @@ func TestF5SecretsAndKeysAreNotComparable(t *testing.T) {
 	}
 	if (latchkey.Secret{}).Reveal() != "" || one.Reveal() != planted || (latchkey.Key{}).Reveal() != "" || (latchkey.Key{}).ID() != "" || !(latchkey.Key{}).IsZero() {
 		t.Error("a text does not come back")
+	}
+}
+
+// Inputs with a password are objects in JSON, with everything else in clear.
+func TestF5InputsAreReadableInJSON(t *testing.T) {
+	for _, x := range []any{latchkey.NewAccount{Email: kit.Ada, Password: planted}, latchkey.NewUser{Email: kit.Ada, Password: planted}} {
+		text, err := json.Marshal(x)
+		var got map[string]string
+		if err := errors.Join(err, json.Unmarshal(text, &got)); err != nil || got["Email"] != kit.Ada || got["Password"] != hidden.Mask {
+			t.Errorf("%v, %s", err, text)
+		}
+	}
+	if text, err := json.Marshal(latchkey.PasswordUpdate{New: planted}); err != nil || string(text) != `{"New":"[secret]","Old":""}` {
+		t.Errorf("%v, %s", err, text)
 	}
 }
 
@@ -428,7 +449,7 @@ func TestA24GobRefusesSecrets(t *testing.T) {
 	for _, x := range []any{
 		secret, latchkey.GenerateKey(), latchkey.Keys{Active: latchkey.GenerateKey()}, latchkey.Session{Secret: secret}, &latchkey.Session{Secret: secret}, latchkey.Token{Secret: secret},
 		latchkey.SessionList{Sessions: []*latchkey.Session{{Secret: secret}}}, latchkey.MFAAuthenticator{Secret: secret}, latchkey.MFARecoveryCodes{Codes: []latchkey.Secret{secret}},
-		latchkey.NewAccount{Password: planted}, latchkey.NewUser{Password: planted}, latchkey.PasswordUpdate{New: planted}, notify.Message{Secret: secret},
+		latchkey.NewAccount{Password: planted}, latchkey.NewUser{Password: planted}, latchkey.PasswordUpdate{New: planted}, notify.Message{Secret: secret}, notify.Message{To: planted},
 		notify.Message{Link: secret}, sms.Text{Body: planted}, templates.Content{Text: planted}, open[latchkey.NewAccount]{latchkey.NewAccount{Password: planted}},
 	} {
 		var out bytes.Buffer

@@ -88,11 +88,6 @@ type Mailer struct {
 	closed bool
 }
 
-// Format prints the address of the server, for every verb.
-func (m *Mailer) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "smtp.Mailer(%s:%d)", m.host, m.port)
-}
-
 // conn is one connection to the server.
 type conn struct {
 	net    net.Conn
