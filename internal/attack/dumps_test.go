@@ -168,7 +168,7 @@ func (h held) check(t *testing.T) {
 		}
 	}
 	if shown := resolved(h.found[0]); slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(shown, form) }) {
-		t.Errorf("%v is logged as %s", h.typ, shown)
+		t.Errorf("%v is logged as %q", h.typ, shown)
 	}
 	code := regexp.MustCompile(`\b(` + strings.Join(append(codes, "no code"), "|") + `)\b`)
 	for _, x := range slices.Concat(h.found, h.hard) {
@@ -182,7 +182,7 @@ func (h held) check(t *testing.T) {
 			}
 		}
 		if found := code.Find(out.Bytes()); found != nil {
-			t.Errorf("%v in a %T shows %s", h.typ, x, found)
+			t.Errorf("%v in a %T shows %q", h.typ, x, found)
 		}
 	}
 }
