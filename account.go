@@ -281,7 +281,7 @@ func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err
 func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
 	defer publicError("rotate session", &err)
 	secret := newSecret()
-	digest, _ := secret.digest(sessionLabel)
+	digest, _ := secretDigest(secret.Reveal(), sessionLabel)
 	return accountChange(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {

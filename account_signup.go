@@ -4,11 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/canon"
 )
 
 // NewAccount is the input of [Guest.CreateAccount].
+//
+// Printed, logged or encoded, it shows a mask for the password. Package encoding/gob
+// refuses it. The fields are plain texts, as a person typed them in, so fmt prints it in
+// clear where it cannot call Format: in an unexported field of another struct, behind a
+// pointer to another struct that is printed with a verb for texts, and with %p and %w.
 type NewAccount struct {
 	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
 	// underscore, at most 36, the first a letter or digit. "" means a fresh one, a
@@ -24,6 +31,15 @@ func (n NewAccount) Format(f fmt.State, verb rune) { formatMasked(f, verb, n.mas
 
 // MarshalJSON encodes the input with a mask for the password.
 func (n NewAccount) MarshalJSON() ([]byte, error) { return json.Marshal(n.masked()) }
+
+// MarshalText encodes the input with a mask for the password, for XML and its like.
+func (n NewAccount) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%+v", n.masked()), nil }
+
+// LogValue logs the input with a mask for the password.
+func (n NewAccount) LogValue() slog.Value { return slog.AnyValue(n.masked()) }
+
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (n NewAccount) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // masked returns the input with masks, as a type without methods.
 func (n NewAccount) masked() any {

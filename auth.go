@@ -160,9 +160,9 @@ type Config struct {
 	// CustomFactor is a second factor of the host's own; nil without one.
 	CustomFactor CustomFactor
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed
-	// code of six digits for each. Nothing is sent to them. In everything else they are like
+	// code of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else they are like
 	// other numbers. A caller who knows such a code owns the number.
-	MockNumbers map[string]string
+	MockNumbers map[string]Secret
 	// RedirectHosts are the hosts to which links in messages may lead: a host name
 	// (app.example.org: http and https, any port; localhost stands for 127.0.0.1 and [::1]
 	// too), *.example.org for every name below it, https://app.example.org for that scheme
@@ -246,8 +246,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 
 // checkMockNumbers refuses mock numbers that are not phone numbers, and codes that have
 // another form than those of messages.
-func checkMockNumbers(numbers map[string]string) error {
-	for phone, code := range numbers {
+func checkMockNumbers(numbers map[string]Secret) error {
+	for phone, secret := range numbers {
+		code := secret.Reveal()
 		if err := canon.Phone(phone); err != nil {
 			return fmt.Errorf("latchkey: Config.MockNumbers: %q is not a phone number", phone)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/store/memory"
@@ -17,7 +18,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 func TestMockNumbersHaveTheirCodeAndNothingIsSent(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		const mock, code = "+15555550100", "042317"
-		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]string{mock: code} })
+		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]latchkey.Secret{mock: hidden.New(code)} })
 		guest := engine.Guest(kit.Client)
 		token, err := guest.CreatePhoneToken(k.Ctx, "mocked", mock)
 		k.Must(err)
@@ -43,13 +44,15 @@ func TestMockNumbersHaveTheirCodeAndNothingIsSent(t *testing.T) {
 		if got := k.Posted(engine); !slices.Equal(got, []string{"phone-otp " + kit.Phone}) {
 			k.Error(got)
 		}
-		mute := k.Configured(func(c *latchkey.Config) { c.SMS, c.MockNumbers = nil, map[string]string{mock: code} })
+		mute := k.Configured(func(c *latchkey.Config) {
+			c.SMS, c.MockNumbers = nil, map[string]latchkey.Secret{mock: hidden.New(code)}
+		})
 		if err := kit.Err(mute.Guest(kit.Client).CreatePhoneToken(k.Ctx, "", mock)); err != latchkey.ErrPhoneDisabled {
 			k.Errorf("without a way to send: %v", err)
 		}
 	})
 	for number, code := range map[string]string{"+15555550100": "12345", "+15555550101": "12345a", "5555550100": "123456", "": "123456"} {
-		c := latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, MockNumbers: map[string]string{number: code}}
+		c := latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, MockNumbers: map[string]latchkey.Secret{number: hidden.New(code)}}
 		if _, err := latchkey.New(memory.Open(), c); err == nil {
 			t.Errorf("%s=%s is taken", number, code)
 		}

@@ -74,7 +74,7 @@ func ExampleGuest_CreateMagicURLToken() {
 		log.Fatal(err)
 	}
 	message := site.mail(ctx, "ada@example.org")
-	page := opened(message.Link)
+	page := opened(message.Link.Reveal())
 	fmt.Println(message.Kind, page.Get("next"), page.Has("userId"), page.Has("secret"))
 
 	// The handler behind the button of the page signs the visitor in.
@@ -104,7 +104,7 @@ func ExampleGuest_InspectToken() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page := opened(site.mail(ctx, "ada@example.org").Link)
+	page := opened(site.mail(ctx, "ada@example.org").Link.Reveal())
 
 	// GET: show the button.
 	token, err := site.guest.InspectToken(ctx, page.Get("userId"), page.Get("secret"))
@@ -155,7 +155,7 @@ func ExampleGuest_CreateRecovery() {
 	fmt.Println(message.Kind)
 
 	// The page of the link asks for a new password.
-	page := opened(message.Link)
+	page := opened(message.Link.Reveal())
 	_, err = site.guest.ConfirmRecovery(ctx, page.Get("userId"), page.Get("secret"), "battery staple")
 	fmt.Println(err)
 	_, err = site.guest.CreateEmailPasswordSession(ctx, "ada@example.org", "battery staple")
@@ -185,7 +185,7 @@ func ExampleGuest_ConfirmRecovery() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page := opened(site.mail(ctx, "ada@example.org").Link)
+	page := opened(site.mail(ctx, "ada@example.org").Link.Reveal())
 	for _, password := range []string{"short", "battery staple", "battery staple"} {
 		_, err = site.guest.ConfirmRecovery(ctx, page.Get("userId"), page.Get("secret"), password)
 		switch {
@@ -219,7 +219,7 @@ func ExampleAccount_CreateEmailVerification() {
 	fmt.Println("open the link within", token.Expire.Sub(site.clock.Now()))
 
 	// The link may be opened in another browser, where the user is not signed in.
-	page := opened(site.mail(ctx, "ada@example.org").Link)
+	page := opened(site.mail(ctx, "ada@example.org").Link.Reveal())
 	_, err = site.guest.ConfirmEmailVerification(ctx, page.Get("userId"), page.Get("secret"))
 	if err != nil {
 		log.Fatal(err)

@@ -19,7 +19,7 @@ type mailer struct {
 func (m mailer) Notify(ctx context.Context, message notify.Message) error {
 	switch message.Kind {
 	case notify.MagicURL:
-		return m.send(ctx, message.To, "Sign in", "Open "+message.Link)
+		return m.send(ctx, message.To, "Sign in", "Open "+message.Link.Reveal())
 	case notify.EmailOTP, notify.Challenge:
 		return m.send(ctx, message.To, "Your code", "Type "+message.Code())
 	case notify.PasswordChanged:

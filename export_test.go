@@ -3,7 +3,7 @@ package latchkey
 // The tests of package latchkey_test use these functions and constants.
 
 // DigestOf returns the stored form of a session's secret under a label.
-func DigestOf(secret, label string) (sum [32]byte, ok bool) { return Secret(secret).digest(label) }
+func DigestOf(secret, label string) (sum [32]byte, ok bool) { return secretDigest(secret, label) }
 
 // SessionLabel is the label of a session's secret.
 const SessionLabel = sessionLabel

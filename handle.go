@@ -51,12 +51,27 @@ func (g *Guest) call() call {
 // can do nothing. Besides their own errors all methods may return those of
 // Authenticate.
 type Account struct {
-	engine  *Engine
-	client  Client
-	server  bool // as of the guest
-	digest  [sha256.Size]byte
+	engine *Engine
+	client Client
+	server bool // as of the guest
+	// digest is that of the session's secret. It lies behind two pointers, because fmt
+	// follows a single one to an array.
+	digest  **[sha256.Size]byte
 	jwt     *jws.Claims  // nil for an account of a session's secret
-	session record.Check // as of Authenticate
+	session record.Check // as of Authenticate, without its digest
+}
+
+// account returns an account that is not checked yet. It allocates once, because this runs
+// on every request.
+func (g *Guest) account(digest [sha256.Size]byte) *Account {
+	made := &struct {
+		Account
+		sum    [sha256.Size]byte
+		hidden *[sha256.Size]byte
+	}{Account: Account{engine: g.engine, client: g.client, server: g.server}, sum: digest}
+	made.hidden = &made.sum
+	made.digest = &made.hidden
+	return &made.Account
 }
 
 // begin starts an operation.

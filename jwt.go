@@ -64,24 +64,24 @@ func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret
 	defer publicError("create JWT", &err)
 	c, err := a.begin()
 	if err != nil {
-		return "", err
+		return Secret{}, err
 	}
 	var s record.Check
 	if err := a.readCheck(ctx, c, c.store, &s); err != nil {
-		return "", err
+		return Secret{}, err
 	}
 	if a.jwt != nil {
-		return "", ErrJWTCreationDenied
+		return Secret{}, ErrJWTCreationDenied
 	}
 	if err := c.enabled(MethodJWT); err != nil {
-		return "", err
+		return Secret{}, err
 	}
 	if err := c.limit(ctx, limitCreateJWT, s.UserID); err != nil {
-		return "", err
+		return Secret{}, err
 	}
 	expire, err := jwtExpire(c.now, length)
 	if err != nil {
-		return "", err
+		return Secret{}, err
 	}
 	if end := c.policy.Sessions.last(&s); end.Before(expire) {
 		expire = end
@@ -102,5 +102,5 @@ func jwtExpire(now time.Time, length time.Duration) (time.Time, error) {
 func (e *Engine) sign(claims jws.Claims) (Secret, error) {
 	claims.Issuer, claims.ID = e.issuer, newID()
 	token, err := e.jwtKey.Sign(claims)
-	return Secret(token), err
+	return hide(token), err
 }

@@ -195,7 +195,7 @@ func (tx *txn) insertChallenge(ctx context.Context, user *record.User, n *newCha
 func (c *call) challengeMessage(ctx context.Context, n *newChallenge, user *record.User) notify.Message {
 	return notify.Message{
 		ID: n.row.ID, Kind: notify.Challenge, Channel: n.factor.contact().channel, To: n.row.Destination, Name: user.Name, UserID: user.ID,
-		Secret: n.code, Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
+		Secret: hide(n.code), Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
 	}
 }
 
@@ -207,7 +207,7 @@ func challengeParts(row *record.Challenge, code string) []string {
 // ConfirmMFAChallenge answers a challenge of this session. The challenge is used up. The
 // session has proven the factor then, and is fresh for a step-up. It is returned with a
 // new secret, and the old secret is refused from then on, unless the policy keeps it
-// (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is ""). A factor by which the
+// (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is empty). A factor by which the
 // session was made counts once.
 //
 // Five wrong answers end the challenge. Wrong answers for a factor in a row are counted
@@ -280,9 +280,9 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	}
 	tx.noteOwing(row)
 	if tx.policy.Factors.KeepSecretOnChallenge {
-		secret = ""
+		secret = Secret{}
 	} else {
-		digest, _ := secret.digest(sessionLabel)
+		digest, _ := secretDigest(secret.Reveal(), sessionLabel)
 		row.Digest = string(digest[:])
 	}
 	if err := record.Sessions.Replace(ctx, tx, row); err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
-	"example.com/latchkey/notify"
 )
 
 func TestPolicyKeepsTheSecret(t *testing.T) {
@@ -17,7 +17,7 @@ func TestPolicyKeepsTheSecret(t *testing.T) {
 		session, pending := k.Owing(k.Visitor)
 		done, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
 		k.Must(err)
-		if done.Secret != "" {
+		if !done.Secret.IsZero() {
 			k.Error("there is a secret")
 		}
 		k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
@@ -47,7 +47,7 @@ func TestChallengeBelongsToItsSession(t *testing.T) {
 		user := k.Proven()
 		_, account := k.SignIn(kit.Ada)
 		_, other := k.SignIn(kit.Ada)
-		ask := func() notify.Message {
+		ask := func() kit.Message {
 			challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
 			k.Must(err)
 			return k.Message(challenge.ID, kit.Ada)
@@ -108,7 +108,7 @@ func TestChallengeOfAFactorThatIsNotThereIsRefused(t *testing.T) {
 func TestMockNumberIsChallengedWithItsCode(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
-		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]string{kit.Phone: "042317"} })
+		engine := k.Configured(func(c *latchkey.Config) { c.MockNumbers = map[string]latchkey.Secret{kit.Phone: hidden.New("042317")} })
 		session, _ := k.SignIn(kit.Ada)
 		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)

@@ -37,8 +37,8 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 		}) {
 			k.Error(got)
 		}
-		if done.ID != session.ID || !slices.Equal(done.Factors, []string{"password", "totp"}) || !done.MFAUpdatedAt.Equal(k.Clock.Now()) || done.Secret == "" ||
-			done.Secret == session.Secret || !done.Current {
+		if done.ID != session.ID || !slices.Equal(done.Factors, []string{"password", "totp"}) || !done.MFAUpdatedAt.Equal(k.Clock.Now()) || done.Secret.IsZero() ||
+			done.Secret.Equal(session.Secret) || !done.Current {
 			k.Errorf("%+v", done)
 		}
 		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrUnauthorized { // AC-088: the old secret is replaced

@@ -100,7 +100,7 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 		if err := record.RecoveryCodes.Insert(ctx, tx, row); err != nil {
 			return nil, err
 		}
-		shown.Codes = append(shown.Codes, Secret(code))
+		shown.Codes = append(shown.Codes, hide(code))
 	}
 	if !user.RecoveryCodes {
 		user.RecoveryCodes = true
@@ -130,7 +130,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 		if err != nil {
 			return nil, e.sealFault(ctx, sealedRecoveryCode, userID, err)
 		}
-		shown.Codes = append(shown.Codes, Secret(code))
+		shown.Codes = append(shown.Codes, hide(string(code)))
 	}
 	return shown, nil
 }

@@ -89,7 +89,7 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 			return nil, err
 		}
 		app := totpOf(row, seed)
-		made := &MFAAuthenticator{Secret: Secret(app.Text()), URI: Secret(app.URI(tx.app, labelOf(user)))}
+		made := &MFAAuthenticator{Secret: hide(app.Text()), URI: hide(app.URI(tx.app, labelOf(user)))}
 		return made, tx.logFactorsChanged(ctx, user)
 	}
 	return changeFresh(ctx, a, freshUnlessOff, enrol)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -243,6 +245,11 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 }
 
 // PasswordUpdate is the input of [Account.UpdatePassword].
+//
+// Printed, logged or encoded, it shows a mask for both passwords. Package encoding/gob
+// refuses it. The fields are plain texts, as a person typed them in, so fmt prints them in
+// clear where it cannot call Format: in an unexported field of another struct, behind a
+// pointer to another struct that is printed with a verb for texts, and with %p and %w.
 type PasswordUpdate struct {
 	New string // 8 to 256 characters unless the policy says otherwise, 1,024 bytes
 	Old string // ignored if the account has no password
@@ -253,6 +260,17 @@ func (p PasswordUpdate) Format(f fmt.State, verb rune) { formatMasked(f, verb, p
 
 // MarshalJSON encodes the input with a mask for both passwords.
 func (p PasswordUpdate) MarshalJSON() ([]byte, error) { return json.Marshal(p.masked()) }
+
+// MarshalText encodes the input with a mask for both passwords, for XML and its like.
+func (p PasswordUpdate) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "%+v", p.masked()), nil
+}
+
+// LogValue logs the input with a mask for both passwords.
+func (p PasswordUpdate) LogValue() slog.Value { return slog.AnyValue(p.masked()) }
+
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (p PasswordUpdate) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // masked returns the input with masks, as a type without methods.
 func (p PasswordUpdate) masked() any {

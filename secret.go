@@ -9,33 +9,24 @@ import (
 	"log/slog"
 	"strings"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/seal"
 )
 
-const mask = "[secret]"
+// Secret is a text that proves something: its bearer is taken for its owner. Printing,
+// logging and encoding it show a mask, or fail; so they do for values that hold one.
+// Reveal returns the text, IsZero tells whether there is none, and Equal compares two.
+type Secret = hidden.Text
 
-// Secret is a text that proves something: its bearer is taken for its owner.
-// Printing, logging and encoding it show a mask. Reveal returns the text.
-type Secret string
-
-// Reveal returns the text. Hand it to its owner and to no one else.
-func (s Secret) Reveal() string { return string(s) }
-
-// Format prints the mask, for every verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
-
-// MarshalText encodes the mask.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
-
-// LogValue logs the mask.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(mask) }
+// hide returns a text as it is handed out.
+func hide(text string) Secret { return hidden.New(text) }
 
 // masked returns the mask for a text, "" for "".
 func masked(text string) string {
 	if text == "" {
 		return ""
 	}
-	return mask
+	return hidden.Mask
 }
 
 // formatMasked prints a value whose secrets are masked already.
@@ -50,16 +41,16 @@ const secretSize = 32
 func newSecret() Secret {
 	var b [secretSize]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the program instead
-	return Secret(hex.EncodeToString(b[:]))
+	return hide(hex.EncodeToString(b[:]))
 }
 
 // Secrets are digested under a label for their purpose, so that a secret of one
 // purpose never serves another.
 const sessionLabel = "sess/v1"
 
-// digest returns the stored form of a secret: SHA-256 of the label, a zero byte
+// secretDigest returns the stored form of a secret: SHA-256 of the label, a zero byte
 // and the secret. It reports false for a text that cannot be a secret.
-func (s Secret) digest(label string) (sum [sha256.Size]byte, ok bool) {
+func secretDigest(s, label string) (sum [sha256.Size]byte, ok bool) {
 	if len(s) != 2*secretSize {
 		return sum, false
 	}
@@ -81,42 +72,63 @@ const keyPrefix = "latchkey1-"
 // authenticators, recovery codes, and the keys that sign JWTs. A copy of the store
 // is useless without the key. Keep the key apart from the store, and do not lose
 // it: without it no user can sign in again.
-type Key struct{ root [seal.KeySize]byte }
+// Printing, logging and encoding a key show a mask, or fail, wherever the key lies. Keys
+// cannot be compared by ==: callers compare what ID returns.
+type Key struct{ root hidden.Text }
+
+// keyOf returns the key of a root.
+func keyOf(root []byte) Key { return Key{hidden.New(string(root))} }
 
 // GenerateKey returns a new random key.
 func GenerateKey() Key {
-	var k Key
-	_, _ = rand.Read(k.root[:]) // never fails: it ends the program instead
-	return k
+	var root [seal.KeySize]byte
+	_, _ = rand.Read(root[:]) // never fails: it ends the program instead
+	return keyOf(root[:])
 }
 
 // ParseKey reads the text of a key.
 func ParseKey(text string) (Key, error) {
-	var k Key
 	digits, found := strings.CutPrefix(text, keyPrefix)
-	b, err := hex.DecodeString(digits)
-	if !found || err != nil || len(b) != len(k.root) {
+	root, err := hex.DecodeString(digits)
+	if !found || err != nil || len(root) != seal.KeySize {
 		return Key{}, errors.New("latchkey: not the text of a key")
 	}
-	k.root = [seal.KeySize]byte(b)
+	k := keyOf(root)
 	return k, k.check()
 }
 
-// Reveal returns the text of the key, for the place where the host keeps it.
-func (k Key) Reveal() string { return keyPrefix + hex.EncodeToString(k.root[:]) }
+// IsZero reports whether there is no key.
+func (k Key) IsZero() bool { return k.root.IsZero() }
 
-// ID names the key without revealing it, for [Engine.Reseal].
-func (k Key) ID() string { return seal.KeyID(k.root[:]) }
+// Reveal returns the text of the key, for the place where the host keeps it; "" for the
+// zero Key.
+func (k Key) Reveal() string {
+	if k.IsZero() {
+		return ""
+	}
+	return keyPrefix + hex.EncodeToString(k.bytes())
+}
+
+func (k Key) bytes() []byte { return []byte(k.root.Reveal()) }
+
+// ID names the key without revealing it, for [Engine.Reseal]; "" for the zero Key.
+func (k Key) ID() string {
+	if k.IsZero() {
+		return ""
+	}
+	return seal.KeyID(k.bytes())
+}
 
 // check refuses keys that were not drawn at random: the zero key, a key of few
 // different bytes, a key that counts up or down.
 func (k Key) check() error {
+	root := k.bytes()
 	seen := make(map[byte]bool)
 	steps := make(map[byte]bool)
-	for i, b := range k.root {
+	for i, b := range root {
 		seen[b] = true
 		if i > 0 {
-			steps[b-k.root[i-1]] = true
+			steps[b-root[i-1]] = true
 		}
 	}
 	if len(seen) < 12 || len(steps) < 12 {
@@ -126,13 +138,16 @@ func (k Key) check() error {
 }
 
 // Format prints a mask, for every verb.
-func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
+func (k Key) Format(f fmt.State, verb rune) { k.root.Format(f, verb) }
 
 // MarshalText encodes a mask.
-func (k Key) MarshalText() ([]byte, error) { return []byte(mask), nil }
+func (k Key) MarshalText() ([]byte, error) { return k.root.MarshalText() }
 
 // LogValue logs a mask.
-func (k Key) LogValue() slog.Value { return slog.StringValue(mask) }
+func (k Key) LogValue() slog.Value { return k.root.LogValue() }
+
+// GobEncode fails.
+func (k Key) GobEncode() ([]byte, error) { return k.root.GobEncode() }
 
 // Keys are the keys of an engine. The active key seals; all keys open.
 //
@@ -166,7 +181,7 @@ func (k Keys) ring() (*seal.Ring, error) {
 		if err := key.check(); err != nil {
 			return nil, err
 		}
-		old = append(old, key.root[:])
+		old = append(old, key.bytes())
 	}
-	return seal.NewRing(k.Active.root[:], old...), nil
+	return seal.NewRing(k.Active.bytes(), old...), nil
 }

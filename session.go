@@ -132,7 +132,7 @@ func (c *call) newSignIn(ctx context.Context, provider, providerUID, factors str
 		provider: provider, providerUID: providerUID, factors: factors,
 		id: newID(), device: c.device(ctx, c.client).encode(), secret: newSecret(),
 	}
-	sum, _ := in.secret.digest(sessionLabel)
+	sum, _ := secretDigest(in.secret.Reveal(), sessionLabel)
 	in.digest = string(sum[:])
 	return in
 }

@@ -28,12 +28,12 @@ func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, er
 	if err := g.open(); err != nil {
 		return nil, err
 	}
-	digest, ok := Secret(secret).digest(sessionLabel)
+	digest, ok := secretDigest(secret, sessionLabel)
 	if !ok {
 		return nil, ErrUnauthorized
 	}
 	c := g.call() // on the stack: this runs on every request
-	return c.authenticate(ctx, &Account{engine: g.engine, client: g.client, server: g.server, digest: digest})
+	return c.authenticate(ctx, g.account(digest))
 }
 
 // AuthenticateJWT returns the account of the bearer of a JWT of
@@ -130,14 +130,16 @@ func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *rec
 	if a.jwt != nil {
 		return a.readCheckOfJWT(ctx, c, r, s)
 	}
-	err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes(a.digest[:]))
+	err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes((*a.digest)[:]))
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrUnauthorized
 	}
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(s.Digest), a.digest[:]) != 1 || c.ended(s, c.now) {
+	same := subtle.ConstantTimeCompare([]byte(s.Digest), (*a.digest)[:]) == 1
+	s.Digest = ""
+	if !same || c.ended(s, c.now) {
 		return ErrUnauthorized
 	}
 	return c.mayAct(s, c.now)
@@ -152,6 +154,7 @@ func (a *Account) readCheckOfJWT(ctx context.Context, c *call, r store.Reader, s
 		return a.readCheckOfUser(ctx, c, r, s)
 	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Primary(), store.Text(a.jwt.SessionID))
+	s.Digest = ""
 	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || c.ended(s, c.now)) {
 		return ErrUnauthorized
 	}

@@ -13,6 +13,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/ratelimit"
 )
@@ -112,9 +113,9 @@ func TestStrictPolicyCapsMessages(t *testing.T) {
 
 func TestMockNumbersAreNotCountedAsTexts(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		numbers := make(map[string]string)
+		numbers := make(map[string]latchkey.Secret)
 		for n := range 30 {
-			numbers[fmt.Sprintf("+155555501%02d", n)] = "123456"
+			numbers[fmt.Sprintf("+155555501%02d", n)] = hidden.New("123456")
 		}
 		engine := k.Configured(func(c *latchkey.Config) {
 			c.MockNumbers = numbers

@@ -156,7 +156,7 @@ func (n *newToken) seal(e *Engine) {
 		n.Digest = string(e.ring.DigestCode(codeParts(&n.Token, n.secret)...))
 		return
 	}
-	sum, _ := Secret(n.secret).digest(n.kind.label)
+	sum, _ := secretDigest(n.secret, n.kind.label)
 	n.Digest = string(sum[:])
 }
 
@@ -177,7 +177,7 @@ func showToken(t *record.Token, userID string) *Token {
 func (c *call) showNewToken(n *newToken) *Token {
 	t := n.show()
 	if c.server {
-		t.Secret = Secret(n.secret)
+		t.Secret = hide(n.secret)
 	}
 	return t
 }
@@ -251,7 +251,7 @@ type link struct{ userID, secret string }
 // absent.
 func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ...*purpose) (*record.Token, error) {
 	for _, kind := range tokenKinds {
-		sum, ok := Secret(l.secret).digest(kind.label)
+		sum, ok := secretDigest(l.secret, kind.label)
 		if kind.label == "" || !ok || !slices.Contains(purposes, kind.purpose) {
 			continue
 		}

@@ -204,14 +204,14 @@ func (tx *txn) keepPromisedID(ctx context.Context, n *record.Token, user *record
 // the address.
 func (c *call) tokenMessage(ctx context.Context, n *newToken, user *record.User, link linkMaker) notify.Message {
 	m := notify.Message{
-		ID: n.ID, Kind: n.kind.message, Channel: n.kind.by.channel, To: n.Destination, UserID: n.Alias, Secret: n.secret,
+		ID: n.ID, Kind: n.kind.message, Channel: n.kind.by.channel, To: n.Destination, UserID: n.Alias, Secret: hide(n.secret),
 		Time: n.Created, Expire: n.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
 	}
 	if user != nil {
 		m.Name = user.Name
 	}
 	if link != nil {
-		m.Link = link(n.Alias, wireTime(n.Expire))
+		m.Link = hide(link(n.Alias, wireTime(n.Expire)))
 	}
 	return m
 }

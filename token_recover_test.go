@@ -23,7 +23,7 @@ func TestRecoverySetsThePasswordEndsEverythingAndTellsTheUser(t *testing.T) {
 		token, err := k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: "ADA@example.org", URL: kit.RecoverURL})
 		k.Must(err)
 		m := k.MailOf(token, kit.Ada)
-		if token.UserID != "" || token.Secret != "" || token.Expire.Sub(token.CreatedAt) != time.Hour || m.Kind != notify.Recovery || m.UserID != user.ID ||
+		if token.UserID != "" || !token.Secret.IsZero() || token.Expire.Sub(token.CreatedAt) != time.Hour || m.Kind != notify.Recovery || m.UserID != user.ID ||
 			!strings.Contains(m.Link, "userId="+user.ID) {
 			k.Errorf("%+v, %+v", token, m)
 		}

@@ -306,7 +306,7 @@ func (tx *txn) countedUnder(ctx context.Context, t *record.Token, userID string,
 
 // countWrongCode charges a wrong code to every live one that it could have been.
 func (tx *txn) countWrongCode(ctx context.Context, text string, all []*candidates) error {
-	_, isLink := Secret(text).digest("") // links cannot be guessed
+	_, isLink := secretDigest(text, "") // links cannot be guessed
 	for _, some := range all {
 		for _, t := range some.codes {
 			if t.Length != int64(len(text)) || t.Length >= longCode {

@@ -25,7 +25,7 @@ func TestTokenSignsUpAtRedemptionAndInAfterwards(t *testing.T) {
 		token, err := ask(k.Visitor, "wanted.id")
 		k.Must(err)
 		m := k.Mail(to)
-		if token.UserID != "wanted.id" || token.Secret != "" || !token.CreatedAt.Equal(k.Clock.Now()) || m.UserID != "wanted.id" ||
+		if token.UserID != "wanted.id" || !token.Secret.IsZero() || !token.CreatedAt.Equal(k.Clock.Now()) || m.UserID != "wanted.id" ||
 			m.Phrase != token.Phrase || !m.Expire.Equal(token.Expire) || m.ID != token.ID || m.Client.OS != "Windows" {
 			k.Errorf("%+v, %+v", token, m)
 		}

@@ -42,7 +42,7 @@ func TestTokensFollowPolicyAndChannels(t *testing.T) {
 			}
 			token, err := ask(k, server, "")
 			k.Must(err)
-			if token.Secret == "" {
+			if token.Secret.IsZero() {
 				k.Errorf("%s: the server does not get the secret", name)
 			}
 			tokens = append(tokens, token)

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -105,6 +107,11 @@ func anonymous(user *record.User) bool {
 func userTexts(u *record.User) []string { return []string{u.ID, u.Email, u.Name, u.Phone, u.Labels} }
 
 // NewUser is the input for a user.
+//
+// Printed, logged or encoded, it shows a mask for the password. Package encoding/gob
+// refuses it. The fields are plain texts, as a person typed them in, so fmt prints it in
+// clear where it cannot call Format: in an unexported field of another struct, behind a
+// pointer to another struct that is printed with a verb for texts, and with %p and %w.
 type NewUser struct {
 	// UserID is the id that the host wants: a-z, A-Z, 0-9, period, hyphen and
 	// underscore, at most 36, the first a letter or digit. "" means a fresh one, a
@@ -122,6 +129,15 @@ func (n NewUser) Format(f fmt.State, verb rune) { formatMasked(f, verb, n.masked
 
 // MarshalJSON encodes the input with a mask for the password.
 func (n NewUser) MarshalJSON() ([]byte, error) { return json.Marshal(n.masked()) }
+
+// MarshalText encodes the input with a mask for the password, for XML and its like.
+func (n NewUser) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%+v", n.masked()), nil }
+
+// LogValue logs the input with a mask for the password.
+func (n NewUser) LogValue() slog.Value { return slog.AnyValue(n.masked()) }
+
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (n NewUser) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // masked returns the input with masks, as a type without methods.
 func (n NewUser) masked() any {

@@ -88,20 +88,20 @@ func (u *Users) Get(ctx context.Context, id string) (_ *User, err error) {
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*User, error) { return showUser(ctx, c.store, user) })
 }
 
-// PasswordHash returns the hash of a user's password in PHC form, "" without a
+// PasswordHash returns the hash of a user's password in PHC form, empty without a
 // password, for hosts that move users elsewhere. No other answer holds it. Its
 // bearer can guess at the password without asking the engine.
 func (u *Users) PasswordHash(ctx context.Context, id string) (_ Secret, err error) {
 	defer publicError("get password hash", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (Secret, error) {
 		if user.Password == nil {
-			return "", nil
+			return Secret{}, nil
 		}
 		text, err := c.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 		if err != nil {
-			return "", c.sealFault(ctx, sealedPassword, user.ID, err)
+			return Secret{}, c.sealFault(ctx, sealedPassword, user.ID, err)
 		}
-		return Secret(text), nil
+		return hide(string(text)), nil
 	})
 }
 
@@ -387,7 +387,7 @@ func (u *Users) CreateToken(ctx context.Context, id string, length int, expire t
 		}
 		tx.event(user.ID, "tokens."+n.ID+".create", n.show())
 		shown := n.show()
-		shown.Secret = Secret(n.secret)
+		shown.Secret = hide(n.secret)
 		return shown, tx.log(ctx, logTokenCreate, user)
 	})
 }
@@ -426,23 +426,23 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (Secret, error) {
 		expire, err := jwtExpire(c.now, length)
 		if err != nil {
-			return "", err
+			return Secret{}, err
 		}
 		switch {
 		case user.Blocked:
-			return "", ErrUserBlocked
+			return Secret{}, ErrUserBlocked
 		case user.MustReset:
-			return "", ErrPasswordResetRequired
+			return Secret{}, ErrPasswordResetRequired
 		}
 		claims := jws.Claims{UserID: user.ID, IssuedAt: c.now, Expire: expire}
 		session, err := c.sessionForJWT(ctx, c.store, user.ID, sessionID)
 		switch {
 		case err != nil:
-			return "", err
+			return Secret{}, err
 		case session == nil:
 			claims.Epoch, claims.Account = user.Epoch, accountOf(user)
 			if claims.Store, err = storeEpoch(ctx, c.store); err != nil {
-				return "", err
+				return Secret{}, err
 			}
 			return c.sign(claims)
 		}
@@ -452,7 +452,7 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 			claims.Expire = end
 		}
 		if err := c.mayAct(check, c.now); err != nil {
-			return "", err
+			return Secret{}, err
 		}
 		return c.sign(claims)
 	})

@@ -246,7 +246,7 @@ func TestPasswordHashIsOpenedForTheServerAlone(t *testing.T) {
 		}
 		none, err := k.Users().Create(k.Ctx, latchkey.NewUser{})
 		k.Must(err)
-		if hash, err := k.Users().PasswordHash(k.Ctx, none.ID); hash != "" || err != nil {
+		if hash, err := k.Users().PasswordHash(k.Ctx, none.ID); !hash.IsZero() || err != nil {
 			k.Errorf("of a user without one: %v", err)
 		}
 		if err := kit.Err(k.Users().PasswordHash(k.Ctx, "nobody")); err != latchkey.ErrUserNotFound {
@@ -359,7 +359,7 @@ func TestServerMakesListsAndEndsSessions(t *testing.T) {
 		account, err := k.Visitor.Authenticate(k.Ctx, made.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.User(k.Ctx)))
-		want.Secret = ""
+		want.Secret = latchkey.Secret{}
 		list, err := u.Sessions(k.Ctx, user.ID)
 		k.Must(err)
 		k.Same("sessions", list, &latchkey.SessionList{Total: 1, Sessions: []*latchkey.Session{want}})

@@ -23,6 +23,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
@@ -66,7 +67,7 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 	if c.SMS == nil {
 		c.SMS = k.Outbox
 	}
-	if c.Keys.Active == (latchkey.Key{}) {
+	if c.Keys.Active.IsZero() {
 		c.Keys.Active = latchkey.GenerateKey()
 	}
 	if c.Hasher == nil {
@@ -125,17 +126,16 @@ func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 // Authenticator is an authenticator app that takes its time from a [Clock].
 type Authenticator struct {
 	clock *Clock
-	key   *otp.Key
+	uri   hidden.Text
 }
 
 // NewAuthenticator returns an app that has scanned the URI of a
 // [latchkey.MFAAuthenticator].
 func NewAuthenticator(c *Clock, uri string) (*Authenticator, error) {
-	key, err := otp.NewKeyFromURL(uri)
-	if err != nil {
+	if _, err := otp.NewKeyFromURL(uri); err != nil {
 		return nil, errors.New("authtest: not the URI of an authenticator")
 	}
-	return &Authenticator{c, key}, nil
+	return &Authenticator{c, hidden.New(uri)}, nil
 }
 
 // Code returns the code that the app shows now.
@@ -144,7 +144,11 @@ func (a *Authenticator) Code() string { return a.CodeAt(0) }
 // CodeAt returns the code that the app shows steps*30 seconds from now.
 func (a *Authenticator) CodeAt(steps int) string {
 	at := a.clock.Now().Add(time.Duration(steps) * 30 * time.Second)
-	code, err := totp.GenerateCodeCustom(a.key.Secret(), at, totp.ValidateOpts{Period: 30, Digits: a.key.Digits(), Algorithm: a.key.Algorithm()})
+	key, err := otp.NewKeyFromURL(a.uri.Reveal())
+	if err != nil {
+		panic(err) // never: NewAuthenticator has read it
+	}
+	code, err := totp.GenerateCodeCustom(key.Secret(), at, totp.ValidateOpts{Period: 30, Digits: key.Digits(), Algorithm: key.Algorithm()})
 	if err != nil {
 		panic(err) // never: NewAuthenticator has read the key
 	}

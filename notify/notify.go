@@ -6,7 +6,7 @@
 //	func (m mail) Notify(ctx context.Context, message notify.Message) error {
 //		switch message.Kind {
 //		case notify.MagicURL:
-//			return m.send(ctx, message.To, "Sign in", message.Link)
+//			return m.send(ctx, message.To, "Sign in", message.Link.Reveal())
 //		...
 //
 // The engine calls Notify after the change that the message reports is committed.
@@ -23,6 +23,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"example.com/latchkey/hidden"
 )
 
 // Kind is the purpose of a message.
@@ -55,8 +57,10 @@ const (
 	SMS   Channel = "sms"
 )
 
-// Message is one message to one address. When it is printed, it shows neither the
-// secret nor the address.
+// Message is one message to one address. Printed, logged, or encoded as JSON or XML, it
+// shows its kind and its channel. Package encoding/gob refuses it. In an unexported field
+// of another struct, a dump may show the address, the names and the phrase, but neither
+// Secret nor Link.
 type Message struct {
 	// ID stays the same when a message is tried again.
 	ID      string
@@ -66,9 +70,9 @@ type Message struct {
 	Name    string // as the user wrote it, "" if not known
 	UserID  string // the id to redeem Secret with
 	// Secret is the code, or the secret in the link.
-	Secret string
-	// Link is the URL that the recipient opens, "" for codes and notices.
-	Link string
+	Secret hidden.Text
+	// Link is the URL that the recipient opens, empty for codes and notices.
+	Link hidden.Text
 	// Phrase is the security phrase that the user saw when they asked for the
 	// message, "" without one. A message with another phrase is not the one that
 	// they asked for.
@@ -101,10 +105,10 @@ func (m Message) Format(f fmt.State, _ rune) {
 
 // Code returns the secret that the user types, "" if the message has a link.
 func (m Message) Code() string {
-	if m.Link != "" {
+	if !m.Link.IsZero() {
 		return ""
 	}
-	return m.Secret
+	return m.Secret.Reveal()
 }
 
 // LogValue logs the kind and the channel of a message.
@@ -113,6 +117,9 @@ func (m Message) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(m)) 
 // MarshalText encodes only the kind and the channel: a message is not meant to be
 // stored.
 func (m Message) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(m)), nil }
+
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (m Message) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // Notifier sends messages. It must be safe for concurrent use.
 type Notifier interface {

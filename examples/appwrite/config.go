@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify/sms"
 )
 
@@ -38,9 +39,9 @@ type config struct {
 	smsWebhook          string   // SMS_WEBHOOK
 	smsSecret           string   // SMS_WEBHOOK_SECRET, signs the calls of the webhook; a new one if unset
 	oidc                [3]string
-	mockNumbers         map[string]string // MOCK_NUMBERS, +15555550100=123456,...
-	membershipsHide     []string          // MEMBERSHIPS_HIDE
-	disabledMethodNames []string          // AUTH_DISABLED
+	mockNumbers         map[string]latchkey.Secret // MOCK_NUMBERS, +15555550100=123456,...
+	membershipsHide     []string                   // MEMBERSHIPS_HIDE
+	disabledMethodNames []string                   // AUTH_DISABLED
 }
 
 // place is the place of a store: memory:, bbolt:PATH, sqlite:PATH or postgres://...,
@@ -52,9 +53,9 @@ func readConfig(env func(string) string) (c config, err error) {
 	c = config{
 		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
 		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
-		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret()),
+		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
 		oidc:        [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")},
-		mockNumbers: make(map[string]string), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
+		mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
@@ -81,7 +82,7 @@ func readConfig(env func(string) string) (c config, err error) {
 	}
 	for _, item := range r.list("MOCK_NUMBERS") {
 		number, code, _ := strings.Cut(item, "=")
-		c.mockNumbers[number] = code
+		c.mockNumbers[number] = hidden.New(code)
 	}
 	for _, name := range c.disabledMethodNames {
 		switch name {

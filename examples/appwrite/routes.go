@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 )
 
 // route is one operation of the API.
@@ -449,7 +450,7 @@ func updateSession(c *call) (any, error) {
 	}
 	if session.Current {
 		renewed := *session
-		renewed.Secret = latchkey.Secret(c.session().Secret)
+		renewed.Secret = hidden.New(c.session().Secret)
 		c.signedInAs(&renewed)
 	}
 	return c.sessionModel(session), nil

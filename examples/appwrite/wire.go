@@ -171,7 +171,7 @@ func (c *call) sessionModel(s *latchkey.Session) object {
 		"provider": s.Provider, "providerUid": s.ProviderUID, "providerAccessToken": "", "providerAccessTokenExpiry": "",
 		"providerRefreshToken": "", "ip": s.IP, "current": s.Current, "factors": s.Factors, "secret": "", "mfaUpdatedAt": date(s.MFAUpdatedAt),
 	})
-	if c.server && s.Secret != "" {
+	if c.server && !s.Secret.IsZero() {
 		m["secret"] = encodeSession(s)
 	}
 	return m

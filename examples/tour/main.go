@@ -348,9 +348,9 @@ func (t *tour) message(ctx context.Context, to string, token *latchkey.Token) (u
 	if err != nil {
 		return "", "", err
 	}
-	fmt.Fprintf(t.out, "To %s:\n  %s\n", message.To, message.Link+message.Code())
+	fmt.Fprintf(t.out, "To %s:\n  %s\n", message.To, message.Link.Reveal()+message.Code())
 	if message.Phrase != "" {
 		fmt.Fprintln(t.out, "  security phrase:", message.Phrase)
 	}
-	return message.UserID, message.Secret, nil
+	return message.UserID, message.Secret.Reveal(), nil
 }

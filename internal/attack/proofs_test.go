@@ -11,7 +11,6 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
 )
@@ -432,7 +431,7 @@ func TestA25ABlockEndsSessions(t *testing.T) {
 // A verification link that is opened without a session does not keep the planter of the
 // account in: A29.
 func TestA29ALinkThatAStrangerHadSentClaimsNothing(t *testing.T) {
-	verify := func(k *kit.Kit, a *latchkey.Account) notify.Message {
+	verify := func(k *kit.Kit, a *latchkey.Account) kit.Message {
 		token, err := a.CreateEmailVerification(k.Ctx, kit.VerifyURL)
 		k.Must(err)
 		return k.MailOf(token, kit.Ada)
@@ -470,15 +469,15 @@ func TestA29ALinkThatAStrangerHadSentClaimsNothing(t *testing.T) {
 		}
 	})
 	// An owner who opens the link in their session, or shows the password later, loses nothing.
-	for name, own := range map[string]func(k *kit.Kit, a *latchkey.Account, m notify.Message){
-		"in the session": func(k *kit.Kit, a *latchkey.Account, m notify.Message) {
+	for name, own := range map[string]func(k *kit.Kit, a *latchkey.Account, m kit.Message){
+		"in the session": func(k *kit.Kit, a *latchkey.Account, m kit.Message) {
 			k.Must(kit.Err(a.ConfirmEmailVerification(k.Ctx, m.Secret)))
 		},
-		"signed in later": func(k *kit.Kit, _ *latchkey.Account, m notify.Message) {
+		"signed in later": func(k *kit.Kit, _ *latchkey.Account, m kit.Message) {
 			k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, m.UserID, m.Secret)))
 			k.Must(k.Try(kit.Owner, kit.Ada, kit.Password))
 		},
-		"changed the number later": func(k *kit.Kit, a *latchkey.Account, m notify.Message) {
+		"changed the number later": func(k *kit.Kit, a *latchkey.Account, m kit.Message) {
 			k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, m.UserID, m.Secret)))
 			k.Must(kit.Err(a.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
 		},

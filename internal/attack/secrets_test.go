@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/operations"
 	"example.com/latchkey/internal/record"
@@ -66,7 +67,7 @@ func TestAC115AndAC116MessagesAndLogsOfTokens(t *testing.T) {
 
 // AC-116, for printed values: no verb and no encoder shows a secret.
 func TestAC116SecretsAreMasked(t *testing.T) {
-	secret := latchkey.Secret("hide-me")
+	secret := hidden.New("hide-me")
 	key := latchkey.GenerateKey()
 	var out bytes.Buffer
 	session := &latchkey.Session{Secret: secret}

@@ -40,7 +40,7 @@ func TestAC088SignInMakesANewSession(t *testing.T) {
 		user := k.SignUp(kit.Ada)
 		planted, attacker := k.Anonymous()
 		session, _ := k.SignIn(kit.Ada)
-		if session.ID == planted.ID || session.Secret == planted.Secret || session.UserID == planted.UserID {
+		if session.ID == planted.ID || session.Secret.Equal(planted.Secret) || session.UserID == planted.UserID {
 			k.Error("the planted session became the user's")
 		}
 		shown, err := attacker.User(k.Ctx)

@@ -267,12 +267,12 @@ var weaknesses = []struct {
 		list, err := k.Users().Sessions(k.Ctx, user.ID)
 		k.Must(err)
 		for _, s := range list.Sessions {
-			if s.Secret != "" {
+			if !s.Secret.IsZero() {
 				k.Error("a session is listed with a secret")
 			}
 		}
 		for _, e := range k.Told.Take() {
-			if s, ok := e.Payload.(*latchkey.Session); ok && s.Secret != "" || strings.Contains(fmt.Sprintf("%+v", e.Payload), session.Secret.Reveal()) {
+			if s, ok := e.Payload.(*latchkey.Session); ok && !s.Secret.IsZero() || strings.Contains(fmt.Sprintf("%+v", e.Payload), session.Secret.Reveal()) {
 				k.Errorf("%s tells a secret", e.Name)
 			}
 		}

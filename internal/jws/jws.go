@@ -15,6 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/strictjson"
 )
 
@@ -64,9 +65,10 @@ func (w *wire) UnmarshalJSON(text []byte) error {
 	return strictjson.Unmarshal(text, (*plain)(w))
 }
 
-// Key signs tokens.
+// Key signs tokens. A dump of a key does not show its private part.
 type Key struct {
-	private ed25519.PrivateKey
+	private hidden.Text
+	public  ed25519.PublicKey
 	id      string
 	header  string // the first part of every token
 }
@@ -74,8 +76,9 @@ type Key struct {
 // NewKey returns the key that a seed of 32 bytes determines.
 func NewKey(seed []byte) *Key {
 	private := ed25519.NewKeyFromSeed(seed)
-	id := keyID(private.Public().(ed25519.PublicKey))
-	return &Key{private, id, headerOf(id)}
+	public := private.Public().(ed25519.PublicKey)
+	id := keyID(public)
+	return &Key{hidden.New(string(private)), public, id, headerOf(id)}
 }
 
 // keyID returns the id of a public key, which is derived from its digest.
@@ -94,7 +97,7 @@ func headerOf(id string) string {
 }
 
 // Public returns the public key.
-func (k *Key) Public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
+func (k *Key) Public() ed25519.PublicKey { return k.public }
 
 // Sign returns a token. The end of its life is rounded up to a full second.
 func (k *Key) Sign(c Claims) (string, error) {
@@ -110,7 +113,7 @@ func (k *Key) Sign(c Claims) (string, error) {
 		SessionID: c.SessionID, Epoch: c.Epoch, Account: c.Account, Store: c.Store,
 	})
 	token.Header["kid"], token.Header["typ"] = k.id, kind
-	return token.SignedString(k.private)
+	return token.SignedString(ed25519.PrivateKey(k.private.Reveal()))
 }
 
 // ErrInvalid is the only error of [Set.Verify], so that callers cannot tell why a token

@@ -27,22 +27,28 @@ func (k *Kit) Posted(engine *latchkey.Engine) (out []string) {
 	return out
 }
 
+// Message is a message with its secret and its link in clear.
+type Message struct {
+	notify.Message
+	Secret, Link string
+}
+
 // Mail waits for the next message to an address and returns it.
-func (k *Kit) Mail(to string) notify.Message {
+func (k *Kit) Mail(to string) Message {
 	k.Helper()
 	m, err := k.Box.Next(k.Ctx, to)
 	k.Must(err)
-	return m
+	return Message{m, m.Secret.Reveal(), m.Link.Reveal()}
 }
 
 // MailOf returns the message of a token, and skips earlier messages to the address.
-func (k *Kit) MailOf(token *latchkey.Token, to string) notify.Message {
+func (k *Kit) MailOf(token *latchkey.Token, to string) Message {
 	k.Helper()
 	return k.Message(token.ID, to)
 }
 
 // Message returns the message with an id, and skips earlier messages to the address.
-func (k *Kit) Message(id, to string) notify.Message {
+func (k *Kit) Message(id, to string) Message {
 	k.Helper()
 	for {
 		if m := k.Mail(to); m.ID == id {

@@ -2,14 +2,13 @@ package kit
 
 import (
 	"example.com/latchkey"
-	"example.com/latchkey/notify"
 )
 
 // FreshPassword is the password that [Kit.Recover] sets.
 const FreshPassword = "another horse battery"
 
 // Recovery asks for a recovery of Ada's account and returns the mail.
-func (k *Kit) Recovery() notify.Message {
+func (k *Kit) Recovery() Message {
 	k.Helper()
 	token, err := k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL + "?lang=en#form"})
 	k.Must(err)
@@ -17,6 +16,6 @@ func (k *Kit) Recovery() notify.Message {
 }
 
 // Recover sets [FreshPassword] with the mail of [Kit.Recovery].
-func (k *Kit) Recover(m notify.Message) error {
+func (k *Kit) Recover(m Message) error {
 	return Err(k.Visitor.ConfirmRecovery(k.Ctx, m.UserID, m.Secret, FreshPassword))
 }

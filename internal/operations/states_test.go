@@ -55,7 +55,7 @@ func TestAC052EveryMethodOfASessionThatWasFreshLongAgo(t *testing.T) {
 var sessionStates = map[string]func(w *operations.World) error{
 	"none": func(w *operations.World) error { w.Account = nil; return latchkey.ErrUnauthorized },
 	"zero": func(w *operations.World) error {
-		w.Account, w.Secret = new(latchkey.Account), ""
+		w.Account, w.Secret = new(latchkey.Account), latchkey.Secret{}
 		return latchkey.ErrUnauthorized
 	},
 	"full": func(w *operations.World) error { return nil },

@@ -224,6 +224,7 @@ var Table = []Operation{
 	{Name: "Engine.Guest", Free: true, Quiet: true, Do: func(w *World) error { w.Guest(kit.Client); return nil }},
 	{Name: "Engine.Users", Free: true, Quiet: true, Do: func(w *World) error { w.Users(); return nil }},
 	{Name: "Engine.KeySet", Free: true, Quiet: true, Do: func(w *World) error { w.KeySet(); return nil }},
+	{Name: "Engine.Format", Free: true, Quiet: true, Do: func(w *World) error { _ = fmt.Sprint(w.Engine); return nil }},
 	{Name: "Engine.Sweep", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Sweep(w.Ctx)) }},
 	{Name: "Engine.Reseal", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Reseal(w.Ctx)) }},
 	{Name: "Engine.EndAll", Free: true, Do: func(w *World) error { return w.EndAll(w.Ctx) }},

@@ -20,6 +20,8 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Guest.AuthenticateJWT":            func(w *operations.World) []any { return []any{w.JWT.Reveal()} },
 	"Guest.ConfirmEmailVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.MailProof.Secret.Reveal()} },
 	"Guest.ConfirmPhoneVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.PhoneProof.Secret.Reveal()} },
+	"Account.ConfirmEmailVerification": func(w *operations.World) []any { return []any{w.MailProof.Secret.Reveal()} },
+	"Account.ConfirmPhoneVerification": func(w *operations.World) []any { return []any{w.PhoneProof.Secret.Reveal()} },
 	"Guest.ConfirmRecovery":            func(w *operations.World) []any { return []any{w.User.ID, w.Recovery.Secret.Reveal(), "another horse"} },
 	"Guest.CreateAccount":              func(*operations.World) []any { return []any{newAccount} },
 	"Guest.CreateEmailPasswordSession": func(*operations.World) []any { return []any{kit.Ada, kit.Password} },

@@ -7,6 +7,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 )
 
@@ -56,11 +57,11 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	k.Must(err)
 	w.JWT, err = k.Users().CreateJWT(k.Ctx, w.User.ID, session.ID, time.Hour)
 	k.Must(err)
-	w.challenge, w.codes = "unknown", []latchkey.Secret{"0000000000"}
+	w.challenge, w.codes = "unknown", []latchkey.Secret{hidden.New("0000000000")}
 	for _, op := range ops {
 		w.Enrol(op.Factors)
 	}
-	none := &latchkey.Token{UserID: w.User.ID, Secret: latchkey.Secret(kit.UnknownLink)}
+	none := &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
 	w.MailProof, w.PhoneProof, w.Recovery = none, none, none
 	if !full || !slices.ContainsFunc(ops, func(op Operation) bool { return op.Proofs }) {
 		return w

@@ -12,6 +12,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+
+	"example.com/latchkey/hidden"
 )
 
 // KeySize is the length of a root key in bytes.
@@ -48,33 +50,47 @@ const (
 	headSize  = 2 + idSize + nonceSize
 )
 
-// Ring is one active root key and any number of old ones.
+// Ring is one active root key and any number of old ones. A dump of a ring shows ids of
+// keys and addresses in memory, but neither keys nor subkeys.
 type Ring struct {
 	active [idSize]byte
-	keys   map[[idSize]byte][]byte
+	keys   map[[idSize]byte]hidden.Text
 	order  [][idSize]byte // of the keys, the active one first
-	index  []byte         // subkey of the active key for Digest
+	index  hidden.Text    // subkey of the active key for Digest
 }
 
 // NewRing returns a ring. Each key has KeySize bytes.
 func NewRing(active []byte, old ...[]byte) *Ring {
-	r := &Ring{keys: make(map[[idSize]byte][]byte)}
+	r := &Ring{keys: make(map[[idSize]byte]hidden.Text)}
 	r.active = [idSize]byte(subkey(active, keyID))
 	for _, key := range append([][]byte{active}, old...) {
 		id := [idSize]byte(subkey(key, keyID))
-		if r.keys[id] == nil {
+		if r.keys[id].IsZero() {
 			r.order = append(r.order, id)
 		}
-		r.keys[id] = bytes.Clone(key)
+		r.keys[id] = hidden.New(string(key))
 	}
-	r.index = subkey(active, Index)
+	r.index = hidden.New(string(subkey(active, Index)))
 	return r
+}
+
+// root returns a root key by its id.
+func (r *Ring) root(id []byte) (key []byte, found bool) {
+	text, found := r.keys[[idSize]byte(id)]
+	return []byte(text.Reveal()), found
+}
+
+// activeRoot returns the active root key.
+func (r *Ring) activeRoot() []byte {
+	key, _ := r.root(r.active[:])
+	return key
 }
 
 // Seeds returns the subkeys of all keys for a purpose, that of the active key first.
 func (r *Ring) Seeds(purpose string) (seeds [][]byte) {
 	for _, id := range r.order {
-		seeds = append(seeds, subkey(r.keys[id], purpose))
+		key, _ := r.root(id[:])
+		seeds = append(seeds, subkey(key, purpose))
 	}
 	return seeds
 }
@@ -139,7 +155,7 @@ func (r *Ring) Seal(purpose string, p Place, text []byte) []byte {
 	copy(out[2:], r.active[:])
 	nonce := out[2+idSize : headSize]
 	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
-	return aead(r.keys[r.active], purpose).Seal(out, nonce, text, p.associated())
+	return aead(r.activeRoot(), purpose).Seal(out, nonce, text, p.associated())
 }
 
 // Open decrypts a value that Seal made for the same purpose and place.
@@ -151,7 +167,7 @@ func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 	if len(sealed) < headSize || sealed[0] != format || sealed[1] != algorithm {
 		return nil, ErrDamaged
 	}
-	root, found := r.keys[[idSize]byte(sealed[2:2+idSize])]
+	root, found := r.root(sealed[2 : 2+idSize])
 	if !found {
 		return nil, ErrUnknownKey
 	}
@@ -164,12 +180,12 @@ func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 
 // Digest returns the HMAC-SHA-256 of length-prefixed parts, under the active key's
 // subkey for indexes.
-func (r *Ring) Digest(parts ...string) []byte { return digest(r.index, parts) }
+func (r *Ring) Digest(parts ...string) []byte { return digest([]byte(r.index.Reveal()), parts) }
 
 // DigestCode returns the id of the active key, followed by the HMAC-SHA-256 of
 // length-prefixed parts under that key's subkey for codes.
 func (r *Ring) DigestCode(parts ...string) []byte {
-	return append(bytes.Clone(r.active[:]), digest(subkey(r.keys[r.active], Code), parts)...)
+	return append(bytes.Clone(r.active[:]), digest(subkey(r.activeRoot(), Code), parts)...)
 }
 
 // IsCode reports whether DigestCode made a digest of the same parts, under any key of the
@@ -179,7 +195,7 @@ func (r *Ring) IsCode(made []byte, parts ...string) (bool, error) {
 	if len(made) != idSize+sha256.Size {
 		return false, nil
 	}
-	root, found := r.keys[[idSize]byte(made[:idSize])]
+	root, found := r.root(made[:idSize])
 	if !found {
 		return false, ErrUnknownKey
 	}

@@ -5,12 +5,15 @@ package sms
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/templates"
 )
 
-// Text is one text message.
+// Text is one text message. Printed and logged, it shows its id. It cannot be encoded: a
+// sender puts To and Body into the form of its SMS service.
 type Text struct {
 	// ID stays the same when a text is tried again.
 	ID string
@@ -18,6 +21,18 @@ type Text struct {
 	// Body begins with the code, if there is one.
 	Body string
 }
+
+// Format prints the id of a text, for every verb.
+func (t Text) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "text message %q", t.ID) }
+
+// LogValue logs the id of a text.
+func (t Text) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+
+// MarshalText fails with [hidden.ErrNotEncoded].
+func (t Text) MarshalText() ([]byte, error) { return nil, hidden.ErrNotEncoded }
+
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (t Text) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // Sender sends text messages. It must be safe for concurrent use.
 type Sender interface {

@@ -57,7 +57,7 @@ func TestNotifierSendsTheWordsOfAMessage(t *testing.T) {
 }
 
 func TestReceiverCanCheckWhoCalls(t *testing.T) {
-	secret := sms.NewSecret()
+	secret := sms.NewSecret().Reveal()
 	var header http.Header
 	var body []byte
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -89,7 +89,7 @@ func TestReceiverCanCheckWhoCalls(t *testing.T) {
 		t.Errorf("one of several signatures: %v", err)
 	}
 	for name, err := range map[string]error{
-		"another secret":    sms.Verify(sms.NewSecret(), header, body, now),
+		"another secret":    sms.Verify(sms.NewSecret().Reveal(), header, body, now),
 		"no secret":         sms.Verify("", header, body, now),
 		"another body":      sms.Verify(secret, header, append(body, ' '), now),
 		"another id":        sms.Verify(secret, changed("webhook-id", "two"), body, now),
@@ -136,7 +136,7 @@ func TestAnswersForGoodAreToldFromThoseThatPass(t *testing.T) {
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(code)
 	}))
-	w, err := sms.NewWebhook(receiver.URL, sms.NewSecret(), receiver.Client())
+	w, err := sms.NewWebhook(receiver.URL, sms.NewSecret().Reveal(), receiver.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestAnswersForGoodAreToldFromThoseThatPass(t *testing.T) {
 }
 
 func TestWebhooksThatCannotBeAreRefused(t *testing.T) {
-	secret := sms.NewSecret()
+	secret := sms.NewSecret().Reveal()
 	for _, to := range []string{"https://sms.example/x", "http://127.0.0.1:1/x", "http://localhost/x", "http://[::1]:1/x"} {
 		if _, err := sms.NewWebhook(to, secret, nil); err != nil {
 			t.Errorf("%s: %v", to, err)

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 )
 
@@ -32,8 +33,8 @@ import (
 // 425, 429 and 5xx, and no answer at all, are errors that may pass. Every other
 // answer is a permanent error. Redirects are not followed.
 type Webhook struct {
-	url    string
-	key    []byte
+	url    hidden.Text // its path or its query may hold a secret
+	key    hidden.Text
 	client *http.Client
 }
 
@@ -45,15 +46,15 @@ const (
 )
 
 // NewSecret returns a new secret for a webhook and its receiver.
-func NewSecret() string {
+func NewSecret() hidden.Text {
 	key := make([]byte, keyLength)
 	_, _ = rand.Read(key) // never fails
-	return secretPrefix + base64.StdEncoding.EncodeToString(key)
+	return hidden.New(secretPrefix + base64.StdEncoding.EncodeToString(key))
 }
 
 // NewWebhook returns a sender that posts to a URL. The URL must be https, unless it
-// leads to this machine. secret has the form of [NewSecret]. client may be nil: then
-// calls time out after 15 seconds.
+// leads to this machine. secret is a text of the form of [NewSecret]. client may be nil:
+// then calls time out after 15 seconds.
 func NewWebhook(to, secret string, client *http.Client) (*Webhook, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -71,7 +72,7 @@ func NewWebhook(to, secret string, client *http.Client) (*Webhook, error) {
 	}
 	own := *client
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Webhook{url: to, key: key, client: &own}, nil
+	return &Webhook{url: hidden.New(to), key: hidden.New(string(key)), client: &own}, nil
 }
 
 func local(host string) bool {
@@ -100,7 +101,7 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	if err != nil {
 		return notify.Permanent(err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url.Reveal(), bytes.NewReader(body))
 	if err != nil {
 		return notify.Permanent(err)
 	}
@@ -108,7 +109,7 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("webhook-id", t.ID)
 	r.Header.Set("webhook-timestamp", stamp)
-	r.Header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(sign(w.key, t.ID, stamp, body)))
+	r.Header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(sign([]byte(w.key.Reveal()), t.ID, stamp, body)))
 	answer, err := w.client.Do(r)
 	if err != nil {
 		var u *url.Error

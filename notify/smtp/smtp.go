@@ -1,7 +1,7 @@
 // Package smtp sends messages as mail through one SMTP server.
 //
 //	mailer, err := smtp.New(smtp.Config{
-//		Addr: "mail.example.org:587", Username: "bread", Password: password,
+//		Addr: "mail.example.org:587", Username: "bread", Password: hidden.New(password),
 //		From: "Bread <noreply@example.org>", Templates: words,
 //	})
 //	engine, err := latchkey.New(store, latchkey.Config{Notifier: mailer})
@@ -27,6 +27,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 	protocol "github.com/wneessen/go-mail/smtp"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/templates"
 )
@@ -53,7 +54,8 @@ type Config struct {
 	// Username and Password are for a server that requires a login. The best method
 	// that the server knows is used, of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN and LOGIN.
 	// An empty Username means no login.
-	Username, Password string
+	Username string
+	Password hidden.Text
 	// From is the sender, "noreply@example.org" or "Bread <noreply@example.org>".
 	// ReplyTo is the address for replies. "" means From.
 	From, ReplyTo string
@@ -158,7 +160,7 @@ func New(c Config) (*Mailer, error) {
 		m.options = append(m.options, gomail.WithTLSPolicy(gomail.NoTLS))
 	}
 	if c.Username != "" {
-		m.options = append(m.options, gomail.WithUsername(c.Username), gomail.WithPassword(c.Password), gomail.WithOpportunisticSMTPAuth(
+		m.options = append(m.options, gomail.WithUsername(c.Username), gomail.WithPassword(c.Password.Reveal()), gomail.WithOpportunisticSMTPAuth(
 			gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthSCRAMSHA1, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
 	}
 	_, err = gomail.NewClient(host, m.options...)

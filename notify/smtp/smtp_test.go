@@ -23,6 +23,7 @@ import (
 	"github.com/emersion/go-sasl"
 	server "github.com/emersion/go-smtp"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/smtp"
 	"example.com/latchkey/notify/templates"
@@ -280,7 +281,7 @@ func TestTLSIsDemandedAndChecked(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, roots := serve(t, c.cert, c.implicit)
-			config := smtp.Config{Addr: p.addr, Security: c.security, TLS: &tls.Config{ServerName: "post.example"}, Timeout: 2 * time.Second, Username: "demo", Password: "right"}
+			config := smtp.Config{Addr: p.addr, Security: c.security, TLS: &tls.Config{ServerName: "post.example"}, Timeout: 2 * time.Second, Username: "demo", Password: hidden.New("right")}
 			if c.trusted {
 				config.TLS.RootCAs = roots
 			}
@@ -300,7 +301,7 @@ func TestTLSIsDemandedAndChecked(t *testing.T) {
 
 func TestWrongLoginMayPass(t *testing.T) {
 	p, roots := serve(t, "post.example", false)
-	m := newMailer(t, smtp.Config{Addr: p.addr, TLS: &tls.Config{ServerName: "post.example", RootCAs: roots}, Username: "demo", Password: "wrong"})
+	m := newMailer(t, smtp.Config{Addr: p.addr, TLS: &tls.Config{ServerName: "post.example", RootCAs: roots}, Username: "demo", Password: hidden.New("wrong")})
 	if err := m.Notify(t.Context(), magicLink()); err == nil || notify.IsPermanent(err) || strings.Contains(err.Error(), "wrong") {
 		t.Error(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 )
 
@@ -21,8 +22,8 @@ func Sample(kind notify.Kind, channel notify.Channel) notify.Message {
 	}
 	secret := func(valid time.Duration, phrase string) { m.Expire, m.Phrase = now.Add(valid), phrase }
 	link := func(path string) {
-		m.Secret = "f00dfeedbeef"
-		m.Link = "https://app.example.org/" + path + "?lang=en&userId=ada&secret=" + m.Secret
+		m.Secret = hidden.New("f00dfeedbeef")
+		m.Link = hidden.New("https://app.example.org/" + path + "?lang=en&userId=ada&secret=" + m.Secret.Reveal())
 	}
 	switch kind {
 	case notify.MagicURL:
@@ -30,10 +31,10 @@ func Sample(kind notify.Kind, channel notify.Channel) notify.Message {
 		link("in")
 	case notify.EmailOTP:
 		secret(15*time.Minute, "Calm Harbour")
-		m.Secret = "123456"
+		m.Secret = hidden.New("123456")
 	case notify.PhoneOTP, notify.PhoneVerification, notify.Challenge:
 		secret(15*time.Minute, "")
-		m.Secret = "123456"
+		m.Secret = hidden.New("123456")
 	case notify.EmailVerification:
 		secret(7*24*time.Hour, "")
 		link("verify")

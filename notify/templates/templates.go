@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ import (
 
 	"golang.org/x/text/language"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 )
 
@@ -78,11 +80,25 @@ type Data struct {
 	Inviter      Quoted
 }
 
-// Content is the rendered text of a message. An SMS has only Text.
+// Content is the rendered text of a message. An SMS has only Text. Printed and logged, it
+// shows its subject. It cannot be encoded: a sender puts the parts into the form of its
+// service.
 type Content struct {
 	Name                string // of the recipient, cleaned, for the header
 	Subject, Text, HTML string
 }
+
+// Format prints the subject, for every verb.
+func (c Content) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "content %q", c.Subject) }
+
+// LogValue logs the subject.
+func (c Content) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
+
+// MarshalText fails with [hidden.ErrNotEncoded].
+func (c Content) MarshalText() ([]byte, error) { return nil, hidden.ErrNotEncoded }
+
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (c Content) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // Set renders messages. It is safe for concurrent use.
 type Set struct {
@@ -296,12 +312,12 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 	if m.Client.IP.IsValid() {
 		d.IP = m.Client.IP.String()
 	}
-	if m.Link != "" {
-		u, err := url.Parse(m.Link)
+	if link := m.Link.Reveal(); link != "" {
+		u, err := url.Parse(link)
 		if err != nil || u.Scheme == "" || slices.Contains([]string{"javascript", "data", "vbscript"}, u.Scheme) {
 			return d, errors.New("the link has no scheme, or one that runs code")
 		}
-		d.Link = template.URL(m.Link) // an app's own scheme is allowed
+		d.Link = template.URL(link) // an app's own scheme is allowed
 	}
 	return d, nil
 }

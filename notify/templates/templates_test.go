@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/templates"
 )
@@ -74,7 +75,7 @@ func TestEveryMessageHasWords(t *testing.T) {
 				if part == "page" && channel == notify.SMS {
 					continue
 				}
-				if !strings.Contains(text, "Demo") || !strings.Contains(text, m.Link) || !strings.Contains(text, m.Code()) || !strings.Contains(text, m.Phrase) {
+				if !strings.Contains(text, "Demo") || !strings.Contains(text, m.Link.Reveal()) || !strings.Contains(text, m.Code()) || !strings.Contains(text, m.Phrase) {
 					t.Errorf("%s: %s lacks something: %q", name, part, text)
 				}
 				if !m.Expire.IsZero() && !strings.Contains(text, "15 minutes") && !strings.Contains(text, "1 hour") && !strings.Contains(text, "7 days") {
@@ -85,7 +86,7 @@ func TestEveryMessageHasWords(t *testing.T) {
 				}
 			}
 			for line := range strings.SplitSeq(c.Text, "\n") {
-				if len([]rune(line)) > 78 && channel == notify.Email && !strings.Contains(line, m.Link+"") {
+				if len([]rune(line)) > 78 && channel == notify.Email && !strings.Contains(line, m.Link.Reveal()) {
 					t.Errorf("%s: a long line: %q", name, line)
 				}
 			}
@@ -95,7 +96,7 @@ func TestEveryMessageHasWords(t *testing.T) {
 				}
 				continue
 			}
-			if !strings.Contains(c.Subject, "Demo") || m.Link != "" && !strings.Contains(c.HTML, `href="`+strings.ReplaceAll(m.Link, "&", "&amp;")+`"`) {
+			if !strings.Contains(c.Subject, "Demo") || !m.Link.IsZero() && !strings.Contains(c.HTML, `href="`+strings.ReplaceAll(m.Link.Reveal(), "&", "&amp;")+`"`) {
 				t.Errorf("%s: %q, %s", name, c.Subject, c.HTML)
 			}
 		}
@@ -164,7 +165,7 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 					len([]rune(c.Subject)) > 200 {
 					t.Errorf("%s, %q: subject %q", kind, hostile, c.Subject)
 				}
-				rest := strings.NewReplacer(m.Link, "", m.To, "", "mail address", "").Replace(c.Text)
+				rest := strings.NewReplacer(m.Link.Reveal(), "", m.To, "", "mail address", "").Replace(c.Text)
 				if linked.MatchString(rest) || strings.ContainsAny(rest, "\r\x00\u2028\u2029\u0085\u202e\u2066\u200f\ufeff\t") {
 					t.Errorf("%s, %q: %q", kind, hostile, rest)
 				}
@@ -188,12 +189,12 @@ func TestAC113WordsOfOthersAreQuotedAndHarmless(t *testing.T) {
 				}
 				for _, e := range found {
 					for _, a := range e.Attr {
-						if strings.HasPrefix(a.Key, "on") || a.Key == "src" || a.Key == "href" && a.Val != m.Link {
+						if strings.HasPrefix(a.Key, "on") || a.Key == "src" || a.Key == "href" && a.Val != m.Link.Reveal() {
 							t.Errorf("%s, %q: %s=%q", kind, hostile, a.Key, a.Val)
 						}
 					}
 				}
-				if rest := strings.NewReplacer(m.Link, "", m.To, "").Replace(shown(t, c.HTML)); linked.MatchString(rest) {
+				if rest := strings.NewReplacer(m.Link.Reveal(), "", m.To, "").Replace(shown(t, c.HTML)); linked.MatchString(rest) {
 					t.Errorf("%s, %q: %q", kind, hostile, rest)
 				}
 			}
@@ -234,22 +235,22 @@ func TestWordsOfOthersStayReadable(t *testing.T) {
 func TestLinksOfAppsStayAndLinksThatRunDoNot(t *testing.T) {
 	set := newSet(t, templates.Config{})
 	m := templates.Sample(notify.MagicURL, notify.Email)
-	m.Link = "myapp:/in?userId=a&secret=b#c"
+	m.Link = hidden.New("myapp:/in?userId=a&secret=b#c")
 	if c := render(t, set, m); !strings.Contains(c.HTML, `href="myapp:/in?userId=a&amp;secret=b#c"`) {
 		t.Error(c.HTML)
 	}
 	for _, link := range []string{"javascript:alert(1)", "data:text/html,x", "JavaScript:x", "vbscript:x", "no scheme", "://"} {
-		m.Link = link
+		m.Link = hidden.New(link)
 		if _, err := set.Render(m); err == nil {
 			t.Errorf("%q is in a mail", link)
 		}
 	}
 	m = templates.Sample(notify.MagicURL, notify.Email)
-	m.Link = `https://app.example.org/"><script>` // the engine makes no such link
+	m.Link = hidden.New(`https://app.example.org/"><script>`) // the engine makes no such link
 	if c := render(t, set, m); strings.Contains(c.HTML, "<script>") {
 		t.Error(c.HTML)
 	}
-	m.Link = "" // the host did not say where links lead
+	m.Link = hidden.New("") // the host did not say where links lead
 	if c := render(t, set, m); strings.Contains(c.HTML, "href") {
 		t.Error(c.HTML)
 	}
@@ -352,7 +353,7 @@ func FuzzQuoted(f *testing.F) {
 		m.Name, m.TeamName, m.Inviter, m.Client.Browser, m.Client.OS, m.Client.UserAgent = s, s, s, s, "", s
 		c := render(t, set, m)
 		for part, text := range map[string]string{"subject": c.Subject, "text": c.Text, "page": shown(t, c.HTML)} {
-			if rest := strings.NewReplacer(m.Link, "", m.To, "").Replace(text); linked.MatchString(rest) {
+			if rest := strings.NewReplacer(m.Link.Reveal(), "", m.To, "").Replace(text); linked.MatchString(rest) {
 				t.Errorf("%s of %q: %q", part, s, rest)
 			}
 		}
@@ -376,7 +377,7 @@ func TestA12TheAddressOfAStrangerHoldsNoLink(t *testing.T) {
 		"o'brien@example.org":                    "“o'brien @ example. org”",
 		"+https.evil.test/x@example.org":         "“@ example. org”",
 	} {
-		m := notify.Message{ID: "1", Kind: notify.EmailOTP, Channel: notify.Email, To: to, Secret: "123456"}
+		m := notify.Message{ID: "1", Kind: notify.EmailOTP, Channel: notify.Email, To: to, Secret: hidden.New("123456")}
 		content, err := set.Render(m)
 		if err != nil {
 			t.Fatal(err)
