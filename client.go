@@ -55,14 +55,18 @@ func (c Client) ip() string {
 	return c.IP.String()
 }
 
-// network returns the part of the address that limits count by: an IPv4 address,
-// or the /64 of an IPv6 address; "" for an unknown address.
+// network returns the part of the address that limits count by: an IPv4 address, the
+// one that an IPv6 address holds, or else the /64 of an IPv6 address; "" for an unknown
+// address. Logs and sessions have the address as the host gave it.
 func (c Client) network() string {
-	switch {
-	case !c.IP.IsValid():
+	if !c.IP.IsValid() {
 		return ""
-	case c.IP.Is4():
+	}
+	if c.IP.Is4() {
 		return c.IP.String()
+	}
+	if held, found := canon.HeldIPv4(c.IP); found {
+		return held.String()
 	}
 	return netip.PrefixFrom(c.IP, 64).Masked().String()
 }
