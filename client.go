@@ -71,6 +71,15 @@ func (c Client) network() string {
 	return netip.PrefixFrom(c.IP, 64).Masked().String()
 }
 
+// site returns the /48 of an IPv6 address, of which a single customer may have all; ""
+// for other addresses.
+func (c Client) site() string {
+	if network := c.network(); !strings.Contains(network, ":") {
+		return ""
+	}
+	return netip.PrefixFrom(c.IP, 48).Masked().String()
+}
+
 // clientOf returns the client of a log row.
 func clientOf(ip, agent string) Client {
 	c := Client{UserAgent: agent}

@@ -43,8 +43,11 @@ const (
 	limitMessagesFew
 	limitMessagesDay
 	limitMessagesByPrefix
+	limitMessagesTexts
 	limitMessagesNumbers
+	limitMessagesNumbersBySite
 	limitMessagesByClient
+	limitMessagesBySite
 	limitMessagesNotices
 )
 
@@ -84,22 +87,28 @@ var limits = [...]struct {
 	limitCreateChallenge:      {name: "createMFAChallenge", rule: perHour(10)},
 	limitUpdateChallenge:      {name: "updateMFAChallenge", rule: perHour(10), guesses: true},
 
-	limitMessages:         {name: "messages", rule: perHour(60), alarms: true},
-	limitMessagesBurst:    {name: "messagesBurst", alarms: true},
-	limitMessagesFew:      {name: "messagesFew", alarms: true},
-	limitMessagesDay:      {name: "messagesDay", alarms: true},
-	limitMessagesByPrefix: {name: "messagesByPrefix", rule: perHour(100), alarms: true},
-	limitMessagesNumbers:  {name: "messagesNumbers", rule: ratelimit.Rule{Calls: 20, Window: 24 * time.Hour}, alarms: true},
-	limitMessagesByClient: {name: "messagesByClient", rule: perHour(300), alarms: true},
-	limitMessagesNotices:  {name: "messagesNotices", rule: perHour(10), alarms: true},
+	limitMessages:              {name: "messages", rule: perHour(60), alarms: true},
+	limitMessagesBurst:         {name: "messagesBurst", alarms: true},
+	limitMessagesFew:           {name: "messagesFew", alarms: true},
+	limitMessagesDay:           {name: "messagesDay", alarms: true},
+	limitMessagesByPrefix:      {name: "messagesByPrefix", rule: perHour(100), alarms: true},
+	limitMessagesTexts:         {name: "messagesTexts", rule: perHour(3_000), alarms: true},
+	limitMessagesNumbers:       {name: "messagesNumbers", rule: perDay(20), alarms: true},
+	limitMessagesNumbersBySite: {name: "messagesNumbersBySite", rule: perDay(200), alarms: true},
+	limitMessagesByClient:      {name: "messagesByClient", rule: perHour(300), alarms: true},
+	limitMessagesBySite:        {name: "messagesBySite", rule: perHour(3_000), alarms: true},
+	limitMessagesNotices:       {name: "messagesNotices", rule: perHour(10), alarms: true},
 }
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
 
+func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: 24 * time.Hour} }
+
 // DefaultLimits returns the rules by operation: how many calls a window allows, which
 // begins with the first call. [Policy].Guessing.Limits replaces them. A limit is counted
-// by the client address (IPv6 by its /64) unless this list says otherwise, and a client
-// without a known address is not counted by it.
+// by the client address unless this list says otherwise, and a client without a known
+// address is not counted by it. IPv6 is counted by its /64. An IPv6 address that holds the
+// client's IPv4 address, as those of translators, 6to4 and Teredo do, counts as that.
 //
 //   - createEmailPasswordSession: by e-mail address, or by user and client address
 //     where the user has signed in from there within 90 days. A success resets it.
@@ -125,8 +134,12 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 //   - messagesByClient: all messages that a client address has caused.
 //   - messagesByPrefix: text messages to the numbers of one country, or of one area
 //     where the country is +1.
+//   - messagesTexts: all text messages of the engine. Those that another rule refuses do
+//     not count.
 //   - messagesNumbers: different numbers to which a client address has messages
 //     sent, in a day.
+//   - messagesBySite, messagesNumbersBySite: as messagesByClient and messagesNumbers, by
+//     the /48 of an IPv6 address.
 //
 // When a rule for messages refuses one, the host gets an [Event].
 //

@@ -26,9 +26,11 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"createMFAChallenge": 10, "updateMFAChallenge": 10,
 	}
 	rules := latchkey.DefaultLimits()
-	for name, rule := range map[string]ratelimit.Rule{ // no single call reaches these limits: internal/attack has their tests (AC-057)
+	for name, rule := range map[string]ratelimit.Rule{ // no single call reaches these limits: internal/attack has their tests (AC-057, A5, A22)
 		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour},
 		"messagesByClient": {Calls: 300, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
+		"messagesBySite": {Calls: 3000, Window: time.Hour}, "messagesNumbersBySite": {Calls: 200, Window: 24 * time.Hour},
+		"messagesTexts": {Calls: 3000, Window: time.Hour},
 	} {
 		if rules[name] != rule {
 			t.Errorf("%s: %+v", name, rules[name])

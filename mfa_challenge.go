@@ -57,6 +57,8 @@ func (e *Engine) canChallenge(ctx context.Context, r store.Reader, user *record.
 		return "", by.missing
 	case !by.verified(user):
 		return "", by.unproven
+	case !e.canSendTo(by.channel, by.address(user)):
+		return "", by.off
 	}
 	return by.address(user), nil
 }
@@ -87,7 +89,8 @@ func (n *newChallenge) show() *MFAChallenge {
 //   - [ErrAuthenticatorNotFound], [ErrRecoveryCodesNotFound], [ErrEmailNotFound],
 //     [ErrEmailNotVerified], [ErrPhoneNotFound], [ErrPhoneNotVerified]: the user does
 //     not have the factor.
-//   - [ErrSMTPDisabled], [ErrPhoneDisabled]
+//   - [ErrSMTPDisabled], [ErrPhoneDisabled]: nothing can be sent there, or the policy
+//     sends no texts to the number.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: after ten calls of the user in an hour (at a client from which
 //     they have proven a factor they are counted apart), or after the messages that an

@@ -94,13 +94,28 @@ func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to stri
 	if err := c.limit(ctx, limitMessagesByClient, c.client.network()); err != nil {
 		return err
 	}
+	if err := c.limit(ctx, limitMessagesBySite, c.client.site()); err != nil {
+		return err
+	}
 	if _, mocked := c.mockCode(channel, to); channel != notify.SMS || mocked {
 		return nil
 	}
-	if err := c.limitNumber(ctx, to); err != nil {
+	if err := c.limitNumber(ctx, limitMessagesNumbers, c.client.network(), to); err != nil {
 		return err
 	}
-	return c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(to))
+	if err := c.limitNumber(ctx, limitMessagesNumbersBySite, c.client.site(), to); err != nil {
+		return err
+	}
+	return c.limitText(ctx, to)
+}
+
+// limitText counts a text message to a number, among those to its country and then among
+// all.
+func (c *call) limitText(ctx context.Context, number string) error {
+	if err := c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(number)); err != nil {
+		return err
+	}
+	return c.limit(ctx, limitMessagesTexts, "all")
 }
 
 // limitAddress counts a message to an address. The part of a mailbox after a + is
@@ -118,20 +133,19 @@ func (c *call) limitAddress(ctx context.Context, to string) error {
 	return nil
 }
 
-// limitNumber counts a phone number to which the client's address has sent nothing
+// limitNumber counts a phone number to which the client's network has sent nothing
 // since its window began.
-func (c *call) limitNumber(ctx context.Context, number string) error {
-	network := c.client.network()
+func (c *call) limitNumber(ctx context.Context, l limited, network, number string) error {
 	if network == "" || c.server {
 		return nil
 	}
-	key := c.limitKey(limitMessagesNumbers, network+"\n"+number)
-	window := c.policy.Guessing.Limits[limits[limitMessagesNumbers].name].Window
+	key := c.limitKey(l, network+"\n"+number)
+	window := c.policy.Guessing.Limits[limits[l].name].Window
 	first, err := c.take(ctx, key, ratelimit.Rule{Calls: 1, Window: window})
 	if err == nil && !first.Allowed {
 		return nil
 	}
-	err = c.limit(ctx, limitMessagesNumbers, network)
+	err = c.limit(ctx, l, network)
 	if err != nil {
 		_ = c.limiter.Forget(ctx, key) // nothing was sent to it
 	}
