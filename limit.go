@@ -28,6 +28,7 @@ const (
 	limitPhoneToken
 	limitSession
 	limitSessionByClient
+	limitFailuresByClient
 	limitConfirmByClient
 	limitCreateJWT
 	limitCreateRecovery
@@ -60,6 +61,9 @@ var limits = [...]struct {
 	guesses bool
 	// alarms says that the host is told when the rule refuses a message.
 	alarms bool
+	// returned says that a call may be given back, so that a report of it would be wrong
+	// a moment later.
+	returned bool
 }{
 	limitCreateAccount:        {name: "createAccount", rule: perHour(10)},
 	limitEmailSession:         {name: "createEmailPasswordSession", rule: perHour(10), guesses: true},
@@ -76,6 +80,7 @@ var limits = [...]struct {
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
+	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, returned: true},
 	limitConfirmByClient:      {name: "confirmByClient", rule: perHour(300)},
 	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
 	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
@@ -117,6 +122,9 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - createSession: by user id and client address together. A success resets it.
 //   - createSessionByClient, confirmByClient: all calls of a client address that redeem a
 //     link or a code, and all that confirm a recovery or an address, for any user id.
+//   - failuresByClient: the wrong passwords, links, codes and answers to challenges of a
+//     client address, for any user. A try counts while it is compared, so that tries at once
+//     do not pass the rule together.
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.
