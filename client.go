@@ -26,7 +26,8 @@ type Client struct {
 	// OnLimit gets the result of every decision of the limiter about this client's
 	// calls, so that the host can report the remaining calls. The rules for messages are
 	// left out: messages that others have caused would tell that an address has an
-	// account. It may be nil. It runs on the caller's goroutine.
+	// account. So is failuresByClient, from which successes are taken out again. It may be
+	// nil. It runs on the caller's goroutine.
 	OnLimit func(LimitResult)
 }
 
@@ -56,16 +57,29 @@ func (c Client) ip() string {
 	return c.IP.String()
 }
 
-// network returns the part of the address that limits count by: an IPv4 address,
-// or the /64 of an IPv6 address; "" for an unknown address.
+// network returns the part of the address that limits count by: an IPv4 address, the
+// one that an IPv6 address holds, or else the /64 of an IPv6 address; "" for an unknown
+// address. Logs and sessions have the address as the host gave it.
 func (c Client) network() string {
-	switch {
-	case !c.IP.IsValid():
+	if !c.IP.IsValid() {
 		return ""
-	case c.IP.Is4():
+	}
+	if c.IP.Is4() {
 		return c.IP.String()
 	}
+	if held, found := canon.HeldIPv4(c.IP); found {
+		return held.String()
+	}
 	return netip.PrefixFrom(c.IP, 64).Masked().String()
+}
+
+// site returns the /48 of an IPv6 address, of which a single customer may have all; ""
+// for other addresses.
+func (c Client) site() string {
+	if network := c.network(); !strings.Contains(network, ":") {
+		return ""
+	}
+	return netip.PrefixFrom(c.IP, 48).Masked().String()
 }
 
 // clientOf returns the client of a log row.

@@ -149,6 +149,17 @@ func (e *Engine) mockCode(channel notify.Channel, to string) (code string, found
 // canSend reports whether a channel has a notifier.
 func (e *Engine) canSend(channel notify.Channel) bool { return e.courier.Can(channel) }
 
+// canSendTo is canSend, for an address: the policy may send no texts to the number.
+func (e *Engine) canSendTo(channel notify.Channel, to string) bool {
+	return e.canSend(channel) && (channel != notify.SMS || e.canText(to))
+}
+
+// canText reports whether a number may get texts, or stands for one that gets none.
+func (e *Engine) canText(number string) bool {
+	_, mocked := e.mocks[number]
+	return mocked || e.policy.Messages.allowsTexts(number)
+}
+
 // Deliveries counts messages since the engine was made.
 type Deliveries struct {
 	Waiting int64 // not yet sent, including those to be tried again

@@ -28,6 +28,7 @@ const (
 	limitPhoneToken
 	limitSession
 	limitSessionByClient
+	limitFailuresByClient
 	limitConfirmByClient
 	limitCreateJWT
 	limitCreateRecovery
@@ -43,8 +44,11 @@ const (
 	limitMessagesFew
 	limitMessagesDay
 	limitMessagesByPrefix
+	limitMessagesTexts
 	limitMessagesNumbers
+	limitMessagesNumbersBySite
 	limitMessagesByClient
+	limitMessagesBySite
 	limitMessagesNotices
 )
 
@@ -57,6 +61,9 @@ var limits = [...]struct {
 	guesses bool
 	// alarms says that the host is told when the rule refuses a message.
 	alarms bool
+	// returned says that a call may be given back, so that a report of it would be wrong
+	// a moment later.
+	returned bool
 }{
 	limitCreateAccount:        {name: "createAccount", rule: perHour(10)},
 	limitEmailSession:         {name: "createEmailPasswordSession", rule: perHour(10), guesses: true},
@@ -73,6 +80,7 @@ var limits = [...]struct {
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
+	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, returned: true},
 	limitConfirmByClient:      {name: "confirmByClient", rule: perHour(300)},
 	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
 	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
@@ -84,22 +92,28 @@ var limits = [...]struct {
 	limitCreateChallenge:      {name: "createMFAChallenge", rule: perHour(10)},
 	limitUpdateChallenge:      {name: "updateMFAChallenge", rule: perHour(10), guesses: true},
 
-	limitMessages:         {name: "messages", rule: perHour(60), alarms: true},
-	limitMessagesBurst:    {name: "messagesBurst", alarms: true},
-	limitMessagesFew:      {name: "messagesFew", alarms: true},
-	limitMessagesDay:      {name: "messagesDay", alarms: true},
-	limitMessagesByPrefix: {name: "messagesByPrefix", rule: perHour(100), alarms: true},
-	limitMessagesNumbers:  {name: "messagesNumbers", rule: ratelimit.Rule{Calls: 20, Window: 24 * time.Hour}, alarms: true},
-	limitMessagesByClient: {name: "messagesByClient", rule: perHour(300), alarms: true},
-	limitMessagesNotices:  {name: "messagesNotices", rule: perHour(10), alarms: true},
+	limitMessages:              {name: "messages", rule: perHour(60), alarms: true},
+	limitMessagesBurst:         {name: "messagesBurst", alarms: true},
+	limitMessagesFew:           {name: "messagesFew", alarms: true},
+	limitMessagesDay:           {name: "messagesDay", alarms: true},
+	limitMessagesByPrefix:      {name: "messagesByPrefix", rule: perHour(100), alarms: true},
+	limitMessagesTexts:         {name: "messagesTexts", rule: perHour(3_000), alarms: true},
+	limitMessagesNumbers:       {name: "messagesNumbers", rule: perDay(20), alarms: true},
+	limitMessagesNumbersBySite: {name: "messagesNumbersBySite", rule: perDay(200), alarms: true},
+	limitMessagesByClient:      {name: "messagesByClient", rule: perHour(300), alarms: true},
+	limitMessagesBySite:        {name: "messagesBySite", rule: perHour(3_000), alarms: true},
+	limitMessagesNotices:       {name: "messagesNotices", rule: perHour(10), alarms: true},
 }
 
 func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: time.Hour} }
 
+func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: 24 * time.Hour} }
+
 // DefaultLimits returns the rules by operation: how many calls a window allows, which
 // begins with the first call. [Policy].Guessing.Limits replaces them. A limit is counted
-// by the client address (IPv6 by its /64) unless this list says otherwise, and a client
-// without a known address is not counted by it.
+// by the client address unless this list says otherwise, and a client without a known
+// address is not counted by it. IPv6 is counted by its /64. An IPv6 address that holds the
+// client's IPv4 address, as those of translators, 6to4 and Teredo do, counts as that.
 //
 //   - createEmailPasswordSession: by e-mail address, or by user and client address
 //     where the user has signed in from there within 90 days. A success resets it.
@@ -108,6 +122,9 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 //   - createSession: by user id and client address together. A success resets it.
 //   - createSessionByClient, confirmByClient: all calls of a client address that redeem a
 //     link or a code, and all that confirm a recovery or an address, for any user id.
+//   - failuresByClient: the wrong passwords, links, codes and answers to challenges of a
+//     client address, for any user. A try counts while it is compared, so that tries at once
+//     do not pass the rule together.
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.
@@ -125,8 +142,12 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 //   - messagesByClient: all messages that a client address has caused.
 //   - messagesByPrefix: text messages to the numbers of one country, or of one area
 //     where the country is +1.
+//   - messagesTexts: all text messages of the engine. Those that another rule refuses do
+//     not count.
 //   - messagesNumbers: different numbers to which a client address has messages
 //     sent, in a day.
+//   - messagesBySite, messagesNumbersBySite: as messagesByClient and messagesNumbers, by
+//     the /48 of an IPv6 address.
 //
 // When a rule for messages refuses one, the host gets an [Event].
 //

@@ -58,6 +58,8 @@ func (e *Engine) canChallenge(ctx context.Context, r store.Reader, user *record.
 		return "", by.missing
 	case !by.verified(user):
 		return "", by.unproven
+	case !e.canSendTo(by.channel, by.address(user)):
+		return "", by.off
 	}
 	return by.address(user), nil
 }
@@ -88,7 +90,8 @@ func (n *newChallenge) show() *MFAChallenge {
 //   - [ErrAuthenticatorNotFound], [ErrRecoveryCodesNotFound], [ErrEmailNotFound],
 //     [ErrEmailNotVerified], [ErrPhoneNotFound], [ErrPhoneNotVerified]: the user does
 //     not have the factor.
-//   - [ErrSMTPDisabled], [ErrPhoneDisabled]
+//   - [ErrSMTPDisabled], [ErrPhoneDisabled]: nothing can be sent there, or the policy
+//     sends no texts to the number.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: after ten calls of the user in an hour (at a client from which
 //     they have proven a factor they are counted apart), or after the messages that an
@@ -221,8 +224,9 @@ func challengeParts(row *record.Challenge, code string) []string {
 //     another session, was used, or has expired.
 //   - [ErrAuthMethodUnsupported]: the factor is switched off.
 //   - [ErrSessionNotFound]: for a JWT.
-//   - [*ThrottledError]: after ten calls for the challenge in an hour, and while the
-//     factor is slowed.
+//   - [*ThrottledError]: after ten calls for the challenge in an hour, after 300 failed
+//     sign-ins of any kind from the client address in an hour, and while the factor is
+//     slowed.
 func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (_ *Session, err error) {
 	defer publicError("update challenge", &err)
 	c, err := a.begin()
@@ -244,6 +248,11 @@ func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 	if err := c.limit(ctx, limitUpdateChallenge, a.session.ID+"\n"+challengeID); err != nil {
 		return nil, err
 	}
+	return limitFailures(ctx, c, func() (*Session, error) { return a.tryAnswer(ctx, c, challengeID, otp) })
+}
+
+// tryAnswer compares an answer with a challenge, and records what it has proven.
+func (a *Account) tryAnswer(ctx context.Context, c *call, challengeID, otp string) (*Session, error) {
 	byHost, err := a.checkCustom(ctx, c, challengeID, otp)
 	if err != nil {
 		return nil, err

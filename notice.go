@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/notify"
 )
@@ -50,7 +49,7 @@ func (c *call) sendNotices(ctx context.Context, notices []notice) {
 func (c *call) mayNotice(ctx context.Context, n notice) bool {
 	err := c.limitAddress(ctx, n.To)
 	if err == nil && n.Channel == notify.SMS {
-		err = c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(n.To))
+		err = c.limitText(ctx, n.To)
 	}
 	if err != nil && n.proven {
 		err = c.limit(ctx, limitMessagesNotices, string(n.Kind)+"\n"+n.To)

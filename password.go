@@ -103,39 +103,44 @@ type passwordHash struct {
 
 // hashNew applies every rule for new passwords and hashes the password. user is the
 // user as they will be. Together with set it is the one way to a password.
-func (e *Engine) hashNew(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
-	if err := e.policy.checkStrength(password); err != nil {
+func (c *call) hashNew(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
+	if err := c.policy.checkStrength(password); err != nil {
 		return n, err
 	}
-	if err := e.policy.checkPersonal(password, user); err != nil {
+	if err := c.policy.checkPersonal(password, user); err != nil {
 		return n, err
 	}
 	n.text = password
 	// Every former password is compared, and the new one hashed, before the answer:
 	// the time must not tell which former password was guessed.
-	history, err := e.history(ctx, user)
+	hashes := c.hashes()
+	history, err := c.history(ctx, user)
 	if err != nil {
 		return n, err
 	}
 	used := false
 	for _, hash := range history {
-		same, err := e.hasher.Verify(ctx, hash, password)
+		same, err := hashes.Verify(ctx, hash, password)
 		if err != nil {
 			return n, hasherError(err)
 		}
 		used = used || same
 	}
-	hash, err := e.hasher.Hash(ctx, password)
+	hash, err := hashes.Hash(ctx, password)
 	if err != nil {
 		return n, hasherError(err)
 	}
 	if used {
 		return n, ErrPasswordRecentlyUsed
 	}
-	n.hash = e.ring.Seal(seal.PasswordHash, seal.PasswordPlace(user.ID), []byte(hash))
-	n.history = e.sealHistory(user, append(history, hash))
+	n.hash = c.ring.Seal(seal.PasswordHash, seal.PasswordPlace(user.ID), []byte(hash))
+	n.history = c.sealHistory(user, append(history, hash))
 	return n, nil
 }
+
+// hashes returns the hasher for the client's network: the networks take turns in its
+// queue.
+func (c *call) hashes() hasher.Group { return c.hasher.For(c.client.network()) }
 
 // noPassword removes the password of a user, and remembers it in the history.
 func (e *Engine) noPassword(ctx context.Context, user *record.User) (n passwordHash, err error) {
@@ -227,37 +232,38 @@ func hasherError(err error) error {
 // verifyPassword compares a password with that of a user. It costs one hash,
 // whether the user exists and has a password or not. outdated says that a right
 // password should be hashed anew.
-func (e *Engine) verifyPassword(ctx context.Context, user *record.User, password string) (right, outdated bool, err error) {
+func (c *call) verifyPassword(ctx context.Context, user *record.User, password string) (right, outdated bool, err error) {
 	var hash []byte
+	hashes := c.hashes()
 	if user != nil && user.Password != nil {
-		hash, err = e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
+		hash, err = c.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 		if err != nil { // after the time of a hash, as for other users
-			if _, busy := e.hasher.Verify(ctx, "", password); busy != nil {
+			if _, busy := hashes.Verify(ctx, "", password); busy != nil {
 				return false, false, hasherError(busy)
 			}
-			return false, false, e.sealFault(ctx, sealedPassword, user.ID, err)
+			return false, false, c.sealFault(ctx, sealedPassword, user.ID, err)
 		}
 	}
-	right, err = compare(ctx, func() (bool, error) { return e.hasher.Verify(ctx, string(hash), password) })
-	return right, right && e.hasher.Outdated(string(hash)), hasherError(err)
+	right, err = compare(ctx, func() (bool, error) { return hashes.Verify(ctx, string(hash), password) })
+	return right, right && c.hasher.Outdated(string(hash)), hasherError(err)
 }
 
 // upgraded returns a user's password with the present parameters, in the history
 // too. It returns the zero one while the hasher is busy; a later sign-in tries
 // again.
-func (e *Engine) upgraded(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
-	hash, err := e.hasher.Hash(ctx, password)
+func (c *call) upgraded(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
+	hash, err := c.hashes().Hash(ctx, password)
 	if errors.Is(err, hasher.ErrBusy) {
 		return n, nil
 	}
 	if err != nil {
 		return n, err
 	}
-	old, err := e.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
+	old, err := c.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 	if err != nil {
-		return n, e.sealFault(ctx, sealedPassword, user.ID, err)
+		return n, c.sealFault(ctx, sealedPassword, user.ID, err)
 	}
-	history, err := e.history(ctx, user)
+	history, err := c.history(ctx, user)
 	if err != nil {
 		return n, err
 	}
@@ -266,8 +272,8 @@ func (e *Engine) upgraded(ctx context.Context, user *record.User, password strin
 			history[i] = hash
 		}
 	}
-	n.hash = e.ring.Seal(seal.PasswordHash, seal.PasswordPlace(user.ID), []byte(hash))
-	n.history = e.sealHistory(user, history)
+	n.hash = c.ring.Seal(seal.PasswordHash, seal.PasswordPlace(user.ID), []byte(hash))
+	n.history = c.sealHistory(user, history)
 	return n, nil
 }
 

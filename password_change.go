@@ -216,8 +216,8 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 }
 
 // UpdatePhone changes the phone number, which is then not verified: +, the country
-// and the number, 7 to 15 digits in all. In everything else it is like
-// [Account.UpdateEmail]. The old number gets a notice if it was verified, and so does
+// and the number, 7 to 15 digits in all. A number to which the policy sends no texts is an
+// invalid one. In everything else it is like [Account.UpdateEmail]. The old number gets a notice if it was verified, and so does
 // the e-mail address.
 //
 // Errors: those of UpdateEmail, with another one in the place of ErrEmailAlreadyExists:
@@ -235,7 +235,7 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 		current: password,
 		fresh:   firstPassword(password),
 		check: func(*record.User) error {
-			if _, err := checkPhone(phone); err != nil {
+			if _, err := c.checkTextable(phone); err != nil {
 				return err
 			}
 			return checkPasswordForm(password, passwordMin)

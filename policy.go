@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/ratelimit"
 )
@@ -127,7 +128,7 @@ type FactorPolicy struct {
 	PendingLength time.Duration
 }
 
-// MessagePolicy bounds the lives of links and codes.
+// MessagePolicy bounds the lives of links and codes, and says to which numbers texts go.
 type MessagePolicy struct {
 	// MagicURLLength is the life of a link that signs in; 0 means an hour. OTPLength is
 	// the life of a code by e-mail or SMS that signs in or verifies; 0 means 15 minutes.
@@ -137,6 +138,18 @@ type MessagePolicy struct {
 	// a minute to 30 days; 0 means seven days. RecoveryLength is the life of a link of
 	// [Guest.CreateRecovery], a minute to a day; 0 means an hour.
 	EmailVerificationLength, RecoveryLength time.Duration
+	// Countries are the country codes of the numbers to which text messages are sent, such
+	// as "44" and "1"; none means every country. (1 is shared by the United States, Canada
+	// and islands of the Caribbean.) Users cannot set other numbers, and nothing is sent to
+	// those that they have: a user whose only second factor is such a number can sign in
+	// after the server has changed that. Config.MockNumbers are excepted.
+	Countries []string
+	// ServiceNumbers also sends texts to the numbers of services: the codes 800, 808, 870,
+	// 878, 881, 882, 883, 888 and 979, for free, shared-cost and premium calls, ships,
+	// satellites and networks without a country. A text to them can cost many times more
+	// than one to a person. Numbers of a country that are at a premium are not known to the
+	// engine; the host's provider may refuse them.
+	ServiceNumbers bool
 }
 
 // GuessingPolicy bounds guesses and calls.
@@ -209,6 +222,12 @@ func (p *Policy) enabled(m Methods) error {
 	e := *ErrAuthMethodUnsupported
 	e.Message = m.name() + " authentication is disabled"
 	return &e
+}
+
+// allowsTexts reports whether texts may be sent to a number.
+func (p *MessagePolicy) allowsTexts(number string) bool {
+	code := canon.CallingCode(number)
+	return (p.ServiceNumbers || !canon.IsServiceCode(code)) && (len(p.Countries) == 0 || slices.Contains(p.Countries, code))
 }
 
 // off reports whether a factor is switched off.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/ratelimit"
 )
 
@@ -143,7 +144,17 @@ func (p *MessagePolicy) fill() error {
 	p.OTPLength = cmp.Or(p.OTPLength, 15*time.Minute)
 	p.EmailVerificationLength = cmp.Or(p.EmailVerificationLength, 7*day)
 	p.RecoveryLength = cmp.Or(p.RecoveryLength, time.Hour)
+	p.Countries = slices.Clone(p.Countries) // the caller may change theirs
+	var unknown error
+	for _, code := range p.Countries {
+		if !canon.IsCallingCode(code) {
+			unknown = errors.Join(unknown, fmt.Errorf("latchkey: Policy.Messages.Countries has %q, which is not a country code", code))
+		} else if canon.IsServiceCode(code) && !p.ServiceNumbers {
+			unknown = errors.Join(unknown, fmt.Errorf("latchkey: Policy.Messages.Countries has %q, which needs ServiceNumbers", code))
+		}
+	}
 	return errors.Join(
+		unknown,
 		bound("Messages.MagicURLLength", p.MagicURLLength, time.Minute, day),
 		bound("Messages.OTPLength", p.OTPLength, time.Minute, day),
 		bound("Messages.EmailVerificationLength", p.EmailVerificationLength, time.Minute, 30*day),

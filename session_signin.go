@@ -23,13 +23,15 @@ import (
 //     that no password has (8 to 256 characters, 1,024 bytes).
 //   - [ErrInvalidCredentials]: unknown address, no password, or wrong password.
 //   - [ErrUserBlocked]: only after the right password.
-//   - [*ThrottledError]: after too many calls for the address, and while the address
+//   - [*ThrottledError]: after too many calls for the address, after 300 failed sign-ins
+//     of any kind from the client address in an hour, and while the address
 //     is slowed: from the eleventh wrong password in a row, 30 seconds, doubling up
 //     to an hour, for known and unknown addresses alike.
 //   - [ErrPasswordResetRequired]: the policy disables a password after too many
 //     guesses.
 //   - [ErrAuthMethodUnsupported]: the policy disables sign-in by password.
-//   - [ErrBusy]: too many passwords are being checked.
+//   - [ErrBusy]: too many passwords are being checked. Clients wait in turn, and one
+//     client address takes at most half of the places in the queue.
 func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password string) (_ *Session, err error) {
 	defer publicError("create e-mail session", &err)
 	c, err := g.begin()
@@ -55,15 +57,17 @@ func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password 
 	if err := c.limit(ctx, limitEmailSessionByClient, c.client.network()); err != nil {
 		return nil, err
 	}
-	session, err := retryChanged(func() (*Session, error) {
-		session, err := s.try(ctx)
-		if errors.Is(err, errChanged) {
-			var failed error
-			if s, failed = c.readAttempt(ctx, email, password); failed != nil {
-				return nil, failed
+	session, err := limitFailures(ctx, c, func() (*Session, error) {
+		return retryChanged(func() (*Session, error) {
+			session, err := s.try(ctx)
+			if errors.Is(err, errChanged) {
+				var failed error
+				if s, failed = c.readAttempt(ctx, email, password); failed != nil {
+					return nil, failed
+				}
 			}
-		}
-		return session, err
+			return session, err
+		})
 	})
 	if err == nil {
 		c.unlimit(ctx, limitEmailSession, s.guard.key)

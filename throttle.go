@@ -14,28 +14,61 @@ import (
 // limit counts a call of an operation under a key, and refuses it after too many.
 // An empty key is not counted.
 func (c *call) limit(ctx context.Context, l limited, key string) error {
+	_, err := c.counted(ctx, l, key)
+	return err
+}
+
+// counted is limit, and returns the result of a call that was counted, nil for one that
+// was not.
+func (c *call) counted(ctx context.Context, l limited, key string) (*ratelimit.Result, error) {
 	rule, found := c.policy.Guessing.Limits[limits[l].name]
 	if key == "" || c.server || !found {
-		return nil
+		return nil, nil
 	}
 	result, err := c.take(ctx, c.limitKey(l, key), rule)
 	if err != nil {
 		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
 		if limits[l].guesses {
-			return ErrBusy
+			return nil, ErrBusy
 		}
-		return nil
+		return nil, nil
 	}
-	if c.client.OnLimit != nil && !limits[l].alarms { // others' messages to an address are not the caller's business
+	// Others' messages to an address are not the caller's business.
+	if c.client.OnLimit != nil && !limits[l].alarms && !limits[l].returned {
 		c.report(ctx, LimitResult{limits[l].name, result})
 	}
 	if result.Allowed {
-		return nil
+		return &result, nil
 	}
 	if limits[l].alarms {
 		c.alarm(ctx, l, key, result)
 	}
-	return &ThrottledError{RetryAfter: result.Reset.Sub(c.now)}
+	return nil, &ThrottledError{RetryAfter: result.Reset.Sub(c.now)}
+}
+
+// limitFailures runs a try at signing in, of which a client's network may fail only so
+// many. The try is counted before it begins: otherwise tries at once would pass the limit
+// together. It is given back unless it failed by a wrong secret.
+func limitFailures[T any](ctx context.Context, c *call, try func() (T, error)) (T, error) {
+	network := c.client.network()
+	taken, err := c.counted(ctx, limitFailuresByClient, network)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	result, err := try()
+	if taken != nil && !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidToken) {
+		c.giveBack(context.WithoutCancel(ctx), limitFailuresByClient, network, *taken)
+	}
+	return result, err
+}
+
+// giveBack takes a call out of its count.
+func (c *call) giveBack(ctx context.Context, l limited, key string, taken ratelimit.Result) {
+	defer c.recovered(ctx, "Limiter")
+	if err := c.limiter.Return(ctx, c.limitKey(l, key), taken); err != nil {
+		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
+	}
 }
 
 // errLimiter is the error of a limiter that panicked.
@@ -94,13 +127,28 @@ func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to stri
 	if err := c.limit(ctx, limitMessagesByClient, c.client.network()); err != nil {
 		return err
 	}
+	if err := c.limit(ctx, limitMessagesBySite, c.client.site()); err != nil {
+		return err
+	}
 	if _, mocked := c.mockCode(channel, to); channel != notify.SMS || mocked {
 		return nil
 	}
-	if err := c.limitNumber(ctx, to); err != nil {
+	if err := c.limitNumber(ctx, limitMessagesNumbers, c.client.network(), to); err != nil {
 		return err
 	}
-	return c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(to))
+	if err := c.limitNumber(ctx, limitMessagesNumbersBySite, c.client.site(), to); err != nil {
+		return err
+	}
+	return c.limitText(ctx, to)
+}
+
+// limitText counts a text message to a number, among those to its country and then among
+// all.
+func (c *call) limitText(ctx context.Context, number string) error {
+	if err := c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(number)); err != nil {
+		return err
+	}
+	return c.limit(ctx, limitMessagesTexts, "all")
 }
 
 // limitAddress counts a message to an address. The part of a mailbox after a + is
@@ -118,20 +166,19 @@ func (c *call) limitAddress(ctx context.Context, to string) error {
 	return nil
 }
 
-// limitNumber counts a phone number to which the client's address has sent nothing
+// limitNumber counts a phone number to which the client's network has sent nothing
 // since its window began.
-func (c *call) limitNumber(ctx context.Context, number string) error {
-	network := c.client.network()
+func (c *call) limitNumber(ctx context.Context, l limited, network, number string) error {
 	if network == "" || c.server {
 		return nil
 	}
-	key := c.limitKey(limitMessagesNumbers, network+"\n"+number)
-	window := c.policy.Guessing.Limits[limits[limitMessagesNumbers].name].Window
+	key := c.limitKey(l, network+"\n"+number)
+	window := c.policy.Guessing.Limits[limits[l].name].Window
 	first, err := c.take(ctx, key, ratelimit.Rule{Calls: 1, Window: window})
 	if err == nil && !first.Allowed {
 		return nil
 	}
-	err = c.limit(ctx, limitMessagesNumbers, network)
+	err = c.limit(ctx, l, network)
 	if err != nil {
 		_ = c.limiter.Forget(ctx, key) // nothing was sent to it
 	}

@@ -45,6 +45,10 @@ func (b brokenLimiter) Take(context.Context, ratelimit.Key, ratelimit.Rule, time
 	return ratelimit.Result{}, b.fail()
 }
 
+func (b brokenLimiter) Return(context.Context, ratelimit.Key, ratelimit.Result) error {
+	return b.fail()
+}
+
 func (b brokenLimiter) Forget(context.Context, ratelimit.Key) error { return b.fail() }
 
 func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
@@ -60,7 +64,7 @@ func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
 				for name, call := range kit.LimitedCalls {
 					err := call(k, kit.Client)
 					guessing := []string{
-						"createEmailPasswordSession", "updatePassword", "updateEmail", "updatePhone", "createSession", "createSessionByClient", "confirmByClient", // it is called with a wrong link
+						"createEmailPasswordSession", "updatePassword", "updateEmail", "updatePhone", "createSession", "createSessionByClient", "failuresByClient", "confirmByClient", // it is called with a wrong link
 						"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "updateMFAChallenge",
 					}
 					if guesses := slices.Contains(guessing, name); guesses != errors.Is(err, latchkey.ErrBusy) {

@@ -344,7 +344,8 @@ func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token
 // from the client address.
 //
 // Errors: those of CreateMagicURLToken, with [ErrPhoneDisabled] instead of
-// ErrSMTPDisabled.
+// ErrSMTPDisabled. A number to which the policy sends no texts is an invalid one,
+// whether a user has it or not.
 func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (_ *Token, err error) {
 	defer publicError("create phone token", &err)
 	c, err := g.begin()
@@ -354,7 +355,7 @@ func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (_ *
 	if err := checkAskedID(userID); err != nil {
 		return nil, err
 	}
-	if phone, err = checkPhone(phone); err != nil {
+	if phone, err = c.checkTextable(phone); err != nil {
 		return nil, err
 	}
 	return c.sendToken(ctx, tokenRequest{kind: kindPhone, userID: userID, destination: phone, secret: codes.OTP()})

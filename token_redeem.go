@@ -71,7 +71,8 @@ func checkRedeemed(userID, secret string) (link, error) {
 //   - [ErrUserBlocked]: only with the right secret.
 //   - [*ThrottledError]: after ten calls in an hour for the id from the client address,
 //     and, as for passwords, after more than ten wrong codes in a row for the id, or
-//     for the address to which the code was sent.
+//     for the address to which the code was sent; and, as for passwords, after 300 failed
+//     sign-ins of any kind from the client address in an hour.
 //   - [ErrUserCountExceeded]
 //
 // Five wrong codes end every code of the user, and those that were sent to the same
@@ -93,6 +94,16 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 	if err := c.limit(ctx, limitSessionByClient, c.client.network()); err != nil {
 		return nil, err
 	}
+	session, err := limitFailures(ctx, c, func() (*Session, error) { return c.redeem(ctx, claim) })
+	if err != nil {
+		return nil, err
+	}
+	c.unlimit(ctx, limitSession, key)
+	return session, nil
+}
+
+// redeem makes the session of the bearer of a link or a code.
+func (c *call) redeem(ctx context.Context, claim link) (*Session, error) {
 	ctx, cancel, err := settling(ctx)
 	if err != nil {
 		return nil, err
@@ -100,18 +111,13 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 	defer cancel()
 	drawn := c.newSignIn(ctx, "", "", "")
 	fresh := newUser(newID(), c.now)
-	session, err := update(ctx, c, func(ctx context.Context, tx *txn) (*Session, error) {
+	return update(ctx, c, func(ctx context.Context, tx *txn) (*Session, error) {
 		t, err := tx.claimToken(ctx, signsIn, claim)
 		if err != nil {
 			return nil, err
 		}
 		return tx.enterByToken(ctx, t, *fresh, *drawn)
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.unlimit(ctx, limitSession, key)
-	return session, nil
 }
 
 // claimToken deletes the token of a secret that serves a purpose, and returns it. A

@@ -37,7 +37,7 @@ func (a *Account) CreateEmailVerification(ctx context.Context, to string) (_ *To
 // codes end it, and so does a new one.
 //
 // Errors:
-//   - [ErrPhoneDisabled]
+//   - [ErrPhoneDisabled]: nothing can be sent, or the policy sends no texts to the number.
 //   - [ErrAuthMethodUnsupported]
 //   - [ErrPhoneNotFound]
 //   - [ErrPhoneAlreadyVerified]
@@ -74,6 +74,9 @@ func (a *Account) sendVerification(ctx context.Context, kind *tokenKind, secret 
 	user, to, err := a.toVerify(ctx, c.store, kind.by)
 	if err != nil {
 		return nil, err
+	}
+	if !c.canSendTo(kind.by.channel, to) {
+		return nil, kind.by.off
 	}
 	if err := c.limitToken(ctx, kind, "user "+user.ID, to); err != nil {
 		return nil, err

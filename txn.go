@@ -97,7 +97,7 @@ func (tx *txn) tellAll(name string) {
 // and the number may be a stranger's, so it goes only to a proven number.
 func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
 	to, proven := by.address(user), by.verified(user)
-	if to == "" || !tx.canSend(by.channel) || by == byPhone && !proven {
+	if to == "" || !tx.canSendTo(by.channel, to) || by == byPhone && !proven {
 		return
 	}
 	tx.notices = append(tx.notices, notice{

@@ -186,6 +186,18 @@ func checkEmail(email string) (string, error) {
 	return email, nil
 }
 
+// errNoTexts says why a number is refused that is well formed.
+var errNoTexts = errors.New("no text messages are sent to numbers of this country or service")
+
+// checkTextable returns a phone number, to which texts may be sent, in canonical form.
+func (e *Engine) checkTextable(phone string) (string, error) {
+	phone, err := checkPhone(phone)
+	if err == nil && !e.canText(phone) {
+		return "", invalid("phone", errNoTexts)
+	}
+	return phone, err
+}
+
 // checkPhone returns a phone number in canonical form.
 func checkPhone(phone string) (string, error) {
 	if err := canon.Phone(phone); err != nil {

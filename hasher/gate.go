@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// gate lets hashes run as far as memory and processors allow. Other hashes wait
-// in order.
+// gate lets hashes run as far as memory and processors allow. Other hashes wait. The
+// groups of callers take turns, and the hashes of a group run in order.
 type gate struct {
 	budget int64 // bytes; each hash counts twice
 	slots  int
@@ -18,12 +18,15 @@ type gate struct {
 	mu      sync.Mutex
 	used    int64
 	running int
-	waiting []*waiter
+	turn    int64     // of the hash that was last let in from the queue
+	waiting []*waiter // by turn
 }
 
 type waiter struct {
-	cost int64
-	in   chan struct{} // closed when it may run
+	group string
+	turn  int64 // the next one, or after the group's last
+	cost  int64
+	in    chan struct{} // closed when it may run
 }
 
 // fits reports whether a hash may run now. A hash that is over the budget by
@@ -37,7 +40,9 @@ func (g *gate) admit(cost int64) {
 	g.used += 2 * cost
 }
 
-func (g *gate) enter(ctx context.Context, cost int64) error {
+// enter waits until a hash of a group of callers may run. A group has at most half of
+// the places in the queue.
+func (g *gate) enter(ctx context.Context, group string, cost int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -47,13 +52,11 @@ func (g *gate) enter(ctx context.Context, cost int64) error {
 		g.mu.Unlock()
 		return nil
 	}
-	if len(g.waiting) >= g.queue {
-		g.mu.Unlock()
+	w := g.join(group, cost)
+	g.mu.Unlock()
+	if w == nil {
 		return ErrBusy
 	}
-	w := &waiter{cost: cost, in: make(chan struct{})}
-	g.waiting = append(g.waiting, w)
-	g.mu.Unlock()
 
 	timer := time.NewTimer(g.wait)
 	defer timer.Stop()
@@ -77,6 +80,28 @@ func (g *gate) enter(ctx context.Context, cost int64) error {
 	return err
 }
 
+// join puts a hash into the queue, and returns nil if it has no place. The first waiting
+// hash of each group comes before the second of any.
+func (g *gate) join(group string, cost int64) *waiter {
+	turn, own := g.turn, 0
+	for _, w := range g.waiting {
+		if w.group == group {
+			turn = w.turn
+			own++
+		}
+	}
+	if len(g.waiting) >= g.queue || own >= max(g.queue/2, 1) {
+		return nil
+	}
+	w := &waiter{group: group, turn: turn + 1, cost: cost, in: make(chan struct{})}
+	at := len(g.waiting)
+	for at > 0 && g.waiting[at-1].turn > w.turn {
+		at--
+	}
+	g.waiting = slices.Insert(g.waiting, at, w)
+	return w
+}
+
 func (g *gate) leave(cost int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -88,6 +113,7 @@ func (g *gate) leave(cost int64) {
 func (g *gate) next() {
 	for len(g.waiting) > 0 && g.fits(g.waiting[0].cost) {
 		g.admit(g.waiting[0].cost)
+		g.turn = g.waiting[0].turn
 		close(g.waiting[0].in)
 		g.waiting = slices.Delete(g.waiting, 0, 1)
 	}

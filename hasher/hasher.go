@@ -13,8 +13,12 @@
 //
 // At most min(memory budget / (2 x memory of a hash), number of CPUs) hashes
 // run at once. A hash counts twice its memory, because freed memory waits for the
-// garbage collector. Other callers wait in a bounded queue, in order, for a
-// bounded time. After that they get [ErrBusy].
+// garbage collector. Other callers wait in a bounded queue for a bounded time. After that
+// they get [ErrBusy].
+//
+// Callers may form groups ([Hasher.For]), for example by their networks. The waiting
+// groups take turns, and a group has at most half of the places in the queue, so one group
+// cannot keep the others waiting.
 package hasher
 
 import (
@@ -85,8 +89,8 @@ type Config struct {
 	// Slots is the number of hashes that may run at once, if they have the memory.
 	// The default is the number of CPUs.
 	Slots int
-	// Queue is the number of callers that may wait. Further callers get ErrBusy at
-	// once. The default is 64.
+	// Queue is the number of callers that may wait, half of them in one group. Further
+	// callers get ErrBusy at once. The default is 64.
 	Queue int
 	// Wait is the longest time that a caller may wait. The default is 2 seconds.
 	Wait time.Duration
@@ -131,7 +135,7 @@ func (h *Hasher) Hold(t seam.Tests) (release func(), err error) {
 		return nil, errSeam
 	}
 	for range h.gate.slots {
-		if err := h.gate.enter(context.Background(), 0); err != nil {
+		if err := h.gate.enter(context.Background(), "", 0); err != nil {
 			return nil, err
 		}
 	}
@@ -170,14 +174,22 @@ func (h *Hasher) Params() Params { return h.params }
 // Hashes returns the number of hashes computed so far, by Hash and by Verify.
 func (h *Hasher) Hashes() int64 { return h.hashes.Load() }
 
-// Hash returns the hash of a password with a new salt. The password is brought
-// to Unicode normal form C first, and is not changed otherwise. The caller must
-// have checked its length.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+// Group is a hasher in the hands of a group of callers. It is safe for concurrent use.
+type Group struct {
+	hasher *Hasher
+	name   string
+}
+
+// For returns the hasher for a group of callers. The methods of Hasher are those of the
+// group "".
+func (h *Hasher) For(group string) Group { return Group{h, group} }
+
+// Hash is [Hasher.Hash], for the group.
+func (g Group) Hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltSize)
 	_, _ = rand.Read(salt) // never returns an error: without randomness it ends the program
-	p := phc{Params: h.params, salt: salt}
-	tag, err := h.derive(ctx, p, password, tagSize)
+	p := phc{Params: g.hasher.params, salt: salt}
+	tag, err := g.derive(ctx, p, password, tagSize)
 	if err != nil {
 		return "", err
 	}
@@ -185,24 +197,36 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return p.String(), nil
 }
 
-// Verify reports whether a hash of [Hasher.Hash] is that of password. An empty
-// hash costs as much time as a new hash, and is the hash of no password: callers
-// pass it when there is no password to compare with.
-func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
+// Verify is [Hasher.Verify], for the group.
+func (g Group) Verify(ctx context.Context, hash, password string) (bool, error) {
 	if hash == "" {
-		decoy := phc{Params: h.params, salt: make([]byte, saltSize)}
-		_, err := h.derive(ctx, decoy, password, tagSize)
+		decoy := phc{Params: g.hasher.params, salt: make([]byte, saltSize)}
+		_, err := g.derive(ctx, decoy, password, tagSize)
 		return false, err
 	}
 	p, err := parse(hash)
 	if err != nil {
 		return false, err
 	}
-	tag, err := h.derive(ctx, p, password, len(p.tag))
+	tag, err := g.derive(ctx, p, password, len(p.tag))
 	if err != nil {
 		return false, err
 	}
 	return subtle.ConstantTimeCompare(tag, p.tag) == 1, nil
+}
+
+// Hash returns the hash of a password with a new salt. The password is brought
+// to Unicode normal form C first, and is not changed otherwise. The caller must
+// have checked its length.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	return h.For("").Hash(ctx, password)
+}
+
+// Verify reports whether a hash of [Hasher.Hash] is that of password. An empty
+// hash costs as much time as a new hash, and is the hash of no password: callers
+// pass it when there is no password to compare with.
+func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
+	return h.For("").Verify(ctx, hash, password)
 }
 
 // Outdated reports whether the parameters of a hash differ from those of new
@@ -212,8 +236,9 @@ func (h *Hasher) Outdated(hash string) bool {
 	return err != nil || p.Params != h.params || len(p.tag) != tagSize || len(p.salt) != saltSize
 }
 
-func (h *Hasher) derive(ctx context.Context, p phc, password string, size int) ([]byte, error) {
-	if err := h.gate.enter(ctx, p.cost()); err != nil {
+func (g Group) derive(ctx context.Context, p phc, password string, size int) ([]byte, error) {
+	h := g.hasher
+	if err := h.gate.enter(ctx, g.name, p.cost()); err != nil {
 		return nil, err
 	}
 	defer h.gate.leave(p.cost())

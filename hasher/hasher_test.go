@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,7 +141,7 @@ func TestGateBoundsWhatRunsAtOnce(t *testing.T) {
 			if n%10 == 0 {
 				c = 10 * cost // over the budget: alone
 			}
-			if err := g.enter(context.Background(), c); err != nil {
+			if err := g.enter(context.Background(), strconv.Itoa(n%3), c); err != nil {
 				t.Errorf("enter: %v", err)
 				return
 			}
@@ -160,17 +162,17 @@ func TestGateAnswersBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{budget: 100, slots: 1, queue: 2, wait: 2 * time.Second}
 		background := context.Background()
-		if err := g.enter(background, 10); err != nil {
+		if err := g.enter(background, "", 10); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		answers := make(chan error, 3)
-		go func() { answers <- g.enter(background, 10) }()
+		go func() { answers <- g.enter(background, "a", 10) }()
 		ctx, cancel := context.WithTimeout(background, time.Second)
 		defer cancel()
-		go func() { answers <- g.enter(ctx, 10) }()
+		go func() { answers <- g.enter(ctx, "b", 10) }()
 		synctest.Wait()
-		if err := g.enter(background, 10); !errors.Is(err, ErrBusy) {
+		if err := g.enter(background, "c", 10); !errors.Is(err, ErrBusy) {
 			t.Errorf("a third waiter: %v", err)
 		}
 		if err := <-answers; !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
@@ -179,7 +181,7 @@ func TestGateAnswersBusy(t *testing.T) {
 		if err := <-answers; !errors.Is(err, ErrBusy) || time.Since(began) != 2*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
-		go func() { answers <- g.enter(background, 10) }()
+		go func() { answers <- g.enter(background, "", 10) }()
 		synctest.Wait()
 		g.leave(10)
 		if err := <-answers; err != nil {
@@ -190,6 +192,144 @@ func TestGateAnswersBusy(t *testing.T) {
 			t.Errorf("left over: %+v", g)
 		}
 	})
+}
+
+// A11: a group that floods the gate takes half of the places. A hash of another group comes
+// after at most one of them, however many wait, and several groups take turns.
+func TestA11GroupsTakeTurnsAtTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{budget: 1 << 20, slots: 1, queue: 20, wait: time.Minute}
+		background := context.Background()
+		if err := g.enter(background, "flood", 10); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		wait := func(name, group string) {
+			go func() {
+				if err := g.enter(background, group, 10); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				order = append(order, name)
+				g.leave(10)
+			}()
+			synctest.Wait()
+		}
+		for n := range 10 {
+			wait("f"+strconv.Itoa(n), "flood")
+		}
+		if err := g.enter(background, "flood", 10); !errors.Is(err, ErrBusy) {
+			t.Errorf("the eleventh of one group in twenty places: %v", err)
+		}
+		wait("a0", "a")
+		wait("a1", "a")
+		wait("b0", "b")
+		wait("unknown", "")
+		wait("a2", "a")
+		g.leave(10)
+		synctest.Wait()
+		if want := strings.Fields("f0 a0 b0 unknown f1 a1 f2 a2 f3 f4 f5 f6 f7 f8 f9"); !slices.Equal(order, want) {
+			t.Errorf("%v, want %v", order, want)
+		}
+		if g.running != 0 || len(g.waiting) != 0 {
+			t.Errorf("left over: %+v", g)
+		}
+	})
+}
+
+// A11: a group that joins the queue again and again is not ahead of one that comes later,
+// and a group that gives up leaves its places.
+func TestA11AFloodThatComesBackDoesNotKeepItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{budget: 1 << 20, slots: 1, queue: 8, wait: time.Minute}
+		background, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		if err := g.enter(background, "flood", 10); err != nil {
+			t.Fatal(err)
+		}
+		flooded := 0
+		flood := func(ctx context.Context) {
+			for g.enter(ctx, "flood", 10) == nil {
+				flooded++
+				g.leave(10)
+			}
+		}
+		for range 4 {
+			go flood(background)
+		}
+		synctest.Wait()
+		before := -1
+		go func() {
+			if err := g.enter(background, "owner", 10); err != nil {
+				t.Errorf("%v", err)
+			}
+			before = flooded
+			cancel()
+			g.leave(10)
+		}()
+		synctest.Wait()
+		g.leave(10)
+		synctest.Wait()
+		if before < 0 || before > 1 {
+			t.Errorf("the owner came after %d of the flood", before)
+		}
+		if g.running != 0 || len(g.waiting) != 0 {
+			t.Errorf("left over: %+v", g)
+		}
+		go func() {
+			if err := g.enter(context.Background(), "flood", 10); err != nil {
+				t.Errorf("a group whose places are free again: %v", err)
+			}
+			g.leave(10)
+		}()
+		synctest.Wait()
+	})
+}
+
+// A11: groups that come one after another do not keep a waiting one out: what waits gets
+// older by each turn.
+func TestA11NewGroupsDoNotOvertakeForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{budget: 1 << 20, slots: 1, queue: 20, wait: time.Minute}
+		var order []string
+		next := make(chan bool)
+		wait := func(name, group string) {
+			go func() {
+				if err := g.enter(context.Background(), group, 10); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				order = append(order, name)
+				<-next
+				g.leave(10)
+			}()
+			synctest.Wait()
+		}
+		for n := range 5 {
+			wait("office"+strconv.Itoa(n), "office")
+		}
+		for n := range 12 {
+			wait("new"+strconv.Itoa(n), "new"+strconv.Itoa(n))
+			next <- true
+			synctest.Wait()
+		}
+		if !slices.Contains(order, "office4") {
+			t.Errorf("the last of five still waits: %v", order)
+		}
+		close(next)
+	})
+}
+
+// The groups cost nothing where no hash waits.
+func TestA11GroupsCostNothingWithoutAQueue(t *testing.T) {
+	g := &gate{budget: 1 << 20, slots: 2, queue: 8, wait: time.Minute}
+	ctx := context.Background()
+	if n := testing.AllocsPerRun(100, func() {
+		if err := g.enter(ctx, "a", 10); err != nil {
+			t.Fatal(err)
+		}
+		g.leave(10)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }
 
 func FuzzParse(f *testing.F) {

@@ -35,6 +35,10 @@ type Result struct {
 type Limiter interface {
 	// Take counts a call of a key at now, and decides whether it fits.
 	Take(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error)
+	// Return gives back a call of a key that Take has counted and allowed, with its result:
+	// the call does not count any more. If the window of the result is over, it does
+	// nothing.
+	Return(ctx context.Context, key Key, taken Result) error
 	// Forget ends the window of a key.
 	Forget(ctx context.Context, key Key) error
 }
@@ -117,6 +121,24 @@ const (
 	longest = 10 * 366 * 24 * time.Hour // the longest window
 	late    = time.Minute               // by how much calls may come out of the order of their times
 )
+
+// Return implements [Limiter]. It never fails. A window without a call is forgotten.
+func (m *Memory) Return(_ context.Context, key Key, taken Result) error {
+	s := &m.shards[key[0]%uint8(len(m.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, found := s.windows[key]
+	if !found || w.end() != millis(taken.Reset) {
+		return nil // of another window
+	}
+	if w = w&^full - 1; w.calls() == 0 {
+		delete(s.windows, key)
+		m.keys.Add(-1)
+		return nil
+	}
+	s.windows[key] = w
+	return nil
+}
 
 // Forget implements [Limiter]. It never fails.
 func (m *Memory) Forget(_ context.Context, key Key) error {

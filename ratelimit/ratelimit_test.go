@@ -73,6 +73,65 @@ func TestForgetEndsTheWindow(t *testing.T) {
 	}
 }
 
+func TestReturnGivesACallBack(t *testing.T) {
+	m := ratelimit.NewMemory(0)
+	give := func(n int, r ratelimit.Result) {
+		t.Helper()
+		if err := m.Return(ctx, key(n), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := take(t, m, 1, start)
+	take(t, m, 1, start)
+	third := take(t, m, 1, start)
+	give(1, third)
+	if r := take(t, m, 1, start); !r.Allowed || r.Remaining != 0 || r.Reset != first.Reset {
+		t.Errorf("after one was given back: %+v", r)
+	}
+	later := start.Add(time.Minute)
+	take(t, m, 1, later)
+	give(1, first) // of the window before
+	if r := take(t, m, 1, later); r.Remaining != 1 {
+		t.Errorf("a call of a former window counts for the next: %+v", r)
+	}
+	give(2, first) // of a key without a window
+	only := take(t, m, 3, start)
+	give(3, only)
+	if m.Keys() != 1 {
+		t.Errorf("%d keys, one with calls", m.Keys())
+	}
+}
+
+// A key whose calls were given back has not reached its limit, and so is no safer from a
+// flood of keys than others.
+func TestReturnEndsTheReachOfALimit(t *testing.T) {
+	const most = 4096
+	m := ratelimit.NewMemory(most)
+	one := ratelimit.Rule{Calls: 2, Window: time.Minute}
+	for n := range most / 4 {
+		if _, err := m.Take(ctx, key(n), one, start); err != nil {
+			t.Fatal(err)
+		}
+		r, _ := m.Take(ctx, key(n), one, start)
+		if err := m.Return(ctx, key(n), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 20 * most { // with more calls than the keys that were given back
+		take(t, m, 10*most+n, start)
+		take(t, m, 10*most+n, start)
+	}
+	kept := 0
+	for n := range most / 4 {
+		if r, _ := m.Take(ctx, key(n), one, start); r.Remaining == 0 {
+			kept++
+		}
+	}
+	if kept > most/64 {
+		t.Errorf("%d of %d keys are kept", kept, most/4)
+	}
+}
+
 func TestClockThatIsSetBackStartsANewWindow(t *testing.T) {
 	m := ratelimit.NewMemory(0)
 	for range 4 {
@@ -120,9 +179,14 @@ func TestMemoryDecidesAsAPlainModel(t *testing.T) {
 		began time.Time
 		calls int
 	}
+	type call struct {
+		key    int
+		result ratelimit.Result
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := ratelimit.NewMemory(0)
 		model := make(map[int]*state)
+		var taken []call // and not given back
 		now := start
 		for range rapid.IntRange(1, 60).Draw(t, "calls") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 40).Draw(t, "seconds")) * time.Second)
@@ -130,6 +194,19 @@ func TestMemoryDecidesAsAPlainModel(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "forget") == 0 {
 				delete(model, n)
 				if err := m.Forget(ctx, key(n)); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if len(taken) > 0 && rapid.IntRange(0, 3).Draw(t, "return") == 0 {
+				last := taken[len(taken)-1]
+				taken = taken[:len(taken)-1]
+				if s := model[last.key]; s != nil && s.began.Add(rule.Window).Equal(last.result.Reset) {
+					if s.calls--; s.calls == 0 {
+						delete(model, last.key)
+					}
+				}
+				if err := m.Return(ctx, key(last.key), last.result); err != nil {
 					t.Fatal(err)
 				}
 				continue
@@ -144,8 +221,12 @@ func TestMemoryDecidesAsAPlainModel(t *testing.T) {
 				s.calls++
 				want.Allowed, want.Remaining = true, rule.Calls-s.calls
 			}
-			if got, err := m.Take(ctx, key(n), rule, now); err != nil || got != want {
+			got, err := m.Take(ctx, key(n), rule, now)
+			if err != nil || got != want {
 				t.Fatalf("%+v, %v, want %+v", got, err, want)
+			}
+			if got.Allowed {
+				taken = append(taken, call{n, got})
 			}
 		}
 	})

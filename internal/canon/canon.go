@@ -163,6 +163,15 @@ func callingCode(digits string) string {
 	return ""
 }
 
+// CallingCode returns the country code of a number.
+func CallingCode(phone string) string { return callingCode(phone[1:]) }
+
+// IsCallingCode reports whether a text is the code of a country or of a service.
+func IsCallingCode(s string) bool { return slices.Contains(strings.Fields(callingCodes), s) }
+
+// IsServiceCode reports whether a country code belongs to a service.
+func IsServiceCode(code string) bool { return slices.Contains(strings.Fields(serviceCodes), code) }
+
 // PhonePrefix returns the part of a number that decides the price of a text message:
 // the country code, and for the countries that share +1 also the area code.
 func PhonePrefix(phone string) string {

@@ -46,6 +46,18 @@ func TestCallingCodesAreThoseOfLibphonenumber(t *testing.T) {
 	}
 }
 
+// The codes of services are those that libphonenumber calls non-geographical.
+func TestServiceCodesAreThoseOfLibphonenumber(t *testing.T) {
+	var want []string
+	for code := range phonenumbers.GetSupportedGlobalNetworkCallingCodes() {
+		want = append(want, strconv.Itoa(code))
+	}
+	slices.Sort(want)
+	if have := strings.Fields(serviceCodes); !slices.Equal(have, want) {
+		t.Errorf("have %v\nwant %v", have, want)
+	}
+}
+
 func TestLabel(t *testing.T) {
 	for in, want := range map[string]bool{
 		"vip": true, "A1": true, strings.Repeat("x", 36): true, "": false, strings.Repeat("x", 37): false, "a b": false, "a-b": false, "ä": false, "a\x00": false,

@@ -13,3 +13,9 @@ const callingCodes = ` 1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49
  680 681 682 683 685 686 687 688 689 690 691 692 800 808 850 852 853 855 856 870 878
  880 881 882 883 886 888 960 961 962 963 964 965 966 967 968 970 971 972 973 974 975 976 977 979
  992 993 994 995 996 998 `
+
+// serviceCodes are those of the country codes that belong to services instead of
+// countries: free and shared-cost calls (800, 808), ships and satellites (870, 881),
+// personal numbers (878), networks of many countries (882, 883), relief after disasters
+// (888), and calls at a premium (979).
+const serviceCodes = " 800 808 870 878 881 882 883 888 979 "

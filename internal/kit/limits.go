@@ -40,6 +40,9 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"createSessionByClient": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateSession(k.Ctx, k.invented(), UnknownLink))
 	},
+	"failuresByClient": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateEmailPasswordSession(k.Ctx, k.invented()+"@example.org", "wrong horse"))
+	},
 	"confirmByClient": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).ConfirmEmailVerification(k.Ctx, k.invented(), UnknownLink))
 	},
