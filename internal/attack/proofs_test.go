@@ -1,7 +1,6 @@
 package attack_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/store"
-	"example.com/latchkey/store/storetest"
 )
 
 // authenticated returns the account of a secret.
@@ -556,83 +553,6 @@ func TestA6APromisedCodeIsComparedAlthoughTheAddressIsSlowed(t *testing.T) {
 	})
 }
 
-// EndAll ends every session, link, code, challenge and JWT: F-7.
-func TestF7EverythingEnds(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		account, app := withTOTP(k)
-		k.Clock.Advance(time.Minute)
-		owing, pending := k.Owing(k.Visitor)
-		challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
-		k.Must(err)
-		_, bound := k.ByJWT(account.UserID(), account.SessionID())
-		grace, err := k.Users().Create(k.Ctx, latchkey.NewUser{Name: "Grace"})
-		k.Must(err)
-		free, unbound := k.ByJWT(grace.ID, "") // without a session
-		mail, code := k.AskCode("grace@example.org")
-		recovery := k.Recovery()
-		k.Must(k.EndAll(k.Ctx))
-		for what, do := range map[string]func() error{
-			"session":     func() error { return kit.Err(account.User(k.Ctx)) },
-			"pending":     func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, owing.Secret.Reveal())) },
-			"challenge":   func() error { return kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())) },
-			"JWT":         func() error { return kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, bound.Reveal())) },
-			"server JWT":  func() error { return kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, unbound.Reveal())) },
-			"JWT handle":  func() error { return kit.Err(free.User(k.Ctx)) },
-			"JWT, writes": func() error { return kit.Err(free.UpdateName(k.Ctx, "Eve")) },
-		} {
-			k.Refuses(what, latchkey.ErrUnauthorized, do)
-		}
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, mail.UserID, code)); err != latchkey.ErrInvalidToken {
-			k.Errorf("code: %v", err)
-		}
-		if err := k.Recover(recovery); err != latchkey.ErrInvalidToken {
-			k.Errorf("recovery: %v", err)
-		}
-		k.Owing(k.Visitor)
-		_, again := k.ByJWT(grace.ID, "")
-		k.Must(k.EndAll(k.Ctx))
-		k.Refuses("again", latchkey.ErrUnauthorized, func() error { return kit.Err(k.Visitor.AuthenticateJWT(k.Ctx, again.Reveal())) })
-		logs, err := record.Logs.List(k.Ctx, k.Raw, store.Query{Index: record.Logs.Index("created"), Limit: store.MaxLimit})
-		k.Must(err)
-		if !slices.ContainsFunc(logs, func(l *record.Log) bool { return l.Event == "sessions.end" && l.Mode == "system" }) {
-			k.Error("the log has no line of it")
-		}
-	})
-}
-
-// An engine that lacks a key of its store does not start, and names the key.
-func TestKeysAnEngineWithoutAKeyDoesNotStart(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		start := func(keys latchkey.Keys) error {
-			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: keys, Hasher: k.Hasher, Now: k.Clock.Now})
-			if err == nil {
-				err = engine.Close()
-			}
-			return err
-		}
-		old, next := k.Keys.Active, latchkey.GenerateKey()
-		err := start(latchkey.Keys{Active: next})
-		if !errors.Is(err, latchkey.ErrKeyUnknown) || !strings.Contains(err.Error(), old.ID()) {
-			k.Errorf("another key alone: %v", err)
-		}
-		k.Must(start(latchkey.Keys{Active: old, Old: []latchkey.Key{next}}))
-		k.Must(start(latchkey.Keys{Active: next, Old: []latchkey.Key{old}}))
-		if err := start(latchkey.Keys{Active: old}); !errors.Is(err, latchkey.ErrKeyUnknown) {
-			k.Errorf("without the new key: %v", err)
-		}
-		both, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: next, Old: []latchkey.Key{old}}, Hasher: k.Hasher, Now: k.Clock.Now})
-		k.Must(err)
-		defer both.Close()
-		if err := start(latchkey.Keys{Active: next}); !errors.Is(err, latchkey.ErrKeyUnknown) {
-			k.Errorf("before Reseal: %v", err)
-		}
-		k.Must(kit.Err(both.Reseal(k.Ctx)))
-		k.Must(start(latchkey.Keys{Active: next}))
-		k.Tampered = true // the kit's own engine lacks the key now
-	})
-}
-
 // What was made while the clock was ahead is not good after it has come back: G-2.
 func TestG2WhatWasMadeAheadOfTheClockIsNotGood(t *testing.T) {
 	policy := latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: 30 * 24 * time.Hour}}
@@ -739,35 +659,3 @@ func TestG2CountsFromAheadEndWithTheWait(t *testing.T) {
 	}
 }
 
-// settings returns the names of the settings of a store.
-func settings(k *kit.Kit) (names []string) {
-	rows, err := record.Settings.List(k.Ctx, k.Raw, store.Query{Index: record.Settings.Primary(), Limit: store.MaxLimit})
-	k.Must(err)
-	for _, row := range rows {
-		names = append(names, row.Name)
-	}
-	return names
-}
-
-// A store that New cannot read or write makes no engine.
-func TestKeysNewFailsWithItsStore(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		if names := settings(k); len(names) != 1 || names[0] != "key/"+k.Keys.Active.ID() {
-			k.Errorf("%v", names)
-		}
-		broken := errors.New("the disk is full")
-		hook := k.Store.Hook
-		k.Store.Hook = func(c storetest.Call) error {
-			if c.Name == "Commit" && !c.Done {
-				return broken
-			}
-			return nil
-		}
-		_, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey(), Old: []latchkey.Key{k.Keys.Active}}, Hasher: k.Hasher})
-		k.Store.Hook = hook
-		if !errors.Is(err, broken) {
-			k.Errorf("%v", err)
-		}
-		k.Must(k.Store.Update(context.Background(), func(context.Context, store.Tx) error { return nil }))
-	})
-}
