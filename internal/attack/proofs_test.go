@@ -658,4 +658,3 @@ func TestG2CountsFromAheadEndWithTheWait(t *testing.T) {
 		})
 	}
 }
-
