@@ -49,6 +49,7 @@ const (
 	limitMessagesNumbersBySite
 	limitMessagesByClient
 	limitMessagesBySite
+	limitMessagesReserve
 	limitMessagesNotices
 )
 
@@ -102,6 +103,7 @@ var limits = [...]struct {
 	limitMessagesNumbersBySite: {name: "messagesNumbersBySite", rule: perDay(200), alarms: true},
 	limitMessagesByClient:      {name: "messagesByClient", rule: perHour(300), alarms: true},
 	limitMessagesBySite:        {name: "messagesBySite", rule: perHour(3_000), alarms: true},
+	limitMessagesReserve:       {name: "messagesReserve", rule: perHour(10), alarms: true},
 	limitMessagesNotices:       {name: "messagesNotices", rule: perHour(10), alarms: true},
 }
 
@@ -138,12 +140,17 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - updateMFAChallenge: by challenge.
 //   - messages: all messages to an address. In a mailbox the part after a + does not
 //     count.
+//   - messagesReserve: messages to a proven address after the rules that strangers can use
+//     up (those of the address, messagesByPrefix, messagesTexts). They are for challenges, by
+//     user, or by user and client address where the user has proven the factor from there;
+//     and for links, codes and recoveries from a client address from which the user has
+//     signed in within 90 days, by both.
 //   - messagesNotices: notices of one kind to a proven address, beyond messages.
 //   - messagesByClient: all messages that a client address has caused.
 //   - messagesByPrefix: text messages to the numbers of one country, or of one area
 //     where the country is +1.
 //   - messagesTexts: all text messages of the engine. Those that another rule refuses do
-//     not count.
+//     not count. Those of messagesReserve and messagesNotices are counted apart.
 //   - messagesNumbers: different numbers to which a client address has messages
 //     sent, in a day.
 //   - messagesBySite, messagesNumbersBySite: as messagesByClient and messagesNumbers, by

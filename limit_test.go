@@ -31,7 +31,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"messagesByPrefix": {Calls: 100, Window: time.Hour}, "messagesNotices": {Calls: 10, Window: time.Hour},
 		"messagesByClient": {Calls: 300, Window: time.Hour}, "messagesNumbers": {Calls: 20, Window: 24 * time.Hour},
 		"messagesBySite": {Calls: 3000, Window: time.Hour}, "messagesNumbersBySite": {Calls: 200, Window: 24 * time.Hour},
-		"messagesTexts": {Calls: 3000, Window: time.Hour},
+		"messagesTexts": {Calls: 3000, Window: time.Hour}, "messagesReserve": {Calls: 10, Window: time.Hour},
 	} {
 		if rules[name] != rule {
 			t.Errorf("%s: %+v", name, rules[name])

@@ -95,7 +95,7 @@ func (n *newChallenge) show() *MFAChallenge {
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: after ten calls of the user in an hour (at a client from which
 //     they have proven a factor they are counted apart), or after the messages that an
-//     address may have.
+//     address may have and ten more, which strangers cannot use up.
 func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFAChallenge, err error) {
 	defer publicError("create challenge", &err)
 	c, err := a.begin()
@@ -157,7 +157,7 @@ func (a *Account) drawChallenge(ctx context.Context, c *call, factor Factor) (*n
 	if by == nil {
 		return n, nil
 	}
-	if err := c.limitMessage(ctx, by.channel, to); err != nil {
+	if err := c.limitMessage(ctx, by.channel, to, reserveOf(g.key)); err != nil {
 		return nil, err
 	}
 	if n.code, n.mocked = c.mockCode(by.channel, to); !n.mocked {

@@ -47,12 +47,13 @@ func (c *call) sendNotices(ctx context.Context, notices []notice) {
 // gets some of each kind beyond those, so that a flood hides no theft and one kind
 // does not hide another. An unproven address may be a stranger's and gets none.
 func (c *call) mayNotice(ctx context.Context, n notice) bool {
-	err := c.limitAddress(ctx, n.To)
-	if err == nil && n.Channel == notify.SMS {
-		err = c.limitText(ctx, n.To)
+	r := noReserve()
+	if n.proven {
+		r = &reserve{rule: limitMessagesNotices, key: func(context.Context) (string, error) { return string(n.Kind) + "\n" + n.To, nil }}
 	}
-	if err != nil && n.proven {
-		err = c.limit(ctx, limitMessagesNotices, string(n.Kind)+"\n"+n.To)
+	err := c.limitAddress(ctx, n.To, r)
+	if err == nil && n.Channel == notify.SMS {
+		err = c.limitText(ctx, n.To, r)
 	}
 	return err == nil
 }

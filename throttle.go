@@ -118,10 +118,48 @@ func (c *call) alarm(ctx context.Context, l limited, key string, result ratelimi
 	})
 }
 
+// reserve is a count of messages that strangers cannot use up. It lets a message pass the
+// counts of its address, to which anybody adds who asks for a message.
+type reserve struct {
+	rule limited
+	// key returns the name of the count, "" if there is no reserve for the message.
+	key  func(ctx context.Context) (string, error)
+	used bool // for the message
+}
+
+// noReserve is for messages that have none.
+func noReserve() *reserve { return &reserve{} }
+
+// reserveOf returns the reserve of messages of a user who has proven something.
+func reserveOf(key string) *reserve {
+	return &reserve{rule: limitMessagesReserve, key: func(context.Context) (string, error) { return key, nil }}
+}
+
+// limitShared counts a message under a key to which strangers add. If the rule refuses it,
+// its reserve may let it pass.
+func (c *call) limitShared(ctx context.Context, l limited, key string, r *reserve) error {
+	refused := c.limit(ctx, l, key)
+	if refused == nil || r.used {
+		return nil
+	}
+	if r.key == nil {
+		return refused
+	}
+	own, err := r.key(ctx)
+	if err != nil {
+		return err
+	}
+	if own == "" || c.limit(ctx, r.rule, own) != nil {
+		return refused
+	}
+	r.used = true
+	return nil
+}
+
 // limitMessage counts a message that the client asks for. A refusal comes before
 // the engine knows which user has the address.
-func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to string) error {
-	if err := c.limitAddress(ctx, to); err != nil {
+func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to string, r *reserve) error {
+	if err := c.limitAddress(ctx, to, r); err != nil {
 		return err
 	}
 	if err := c.limit(ctx, limitMessagesByClient, c.client.network()); err != nil {
@@ -139,27 +177,33 @@ func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to stri
 	if err := c.limitNumber(ctx, limitMessagesNumbersBySite, c.client.site(), to); err != nil {
 		return err
 	}
-	return c.limitText(ctx, to)
+	return c.limitText(ctx, to, r)
 }
 
 // limitText counts a text message to a number, among those to its country and then among
-// all.
-func (c *call) limitText(ctx context.Context, number string) error {
-	if err := c.limit(ctx, limitMessagesByPrefix, canon.PhonePrefix(number)); err != nil {
+// all. Those of the reserves are counted apart: strangers cannot use them up either, and the
+// host pays for no more than twice the rule.
+func (c *call) limitText(ctx context.Context, number string, r *reserve) error {
+	if err := c.limitShared(ctx, limitMessagesByPrefix, canon.PhonePrefix(number), r); err != nil {
 		return err
 	}
-	return c.limit(ctx, limitMessagesTexts, "all")
+	if !r.used {
+		if err := c.limitShared(ctx, limitMessagesTexts, "all", r); err != nil || !r.used {
+			return err
+		}
+	}
+	return c.limit(ctx, limitMessagesTexts, "reserve")
 }
 
 // limitAddress counts a message to an address. The part of a mailbox after a + is
 // dropped: it names the same mailbox.
-func (c *call) limitAddress(ctx context.Context, to string) error {
+func (c *call) limitAddress(ctx context.Context, to string, r *reserve) error {
 	if local, domain, found := strings.Cut(to, "@"); found {
 		local, _, _ = strings.Cut(local, "+")
 		to = local + "@" + domain
 	}
 	for _, l := range []limited{limitMessages, limitMessagesBurst, limitMessagesFew, limitMessagesDay} {
-		if err := c.limit(ctx, l, to); err != nil {
+		if err := c.limitShared(ctx, l, to, r); err != nil {
 			return err
 		}
 	}

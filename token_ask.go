@@ -33,7 +33,7 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 	if err := c.canAsk(r.kind); err != nil {
 		return nil, err
 	}
-	if err := c.limitToken(ctx, r.kind, r.destination, r.destination); err != nil {
+	if err := c.limitToken(ctx, r.kind, r.destination, r.destination, c.reserveAt(r.kind.by, r.destination)); err != nil {
 		return nil, err
 	}
 	mock, mocked := c.mockCode(r.kind.by.channel, r.destination)
@@ -77,10 +77,26 @@ func (c *call) canAsk(kind *tokenKind) error {
 	return nil
 }
 
+// reserveAt returns the reserve of the user who has proven an address, at a client that is
+// known to them. It reads as much for an address that nobody has.
+func (c *call) reserveAt(by *contact, address string) *reserve {
+	return &reserve{rule: limitMessagesReserve, key: func(ctx context.Context) (string, error) {
+		user, err := c.userAt(ctx, c.store, by, address)
+		if err != nil {
+			return "", err
+		}
+		g, err := c.guardFor(ctx, c.store, failCode, address, user)
+		if err != nil || !g.isKnown || !by.verified(user) {
+			return "", err
+		}
+		return g.key, nil
+	}}
+}
+
 // limitToken counts a call and the message that it sends. key is the key of the
 // kind's limit.
-func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination string) error {
-	if err := c.limit(ctx, kind.ask, key); err != nil {
+func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination string, r *reserve) error {
+	if err := c.limitShared(ctx, kind.ask, key, r); err != nil {
 		return err
 	}
 	if kind.byClient {
@@ -88,7 +104,7 @@ func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination
 			return err
 		}
 	}
-	return c.limitMessage(ctx, kind.by.channel, destination)
+	return c.limitMessage(ctx, kind.by.channel, destination, r)
 }
 
 // sentToken is a token that was made, with its user, nil if absent, and the id in the
@@ -102,7 +118,7 @@ type sentToken struct {
 // makeToken inserts a token for the user who has its address, if any. instead is the
 // id that the token gets if the one that was asked for is taken.
 func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sentToken, error) {
-	user, err := tx.userAt(ctx, n.kind.by, n.Destination)
+	user, err := tx.userAt(ctx, tx, n.kind.by, n.Destination)
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +144,10 @@ func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sent
 }
 
 // userAt returns the user who has an address, nil if absent.
-func (tx *txn) userAt(ctx context.Context, by *contact, address string) (*record.User, error) {
-	user, err := record.Users.Find(ctx, tx, by.index, store.Text(address))
+func (c *call) userAt(ctx context.Context, r store.Reader, by *contact, address string) (*record.User, error) {
+	user, err := record.Users.Find(ctx, r, by.index, store.Text(address))
 	if user == nil && err == nil {
-		decoy := *tx.decoy
+		decoy := *c.decoy
 		record.Users.Record(record.Users.Row(&decoy)) // a row is decoded in both cases
 	}
 	return user, err
@@ -283,7 +299,8 @@ type NewMagicURLToken struct {
 //   - [ErrSMTPDisabled]
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: after 60 calls in an hour for the address or from the client
-//     address, or 60 messages of any kind to the address.
+//     address, or 60 messages of any kind to the address. At a client address from which
+//     the user has signed in within 90 days, ten more go to the address if it is proven.
 func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (_ *Token, err error) {
 	defer publicError("create magic URL token", &err)
 	c, err := g.begin()

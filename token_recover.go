@@ -26,7 +26,8 @@ type NewRecovery struct {
 //   - [ErrArgumentInvalid]
 //   - [ErrSMTPDisabled]
 //   - [*ThrottledError]: after ten calls in an hour for the address or from the client
-//     address, or after the messages that either may have.
+//     address, or after the messages that either may have. As of CreateMagicURLToken, a
+//     known client address has ten more.
 //   - [ErrUserNotFound], [ErrUserBlocked]: only if the policy discloses accounts.
 func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, err error) {
 	defer publicError("create recovery", &err)

@@ -366,7 +366,7 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 		return getUser(ctx, tx, t.UserID)
 	}
 	by := kindOf(t).by
-	user, err := tx.userAt(ctx, by, t.Destination)
+	user, err := tx.userAt(ctx, tx, by, t.Destination)
 	if err != nil {
 		return nil, err
 	}
