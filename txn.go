@@ -17,7 +17,7 @@ type txn struct {
 	*call
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
-	notices []notice
+	notices []notify.Message
 }
 
 // refusal is an error that commits: the transaction has recorded why it refuses,
@@ -88,23 +88,23 @@ func (tx *txn) event(userID, name string, payload any) {
 	})
 }
 
-// notice gathers a notice, to be sent after the commit. A text message costs money
-// and the number may be a stranger's, so it goes only to a proven number.
+// notice gathers a notice, to be sent after the commit. It goes only to a proven address:
+// another one may be a stranger's, to whom an attacker would have mail sent.
 func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
-	to, proven := by.address(user), by.verified(user)
-	if to == "" || !tx.canSendTo(by.channel, to) || by == byPhone && !proven {
+	to := by.address(user)
+	if to == "" || !by.verified(user) || !tx.canSendTo(by.channel, to) {
 		return
 	}
-	tx.notices = append(tx.notices, notice{
-		notify.Message{ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now}, proven,
+	tx.notices = append(tx.notices, notify.Message{
+		ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now,
 	})
 }
 
-// noticeTo gathers a notice by mail, or by SMS to a user without an e-mail
+// noticeTo gathers a notice by mail, or by SMS to a user without a proven e-mail
 // address.
 func (tx *txn) noticeTo(kind notify.Kind, user *record.User) {
 	by := byEmail
-	if user.Email == "" {
+	if !user.EmailVerified {
 		by = byPhone
 	}
 	tx.notice(kind, by, user)
