@@ -1,8 +1,13 @@
 package attack_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,6 +21,7 @@ import (
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/storetest"
 )
 
 // tokenTo returns the live code that was sent to an address.
@@ -136,21 +142,24 @@ func TestAttackRefusedCallsMakeNoKeysInTheLimiter(t *testing.T) {
 	}
 }
 
-// Who fills the limiter with keys at their limit, from one client that is refused every time,
-// gets the count of failures of that client back, because it is the key with the fewest calls
-// that has not reached its limit.
+// Who fills the limiter with keys at their limit, by calls that are refused, drives out every
+// count that has not reached its limit, the failures of the client too.
 func TestAttackAClientDrivesItsOwnFailuresOutOfTheLimiter(t *testing.T) {
 	k := kit.New(t, memory.Open(), kit.Documented)
 	engine := k.Configured(func(c *latchkey.Config) { c.Limiter = ratelimit.NewMemory(1024) })
 	guest := engine.Guest(kit.At(kit.Attacker))
-	compared, hashes := 0, k.Hasher.Hashes()
-	for n := range 4000 {
-		for range 10 {
-			_ = kit.Err(guest.CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("u%d@example.org", n), "wrong horse"))
+	hashes := k.Hasher.Hashes()
+	for round := range 4 {
+		for n := range 290 {
+			_ = kit.Err(guest.CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("u%d@example.org", 1000*round+n), "wrong horse"))
+		}
+		for n := range 3000 {
+			for range 10 { // refused from the eleventh in all
+				_ = kit.Err(guest.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: fmt.Sprintf("r%d@example.org", 10000*round+n), URL: kit.RecoverURL}))
+			}
 		}
 	}
-	compared = int(k.Hasher.Hashes() - hashes)
-	if compared > 300 {
+	if compared := k.Hasher.Hashes() - hashes; compared > 300 {
 		t.Errorf("one client has failed %d times within the hour, 300 are allowed", compared)
 	}
 }
@@ -367,3 +376,137 @@ func TestAttackACodeOfAnUnknownKeyMakesGuessesFree(t *testing.T) {
 	})
 }
 
+// On a full disk a transaction that writes nothing succeeds. At a client that is known, a
+// right old password writes nothing before the answer that tells it from a wrong one.
+func TestAttackOnAFullDiskARightPasswordIsTold(t *testing.T) {
+	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true, History: 2}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.SignUp(kit.Bob)
+		bob := k.IDOf(kit.Bob)
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, bob, kit.Phone)))
+		_, account := k.SignIn(kit.Ada) // the client is known from now on
+		for name, do := range map[string]func(p string) error{
+			"password, refused": func(p string) error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "my ada@example.org", Old: p}))
+			},
+			"taken address": func(p string) error { return kit.Err(account.UpdateEmail(k.Ctx, kit.Bob, p)) },
+			"taken number":  func(p string) error { return kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, p)) },
+			"same address":  func(p string) error { return kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, p)) },
+		} {
+			hook := k.Store.Hook
+			k.Store.Hook = func(c storetest.Call) error {
+				if c.Inside && !c.Done && slices.Contains([]string{"Insert", "Replace", "Delete", "DeleteRange"}, c.Name) {
+					return kit.ErrDisk
+				}
+				return nil
+			}
+			right, wrong := do(kit.Password), do("wrong horse")
+			k.Store.Hook = hook
+			if fmt.Sprint(right) != fmt.Sprint(wrong) {
+				k.Errorf("%s: right %v, wrong %v", name, right, wrong)
+			}
+		}
+	})
+}
+
+// A handler of the program's log that uses the engine does not stop the store: the engine
+// calls no code of the host inside a transaction.
+func TestAttackALoggerThatUsesTheEngineDoesNotStopTheStore(t *testing.T) {
+	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		k.Clock.Advance(time.Minute)
+		handler := new(calling)
+		engine := k.Configured(func(c *latchkey.Config) { c.Logger = slog.New(handler) })
+		handler.do = func() { _ = kit.Err(engine.Users().Create(context.WithoutCancel(k.Ctx), latchkey.NewUser{})) }
+		k.Tampered = true
+		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+			rows, err := record.Authenticators.List(ctx, tx, store.Query{Index: record.Authenticators.Primary(), Limit: 1})
+			if err != nil {
+				return err
+			}
+			rows[0].Seed[len(rows[0].Seed)-1] ^= 1
+			return record.Authenticators.Replace(ctx, tx, rows[0])
+		}))
+		_, pending := k.Owing(engine.Guest(kit.Client))
+		challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
+		k.Must(err)
+		done := make(chan struct{})
+		go func() {
+			_ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code()))
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			k.Fatal("the store is stopped")
+		}
+		if handler.inside {
+			k.Error("the log is written inside a transaction")
+		}
+	})
+}
+
+// calling is a handler that calls back.
+type calling struct {
+	do     func()
+	inside bool
+}
+
+func (*calling) Enabled(context.Context, slog.Level) bool { return true }
+func (c *calling) Handle(context.Context, slog.Record) error {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.Contains(f.Function, "sealFault") && strings.Contains(f.Function, "txn") || strings.Contains(f.Function, "answerChallenge") {
+			c.inside = true
+			return nil // would deadlock
+		}
+	}
+	c.do()
+	return nil
+}
+func (c *calling) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c *calling) WithGroup(string) slog.Handler      { return c }
+
+// A store whose values were sealed before there were settings of keys (an upgraded one) does
+// not start with keys that open none of them.
+func TestAttackAnUpgradedStoreStartsWithoutItsKey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error { // as after the migration to version 5
+			_, err := tx.DeleteRange(ctx, store.Query{Index: record.Settings.Primary(), Limit: store.MaxLimit})
+			return err
+		}))
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+		if err == nil {
+			k.Must(engine.Close())
+		}
+		if !errors.Is(err, latchkey.ErrKeyUnknown) {
+			k.Errorf("%v, want %v", err, latchkey.ErrKeyUnknown)
+		}
+	})
+}
+
+// After Reseal, a node that still seals with the former key brings it back: an engine that
+// lacks it does not start.
+func TestAttackANodeThatStillSealsWithAForgottenKey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		fresh := latchkey.GenerateKey()
+		next, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh, Old: []latchkey.Key{k.Keys.Active}}, Now: k.Clock.Now, Hasher: k.Hasher})
+		k.Must(err)
+		k.Must(kit.Err(next.Reseal(k.Ctx)))
+		k.Must(next.Close())
+		k.SignUp(kit.Bob) // at the node whose active key is the former one
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh}})
+		if err == nil {
+			k.Must(engine.Close())
+		}
+		if !errors.Is(err, latchkey.ErrKeyUnknown) {
+			k.Errorf("%v, want %v", err, latchkey.ErrKeyUnknown)
+		}
+	})
+}
