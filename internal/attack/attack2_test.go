@@ -18,6 +18,7 @@ import (
 	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
@@ -509,4 +510,193 @@ func TestAttackANodeThatStillSealsWithAForgottenKey(t *testing.T) {
 			k.Errorf("%v, want %v", err, latchkey.ErrKeyUnknown)
 		}
 	})
+}
+
+// Where the store fails at one call, or at every call of some kinds, a right and a wrong
+// answer are told alike, unless the wrong one was counted.
+func TestAttackAFailingStoreTellsNothingUncounted(t *testing.T) {
+	type world struct {
+		*kit.Kit
+		account *latchkey.Account
+		try     map[string]func(right bool) error
+	}
+	begin := func(t *testing.T) *world {
+		k := kit.New(t, memory.Open(), latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true, History: 2}})
+		user := k.Proven()
+		_, account := k.SignIn(kit.Ada)
+		codes, err := k.Users().CreateMFARecoveryCodes(k.Ctx, user.ID)
+		k.Must(err)
+		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Email: kit.Bob})))
+		text := func(right bool) string {
+			if right {
+				return kit.Password
+			}
+			return "wrong horse"
+		}
+		token, code := k.AskCode(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, kit.OwnPhone)))
+		verification, err := account.CreatePhoneVerification(k.Ctx)
+		k.Must(err)
+		number := k.MailOf(verification, kit.OwnPhone).Secret
+		mail, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+		k.Must(err)
+		answer := k.Message(mail.ID, kit.Ada).Secret
+		recovery, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorRecoveryCode)
+		k.Must(err)
+		pick := func(right bool, code string) string {
+			if right {
+				return code
+			}
+			return kit.OtherCode(code)
+		}
+		return &world{k, account, map[string]func(bool) error{
+			"sign in": func(right bool) error {
+				return kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, text(right)))
+			},
+			"code": func(right bool) error {
+				return kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, pick(right, code)))
+			},
+			"number": func(right bool) error {
+				return kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, user.ID, pick(right, number)))
+			},
+			"mail": func(right bool) error {
+				return kit.Err(account.ConfirmMFAChallenge(k.Ctx, mail.ID, pick(right, answer)))
+			},
+			"recovery code": func(right bool) error {
+				c := codes.Codes[0].Reveal()
+				if !right {
+					c = "0000000000"
+				}
+				return kit.Err(account.ConfirmMFAChallenge(k.Ctx, recovery.ID, c))
+			},
+			"password": func(right bool) error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: text(right)}))
+			},
+			"e-mail": func(right bool) error { return kit.Err(account.UpdateEmail(k.Ctx, "new@example.org", text(right))) },
+		}}
+	}
+	faults := map[string]func() func(storetest.Call) error{}
+	for _, kinds := range [][]string{{"Insert"}, {"Insert", "Replace"}, {"Delete"}, {"DeleteRange"}, {"Delete", "DeleteRange"}} {
+		faults[fmt.Sprint(kinds)] = func() func(storetest.Call) error {
+			return func(c storetest.Call) error {
+				if c.Inside && !c.Done && slices.Contains(kinds, c.Name) {
+					return kit.ErrDisk
+				}
+				return nil
+			}
+		}
+	}
+	for n := 1; n <= 25; n++ {
+		for _, after := range []bool{false, true} {
+			faults[fmt.Sprint("call ", n, " after ", after)] = func() func(storetest.Call) error {
+				calls := 0
+				return func(c storetest.Call) error {
+					if c.Done == after {
+						if calls++; calls == n {
+							return kit.ErrDisk
+						}
+					}
+					return nil
+				}
+			}
+		}
+	}
+	for name := range begin(t).try {
+		for what, fault := range faults {
+			told := map[bool]string{}
+			counted := false
+			for _, right := range []bool{true, false} {
+				k := begin(t)
+				before := fmt.Sprint(k.Everything())
+				k.Store.Hook = fault()
+				told[right] = fmt.Sprint(k.try[name](right))
+				k.Store.Hook = func(storetest.Call) error { return nil }
+				if !right {
+					counted = fmt.Sprint(k.Everything()) != before
+				}
+			}
+			if told[true] != told[false] && !counted {
+				t.Errorf("%s, %s: right %s, wrong %s, and it is not counted", name, what, told[true], told[false])
+			}
+		}
+	}
+}
+
+// Messages that strangers have sent fill the queue while the mail server is slow. The code of
+// an owner who has shown the password is not dropped for them.
+func TestAttackStrangersFillTheQueueOfMessages(t *testing.T) {
+	k := kit.New(t, memory.Open(), kit.Documented)
+	withFactors(k)
+	slow := &slowMail{open: make(chan struct{}), box: k.Box}
+	engine := k.Configured(func(c *latchkey.Config) { c.Notifier = slow })
+	for n := range 1200 {
+		_ = kit.Err(engine.Guest(kit.At(fmt.Sprintf("2001:db8:0:%x::1", n/300))).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: fmt.Sprintf("s%d@example.org", n)}))
+	}
+	challenge, err := owner(k, engine, kit.Owner).CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+	k.Must(err)
+	close(slow.open)
+	for _, m := range k.Drained(engine) {
+		if m.ID == challenge.ID {
+			return
+		}
+	}
+	t.Error("one /48 has filled the queue, and the owner's code is dropped without a word")
+}
+
+// slowMail is a notifier that waits.
+type slowMail struct {
+	open chan struct{}
+	box  *notify.Outbox
+}
+
+func (h *slowMail) Notify(ctx context.Context, m notify.Message) error {
+	<-h.open
+	return h.box.Notify(ctx, m)
+}
+
+// Two calls at once for one new number do not pass the rule of different numbers: the second
+// one meets the mark of the first, which is refused.
+func TestAttackCallsAtOncePassTheRuleOfNumbers(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		limiter := &between{Limiter: ratelimit.NewMemory(0)}
+		engine := k.Configured(func(c *latchkey.Config) { c.Limiter = limiter })
+		text := func(n int) error {
+			return kit.Err(engine.Guest(kit.At(kit.Attacker)).CreatePhoneToken(k.Ctx, "", fmt.Sprintf("+1415555%04d", n)))
+		}
+		for n := range 20 {
+			k.Must(text(n))
+			if n == 9 {
+				k.Clock.Advance(time.Hour)
+			}
+		}
+		k.Clock.Advance(time.Hour)
+		if err := text(100); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Fatalf("the 21st number: %v", err)
+		}
+		second := errors.New("was not called")
+		limiter.refused = func(rule ratelimit.Rule) {
+			if rule.Calls == 20 { // messagesNumbers
+				limiter.refused = nil
+				second = text(200)
+			}
+		}
+		first := text(200)
+		if !errors.Is(first, latchkey.ErrRateLimitExceeded) || !errors.Is(second, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("two at once, to a 22nd number of the day: %v and %v", first, second)
+		}
+	})
+}
+
+// between is a limiter that calls back when it has refused a call, before anybody knows.
+type between struct {
+	ratelimit.Limiter
+	refused func(ratelimit.Rule)
+}
+
+func (b *between) Take(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule, now time.Time) (ratelimit.Result, error) {
+	r, err := b.Limiter.Take(ctx, key, rule, now)
+	if do := b.refused; do != nil && !r.Allowed {
+		do(rule)
+	}
+	return r, err
 }
