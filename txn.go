@@ -16,7 +16,7 @@ type txn struct {
 	*call
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
-	notices []notify.Message
+	notices []notice
 	broken  []unopened // told also if the transaction rolls back
 }
 
@@ -94,15 +94,19 @@ func (tx *txn) tellAll(name string) {
 }
 
 // notice gathers a notice, to be sent after the commit. It goes only to a proven address:
-// another one may be a stranger's, to whom an attacker would have mail sent.
+// another one may be a stranger's, to whom an attacker would have mail sent. A session alert
+// goes to any mailbox, as documented, without words of the user.
 func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
 	to := by.address(user)
-	if to == "" || !by.verified(user) || !tx.canSendTo(by.channel, to) {
+	proven := by.verified(user)
+	if to == "" || !proven && kind != notify.SessionAlert || !tx.canSendTo(by.channel, to) {
 		return
 	}
-	tx.notices = append(tx.notices, notify.Message{
-		ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now,
-	})
+	n := notice{notify.Message{ID: newID(), Kind: kind, Channel: by.channel, To: to, UserID: user.ID, Time: tx.now}, proven}
+	if proven {
+		n.Name = user.Name
+	}
+	tx.notices = append(tx.notices, n)
 }
 
 // noticeTo gathers a notice to every address and number that a user has proven.
