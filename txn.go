@@ -43,6 +43,7 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	})
 	if done != nil {
 		for _, u := range done.broken {
+			c.logUnopened(ctx, u)
 			c.tellUnopened(ctx, u)
 		}
 	}
@@ -66,11 +67,17 @@ func (c *call) update(ctx context.Context, fn func(context.Context, *txn) error)
 	return err
 }
 
-// sealFault is that of the engine. The host is told after the end of the transaction.
-func (tx *txn) sealFault(ctx context.Context, value sealed, userID string, cause error) error {
-	u := unopened{value, userID, cause}
-	tx.logUnopened(ctx, u)
-	tx.broken = append(tx.broken, u)
+// sealFault is that of the engine. It is logged and told after the end of the transaction,
+// also if that rolls back: the host's logger may use the engine.
+func (tx *txn) sealFault(_ context.Context, value sealed, userID string, cause error) error {
+	tx.broken = append(tx.broken, unopened{value, userID, cause})
+	return cause
+}
+
+// keyFault is sealFault for a digest whose key the engine lacks: a fault of the configuration,
+// and no wrong answer of the caller.
+func (tx *txn) keyFault(cause error) error {
+	tx.broken = append(tx.broken, unopened{cause: cause})
 	return cause
 }
 
