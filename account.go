@@ -53,7 +53,7 @@ func accountChange[T any](ctx context.Context, a *Account, fn accountFn[T]) (T, 
 func accountChangeLimited[T any](ctx context.Context, a *Account, l limited, fn accountFn[T]) (T, error) {
 	c, err := a.begin()
 	if err == nil {
-		err = c.limit(ctx, l, c.client.network())
+		err = c.limitClient(ctx, l)
 	}
 	if err != nil {
 		var zero T
@@ -77,12 +77,28 @@ func accountUpdate[T any](ctx context.Context, c *call, a *Account, may permissi
 	})
 }
 
+// accountChangeOften is accountChange for a change that an account may repeat at will.
+func accountChangeOften[T any](ctx context.Context, a *Account, fn accountFn[T]) (T, error) {
+	c, err := a.begin()
+	if err == nil {
+		err = c.limit(ctx, limitChanges, "user "+a.session.UserID)
+	}
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return accountUpdate(ctx, c, a, (*Account).mayAct, fn)
+}
+
 // edit changes the user of the account. refused says why the input is not
 // acceptable, nil if it is.
 func (a *Account) edit(ctx context.Context, refused error, edit func(*record.User)) (*User, error) {
 	c, err := a.begin()
 	if err == nil {
 		err = refused
+	}
+	if err == nil {
+		err = c.limit(ctx, limitChanges, "user "+a.session.UserID)
 	}
 	if err != nil {
 		return nil, err
@@ -282,7 +298,7 @@ func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
 	defer publicError("rotate session", &err)
 	secret := newSecret()
 	digest, _ := secretDigest(secret.Reveal(), sessionLabel)
-	return accountChange(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
+	return accountChangeOften(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {
 			return nil, err

@@ -73,7 +73,7 @@ func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err e
 	if err := c.enabled(MethodEmailPassword); err != nil {
 		return nil, err
 	}
-	if err := c.limit(ctx, limitCreateAccount, c.client.network()); err != nil {
+	if err := c.limitClient(ctx, limitCreateAccount); err != nil {
 		return nil, err
 	}
 	if n.Email == "" {

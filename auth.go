@@ -144,8 +144,9 @@ type Config struct {
 	// operation answers with [ErrSMTPDisabled] or [ErrPhoneDisabled].
 	//
 	// A message is sent after the commit that it belongs to, by goroutines that end with
-	// Close: the caller does not wait for it. At most 1,000 messages wait, of which 100 may
-	// only be notices and 500 may be waiting for another try. Four are sent at once. Each is
+	// Close: the caller does not wait for it. At most 1,200 messages wait, of which 100 may
+	// only be notices, 200 only notices and codes of second factors, and 500 may be waiting
+	// for another try. Four are sent at once. Each is
 	// tried up to six times within six minutes. A process that dies loses the messages
 	// that wait. Users ask again for lost links and codes. Notices of changes to an account
 	// are lost, and its log has the line. A notifier that does not want a kind of message

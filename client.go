@@ -26,7 +26,7 @@ type Client struct {
 	// OnLimit gets the result of every decision of the limiter about this client's
 	// calls, so that the host can report the remaining calls. The rules for messages are
 	// left out: messages that others have caused would tell that an address has an
-	// account. So is failuresByClient, from which successes are taken out again. It may be
+	// account. So are failuresByClient, signInsByClient and changes. It may be
 	// nil. It runs on the caller's goroutine.
 	OnLimit func(LimitResult)
 }

@@ -30,6 +30,8 @@ const (
 	limitSessionByClient
 	limitFailuresByClient
 	limitConfirmByClient
+	limitSignInsByClient
+	limitChanges
 	limitCreateJWT
 	limitCreateRecovery
 	limitUpdateRecovery
@@ -62,9 +64,9 @@ var limits = [...]struct {
 	guesses bool
 	// alarms says that the host is told when the rule refuses a message.
 	alarms bool
-	// returned says that a call may be given back, so that a report of it would be wrong
-	// a moment later.
-	returned bool
+	// quiet says that the host is not told what is left: a call may be given back, or the
+	// rule is so wide that it would hide the others.
+	quiet bool
 }{
 	limitCreateAccount:        {name: "createAccount", rule: perHour(10)},
 	limitEmailSession:         {name: "createEmailPasswordSession", rule: perHour(10), guesses: true},
@@ -81,8 +83,10 @@ var limits = [...]struct {
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
-	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, returned: true},
+	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, quiet: true},
 	limitConfirmByClient:      {name: "confirmByClient", rule: perHour(300)},
+	limitSignInsByClient:      {name: "signInsByClient", rule: perHour(3_000), quiet: true},
+	limitChanges:              {name: "changes", rule: perHour(600), quiet: true},
 	limitCreateJWT:            {name: "createJWT", rule: perHour(100)},
 	limitCreateRecovery:       {name: "createRecovery", rule: perHour(10)},
 	limitUpdateRecovery:       {name: "updateRecovery", rule: perHour(10), guesses: true},
@@ -115,10 +119,12 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 // begins with the first call. [Policy].Guessing.Limits replaces them. A limit is counted
 // by the client address unless this list says otherwise, and a client without a known
 // address is not counted by it. IPv6 is counted by its /64. An IPv6 address that holds the
-// client's IPv4 address, as those of translators, 6to4 and Teredo do, counts as that.
+// client's IPv4 address, as those of translators, 6to4 and Teredo do, counts as that. What is
+// counted by client address is counted by the /48 of IPv6 too, with ten times the calls.
 //
 //   - createEmailPasswordSession: by e-mail address, or by user and client address
-//     where the user has signed in from there within 90 days. A success resets it.
+//     where the user has signed in from there within 90 days; and by e-mail address and
+//     client address together, which alone is told to Client.OnLimit. A success resets it.
 //   - createMagicURLToken, createPhoneToken: by destination, and by client address.
 //   - createEmailToken: by destination.
 //   - createSession: by user id and client address together. A success resets it.
@@ -127,6 +133,9 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - failuresByClient: the wrong passwords, links, codes and answers to challenges of a
 //     client address, for any user. A try counts while it is compared, so that tries at once
 //     do not pass the rule together.
+//   - signInsByClient: all sign-ins by password of a client address, right ones too.
+//   - changes: changes of name, preferences and factors, and new secrets of a session, by
+//     user.
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.

@@ -58,7 +58,7 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 	defer publicError("update MFA", &err)
-	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
+	return changeFreshOften(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
 		if user.MFA && !on {
 			if err := tx.requireStrongest(user, s, freshUnlessOff); err != nil {
 				return nil, err

@@ -127,7 +127,7 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 			return nil, err
 		}
 	case drawn.code != "":
-		c.courier.Deliver(courier.Delivery{Null: drawn.mocked, Message: c.challengeMessage(ctx, drawn, user)})
+		c.courier.Deliver(courier.Delivery{Null: drawn.mocked, Proven: true, Message: c.challengeMessage(ctx, drawn, user)})
 	}
 	return drawn.show(), nil
 }

@@ -173,7 +173,7 @@ func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace boo
 		}
 		return made, a.keepFull(ctx, tx, string(FactorRecoveryCode))
 	}
-	return changeFresh(ctx, a, need, set)
+	return changeFreshOften(ctx, a, need, set)
 }
 
 // MFARecoveryCodes shows the unused recovery codes, unless they are of the kind that is

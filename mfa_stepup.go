@@ -33,7 +33,17 @@ type freshFn[T any] func(ctx context.Context, tx *txn, user *record.User, s *rec
 // changeFresh runs a change of factors, if the session is fresh enough. A JWT has no
 // session that could be fresh.
 func changeFresh[T any](ctx context.Context, a *Account, need stepUp, fn freshFn[T]) (T, error) {
-	return accountChange(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (T, error) {
+	return accountChange(ctx, a, ifFresh(a, need, fn))
+}
+
+// changeFreshOften is changeFresh for a change that an account may repeat at will.
+func changeFreshOften[T any](ctx context.Context, a *Account, need stepUp, fn freshFn[T]) (T, error) {
+	return accountChangeOften(ctx, a, ifFresh(a, need, fn))
+}
+
+// ifFresh returns a change that refuses a session that is not fresh enough.
+func ifFresh[T any](a *Account, need stepUp, fn freshFn[T]) accountFn[T] {
+	return func(ctx context.Context, tx *txn, user *record.User) (T, error) {
 		var zero T
 		s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {
@@ -48,5 +58,5 @@ func changeFresh[T any](ctx context.Context, a *Account, need stepUp, fn freshFn
 			}
 		}
 		return fn(ctx, tx, user, s)
-	})
+	}
 }

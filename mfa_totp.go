@@ -92,7 +92,7 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 		made := &MFAAuthenticator{Secret: hide(app.Text()), URI: hide(app.URI(tx.app, labelOf(user)))}
 		return made, tx.logFactorsChanged(ctx, user)
 	}
-	return changeFresh(ctx, a, freshUnlessOff, enrol)
+	return changeFreshOften(ctx, a, freshUnlessOff, enrol)
 }
 
 // labelOf is the name that an app shows for the account of a user.

@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,9 +139,11 @@ func (c *call) hashNew(ctx context.Context, user *record.User, password string) 
 	return n, nil
 }
 
-// hashes returns the hasher for the client's network: the networks take turns in its
+// hashes returns the hasher for the client's site, or for its network: they take turns in its
 // queue.
-func (c *call) hashes() hasher.Group { return c.hasher.For(c.client.network()) }
+func (c *call) hashes() hasher.Group {
+	return c.hasher.For(cmp.Or(c.client.site(), c.client.network()))
+}
 
 // noPassword removes the password of a user, and remembers it in the history.
 func (e *Engine) noPassword(ctx context.Context, user *record.User) (n passwordHash, err error) {

@@ -173,7 +173,7 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 	if err := c.limit(ctx, l, "user "+a.session.UserID); err != nil {
 		return err
 	}
-	return c.limit(ctx, l, c.client.network())
+	return c.limitClient(ctx, l)
 }
 
 // UpdateEmail changes the e-mail address, which is then not verified. password is
@@ -306,7 +306,7 @@ func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User
 	if err != nil {
 		return nil, err
 	}
-	if err := c.limit(ctx, limitUpdatePassword, c.client.network()); err != nil {
+	if err := c.limitClient(ctx, limitUpdatePassword); err != nil {
 		return nil, err
 	}
 	return a.changeWithPassword(ctx, c, passwordChange{
@@ -340,7 +340,7 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err
 	if err != nil {
 		return nil, err
 	}
-	if err := c.limit(ctx, limitCreateAccount, c.client.network()); err != nil {
+	if err := c.limitClient(ctx, limitCreateAccount); err != nil {
 		return nil, err
 	}
 	var row *record.User

@@ -51,13 +51,22 @@ func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.limit(ctx, limitEmailSession, s.guard.key); err != nil {
-		return nil, err
+	for _, l := range []limited{limitEmailSessionByClient, limitSignInsByClient} {
+		if err := c.limitClient(ctx, l); err != nil {
+			return nil, err
+		}
 	}
-	if err := c.limit(ctx, limitEmailSessionByClient, c.client.network()); err != nil {
-		return nil, err
+	own := "" // the client's own calls for the address, of which the host is told
+	if network := c.client.network(); network != "" {
+		own = "own\n" + network + "\n" + email
 	}
 	session, err := limitFailures(ctx, c, func() (*Session, error) {
+		if err := c.limit(ctx, limitEmailSession, own); err != nil {
+			return nil, err
+		}
+		if err := c.limitQuietly(ctx, limitEmailSession, s.guard.key); err != nil {
+			return nil, err
+		}
 		return retryChanged(func() (*Session, error) {
 			session, err := s.try(ctx)
 			if errors.Is(err, errChanged) {
@@ -71,6 +80,7 @@ func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password 
 	})
 	if err == nil {
 		c.unlimit(ctx, limitEmailSession, s.guard.key)
+		c.unlimit(ctx, limitEmailSession, own)
 	}
 	return session, err
 }
@@ -178,7 +188,7 @@ func (g *Guest) CreateAnonymousSession(ctx context.Context) (_ *Session, err err
 	if err := c.enabled(MethodAnonymousSession); err != nil {
 		return nil, err
 	}
-	if err := c.limit(ctx, limitAnonymousSession, c.client.network()); err != nil {
+	if err := c.limitClient(ctx, limitAnonymousSession); err != nil {
 		return nil, err
 	}
 	drawn := newUser(newID(), c.now)

@@ -18,11 +18,55 @@ func (c *call) limit(ctx context.Context, l limited, key string) error {
 	return err
 }
 
+// limitClient counts a call of an operation by the client's network, and by its site, which
+// is allowed ten times as many: the networks of a site are one customer's.
+func (c *call) limitClient(ctx context.Context, l limited) error {
+	if err := c.limit(ctx, l, c.client.network()); err != nil {
+		return err
+	}
+	_, err := c.countedBy(ctx, l, c.siteKey(), c.siteRule(l))
+	return err
+}
+
+// siteKey names the client's site in a count, "" without one.
+func (c *call) siteKey() string {
+	if site := c.client.site(); site != "" {
+		return "site\n" + site
+	}
+	return ""
+}
+
+// siteRule returns the rule of an operation for a site.
+func (c *call) siteRule(l limited) ratelimit.Rule {
+	rule := c.policy.Guessing.Limits[limits[l].name]
+	rule.Calls = min(10*rule.Calls, ratelimit.MaxCalls)
+	return rule
+}
+
 // counted is limit, and returns the result of a call that was counted, nil for one that
 // was not.
 func (c *call) counted(ctx context.Context, l limited, key string) (*ratelimit.Result, error) {
-	rule, found := c.policy.Guessing.Limits[limits[l].name]
-	if key == "" || c.server || !found {
+	result, err := c.countedBy(ctx, l, key, c.policy.Guessing.Limits[limits[l].name])
+	// Others' calls and messages at an address are not the caller's business.
+	if c.client.OnLimit != nil && result != nil && !limits[l].alarms && !limits[l].quiet {
+		c.report(ctx, LimitResult{limits[l].name, *result})
+	}
+	if result != nil && !result.Allowed {
+		result = nil
+	}
+	return result, err
+}
+
+// limitQuietly is limit, and the host is not told what is left: others add to the count.
+func (c *call) limitQuietly(ctx context.Context, l limited, key string) error {
+	_, err := c.countedBy(ctx, l, key, c.policy.Guessing.Limits[limits[l].name])
+	return err
+}
+
+// countedBy counts a call by a rule. It returns the result of one that was counted or
+// refused, nil for others.
+func (c *call) countedBy(ctx context.Context, l limited, key string, rule ratelimit.Rule) (*ratelimit.Result, error) {
+	if key == "" || c.server || rule == (ratelimit.Rule{}) {
 		return nil, nil
 	}
 	result, err := c.take(ctx, c.limitKey(l, key), rule)
@@ -33,40 +77,46 @@ func (c *call) counted(ctx context.Context, l limited, key string) (*ratelimit.R
 		}
 		return nil, nil
 	}
-	// Others' messages to an address are not the caller's business.
-	if c.client.OnLimit != nil && !limits[l].alarms && !limits[l].returned {
-		c.report(ctx, LimitResult{limits[l].name, result})
-	}
 	if result.Allowed {
 		return &result, nil
 	}
 	if limits[l].alarms {
 		c.alarm(ctx, l, key, result)
 	}
-	return nil, &ThrottledError{RetryAfter: result.Reset.Sub(c.now)}
+	return &result, &ThrottledError{RetryAfter: result.Reset.Sub(c.now)}
 }
 
 // limitFailures runs a try at signing in, of which a client's network may fail only so
 // many. The try is counted before it begins: otherwise tries at once would pass the limit
 // together. It is given back unless it failed by a wrong secret.
 func limitFailures[T any](ctx context.Context, c *call, try func() (T, error)) (T, error) {
-	network := c.client.network()
-	taken, err := c.counted(ctx, limitFailuresByClient, network)
+	network, site := c.client.network(), c.siteKey()
+	var zero T
+	byNetwork, err := c.counted(ctx, limitFailuresByClient, network)
 	if err != nil {
-		var zero T
+		return zero, err
+	}
+	bySite, err := c.countedBy(ctx, limitFailuresByClient, site, c.siteRule(limitFailuresByClient))
+	if err != nil {
+		c.giveBack(ctx, limitFailuresByClient, network, byNetwork)
 		return zero, err
 	}
 	result, err := try()
-	if taken != nil && !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidToken) {
-		c.giveBack(context.WithoutCancel(ctx), limitFailuresByClient, network, *taken)
+	if !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidToken) {
+		c.giveBack(ctx, limitFailuresByClient, network, byNetwork)
+		c.giveBack(ctx, limitFailuresByClient, site, bySite)
 	}
 	return result, err
 }
 
-// giveBack takes a call out of its count.
-func (c *call) giveBack(ctx context.Context, l limited, key string, taken ratelimit.Result) {
+// giveBack takes a call out of its count, if it was counted.
+func (c *call) giveBack(ctx context.Context, l limited, key string, taken *ratelimit.Result) {
+	if taken == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
 	defer c.recovered(ctx, "Limiter")
-	if err := c.limiter.Return(ctx, c.limitKey(l, key), taken); err != nil {
+	if err := c.limiter.Return(ctx, c.limitKey(l, key), *taken); err != nil {
 		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
 	}
 }
@@ -157,27 +207,44 @@ func (c *call) limitShared(ctx context.Context, l limited, key string, r *reserv
 }
 
 // limitMessage counts a message that the client asks for. A refusal comes before
-// the engine knows which user has the address.
+// the engine knows which user has the address. The rules of the client come first: a client
+// that they refuse does not use up the counts of other people's addresses.
 func (c *call) limitMessage(ctx context.Context, channel notify.Channel, to string, r *reserve) error {
-	if err := c.limitAddress(ctx, to, r); err != nil {
+	if err := c.limitSender(ctx, channel, to); err != nil {
 		return err
 	}
+	return c.limitRecipient(ctx, channel, to, r)
+}
+
+// limitSender counts a message by the client that causes it.
+func (c *call) limitSender(ctx context.Context, channel notify.Channel, to string) error {
 	if err := c.limit(ctx, limitMessagesByClient, c.client.network()); err != nil {
 		return err
 	}
 	if err := c.limit(ctx, limitMessagesBySite, c.client.site()); err != nil {
 		return err
 	}
-	if _, mocked := c.mockCode(channel, to); channel != notify.SMS || mocked {
+	if !c.isText(channel, to) {
 		return nil
 	}
 	if err := c.limitNumber(ctx, limitMessagesNumbers, c.client.network(), to); err != nil {
 		return err
 	}
-	if err := c.limitNumber(ctx, limitMessagesNumbersBySite, c.client.site(), to); err != nil {
+	return c.limitNumber(ctx, limitMessagesNumbersBySite, c.client.site(), to)
+}
+
+// limitRecipient counts a message by its address.
+func (c *call) limitRecipient(ctx context.Context, channel notify.Channel, to string, r *reserve) error {
+	if err := c.limitAddress(ctx, to, r); err != nil || !c.isText(channel, to) {
 		return err
 	}
 	return c.limitText(ctx, to, r)
+}
+
+// isText reports whether a message is a text message that is really sent.
+func (c *call) isText(channel notify.Channel, to string) bool {
+	_, mocked := c.mockCode(channel, to)
+	return channel == notify.SMS && !mocked
 }
 
 // limitText counts a text message to a number, among those to its country and then among
@@ -217,14 +284,20 @@ func (c *call) limitNumber(ctx context.Context, l limited, network, number strin
 		return nil
 	}
 	key := c.limitKey(l, network+"\n"+number)
-	window := c.policy.Guessing.Limits[limits[l].name].Window
-	first, err := c.take(ctx, key, ratelimit.Rule{Calls: 1, Window: window})
-	if err == nil && !first.Allowed {
+	once := ratelimit.Rule{Calls: 1, Window: c.policy.Guessing.Limits[limits[l].name].Window}
+	if c.marked(ctx, key, once) {
 		return nil
 	}
-	err = c.limit(ctx, l, network)
-	if err != nil {
-		_ = c.limiter.Forget(ctx, key) // nothing was sent to it
+	if err := c.limit(ctx, l, network); err != nil {
+		return err
 	}
-	return err
+	_, _ = c.take(ctx, key, once) // calls at once may count a number twice, and never too few
+	return nil
+}
+
+// marked reports whether a key has been taken by a rule of one call.
+func (c *call) marked(ctx context.Context, key ratelimit.Key, once ratelimit.Rule) (marked bool) {
+	defer c.recovered(ctx, "Limiter")
+	result, err := c.limiter.Peek(ctx, key, once, c.now)
+	return err == nil && !result.Allowed
 }

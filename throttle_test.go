@@ -45,6 +45,9 @@ func (b brokenLimiter) Take(context.Context, ratelimit.Key, ratelimit.Rule, time
 	return ratelimit.Result{}, b.fail()
 }
 
+func (b brokenLimiter) Peek(ctx context.Context, k ratelimit.Key, r ratelimit.Rule, now time.Time) (ratelimit.Result, error) {
+	return b.Take(ctx, k, r, now)
+}
 func (b brokenLimiter) Return(context.Context, ratelimit.Key, ratelimit.Result) error {
 	return b.fail()
 }

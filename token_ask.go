@@ -96,15 +96,18 @@ func (c *call) reserveAt(by *contact, address string) *reserve {
 // limitToken counts a call and the message that it sends. key is the key of the
 // kind's limit.
 func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination string, r *reserve) error {
-	if err := c.limitShared(ctx, kind.ask, key, r); err != nil {
-		return err
-	}
 	if kind.byClient {
-		if err := c.limit(ctx, kind.ask, c.client.network()); err != nil {
+		if err := c.limitClient(ctx, kind.ask); err != nil {
 			return err
 		}
 	}
-	return c.limitMessage(ctx, kind.by.channel, destination, r)
+	if err := c.limitSender(ctx, kind.by.channel, destination); err != nil {
+		return err
+	}
+	if err := c.limitShared(ctx, kind.ask, key, r); err != nil {
+		return err
+	}
+	return c.limitRecipient(ctx, kind.by.channel, destination, r)
 }
 
 // sentToken is a token that was made, with its user, nil if absent, and the id in the

@@ -88,10 +88,10 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 		return nil, err
 	}
 	key := userID + "\n" + c.client.network()
-	if err := c.limit(ctx, limitSession, key); err != nil {
+	if err := c.limitClient(ctx, limitSessionByClient); err != nil {
 		return nil, err
 	}
-	if err := c.limit(ctx, limitSessionByClient, c.client.network()); err != nil {
+	if err := c.limit(ctx, limitSession, key); err != nil {
 		return nil, err
 	}
 	session, err := limitFailures(ctx, c, func() (*Session, error) { return c.redeem(ctx, claim) })

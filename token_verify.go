@@ -265,7 +265,7 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 // must not keep the owner out. For the same reason codes are counted by client address
 // too.
 func (c *call) limitConfirm(ctx context.Context, p *purpose, l link) error {
-	if err := c.limit(ctx, limitConfirmByClient, c.client.network()); err != nil {
+	if err := c.limitClient(ctx, limitConfirmByClient); err != nil {
 		return err
 	}
 	key := l.userID

@@ -35,6 +35,8 @@ type Result struct {
 type Limiter interface {
 	// Take counts a call of a key at now, and decides whether it fits.
 	Take(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error)
+	// Peek says what Take would answer, and counts nothing.
+	Peek(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error)
 	// Return gives back a call of a key that Take has counted and allowed, with its result:
 	// the call does not count any more. If the window of the result is over, it does
 	// nothing.
@@ -113,6 +115,24 @@ func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Res
 			w |= full
 		}
 		s.windows[key] = w
+	}
+	return result, nil
+}
+
+// Peek implements [Limiter]. It never fails.
+func (m *Memory) Peek(_ context.Context, key Key, rule Rule, now time.Time) (Result, error) {
+	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), longest.Milliseconds())
+	calls := min(rule.Calls, MaxCalls)
+	s := &m.shards[key[0]%uint8(len(m.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w, found := s.windows[key]
+	if !found || w.end() <= at || w.end() > at+window+late.Milliseconds() {
+		w = newWindow(at + window)
+	}
+	result := Result{Limit: max(calls, 0), Reset: fromMillis(w.end())}
+	if w.calls() < calls {
+		result.Allowed, result.Remaining = true, calls-w.calls()-1
 	}
 	return result, nil
 }

@@ -19,11 +19,13 @@ import (
 const (
 	// queueSize is how many messages may wait, including those to be tried
 	// again. Further ones are dropped.
-	queueSize = 1000
-	// noticeReserve is the room that only notices may use. maxRetrying is the
+	queueSize = 1200
+	// noticeReserve is the room that only notices may use, and provenReserve the room for
+	// them and for messages that a stranger cannot cause. maxRetrying is the
 	// maximum number of messages that wait to be tried again: unreachable addresses
 	// must not use up the room of the others.
 	noticeReserve = 100
+	provenReserve = 200
 	maxRetrying   = 500
 	// workers is how many messages are sent at once.
 	workers = 4
@@ -55,11 +57,14 @@ type Counts struct {
 
 // Delivery is one message on its way. A null delivery sends nothing: it goes
 // through the queue like the others, so that the time of an answer does not
-// tell them apart. A notice is a message that the recipient did not ask for.
+// tell them apart. A notice is a message that the recipient did not ask for. A proven
+// delivery is one whose caller has shown something of the recipient's, which strangers
+// cannot.
 type Delivery struct {
 	Message notify.Message
 	Null    bool
 	Notice  bool
+	Proven  bool
 	tries   int
 }
 
@@ -128,6 +133,9 @@ func (c *Courier) Deliver(d Delivery) {
 		room := int64(queueSize)
 		if !d.Notice {
 			room -= noticeReserve
+		}
+		if !d.Notice && !d.Proven {
+			room -= provenReserve
 		}
 		if c.waiting.Load() < room {
 			c.waiting.Add(1)

@@ -46,6 +46,7 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"confirmByClient": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).ConfirmEmailVerification(k.Ctx, k.invented(), UnknownLink))
 	},
+	"changes":   func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).UpdateName(k.Ctx, "Ada")) },
 	"createJWT": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreateJWT(k.Ctx, 0)) },
 	"createRecovery": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL}))

@@ -60,6 +60,9 @@ func (panicking) Take(context.Context, ratelimit.Key, ratelimit.Rule, time.Time)
 
 func (panicking) Notify(context.Context, notify.Message) error { panic("no voice") }
 
+func (panicking) Peek(context.Context, ratelimit.Key, ratelimit.Rule, time.Time) (ratelimit.Result, error) {
+	panic("no count")
+}
 func (panicking) Return(context.Context, ratelimit.Key, ratelimit.Result) error { panic("no count") }
 
 func (panicking) Forget(context.Context, ratelimit.Key) error { panic("no count") }
