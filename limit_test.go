@@ -88,7 +88,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 				byAddress := []string{
 					"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages", "createRecovery",
 					"updateRecovery", "updateEmailVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
-					"createMFAChallenge", "updateMFAChallenge", "updateEmail", "updatePhone",
+					"createMFAChallenge", "updateMFAChallenge", "updateEmail", "updatePhone", "changes",
 				}
 				if !slices.Contains(byAddress, name) {
 					if err := kit.LimitedCalls[name](k, kit.At("192.0.2.8")); errors.Is(err, latchkey.ErrRateLimitExceeded) {
