@@ -154,6 +154,15 @@ func (c *credential) String() string {
 	return c.session.name
 }
 
+// fromAhead reports whether something happened to a credential while the clock was ahead, that
+// is good only once the clock has caught up.
+func (c *credential) fromAhead(now time.Time) bool {
+	if s := c.session; s != nil && (s.created.After(now) || s.used.After(now) || s.challenged.After(now) || s.since.After(now)) {
+		return true
+	}
+	return c.issued.After(now)
+}
+
 // ended returns why a credential must have ended, "" if it may be good.
 func (c *credential) ended() string {
 	if c.over == "" && c.session != nil {
@@ -245,7 +254,7 @@ func (m *model) judge(c *credential, err error) (full bool, fault string) {
 	switch {
 	case err == nil || pending:
 	case errors.Is(err, latchkey.ErrUnauthorized), errors.Is(err, latchkey.ErrJWTInvalid):
-		if !m.leaping && c.refused.IsZero() && (s == nil || !s.created.After(now) && !s.since.After(now)) && !c.issued.After(now) {
+		if !m.leaping && c.refused.IsZero() && !c.fromAhead(now) {
 			c.refused = now
 		}
 		return false, ""
