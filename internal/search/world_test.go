@@ -101,6 +101,7 @@ type world struct {
 	leap       time.Duration
 	high       time.Time // the latest time that a right clock has shown
 	kept       *session  // the session that makes the change of the present step
+	then       func()    // what follows once the accounts are up to date; nil for nothing
 
 	history []string
 	fault   string
@@ -198,6 +199,16 @@ func (w *world) refreshAll() {
 				}
 			}
 		}
+	}
+}
+
+// settle follows the operations of a step so far.
+func (w *world) settle() {
+	w.drain()
+	w.refreshAll()
+	if w.then != nil {
+		w.then()
+		w.then = nil
 	}
 }
 
@@ -416,8 +427,7 @@ func (w *world) do(n int, s step) {
 	if now := w.now(); !w.leaping && now.After(w.high) {
 		w.high = now
 	}
-	w.drain()
-	w.refreshAll()
+	w.settle()
 	w.history = append(w.history, fmt.Sprintf("%s  %s: %s", w.now().Format("01-02 15:04:05"), a.role, line))
 	w.observe(n%4 == 0)
 }
