@@ -288,6 +288,7 @@ func (m *model) judge(c *credential, err error) (full bool, fault string) {
 	case c.jwt && c.word != c.account.word:
 		return false, "works although the password has changed"
 	}
+	c.refused = time.Time{} // the clock has stepped back, and this use counts
 	if s == nil {
 		return err == nil, ""
 	}
