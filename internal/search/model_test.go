@@ -234,7 +234,7 @@ func (m *model) canShowWord(a *account) bool {
 func (m *model) mayBeFull(s *session) string {
 	a := s.account
 	more := second(a)
-	if !a.user.MFA || len(more) == 0 || s.excused {
+	if !a.user.MFA || s.excused {
 		return ""
 	}
 	shown := s.proofs()
@@ -245,7 +245,7 @@ func (m *model) mayBeFull(s *session) string {
 			more = append(others, byCode)
 		}
 	}
-	if len(shown) >= 2 {
+	if len(shown) >= 2 || len(more) == 0 {
 		return ""
 	}
 	if m.canShowWord(a) {

@@ -18,7 +18,6 @@ import (
 type operation struct {
 	name   string // the method of the handle, or "" for several calls
 	server bool   // only the server does it
-	clock  bool   // it moves the clock
 	mail   bool   // it is what a reader of messages does
 	weight int    // how often it is picked; 1 with 0
 	do     func(w *world, a *actor, s step) string
@@ -87,9 +86,6 @@ var table = []operation{
 	{name: "Account.Sessions", do: plain("Sessions", func(w *world, h *latchkey.Account) error { return kit.Err(h.Sessions(w.k.Ctx)) })},
 	{name: "Pending.DeleteSession", do: signOutPending},
 
-	// to take the one proof
-	{weight: 12, do: rob},
-
 	// by the server
 	{server: true, weight: 3, do: serverWord},
 	{server: true, weight: 3, do: serverMFA},
@@ -105,11 +101,13 @@ var table = []operation{
 	{server: true, do: serverEndsAll},
 	{server: true, do: sweep},
 	{server: true, do: serverDeletes},
-
-	{clock: true, weight: 30, do: advance},
-	{clock: true, weight: 3, do: stepBack},
-	{clock: true, weight: 3, do: leap},
 }
+
+// robbery is how an attacker takes the one proof.
+var robbery = operation{do: rob}
+
+// clock is what the clock does.
+var clock = slices.Concat(slices.Repeat([]*operation{{do: advance}}, 10), []*operation{{do: stepBack}, {do: leap}})
 
 // quiet are the methods that change nothing and decide nothing, or are of another handle with
 // the same code.
@@ -237,6 +235,7 @@ func (w *world) take(t *oneTime) {
 		w.fail("a %s was taken although it %s", t.kind, why)
 	}
 	t.over = "was used"
+	w.proved = append(w.proved, t.to)
 }
 
 const handedOver notify.Kind = "token" // that the server makes
@@ -513,6 +512,7 @@ func accountConfirms(kind notify.Kind) func(*world, *actor, step) string {
 
 func updateMFA(w *world, a *actor, s step) string {
 	on := s.y%3 != 0
+	w.switches = true
 	return act(w, a, s, "UpdateMFA", !on, "", func(c *credential, h *latchkey.Account) error {
 		err := kit.Err(h.UpdateMFA(w.k.Ctx, on))
 		if err == nil && on && !c.account.user.MFA {
@@ -952,6 +952,7 @@ func serverMFA(w *world, _ *actor, s step) string {
 		return ""
 	}
 	on := s.x%3 != 0
+	w.switches = true
 	return fmt.Sprintf("switches MFA to %v: %s", on, w.told(kit.Err(u.UpdateMFA(w.k.Ctx, a.id, on))))
 }
 
@@ -993,6 +994,7 @@ func serverVerification(w *world, _ *actor, s step) string {
 		return ""
 	}
 	to := s.y%3 != 0
+	w.proved = append(w.proved, a.user.Email, a.user.Phone)
 	if s.x%2 == 0 {
 		return fmt.Sprintf("says that the address is verified: %v: %s", to, w.told(kit.Err(u.UpdateEmailVerification(w.k.Ctx, a.id, to))))
 	}

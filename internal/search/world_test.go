@@ -82,10 +82,10 @@ type actor struct {
 	in         bool // was let into the owner's account by what is accepted
 }
 
-// step is one operation of a round. Its numbers pick the arguments among those that the
-// actor knows by then.
+// step is one operation of a round: the first of ops for which the actor has what it needs.
+// Its numbers pick the arguments among those that the actor knows by then.
 type step struct {
-	op      *operation
+	ops     []*operation
 	who     int
 	x, y, z int
 }
@@ -98,6 +98,8 @@ type world struct {
 	main       *account // the owner's
 	challenges []*challenge
 	mails      []*oneTime // every link and code that was sent
+	switches   bool       // the step may switch MFA
+	proved     []string   // the addresses that the step has proven
 	leap       time.Duration
 	high       time.Time // the latest time that a right clock has shown
 	kept       *session  // the session that makes the change of the present step
@@ -192,6 +194,7 @@ func (w *world) refreshAll() {
 		before := *a
 		w.refresh(a)
 		w.followed(&before, a, w.kept)
+		w.unasked(&before, a)
 		if before.user.Email != a.user.Email || before.user.Phone != a.user.Phone {
 			for _, t := range w.mails {
 				if t.to != "" && (t.to == before.user.Email && t.to != a.user.Email || t.to == before.user.Phone && t.to != a.user.Phone) {
@@ -199,6 +202,20 @@ func (w *world) refreshAll() {
 				}
 			}
 		}
+	}
+}
+
+// unasked reports what has changed although no operation of the step may change it.
+func (w *world) unasked(before, a *account) {
+	switch {
+	case a.gone:
+	case a.device != nil && !a.factors.TOTP:
+		w.fail("a user has lost the authenticator without a call that takes it away")
+	case before.user.MFA != a.user.MFA && !w.switches:
+		w.fail("MFA was switched to %v without a call that switches it", a.user.MFA)
+	case !before.user.EmailVerification && a.user.EmailVerification && !slices.Contains(w.proved, a.user.Email),
+		!before.user.PhoneVerification && a.user.PhoneVerification && !slices.Contains(w.proved, a.user.Phone):
+		w.fail("an address was proven without a message that was sent to it")
 	}
 }
 
@@ -419,10 +436,15 @@ func (w *world) observe(all bool) {
 // do makes one step.
 func (w *world) do(n int, s step) {
 	a := w.actors[s.who%len(w.actors)]
-	w.kept = nil
-	line := s.op.do(w, a, s)
+	w.kept, w.switches, w.proved = nil, false, nil
+	line := ""
+	for _, op := range s.ops {
+		if line = op.do(w, a, s); line != "" || w.fault != "" {
+			break
+		}
+	}
 	if line == "" {
-		return // the actor has nothing for it
+		return // the actor has nothing for any
 	}
 	if now := w.now(); !w.leaping && now.After(w.high) {
 		w.high = now
