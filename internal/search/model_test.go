@@ -434,7 +434,7 @@ func (m *model) passwordChanged(a *account, w *word, kept *session, ends bool) {
 	for _, s := range m.sessions {
 		s.excused = s.excused || a.word != nil && a.word.byMail && s.word == a.word
 	}
-	a.word, a.loose = w, false
+	a.word = w
 	m.end(a, "owed a factor when the password changed", func(s *session) bool { return s.owing && s != kept })
 	if ends && !m.policy.Sessions.KeepOnPasswordChange {
 		m.end(a, "has ended with the password", but(kept))

@@ -143,7 +143,7 @@ func address(w *world, a *actor, x int) string {
 	case x%8 == 0:
 		return mailB
 	case x%8 == 1 && a.role != owner:
-		return mailEvil
+		return a.mailbox
 	case x%8 < 4 || w.main == nil || w.main.user.Email == "":
 		return mailA
 	}
@@ -156,7 +156,7 @@ func number(w *world, a *actor, x int) string {
 	case x%8 == 0:
 		return callB
 	case x%8 == 1 && a.role != owner:
-		return callEvil
+		return a.telephone
 	case x%8 < 4 || w.main == nil || w.main.user.Phone == "":
 		return callA
 	}
@@ -438,10 +438,7 @@ func given(w *world, a *actor, s step) *word {
 func updateEmail(w *world, a *actor, s step) string {
 	email, wd := address(w, a, s.z), given(w, a, s)
 	if s.z%2 == 0 {
-		email = map[role]string{owner: mailB}[a.role]
-		if email == "" {
-			email = mailEvil
-		}
+		email = a.mailbox
 	}
 	return act(w, a, s, "UpdateEmail", false, wd.text, func(c *credential, h *latchkey.Account) error {
 		err := kit.Err(h.UpdateEmail(w.k.Ctx, email, wd.text))

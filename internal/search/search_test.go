@@ -169,16 +169,21 @@ func (p round) run(k *kit.Kit) (history []string, fault string) {
 	*k.Box = notify.Outbox{}
 	k.Clock.Set(authtest.NewClock().Now())
 	w := &world{k: k, model: &model{policy: k.Policy, now: k.Clock.Now}}
-	w.actors = []*actor{{role: owner, at: kit.At(kit.Owner), reads: []string{mailA, mailB, callA, callB}}, {role: theServer}, {role: theClock}}
+	me := &actor{role: owner, at: kit.At(kit.Owner), mailbox: mailB, telephone: callB, reads: []string{mailA, mailB, callA, callB}}
+	w.actors = []*actor{me, {role: theServer}, {role: theClock}}
 	for i, r := range p.roles {
-		reads := []string{mailEvil, callEvil}
+		a := &actor{
+			role: r, at: kit.At(fmt.Sprintf("203.0.113.%d", 66+i)),
+			mailbox: fmt.Sprintf("evil%d@example.org", i), telephone: fmt.Sprintf("+1415555019%d", i),
+		}
+		a.reads = []string{a.mailbox, a.telephone}
 		switch r {
 		case readsMailbox:
-			reads = []string{mailA}
+			a.reads = append(a.reads, mailA)
 		case readsTelephone:
-			reads = []string{callA}
+			a.reads = append(a.reads, callA)
 		}
-		w.actors = append(w.actors, &actor{role: r, at: kit.At(fmt.Sprintf("203.0.113.%d", 66+i)), reads: reads})
+		w.actors = append(w.actors, a)
 	}
 	n := 0
 	do := func(s step) {

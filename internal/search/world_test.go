@@ -15,12 +15,10 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// The addresses of the owner and of the attackers.
+// The addresses of the owner.
 const (
 	mailA, mailB = "owner@example.org", "second@example.org"
 	callA, callB = kit.Phone, kit.OwnPhone
-	mailEvil     = "evil@example.org"
-	callEvil     = "+14155550199"
 )
 
 // role is the one proof that an actor begins with.
@@ -70,7 +68,9 @@ type challenge struct {
 type actor struct {
 	role       role
 	at         latchkey.Client
-	reads      []string // addresses
+	mailbox    string   // of their own
+	telephone  string   // likewise
+	reads      []string // addresses, their own among them
 	creds      []*credential
 	words      []*word
 	mail       []*oneTime
