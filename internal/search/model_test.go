@@ -234,7 +234,7 @@ func (m *model) canShowWord(a *account) bool {
 func (m *model) mayBeFull(s *session) string {
 	a := s.account
 	more := second(a)
-	if !a.user.MFA || s.excused {
+	if !a.user.MFA {
 		return ""
 	}
 	shown := s.proofs()
@@ -308,7 +308,7 @@ func (m *model) judge(c *credential, err error) (full bool, fault string) {
 	if s.owing && !s.own {
 		return true, "owed a factor, and is a full session without a proof of its own"
 	}
-	if why := m.mayBeFull(s); why != "" {
+	if why := m.mayBeFull(s); why != "" && !s.excused {
 		return true, "is a full session, and " + why
 	}
 	if why := m.lifeOver(s); why != "" {

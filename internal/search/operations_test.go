@@ -106,8 +106,11 @@ var table = []operation{
 // robbery is how an attacker takes the one proof.
 var robbery = operation{do: rob}
 
-// clock is what the clock does.
-var clock = slices.Concat(slices.Repeat([]*operation{{do: advance}}, 10), []*operation{{do: stepBack}, {do: leap}})
+// calm and wild are what the clock does in a round.
+var (
+	calm = slices.Concat(slices.Repeat([]*operation{{do: advance}}, 10), []*operation{{do: stepBack}})
+	wild = slices.Concat(slices.Repeat([]*operation{{do: advance}}, 5), []*operation{{do: stepBack}, {do: leap}, {do: leap}, {do: leap}})
+)
 
 // quiet are the methods that change nothing and decide nothing, or are of another handle with
 // the same code.
@@ -727,6 +730,14 @@ func answer(w *world, a *actor, s step) string {
 			w.fail("a recovery code of another account was taken")
 		}
 		w.take(t)
+	case latchkey.FactorEmail:
+		if u := me.account.user; u.Email != q.to || !u.EmailVerification {
+			w.fail("a code to %s was taken, which is no proven address of the user", q.to)
+		}
+	case latchkey.FactorPhone:
+		if u := me.account.user; u.Phone != q.to || !u.PhoneVerification {
+			w.fail("a code to %s was taken, which is no proven number of the user", q.to)
+		}
 	}
 	me.show(proofOf[q.factor])
 	me.challenged, me.own = w.now(), true

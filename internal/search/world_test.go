@@ -59,6 +59,7 @@ type challenge struct {
 	id      string
 	factor  latchkey.Factor
 	session *session
+	to      string // where the message went
 	code    string // of the message
 	created time.Time
 	over    string
@@ -88,6 +89,7 @@ type step struct {
 	ops     []*operation
 	who     int
 	x, y, z int
+	ahead   bool // on a machine whose clock is ahead
 }
 
 // world is one round.
@@ -248,7 +250,7 @@ func (w *world) drain() {
 		if m.Kind == notify.Challenge {
 			for _, c := range w.challenges {
 				if c.id == m.ID {
-					c.code = secret
+					c.to, c.code = m.To, secret
 				}
 			}
 		}
@@ -438,12 +440,18 @@ func (w *world) do(n int, s step) {
 	a := w.actors[s.who%len(w.actors)]
 	w.kept, w.switches, w.proved = nil, false, nil
 	line := ""
+	if s.ahead = s.ahead && !w.leaping; s.ahead {
+		leap(w, a, s)
+	}
 	for _, op := range s.ops {
 		if line = op.do(w, a, s); line != "" || w.fault != "" {
 			break
 		}
 	}
 	if line == "" {
+		if s.ahead {
+			leap(w, a, s)
+		}
 		return // the actor has nothing for any
 	}
 	if now := w.now(); !w.leaping && now.After(w.high) {
@@ -451,6 +459,9 @@ func (w *world) do(n int, s step) {
 	}
 	w.settle()
 	w.history = append(w.history, fmt.Sprintf("%s  %s: %s", w.now().Format("01-02 15:04:05"), a.role, line))
+	if s.ahead {
+		leap(w, a, s)
+	}
 	w.observe(n%4 == 0)
 }
 
