@@ -65,7 +65,7 @@ func (e *Engine) mayAct(s *record.Check, now time.Time) error {
 		return ErrPasswordResetRequired
 	case !e.owes(s):
 		return nil
-	case !now.Before(e.pendingEnd(s)):
+	case e.pendingOver(s, now):
 		return ErrUnauthorized
 	}
 	return ErrMoreFactorsRequired
@@ -78,6 +78,12 @@ func (e *Engine) pendingEnd(s *record.Check) time.Time {
 		since = s.Created
 	}
 	return since.Add(e.policy.Factors.PendingLength)
+}
+
+// pendingOver reports whether a session has owed a second factor for too long. One that came
+// to owe it while the clock was ahead is over too: its end would lie far ahead.
+func (e *Engine) pendingOver(s *record.Check, now time.Time) bool {
+	return !now.Before(e.pendingEnd(s)) || e.ahead(s.Owing, now)
 }
 
 // ended reports whether the life of a session has ended by now, whatever it owes. A session
@@ -96,7 +102,7 @@ func (e *Engine) ended(s *record.Check, now time.Time) bool {
 
 // over reports whether a session has ended by now.
 func (e *Engine) over(s *record.Check, now time.Time) bool {
-	return e.ended(s, now) || e.owes(s) && !now.Before(e.pendingEnd(s))
+	return e.ended(s, now) || e.owes(s) && e.pendingOver(s, now)
 }
 
 // last returns the latest end of a session.

@@ -147,7 +147,7 @@ func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *rec
 
 // readCheckOfJWT is readCheck for an account of a JWT.
 func (a *Account) readCheckOfJWT(ctx context.Context, c *call, r store.Reader, s *record.Check) error {
-	if !a.jwt.Expire.After(c.now) {
+	if !a.jwt.Expire.After(c.now) || c.ahead(a.jwt.IssuedAt, c.now) { // a handle may be older than the clock
 		return ErrJWTInvalid
 	}
 	if a.jwt.SessionID == "" {

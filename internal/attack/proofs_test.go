@@ -647,6 +647,38 @@ func TestG2WhatWasMadeAheadOfTheClockIsNotGood(t *testing.T) {
 	})
 }
 
+// A handle of a JWT that was made while the clock was ahead is no longer good once the clock has
+// come back, as the JWT itself: G-2.
+func TestG2AHandleOfAJWTFromAheadIsNotGood(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		k.Clock.Advance(40 * 24 * time.Hour)
+		handle, _ := k.ByJWT(session.UserID, session.ID)
+		k.Clock.Advance(-40 * 24 * time.Hour)
+		k.Refuses("the handle", latchkey.ErrJWTInvalid, func() error { return kit.Err(handle.UpdateName(k.Ctx, "Eve")) })
+		k.Must(kit.Err(account.User(k.Ctx)))
+	})
+}
+
+// A session that came to owe a factor while the clock was ahead does not owe it until that time
+// comes: G-2.
+func TestG2ASessionThatOwesSinceAheadEnds(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		session, _ := k.SignIn(kit.Ada)
+		k.Clock.Advance(40 * 24 * time.Hour)
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, true)))
+		k.Clock.Advance(-40 * 24 * time.Hour)
+		k.Clock.Advance(3 * time.Hour)
+		k.Refuses("the session", latchkey.ErrUnauthorized, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())) })
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, user.ID, false)))
+		k.Refuses("when nothing is owed", latchkey.ErrUnauthorized, func() error {
+			return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()))
+		})
+	})
+}
+
 // Wrong passwords that were counted while the clock was ahead do not keep the owner out once
 // it has come back: G-2.
 func TestG2CountsFromAheadEndWithTheWait(t *testing.T) {

@@ -124,6 +124,23 @@ func on(t *testing.T, policy latchkey.Policy, test func(*Kit), stores ...Backend
 	}
 }
 
+// Open opens a new store by its name among [Backends], or as memory-twice. Its files are in
+// memory where the system allows it.
+func Open(t testing.TB, name string) store.Store {
+	t.Helper()
+	for _, b := range append(slices.Clip(Backends), twice) {
+		if b.Name == name {
+			s, err := b.Open(t, folder(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+	}
+	t.Fatalf("no store is called %q", name)
+	return nil
+}
+
 // folder returns a folder for the files of a store, and removes it after the test.
 // The folder is in memory where the system allows it, because waiting for a disk
 // proves nothing about the engine. The tests of the stores and of killed processes

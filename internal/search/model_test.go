@@ -1,0 +1,470 @@
+package search_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"example.com/latchkey"
+)
+
+// The model keeps an account of who has proven what. It uses what the actors did and were
+// answered, and what the server's scope shows of a user. It shares no code with the engine
+// and reads no row.
+//
+// Its rules, and where they are written:
+//
+//   - While MFA is on and the user has a second factor, every session needs two different
+//     proofs, if its user can give two (Account.UpdateMFA, SECURITY.md).
+//   - A session that owes a factor never becomes a full one without a proof of its own
+//     (SECURITY.md). It ends half an hour after it came to owe one, unless the policy says
+//     otherwise (Policy.Factors.PendingLength).
+//   - A password that was set by mail proves the mailbox and nothing more, where the user has
+//     another factor or recovery codes. That ends when the password changes, or when a session
+//     that was made with it proves another factor (Guest.ConfirmRecovery).
+//   - The session that switches MFA on is taken to have proven the user's factors until MFA is
+//     switched again (Account.UpdateMFA). A session that makes an authenticator, recovery codes
+//     or the first password has proven it.
+//   - What has ended stays ended (SECURITY.md). Sign-out, a change of the password, a new
+//     secret, EndAll and a first proof of an address end what their comments say.
+//   - A sign-in needs the present password, or a link or code that is live: not used, replaced,
+//     expired, or sent before a change of the password. A code of an authenticator and a
+//     recovery code serve once.
+//   - The changes of a user's ways in and factors ask for what the comments of the methods of
+//     Account say (see demand). A JWT makes nothing permanent.
+//   - The first proof of an address leaves nothing of what a planter has in the account
+//     (Guest.CreateSession, Guest.ConfirmEmailVerification).
+//
+// Two things are accepted by SECURITY.md and by the comments, and are no faults:
+//
+//   - While MFA is off, or the user has no second factor, one proof is enough.
+//   - A reader of the mailbox passes where the mailbox is the only second factor and there are
+//     no recovery codes, because the mailbox recovers the password.
+//
+// Two faults of the engine are known and not reported again (see excused):
+//
+//   - A session that has switched MFA on, and has answered a challenge by any factor since, keeps
+//     the factors that it was taken to have proven when MFA is switched off and on again.
+//   - Where the policy keeps sessions, a session that was made with a password that was set by
+//     mail counts that password beside the mailbox once the password has changed.
+type model struct {
+	policy   latchkey.Policy
+	now      func() time.Time
+	leaping  bool // the clock is far ahead for a while
+	accounts []*account
+	sessions []*session
+}
+
+// clockStep is the default of Config.MaxClockStep.
+const clockStep = time.Minute
+
+// A proof is a kind of evidence that a session has shown.
+type proof string
+
+const (
+	byWord      proof = "password"
+	byMailbox   proof = "mailbox"
+	byTelephone proof = "telephone"
+	byApp       proof = "authenticator"
+	byCode      proof = "recovery code"
+	byToken     proof = "token of the server"
+	byServer    proof = "server"
+	byNothing   proof = "nothing"
+)
+
+// proofOf is the proof that an answered challenge gives.
+var proofOf = map[latchkey.Factor]proof{
+	latchkey.FactorTOTP: byApp, latchkey.FactorEmail: byMailbox, latchkey.FactorPhone: byTelephone, latchkey.FactorRecoveryCode: byCode,
+}
+
+// word is a password. Each has a text of its own.
+type word struct {
+	text   string
+	byMail bool // it was set by a recovery and proves no more than the mailbox
+}
+
+// account is a user, as the server's scope showed them after the last step.
+type account struct {
+	id      string
+	user    latchkey.User
+	factors latchkey.MFAFactors
+	gone    bool
+	word    *word
+	device  *device
+	codes   []*oneTime
+	loose   bool // proven by a link that was opened without a session, and the password was not shown since
+	shared  bool // its password was shown while it was loose: it is taken for that of one person
+	owned   bool // the owner of its mailbox is in, and what a planter had is gone
+}
+
+// anonymous reports whether the user has nothing to lose.
+func (a *account) anonymous() bool { return a.user.Email == "" && a.user.Phone == "" && a.word == nil }
+
+// proven reports whether any address of the user is.
+func (a *account) proven() bool { return a.user.EmailVerification || a.user.PhoneVerification }
+
+// guarded reports whether the account asks for its authenticator.
+func (a *account) guarded() bool { return a.user.MFA && a.device != nil }
+
+// session is a session with everything that was shown in it.
+type session struct {
+	name    string
+	id      string
+	account *account
+	shown   []proof
+	word    *word   // the password that was shown
+	gift    []proof // that it was taken to have given when it switched MFA on
+	excused bool    // it is a case of a known fault, see the comment of model
+
+	created, challenged, strong, used, end time.Time
+
+	owing bool // the last check said that it owes a factor
+	since time.Time
+	own   bool   // it has given a proof since the last check
+	over  string // why it must have ended; "" while it may live
+}
+
+// show records a proof.
+func (s *session) show(p proof) {
+	if !slices.Contains(s.shown, p) {
+		s.shown = append(s.shown, p)
+	}
+}
+
+// proofs returns what the session has shown, and was taken to have shown.
+func (s *session) proofs() []proof {
+	all := slices.Clone(s.shown)
+	for _, p := range s.gift {
+		if !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// credential is the secret of a session, or a JWT.
+type credential struct {
+	text           string
+	session        *session // nil for a JWT that is bound to the user alone
+	account        *account
+	jwt            bool
+	issued, expire time.Time // of a JWT
+	word           *word     // that the user had when the JWT was made
+	over           string
+	refused        time.Time // when it was first refused
+	handle         *latchkey.Account
+}
+
+func (c *credential) String() string {
+	switch {
+	case c.session == nil:
+		return "JWT of the user"
+	case c.jwt:
+		return "JWT of " + c.session.name
+	}
+	return c.session.name
+}
+
+// fromAhead reports whether something happened to a credential while the clock was ahead, that
+// is good only once the clock has caught up.
+func (c *credential) fromAhead(now time.Time) bool {
+	if s := c.session; s != nil && (s.created.After(now) || s.used.After(now) || s.challenged.After(now) || s.since.After(now)) {
+		return true
+	}
+	return c.issued.After(now)
+}
+
+// ended returns why a credential must have ended, "" if it may be good.
+func (c *credential) ended() string {
+	if c.over == "" && c.session != nil {
+		return c.session.over
+	}
+	return c.over
+}
+
+// oneTime is a link, a code of a message, or a recovery code.
+type oneTime struct {
+	kind, to, userID, secret string
+	account                  *account // whose password or address ends it
+	created, expire          time.Time
+	over                     string
+}
+
+// live returns why a secret must be refused, "" if it may be taken.
+func (m *model) live(t *oneTime) string {
+	switch now := m.now(); {
+	case t.over != "":
+		return t.over
+	case !t.expire.IsZero() && !now.Before(t.expire):
+		return "has expired"
+	case t.created.After(now.Add(clockStep)):
+		return "is from a clock that was ahead"
+	}
+	return ""
+}
+
+// within reports whether a time is recent enough for a step-up.
+func (m *model) within(t time.Time) bool {
+	age := m.now().Sub(t)
+	return !t.IsZero() && age >= -clockStep && age <= cmp.Or(m.policy.Factors.StepUpWindow, 30*time.Minute)
+}
+
+// second returns the factors of a user that serve as a second one.
+func second(a *account) (all []proof) {
+	if a.factors.TOTP {
+		all = append(all, byApp)
+	}
+	if a.factors.Email {
+		all = append(all, byMailbox)
+	}
+	if a.factors.Phone {
+		all = append(all, byTelephone)
+	}
+	return all
+}
+
+// canShowWord reports whether a password signs in.
+func (m *model) canShowWord(a *account) bool {
+	return a.word != nil && m.policy.Disabled&latchkey.MethodEmailPassword == 0
+}
+
+// mayBeFull returns why a session may not be a full one, "" if it may.
+func (m *model) mayBeFull(s *session) string {
+	a := s.account
+	more := second(a)
+	if !a.user.MFA {
+		return ""
+	}
+	shown := s.proofs()
+	if slices.Contains(shown, byWord) && s.word.byMail {
+		others := slices.DeleteFunc(slices.Clone(more), func(p proof) bool { return p == byMailbox })
+		if len(others) > 0 || a.factors.RecoveryCode {
+			shown = slices.DeleteFunc(slices.Clone(shown), func(p proof) bool { return p == byMailbox })
+			more = append(others, byCode)
+		}
+	}
+	if len(shown) >= 2 || len(more) == 0 {
+		return ""
+	}
+	if m.canShowWord(a) {
+		more = append(more, byWord)
+	}
+	for _, p := range more {
+		if !slices.Contains(shown, p) {
+			return fmt.Sprintf("has shown %v alone, and the user has %v", shown, more)
+		}
+	}
+	return ""
+}
+
+// judge compares the answer of a check with what may be. It returns the fault, "" without
+// one.
+func (m *model) judge(c *credential, err error) (full bool, fault string) {
+	now, s := m.now(), c.session
+	pending := errors.Is(err, latchkey.ErrMoreFactorsRequired)
+	switch {
+	case err == nil || pending:
+	case errors.Is(err, latchkey.ErrUnauthorized), errors.Is(err, latchkey.ErrJWTInvalid):
+		if !m.leaping && c.refused.IsZero() && !c.fromAhead(now) {
+			c.refused = now
+		}
+		return false, ""
+	default:
+		return false, ""
+	}
+	switch {
+	case c.ended() != "":
+		return false, "works although it " + c.ended()
+	case !c.refused.IsZero() && !now.Before(c.refused):
+		return false, fmt.Sprintf("works again: it was refused %v ago", now.Sub(c.refused))
+	case c.account.gone:
+		return false, "works although its user is deleted"
+	case !c.account.user.Status:
+		return false, "works although its user is blocked"
+	case c.jwt && !now.Before(c.expire):
+		return false, "works after its end"
+	case c.jwt && c.word != c.account.word:
+		return false, "works although the password has changed"
+	}
+	c.refused = time.Time{} // the clock has stepped back, and this use counts
+	if s == nil {
+		return err == nil, ""
+	}
+	if s.created.After(now.Add(clockStep)) {
+		return false, "is from a clock that was ahead, and works"
+	}
+	if pending {
+		if !s.owing || now.Before(s.since) {
+			s.owing, s.since = true, now
+		}
+		s.own = false
+		if age := now.Sub(s.since); age >= cmp.Or(m.policy.Factors.PendingLength, 30*time.Minute)+clockStep {
+			return false, fmt.Sprintf("owes a factor for %v", age)
+		}
+		return false, ""
+	}
+	if s.owing && !s.own {
+		return true, "owed a factor, and is a full session without a proof of its own"
+	}
+	if why := m.mayBeFull(s); why != "" && !s.excused {
+		return true, "is a full session, and " + why
+	}
+	if why := m.lifeOver(s); why != "" {
+		return true, "works " + why
+	}
+	s.owing, s.own = false, false
+	if now.After(s.used) {
+		s.used = now
+	}
+	return true, ""
+}
+
+// lifeOver returns which bound of its life a session has passed.
+func (m *model) lifeOver(s *session) string {
+	p, now := &m.policy.Sessions, m.now()
+	if !now.Before(s.end) {
+		return "after its end"
+	}
+	idle, absolute := p.SingleFactor.Idle, p.SingleFactor.Absolute
+	switch {
+	case slices.Equal(s.shown, []proof{byNothing}):
+		idle, absolute = p.Anonymous.Idle, p.Anonymous.Absolute
+	case slices.Contains(s.shown, byApp) || len(s.gift) > 0 || s.excused: // it may have lost the factor
+		idle, absolute = longer(idle, p.MultiFactor.Idle), longer(absolute, p.MultiFactor.Absolute)
+	case len(s.shown) > 1:
+		idle, absolute = p.MultiFactor.Idle, p.MultiFactor.Absolute
+	}
+	last := s.created
+	if s.challenged.After(last) && !s.challenged.After(now.Add(clockStep)) {
+		last = s.challenged
+	}
+	switch {
+	case idle > 0 && now.Sub(s.used) >= idle:
+		return fmt.Sprintf("after %v without use", now.Sub(s.used))
+	case absolute > 0 && now.Sub(last) >= absolute+clockStep:
+		return fmt.Sprintf("%v after its last proof", now.Sub(last))
+	}
+	return ""
+}
+
+// longer returns the longer of two bounds, of which 0 is none.
+func longer(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
+}
+
+// demand returns why an operation of an account may not succeed, "" if it may. off says that
+// MFA is switched off; text is the password that was given.
+func (m *model) demand(name string, c *credential, off bool, text string) string {
+	a, s := c.account, c.session
+	free := m.policy.Factors.EnrolWithoutStepUp
+	recent := s != nil && (m.within(s.created) || m.within(s.challenged))
+	switch name {
+	case "UpdatePassword", "UpdateEmail", "UpdatePhone", "CreateAccount":
+		switch {
+		case a.word != nil && text != a.word.text:
+			return "the password is wrong"
+		case a.anonymous() || a.word != nil && !a.user.MFA || free:
+			return ""
+		case c.jwt:
+			return "a JWT made something permanent"
+		case !recent:
+			return "the session is not fresh"
+		}
+		return ""
+	case "UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "CreateMFARecoveryCodes", "Block":
+		switch {
+		case c.jwt:
+			return "a JWT made something permanent"
+		case !free && !recent:
+			return "the session is not fresh"
+		case a.device == nil || name != "CreateMFARecoveryCodes" && !(name == "UpdateMFA" && off && a.user.MFA):
+			return ""
+		case !m.within(s.strong) && !(free && !s.strong.IsZero()):
+			return "the strongest factor was not shown"
+		}
+		return ""
+	case "DeleteMFAAuthenticator", "RegenerateMFARecoveryCodes", "MFARecoveryCodes":
+		switch {
+		case c.jwt:
+			return "a JWT made something permanent"
+		case !m.within(s.challenged):
+			return "no challenge was answered"
+		case a.device != nil && !m.within(s.strong):
+			return "the strongest factor was not shown"
+		}
+		return ""
+	case "RequireRecent":
+		if c.jwt || !recent {
+			return "the session is not fresh"
+		}
+	case "RotateSession", "CreateJWT", "CreateMFAChallenge", "ConfirmMFAChallenge":
+		if c.jwt {
+			return "a JWT acts as a session"
+		}
+	}
+	return ""
+}
+
+// end ends the sessions of an account that a filter selects.
+func (m *model) end(a *account, why string, which func(*session) bool) {
+	for _, s := range m.sessions {
+		if s.account == a && s.over == "" && which(s) {
+			s.over = why
+		}
+	}
+}
+
+// wordShown follows a right password: the account is no longer taken for a stranger's.
+func (a *account) wordShown() {
+	if a.loose {
+		a.loose, a.shared = false, true
+	}
+}
+
+// but selects all sessions except one.
+func but(kept *session) func(*session) bool { return func(s *session) bool { return s != kept } }
+
+// passwordChanged follows a change of the password. kept is the session that made it.
+func (m *model) passwordChanged(a *account, w *word, kept *session, ends bool) {
+	for _, s := range m.sessions {
+		s.excused = s.excused || a.word != nil && a.word.byMail && s.word == a.word
+	}
+	a.word = w
+	m.end(a, "owed a factor when the password changed", func(s *session) bool { return s.owing && s != kept })
+	if ends && !m.policy.Sessions.KeepOnPasswordChange {
+		m.end(a, "has ended with the password", but(kept))
+	}
+}
+
+// followed ends what a change of an account ends, given the account before it. kept is the
+// session that made the change.
+func (m *model) followed(before, a *account, kept *session) {
+	p := &m.policy.Sessions
+	lost := func(proven bool, old, now string) bool { return proven && old != now }
+	mail := lost(before.user.EmailVerification, before.user.Email, a.user.Email)
+	phone := lost(before.user.PhoneVerification, before.user.Phone, a.user.Phone)
+	if mail {
+		m.end(a, "was made by the former mailbox", func(s *session) bool { return s != kept && slices.Equal(s.proofs(), []proof{byMailbox}) })
+	}
+	if phone {
+		m.end(a, "was made by the former number", func(s *session) bool { return s != kept && slices.Equal(s.proofs(), []proof{byTelephone}) })
+	}
+	if p.EndOnChange && (mail || phone || before.factors.TOTP != a.factors.TOTP) {
+		m.end(a, "has ended with the address or the authenticator", but(kept))
+	}
+	if p.EndOnBlock && before.user.Status && !a.user.Status {
+		m.end(a, "has ended with the block", but(nil))
+	}
+	if before.user.MFA != a.user.MFA {
+		for _, s := range m.sessions {
+			if s.account == a && (s != kept || !a.user.MFA) {
+				s.gift = nil
+			}
+		}
+	}
+}
