@@ -518,6 +518,28 @@ func TestA29ALinkThatAStrangerHadSentClaimsNothing(t *testing.T) {
 	}
 }
 
+// A mailbox does not take the second factor of a half-proven account away: A29.
+func TestA29AHalfProvenAccountKeepsItsSecondFactor(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, owner := k.SignIn(kit.Ada)
+		k.Must(kit.Err(owner.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
+		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, true)))
+		k.Must(kit.Err(owner.UpdateMFA(k.Ctx, true)))
+		token, err := owner.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+		k.Must(err)
+		m := k.MailOf(token, kit.Ada)
+		k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, m.UserID, m.Secret)))
+		thief := byMagicLink(k, kit.Ada) // reads the mailbox, and nothing else
+		pendingOf(k, thief.Secret)
+		shown, err := owner.User(k.Ctx)
+		k.Must(err)
+		if shown.Phone != kit.Phone || !shown.PhoneVerification {
+			k.Errorf("%+v", shown)
+		}
+	})
+}
+
 // The link of another user proves nothing in a session.
 func TestALinkIsConfirmedInItsOwnSessionOnly(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
