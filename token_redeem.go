@@ -410,7 +410,6 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 // person, because its user has proven another address, has an authenticator on that the
 // bearer has not shown, or is blocked; then it takes the address from that account. edit, unless it is nil, is a further change of the user.
 func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact, edit func(*record.User) error) (*record.User, error) {
-	noticed := len(tx.notices)
 	proven := by.verified(user)
 	switch {
 	case proven && !unclaimed(user):
@@ -427,7 +426,6 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 			by.set(u, "")
 			return nil
 		})
-		tx.notices = tx.notices[:noticed]
 		return nil, err
 	}
 	if err := tx.endSessions(ctx, user, ""); err != nil {
@@ -450,9 +448,6 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 		}
 		return nil
 	})
-	if edit == nil {
-		tx.notices = tx.notices[:noticed] // the bearer knows of it, and no one else has proven an address
-	}
 	return user, err
 }
 

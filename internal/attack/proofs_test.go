@@ -482,11 +482,15 @@ func TestA29ALinkThatAStrangerHadSentClaimsNothing(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, planter.UserID(), true)))
 		m := verify(k, planter)
 		k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, m.UserID, m.Secret)))
+		renew(k)
 		session := byMagicLink(k, kit.Ada)
 		shown, err := authenticated(k, session.Secret).User(k.Ctx)
 		k.Must(err)
 		if full(k, planted.Secret) || shown.Phone != "" {
 			k.Errorf("the planter is still in: %q", shown.Phone)
+		}
+		if got := k.Posted(k.Engine); !slices.Contains(got, "phone-changed "+kit.Phone) || !slices.Contains(got, "password-changed "+kit.Phone) {
+			k.Errorf("the number that was proven is told of %v", got)
 		}
 	})
 	// An owner who opens the link in their session, or shows the password later, loses nothing.
