@@ -26,7 +26,7 @@ func TestA1OnlyASessionOfThePresentPasswordSpeaksForIt(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}}, func(k *kit.Kit) {
 		_, app := withTOTP(k)
 		k.Clock.Advance(time.Minute)
-		old, pending := k.Owing(k.Visitor) // the owner, by the password of then
+		_, pending := k.Owing(k.Visitor) // the owner, by the password of then
 		old, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
 		k.Must(err)
 		k.Clock.Advance(-30 * time.Second) // the password is set on a machine whose clock is behind
