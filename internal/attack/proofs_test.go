@@ -252,6 +252,25 @@ func TestA14TheStrongestFactorIsAskedForAnew(t *testing.T) {
 	}
 }
 
+// An answer of an authenticator that is gone proves nothing for the next one: A14.
+func TestA14AnAnswerOfAFormerAuthenticatorIsNoProof(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		_, app := withTOTP(k)
+		answer := func() *latchkey.Account {
+			k.Clock.Advance(time.Minute)
+			_, pending := k.Owing(k.Visitor)
+			session, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
+			k.Must(err)
+			return authenticated(k, session.Secret)
+		}
+		thief, owner := answer(), answer()
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, owner.UserID(), false))) // so that the thief's session stays a full one
+		k.Must(owner.DeleteMFAAuthenticator(k.Ctx))
+		k.Confirmed(owner, latchkey.NewMFAAuthenticator{})
+		k.Refuses("the new authenticator", latchkey.ErrChallengeRequired, func() error { return thief.DeleteMFAAuthenticator(k.Ctx) })
+	})
+}
+
 // Who squats an address with an authenticator does not keep its owner out: A15.
 func TestA15TheReaderOfTheMailGetsTheAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
