@@ -45,10 +45,12 @@ const (
 	MethodOffset           Method = "offset"
 	MethodCursorAfter      Method = "cursorAfter"
 	MethodCursorBefore     Method = "cursorBefore"
-	// MethodPage and MethodWalk have no documented form on the wire: MethodPage is carried
-	// by it all the same, MethodWalk is not.
-	MethodPage Method = "page"
-	MethodWalk Method = "walk"
+	// MethodPage is not documented, and is carried by the wire all the same. The last
+	// three have no form there.
+	MethodPage    Method = "page"
+	MethodWalk    Method = "walk"
+	MethodNoTotal Method = "noTotal"
+	MethodSearch  Method = "search"
 )
 
 // The attributes that every listing has.
@@ -217,3 +219,12 @@ func Page(token string) Query { return compare(MethodPage, "", token) }
 // too many refuses: that depends on the number of rows, and not on the size of the page. It
 // has no form on the wire, so that callers of a transport cannot ask for it.
 func Walk() Query { return Query{method: MethodWalk} }
+
+// Search finds rows by words, in listings that have a search: at most 256 characters. A
+// search for "" finds every row. It has no form on the wire, where the documents have a
+// parameter for it.
+func Search(text string) Query { return compare(MethodSearch, "", text) }
+
+// NoTotal leaves the total of a listing 0: it is not counted. It has no form on the wire,
+// where the documents have a parameter for it.
+func NoTotal() Query { return Query{method: MethodNoTotal} }

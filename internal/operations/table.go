@@ -173,6 +173,13 @@ var Table = []Operation{
 		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
 	}},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
+	{Name: "Users.List", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().List(w.Ctx)) }},
+	{Name: "Users.GetByEmail", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().GetByEmail(w.Ctx, kit.Ada))
+	}},
+	{Name: "Users.GetByPhone", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().GetByPhone(w.Ctx, kit.Phone))
+	}},
 	{Name: "Users.PasswordHash", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().PasswordHash(w.Ctx, w.User.ID)) }},
 	{Name: "Users.Delete", Free: true, Do: func(w *World) error { return w.Users().Delete(w.Ctx, w.User.ID) }},
 	{Name: "Users.UpdateName", Free: true, Do: func(w *World) error { return kit.Err(w.Users().UpdateName(w.Ctx, w.User.ID, "Countess")) }},
