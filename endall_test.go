@@ -26,6 +26,9 @@ func TestF7EverythingEnds(t *testing.T) {
 		mail, code := k.AskCode("grace@example.org")
 		recovery := k.Recovery()
 		k.Must(k.EndAll(k.Ctx))
+		if rows := k.Rows(); rows["sessions"]+rows["tokens"]+rows["challenges"] != 0 {
+			k.Errorf("left: %v", rows)
+		}
 		for what, do := range map[string]func() error{
 			"session":     func() error { return kit.Err(account.User(k.Ctx)) },
 			"pending":     func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, owing.Secret.Reveal())) },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
@@ -40,6 +41,12 @@ func TestKeysAnEngineWithoutAKeyDoesNotStart(t *testing.T) {
 		if err := start(latchkey.Keys{Active: next}); !errors.Is(err, latchkey.ErrKeyUnknown) {
 			k.Errorf("before Reseal: %v", err)
 		}
+		k.AskCode(kit.Ada) // under the old key, which cannot be sealed anew
+		k.Must(kit.Err(both.Reseal(k.Ctx)))
+		if err := start(latchkey.Keys{Active: next}); !errors.Is(err, latchkey.ErrKeyUnknown) {
+			k.Errorf("while a code of the old key lives: %v", err)
+		}
+		k.Clock.Advance(15 * time.Minute)
 		k.Must(kit.Err(both.Reseal(k.Ctx)))
 		k.Must(start(latchkey.Keys{Active: next}))
 		k.Tampered = true // the kit's own engine lacks the key now

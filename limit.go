@@ -145,8 +145,8 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //     user, or by user and client address where the user has proven the factor from there;
 //     and for links, codes and recoveries from a client address from which the user has
 //     signed in within 90 days, by both.
-//   - messagesNotices: notices of one kind to a proven address, beyond messages.
-//   - messagesByClient: all messages that a client address has caused.
+//   - messagesNotices: notices of one kind to an address, after the other rules for messages.
+//   - messagesByClient: all messages that a client address has caused, notices included.
 //   - messagesByPrefix: text messages to the numbers of one country, or of one area
 //     where the country is +1.
 //   - messagesTexts: all text messages of the engine. Those that another rule refuses do

@@ -15,16 +15,20 @@ func (c *call) messageClient(ctx context.Context) notify.Client {
 	}
 }
 
-// notice is a message that the recipient has not asked for: it tells a user about
-// a change of their account.
-type notice struct {
-	notify.Message
-	proven bool // the user has proven the address
+// strangeClient is messageClient, for a message that may go to a stranger: the client's
+// own words are left out, and only names that the engine knows stay.
+func (c *call) strangeClient(ctx context.Context) notify.Client {
+	d := c.device(ctx, c.client)
+	if d.ClientCode == "" { // the name of an unknown client is its own; that of a system never is
+		d.ClientName = ""
+	}
+	return notify.Client{IP: c.client.IP, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode}
 }
 
-// sendNotices sends the notices of a transaction after its commit. The addresses
-// of the host's own staff are not shown to users.
-func (c *call) sendNotices(ctx context.Context, notices []notice) {
+// sendNotices sends the notices of a transaction after its commit: messages that the
+// recipient has not asked for, about a change of their account. The addresses of the
+// host's own staff are not shown to users.
+func (c *call) sendNotices(ctx context.Context, notices []notify.Message) {
 	if len(notices) == 0 {
 		return
 	}
@@ -39,21 +43,19 @@ func (c *call) sendNotices(ctx context.Context, notices []notice) {
 		}
 		n.Client, n.Locale = client, c.client.Locale
 		_, mocked := c.mockCode(n.Channel, n.To)
-		c.courier.Deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
+		c.courier.Deliver(courier.Delivery{Message: n, Null: mocked, Notice: true})
 	}
 }
 
-// mayNotice counts a notice among the messages to its address. A proven address
-// gets some of each kind beyond those, so that a flood hides no theft and one kind
-// does not hide another. An unproven address may be a stranger's and gets none.
-func (c *call) mayNotice(ctx context.Context, n notice) bool {
-	r := noReserve()
-	if n.proven {
-		r = &reserve{rule: limitMessagesNotices, key: func(context.Context) (string, error) { return string(n.Kind) + "\n" + n.To, nil }}
+// mayNotice counts a notice among the messages to its address and those that its client
+// has caused. Some of each kind pass beyond those, so that a flood hides no theft and one
+// kind does not hide another.
+func (c *call) mayNotice(ctx context.Context, n notify.Message) bool {
+	r := &reserve{rule: limitMessagesNotices, key: func(context.Context) (string, error) { return string(n.Kind) + "\n" + n.To, nil }}
+	if c.limitAddress(ctx, n.To, r) != nil ||
+		c.limitShared(ctx, limitMessagesByClient, c.client.network(), r) != nil ||
+		c.limitShared(ctx, limitMessagesBySite, c.client.site(), r) != nil {
+		return false
 	}
-	err := c.limitAddress(ctx, n.To, r)
-	if err == nil && n.Channel == notify.SMS {
-		err = c.limitText(ctx, n.To, r)
-	}
-	return err == nil
+	return n.Channel != notify.SMS || c.limitText(ctx, n.To, r) == nil
 }

@@ -83,7 +83,7 @@ func TestUserIsToldOfSecondSessions(t *testing.T) {
 
 func TestAlertSaysWhoAndWhereAndIsNotForSessionsThatHaveExpired(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true, Length: time.Hour}}, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
+		k.Proven()
 		k.SignIn(kit.Ada)
 		k.Clock.Advance(time.Hour)
 		k.SignIn(kit.Ada) // the first session has expired
@@ -212,7 +212,7 @@ func TestNothingHidesANoticeFromAProvenAddress(t *testing.T) {
 		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.UpdateEmail(k.Ctx, "thief@example.org", kit.Password)))
-		k.Must(kit.Err(engine.Users().UpdateEmail(k.Ctx, user.ID, "")))
+		k.Must(kit.Err(engine.Users().UpdateEmail(k.Ctx, user.ID, ""))) // which nobody has proven
 		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse battery", Old: kit.Password})))
 		var got []string
 		for _, m := range k.Drained(engine) {

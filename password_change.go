@@ -171,8 +171,8 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 // UpdateEmail changes the e-mail address, which is then not verified. password is
 // that of the account. An account without a password, for example an anonymous one,
 // gets it as its first: it must meet the rules for new passwords. No session ends.
-// The old address gets a notice; the new one gets nothing. The present address
-// changes nothing.
+// The old address gets a notice if it was verified; the new one gets nothing. The present
+// address changes nothing.
 //
 // With MFA on, and for the first password of an account that is not anonymous, the session
 // must be fresh, as for [Account.UpdateMFA], and may not be a JWT's. The same holds
@@ -217,8 +217,8 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 
 // UpdatePhone changes the phone number, which is then not verified: +, the country
 // and the number, 7 to 15 digits in all. A number to which the policy sends no texts is an
-// invalid one. In everything else it is like [Account.UpdateEmail]. The old number gets a notice if it was verified, and so does
-// the e-mail address.
+// invalid one. In everything else it is like [Account.UpdateEmail]. The old number and the
+// e-mail address get a notice, each if it was verified.
 //
 // Errors: those of UpdateEmail, with another one in the place of ErrEmailAlreadyExists:
 //   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has the number.
@@ -281,8 +281,8 @@ func (p PasswordUpdate) masked() any {
 }
 
 // UpdatePassword sets the password. All other sessions of the user end, unless the policy
-// keeps them. The user gets a notice by mail, or by SMS to a verified number if they have
-// no e-mail address.
+// keeps them. The user gets a notice by mail to a verified address, or else by SMS to a
+// verified number.
 //
 // Errors:
 //   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the

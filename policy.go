@@ -89,7 +89,7 @@ type SessionPolicy struct {
 	// Alerts sends a mail to a user who signs in while they are signed in elsewhere: by
 	// password, by a code to their phone, or by the host's own token. There is no alert
 	// for a first session, nor for one that was made by the mailbox itself or by the
-	// server.
+	// server, nor to an address that the user has not proven.
 	Alerts bool
 }
 
@@ -146,9 +146,9 @@ type MessagePolicy struct {
 	Countries []string
 	// ServiceNumbers also sends texts to the numbers of services: the codes 800, 808, 870,
 	// 878, 881, 882, 883, 888 and 979, for free, shared-cost and premium calls, ships,
-	// satellites and networks without a country. A text to them can cost many times more
-	// than one to a person. Numbers of a country that are at a premium are not known to the
-	// engine; the host's provider may refuse them.
+	// satellites and networks without a country, and the numbers at a premium within a
+	// country, such as +1 900, as far as the engine knows them. A text to them can cost many
+	// times more than one to a person.
 	ServiceNumbers bool
 }
 
@@ -227,7 +227,7 @@ func (p *Policy) enabled(m Methods) error {
 // allowsTexts reports whether texts may be sent to a number.
 func (p *MessagePolicy) allowsTexts(number string) bool {
 	code := canon.CallingCode(number)
-	return (p.ServiceNumbers || !canon.IsServiceCode(code)) && (len(p.Countries) == 0 || slices.Contains(p.Countries, code))
+	return (p.ServiceNumbers || !canon.IsServiceCode(code) && !canon.IsPremium(number)) && (len(p.Countries) == 0 || slices.Contains(p.Countries, code))
 }
 
 // off reports whether a factor is switched off.

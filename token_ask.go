@@ -217,14 +217,16 @@ func (tx *txn) keepPromisedID(ctx context.Context, n *record.Token, user *record
 }
 
 // tokenMessage returns the message with a token, for its user or, without one, for
-// the address.
+// the address. An address that the user has not proven gets no words of theirs.
 func (c *call) tokenMessage(ctx context.Context, n *newToken, user *record.User, link linkMaker) notify.Message {
 	m := notify.Message{
 		ID: n.ID, Kind: n.kind.message, Channel: n.kind.by.channel, To: n.Destination, UserID: n.Alias, Secret: hide(n.secret),
-		Time: n.Created, Expire: n.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
+		Time: n.Created, Expire: n.Expire, Locale: c.client.Locale,
 	}
-	if user != nil {
-		m.Name = user.Name
+	if user != nil && n.kind.by.verified(user) {
+		m.Name, m.Client = user.Name, c.messageClient(ctx)
+	} else { // an attacker may have chosen both address and words
+		m.Client = c.strangeClient(ctx)
 	}
 	if link != nil {
 		m.Link = hide(link(n.Alias, wireTime(n.Expire)))

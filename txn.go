@@ -16,7 +16,7 @@ type txn struct {
 	*call
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
-	notices []notice
+	notices []notify.Message
 	broken  []unopened // told also if the transaction rolls back
 }
 
@@ -93,28 +93,21 @@ func (tx *txn) tellAll(name string) {
 	}
 }
 
-// notice gathers a notice, to be sent after the commit. A text message costs money
-// and the number may be a stranger's, so it goes only to a proven number.
+// notice gathers a notice, to be sent after the commit. It goes only to a proven address:
+// another one may be a stranger's, to whom an attacker would have mail sent.
 func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
-	to, proven := by.address(user), by.verified(user)
-	if to == "" || !tx.canSendTo(by.channel, to) || by == byPhone && !proven {
+	to := by.address(user)
+	if to == "" || !by.verified(user) || !tx.canSendTo(by.channel, to) {
 		return
 	}
-	tx.notices = append(tx.notices, notice{
-		notify.Message{ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now}, proven,
+	tx.notices = append(tx.notices, notify.Message{
+		ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now,
 	})
 }
 
-// noticeTo gathers a notice to every address and number that a user has proven, or to the
-// e-mail address of a user who has proven none.
+// noticeTo gathers a notice to every address and number that a user has proven.
 func (tx *txn) noticeTo(kind notify.Kind, user *record.User) {
-	if !user.EmailVerified && !user.PhoneVerified {
-		tx.notice(kind, byEmail, user)
-		return
-	}
 	for _, by := range []*contact{byEmail, byPhone} {
-		if by.verified(user) {
-			tx.notice(kind, by, user)
-		}
+		tx.notice(kind, by, user)
 	}
 }

@@ -124,7 +124,7 @@ func (u *Users) UpdateName(ctx context.Context, id, name string) (_ *User, err e
 }
 
 // UpdateEmail changes the e-mail address, which is then not verified; "" removes it.
-// The old address gets a notice.
+// The old address gets a notice if it was verified.
 //
 // Errors:
 //   - [ErrArgumentInvalid]

@@ -68,8 +68,10 @@ type Message struct {
 	Kind    Kind
 	Channel Channel
 	To      string // the address, in canonical form
-	Name    string // as the user wrote it, "" if not known
-	UserID  string // the id to redeem Secret with
+	// Name is the user's, as they wrote it; "" if it is not known, or if the user has not
+	// proven the address: the words of an attacker do not go to a stranger.
+	Name   string
+	UserID string // the id to redeem Secret with
 	// Secret is the code, or the secret in the link.
 	Secret hidden.Text
 	// Link is the URL that the recipient opens, empty for codes and notices.
@@ -89,7 +91,9 @@ type Message struct {
 	TeamID, TeamName, MembershipID, Inviter string
 }
 
-// Client is the device that asked for a message, or that the message reports.
+// Client is the device that asked for a message, or that the message reports. In a message
+// to an address that its user has not proven, UserAgent is "", and OS and Browser are names
+// of a known list.
 type Client struct {
 	IP        netip.Addr
 	UserAgent string

@@ -146,7 +146,7 @@ func TestAC122NoticesAreCappedWithTheMessages(t *testing.T) {
 		}
 		engine := k.Configured(func(*latchkey.Config) {})
 		flood(engine)
-		if n := len(k.Posted(engine)); n != 60 {
+		if n := len(k.Posted(engine)); n != 0 {
 			k.Errorf("%d alerts to a mailbox that may be a stranger's", n)
 		}
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, k.IDOf(kit.Ada), true)))
@@ -187,14 +187,15 @@ func TestAC122NothingGoesRoundTheCaps(t *testing.T) {
 			k.Errorf("%d messages, 300 of them from one client", sent)
 		}
 		k.SignUp(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, k.IDOf(kit.Ada), true)))
 		strict := k.Configured(func(c *latchkey.Config) {
 			c.Policy.Guessing.Limits = map[string]ratelimit.Rule{"messagesDay": {Calls: 10, Window: 24 * time.Hour}}
 		})
 		k.Drained(engine)
-		for range 20 {
+		for range 30 {
 			k.Must(kit.Err(strict.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)))
 		}
-		if n := len(k.Posted(strict)); n != 10 {
+		if n := len(k.Posted(strict)); n != 10+10 { // and those that no flood hides
 			k.Errorf("%d alerts in a day", n)
 		}
 	})

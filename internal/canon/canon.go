@@ -169,6 +169,17 @@ func CallingCode(phone string) string { return callingCode(phone[1:]) }
 // IsCallingCode reports whether a text is the code of a country or of a service.
 func IsCallingCode(s string) bool { return slices.Contains(strings.Fields(callingCodes), s) }
 
+// IsPremium reports whether a number of a country costs a premium.
+func IsPremium(phone string) bool {
+	digits := phone[1:]
+	for _, prefix := range strings.Fields(premiumPrefixes) {
+		if strings.HasPrefix(digits, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // IsServiceCode reports whether a country code belongs to a service.
 func IsServiceCode(code string) bool { return slices.Contains(strings.Fields(serviceCodes), code) }
 

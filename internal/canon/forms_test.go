@@ -3,6 +3,7 @@ package canon
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,50 @@ func TestServiceCodesAreThoseOfLibphonenumber(t *testing.T) {
 	slices.Sort(want)
 	if have := strings.Fields(serviceCodes); !slices.Equal(have, want) {
 		t.Errorf("have %v\nwant %v", have, want)
+	}
+}
+
+// Numbers that libphonenumber takes for premium ones are known as such, and no others are.
+func TestPremiumNumbersAreThoseOfLibphonenumber(t *testing.T) {
+	alike := []string{"IE", "KH", "LB", "MV", "MY", "NE", "PM", "TH"} // their premium numbers begin like others of theirs
+	for region := range phonenumbers.GetSupportedRegions() {
+		for _, kind := range []phonenumbers.PhoneNumberType{phonenumbers.PREMIUM_RATE, phonenumbers.MOBILE, phonenumbers.FIXED_LINE, phonenumbers.VOIP, phonenumbers.PERSONAL_NUMBER} {
+			example := phonenumbers.GetExampleNumberForType(region, kind)
+			if example == nil || kind == phonenumbers.PREMIUM_RATE && slices.Contains(alike, region) {
+				continue
+			}
+			number := phonenumbers.Format(example, phonenumbers.E164)
+			if got := IsPremium(number); got != (kind == phonenumbers.PREMIUM_RATE) {
+				t.Errorf("%s, %s of kind %d: %v", region, number, kind, got)
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(22, 22))
+	for _, prefix := range strings.Fields(premiumPrefixes) {
+		code := callingCode(prefix)
+		country, err := strconv.Atoi(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		premium := 0
+		for n := 0; n < 300 || premium == 0 && n < 20_000; n++ {
+			digits := prefix[len(code):]
+			for range 2 + random.IntN(8) {
+				digits += strconv.Itoa(random.IntN(10))
+			}
+			national, _ := strconv.ParseUint(digits, 10, 64)
+			number := &phonenumbers.PhoneNumber{CountryCode: new(int32(country)), NationalNumber: &national}
+			switch kind := phonenumbers.GetNumberType(number); kind {
+			case phonenumbers.PREMIUM_RATE:
+				premium++
+			case phonenumbers.UNKNOWN: // no number
+			default:
+				t.Errorf("+%s%s is of kind %d", code, digits, kind)
+			}
+		}
+		if premium == 0 {
+			t.Errorf("+%s begins no premium number", prefix)
+		}
 	}
 }
 
