@@ -45,6 +45,7 @@ const (
 	MethodOffset           Method = "offset"
 	MethodCursorAfter      Method = "cursorAfter"
 	MethodCursorBefore     Method = "cursorBefore"
+	MethodSelect           Method = "select" // documented, and refused by every listing
 	// MethodPage is not documented, and is carried by the wire all the same. The last
 	// three have no form there.
 	MethodPage    Method = "page"

@@ -78,7 +78,7 @@ func TestWhatIsNoQueryIsRefused(t *testing.T) {
 	}
 	many := strings.Repeat(`"a",`, MaxValues) + `"a"`
 	for _, text := range []string{
-		"", "equal", `"equal"`, `[]`, `{}`, `null`, `{"method":"select","values":["name"]}`, `{"method":"drop","attribute":"name"}`,
+		"", "equal", `"equal"`, `[]`, `{}`, `null`, `{"method":"drop","attribute":"name"}`,
 		`{"method":"equal","attribute":"name"}`, `{"method":"equal","values":["a"]}`, `{"method":"equal","attribute":"","values":["a"]}`,
 		`{"method":"equal","attribute":"name","values":[]}`, `{"method":"equal","attribute":"name","values":[null]}`,
 		`{"method":"equal","attribute":"name","values":[{"a":1}]}`, `{"method":"equal","attribute":"name","values":[1.5]}`,

@@ -55,7 +55,7 @@ var methods = map[Method]struct {
 	MethodIsNull: {none, true}, MethodIsNotNull: {none, true}, MethodOrderAsc: {none, true}, MethodOrderDesc: {none, true},
 	MethodLimit: {number, false}, MethodOffset: {number, false},
 	MethodCursorAfter: {text, false}, MethodCursorBefore: {text, false}, MethodPage: {text, false},
-	MethodAnd: {nested, false}, MethodOr: {nested, false},
+	MethodAnd: {nested, false}, MethodOr: {nested, false}, MethodSelect: {some, false},
 }
 
 // aliases are the methods that stand for a comparison of a time.
