@@ -129,13 +129,6 @@ func (e *Engine) recovered(ctx context.Context, callback string) {
 	}
 }
 
-// keyFault logs that a value in the store does not open, and returns the error: a fault of
-// the configuration or of the store, and no wrong answer of the caller.
-func (e *Engine) keyFault(ctx context.Context, err error) error {
-	e.logger.ErrorContext(ctx, "latchkey: a sealed value does not open", "error", err)
-	return err
-}
-
 // mockCode returns the fixed code of a phone number to which nothing is sent.
 func (e *Engine) mockCode(channel notify.Channel, to string) (code string, found bool) {
 	if channel == notify.SMS {

@@ -33,6 +33,7 @@ const (
 	failPassword = "password"
 	failCode     = "code"
 	failFactor   = "factor/" // followed by the factor
+	failProbe    = "probe"   // not a failure: shows that the store can be written
 	failKnown    = "known"   // not a failure: a client address that an identifier is known from
 )
 
@@ -163,6 +164,16 @@ func (g *guard) passed(ctx context.Context, tx *txn) error {
 		}
 	}
 	return g.rememberClient(ctx, tx)
+}
+
+// provesWriting writes a row and deletes it, so that a right answer is not told where a wrong
+// one could not be counted: on a full disk, a transaction that writes nothing succeeds.
+func (g *guard) provesWriting(ctx context.Context, tx *txn) error {
+	probe := &record.Failure{Purpose: failProbe, Subject: []byte(newID()), Last: tx.now, Expire: tx.now}
+	if err := record.Failures.Insert(ctx, tx, probe); err != nil {
+		return err
+	}
+	return record.Failures.Delete(ctx, tx, store.Text(probe.Purpose), store.Bytes(probe.Subject))
 }
 
 // forgetWrong forgets the wrong answers.

@@ -55,8 +55,18 @@ func (e *Engine) checkKeys() error {
 			missing = append(missing, id)
 		}
 	}
+	sealing, err := c.sealingKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("latchkey: the keys of the store: %w", err)
+	}
+	for _, id := range sealing {
+		if !c.ring.Has(id) {
+			missing = append(missing, id)
+		}
+	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
+		missing = slices.Compact(missing)
 		return fmt.Errorf("%w: %s", ErrKeyUnknown, strings.Join(missing, ", "))
 	}
 	if have[c.ring.ActiveID()] != nil {
@@ -74,6 +84,19 @@ func (e *Engine) checkKeys() error {
 		return fmt.Errorf("latchkey: the keys of the store: %w", err)
 	}
 	return nil
+}
+
+// sealingKeys returns the ids of the keys that have sealed the passwords of the newest users:
+// a store of an older version has no settings of its keys, and a machine may still seal with
+// a key that was forgotten.
+func (c *call) sealingKeys(ctx context.Context) (ids []string, err error) {
+	users, err := record.Users.List(ctx, c.store, store.Query{Index: record.Users.Index("created"), Descending: true, Limit: 2 * batch})
+	for _, user := range users {
+		if id := c.ring.KeyOf(user.Password); id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, err
 }
 
 // forgetKeys deletes the settings of keys that seal nothing any more. left are the keys that

@@ -451,7 +451,7 @@ func (tx *txn) isAnswer(ctx context.Context, user *record.User, row *record.Chal
 		by := factor.contact()
 		right, err := compare(ctx, func() (bool, error) { return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) })
 		if err != nil {
-			return false, tx.keyFault(ctx, err)
+			return false, tx.keyFault(err)
 		}
 		return right && by.address(user) == row.Destination && by.verified(user), nil
 	case FactorCustom:

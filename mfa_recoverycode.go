@@ -50,7 +50,7 @@ func (tx *txn) claimRecoveryCode(ctx context.Context, user *record.User, code st
 		unknown = cmp.Or(unknown, err)
 	}
 	if match == nil && unknown != nil {
-		return false, tx.keyFault(ctx, unknown)
+		return false, tx.keyFault(unknown)
 	}
 	if match == nil {
 		return false, nil

@@ -25,10 +25,16 @@ func (c *call) strangeClient(ctx context.Context) notify.Client {
 	return notify.Client{IP: c.client.IP, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode}
 }
 
-// sendNotices sends the notices of a transaction after its commit: messages that the
-// recipient has not asked for, about a change of their account. The addresses of the
+// notice is a message that the recipient has not asked for: it tells a user about a change
+// of their account.
+type notice struct {
+	notify.Message
+	proven bool // the user has proven the address
+}
+
+// sendNotices sends the notices of a transaction after its commit. The addresses of the
 // host's own staff are not shown to users.
-func (c *call) sendNotices(ctx context.Context, notices []notify.Message) {
+func (c *call) sendNotices(ctx context.Context, notices []notice) {
 	if len(notices) == 0 {
 		return
 	}
@@ -42,16 +48,22 @@ func (c *call) sendNotices(ctx context.Context, notices []notify.Message) {
 			continue // the host has an event of it
 		}
 		n.Client, n.Locale = client, c.client.Locale
+		if !n.proven && !server {
+			n.Client = c.strangeClient(ctx)
+		}
 		_, mocked := c.mockCode(n.Channel, n.To)
-		c.courier.Deliver(courier.Delivery{Message: n, Null: mocked, Notice: true})
+		c.courier.Deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
 	}
 }
 
 // mayNotice counts a notice among the messages to its address and those that its client
-// has caused. Some of each kind pass beyond those, so that a flood hides no theft and one
-// kind does not hide another.
-func (c *call) mayNotice(ctx context.Context, n notify.Message) bool {
-	r := &reserve{rule: limitMessagesNotices, key: func(context.Context) (string, error) { return string(n.Kind) + "\n" + n.To, nil }}
+// has caused. Some of each kind to a proven address pass beyond those, so that a flood hides
+// no theft and one kind does not hide another.
+func (c *call) mayNotice(ctx context.Context, n notice) bool {
+	r := new(reserve)
+	if n.proven {
+		r = &reserve{rule: limitMessagesNotices, key: func(context.Context) (string, error) { return string(n.Kind) + "\n" + n.To, nil }}
+	}
 	if c.limitAddress(ctx, n.To, r) != nil ||
 		c.limitShared(ctx, limitMessagesByClient, c.client.network(), r) != nil ||
 		c.limitShared(ctx, limitMessagesBySite, c.client.site(), r) != nil {

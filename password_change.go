@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -84,9 +85,16 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 			if err := g.passed(ctx, tx); err != nil {
 				return nil, err
 			}
+			if err := g.provesWriting(ctx, tx); err != nil {
+				return nil, err
+			}
 		}
-		if refusedNew != nil { // only now: the answer tells that the present password is right
-			return nil, &refusal{refusedNew}
+		// The answer of a refusal tells that the present password is right. So it comes with a
+		// commit, as the count of a wrong one does.
+		after := *user
+		change.edit(&after)
+		if refused := cmp.Or(refusedNew, tx.checkAddresses(ctx, user, &after)); refused != nil {
+			return nil, &refusal{refused}
 		}
 		shown, err := tx.changeUser(ctx, user, func(user *record.User) error {
 			change.edit(user)

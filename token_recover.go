@@ -2,8 +2,10 @@ package latchkey
 
 import (
 	"context"
+	"errors"
 
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
 )
 
 // NewRecovery is the input of [Guest.CreateRecovery].
@@ -60,7 +62,8 @@ func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, er
 //
 // Errors:
 //   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the
-//     password is against the rules. The link can still be used.
+//     password is against the rules. The link can still be used; five passwords that were
+//     used before end it.
 //   - [ErrInvalidToken], [ErrUserNotFound], [ErrUserBlocked], [*ThrottledError]: as of
 //     [Guest.ConfirmEmailVerification].
 //   - [ErrBusy]
@@ -87,6 +90,9 @@ func (g *Guest) ConfirmRecovery(ctx context.Context, userID, secret, password st
 // tryRecover sets a new password by a link, once.
 func (c *call) tryRecover(ctx context.Context, claim link, password string) (*Token, error) {
 	read, fresh, err := c.recoverable(ctx, claim, password)
+	if errors.Is(err, ErrPasswordRecentlyUsed) {
+		return nil, c.refuseUsed(ctx, claim, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +135,34 @@ func (c *call) tryRecover(ctx context.Context, claim link, password string) (*To
 		}
 		tx.event(user.ID, "recovery."+t.ID+".update", showToken(t, user.ID))
 		return showToken(t, user.ID), tx.log(ctx, logRecoveryUpdate, user)
+	})
+}
+
+// refuseUsed refuses a password that was used before. The answer tells what one of the
+// passwords is, so it is charged to the link like a wrong code: five end the link.
+func (c *call) refuseUsed(ctx context.Context, claim link, refused error) error {
+	ctx, cancel, err := settling(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return c.update(ctx, func(ctx context.Context, tx *txn) error {
+		t, err := tx.findLink(ctx, tx, claim, recovers)
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			return ErrInvalidToken
+		}
+		if t.Failures++; t.Failures >= codeFailures {
+			err = record.Tokens.Delete(ctx, tx, store.Text(t.ID))
+		} else {
+			err = record.Tokens.Replace(ctx, tx, t)
+		}
+		if err != nil {
+			return err
+		}
+		return &refusal{refused}
 	})
 }
 

@@ -211,17 +211,24 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 				match = some
 				match.right = t
 			}
+			some.unknown = some.unknown || err != nil
 			unknown = cmp.Or(unknown, err)
 		}
 	}
-	if match != nil {
+	if match != nil { // for the others it was a wrong one: otherwise a code of the attacker's own would pay for guesses
+		others := slices.DeleteFunc(all, func(some *candidates) bool { return some == match })
+		if err := tx.countWrongCode(ctx, l.secret, others); err != nil {
+			return nil, err
+		}
 		return match.right, match.forgetWrong(ctx, tx)
 	}
-	if unknown != nil { // the code may be right, so it is not counted as wrong
-		return nil, tx.keyFault(ctx, unknown)
-	}
-	if err := tx.countWrongCode(ctx, l.secret, all); err != nil {
+	// A code of an unknown key may be right, so it is not counted as wrong. The others are.
+	certain := slices.DeleteFunc(all, func(some *candidates) bool { return some.unknown })
+	if err := tx.countWrongCode(ctx, l.secret, certain); err != nil {
 		return nil, err
+	}
+	if unknown != nil {
+		return nil, &refusal{tx.keyFault(unknown)}
 	}
 	return nil, tx.refuse(ctx, refused{p.refuse, user, ErrInvalidToken})
 }
@@ -233,6 +240,8 @@ type candidates struct {
 	codes []*record.Token
 	right *record.Token
 	slow  error // the guard refuses them; nil if it does not
+	// unknown says that the engine lacks the key of one of them.
+	unknown bool
 }
 
 // candidatesOf sorts codes by the identifier of their count. If all of them are slowed
@@ -298,7 +307,8 @@ func (tx *txn) countedUnder(ctx context.Context, t *record.Token, userID string,
 	}
 	// A client known to the user of that id is not known to the address of another.
 	if t.UserID == "" {
-		return t.Slot, nil, nil
+		_, err := findUser(ctx, tx, t.Alias) // a read, as for the address of a user
+		return t.Slot, nil, err
 	}
 	owner, err := getUser(ctx, tx, t.UserID)
 	if err != nil {

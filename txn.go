@@ -16,7 +16,7 @@ type txn struct {
 	*call
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
-	notices []notify.Message
+	notices []notice
 	broken  []unopened // told also if the transaction rolls back
 }
 
@@ -43,6 +43,7 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	})
 	if done != nil {
 		for _, u := range done.broken {
+			c.logUnopened(ctx, u)
 			c.tellUnopened(ctx, u)
 		}
 	}
@@ -66,11 +67,17 @@ func (c *call) update(ctx context.Context, fn func(context.Context, *txn) error)
 	return err
 }
 
-// sealFault is that of the engine. The host is told after the end of the transaction.
-func (tx *txn) sealFault(ctx context.Context, value sealed, userID string, cause error) error {
-	u := unopened{value, userID, cause}
-	tx.logUnopened(ctx, u)
-	tx.broken = append(tx.broken, u)
+// sealFault is that of the engine. It is logged and told after the end of the transaction,
+// also if that rolls back: the host's logger may use the engine.
+func (tx *txn) sealFault(_ context.Context, value sealed, userID string, cause error) error {
+	tx.broken = append(tx.broken, unopened{value, userID, cause})
+	return cause
+}
+
+// keyFault is sealFault for a digest whose key the engine lacks: a fault of the configuration,
+// and no wrong answer of the caller.
+func (tx *txn) keyFault(cause error) error {
+	tx.broken = append(tx.broken, unopened{cause: cause})
 	return cause
 }
 
@@ -94,15 +101,19 @@ func (tx *txn) tellAll(name string) {
 }
 
 // notice gathers a notice, to be sent after the commit. It goes only to a proven address:
-// another one may be a stranger's, to whom an attacker would have mail sent.
+// another one may be a stranger's, to whom an attacker would have mail sent. A session alert
+// goes to any mailbox, as documented, without words of the user.
 func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
 	to := by.address(user)
-	if to == "" || !by.verified(user) || !tx.canSendTo(by.channel, to) {
+	proven := by.verified(user)
+	if to == "" || !proven && kind != notify.SessionAlert || !tx.canSendTo(by.channel, to) {
 		return
 	}
-	tx.notices = append(tx.notices, notify.Message{
-		ID: newID(), Kind: kind, Channel: by.channel, To: to, Name: user.Name, UserID: user.ID, Time: tx.now,
-	})
+	n := notice{notify.Message{ID: newID(), Kind: kind, Channel: by.channel, To: to, UserID: user.ID, Time: tx.now}, proven}
+	if proven {
+		n.Name = user.Name
+	}
+	tx.notices = append(tx.notices, n)
 }
 
 // noticeTo gathers a notice to every address and number that a user has proven.

@@ -261,6 +261,33 @@ func (tx *txn) endTokensAfter(ctx context.Context, old, user *record.User) error
 	return nil
 }
 
+// checkAddresses refuses an address of a user that another one has.
+func (tx *txn) checkAddresses(ctx context.Context, old, user *record.User) error {
+	for _, by := range []*contact{byEmail, byPhone} {
+		address := by.address(user)
+		if address == by.address(old) || address == "" {
+			continue
+		}
+		target, err := findTarget(ctx, tx, by, address)
+		switch {
+		case err != nil:
+			return err
+		case target != nil && target.UserID != user.ID:
+			return ErrTargetAlreadyExists
+		}
+		taken, err := tx.has(ctx, by.index, address)
+		switch {
+		case err != nil:
+			return err
+		case taken && by == byPhone:
+			return ErrPhoneAlreadyExists
+		case taken:
+			return ErrEmailAlreadyExists
+		}
+	}
+	return nil
+}
+
 // moveAddresses stores a user whose e-mail or phone may have changed, with the rows
 // that follow them.
 func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error {

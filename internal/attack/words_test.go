@@ -3,6 +3,7 @@ package attack_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +33,9 @@ func TestA27NoNoticeGoesToAnAddressThatNobodyHasProven(t *testing.T) {
 			k.Must(kit.Err(account.UpdatePhone(k.Ctx, fmt.Sprintf("+1415555017%d", n), kit.Password)))
 		}
 		const last = "stranger7@example.org"
-		for range 3 {
-			k.Must(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, last, kit.Password)))
+		k.Must(kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, last, kit.Password)))
+		if m := k.Mail(last); m.Kind != notify.SessionAlert || m.Name != "" || m.Client.UserAgent != "" { // the documented exception
+			k.Errorf("%+v", m)
 		}
 		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})))
 		k.Confirmed(account, latchkey.NewMFAAuthenticator{})
@@ -41,7 +43,8 @@ func TestA27NoNoticeGoesToAnAddressThatNobodyHasProven(t *testing.T) {
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, account.UserID(), "stranger8@example.org")))
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, account.UserID(), "third horse battery")))
-		if got := k.Posted(k.Engine); len(got) != 0 {
+		got := slices.DeleteFunc(k.Posted(k.Engine), func(s string) bool { return strings.HasPrefix(s, "session-alert ") })
+		if len(got) != 0 {
 			k.Errorf("%v", got)
 		}
 	})

@@ -3,10 +3,10 @@ package kit
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher/hashertest"
-	"example.com/latchkey/internal/record"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 )
@@ -15,16 +15,12 @@ import (
 // events. change may set the rest of its Config.
 func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
-	k.forgetKeys()
 	c := latchkey.Config{
 		Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy, OnEvent: k.Told.Record, Notifier: k.Box, SMS: k.Box,
 		RedirectHosts: []string{"app.example.org"}, Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&c)
-	engine, err := latchkey.New(k.Store, c)
-	k.Must(err)
-	k.Cleanup(func() { k.Must(engine.Close()) })
-	return engine
+	return k.startOlder(c)
 }
 
 // LimitedEngine opens a second engine on the store of a kit, with a limiter that
@@ -45,23 +41,35 @@ func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 // that the store needs, as an engine that is older than the key.
 func (k *Kit) WithKeys(keys latchkey.Keys) *latchkey.Engine {
 	k.Helper()
-	k.forgetKeys()
-	engine, err := latchkey.New(k.Store, latchkey.Config{
+	return k.startOlder(latchkey.Config{
 		Keys: keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: k.Policy,
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"},
 	})
+}
+
+// startOlder makes an engine as one that has started before the keys that the store needs
+// now were used: New does not see them.
+func (k *Kit) startOlder(c latchkey.Config) *latchkey.Engine {
+	k.Helper()
+	s := &starting{Store: k.Store}
+	s.blind.Store(true)
+	engine, err := latchkey.New(s, c)
 	k.Must(err)
+	s.blind.Store(false)
 	k.Cleanup(func() { k.Must(engine.Close()) })
 	return engine
 }
 
-// forgetKeys deletes the values by which an engine tells at its start that it lacks a key.
-func (k *Kit) forgetKeys() {
-	k.Helper()
-	k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
-		_, err := tx.DeleteRange(ctx, store.Query{
-			Index: record.Settings.Primary(), From: store.Including(store.Text("key/")), To: store.Excluding(store.Text("key0")), Limit: store.MaxLimit,
-		})
-		return err
-	}))
+// starting is a store whose listings are empty at first.
+type starting struct {
+	store.Store
+	blind atomic.Bool
+}
+
+// List implements [store.Store].
+func (s *starting) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	if s.blind.Load() {
+		return nil, nil
+	}
+	return s.Store.List(ctx, q)
 }

@@ -102,6 +102,16 @@ func KeyID(root []byte) string { return hex.EncodeToString(subkey(root, keyID)[:
 // ActiveID returns the id of the active key.
 func (r *Ring) ActiveID() string { return hex.EncodeToString(r.active[:]) }
 
+// Has reports whether the ring has the key of an id.
+func (r *Ring) Has(id string) bool {
+	for _, have := range r.order {
+		if hex.EncodeToString(have[:]) == id {
+			return true
+		}
+	}
+	return false
+}
+
 // KeyOf returns the id of the key that sealed a value, "" if the value is too short.
 func (r *Ring) KeyOf(sealed []byte) string {
 	if len(sealed) < headSize {

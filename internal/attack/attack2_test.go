@@ -1,0 +1,702 @@
+package attack_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/storetest"
+)
+
+// tokenTo returns the live code that was sent to an address.
+func tokenTo(k *kit.Kit, to string) *record.Token {
+	k.Helper()
+	t, err := record.Tokens.Find(k.Ctx, k.Store.Store, record.Tokens.Index("slot"), store.Text("email"), store.Text(to))
+	k.Must(err)
+	return t
+}
+
+// A code of the attacker's own, asked for under the id of the victim's code, is compared with
+// the victim's code too. As it is right for its own address, the comparison with the other one
+// is a guess that nothing counts.
+func TestAttackARightCodeIsAFreeGuessAtAnotherOne(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, k.IDOf(kit.Ada), true)))
+		for n := range 3 { // accounts of the attacker's own: redeeming does not take the id
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Email: fmt.Sprintf("own%d@evil.test", n)})))
+			k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, k.IDOf(fmt.Sprintf("own%d@evil.test", n)), true)))
+		}
+		engine := k.Configured(func(*latchkey.Config) {}) // with limits
+		guest := engine.Guest(kit.At(kit.Attacker))
+		ask := func(email string) *latchkey.Token {
+			token, err := guest.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: "bait", Email: email})
+			k.Must(err)
+			return token
+		}
+		ask(kit.Ada)
+		guesses := 0
+		for n := range 24 {
+			own := fmt.Sprintf("own%d@evil.test", n%3)
+			token := ask(own)
+			if err := kit.Err(guest.CreateSession(k.Ctx, "bait", k.MailOf(token, own).Secret)); err != nil {
+				k.Fatalf("guess %d: %v", n+1, err)
+			}
+			guesses++
+		}
+		victims := tokenTo(k, kit.Ada)
+		if victims != nil {
+			k.Errorf("the code of the victim was compared with %d wrong ones, and lives with %d failures; five should end it", guesses, victims.Failures)
+		}
+	})
+}
+
+// A client that its own rule has refused goes on using up the counts of other people's
+// addresses, without a message or a comparison.
+func TestAttackRefusedCallsUseUpTheCountsOfOthers(t *testing.T) {
+	victim := func(n int) string { return fmt.Sprintf("victim%d@example.org", n) }
+	number := func(n int) string { return fmt.Sprintf("+1415555%04d", n) }
+	for name, c := range map[string]struct {
+		calls int // of the attacker until the client is refused, and then for each victim
+		ask   func(k *kit.Kit, g *latchkey.Guest, n int) error
+	}{
+		"recovery": {10, func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: victim(n), URL: kit.RecoverURL}))
+		}},
+		"magic URL": {60, func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: victim(n)}))
+		}},
+		"SMS code": {10, func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.CreatePhoneToken(k.Ctx, "", number(n)))
+		}},
+		"password": {300, func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.CreateEmailPasswordSession(k.Ctx, victim(n), "wrong horse"))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				engine := k.Configured(func(*latchkey.Config) {})
+				attacker := engine.Guest(kit.At(kit.Attacker))
+				for n := range c.calls { // uses up the client's own rule
+					_ = c.ask(k, attacker, n)
+				}
+				if err := c.ask(k, attacker, 9000); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+					k.Fatalf("the client is not refused: %v", err)
+				}
+				locked := 0
+				for v := range 5 {
+					for range min(c.calls, 60) {
+						if err := c.ask(k, attacker, 9001+v); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+							k.Fatal(err)
+						}
+					}
+					if errors.Is(c.ask(k, engine.Guest(kit.At(fmt.Sprintf("192.0.2.%d", v))), 9001+v), latchkey.ErrRateLimitExceeded) {
+						locked++
+					}
+				}
+				if locked != 0 {
+					k.Errorf("a client that was refused every time has locked %d of 5 others out for an hour", locked)
+				}
+			})
+		})
+	}
+}
+
+// A client that its own rule has refused makes no more keys in the limiter: otherwise it
+// drives out the counts of others, and its own.
+func TestAttackRefusedCallsMakeNoKeysInTheLimiter(t *testing.T) {
+	k := kit.New(t, memory.Open(), kit.Documented)
+	limiter := ratelimit.NewMemory(0)
+	engine := k.Configured(func(c *latchkey.Config) { c.Limiter = limiter })
+	guest := engine.Guest(kit.At(kit.Attacker))
+	try := func(n int) error {
+		return kit.Err(guest.CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("u%d@example.org", n), "wrong horse"))
+	}
+	for n := range 300 {
+		_ = try(n)
+	}
+	before := limiter.Keys()
+	for n := range 2000 {
+		if err := try(1000 + n); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			t.Fatal(err)
+		}
+	}
+	if n := limiter.Keys() - before; n > 10 {
+		t.Errorf("2,000 refused calls of one client made %d keys", n)
+	}
+}
+
+// Who fills the limiter with keys at their limit, by calls that are refused, drives out every
+// count that has not reached its limit, the failures of the client too.
+func TestAttackAClientDrivesItsOwnFailuresOutOfTheLimiter(t *testing.T) {
+	k := kit.New(t, memory.Open(), kit.Documented)
+	engine := k.Configured(func(c *latchkey.Config) { c.Limiter = ratelimit.NewMemory(1024) })
+	guest := engine.Guest(kit.At(kit.Attacker))
+	hashes := k.Hasher.Hashes()
+	for round := range 4 {
+		for n := range 290 {
+			_ = kit.Err(guest.CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("u%d@example.org", 1000*round+n), "wrong horse"))
+		}
+		for n := range 3000 {
+			for range 10 { // refused from the eleventh in all
+				_ = kit.Err(guest.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: fmt.Sprintf("r%d@example.org", 10000*round+n), URL: kit.RecoverURL}))
+			}
+		}
+	}
+	if compared := k.Hasher.Hashes() - hashes; compared > 300 {
+		t.Errorf("one client has failed %d times within the hour, 300 are allowed", compared)
+	}
+}
+
+// The bearer of a recovery link learns whether a text is the present password, or a former
+// one, and nothing counts the guess.
+func TestAttackARecoveryLinkTellsThePresentPassword(t *testing.T) {
+	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{History: 3}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, k.IDOf(kit.Ada), true)))
+		for range 12 { // strangers have slowed the password
+			_ = k.Try(kit.Attacker, kit.Ada, "wrong horse")
+		}
+		k.Must(kit.Err(k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL})))
+		link := k.Mail(kit.Ada).Secret
+		before := k.Rows()
+		told := 0
+		for range 20 {
+			if errors.Is(kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, k.IDOf(kit.Ada), link, kit.Password)), latchkey.ErrPasswordRecentlyUsed) {
+				told++
+			}
+		}
+		if told > 0 && fmt.Sprint(before) == fmt.Sprint(k.Rows()) {
+			k.Errorf("while the password is slowed, the link told %d times that it is this one, and no row says so", told)
+		}
+	})
+}
+
+// A wrong code under an id of the attacker's choice costs the same calls of the store,
+// whether a user has the address of the code or nobody.
+func TestAttackWrongCodesCostTheSameForAnAddressWithoutAUser(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		look := func(id, email string) string {
+			token, err := k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: id, Email: email})
+			k.Must(err)
+			code := kit.OtherCode(k.MailOf(token, email).Secret)
+			k.Store.Reset()
+			err = kit.Err(k.Guest(kit.At(kit.Attacker)).CreateSession(k.Ctx, id, code))
+			return fmt.Sprint(err, ", reads ", k.Store.Reads.Load(), ", updates ", k.Store.Updates.Load(), ", calls ", k.Store.Calls.Load())
+		}
+		known, unknown := look("bait1", kit.Ada), look("bait2", "nobody@example.org")
+		if known != unknown {
+			k.Errorf("%s with a user, %s without", known, unknown)
+		}
+	})
+}
+
+// Rows that one client with a free account writes are bounded by network, as those of a
+// client without one.
+func TestAttackRowsOfOneClientWithAnAccountAreBounded(t *testing.T) {
+	for name, c := range map[string]func(k *kit.Kit, e *latchkey.Engine) func(n int) error{
+		"rename": func(k *kit.Kit, e *latchkey.Engine) func(n int) error {
+			a := anonymousAt(k, e)
+			return func(n int) error { return kit.Err(a.UpdateName(k.Ctx, fmt.Sprint("name ", n))) }
+		},
+		"preferences": func(k *kit.Kit, e *latchkey.Engine) func(n int) error {
+			a := anonymousAt(k, e)
+			return func(n int) error { return kit.Err(a.UpdatePrefs(k.Ctx, fmt.Appendf(nil, `{"n":%d}`, n))) }
+		},
+		"new secret": func(k *kit.Kit, e *latchkey.Engine) func(n int) error {
+			a := anonymousAt(k, e)
+			return func(int) error {
+				s, err := a.RotateSession(k.Ctx)
+				if err != nil {
+					return err
+				}
+				a, err = e.Guest(kit.At(kit.Attacker)).Authenticate(k.Ctx, s.Secret.Reveal())
+				return err
+			}
+		},
+		"authenticator": func(k *kit.Kit, e *latchkey.Engine) func(n int) error {
+			a := anonymousAt(k, e)
+			return func(int) error { return kit.Err(a.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})) }
+		},
+		"MFA": func(k *kit.Kit, e *latchkey.Engine) func(n int) error {
+			a := anonymousAt(k, e)
+			return func(n int) error { return kit.Err(a.UpdateMFA(k.Ctx, n%2 == 0)) }
+		},
+		"right sign-ins": func(k *kit.Kit, e *latchkey.Engine) func(n int) error {
+			k.SignUp(kit.Ada)
+			return func(int) error {
+				return kit.Err(e.Guest(kit.At(kit.Attacker)).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+				engine := k.Configured(func(*latchkey.Config) {})
+				do := c(k, engine)
+				before := k.Rows()["logs"]
+				for n := range 700 {
+					if err := do(n); err != nil {
+						if errors.Is(err, latchkey.ErrRateLimitExceeded) {
+							return
+						}
+						k.Fatalf("call %d: %v", n+1, err)
+					}
+				}
+				k.Errorf("700 calls within no time, none refused: %d log rows", k.Rows()["logs"]-before)
+			})
+		})
+	}
+}
+
+func anonymousAt(k *kit.Kit, e *latchkey.Engine) *latchkey.Account {
+	k.Helper()
+	s, err := e.Guest(kit.At(kit.Attacker)).CreateAnonymousSession(k.Ctx)
+	k.Must(err)
+	a, err := e.Guest(kit.At(kit.Attacker)).Authenticate(k.Ctx, s.Secret.Reveal())
+	k.Must(err)
+	return a
+}
+
+// The /64s of one /48 belong to one customer. They do not take all places of the queue for
+// hashing.
+func TestAttackOneSiteDoesNotTakeAllPlacesOfTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := kit.New(t, memory.Open(), kit.Documented)
+		narrow, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}, Slots: 1, Queue: 8, Wait: time.Hour})
+		k.Must(err)
+		engine := k.Configured(func(c *latchkey.Config) { c.Hasher = narrow })
+		k.Must(kit.Err(engine.Guest(kit.Client).CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.Password})))
+		release := hashertest.Hold(t, narrow)
+		for n := range 10 {
+			go func() {
+				_ = kit.Err(engine.Guest(kit.At(fmt.Sprintf("2001:db8:0:%x::1", n))).CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("u%d@example.org", n), "wrong horse"))
+			}()
+		}
+		synctest.Wait()
+		var owner atomic.Value
+		go func() {
+			if err := kit.Err(engine.Guest(kit.At(kit.Owner)).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)); err != nil {
+				owner.Store(err)
+			}
+		}()
+		synctest.Wait()
+		release()
+		synctest.Wait()
+		if err := owner.Load(); err != nil {
+			t.Errorf("the owner, while ten /64 of one /48 hash: %v", err)
+		}
+	})
+}
+
+// The /64s of one /48 do not multiply what one client may repeat without bound.
+func TestAttackOneSiteIsBounded(t *testing.T) {
+	for name, c := range map[string]func(k *kit.Kit, g *latchkey.Guest, n int) error{
+		"failures": func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("u%d@example.org", n), "wrong horse"))
+		},
+		"anonymous": func(k *kit.Kit, g *latchkey.Guest, n int) error { return kit.Err(g.CreateAnonymousSession(k.Ctx)) },
+		"redeem": func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.CreateSession(k.Ctx, fmt.Sprintf("id%d", n), "000000"))
+		},
+		"confirm": func(k *kit.Kit, g *latchkey.Guest, n int) error {
+			return kit.Err(g.ConfirmEmailVerification(k.Ctx, fmt.Sprintf("id%d", n), kit.UnknownLink))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := kit.New(t, memory.Open(), kit.Documented)
+			engine := k.Configured(func(*latchkey.Config) {})
+			for n := range 4000 {
+				if err := c(k, engine.Guest(kit.At(fmt.Sprintf("2001:db8:0:%x::1", n))), n); errors.Is(err, latchkey.ErrRateLimitExceeded) {
+					return
+				}
+			}
+			t.Errorf("4,000 calls of one /48, none refused; rows: %v", k.Rows())
+		})
+	}
+}
+
+// What is left of the sign-ins of an address does not tell a stranger that its owner signs in
+// (A13, its second part).
+func TestAttackWhatIsLeftOfSignInsTellsOfTheOwner(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		engine := k.Configured(func(*latchkey.Config) {})
+		var left []string
+		client := kit.At(kit.Attacker)
+		client.OnLimit = func(r latchkey.LimitResult) { left = append(left, fmt.Sprint(r.Operation, " ", r.Remaining)) }
+		look := func(email string) string {
+			left = nil
+			_ = kit.Err(engine.Guest(client).CreateEmailPasswordSession(k.Ctx, email, "wrong horse"))
+			return fmt.Sprint(left)
+		}
+		var known, unknown []string
+		for range 2 {
+			known, unknown = append(known, look(kit.Ada)), append(unknown, look("nobody@example.org"))
+			k.Must(kit.Err(engine.Guest(kit.At("198.51.100.77")).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)))
+		}
+		if fmt.Sprint(known) != fmt.Sprint(unknown) {
+			k.Errorf("an address with an account: %v; without: %v", known, unknown)
+		}
+	})
+}
+
+// A code whose key the node lacks does not make guesses at another code free.
+func TestAttackACodeOfAnUnknownKeyMakesGuessesFree(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		behind := behindEngine(k) // has another key
+		token, err := behind.Guest(kit.At(kit.Attacker)).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: "bait", Email: kit.Ada})
+		k.Must(err)
+		wrong := kit.OtherCode(k.MailOf(token, kit.Ada).Secret)
+		k.Must(kit.Err(k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: "bait", Email: "own@evil.test"}))) // of a key that the node lacks
+		for range 40 {
+			_ = kit.Err(behind.Guest(kit.At(kit.Attacker)).CreateSession(k.Ctx, "bait", wrong))
+		}
+		if victims := tokenTo(k, kit.Ada); victims != nil {
+			k.Errorf("forty wrong codes, and the code lives with %d failures", victims.Failures)
+		}
+	})
+}
+
+// On a full disk a transaction that writes nothing succeeds. At a client that is known, a
+// right old password writes nothing before the answer that tells it from a wrong one.
+func TestAttackOnAFullDiskARightPasswordIsTold(t *testing.T) {
+	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true, History: 2}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.SignUp(kit.Bob)
+		bob := k.IDOf(kit.Bob)
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, bob, kit.Phone)))
+		_, account := k.SignIn(kit.Ada) // the client is known from now on
+		for name, do := range map[string]func(p string) error{
+			"password, refused": func(p string) error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "my ada@example.org", Old: p}))
+			},
+			"taken address": func(p string) error { return kit.Err(account.UpdateEmail(k.Ctx, kit.Bob, p)) },
+			"taken number":  func(p string) error { return kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, p)) },
+			"same address":  func(p string) error { return kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, p)) },
+		} {
+			hook := k.Store.Hook
+			k.Store.Hook = func(c storetest.Call) error {
+				if c.Inside && !c.Done && slices.Contains([]string{"Insert", "Replace", "Delete", "DeleteRange"}, c.Name) {
+					return kit.ErrDisk
+				}
+				return nil
+			}
+			right, wrong := do(kit.Password), do("wrong horse")
+			k.Store.Hook = hook
+			if fmt.Sprint(right) != fmt.Sprint(wrong) {
+				k.Errorf("%s: right %v, wrong %v", name, right, wrong)
+			}
+		}
+	})
+}
+
+// A handler of the program's log that uses the engine does not stop the store: the engine
+// calls no code of the host inside a transaction.
+func TestAttackALoggerThatUsesTheEngineDoesNotStopTheStore(t *testing.T) {
+	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		k.Clock.Advance(time.Minute)
+		handler := new(calling)
+		engine := k.Configured(func(c *latchkey.Config) { c.Logger = slog.New(handler) })
+		handler.do = func() { _ = kit.Err(engine.Users().Create(context.WithoutCancel(k.Ctx), latchkey.NewUser{})) }
+		k.Tampered = true
+		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+			rows, err := record.Authenticators.List(ctx, tx, store.Query{Index: record.Authenticators.Primary(), Limit: 1})
+			if err != nil {
+				return err
+			}
+			rows[0].Seed[len(rows[0].Seed)-1] ^= 1
+			return record.Authenticators.Replace(ctx, tx, rows[0])
+		}))
+		_, pending := k.Owing(engine.Guest(kit.Client))
+		challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
+		k.Must(err)
+		done := make(chan struct{})
+		go func() {
+			_ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code()))
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			k.Fatal("the store is stopped")
+		}
+		if handler.inside {
+			k.Error("the log is written inside a transaction")
+		}
+	})
+}
+
+// calling is a handler that calls back.
+type calling struct {
+	do     func()
+	inside bool
+}
+
+func (*calling) Enabled(context.Context, slog.Level) bool { return true }
+func (c *calling) Handle(context.Context, slog.Record) error {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.Contains(f.Function, "sealFault") && strings.Contains(f.Function, "txn") || strings.Contains(f.Function, "answerChallenge") {
+			c.inside = true
+			return nil // would deadlock
+		}
+	}
+	c.do()
+	return nil
+}
+func (c *calling) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c *calling) WithGroup(string) slog.Handler      { return c }
+
+// A store whose values were sealed before there were settings of keys (an upgraded one) does
+// not start with keys that open none of them.
+func TestAttackAnUpgradedStoreStartsWithoutItsKey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error { // as after the migration to version 5
+			_, err := tx.DeleteRange(ctx, store.Query{Index: record.Settings.Primary(), Limit: store.MaxLimit})
+			return err
+		}))
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+		if err == nil {
+			k.Must(engine.Close())
+		}
+		if !errors.Is(err, latchkey.ErrKeyUnknown) {
+			k.Errorf("%v, want %v", err, latchkey.ErrKeyUnknown)
+		}
+	})
+}
+
+// After Reseal, a node that still seals with the former key brings it back: an engine that
+// lacks it does not start.
+func TestAttackANodeThatStillSealsWithAForgottenKey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		fresh := latchkey.GenerateKey()
+		next, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh, Old: []latchkey.Key{k.Keys.Active}}, Now: k.Clock.Now, Hasher: k.Hasher})
+		k.Must(err)
+		k.Must(kit.Err(next.Reseal(k.Ctx)))
+		k.Must(next.Close())
+		k.SignUp(kit.Bob) // at the node whose active key is the former one
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh}})
+		if err == nil {
+			k.Must(engine.Close())
+		}
+		if !errors.Is(err, latchkey.ErrKeyUnknown) {
+			k.Errorf("%v, want %v", err, latchkey.ErrKeyUnknown)
+		}
+	})
+}
+
+// Where the store fails at one call, or at every call of some kinds, a right and a wrong
+// answer are told alike, unless the wrong one was counted.
+func TestAttackAFailingStoreTellsNothingUncounted(t *testing.T) {
+	type world struct {
+		*kit.Kit
+		account *latchkey.Account
+		try     map[string]func(right bool) error
+	}
+	begin := func(t *testing.T) *world {
+		k := kit.New(t, memory.Open(), latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true, History: 2}})
+		user := k.Proven()
+		_, account := k.SignIn(kit.Ada)
+		codes, err := k.Users().CreateMFARecoveryCodes(k.Ctx, user.ID)
+		k.Must(err)
+		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Email: kit.Bob})))
+		text := func(right bool) string {
+			if right {
+				return kit.Password
+			}
+			return "wrong horse"
+		}
+		token, code := k.AskCode(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, kit.OwnPhone)))
+		verification, err := account.CreatePhoneVerification(k.Ctx)
+		k.Must(err)
+		number := k.MailOf(verification, kit.OwnPhone).Secret
+		mail, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+		k.Must(err)
+		answer := k.Message(mail.ID, kit.Ada).Secret
+		recovery, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorRecoveryCode)
+		k.Must(err)
+		pick := func(right bool, code string) string {
+			if right {
+				return code
+			}
+			return kit.OtherCode(code)
+		}
+		return &world{k, account, map[string]func(bool) error{
+			"sign in": func(right bool) error {
+				return kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, text(right)))
+			},
+			"code": func(right bool) error {
+				return kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, pick(right, code)))
+			},
+			"number": func(right bool) error {
+				return kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, user.ID, pick(right, number)))
+			},
+			"mail": func(right bool) error {
+				return kit.Err(account.ConfirmMFAChallenge(k.Ctx, mail.ID, pick(right, answer)))
+			},
+			"recovery code": func(right bool) error {
+				c := codes.Codes[0].Reveal()
+				if !right {
+					c = "0000000000"
+				}
+				return kit.Err(account.ConfirmMFAChallenge(k.Ctx, recovery.ID, c))
+			},
+			"password": func(right bool) error {
+				return kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: text(right)}))
+			},
+			"e-mail": func(right bool) error { return kit.Err(account.UpdateEmail(k.Ctx, "new@example.org", text(right))) },
+		}}
+	}
+	faults := map[string]func() func(storetest.Call) error{}
+	for _, kinds := range [][]string{{"Insert"}, {"Insert", "Replace"}, {"Delete"}, {"DeleteRange"}, {"Delete", "DeleteRange"}} {
+		faults[fmt.Sprint(kinds)] = func() func(storetest.Call) error {
+			return func(c storetest.Call) error {
+				if c.Inside && !c.Done && slices.Contains(kinds, c.Name) {
+					return kit.ErrDisk
+				}
+				return nil
+			}
+		}
+	}
+	for n := 1; n <= 25; n++ {
+		for _, after := range []bool{false, true} {
+			faults[fmt.Sprint("call ", n, " after ", after)] = func() func(storetest.Call) error {
+				calls := 0
+				return func(c storetest.Call) error {
+					if c.Done == after {
+						if calls++; calls == n {
+							return kit.ErrDisk
+						}
+					}
+					return nil
+				}
+			}
+		}
+	}
+	for name := range begin(t).try {
+		for what, fault := range faults {
+			told := map[bool]string{}
+			counted := false
+			for _, right := range []bool{true, false} {
+				k := begin(t)
+				before := fmt.Sprint(k.Everything())
+				k.Store.Hook = fault()
+				told[right] = fmt.Sprint(k.try[name](right))
+				k.Store.Hook = func(storetest.Call) error { return nil }
+				if !right {
+					counted = fmt.Sprint(k.Everything()) != before
+				}
+			}
+			if told[true] != told[false] && !counted {
+				t.Errorf("%s, %s: right %s, wrong %s, and it is not counted", name, what, told[true], told[false])
+			}
+		}
+	}
+}
+
+// Messages that strangers have sent fill the queue while the mail server is slow. The code of
+// an owner who has shown the password is not dropped for them.
+func TestAttackStrangersFillTheQueueOfMessages(t *testing.T) {
+	k := kit.New(t, memory.Open(), kit.Documented)
+	withFactors(k)
+	slow := &slowMail{open: make(chan struct{}), box: k.Box}
+	engine := k.Configured(func(c *latchkey.Config) { c.Notifier = slow })
+	for n := range 1200 {
+		_ = kit.Err(engine.Guest(kit.At(fmt.Sprintf("2001:db8:0:%x::1", n/300))).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: fmt.Sprintf("s%d@example.org", n)}))
+	}
+	challenge, err := owner(k, engine, kit.Owner).CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+	k.Must(err)
+	close(slow.open)
+	for _, m := range k.Drained(engine) {
+		if m.ID == challenge.ID {
+			return
+		}
+	}
+	t.Error("one /48 has filled the queue, and the owner's code is dropped without a word")
+}
+
+// slowMail is a notifier that waits.
+type slowMail struct {
+	open chan struct{}
+	box  *notify.Outbox
+}
+
+func (h *slowMail) Notify(ctx context.Context, m notify.Message) error {
+	<-h.open
+	return h.box.Notify(ctx, m)
+}
+
+// Two calls at once for one new number do not pass the rule of different numbers: the second
+// one meets the mark of the first, which is refused.
+func TestAttackCallsAtOncePassTheRuleOfNumbers(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		limiter := &between{Limiter: ratelimit.NewMemory(0)}
+		engine := k.Configured(func(c *latchkey.Config) { c.Limiter = limiter })
+		text := func(n int) error {
+			return kit.Err(engine.Guest(kit.At(kit.Attacker)).CreatePhoneToken(k.Ctx, "", fmt.Sprintf("+1415555%04d", n)))
+		}
+		for n := range 20 {
+			k.Must(text(n))
+			if n == 9 {
+				k.Clock.Advance(time.Hour)
+			}
+		}
+		k.Clock.Advance(time.Hour)
+		if err := text(100); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Fatalf("the 21st number: %v", err)
+		}
+		second := errors.New("was not called")
+		limiter.refused = func(rule ratelimit.Rule) {
+			if rule.Calls == 20 { // messagesNumbers
+				limiter.refused = nil
+				second = text(200)
+			}
+		}
+		first := text(200)
+		if !errors.Is(first, latchkey.ErrRateLimitExceeded) || !errors.Is(second, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("two at once, to a 22nd number of the day: %v and %v", first, second)
+		}
+	})
+}
+
+// between is a limiter that calls back when it has refused a call, before anybody knows.
+type between struct {
+	ratelimit.Limiter
+	refused func(ratelimit.Rule)
+}
+
+func (b *between) Take(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule, now time.Time) (ratelimit.Result, error) {
+	r, err := b.Limiter.Take(ctx, key, rule, now)
+	if do := b.refused; do != nil && !r.Allowed {
+		do(rule)
+	}
+	return r, err
+}
