@@ -565,13 +565,6 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await refused(u.list([node.Query.equal('labels', ['x'])]), 400, 'general_argument_invalid');
         });
 
-        test('delete account', async () => {
-          const { b, user } = await signedUp();
-          await b.client.call('delete', new URL(`${server.endpoint}/account`), { 'content-type': 'application/json' });
-          await refused(b.account.get(), 401, 'general_unauthorized_scope');
-          await refused(users().get(user.$id), 404, 'user_not_found');
-        });
-
         test('the server: create, get, change, delete', async () => {
           const u = users();
           const email = fresh('server');
