@@ -319,9 +319,6 @@ func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
 	})
 }
 
-// none is the result of a change without a result.
-type none = struct{}
-
 // DeleteSession ends a live session of the user. [CurrentSession] is the one that makes
 // the call.
 //

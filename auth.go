@@ -52,7 +52,7 @@
 //     signed in: [Account.ExtendSession]; to give the session a new secret, for example when
 //     an anonymous account becomes a full one: [Account.RotateSession]
 //   - show the account's history: [Account.Logs]
-//   - close the account: [Account.Block]
+//   - close the account: [Account.Block]; delete it: [Account.Delete]
 //   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package
 //     jwt; here: [Guest.AuthenticateJWT]
 //   - decide about access: [Account.Roles], [Guest.Roles]

@@ -169,3 +169,6 @@ func (e *Engine) Deliveries() Deliveries {
 	}
 	return Deliveries(e.courier.Counts())
 }
+
+// none is the result of a call without a result.
+type none = struct{}

@@ -81,6 +81,11 @@ var (
 	ErrRecoveryCodesAlreadyExist    = &Error{"user_recovery_codes_already_exists", CategoryConflict, "The user has recovery codes already"}
 	ErrRecoveryCodesNotFound        = &Error{"user_recovery_codes_not_found", CategoryNotFound, "The user has no recovery codes"}
 
+	ErrQueryInvalid   = &Error{"general_query_invalid", CategoryInvalid, "A query is not valid"}
+	ErrCursorNotFound = &Error{"general_cursor_not_found", CategoryInvalid, "The row of the cursor does not exist"}
+	ErrQueryOrderNull = &Error{"database_query_order_null", CategoryInvalid, "The row of the cursor lacks the attribute of the order"}
+	ErrQueryTooCostly = &Error{"general_query_too_costly", CategoryInvalid, "The listing would look at more than 10,000 rows"}
+
 	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
 	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
 )

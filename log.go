@@ -131,7 +131,7 @@ type LogList struct {
 func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, queries []Query) (*LogList, error) {
 	type place struct{ ip, agent string }
 	devices := make(map[place]Device)
-	page, err := e.policy.page(queries)
+	limit, offset, err := e.policy.readPage(queries)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, qu
 	if list.Total, err = r.Count(ctx, q); err != nil {
 		return nil, err
 	}
-	q.Descending, q.Limit, q.Offset = true, page.limit, page.offset
+	q.Descending, q.Limit, q.Offset = true, limit, offset
 	rows, err := record.Logs.List(ctx, r, q)
 	if err != nil {
 		return nil, err

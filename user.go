@@ -75,18 +75,33 @@ func showUser(ctx context.Context, r store.Reader, user *record.User) (*User, er
 	if err != nil {
 		return nil, err
 	}
+	u, err := showRow(user)
+	if err != nil {
+		return nil, err
+	}
+	u.Targets = make([]Target, 0, len(targets))
+	for _, t := range targets {
+		u.Targets = append(u.Targets, *showTarget(t))
+	}
+	return u, nil
+}
+
+// showTarget returns a target as it is shown.
+func showTarget(t *record.Target) *Target {
+	return &Target{
+		ID: t.ID, UserID: t.UserID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name,
+		ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
+	}
+}
+
+// showRow returns a user without their targets.
+func showRow(user *record.User) (*User, error) {
 	u := &User{
 		ID: user.ID, CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed,
 		Name: user.Name, Email: user.Email, EmailVerification: user.EmailVerified,
 		Phone: user.Phone, PhoneVerification: user.PhoneVerified,
 		PasswordUpdate: user.PasswordUpdated, Status: !user.Blocked, MFA: user.MFA,
-		Prefs: json.RawMessage(user.Prefs), Targets: make([]Target, 0, len(targets)),
-	}
-	for _, t := range targets {
-		u.Targets = append(u.Targets, Target{
-			ID: t.ID, UserID: t.UserID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name,
-			ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
-		})
+		Prefs: json.RawMessage(user.Prefs),
 	}
 	return u, json.Unmarshal([]byte(user.Labels), &u.Labels)
 }

@@ -46,6 +46,7 @@ const (
 	PasswordChanged   Kind = "password-changed"
 	FactorsChanged    Kind = "factors-changed" // the second factors or the recovery codes changed
 	IdentityChanged   Kind = "identity-changed"
+	AccountDeleted    Kind = "account-deleted" // by its user
 )
 
 // Channel is the way by which a message is sent.

@@ -517,7 +517,7 @@ func (c *call) id(name string) (string, error) {
 	return id, nil
 }
 
-// queries returns the limit and offset of a listing, and whether the client wants its
+// queries returns the queries of a listing, and whether the client wants its
 // total.
 func (c *call) queries() (queries []latchkey.Query, total bool, err error) {
 	yes := true
@@ -528,22 +528,9 @@ func (c *call) queries() (queries []latchkey.Query, total bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	for _, text := range texts {
-		var q struct {
-			Method string `json:"method"`
-			Values []int  `json:"values"`
-		}
-		if len(text) > 4096 || strictjson.Unmarshal([]byte(text), &q) != nil || len(q.Values) != 1 {
-			return nil, false, invalidParam("queries", "only limit and offset are supported here")
-		}
-		switch q.Method {
-		case "limit":
-			queries = append(queries, latchkey.Limit(q.Values[0]))
-		case "offset":
-			queries = append(queries, latchkey.Offset(q.Values[0]))
-		default:
-			return nil, false, invalidParam("queries", "only limit and offset are supported here")
-		}
+	queries, err = latchkey.ParseQueries(texts)
+	if err != nil {
+		return nil, false, err
 	}
 	return queries, total, nil
 }

@@ -161,12 +161,18 @@ func TestH26FormsAreReadStrictly(t *testing.T) {
 	}
 	for name, query := range map[string]string{
 		"a byte": "total=%ff", "a byte elsewhere": "x=%ff&" + limit, "twice": "total=0&total=1", "half an escape": "x=%f",
+	} {
+		if status, answer, text := w.call(http.MethodGet, "/v1/users/ada/logs?"+query, "", "", server...); status != http.StatusBadRequest || answer["type"] != "general_argument_invalid" {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+	}
+	for name, query := range map[string]string{
 		"a method twice":        "queries[]=" + url.QueryEscape(`{"method":"limit","method":"offset","values":[1]}`),
 		"values twice":          "queries[]=" + url.QueryEscape(`{"method":"limit","values":[1],"values":[2]}`),
 		"a re-cased method":     "queries[]=" + url.QueryEscape(`{"Method":"limit","values":[1]}`),
 		"a surrogate elsewhere": "queries[]=" + url.QueryEscape(`{"method":"limit","values":[1],"x":"\ud800"}`),
 	} {
-		if status, answer, text := w.call(http.MethodGet, "/v1/users/ada/logs?"+query, "", "", server...); status != http.StatusBadRequest || answer["type"] != "general_argument_invalid" {
+		if status, answer, text := w.call(http.MethodGet, "/v1/users/ada/logs?"+query, "", "", server...); status != http.StatusBadRequest || answer["type"] != "general_query_invalid" {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 	}

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/hidden"
+	"example.com/latchkey/query"
 )
 
 // route is one operation of the API.
@@ -38,6 +40,7 @@ var routes = []route{
 
 	on(post, anyone, created, createAccount, "/account"),
 	on(get, account, ok, shown(func(c *call) (*latchkey.User, error) { return c.account.User(c.r.Context()) }), "/account"),
+	on(del, account, none, deleteAccount, "/account"),
 	on(patch, account, ok, shown(updateName), "/account/name"),
 	on(patch, account, ok, shown(updateEmail), "/account/email"),
 	on(patch, account, ok, shown(updatePhone), "/account/phone"),
@@ -81,6 +84,7 @@ var routes = []route{
 	on(post, account, created, createJWT, "/account/jwts", "/account/jwt"),
 
 	on(post, users, created, seen(createUser), "/users"),
+	on(get, users, ok, listUsers, "/users"),
 	on(get, users, ok, seen(func(c *call) (*latchkey.User, error) { return c.users().Get(c.r.Context(), c.user()) }), "/users/{userId}"),
 	on(del, users, none, func(c *call) (any, error) { return nil, c.users().Delete(c.r.Context(), c.user()) }, "/users/{userId}"),
 	on(patch, users, ok, seen(userText("name", (*latchkey.Users).UpdateName)), "/users/{userId}/name"),
@@ -527,6 +531,49 @@ func updateUserPrefs(c *call) (any, error) {
 		return nil, err
 	}
 	return c.users().UpdatePrefs(c.r.Context(), c.user(), prefs)
+}
+
+func listUsers(c *call) (any, error) {
+	queries, total, err := c.queries()
+	if err != nil {
+		return nil, err
+	}
+	search, err := c.optional("search", "")
+	if err != nil {
+		return nil, err
+	}
+	queries = append(queries, query.Search(search))
+	if !total {
+		queries = append(queries, query.NoTotal())
+	}
+	list, err := c.users().List(c.r.Context(), queries...)
+	if err != nil {
+		return nil, err
+	}
+	models := make([]object, 0, len(list.Users))
+	for _, listed := range list.Users {
+		user, err := c.users().Get(c.r.Context(), listed.ID) // with its targets
+		if errors.Is(err, latchkey.ErrUserNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		model, err := c.serverUserModel(user)
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, model)
+	}
+	return object{"total": list.Total, "users": models}, nil
+}
+
+func deleteAccount(c *call) (any, error) {
+	err := c.account.Delete(c.r.Context())
+	if err == nil {
+		c.signedOut()
+	}
+	return nil, err
 }
 
 func listUserSessions(c *call) (any, error) {

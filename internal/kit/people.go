@@ -1,7 +1,9 @@
 package kit
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"example.com/latchkey"
@@ -134,4 +136,25 @@ func (k *Kit) reachable(c latchkey.Client) *latchkey.Account {
 	account, err := k.Guest(c).Authenticate(k.Ctx, k.reach.Reveal())
 	k.Must(err)
 	return account
+}
+
+// FillUsers inserts users without addresses, straight into the store. Some are called rare.
+func (k *Kit) FillUsers(n int) {
+	k.Helper()
+	for from := 0; from < n; from += 1000 {
+		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+			for i := from; i < min(from+1000, n); i++ {
+				u := record.User{ID: fmt.Sprintf("filled%07d", i), Key: fmt.Sprintf("key%07d", i), Created: k.Clock.Now(), Name: "common", Labels: "[]", Prefs: "{}"}
+				u.Updated, u.Registered, u.Accessed = u.Created, u.Created, u.Created
+				if i%5000 == 0 {
+					u.Name = "rare"
+				}
+				if err := record.Users.Insert(ctx, tx, &u); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	k.Tampered = true
 }

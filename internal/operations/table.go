@@ -53,6 +53,8 @@ var Table = []Operation{
 		}
 		return kit.Err(w.Visitor.Authenticate(w.Ctx, w.Secret.Reveal()))
 	}},
+	{Name: "Account.Delete", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error { return w.Account.Delete(w.Ctx) }},
+	{Name: "Users.Export", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Export(w.Ctx, w.User.ID)) }},
 	{Name: "Account.RotateSession", Do: func(w *World) error { return kit.Err(w.Account.RotateSession(w.Ctx)) }},
 	{Name: "Guest.CreateMagicURLToken", Free: true, Untold: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.CreateMagicURLToken(w.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada, URL: "https://app.example.org/in", Phrase: true}))
@@ -173,6 +175,13 @@ var Table = []Operation{
 		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
 	}},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
+	{Name: "Users.List", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().List(w.Ctx)) }},
+	{Name: "Users.GetByEmail", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().GetByEmail(w.Ctx, kit.Ada))
+	}},
+	{Name: "Users.GetByPhone", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().GetByPhone(w.Ctx, kit.OwnPhone))
+	}},
 	{Name: "Users.PasswordHash", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().PasswordHash(w.Ctx, w.User.ID)) }},
 	{Name: "Users.Delete", Free: true, Do: func(w *World) error { return w.Users().Delete(w.Ctx, w.User.ID) }},
 	{Name: "Users.UpdateName", Free: true, Do: func(w *World) error { return kit.Err(w.Users().UpdateName(w.Ctx, w.User.ID, "Countess")) }},

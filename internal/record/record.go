@@ -13,7 +13,7 @@ import (
 )
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 5,
+var Schema = store.NewSchema("latchkey", 6,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
 	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table)
 
@@ -100,6 +100,9 @@ var Users = store.Declare("users", (*User).bind, store.Keys{
 		{Name: "email", Columns: []string{"email"}, Unique: true},
 		{Name: "phone", Columns: []string{"phone"}, Unique: true},
 		{Name: "created", Columns: []string{"created"}},
+		{Name: "name", Columns: []string{"name"}},
+		{Name: "registered", Columns: []string{"registered"}},
+		{Name: "accessed", Columns: []string{"accessed"}},
 	},
 	References: []store.RefersTo{
 		{Columns: []string{"email"}, Parent: Addresses.Primary()},

@@ -27,6 +27,7 @@ const (
 	TOTP         = "totp"   // seals seeds of authenticators
 	RecoveryCode = "rcode"  // seals recovery codes
 	JWT          = "jwt"    // seeds of the keys that sign JWTs
+	Page         = "page"   // seals the tokens of pages
 	Check        = "check"  // seals values that tell whether a key is there
 	keyID        = "key id" // makes the ids of root keys
 )

@@ -137,6 +137,28 @@ func Find(ctx context.Context, r store.Reader, scope, search string) ([]string, 
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
+// HasPhrases reports whether each phrase in double quotes of a search stands in one of the
+// texts, word by word.
+func HasPhrases(search string, texts ...string) bool {
+	for i, part := range strings.Split(search, `"`) {
+		phrase := strings.Join(runs(part), " ")
+		if i%2 == 0 || phrase == "" {
+			continue
+		}
+		if !slices.ContainsFunc(texts, func(text string) bool {
+			return strings.Contains(" "+strings.Join(runs(text), " ")+" ", " "+phrase+" ")
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// runs returns the words of a text in their order.
+func runs(text string) []string {
+	return strings.FieldsFunc(strings.ToLower(norm.NFC.String(text)), isNoWord)
+}
+
 // rarestTerm returns the position of the term that the fewest words meet.
 func rarestTerm(ctx context.Context, r store.Reader, scope string, terms []term) (rarest int, err error) {
 	if len(terms) == 1 {

@@ -136,7 +136,7 @@ var kinds = []struct {
 	{notify.MagicURL, byMail}, {notify.EmailOTP, byMail}, {notify.PhoneOTP, bySMS}, {notify.EmailVerification, byMail},
 	{notify.PhoneVerification, bySMS}, {notify.Recovery, byMail}, {notify.Challenge, byBoth}, {notify.Invitation, byBoth},
 	{notify.SessionAlert, byMail}, {notify.EmailChanged, byBoth}, {notify.PhoneChanged, byBoth}, {notify.PasswordChanged, byBoth},
-	{notify.FactorsChanged, byBoth}, {notify.IdentityChanged, byBoth},
+	{notify.FactorsChanged, byBoth}, {notify.IdentityChanged, byBoth}, {notify.AccountDeleted, byBoth},
 }
 
 var (

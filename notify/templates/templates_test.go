@@ -25,11 +25,11 @@ var writeMails = flag.String("write-mails", "", "folder into which every message
 var all = map[notify.Channel][]notify.Kind{
 	notify.Email: {
 		notify.MagicURL, notify.EmailOTP, notify.EmailVerification, notify.Recovery, notify.Challenge, notify.Invitation, notify.SessionAlert,
-		notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged, notify.IdentityChanged,
+		notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged, notify.IdentityChanged, notify.AccountDeleted,
 	},
 	notify.SMS: {
 		notify.PhoneOTP, notify.PhoneVerification, notify.Challenge, notify.Invitation, notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged,
-		notify.IdentityChanged,
+		notify.IdentityChanged, notify.AccountDeleted,
 	},
 }
 

@@ -538,6 +538,33 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           assert.equal((await users().listLogs(user.$id)).total, 4);
         });
 
+        test('the server: list, search, pages', async () => {
+          const u = users();
+          const mark = fresh('list').split('@')[0];
+          const made = [];
+          for (const name of ['Ada', 'Bob', 'Eve', 'Zoe']) {
+            made.push(await u.create(node.ID.unique(), `${name.toLowerCase()}.${mark}@example.org`, undefined, password, name));
+          }
+          const ids = made.map((x) => x.$id);
+          const mine = node.Query.contains('email', mark);
+          const all = await u.list([mine, node.Query.orderAsc('name')]);
+          assert.deepEqual([all.total, all.users.map((x) => x.$id)], [4, ids]);
+          checkUser(all.users[0], { email: `ada.${mark}@example.org`, name: 'Ada', hash: 'argon2' });
+          assert.equal(all.users[0].targets.length, 1);
+          const names = async (...q) => (await u.list([mine, ...q])).users.map((x) => x.name);
+          assert.deepEqual(await names(node.Query.orderDesc('name'), node.Query.limit(2)), ['Zoe', 'Eve']);
+          assert.deepEqual(await names(node.Query.orderAsc('name'), node.Query.cursorAfter(ids[1])), ['Eve', 'Zoe']);
+          assert.deepEqual(await names(node.Query.orderAsc('name'), node.Query.cursorBefore(ids[2]), node.Query.limit(1)), ['Bob']);
+          assert.deepEqual(await names(node.Query.orderAsc('name'), node.Query.offset(3)), ['Zoe']);
+          assert.deepEqual(await names(node.Query.or([node.Query.equal('name', ['Ada']), node.Query.startsWith('name', 'Z')])), ['Ada', 'Zoe']);
+          assert.deepEqual(await names(node.Query.equal('status', [false])), []);
+          assert.equal((await u.list([node.Query.limit(1)], `"${mark}"`)).total, 4);
+          await refused(u.list([node.Query.equal('password', ['x'])]), 400, 'general_argument_invalid');
+          await refused(u.list([node.Query.select(['name'])]), 400, 'general_argument_invalid');
+          await refused(u.list([node.Query.cursorAfter('nobody')]), 400, 'general_cursor_not_found');
+          await refused(u.list([node.Query.equal('labels', ['x'])]), 400, 'general_argument_invalid');
+        });
+
         test('the server: create, get, change, delete', async () => {
           const u = users();
           const email = fresh('server');

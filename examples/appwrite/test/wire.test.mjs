@@ -77,6 +77,16 @@ describe('the wire', () => {
     assert.equal(extended.headers.getSetCookie()[0].split(';')[0], cookie);
   });
 
+  test('an account is deleted by its user', async () => {
+    const { user, session } = await signUp(server);
+    const headers = { Cookie: session.headers.getSetCookie().map((c) => c.split(';')[0]).join('; ') };
+    assert.equal((await server.call('DELETE', '/account')).status, 401);
+    const out = await server.call('DELETE', '/account', { headers });
+    assert.equal(out.status, 204);
+    assert.equal((await server.call('GET', '/account', { headers })).status, 401);
+    assert.equal((await server.call('GET', `/users/${user.$id}`, { headers: { 'X-Appwrite-Key': apiKey } })).status, 404);
+  });
+
   test('errors of the transport', async () => {
     is(await server.call('GET', '/nothing'), 404, 'general_route_not_found');
     is(await server.call('POST', '/account/logs', { body: {} }), 404, 'general_route_not_found');

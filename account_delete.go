@@ -1,0 +1,29 @@
+package latchkey
+
+import (
+	"context"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
+)
+
+// Delete deletes the account with everything of the user's, as [Users.Delete] does, and ends
+// every session. It cannot be undone. The session must have signed in, or answered a
+// challenge, within the window of the policy, whatever Policy.Factors.EnrolWithoutStepUp
+// says. If the user has an authenticator, the session must have answered a challenge by it,
+// or by a recovery code, within that window. The user gets a notice.
+//
+// Errors:
+//   - [ErrChallengeRequired]: the session is not fresh.
+//   - [ErrSessionNotFound]: for a JWT.
+func (a *Account) Delete(ctx context.Context) (err error) {
+	defer publicError("delete account", &err)
+	_, err = changeFresh(ctx, a, freshSignIn, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (none, error) {
+		if err := tx.requireStrongest(user, s, freshChallenge); err != nil {
+			return none{}, err
+		}
+		tx.noticeTo(notify.AccountDeleted, user)
+		return none{}, tx.deleteUser(ctx, user)
+	})
+	return err
+}

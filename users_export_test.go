@@ -1,0 +1,64 @@
+package latchkey_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// An export has every row that names the user, of every table, and nothing of others. What
+// proves something is left out.
+func TestExportHasEveryRowOfTheUser(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account, _, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		id := account.UserID()
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, id, kit.Phone)))
+		k.Must(kit.Err(account.UpdatePrefs(k.Ctx, json.RawMessage(`{"theme":"dark"}`))))
+		token, err := k.Users().CreateToken(k.Ctx, id, 6, 0)
+		k.Must(err)
+		_, pending := k.Owing(k.Visitor)
+		k.Must(kit.Err(pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)))
+		other, err := k.Users().Create(k.Ctx, latchkey.NewUser{Email: kit.Bob, Name: "Somebody Else", Password: kit.Password})
+		k.Must(err)
+		text, err := k.Users().Export(k.Ctx, id)
+		k.Must(err)
+		var document map[string][]map[string]any
+		k.Must(json.Unmarshal(text, &document))
+		user, err := record.Users.Get(k.Ctx, k.Raw, record.Users.Primary(), store.Text(id))
+		k.Must(err)
+		for _, table := range record.Schema.Tables() {
+			rows, err := k.Raw.List(k.Ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit})
+			k.Must(err)
+			want := 0
+			for _, row := range rows {
+				for _, v := range row.Values() {
+					if v.Kind() == store.KindText && (v.Text() == id || v.Text() == user.Key) {
+						want++
+						break
+					}
+				}
+			}
+			if got := len(document[table.Name()]); got != want {
+				k.Errorf("%s: %d rows, want %d", table.Name(), got, want)
+			}
+			if want == 0 && table.Name() != "failures" && table.Name() != "settings" {
+				k.Errorf("the user of this test has no row of %s", table.Name())
+			}
+		}
+		secrets := []string{token.Secret.Reveal(), "Somebody", kit.Bob, other.ID, "password\":", "digest", "seed", "sealed"}
+		for _, secret := range secrets {
+			if strings.Contains(string(text), secret) {
+				k.Errorf("the export shows %q", secret)
+			}
+		}
+		if prefs := document["users"][0]["prefs"].(map[string]any); prefs["theme"] != "dark" || document["users"][0]["email"] != kit.Ada {
+			k.Errorf("%v", document["users"])
+		}
+		k.Refuses("unknown", latchkey.ErrUserNotFound, func() error { return kit.Err(k.Users().Export(k.Ctx, "nobody")) })
+	})
+}
