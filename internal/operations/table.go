@@ -179,7 +179,7 @@ var Table = []Operation{
 	{Name: "Users.GetByEmail", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
 		return kit.Err(w.Users().GetByEmail(w.Ctx, kit.Ada))
 	}},
-	{Name: "Users.GetByPhone", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
+	{Name: "Users.GetByPhone", Free: true, Quiet: true, Proofs: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
 		return kit.Err(w.Users().GetByPhone(w.Ctx, kit.OwnPhone))
 	}},
 	{Name: "Users.PasswordHash", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().PasswordHash(w.Ctx, w.User.ID)) }},
