@@ -4,8 +4,8 @@
 //	go run ./internal/cmd/flood [-time 60s] [-store bbolt|sqlite]
 //
 // It floods an engine with the default policy, in this process, for the given time: one
-// client without a pause, and as many others as it can, each with a network of its own. They
-// sign in, redeem and confirm what does not exist, guess at one user's password, and ask for
+// client without a pause, the networks of one site, and as many others as it can, each with a
+// network of its own. Half of them ask for nothing that waits for a hash. They sign in, redeem and confirm what does not exist, guess at one user's password, and ask for
 // links. Beside them that user signs in by password once a second from their own network,
 // and a session is checked 200 times a second. The same is measured before, without the
 // flood.
@@ -192,16 +192,15 @@ func (t *target) honest(ctx context.Context, home *latchkey.Guest, secret string
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	m := new(measured)
+	// each measures from the planned time, so that a slow call does not hide those after it.
 	each := func(pause time.Duration, call func(ctx context.Context) error, into *times) {
-		tick := time.NewTicker(pause)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			began := time.Now()
-			into.add(began, call(context.WithoutCancel(ctx)))
+		for planned := time.Now(); ctx.Err() == nil; planned = planned.Add(pause) {
 			select {
-			case <-tick.C:
+			case <-time.After(time.Until(planned)):
 			case <-ctx.Done():
+				return
 			}
+			into.add(planned, call(context.WithoutCancel(ctx)))
 		}
 	}
 	var both sync.WaitGroup
@@ -235,10 +234,17 @@ func (t *target) flood(ctx context.Context) func() (tried, taken int64) {
 			for ctx.Err() == nil {
 				call := n.Add(1)
 				ip := network(0xcb007101) // the one
-				if i > 0 {
+				switch {
+				case i > crowd/2:
 					ip = network(0x64400000 | uint32(call)&0x3fffff)
+				case i > 0: // the networks of one site
+					ip = netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 7, byte(call >> 8), byte(call)})
 				}
-				err := t.call(ctx, t.Guest(latchkey.Client{IP: ip}), call)
+				kind := call % 7
+				if i%2 == 0 {
+					kind = 2 + call%5 // nothing that waits for a hash
+				}
+				err := t.call(ctx, t.Guest(latchkey.Client{IP: ip}), kind, call)
 				if !errors.Is(err, latchkey.ErrRateLimitExceeded) && !errors.Is(err, latchkey.ErrBusy) {
 					taken.Add(1)
 				}
@@ -252,10 +258,10 @@ func (t *target) flood(ctx context.Context) func() (tried, taken int64) {
 }
 
 // call is one call of a stranger.
-func (t *target) call(ctx context.Context, g *latchkey.Guest, n int64) (err error) {
+func (t *target) call(ctx context.Context, g *latchkey.Guest, kind, n int64) (err error) {
 	id := fmt.Sprintf("nobody%d", n)
 	link := strings.Repeat(fmt.Sprintf("%016x", n), 4)
-	switch n % 7 {
+	switch kind {
 	case 0:
 		_, err = g.CreateEmailPasswordSession(ctx, id+"@example.org", "wrong horse")
 	case 1:
