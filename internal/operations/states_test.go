@@ -124,7 +124,7 @@ func TestEveryMethodByAJWT(t *testing.T) {
 	}
 	for _, name := range []string{
 		"UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "ConfirmMFAChallenge",
-		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes", "Block", "RotateSession",
+		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes", "Block", "RotateSession", "Delete",
 	} {
 		other["Account."+name] = latchkey.ErrSessionNotFound
 	}
