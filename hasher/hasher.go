@@ -11,7 +11,7 @@
 //   - a tag of 16 to 64 bytes
 //   - a text of at most 1 KiB
 //
-// At most min(memory budget / (2 x memory of a hash), number of CPUs) hashes
+// At most min(memory budget / (2 x memory of a hash), number of CPUs less one) hashes
 // run at once. A hash counts twice its memory, because freed memory waits for the
 // garbage collector. Other callers wait in a bounded queue for a bounded time. After that
 // they get [ErrBusy].
@@ -87,7 +87,8 @@ type Config struct {
 	// bytes. Each hash counts twice its memory. The default is 512 MiB.
 	MemoryBudget int64
 	// Slots is the number of hashes that may run at once, if they have the memory.
-	// The default is the number of CPUs.
+	// The default is the number of CPUs less one, and at least one: a flood of hashes
+	// leaves a CPU to the rest of the program.
 	Slots int
 	// Queue is the number of callers that may wait, half of them in one group. Further
 	// callers get ErrBusy at once. The default is 64.
@@ -151,7 +152,7 @@ func build(c Config) (*Hasher, error) {
 		c.MemoryBudget = 512 << 20
 	}
 	if c.Slots == 0 {
-		c.Slots = runtime.NumCPU()
+		c.Slots = max(1, runtime.NumCPU()-1)
 	}
 	if c.Queue == 0 {
 		c.Queue = 64
