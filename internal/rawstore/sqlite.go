@@ -58,7 +58,7 @@ func OpenSQLite(path string, n int) (*SQLite, error) {
 	for text, stmt := range map[string]**sql.Stmt{
 		"BEGIN IMMEDIATE": &s.begin,
 		"COMMIT":          &s.commit,
-		"INSERT INTO sessions (" + sessionColumns + ") VALUES (?" + strings.Repeat(", ?", 16) + ")": &s.insertSession,
+		"INSERT INTO sessions (" + sessionColumns + ") VALUES (?" + strings.Repeat(", ?", 20) + ")": &s.insertSession,
 		"INSERT INTO logs VALUES (?" + strings.Repeat(", ?", 10) + ")":                              &s.insertLog,
 		"SELECT count(*) FROM sessions WHERE user_id = ?":                                           &s.count,
 	} {

@@ -52,9 +52,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	if err := run(dir); err != nil {
-		log.Print(err)
+	err = run(dir)
+	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+		log.Fatal(err)
 	}
 }
 
@@ -215,11 +215,15 @@ func (t *target) get(n int) error {
 	return nil
 }
 
+// key is that of every engine of this program: a store asks for the key that it was used
+// with.
+var key = latchkey.GenerateKey()
+
 // engine returns an engine whose clock begins an hour after the first session was made.
 func (t *target) engine() (*latchkey.Engine, error) {
 	began := time.Now()
 	return latchkey.New(t.Store, latchkey.Config{
-		Keys: latchkey.Keys{Active: latchkey.GenerateKey()},
+		Keys: latchkey.Keys{Active: key},
 		Now:  func() time.Time { return rawstore.Began.Add(time.Hour + time.Since(began)) },
 	})
 }

@@ -139,7 +139,7 @@ func flood(guest *latchkey.Guest) error {
 // at once.
 func peak(slots int) error {
 	cost := int64(hasher.Default().Memory) << 10
-	h, err := hasher.New(hasher.Config{Slots: slots, MemoryBudget: 2 * cost * int64(slots), Wait: time.Minute})
+	h, err := hasher.New(hasher.Config{Slots: slots, MemoryBudget: 2 * cost * int64(slots), Queue: 256, Wait: time.Minute})
 	if err != nil {
 		return err
 	}
