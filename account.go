@@ -119,7 +119,7 @@ func (a *Account) User(ctx context.Context) (_ *User, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return showUser(ctx, c.store, user)
+		return c.show(ctx, user)
 	})
 }
 

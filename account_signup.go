@@ -58,6 +58,8 @@ func (n NewAccount) masked() any {
 //
 // Errors:
 //   - [ErrArgumentInvalid]
+//   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
+//     Policy.Addresses refuses the address.
 //   - [ErrPasswordPersonalData]
 //   - [ErrUserAlreadyExists]: the id or the address is taken.
 //   - [ErrUserCountExceeded]
@@ -88,6 +90,9 @@ func (c *call) createUser(ctx context.Context, n NewUser) (*User, error) {
 	server := c.by.mode == modeServer
 	drawn, err := n.record(c.now)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.admitEmail(ctx, drawn.Email); err != nil {
 		return nil, err
 	}
 	if n.Password != "" || !server {

@@ -29,7 +29,7 @@ func TestCreateAccountMakesUserAddressTargetAndLog(t *testing.T) {
 		now := k.Clock.Now()
 		want := &latchkey.User{
 			ID: "ada.1", CreatedAt: now, UpdatedAt: now, Registration: now, AccessedAt: now, PasswordUpdate: now,
-			Name: "Ada L.", Email: kit.Ada, Status: true, Labels: []string{}, Prefs: []byte("{}"),
+			Name: "Ada L.", Email: kit.Ada, EmailCanonical: kit.Ada, EmailIsCanonical: true, EmailIsCorporate: true, Status: true, Labels: []string{}, Prefs: []byte("{}"),
 			Targets: []latchkey.Target{{
 				ID: user.Targets[0].ID, UserID: "ada.1", CreatedAt: now, UpdatedAt: now, ProviderType: "email", Identifier: kit.Ada,
 			}},

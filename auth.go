@@ -53,6 +53,8 @@
 //     an anonymous account becomes a full one: [Account.RotateSession]
 //   - show the account's history: [Account.Logs]
 //   - close the account: [Account.Block]; delete it: [Account.Delete]
+//   - refuse disposable, free or aliased addresses: [Policy].Addresses; by my own list:
+//     [Config].AddressClassifier
 //   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package
 //     jwt; here: [Guest.AuthenticateJWT]
 //   - decide about access: [Account.Roles], [Guest.Roles]
@@ -181,6 +183,10 @@ type Config struct {
 	// Locator finds the country of a client's address, for sessions and logs; nil means
 	// that no country is known. Package geoip has one.
 	Locator Locator
+	// AddressClassifier tells which e-mail addresses are free, disposable, or an alias of
+	// another, for [User] and [Policy].Addresses; nil means mailclass.Of, which has lists of
+	// its own.
+	AddressClassifier AddressClassifier
 	// Logger gets the failures that no caller gets: a last-seen time that was not written, a
 	// callback that panicked. nil means slog.Default.
 	Logger *slog.Logger
@@ -237,7 +243,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), redirects: redirects,
-		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, logger: c.Logger,
+		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())

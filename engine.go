@@ -17,6 +17,7 @@ import (
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/mailclass"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
@@ -29,6 +30,18 @@ type Locator interface {
 	// Country returns the ISO 3166-1 alpha-2 code of a country, "" for an unknown
 	// one.
 	Country(ip netip.Addr) string
+}
+
+// AddressClassifier tells what is known about e-mail addresses. It must be safe for
+// concurrent use.
+type AddressClassifier interface {
+	// Classify returns the class of an address in the form of User.Email. A class without a
+	// canonical form means that nothing is known. Operations that show users, or take an
+	// address that the policy may refuse, wait for it, so it answers from memory, or before
+	// its context ends: after two seconds for all addresses of an operation. If it fails or
+	// panics, the engine logs that, and nothing is known about the address: no policy
+	// refuses it.
+	Classify(ctx context.Context, address string) (mailclass.Class, error)
 }
 
 // Engine holds the rules. Make one with [New].
@@ -55,7 +68,9 @@ type Engine struct {
 	limiter   ratelimit.Limiter
 	onEvent   func(context.Context, Event) // nil if absent
 	locator   Locator                      // nil if absent
-	logger    *slog.Logger
+	// classifier is the host's; nil means package mailclass.
+	classifier AddressClassifier
+	logger     *slog.Logger
 }
 
 // Format prints that this is an engine, for every verb. It reads nothing that may change.

@@ -68,6 +68,10 @@ var (
 	ErrJWTCreationDenied     = &Error{"user_jwt_creation_denied", CategoryForbidden, "A JWT cannot make another JWT"}
 	ErrEmailAlreadyVerified  = &Error{"user_email_already_verified", CategoryConflict, "The e-mail address is verified already"}
 	ErrPhoneAlreadyVerified  = &Error{"user_phone_already_verified", CategoryConflict, "The phone number is verified already"}
+	ErrEmailDisposable       = &Error{"user_email_disposable", CategoryInvalid, "Disposable e-mail addresses are not accepted"}
+	ErrEmailNotCanonical     = &Error{"user_email_not_canonical", CategoryInvalid, "The e-mail address is an alias of another; use that one"}
+	ErrEmailFree             = &Error{"user_email_free", CategoryInvalid, "E-mail addresses of free providers are not accepted"}
+	ErrEmailNotCorporate     = &Error{"user_email_not_corporate", CategoryInvalid, "Only e-mail addresses of companies are accepted"}
 	ErrSMTPDisabled          = &Error{"general_smtp_disabled", CategoryUnavailable, "E-mail is not configured"}
 	ErrPhoneDisabled         = &Error{"general_phone_disabled", CategoryUnavailable, "SMS is not configured"}
 	ErrEmailNotFound         = &Error{"user_email_not_found", CategoryInvalid, "The user has no e-mail address"}

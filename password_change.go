@@ -192,6 +192,8 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 //
 // Errors:
 //   - [ErrArgumentInvalid]
+//   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
+//     Policy.Addresses refuses the new address.
 //   - [ErrInvalidCredentials]: wrong password, counted and slowed together with those
 //     of [Guest.CreateEmailPasswordSession].
 //   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has the
@@ -213,9 +215,14 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 	return a.changeWithPassword(ctx, c, passwordChange{
 		current: password,
 		fresh:   firstPassword(password),
-		check: func(*record.User) (err error) {
+		check: func(user *record.User) (err error) {
 			if address, err = checkEmail(email); err != nil {
 				return err
+			}
+			if address != user.Email {
+				if err := c.admitEmail(ctx, address); err != nil {
+					return err
+				}
 			}
 			return checkPasswordForm(password, passwordMin)
 		},
@@ -356,8 +363,10 @@ func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err
 			if n.Email == "" {
 				return invalid("email", canon.ErrEmail)
 			}
-			row, err = NewUser{UserID: n.UserID, Email: n.Email, Name: n.Name}.record(user.Created)
-			return err
+			if row, err = (NewUser{UserID: n.UserID, Email: n.Email, Name: n.Name}).record(user.Created); err != nil {
+				return err
+			}
+			return c.admitEmail(ctx, row.Email)
 		},
 		edit: func(user *record.User) {
 			byEmail.set(user, row.Email)

@@ -37,6 +37,8 @@ type Policy struct {
 	Factors  FactorPolicy
 	Messages MessagePolicy
 	Guessing GuessingPolicy
+
+	Addresses AddressPolicy
 }
 
 // PasswordPolicy are the rules for new passwords.
@@ -150,6 +152,31 @@ type MessagePolicy struct {
 	// country, such as +1 900, as far as the engine knows them. A text to them can cost many
 	// times more than one to a person.
 	ServiceNumbers bool
+}
+
+// AddressPolicy says which e-mail addresses new users may not have. It holds for signing up,
+// for [Account.UpdateEmail] and the conversion of an anonymous account, and for asking for
+// a link or a code that signs in. Users who have such an address keep it and sign in by
+// password. A link or a code is refused to them as to a stranger, so that the answer does not
+// tell who has an account; if DiscloseAccounts is on, they get it. The server's scope, with
+// [Users.Guest], is not bound.
+//
+// [Config].AddressClassifier decides about an address. An address about which nothing is known
+// is not refused. The lists of package mailclass are never complete: they make throwaway
+// accounts dearer, and no more.
+type AddressPolicy struct {
+	// RefuseDisposable refuses addresses for single use, with [ErrEmailDisposable].
+	RefuseDisposable bool
+	// RefuseAliased refuses addresses that are not in the canonical form of their provider,
+	// with [ErrEmailNotCanonical]: sub-addresses such as ada+shop@gmail.com, and dots where
+	// they make no difference. It keeps one person from signing up many times with one
+	// mailbox. Some people know their address only by such a form.
+	RefuseAliased bool
+	// RefuseFree refuses addresses that anyone can have for nothing, with [ErrEmailFree].
+	RefuseFree bool
+	// RefuseNotCorporate refuses all but corporate addresses, with [ErrEmailNotCorporate].
+	// With package mailclass these are all that are neither free nor disposable.
+	RefuseNotCorporate bool
 }
 
 // GuessingPolicy bounds guesses and calls.

@@ -36,6 +36,11 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 	if err := c.limitToken(ctx, r.kind, r.destination, r.destination, c.reserveAt(r.kind.by, r.destination)); err != nil {
 		return nil, err
 	}
+	if r.kind.purpose == signsIn && r.kind.by == byEmail {
+		if err := c.admitToken(ctx, r.destination); err != nil {
+			return nil, err
+		}
+	}
 	mock, mocked := c.mockCode(r.kind.by.channel, r.destination)
 	if mocked {
 		r.secret = mock
@@ -75,6 +80,21 @@ func (c *call) canAsk(kind *tokenKind) error {
 		return kind.by.off
 	}
 	return nil
+}
+
+// admitToken refuses a link or a code to an address that no new user may have, whether or
+// not a user has it already. If the policy tells callers who has an account, such a user gets
+// it.
+func (c *call) admitToken(ctx context.Context, address string) error {
+	refused := c.admitEmail(ctx, address)
+	if refused == nil || !c.policy.DiscloseAccounts {
+		return refused
+	}
+	user, err := c.userAt(ctx, c.store, byEmail, address)
+	if user != nil || err != nil {
+		return err
+	}
+	return refused
 }
 
 // reserveAt returns the reserve of the user who has proven an address, at a client that is
@@ -301,6 +321,8 @@ type NewMagicURLToken struct {
 //
 // Errors:
 //   - [ErrArgumentInvalid]
+//   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
+//     Policy.Addresses refuses the address.
 //   - [ErrSMTPDisabled]
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: after 60 calls in an hour for the address or from the client

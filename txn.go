@@ -51,6 +51,7 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 		return zero, err
 	}
 	ctx = context.WithoutCancel(ctx) // the caller may have gone meanwhile
+	c.describe(ctx, done.shown(result)...)
 	for _, event := range done.events {
 		c.tell(ctx, event)
 	}
@@ -59,6 +60,19 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 		return zero, refused.reason
 	}
 	return result, nil
+}
+
+// shown returns the users in the result and in the events of a transaction.
+func (tx *txn) shown(result any) (users []*User) {
+	if u, is := result.(*User); is && u != nil {
+		users = append(users, u)
+	}
+	for _, event := range tx.events {
+		if u, is := event.Payload.(*User); is {
+			users = append(users, u)
+		}
+	}
+	return users
 }
 
 // update is the function update for transactions without a result.

@@ -25,6 +25,16 @@ type User struct {
 	Name              string
 	Email             string // "" without one
 	EmailVerification bool
+	// EmailCanonical is the address of which Email is an alias, or Email itself; "" if there
+	// is none, or nothing is known about it. EmailIsCanonical says that Email is no alias.
+	// Both, and the three after them, are found when the user is shown, by package mailclass
+	// or Config.AddressClassifier: they may change when its lists do.
+	EmailCanonical   string
+	EmailIsCanonical bool
+	// EmailIsFree, EmailIsDisposable and EmailIsCorporate are about the provider of the
+	// address, as in mailclass.Class. All three are false if nothing is known.
+	EmailIsFree, EmailIsDisposable, EmailIsCorporate bool
+
 	Phone             string // "" without one
 	PhoneVerification bool
 	PasswordUpdate    time.Time // zero when there never was a password
@@ -69,7 +79,8 @@ func findUser(ctx context.Context, r store.Reader, id string) (*record.User, err
 	return record.Users.Find(ctx, r, record.Users.Primary(), store.Text(id))
 }
 
-// showUser returns a user with their targets.
+// showUser returns a user with their targets. It leaves out what is known about the address,
+// because a host may have to be asked for that: see [Engine.describe].
 func showUser(ctx context.Context, r store.Reader, user *record.User) (*User, error) {
 	targets, err := record.Targets.List(ctx, r, targetsOf(user))
 	if err != nil {

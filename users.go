@@ -85,7 +85,7 @@ func (u *Users) Create(ctx context.Context, n NewUser) (_ *User, err error) {
 // Get returns a user. The targets are read after the rest.
 func (u *Users) Get(ctx context.Context, id string) (_ *User, err error) {
 	defer publicError("get user", &err)
-	return usersRead(ctx, u, id, func(c *call, user *record.User) (*User, error) { return showUser(ctx, c.store, user) })
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*User, error) { return c.show(ctx, user) })
 }
 
 // PasswordHash returns the hash of a user's password in PHC form, empty without a

@@ -86,6 +86,7 @@ func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err er
 		}
 		list.Users = append(list.Users, shown)
 	}
+	c.describe(ctx, list.Users...)
 	return list, nil
 }
 
@@ -151,5 +152,5 @@ func (u *Users) getBy(ctx context.Context, by *contact, address string) (*User, 
 	case user == nil:
 		return nil, ErrUserNotFound
 	}
-	return showUser(ctx, c.store, user)
+	return c.show(ctx, user)
 }

@@ -35,6 +35,9 @@ func TestServerCreatesUsersOfAnyParts(t *testing.T) {
 			if n.UserID != "" {
 				want.ID = n.UserID
 			}
+			if n.Email != "" {
+				want.EmailCanonical, want.EmailIsCanonical, want.EmailIsCorporate = want.Email, true, true
+			}
 			if n.Password != "" {
 				want.PasswordUpdate = now
 			}

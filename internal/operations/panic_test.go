@@ -11,6 +11,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/operations"
+	"example.com/latchkey/mailclass"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
 )
@@ -54,6 +55,8 @@ type panicking struct{}
 
 func (panicking) Country(netip.Addr) string { panic("no map") }
 
+func (panicking) Classify(context.Context, string) (mailclass.Class, error) { panic("no list") }
+
 func (panicking) Take(context.Context, ratelimit.Key, ratelimit.Rule, time.Time) (ratelimit.Result, error) {
 	panic("no count")
 }
@@ -75,6 +78,10 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			w := operations.NewWorld(k, true, op)
 			engine, err := latchkey.New(k.Store, latchkey.Config{
 				Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Locator: panicking{}, Limiter: limiter,
+				AddressClassifier: panicking{},
+				Policy: latchkey.Policy{Addresses: latchkey.AddressPolicy{
+					RefuseDisposable: true, RefuseAliased: true, RefuseFree: true, RefuseNotCorporate: true,
+				}},
 				OnEvent: func(context.Context, latchkey.Event) { panic("no ear") }, Logger: slog.New(slog.DiscardHandler),
 				Notifier: panicking{}, SMS: panicking{}, RedirectHosts: []string{"app.example.org"},
 			})
