@@ -42,6 +42,7 @@ type config struct {
 	mockNumbers         map[string]latchkey.Secret // MOCK_NUMBERS, +15555550100=123456,...
 	membershipsHide     []string                   // MEMBERSHIPS_HIDE
 	disabledMethodNames []string                   // AUTH_DISABLED
+	refusedEmails       []string                   // EMAILS_REFUSED
 }
 
 // place is the place of a store: memory:, bbolt:PATH, sqlite:PATH or postgres://...,
@@ -56,6 +57,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
 		oidc:        [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")},
 		mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
+		refusedEmails: r.list("EMAILS_REFUSED"),
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
@@ -101,6 +103,20 @@ func readConfig(env func(string) string) (c config, err error) {
 		case "invites":
 		default:
 			r.fail("AUTH_DISABLED", name)
+		}
+	}
+	for _, name := range c.refusedEmails {
+		switch name {
+		case "disposable":
+			c.policy.Addresses.RefuseDisposable = true
+		case "aliased":
+			c.policy.Addresses.RefuseAliased = true
+		case "free":
+			c.policy.Addresses.RefuseFree = true
+		case "not-corporate":
+			c.policy.Addresses.RefuseNotCorporate = true
+		default:
+			r.fail("EMAILS_REFUSED", name)
 		}
 	}
 	if c.key, err = readKey(env("SECRET"), c.store); err != nil {

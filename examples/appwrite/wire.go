@@ -120,6 +120,10 @@ func (c *call) userModel(u *latchkey.User) object {
 		"targets": targets, "accessedAt": date(u.AccessedAt),
 		"emailCanonical": nil, "emailIsFree": nil, "emailIsDisposable": nil, "emailIsCorporate": nil, "emailIsCanonical": nil,
 	}
+	if u.EmailCanonical != "" { // something is known about the address
+		m["emailCanonical"], m["emailIsCanonical"] = u.EmailCanonical, u.EmailIsCanonical
+		m["emailIsFree"], m["emailIsDisposable"], m["emailIsCorporate"] = u.EmailIsFree, u.EmailIsDisposable, u.EmailIsCorporate
+	}
 	if c.newerThan(1, 9) {
 		m["impersonator"], m["impersonatorUserId"] = false, nil
 	}

@@ -254,6 +254,42 @@ describe('settings', () => {
     assert.equal((await server.call('POST', '/account', { body, headers: key })).status, 201);
   }));
 
+  test('EMAILS_REFUSED, and what a user shows about the address', () => within({
+    EMAILS_REFUSED: 'disposable,aliased,free', SMTP_ADDR: '127.0.0.1:9',
+  }, async (server) => {
+    for (const [email, type, shown] of [
+      ['Ada@mailinator.com', 'user_email_disposable', ['ada@mailinator.com', false, true, false, true]],
+      ['a.da+x@googlemail.com', 'user_email_not_canonical', ['ada@gmail.com', true, false, false, false]],
+      ['ada@web.de', 'user_email_free', ['ada@web.de', true, false, false, true]],
+      ['ada@example.org', null, ['ada@example.org', false, false, true, true]],
+    ]) {
+      const body = { userId: 'unique()', email, password };
+      const refuses = async (path) => {
+        const answer = await server.call('POST', path, { body });
+        if (type) is(answer, 400, type); else assert.equal(answer.status, 201);
+      };
+      await refuses('/account/tokens/magic-url');
+      await refuses('/account/tokens/email');
+      if (type) await refuses('/account');
+      const made = await server.call('POST', '/users', { body, headers: key });
+      assert.equal(made.status, 201);
+      const session = await server.call('POST', '/account/sessions/email', { body });
+      const cookie = { Cookie: session.headers.getSetCookie()[0].split(';')[0] };
+      const own = await server.call('GET', '/account', { headers: cookie });
+      for (const { json: u } of [made, own, await server.call('GET', `/users/${made.json.$id}`, { headers: key })]) {
+        assert.deepEqual([u.emailCanonical, u.emailIsFree, u.emailIsDisposable, u.emailIsCorporate, u.emailIsCanonical], shown);
+      }
+      if (type) is(await server.call('PATCH', '/account/email', { body: { email: `x${email}`, password }, headers: cookie }), 400, type);
+      assert.equal((await server.call('PATCH', '/account/email', { body: { email, password }, headers: cookie })).status, 200);
+      assert.equal((await server.call('POST', '/account/tokens/email', { body })).status, 201); // the user exists
+    }
+    const anonymous = await server.call('POST', '/account/sessions/anonymous', { body: {} });
+    const cookie = { Cookie: anonymous.headers.getSetCookie()[0].split(';')[0] };
+    const { json: u } = await server.call('GET', '/account', { headers: cookie });
+    assert.deepEqual([u.emailCanonical, u.emailIsFree, u.emailIsDisposable, u.emailIsCorporate, u.emailIsCanonical], [null, null, null, null, null]);
+    is(await server.call('PATCH', '/account/email', { body: { email: 'bob@mailinator.com', password }, headers: cookie }), 400, 'user_email_disposable');
+  }));
+
   const asked = (email) => [
     ['/account/tokens/magic-url', { userId: 'unique()', email }], ['/account/sessions/magic-url', { userId: 'unique()', email }],
     ['/account/tokens/email', { userId: 'unique()', email }], ['/account/tokens/phone', { userId: 'unique()', phone: '+14155550100' }],
@@ -344,8 +380,8 @@ describe('settings', () => {
   }));
 
   test('what cannot be is said at the start', async () => {
-    for (const env of [{ SESSION_LIMIT: 'many' }, { STORE: 'clouds:x' }, { AUTH_DISABLED: 'thinking' }, { RATE_LIMITS: 'perhaps' }, { PROJECT_ID: 'a b' }, { STORE: 'sqlite:' }, { STORE: 'sqlite:x.db', SECRET: '' }]) {
-      await assert.rejects(Server.start('memory', env), /cannot be|STORE|SECRET|RATE|PROJECT/);
+    for (const env of [{ SESSION_LIMIT: 'many' }, { STORE: 'clouds:x' }, { AUTH_DISABLED: 'thinking' }, { RATE_LIMITS: 'perhaps' }, { EMAILS_REFUSED: 'ugly' }, { PROJECT_ID: 'a b' }, { STORE: 'sqlite:' }, { STORE: 'sqlite:x.db', SECRET: '' }]) {
+      await assert.rejects(Server.start('memory', env), /cannot be|STORE|SECRET|RATE|PROJECT|EMAILS/);
     }
   });
 
