@@ -35,13 +35,13 @@ func (e *Engine) classify(ctx context.Context, address string) (class mailclass.
 }
 
 // admitEmail refuses an address that the policy allows to no new user, in the order of the
-// documents. The server may set any.
-func (c *call) admitEmail(ctx context.Context, address string) error {
-	p := &c.policy.Addresses
-	if c.server || *p == (AddressPolicy{}) {
+// documents.
+func (e *Engine) admitEmail(ctx context.Context, address string) error {
+	p := &e.policy.Addresses
+	if *p == (AddressPolicy{}) || address == "" {
 		return nil
 	}
-	class := c.classify(ctx, address)
+	class := e.classify(ctx, address)
 	switch {
 	case class.Canonical == "":
 		return nil

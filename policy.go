@@ -155,11 +155,11 @@ type MessagePolicy struct {
 }
 
 // AddressPolicy says which e-mail addresses new users may not have. It holds for signing up,
-// for [Account.UpdateEmail] and the conversion of an anonymous account, and for asking for
-// a link or a code that signs in. Users who have such an address keep it and sign in by
+// for [Account.UpdateEmail] and the conversion of an anonymous account, for asking for
+// a link or a code that signs in, and, as documented, for [Users.Create] and
+// [Users.UpdateEmail] too. Users who have such an address keep it and sign in by
 // password. A link or a code is refused to them as to a stranger, so that the answer does not
-// tell who has an account; if DiscloseAccounts is on, they get it. The server's scope, with
-// [Users.Guest], is not bound.
+// tell who has an account; if DiscloseAccounts is on, they get it.
 //
 // [Config].AddressClassifier decides about an address. An address about which nothing is known
 // is not refused. The lists of package mailclass are never complete: they make throwaway

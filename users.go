@@ -70,6 +70,8 @@ func (u *Users) edit(ctx context.Context, id string, refused error, edit func(*r
 //
 // Errors:
 //   - [ErrArgumentInvalid]
+//   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
+//     Policy.Addresses refuses the address.
 //   - [ErrPasswordPersonalData]
 //   - [ErrUserAlreadyExists]: the id or an address is taken.
 //   - [ErrBusy]
@@ -128,6 +130,8 @@ func (u *Users) UpdateName(ctx context.Context, id, name string) (_ *User, err e
 //
 // Errors:
 //   - [ErrArgumentInvalid]
+//   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
+//     Policy.Addresses refuses the address, and the user does not have it already.
 //   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has it.
 func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err error) {
 	defer publicError("update email", &err)
@@ -135,7 +139,11 @@ func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err
 	if email != "" {
 		email, refused = checkEmail(email)
 	}
+	notAdmitted := u.engine.admitEmail(ctx, email)
 	return u.edit(ctx, id, refused, func(user *record.User) error {
+		if notAdmitted != nil && email != user.Email {
+			return notAdmitted
+		}
 		byEmail.set(user, email)
 		return nil
 	})
