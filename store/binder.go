@@ -256,6 +256,16 @@ func (t Typed[T]) Find(ctx context.Context, r Reader, ix *Index, key ...Value) (
 	return record, err
 }
 
+// Both is [Reader.GetBoth] for a row of c and its parent of p, by the first reference of c
+// to p.
+func Both[C, P any](ctx context.Context, r Reader, c Typed[C], p Typed[P], ix *Index, key ...Value) (*C, *P, error) {
+	row, parent, err := r.GetBoth(ctx, ix, c.ReferenceTo(p.Table), key...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Record(row), p.Record(parent), nil
+}
+
 // List returns the records that q selects.
 func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
 	rows, err := r.List(ctx, q)

@@ -71,6 +71,10 @@ func (r Row) pick(columns []int) []Value {
 	return values
 }
 
+// Of returns the key of the parent to which a row of the child refers. It holds a null if
+// the row refers to none.
+func (r *Reference) Of(row Row) []Value { return row.pick(r.Columns) }
+
 // Reference says that columns of a table name a row of a parent table. A row
 // with a null in one of these columns refers to no parent.
 type Reference struct {
@@ -115,6 +119,27 @@ func (t *Table) References() []Reference { return t.references }
 // Children returns the references of other tables to this one, with Child in
 // the other table. The caller must not change the slice.
 func (t *Table) Children() []Reference { return t.children }
+
+// ReferenceTo returns the first reference of the table to rows of another. It panics if
+// there is none, like [Table.Index].
+func (t *Table) ReferenceTo(parent *Table) *Reference {
+	for i := range t.references {
+		if t.references[i].Parent.table == parent {
+			return &t.references[i]
+		}
+	}
+	panic("store: table " + t.name + " has no reference to " + parent.name)
+}
+
+// Refers reports whether a reference is one of the table.
+func (t *Table) Refers(ref *Reference) bool {
+	for i := range t.references {
+		if &t.references[i] == ref {
+			return true
+		}
+	}
+	return false
+}
 
 // Index returns the index of that name. It panics if the table has no such
 // index: the programmer who declares the table writes the names too.

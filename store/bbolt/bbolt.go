@@ -127,6 +127,14 @@ func (d *driver) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 	return row, err
 }
 
+func (d *driver) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	err = d.read(func(r kv.Reader) error {
+		row, parent, err = r.GetBoth(ctx, ix, ref, key...)
+		return err
+	})
+	return row, parent, err
+}
+
 func (d *driver) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	err = d.read(func(r kv.Reader) error {
 		rows, err = r.List(ctx, q)
@@ -228,6 +236,11 @@ func (b *batch) Rollback() {
 func (b *batch) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
 	defer backend.Caught(&err)
 	return b.Tx.Get(ctx, ix, key...)
+}
+
+func (b *batch) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	defer backend.Caught(&err)
+	return b.Tx.GetBoth(ctx, ix, ref, key...)
 }
 
 func (b *batch) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

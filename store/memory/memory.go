@@ -89,7 +89,11 @@ func (m *memory) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 		return store.Row{}, err
 	}
 	defer m.mu.RUnlock()
-	// The same as kv.Reader does, but the key stays on the stack.
+	return m.get(ix, key)
+}
+
+// get does the same as kv.Reader, but the key stays on the stack.
+func (m *memory) get(ix *store.Index, key []store.Value) (store.Row, error) {
 	var buf [128]byte
 	k := kv.AppendKey(buf[:0], ix, key)
 	cluster := ix.Table().Cluster()
@@ -102,6 +106,14 @@ func (m *memory) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 		return store.Row{}, store.ErrNotFound
 	}
 	return row, nil
+}
+
+func (m *memory) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	if err := m.rlock(ctx); err != nil {
+		return row, parent, err
+	}
+	defer m.mu.RUnlock()
+	return kv.Reader{Space: m}.GetBoth(ctx, ix, ref, key...)
 }
 
 func (m *memory) List(ctx context.Context, q store.Query) ([]store.Row, error) {

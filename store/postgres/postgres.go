@@ -277,6 +277,14 @@ func (d *database) Get(ctx context.Context, ix *store.Index, key ...store.Value)
 	return row, err
 }
 
+func (d *database) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	err = d.read(ctx, func(c *caller) error {
+		row, parent, err = c.GetBoth(ctx, ix, ref, key...)
+		return err
+	})
+	return row, parent, err
+}
+
 func (d *database) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	err = d.read(ctx, func(c *caller) error {
 		rows, err = c.List(ctx, q)

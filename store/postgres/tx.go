@@ -222,6 +222,23 @@ func (c *caller) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 	return row, err
 }
 
+func (c *caller) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	found := false
+	err = c.query(ctx, "get", c.texts.GetBoth(ix, ref), key, func(raw [][]byte) error {
+		found = true
+		n := min(len(ix.Table().Columns()), len(raw))
+		if row, err = decode(ix.Table(), raw[:n]); err != nil {
+			return err
+		}
+		parent, err = decode(ref.Parent.Table(), raw[n:])
+		return err
+	})
+	if err == nil && !found {
+		err = store.ErrNotFound
+	}
+	return row, parent, err
+}
+
 func (c *caller) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	text, args := c.texts.List(q)
 	err = c.query(ctx, "list", text, args, func(raw [][]byte) error {

@@ -123,6 +123,23 @@ func (c *conn) get(ctx context.Context, text string, t *store.Table, key []store
 	return row, err
 }
 
+func (c *conn) getBoth(ctx context.Context, text string, t, of *store.Table, key []store.Value) (row, parent store.Row, err error) {
+	found := false
+	err = c.query(ctx, text, key, func(values []driver.Value) error {
+		found = true
+		n := len(t.Columns())
+		if row, err = rowOf(t, values[:n]); err != nil {
+			return err
+		}
+		parent, err = rowOf(of, values[n:])
+		return err
+	})
+	if err == nil && !found {
+		err = store.ErrNotFound
+	}
+	return row, parent, err
+}
+
 func (c *conn) list(ctx context.Context, text string, t *store.Table, args []store.Value) (rows []store.Row, err error) {
 	err = c.query(ctx, text, args, func(values []driver.Value) error {
 		row, err := rowOf(t, values)

@@ -188,6 +188,15 @@ func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (ro
 	return row, err
 }
 
+// GetBoth is not interrupted, like Get.
+func (f *file) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	err = f.reads.use(ctx, func(c *conn) error {
+		row, parent, err = c.getBoth(background, f.texts.GetBoth(ix, ref), ix.Table(), ref.Parent.Table(), key)
+		return err
+	})
+	return row, parent, err
+}
+
 func (f *file) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	err = f.reads.use(ctx, func(c *conn) error {
 		text, args := f.texts.List(q)

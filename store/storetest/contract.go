@@ -51,6 +51,8 @@ var contract = []struct {
 	{"DeleteRangeTakesWhatListShows", deleteRange},
 	{"DescendingSeesDeletionsOfItsTransaction", descendingAfterDelete},
 	{"BadFiltersAreRefused", badFilters},
+	{"ParentComesWithItsChild", both},
+	{"ChildAndParentAreOfOneMoment", oneMoment},
 	{"SweepDeletesWhatIsOld", sweep},
 	{"CopyMovesEverything", moves},
 	{"ReturnedRowsBelongToTheCaller", rowsBelongToCaller},

@@ -11,7 +11,7 @@ import (
 
 // Call is one call of a store, as a [Hooked] store reports it.
 type Call struct {
-	// Name is Get, List, Count, Insert, Replace, Delete, DeleteRange, or Commit
+	// Name is Get, GetBoth, List, Count, Insert, Replace, Delete, DeleteRange, or Commit
 	// for the end of an Update.
 	Name string
 	// Inside says that the call belongs to a transaction.
@@ -92,6 +92,11 @@ func (h *Hooked) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 	return hookedTx{hook: h, Reader: h.Store}.Get(ctx, ix, key...)
 }
 
+// GetBoth implements [store.Reader].
+func (h *Hooked) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	return hookedTx{hook: h, Reader: h.Store}.GetBoth(ctx, ix, ref, key...)
+}
+
 // List implements [store.Reader].
 func (h *Hooked) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 	return hookedTx{hook: h, Reader: h.Store}.List(ctx, q)
@@ -143,6 +148,11 @@ func (t hookedTx) Get(ctx context.Context, ix *store.Index, key ...store.Value) 
 	return row, err
 }
 
+func (t hookedTx) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	err = t.call("GetBoth", func() (err error) { row, parent, err = t.Reader.GetBoth(ctx, ix, ref, key...); return err })
+	return row, parent, err
+}
+
 func (t hookedTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	err = t.call("List", func() (err error) { rows, err = t.Reader.List(ctx, q); return err })
 	return rows, err
@@ -173,7 +183,7 @@ func (t hookedTx) DeleteRange(ctx context.Context, q store.Query) (n int, err er
 // Counted is a store that counts its calls.
 type Counted struct {
 	*Hooked
-	Reads   atomic.Int64 // Get, List and Count outside transactions
+	Reads   atomic.Int64 // Get, GetBoth, List and Count outside transactions
 	Updates atomic.Int64
 	Calls   atomic.Int64 // inside transactions
 }

@@ -84,6 +84,28 @@ func (s *Shell) get(ctx context.Context, r store.Reader, ix *store.Index, key []
 	return r.Get(ctx, ix, key...)
 }
 
+// GetBoth implements [store.Reader].
+func (s *Shell) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	if err := s.enter(ctx); err != nil {
+		return row, parent, err
+	}
+	defer s.leave()
+	return s.getBoth(ctx, s.driver, ix, ref, key)
+}
+
+func (s *Shell) getBoth(ctx context.Context, r store.Reader, ix *store.Index, ref *store.Reference, key []store.Value) (row, parent store.Row, err error) {
+	if err := s.checkKey(ix, key); err != nil {
+		return row, parent, err
+	}
+	if !ix.Table().Refers(ref) {
+		return row, parent, invalid(ix.Table(), "a reference of another table")
+	}
+	if hasNull(key) {
+		return row, parent, store.ErrNotFound
+	}
+	return r.GetBoth(ctx, ix, ref, key...)
+}
+
 // List implements [store.Reader].
 func (s *Shell) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 	if err := s.enter(ctx); err != nil {
@@ -228,6 +250,14 @@ func (c *closureTx) Get(ctx context.Context, ix *store.Index, key ...store.Value
 		return err
 	})
 	return row, err
+}
+
+func (c *closureTx) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	err = c.do(ctx, func(tx store.Tx) error {
+		row, parent, err = c.shell.getBoth(ctx, tx, ix, ref, key)
+		return err
+	})
+	return row, parent, err
 }
 
 func (c *closureTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

@@ -47,6 +47,21 @@ func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (sto
 	return row, err
 }
 
+// GetBoth implements [store.Reader].
+func (r Reader) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+	if row, err = r.Get(ctx, ix, key...); err != nil {
+		return row, parent, err
+	}
+	to := ref.Of(row)
+	if slices.ContainsFunc(to, store.Value.IsNull) {
+		return store.Row{}, parent, store.ErrNotFound
+	}
+	if parent, err = r.Get(ctx, ref.Parent, to...); err != nil {
+		return store.Row{}, parent, err
+	}
+	return row, parent, nil
+}
+
 // each visits the keys of the rows that q selects, in order, until visit returns
 // false. It reads the rows themselves only if the query filters them.
 func (r Reader) each(q store.Query, visit func(cluster []byte) bool) error {

@@ -75,12 +75,15 @@ func names(t *store.Table, columns []int) []string {
 	return out
 }
 
-func (b *builder) selectList(t *store.Table) {
+func (b *builder) selectList(t *store.Table) { b.selectFrom(t, "") }
+
+// selectFrom is selectList with words before each name.
+func (b *builder) selectFrom(t *store.Table, alias string) {
 	for i, c := range t.Columns() {
 		if i > 0 {
 			b.words(", ")
 		}
-		b.words(b.Select(c.Name))
+		b.words(b.Select(alias + c.Name))
 	}
 }
 
@@ -113,6 +116,29 @@ func (d Dialect) Get(ix *store.Index) string {
 	b.selectList(ix.Table())
 	b.words(" FROM ", b.Table(ix.Table().Name()), " WHERE ")
 	b.words(strings.Join(d.terms(ix.Table(), ix.Columns(), 1), " AND "))
+	return b.String()
+}
+
+// GetBoth selects the row with a key in a unique index, and the row to which it refers. Its
+// parameters are the values of the key. The columns of the parent come last.
+func (d Dialect) GetBoth(ix *store.Index, ref *store.Reference) string {
+	b := &builder{Dialect: d}
+	child, parent := ix.Table(), ref.Parent.Table()
+	b.words("SELECT ")
+	b.selectFrom(child, "c.")
+	b.words(", ")
+	b.selectFrom(parent, "p.")
+	b.words(" FROM ", b.Table(child.Name()), " AS c JOIN ", b.Table(parent.Name()), " AS p ON ")
+	of := names(parent, ref.Parent.Columns())
+	for i, name := range names(child, ref.Columns) {
+		b.words("p.", of[i], " = c.", name, " AND ")
+	}
+	for i, term := range d.terms(child, ix.Columns(), 1) {
+		if i > 0 {
+			b.words(" AND ")
+		}
+		b.words("c.", term)
+	}
 	return b.String()
 }
 

@@ -11,11 +11,18 @@ import (
 type Texts struct {
 	dialect        Dialect
 	get            []string // by the ordinal of a unique index
+	both           map[pair]string
 	insert, delete map[*store.Table]string
 	replace        map[*store.Table]replacement
 
 	mu     sync.RWMutex
 	shapes map[shape]string
+}
+
+// pair is a unique index and a reference of the same table.
+type pair struct {
+	index *store.Index
+	ref   *store.Reference
 }
 
 // replacement is the text that replaces a row, and the positions of the columns
@@ -30,6 +37,7 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 	x := &Texts{
 		dialect: d,
 		get:     make([]string, s.NumIndexes()),
+		both:    make(map[pair]string),
 		insert:  make(map[*store.Table]string),
 		replace: make(map[*store.Table]replacement),
 		delete:  make(map[*store.Table]string),
@@ -43,6 +51,10 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 		for _, ix := range t.Indexes() {
 			if ix.Unique() {
 				x.get[ix.Ordinal()] = d.Get(ix)
+				for i := range t.References() {
+					ref := &t.References()[i]
+					x.both[pair{ix, ref}] = d.GetBoth(ix, ref)
+				}
 			}
 		}
 	}
@@ -52,6 +64,10 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 // Get returns the text that selects a row by a unique index. Its parameters are
 // the values of the key.
 func (x *Texts) Get(ix *store.Index) string { return x.get[ix.Ordinal()] }
+
+// GetBoth returns the text that selects a row by a unique index with its parent by a
+// reference. Its parameters are the values of the key.
+func (x *Texts) GetBoth(ix *store.Index, ref *store.Reference) string { return x.both[pair{ix, ref}] }
 
 // Insert returns the text that inserts a row of t. Its parameters are the values
 // of the row.
