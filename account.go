@@ -9,21 +9,27 @@ import (
 	"example.com/latchkey/store"
 )
 
-// accountRead runs fn and checks the session after it. While the session is alive,
-// the rows that fn has read by the user's id are the user's, and not those of the
-// next owner of the id.
-func accountRead[T any](ctx context.Context, a *Account, fn func(c *call) (T, error)) (T, error) {
-	return accountReadIf(ctx, a, (*Account).mayAct, fn)
-}
-
-// accountReadIf is accountRead with a permission of its own.
-func accountReadIf[T any](ctx context.Context, a *Account, may permission, fn func(c *call) (T, error)) (T, error) {
+// accountRead runs fn with the user of an account that may act. It is one read, so fn
+// reads nothing else by the id of the user.
+func accountRead[T any](ctx context.Context, a *Account, fn func(c *call, user *record.User) (T, error)) (T, error) {
 	var zero T
-	c, err := a.begin()
+	c, err := a.beginFor()
 	if err != nil {
 		return zero, err
 	}
-	result, err := fn(c)
+	user, err := a.standing(ctx, c, c.store)
+	if err != nil {
+		return zero, err
+	}
+	return fn(c, user)
+}
+
+// accountReadThen runs fn and checks the account after it. While the account may act,
+// the rows that fn has read by the user's id are the user's, and not those of the
+// next owner of the id.
+func accountReadThen[T any](ctx context.Context, c *call, a *Account, may func(*Account, context.Context, *call, store.Reader) error, fn func() (T, error)) (T, error) {
+	var zero T
+	result, err := fn()
 	if err == nil || isAnswer(err) {
 		if dead := may(a, ctx, c, c.store); dead != nil {
 			err = dead
@@ -45,7 +51,7 @@ func accountChange[T any](ctx context.Context, a *Account, fn accountFn[T]) (T, 
 		var zero T
 		return zero, err
 	}
-	return accountUpdate(ctx, c, a, (*Account).mayAct, fn)
+	return accountUpdate(ctx, c, a, (*Account).standing, fn)
 }
 
 // accountChangeLimited is accountChange for an operation that is limited by client
@@ -59,18 +65,15 @@ func accountChangeLimited[T any](ctx context.Context, a *Account, l limited, fn 
 		var zero T
 		return zero, err
 	}
-	return accountUpdate(ctx, c, a, (*Account).mayAct, fn)
+	return accountUpdate(ctx, c, a, (*Account).standing, fn)
 }
 
 // accountUpdate is the transaction of a change.
 func accountUpdate[T any](ctx context.Context, c *call, a *Account, may permission, fn accountFn[T]) (T, error) {
 	return update(ctx, c, func(ctx context.Context, tx *txn) (T, error) {
-		var zero T
-		if err := may(a, ctx, c, tx); err != nil {
-			return zero, err
-		}
-		user, err := a.user(ctx, tx)
+		user, err := may(a, ctx, c, tx)
 		if err != nil {
+			var zero T
 			return zero, err
 		}
 		return fn(ctx, tx, user)
@@ -87,13 +90,13 @@ func accountChangeOften[T any](ctx context.Context, a *Account, fn accountFn[T])
 		var zero T
 		return zero, err
 	}
-	return accountUpdate(ctx, c, a, (*Account).mayAct, fn)
+	return accountUpdate(ctx, c, a, (*Account).standing, fn)
 }
 
-// edit changes the user of the account. refused says why the input is not
-// acceptable, nil if it is.
+// edit changes the user of the account, also for one who acts for them. refused says why
+// the input is not acceptable, nil if it is.
 func (a *Account) edit(ctx context.Context, refused error, edit func(*record.User)) (*User, error) {
-	c, err := a.begin()
+	c, err := a.beginFor()
 	if err == nil {
 		err = refused
 	}
@@ -103,7 +106,7 @@ func (a *Account) edit(ctx context.Context, refused error, edit func(*record.Use
 	if err != nil {
 		return nil, err
 	}
-	return accountUpdate(ctx, c, a, (*Account).mayAct, func(ctx context.Context, tx *txn, user *record.User) (*User, error) {
+	return accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*User, error) {
 		return tx.changeUser(ctx, user, func(user *record.User) error {
 			edit(user)
 			return nil
@@ -111,16 +114,19 @@ func (a *Account) edit(ctx context.Context, refused error, edit func(*record.Use
 	})
 }
 
-// User returns the account. Its targets are read after the rest of it.
+// User returns the account. It is one read of the store.
 func (a *Account) User(ctx context.Context) (_ *User, err error) {
 	defer publicError("get account", &err)
-	return accountRead(ctx, a, func(c *call) (*User, error) {
-		user, err := a.user(ctx, c.store)
-		if err != nil {
-			return nil, err
-		}
-		return c.show(ctx, user)
-	})
+	return accountRead(ctx, a, func(c *call, user *record.User) (*User, error) { return a.show(ctx, c, user) })
+}
+
+// show returns the user of the account as it is shown.
+func (a *Account) show(ctx context.Context, c *call, user *record.User) (*User, error) {
+	shown, err := c.show(ctx, user)
+	if err == nil {
+		shown.ImpersonatorUserID = a.ImpersonatorID()
+	}
+	return shown, err
 }
 
 // UpdateName changes the name: 1 to 128 characters.
@@ -136,13 +142,7 @@ func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err err
 // Prefs returns the preferences, a JSON object.
 func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
 	defer publicError("get prefs", &err)
-	return accountRead(ctx, a, func(c *call) (json.RawMessage, error) {
-		user, err := a.user(ctx, c.store)
-		if err != nil {
-			return nil, err
-		}
-		return json.RawMessage(user.Prefs), nil
-	})
+	return accountRead(ctx, a, func(_ *call, user *record.User) (json.RawMessage, error) { return json.RawMessage(user.Prefs), nil })
 }
 
 // UpdatePrefs replaces all preferences. They are a JSON object of at most 65,535
@@ -158,22 +158,27 @@ func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *Us
 }
 
 // Logs returns the log of the account, newest first: the user's own changes, those
-// of the server, and refused sign-ins. The addresses of the host's staff are not
-// shown. It takes [Limit] and [Offset].
+// of the server and of impersonators, and refused sign-ins. The host's staff, impersonators
+// among them, are shown without their ids and addresses. It takes [Limit], [Offset], cursors,
+// [query.Page] and [query.NoTotal].
 func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err error) {
 	defer publicError("list logs", &err)
-	return accountRead(ctx, a, func(c *call) (*LogList, error) {
+	c, err := a.beginFor()
+	if err != nil {
+		return nil, err
+	}
+	return accountReadThen(ctx, c, a, (*Account).mayAct, func() (*LogList, error) {
 		user, err := a.user(ctx, c.store)
 		if err != nil {
 			return nil, err
 		}
-		list, err := c.logs(ctx, c.store, user, queries)
+		list, err := c.logs(ctx, user, queries)
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range list.Logs {
-			if l.Mode == string(modeServer) {
-				l.IP, l.Device = "", Device{}
+			if byStaff(l.Mode) {
+				l.IP, l.Device, l.UserID = "", Device{}, ""
 			}
 		}
 		return list, nil
@@ -186,8 +191,16 @@ const CurrentSession = "current"
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
 	defer publicError("list sessions", &err)
-	return accountRead(ctx, a, func(c *call) (*SessionList, error) {
-		return c.showSessions(ctx, c.store, a.session.UserID, a.sessionID())
+	c, err := a.beginFor()
+	if err != nil {
+		return nil, err
+	}
+	return accountReadThen(ctx, c, a, (*Account).mayAct, func() (*SessionList, error) {
+		rows, err := c.liveSessions(ctx, c.store, a.UserID())
+		if err != nil {
+			return nil, err
+		}
+		return c.showSessions(rows, a.sessionID())
 	})
 }
 
@@ -198,7 +211,11 @@ func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
 //   - [ErrSessionNotFound]: also for another user's session.
 func (a *Account) GetSession(ctx context.Context, id string) (_ *Session, err error) {
 	defer publicError("get session", &err)
-	return accountRead(ctx, a, func(c *call) (*Session, error) {
+	c, err := a.beginFor()
+	if err != nil {
+		return nil, err
+	}
+	return accountReadThen(ctx, c, a, (*Account).mayAct, func() (*Session, error) {
 		row, err := a.ownSession(ctx, c, c.store, id)
 		if err != nil {
 			return nil, err
@@ -207,9 +224,10 @@ func (a *Account) GetSession(ctx context.Context, id string) (_ *Session, err er
 	})
 }
 
-// sessionID returns the id of the session that makes the call, "" for a JWT.
+// sessionID returns the id of the user's session that makes the call, "" for a JWT and for
+// a user who acts for another.
 func (a *Account) sessionID() string {
-	if a.jwt != nil {
+	if a.jwt != nil || a.acting != nil {
 		return ""
 	}
 	return a.session.ID
@@ -226,7 +244,7 @@ func (a *Account) ownSession(ctx context.Context, c *call, r store.Reader, id st
 	if err := checkSessionID(id); err != nil {
 		return nil, err
 	}
-	return c.liveSession(ctx, r, a.session.UserID, id)
+	return c.liveSession(ctx, r, a.UserID(), id)
 }
 
 // keepFull takes the session that makes the call to have proven a factor that it has just

@@ -59,7 +59,7 @@ func (e *Engine) admitEmail(ctx context.Context, address string) error {
 
 // show returns a user with their targets, outside a transaction.
 func (c *call) show(ctx context.Context, user *record.User) (*User, error) {
-	shown, err := showUser(ctx, c.store, user)
+	shown, err := showUser(user)
 	if err == nil {
 		c.describe(ctx, shown)
 	}

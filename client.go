@@ -101,10 +101,11 @@ type LimitResult struct {
 type mode string
 
 const (
-	modeUser   mode = "user"
-	modeGuest  mode = "guest"
-	modeServer mode = "server" // the host's staff and programs
-	modeSystem mode = "system" // the engine's own maintenance
+	modeUser         mode = "user"
+	modeGuest        mode = "guest"
+	modeImpersonator mode = "impersonator" // a user who acts for another
+	modeServer       mode = "server"       // the host's staff and programs
+	modeSystem       mode = "system"       // the engine's own maintenance
 )
 
 // actor is the acting party, for logs and events.

@@ -6,6 +6,13 @@ import (
 	"example.com/latchkey/store"
 )
 
+// The kinds of targets.
+const (
+	TargetEmail = "email"
+	TargetSMS   = "sms"
+	TargetPush  = "push"
+)
+
 // contact is one of the two ways to reach a user, by mail or by text message, and
 // everything that differs between them.
 type contact struct {
@@ -19,11 +26,11 @@ type contact struct {
 
 var (
 	byEmail = &contact{
-		notify.Email, "email", "email", record.Users.Index("email"),
+		notify.Email, "email", TargetEmail, record.Users.Index("email"),
 		ErrSMTPDisabled, ErrEmailNotFound, ErrEmailAlreadyVerified, ErrEmailNotVerified,
 	}
 	byPhone = &contact{
-		notify.SMS, "phone", "sms", record.Users.Index("phone"),
+		notify.SMS, "phone", TargetSMS, record.Users.Index("phone"),
 		ErrPhoneDisabled, ErrPhoneNotFound, ErrPhoneAlreadyVerified, ErrPhoneNotVerified,
 	}
 )

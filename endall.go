@@ -25,6 +25,9 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 	epoch := make([]byte, 16)
 	_, _ = rand.Read(epoch) // never fails
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
+		if err := tx.deleteSessionTargets(ctx); err != nil {
+			return err
+		}
 		for _, index := range []*store.Index{record.Sessions.Primary(), record.Tokens.Primary(), record.Challenges.Primary()} {
 			if err := tx.deleteEvery(ctx, index); err != nil {
 				return err

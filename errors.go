@@ -68,6 +68,9 @@ var (
 	ErrJWTCreationDenied     = &Error{"user_jwt_creation_denied", CategoryForbidden, "A JWT cannot make another JWT"}
 	ErrEmailAlreadyVerified  = &Error{"user_email_already_verified", CategoryConflict, "The e-mail address is verified already"}
 	ErrPhoneAlreadyVerified  = &Error{"user_phone_already_verified", CategoryConflict, "The phone number is verified already"}
+	ErrUserUnauthorized      = &Error{"user_unauthorized", CategoryUnauthorized, "The user may not do this"}
+	ErrEmailInvalid          = &Error{"general_invalid_email", CategoryInvalid, "The identifier is not an e-mail address"}
+	ErrPhoneInvalid          = &Error{"general_invalid_phone", CategoryInvalid, "The identifier is not a phone number"}
 	ErrEmailDisposable       = &Error{"user_email_disposable", CategoryInvalid, "Disposable e-mail addresses are not accepted"}
 	ErrEmailNotCanonical     = &Error{"user_email_not_canonical", CategoryInvalid, "The e-mail address is an alias of another; use that one"}
 	ErrEmailFree             = &Error{"user_email_free", CategoryInvalid, "E-mail addresses of free providers are not accepted"}
@@ -90,6 +93,7 @@ var (
 	ErrQueryOrderNull = &Error{"database_query_order_null", CategoryInvalid, "The row of the cursor lacks the attribute of the order"}
 	ErrQueryTooCostly = &Error{"general_query_too_costly", CategoryInvalid, "The listing would look at more than 10,000 rows"}
 
+	ErrTargetNotFound  = &Error{"user_target_not_found", CategoryNotFound, "The target does not exist"}
 	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
 	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
 )

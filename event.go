@@ -12,8 +12,8 @@ type Event struct {
 	// Name is one of these, with ids in the place of ID:
 	//
 	//   - users.ID.create, users.ID.delete
-	//   - users.ID.update.email, and so for labels, mfa, name, password, phone, prefs,
-	//     status and verification; mfa is any change of second factors
+	//   - users.ID.update.email, and so for impersonator, labels, mfa, name, password, phone,
+	//     prefs, status and verification; mfa is any change of second factors
 	//   - users.ID.delete.mfa: the authenticator was removed
 	//   - users.ID.sessions.ID.create, update and delete
 	//   - users.ID.tokens.ID.create: a token of [Users.CreateToken]
@@ -22,6 +22,8 @@ type Event struct {
 	//   - users.ID.recovery.ID.create and update: a link that recovers was made (only if
 	//     the policy discloses accounts), and used
 	//   - users.ID.challenges.ID.create
+	//   - users.ID.targets.ID.create, update and delete
+	//   - users.ID.impersonate: another user acts for this one, once an hour
 	//   - sessions.all.delete: [Engine.EndAll] has ended everything
 	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
 	//     because a client floods an address, or sends at the host's cost. It comes once
@@ -38,14 +40,14 @@ type Event struct {
 	UserID string // the user whom the event concerns; "" for limits and sessions.all
 	// ActorID is the user who acted; "" for the server and for a guest.
 	ActorID string
-	// Mode is user, guest, server, or system for the engine's own maintenance and for
-	// integrity.
+	// Mode is user, guest, server, impersonator for a user who acts for another, or system
+	// for the engine's own maintenance and for integrity.
 	Mode   string
 	Client Client
 	// Payload is the subject of the event: a *User for users and update.mfa, a
 	// *Session for sessions, a *Token without its secret for tokens, a
-	// *MFAChallenge for challenges, a LimitResult for limits, nil for delete.mfa,
-	// integrity and sessions.all. After a deletion it is the last state. The receiver
+	// *MFAChallenge for challenges, a *Target for targets, a LimitResult for limits, nil
+	// for delete.mfa, impersonate, integrity and sessions.all. After a deletion it is the last state. The receiver
 	// may keep and change it.
 	Payload any
 }
@@ -68,7 +70,7 @@ func (e Event) Matches(pattern string) bool {
 	if !found {
 		wanted, found = strings.CutPrefix(pattern, "users."+e.UserID)
 	}
-	name, want := strings.Split(rest, "."), strings.Split(wanted, ".")
+	name, want := eventParts(rest), eventParts(wanted)
 	if !found || want[0] != "" || len(want) > 1 && len(want) < len(name)-1 || len(want) > len(name) {
 		return false
 	}
@@ -79,4 +81,14 @@ func (e Event) Matches(pattern string) bool {
 		}
 	}
 	return true
+}
+
+// eventParts splits the part of a name after the user's id. The id of a target may contain
+// periods.
+func eventParts(rest string) []string {
+	parts := strings.Split(rest, ".")
+	if last := len(parts) - 1; last > 3 {
+		parts = []string{parts[0], parts[1], strings.Join(parts[2:last], "."), parts[last]}
+	}
+	return parts
 }

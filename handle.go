@@ -1,7 +1,6 @@
 package latchkey
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/store"
 )
 
 // Guest is the handle of a client without a session.
@@ -59,6 +57,7 @@ type Account struct {
 	digest  **[sha256.Size]byte
 	jwt     *jws.Claims  // nil for an account of a session's secret
 	session record.Check // as of Authenticate, without its digest
+	acting  *acting      // nil for a user who acts for themselves
 }
 
 // account returns an account that is not checked yet. It allocates once, because this runs
@@ -74,25 +73,57 @@ func (g *Guest) account(digest [sha256.Size]byte) *Account {
 	return &made.Account
 }
 
-// begin starts an operation.
+// acting is the user for whom another one acts, see [Account.Impersonate].
+type acting struct {
+	id  string
+	key string // tells the user from a later one with the same id
+}
+
+// begin starts an operation that nobody may do for another user.
 func (a *Account) begin() (*call, error) {
+	c, err := a.beginFor()
+	if err == nil && a.acting != nil {
+		return nil, ErrUserUnauthorized
+	}
+	return c, err
+}
+
+// beginFor starts an operation that a user may also do for another one.
+func (a *Account) beginFor() (*call, error) {
 	if a == nil || a.engine == nil {
 		return nil, ErrUnauthorized
 	}
 	if err := a.engine.open(); err != nil {
 		return nil, err
 	}
-	return &call{a.engine, a.client, a.server, actor{a.session.UserID, modeUser}, a.engine.now(), a.session.ID}, nil
+	by := actor{a.session.UserID, modeUser}
+	if a.acting != nil {
+		by.mode = modeImpersonator
+	}
+	return &call{a.engine, a.client, a.server, by, a.engine.now(), a.session.ID}, nil
 }
 
 // Format prints the id of the user, and nothing that proves it.
 func (a Account) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "latchkey.Account(%s)", a.session.UserID)
+	_, _ = fmt.Fprintf(f, "latchkey.Account(%s)", a.UserID())
 }
 
-// UserID returns the id of the user, as of Authenticate; "" for a zero Account.
+// UserID returns the id of the user, as of Authenticate; "" for a zero Account. For an
+// account of [Account.Impersonate] it is the id of the user for whom another one acts.
 func (a *Account) UserID() string {
-	if a == nil {
+	switch {
+	case a == nil:
+		return ""
+	case a.acting != nil:
+		return a.acting.id
+	}
+	return a.session.UserID
+}
+
+// ImpersonatorID returns the id of the user who acts for the account's user; "" for an
+// account that is the caller's own.
+func (a *Account) ImpersonatorID() string {
+	if a == nil || a.acting == nil {
 		return ""
 	}
 	return a.session.UserID
@@ -208,7 +239,3 @@ func checkUserID(id string) error {
 	}
 	return nil
 }
-
-// permission decides whether an account may do something, in a transaction or
-// before it.
-type permission func(a *Account, ctx context.Context, c *call, r store.Reader) error

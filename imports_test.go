@@ -120,7 +120,7 @@ func TestFilesStandInAnOrder(t *testing.T) {
 func TestComparisonsGoThroughOneFunction(t *testing.T) {
 	exempt := map[string]string{
 		"isRecoveryCode": "claimRecoveryCode calls it through compare",
-		"readCheck":      "a digest of 256 bits",
+		"judge":          "a digest of 256 bits",
 		"verifyPassword": "the hash that an account without one costs",
 		"hashNew":        "the history",
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
@@ -44,6 +45,9 @@ type listing[T any] struct {
 	name       string
 	rows       store.Typed[T]
 	attributes map[string]attribute
+	usual      order // without an order in the queries
+	plain      bool  // takes no filter and no order
+	searches   bool
 }
 
 // Pages are the tokens of the pages beside a page of a listing, "" where there is none.
@@ -67,6 +71,9 @@ type request struct {
 	walk, countNone bool
 	search          string
 
+	scope  string        // what the tokens of pages are bound to, besides the queries
+	within []store.Value // the leading values of the index, if the rows belong to one user
+
 	seen map[query.Method]bool
 }
 
@@ -82,7 +89,7 @@ func (l *listing[T]) read(p *Policy, queries []Query) (*request, error) {
 		}
 	}
 	if len(r.orders) == 0 {
-		r.orders = []order{{attribute: l.attributes[query.CreatedAt]}}
+		r.orders = []order{l.usual}
 	}
 	cursors := 0
 	for _, c := range []string{r.after, r.before, r.page} {
@@ -97,18 +104,6 @@ func (l *listing[T]) read(p *Policy, queries []Query) (*request, error) {
 		return nil, invalid("queries", fmt.Errorf("more than %d conditions", store.MaxFilterTerms))
 	}
 	return r, nil
-}
-
-// readPage reads the queries of a listing that has only pages.
-func (p *Policy) readPage(queries []Query) (limit, offset int, err error) {
-	r, err := new(listing[none]).read(p, queries)
-	if err == nil && (len(r.orders) > 1 || r.after != "" || r.before != "" || r.page != "" || r.walk || r.countNone || r.search != "") {
-		err = invalid("queries", errors.New("only a limit and an offset"))
-	}
-	if err != nil {
-		return 0, 0, err
-	}
-	return r.limit, r.offset, nil
 }
 
 // countTerms counts the conditions of filters, as the stores do.
@@ -132,7 +127,7 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 	switch method {
 	case query.MethodOrderAsc, query.MethodOrderDesc:
 		a, found := l.attributes[q.Attribute()]
-		if !found || a.list {
+		if !found || a.list || l.plain {
 			return invalid("queries", fmt.Errorf("cannot order by %q", q.Attribute()))
 		}
 		r.orders = append(r.orders, order{a, method == query.MethodOrderDesc})
@@ -161,6 +156,9 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 	case query.MethodNoTotal:
 		r.countNone = true
 	case query.MethodSearch:
+		if !l.searches {
+			return ErrQueryInvalid
+		}
 		r.search = values[0].(string)
 		if len(r.search) > 4*maxSearch || utf8.RuneCountInString(r.search) > maxSearch || !utf8.ValidString(r.search) {
 			return invalid("search", fmt.Errorf("not at most %d characters of UTF-8", maxSearch))
@@ -204,7 +202,7 @@ func (l *listing[T]) filter(q Query, depth int) (f store.Filter, err error) {
 		return l.filterAll(f, q.Nested(), depth)
 	}
 	a, found := l.attributes[q.Attribute()]
-	if !found {
+	if !found || l.plain {
 		return f, invalid("queries", fmt.Errorf("attribute %q cannot be queried", q.Attribute()))
 	}
 	if n := len(q.Values()); n < least || n > most {
@@ -302,7 +300,7 @@ type page[T any] struct {
 
 // list returns a page of a listing.
 func (l *listing[T]) list(ctx context.Context, c *call, r *request) (*page[T], error) {
-	cursor, err := l.cursor(ctx, c, r)
+	cursor, err := l.cursor(c, r, l.byID(ctx, c))
 	if err != nil {
 		return nil, err
 	}
@@ -389,8 +387,14 @@ func (l *listing[T]) positionOf(r *request, row store.Row) []store.Value {
 	return append(out, l.rows.Primary().Key(row)...)
 }
 
-// cursor returns the place at which a request begins or ends, nil without one.
-func (l *listing[T]) cursor(ctx context.Context, c *call, r *request) (*place, error) {
+// byID returns a function that finds a row by its id, nil if there is none.
+func (l *listing[T]) byID(ctx context.Context, c *call) func(id string) (*T, error) {
+	return func(id string) (*T, error) { return l.rows.Find(ctx, c.store, l.rows.Primary(), store.Text(id)) }
+}
+
+// cursor returns the place at which a request begins or ends, nil without one. find returns
+// the row with an id, nil if the listing has none.
+func (l *listing[T]) cursor(c *call, r *request, find func(id string) (*T, error)) (*place, error) {
 	if r.page != "" {
 		return l.openToken(c, r)
 	}
@@ -398,7 +402,7 @@ func (l *listing[T]) cursor(ctx context.Context, c *call, r *request) (*place, e
 	if id == "" {
 		return nil, nil
 	}
-	row, err := l.rows.Find(ctx, c.store, l.rows.Primary(), store.Text(id))
+	row, err := find(id)
 	switch {
 	case err != nil:
 		return nil, err
@@ -410,6 +414,27 @@ func (l *listing[T]) cursor(ctx context.Context, c *call, r *request) (*place, e
 		return nil, ErrQueryOrderNull
 	}
 	return at, nil
+}
+
+// listOf returns a page of rows that all belong to a user, and that are few.
+func (l *listing[T]) listOf(c *call, user *record.User, queries []Query, rows []*T) (*page[T], error) {
+	r, err := l.read(&c.policy, queries)
+	if err != nil {
+		return nil, err
+	}
+	r.scope = user.Key
+	at, err := l.cursor(c, r, func(id string) (*T, error) {
+		for _, row := range rows {
+			if l.rows.Primary().Key(l.rows.Row(row))[0].Text() == id {
+				return row, nil
+			}
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.pageOf(c, r, at, rows)
 }
 
 // compare compares two positions in the order of a request.
@@ -477,13 +502,13 @@ func (l *listing[T]) pageOf(c *call, r *request, at *place, rows []*T) (*page[T]
 
 // walkIndex returns a page in the order of an index.
 func (l *listing[T]) walkIndex(ctx context.Context, c *call, r *request, ix *store.Index, at *place) (*page[T], error) {
-	q := store.Query{Index: ix, Descending: r.orders[0].descending}
+	q := store.Query{Index: ix, Equal: r.within, Descending: r.orders[0].descending}
 	backwards := at != nil && at.before
 	if backwards {
 		q.Descending = !q.Descending
 	}
 	if at != nil {
-		q.After = l.indexPosition(ix, at.values)
+		q.After = r.indexPosition(ix, at.values)
 	}
 	rows, err := l.take(ctx, c, r, q)
 	if err != nil {
@@ -499,7 +524,7 @@ func (l *listing[T]) walkIndex(ctx context.Context, c *call, r *request, ix *sto
 		out.rows = append(out.rows, l.rows.Record(row))
 	}
 	if !r.countNone {
-		if out.total, err = l.total(ctx, c, r, store.Query{Index: ix}); err != nil {
+		if out.total, err = l.total(ctx, c, r, store.Query{Index: ix, Equal: r.within}); err != nil {
 			return nil, err
 		}
 	}
@@ -515,12 +540,13 @@ func (l *listing[T]) walkIndex(ctx context.Context, c *call, r *request, ix *sto
 	return out, nil
 }
 
-// indexPosition returns the position in an index: its own column, and the primary key.
-func (l *listing[T]) indexPosition(ix *store.Index, values []store.Value) []store.Value {
+// indexPosition returns the position in an index: the leading values, its own column, and the
+// primary key.
+func (r *request) indexPosition(ix *store.Index, values []store.Value) []store.Value {
 	if len(ix.Order()) == 1 { // the primary key
 		return values[len(values)-1:]
 	}
-	return values
+	return slices.Concat(r.within, values)
 }
 
 // take returns up to one row more than the limit, after the offset.
@@ -600,7 +626,7 @@ type tokenForm struct {
 
 // tokenPlace binds a token to what it was made for.
 func (l *listing[T]) tokenPlace(r *request) seal.Place {
-	bound := fmt.Sprintf("%s\x00%q\x00%s", l.name, r.search, describe(r.filters))
+	bound := fmt.Sprintf("%s\x00%s\x00%q\x00%s", l.name, r.scope, r.search, describe(r.filters))
 	for _, o := range r.orders {
 		bound += fmt.Sprintf("\x00%s %v", o.column, o.descending)
 	}

@@ -31,6 +31,10 @@ const (
 	logChallengeUpdate    = "challenge.update"
 	logChallengeRefuse    = "challenge.refuse" // a wrong answer
 	logTokenCreate        = "tokens.create"
+	logTargetCreate       = "target.create"
+	logTargetUpdate       = "target.update"
+	logTargetDelete       = "target.delete"
+	logUserImpersonate    = "user.impersonate"
 	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
 )
 
@@ -98,18 +102,20 @@ type Log struct {
 	// Event is the change: user.create, user.update, user.delete, session.create,
 	// session.update, session.delete, verification.create, verification.update,
 	// recovery.create, recovery.update, challenge.create, challenge.update,
-	// tokens.create; or the refusal: session.refuse, user.refuse,
+	// tokens.create, target.create, target.update, target.delete, user.impersonate; or
+	// the refusal: session.refuse, user.refuse,
 	// verification.refuse, recovery.refuse, challenge.refuse.
 	Event string
 	Time  time.Time
 	// Resource is the changed thing: user/ID.
 	Resource string
-	// UserID, UserName and UserEmail are those of the acting user; "" if the server,
-	// a guest, or a user other than the log's own acted.
+	// UserID, UserName and UserEmail are those of the acting user; "" if the server or
+	// a guest acted. Of a user who acted for the log's own only the id is known, and only
+	// the server sees it.
 	UserID    string
 	UserName  string
 	UserEmail string
-	Mode      string // of the actor: user, guest, server, or system for maintenance
+	Mode      string // of the actor: user, guest, impersonator, server, or system for maintenance
 	IP        string // "" when it was not known
 	// Device is read from the user agent, and the country from the address, when
 	// the log is listed.
@@ -121,45 +127,65 @@ type Log struct {
 	Count  int
 }
 
-// LogList is a page of the log. Total is exact up to 5,000, and 5,000 beyond.
+// LogList is a page of the log. Total is exact up to 5,000, and 5,000 beyond; 0 with
+// [query.NoTotal].
 type LogList struct {
 	Total int
 	Logs  []*Log
+	Pages
+}
+
+// logListing lists the log of a user.
+var logListing = &listing[record.Log]{
+	name: "logs", rows: record.Logs, plain: true,
+	usual: order{attribute: attribute{column: "created", index: record.Logs.Index("user")}, descending: true},
 }
 
 // logs returns a page of a user's log, newest first.
-func (e *Engine) logs(ctx context.Context, r store.Reader, user *record.User, queries []Query) (*LogList, error) {
+func (c *call) logs(ctx context.Context, user *record.User, queries []Query) (*LogList, error) {
+	r, err := logListing.read(&c.policy, queries)
+	if err != nil {
+		return nil, err
+	}
+	r.scope, r.within = user.Key, []store.Value{store.Text(user.Key)}
+	at, err := logListing.cursor(c, r, func(id string) (*record.Log, error) {
+		row, err := logListing.byID(ctx, c)(id)
+		if err != nil || row == nil || row.UserKey != user.Key {
+			return nil, err
+		}
+		return row, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := logListing.walkIndex(ctx, c, r, record.Logs.Index("user"), at)
+	if err != nil {
+		return nil, err
+	}
 	type place struct{ ip, agent string }
 	devices := make(map[place]Device)
-	limit, offset, err := e.policy.readPage(queries)
-	if err != nil {
-		return nil, err
-	}
-	q := store.Query{Index: record.Logs.Index("user"), Equal: []store.Value{store.Text(user.Key)}, Limit: maxTotal}
-	list := new(LogList)
-	if list.Total, err = r.Count(ctx, q); err != nil {
-		return nil, err
-	}
-	q.Descending, q.Limit, q.Offset = true, limit, offset
-	rows, err := record.Logs.List(ctx, r, q)
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range rows {
+	list := &LogList{Total: found.total, Pages: found.pages}
+	for _, row := range found.rows {
 		at := place{row.IP, row.Agent}
-		device, found := devices[at]
-		if !found {
-			device = e.device(ctx, clientOf(row.IP, row.Agent))
+		device, known := devices[at]
+		if !known {
+			device = c.device(ctx, clientOf(row.IP, row.Agent))
 			devices[at] = device
 		}
 		l := &Log{
 			ID: row.ID, Event: row.Event, Time: row.Created, Resource: row.Resource, Mode: row.Mode, IP: row.IP,
 			Reason: row.Reason, Count: int(row.Count), Device: device,
 		}
-		if row.Actor == user.ID {
+		switch {
+		case row.Actor == user.ID:
 			l.UserID, l.UserName, l.UserEmail = user.ID, user.Name, user.Email
+		case row.Mode == string(modeImpersonator):
+			l.UserID = row.Actor
 		}
 		list.Logs = append(list.Logs, l)
 	}
 	return list, nil
 }
+
+// byStaff reports whether the host's staff acted, whose addresses users do not see.
+func byStaff(mode string) bool { return mode == string(modeServer) || mode == string(modeImpersonator) }

@@ -31,7 +31,11 @@ func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.U
 // MFAFactors returns the factors of the user. A session that owes one may ask.
 func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 	defer publicError("list factors", &err)
-	return accountReadIf(ctx, a, (*Account).mayActOrOwe, func(c *call) (MFAFactors, error) {
+	c, err := a.beginFor()
+	if err != nil {
+		return MFAFactors{}, err
+	}
+	return accountReadThen(ctx, c, a, (*Account).mayActOrOwe, func() (MFAFactors, error) {
 		user, err := a.user(ctx, c.store)
 		if err != nil {
 			return MFAFactors{}, err
@@ -109,7 +113,7 @@ func (p *Pending) DeleteSession(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
+	_, err = accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {
 			return none{}, err

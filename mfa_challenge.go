@@ -115,7 +115,7 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 	if err != nil {
 		return nil, err
 	}
-	user, err := accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (*record.User, error) {
+	user, err := accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (*record.User, error) {
 		return user, tx.insertChallenge(ctx, user, drawn)
 	})
 	if err != nil {
@@ -263,7 +263,7 @@ func (a *Account) tryAnswer(ctx context.Context, c *call, challengeID, otp strin
 	}
 	defer cancel()
 	secret := newSecret()
-	return accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
+	return accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.challenge(ctx, tx, user, challengeID)
 		if err != nil {
 			return nil, err
@@ -374,7 +374,7 @@ func (a *Account) checkCustom(ctx context.Context, c *call, challengeID, text st
 	if c.custom == nil {
 		return false, nil
 	}
-	custom, err := accountUpdate(ctx, c, a, (*Account).mayActOrOwe, func(ctx context.Context, tx *txn, user *record.User) (bool, error) {
+	custom, err := accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (bool, error) {
 		row, err := a.challenge(ctx, tx, user, challengeID)
 		if err != nil || Factor(row.Factor) != FactorCustom {
 			return false, err

@@ -197,3 +197,6 @@ func (e *Engine) checkFactor(factor Factor) error {
 	}
 	return nil
 }
+
+// alive reports whether a session has not ended.
+func (c *call) alive(s *record.Session) bool { return !c.over(checkOf(s), c.now) }

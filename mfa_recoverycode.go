@@ -182,7 +182,11 @@ func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace boo
 // Errors: those of [Account.RegenerateMFARecoveryCodes].
 func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
 	defer publicError("get recovery codes", &err)
-	return accountRead(ctx, a, func(c *call) (*MFARecoveryCodes, error) {
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	return accountReadThen(ctx, c, a, (*Account).mayAct, func() (*MFARecoveryCodes, error) {
 		s, err := a.ownSession(ctx, c, c.store, CurrentSession)
 		if err != nil {
 			return nil, err

@@ -14,17 +14,18 @@ import (
 // the policy. A JWT is never recent, because its age says nothing about its user.
 func (a *Account) RequireRecent(ctx context.Context, within time.Duration) (err error) {
 	defer publicError("require recent", &err)
-	_, err = accountRead(ctx, a, func(c *call) (none, error) {
-		var s record.Check
-		if err := a.readCheck(ctx, c, c.store, &s); err != nil {
-			return none{}, err
-		}
-		if a.jwt != nil {
-			return none{}, ErrChallengeRequired
-		}
-		return none{}, c.requireFresh(&s, freshSignIn, cmp.Or(within, c.policy.Factors.StepUpWindow))
-	})
-	return err
+	c, err := a.begin()
+	if err != nil {
+		return err
+	}
+	var s record.Check
+	if err := a.readCheck(ctx, c, c.store, &s); err != nil {
+		return err
+	}
+	if a.jwt != nil {
+		return ErrChallengeRequired
+	}
+	return c.requireFresh(&s, freshSignIn, cmp.Or(within, c.policy.Factors.StepUpWindow))
 }
 
 // freshFn is a change of factors, with the user and the session.

@@ -122,12 +122,12 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 // on: the change concerns the ways in and the addresses of second factors.
 func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
 	var s record.Check
-	if err := a.readCheck(ctx, c, r, &s); err != nil {
+	user, err := a.readBoth(ctx, c, r, &s)
+	if err != nil {
 		return nil, err
 	}
-	user, err := a.user(ctx, r)
-	if err != nil || !user.MFA && (user.Password != nil || anonymous(user)) {
-		return user, err
+	if !user.MFA && (user.Password != nil || anonymous(user)) {
+		return user, nil
 	}
 	if a.jwt != nil && !c.policy.Factors.EnrolWithoutStepUp {
 		return nil, ErrChallengeRequired

@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"encoding/json"
 
 	"example.com/latchkey/internal/record"
 )
@@ -17,29 +16,25 @@ func (g *Guest) Roles() []string { return []string{"guests"} }
 // not in the list.
 func (a *Account) Roles(ctx context.Context) (_ []string, err error) {
 	defer publicError("get roles", &err)
-	return accountRead(ctx, a, func(c *call) ([]string, error) {
-		user, err := a.user(ctx, c.store)
+	return accountRead(ctx, a, func(_ *call, user *record.User) ([]string, error) {
+		shown, err := showUser(user)
 		if err != nil {
 			return nil, err
 		}
-		return rolesOf(user)
+		return rolesOf(shown), nil
 	})
 }
 
 // rolesOf returns the roles of a user.
-func rolesOf(user *record.User) ([]string, error) {
+func rolesOf(user *User) []string {
 	dimension := "/unverified"
-	if user.EmailVerified || user.PhoneVerified {
+	if user.EmailVerification || user.PhoneVerification {
 		dimension = "/verified"
 	}
 	self := "user:" + user.ID
-	roles := []string{self, "users", self + dimension, "users" + dimension}
-	var labels []string
-	if err := json.Unmarshal([]byte(user.Labels), &labels); err != nil {
-		return nil, err
-	}
-	for _, label := range labels {
+	roles := append(make([]string, 0, 4+len(user.Labels)), self, "users", self+dimension, "users"+dimension)
+	for _, label := range user.Labels {
 		roles = append(roles, "label:"+label)
 	}
-	return roles, nil
+	return roles
 }

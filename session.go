@@ -33,10 +33,12 @@ type Session struct {
 	Secret Secret
 }
 
-// SessionList is a list of sessions.
+// SessionList is a list of sessions, or a page of it. Total is the number of sessions; 0
+// with [query.NoTotal].
 type SessionList struct {
 	Total    int
 	Sessions []*Session
+	Pages
 }
 
 // The ways in, as sessions record them. Those of tokens are in tokenKinds.
@@ -64,26 +66,25 @@ func (e *Engine) showSession(row *record.Session) (*Session, error) {
 	}, nil
 }
 
-// showSessions returns the live sessions of a user, oldest first.
-func (c *call) showSessions(ctx context.Context, r store.Reader, userID, current string) (*SessionList, error) {
-	rows, err := sessionRows(ctx, r, userID)
-	if err != nil {
-		return nil, err
-	}
-	list := &SessionList{Sessions: make([]*Session, 0, len(rows))}
+// showSessions returns sessions as they are shown. current is the id of the one that makes
+// the call.
+func (e *Engine) showSessions(rows []*record.Session, current string) (*SessionList, error) {
+	list := &SessionList{Total: len(rows), Sessions: make([]*Session, 0, len(rows))}
 	for _, row := range rows {
-		if !c.alive(row) {
-			continue
-		}
-		s, err := c.showSession(row)
+		s, err := e.showSession(row)
 		if err != nil {
 			return nil, err
 		}
 		s.Current = s.ID == current
 		list.Sessions = append(list.Sessions, s)
 	}
-	list.Total = len(list.Sessions)
 	return list, nil
+}
+
+// liveSessions returns the rows of the live sessions of a user, oldest first.
+func (c *call) liveSessions(ctx context.Context, r store.Reader, userID string) ([]*record.Session, error) {
+	rows, err := sessionRows(ctx, r, userID)
+	return slices.DeleteFunc(rows, func(s *record.Session) bool { return !c.alive(s) }), err
 }
 
 // sessionRows returns the rows of a user's sessions, expired ones too, oldest
@@ -102,9 +103,6 @@ func (c *call) liveSession(ctx context.Context, r store.Reader, userID, id strin
 	}
 	return row, err
 }
-
-// alive reports whether a session has not ended.
-func (c *call) alive(s *record.Session) bool { return !c.over(checkOf(s), c.now) }
 
 // noteOwing records since when a session owes a second factor.
 func (tx *txn) noteOwing(s *record.Session) {
@@ -204,7 +202,7 @@ func (tx *txn) enforceSessionLimit(ctx context.Context, user *record.User, owes 
 	for _, s := range rows {
 		switch {
 		case !tx.alive(s):
-			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
+			err = tx.deleteSession(ctx, user, s)
 		case tx.owes(checkOf(s)):
 			owing = append(owing, s)
 		default:
@@ -244,9 +242,18 @@ func (tx *txn) endOldest(ctx context.Context, user *record.User, except *record.
 	return nil
 }
 
+// deleteSession is the one place where the row of one session is deleted. Its push targets
+// go with it.
+func (tx *txn) deleteSession(ctx context.Context, user *record.User, s *record.Session) error {
+	if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil || !s.Targets {
+		return err
+	}
+	return tx.deleteTargetsOf(ctx, user, s)
+}
+
 // endSession is the one place where a session is ended on purpose.
 func (tx *txn) endSession(ctx context.Context, user *record.User, s *record.Session) error {
-	if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
+	if err := tx.deleteSession(ctx, user, s); err != nil {
 		return err
 	}
 	return tx.logSession(ctx, logSessionDelete, user, s)
@@ -265,7 +272,7 @@ func (tx *txn) endSessions(ctx context.Context, user *record.User, kept string) 
 		case tx.alive(s):
 			err = tx.endSession(ctx, user, s)
 		default:
-			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
+			err = tx.deleteSession(ctx, user, s)
 		}
 		if err != nil {
 			return err
@@ -306,7 +313,7 @@ func (tx *txn) refreshSessions(ctx context.Context, user *record.User) error {
 		tx.noteOwing(s)
 		switch {
 		case !alive:
-			err = record.Sessions.Delete(ctx, tx, store.Text(s.ID))
+			err = tx.deleteSession(ctx, user, s)
 		case owed && !tx.owes(checkOf(s)):
 			err = tx.endSession(ctx, user, s)
 		default:
@@ -347,7 +354,7 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 			continue
 		}
 		if !tx.alive(s) { // fewer factors may have longer lives: the session must not revive
-			if err := record.Sessions.Delete(ctx, tx, store.Text(s.ID)); err != nil {
+			if err := tx.deleteSession(ctx, user, s); err != nil {
 				return err
 			}
 			continue

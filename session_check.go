@@ -71,20 +71,22 @@ func (c *call) authenticate(ctx context.Context, a *Account) (*Account, error) {
 	if err := a.readCheck(ctx, c, c.store, &a.session); err != nil {
 		return nil, a.pendingError(err)
 	}
+	a.seen(ctx, c)
+	return a, nil
+}
+
+// seen writes when the session was last seen, if that is due.
+func (a *Account) seen(ctx context.Context, c *call) {
 	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) || c.ahead(a.session.Touched, c.now) {
 		a.touch(ctx, *c)
 	}
-	return a, nil
 }
 
 // touch writes when session and user were last seen, unless another call did, or
 // the session has ended.
 func (a *Account) touch(ctx context.Context, c call) {
 	err := c.update(ctx, func(ctx context.Context, tx *txn) error {
-		if err := a.mayAct(ctx, tx.call, tx); err != nil {
-			return err
-		}
-		user, err := a.user(ctx, tx)
+		user, err := a.standing(ctx, tx.call, tx)
 		if err != nil {
 			return err
 		}
@@ -110,92 +112,155 @@ func (a *Account) touch(ctx context.Context, c call) {
 	}
 }
 
-// mayAct reports why the session of a handle may not act.
+// mayAct reports why a handle may not act.
 func (a *Account) mayAct(ctx context.Context, c *call, r store.Reader) error {
+	if a.acting != nil {
+		_, err := a.standing(ctx, c, r)
+		return err
+	}
 	return a.readCheck(ctx, c, r, new(record.Check))
 }
 
 // mayActOrOwe is mayAct, for the operations that are open to a session that owes a
 // second factor.
 func (a *Account) mayActOrOwe(ctx context.Context, c *call, r store.Reader) error {
-	if err := a.mayAct(ctx, c, r); !errors.Is(err, ErrMoreFactorsRequired) {
-		return err
+	err := a.mayAct(ctx, c, r)
+	if errors.Is(err, ErrMoreFactorsRequired) && a.acting == nil {
+		return nil
 	}
-	return nil
+	return err
+}
+
+// permission decides whether an account may do something, in a transaction or before it.
+// It returns the user of the account as of the same moment.
+type permission func(a *Account, ctx context.Context, c *call, r store.Reader) (*record.User, error)
+
+// standing is the permission of a handle that may act.
+func (a *Account) standing(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
+	var s record.Check
+	user, err := a.readBoth(ctx, c, r, &s)
+	if err != nil {
+		return nil, err
+	}
+	if a.acting != nil {
+		return a.actsFor(ctx, r, user)
+	}
+	return user, nil
+}
+
+// standingOrOwing is standing, for the operations that are open to a session that owes a
+// second factor.
+func (a *Account) standingOrOwing(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
+	var s record.Check
+	user, err := a.readBoth(ctx, c, r, &s)
+	if errors.Is(err, ErrMoreFactorsRequired) {
+		return user, nil
+	}
+	return user, err
 }
 
 // readCheck reads the columns that decide about the session of a handle, and
 // decides. It is one read, and everything is in the row.
 func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *record.Check) error {
-	if a.jwt != nil {
-		return a.readCheckOfJWT(ctx, c, r, s)
-	}
-	err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes((*a.digest)[:]))
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrUnauthorized
-	}
-	if err != nil {
+	switch {
+	case a.jwt == nil:
+		err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes((*a.digest)[:]))
+		return a.judge(c, s, err)
+	case a.jwt.SessionID == "":
+		_, err := a.readUser(ctx, c, r, s)
 		return err
-	}
-	same := subtle.ConstantTimeCompare([]byte(s.Digest), (*a.digest)[:]) == 1
-	s.Digest = ""
-	if !same || c.ended(s, c.now) {
-		return ErrUnauthorized
-	}
-	return c.mayAct(s, c.now)
-}
-
-// readCheckOfJWT is readCheck for an account of a JWT.
-func (a *Account) readCheckOfJWT(ctx context.Context, c *call, r store.Reader, s *record.Check) error {
-	if !a.jwt.Expire.After(c.now) || c.ahead(a.jwt.IssuedAt, c.now) { // a handle may be older than the clock
-		return ErrJWTInvalid
-	}
-	if a.jwt.SessionID == "" {
-		return a.readCheckOfUser(ctx, c, r, s)
 	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Primary(), store.Text(a.jwt.SessionID))
+	return a.judge(c, s, err)
+}
+
+// readBoth is readCheck with the user of the session, as of the same moment and in the same
+// read. The user comes with [ErrMoreFactorsRequired] too.
+func (a *Account) readBoth(ctx context.Context, c *call, r store.Reader, s *record.Check) (*record.User, error) {
+	index, key := record.Sessions.Cluster(), store.Value{}
+	switch {
+	case a.jwt == nil:
+		key = store.Bytes((*a.digest)[:])
+	case a.jwt.SessionID == "":
+		return a.readUser(ctx, c, r, s)
+	default:
+		index, key = record.Sessions.Primary(), store.Text(a.jwt.SessionID)
+	}
+	session, user, err := store.Both(ctx, r, record.Sessions, record.Users, index, key)
+	if err == nil {
+		*s = *checkOf(session)
+	}
+	err = a.judge(c, s, err)
+	if err != nil && !errors.Is(err, ErrMoreFactorsRequired) {
+		user = nil
+	}
+	return user, err
+}
+
+// judge decides about the session of a handle, which was read with an error or without.
+func (a *Account) judge(c *call, s *record.Check, err error) error {
+	digest := s.Digest
 	s.Digest = ""
-	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != a.jwt.UserID || c.ended(s, c.now)) {
+	if a.jwt != nil {
+		if err := a.judgeJWT(c); err != nil {
+			return err
+		}
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return ErrUnauthorized
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if s.UserPasswordEpoch != a.jwt.Epoch { // the password has changed since
+	case a.jwt == nil && subtle.ConstantTimeCompare([]byte(digest), (*a.digest)[:]) != 1:
+		return ErrUnauthorized
+	case c.ended(s, c.now):
+		return ErrUnauthorized
+	case a.jwt != nil && (s.UserID != a.jwt.UserID || s.UserPasswordEpoch != a.jwt.Epoch): // the password has changed since
 		return ErrUnauthorized
 	}
 	return c.mayAct(s, c.now)
 }
 
-// readCheckOfUser is readCheck for a JWT without a session: its user must be the
-// same, and their epoch must not have changed.
-func (a *Account) readCheckOfUser(ctx context.Context, c *call, r store.Reader, s *record.Check) error {
+// judgeJWT decides about the times of a JWT: a handle may be older than the clock.
+func (a *Account) judgeJWT(c *call) error {
+	if !a.jwt.Expire.After(c.now) || c.ahead(a.jwt.IssuedAt, c.now) {
+		return ErrJWTInvalid
+	}
+	return nil
+}
+
+// readUser is readBoth for a JWT without a session: its user must be the same, and
+// their epoch must not have changed.
+func (a *Account) readUser(ctx context.Context, c *call, r store.Reader, s *record.Check) (*record.User, error) {
+	if err := a.judgeJWT(c); err != nil {
+		return nil, err
+	}
 	user, err := findUser(ctx, r, a.jwt.UserID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if user == nil {
-		return ErrUnauthorized
+	if user == nil || accountOf(user) != a.jwt.Account {
+		return nil, ErrUnauthorized
 	}
 	f := userFacts(user)
 	*s = record.Check{
 		UserID: user.ID, Factors: factorServer, Expire: a.jwt.Expire, Touched: user.Accessed,
 		UserBlocked: f.blocked, UserMustReset: f.mustReset, // no factor is owed: the server vouches for the JWT
 	}
-	if accountOf(user) != a.jwt.Account {
-		return ErrUnauthorized
-	}
 	if err := c.mayAct(s, c.now); err != nil {
-		return err
+		return nil, err
 	}
 	if user.Epoch != a.jwt.Epoch {
-		return ErrUnauthorized
+		return nil, ErrUnauthorized
 	}
 	epoch, err := storeEpoch(ctx, r)
-	if err == nil && epoch != a.jwt.Store {
-		err = ErrUnauthorized
+	switch {
+	case err != nil:
+		return nil, err
+	case epoch != a.jwt.Store:
+		return nil, ErrUnauthorized
 	}
-	return err
+	return user, nil
 }
 
 // accountOf names one user among all that ever have the same id.
@@ -206,9 +271,31 @@ func accountOf(user *record.User) string {
 
 // user returns the row of the account's user.
 func (a *Account) user(ctx context.Context, r store.Reader) (*record.User, error) {
-	user, err := findUser(ctx, r, a.session.UserID)
-	if user == nil && err == nil {
-		err = ErrUnauthorized // deleted since the session was read
+	user, err := findUser(ctx, r, a.UserID())
+	switch {
+	case err != nil:
+		return nil, err
+	case user == nil: // deleted since the session was read
+		return nil, ErrUnauthorized
 	}
-	return user, err
+	return user, nil
+}
+
+// actsFor returns the user for whom another one acts, if that one still may.
+func (a *Account) actsFor(ctx context.Context, r store.Reader, actor *record.User) (*record.User, error) {
+	if !actor.Impersonator {
+		return nil, ErrUserUnauthorized
+	}
+	user, err := findUser(ctx, r, a.acting.id)
+	switch {
+	case err != nil:
+		return nil, err
+	case user == nil || user.Key != a.acting.key:
+		return nil, ErrUserNotFound
+	case user.Blocked:
+		return nil, ErrUserBlocked
+	case user.MustReset:
+		return nil, ErrPasswordResetRequired
+	}
+	return user, nil
 }

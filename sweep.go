@@ -64,16 +64,17 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	return swept, nil
 }
 
-// batch is the number of rows of a table that maintenance looks at in one transaction.
-const batch = 50
-
 // sweepSessions looks at the sessions for which deletion by their expiry is not enough:
-// those of anonymous users, and all of them if the policy bounds lives.
+// those of anonymous users, those with push targets, and all of them if the policy bounds
+// lives.
 func (c *call) sweepSessions(ctx context.Context, swept *Swept) error {
 	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch}
 	if !c.policy.Sessions.boundsLives() {
 		q.To = store.Including(store.Time(c.now))
-		q.Where = []store.Filter{store.Where("provider", store.OpEqual, store.Text(providerAnonymous))}
+		q.Where = []store.Filter{{Op: store.OpOr, Filters: []store.Filter{
+			store.Where("provider", store.OpEqual, store.Text(providerAnonymous)),
+			store.Where("targets", store.OpEqual, store.Bool(true)),
+		}}}
 	}
 	for rows, err := range record.Sessions.Pages(ctx, c.store, q) {
 		if err != nil {
@@ -118,7 +119,11 @@ func (tx *txn) sweepSession(ctx context.Context, id string, swept *Swept) error 
 		}
 	}
 	swept.Sessions++
-	return record.Sessions.Delete(ctx, tx, store.Text(id))
+	user, err := getUser(ctx, tx, s.UserID)
+	if err != nil {
+		return err
+	}
+	return tx.deleteSession(ctx, user, s)
 }
 
 // deleteIfLost deletes an anonymous user without a live session.

@@ -136,3 +136,15 @@ func (tx *txn) noticeTo(kind notify.Kind, user *record.User) {
 		tx.notice(kind, by, user)
 	}
 }
+
+// has reports whether a unique index holds a text.
+func (tx *txn) has(ctx context.Context, index *store.Index, text string) (bool, error) {
+	_, err := tx.Get(ctx, index, store.Text(text))
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// batch is the number of rows of a table that maintenance looks at in one transaction.
+const batch = 50

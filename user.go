@@ -43,6 +43,10 @@ type User struct {
 	Labels            []string
 	Prefs             json.RawMessage // an object
 	Targets           []Target
+	Impersonator      bool // may act for other users, see [Account.Impersonate]
+	// ImpersonatorUserID is the user who acts for this one; "" unless an account of
+	// [Account.Impersonate] shows it.
+	ImpersonatorUserID string
 }
 
 // Target is an address at which a user gets messages.
@@ -81,12 +85,15 @@ func findUser(ctx context.Context, r store.Reader, id string) (*record.User, err
 
 // showUser returns a user with their targets. It leaves out what is known about the address,
 // because a host may have to be asked for that: see [Engine.describe].
-func showUser(ctx context.Context, r store.Reader, user *record.User) (*User, error) {
-	targets, err := record.Targets.List(ctx, r, targetsOf(user))
-	if err != nil {
-		return nil, err
+func showUser(user *record.User) (*User, error) {
+	u := &User{
+		ID: user.ID, CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed,
+		Name: user.Name, Email: user.Email, EmailVerification: user.EmailVerified,
+		Phone: user.Phone, PhoneVerification: user.PhoneVerified,
+		PasswordUpdate: user.PasswordUpdated, Status: !user.Blocked, MFA: user.MFA,
+		Prefs: json.RawMessage(user.Prefs), Impersonator: user.Impersonator,
 	}
-	u, err := showRow(user)
+	targets, err := record.TargetsOf(user)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +101,7 @@ func showUser(ctx context.Context, r store.Reader, user *record.User) (*User, er
 	for _, t := range targets {
 		u.Targets = append(u.Targets, *showTarget(t))
 	}
-	return u, nil
+	return u, json.Unmarshal([]byte(user.Labels), &u.Labels)
 }
 
 // showTarget returns a target as it is shown.
@@ -102,25 +109,6 @@ func showTarget(t *record.Target) *Target {
 	return &Target{
 		ID: t.ID, UserID: t.UserID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name,
 		ProviderID: t.ProviderID, ProviderType: t.ProviderType, Identifier: t.Identifier, Expired: t.Expired,
-	}
-}
-
-// showRow returns a user without their targets.
-func showRow(user *record.User) (*User, error) {
-	u := &User{
-		ID: user.ID, CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed,
-		Name: user.Name, Email: user.Email, EmailVerification: user.EmailVerified,
-		Phone: user.Phone, PhoneVerification: user.PhoneVerified,
-		PasswordUpdate: user.PasswordUpdated, Status: !user.Blocked, MFA: user.MFA,
-		Prefs: json.RawMessage(user.Prefs),
-	}
-	return u, json.Unmarshal([]byte(user.Labels), &u.Labels)
-}
-
-// targetsOf selects the targets of a user.
-func targetsOf(user *record.User) store.Query {
-	return store.Query{
-		Index: record.Targets.Index("user"), Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit,
 	}
 }
 
@@ -199,7 +187,7 @@ func (n NewUser) record(now time.Time) (user *record.User, err error) {
 func newUser(id string, now time.Time) *record.User {
 	return &record.User{
 		ID: id, Key: newID(), Created: now, Updated: now, Registered: now, Accessed: now,
-		Labels: "[]", Prefs: "{}",
+		Labels: "[]", Prefs: "{}", Targets: "[]",
 	}
 }
 

@@ -54,31 +54,27 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 	if err := record.Users.Insert(ctx, tx, user); err != nil {
 		return nil, err
 	}
-	none := record.User{ID: user.ID}
+	none := record.User{ID: user.ID, Targets: user.Targets}
 	for _, by := range []*contact{byEmail, byPhone} {
 		err := tx.moveTarget(ctx, by, &none, user)
 		if err != nil && !errors.Is(err, ErrTargetAlreadyExists) {
 			return nil, err
 		}
 	}
+	if user.Targets != none.Targets {
+		if err := record.Users.Replace(ctx, tx, user); err != nil {
+			return nil, err
+		}
+	}
 	if err := words.Set(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
 		return nil, err
 	}
-	shown, err := showUser(ctx, tx, user)
+	shown, err := showUser(user)
 	if err != nil {
 		return nil, err
 	}
 	tx.userEvent("create", shown)
 	return shown, tx.log(ctx, logUserCreate, user)
-}
-
-// has reports whether a unique index holds a text.
-func (tx *txn) has(ctx context.Context, index *store.Index, text string) (bool, error) {
-	_, err := tx.Get(ctx, index, store.Text(text))
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // userEvent gathers an event of a user whose payload is the user.
@@ -95,7 +91,7 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	}
 	changes := changesOf(&old, user)
 	if len(changes) == 0 {
-		return showUser(ctx, tx, user)
+		return showUser(user)
 	}
 	user.Updated = tx.now
 	newPassword := !bytes.Equal(user.Password, old.Password)
@@ -147,7 +143,7 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	if err := tx.log(ctx, event, user); err != nil {
 		return nil, err
 	}
-	shown, err := showUser(ctx, tx, user)
+	shown, err := showUser(user)
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +191,7 @@ func changesOf(old, user *record.User) (changes []string) {
 		{"mfa", user.MFA != old.MFA || user.TOTP != old.TOTP},
 		{"verification", user.Email == old.Email && user.EmailVerified != old.EmailVerified ||
 			user.Phone == old.Phone && user.PhoneVerified != old.PhoneVerified},
+		{"impersonator", user.Impersonator != old.Impersonator},
 	} {
 		if c.changed {
 			changes = append(changes, c.name)
@@ -268,7 +265,7 @@ func (tx *txn) checkAddresses(ctx context.Context, old, user *record.User) error
 		if address == by.address(old) || address == "" {
 			continue
 		}
-		target, err := findTarget(ctx, tx, by, address)
+		target, err := findTarget(ctx, tx, by.target, address)
 		switch {
 		case err != nil:
 			return err
@@ -335,49 +332,10 @@ func (tx *txn) takeAddress(ctx context.Context, user *record.User) error {
 	return record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID})
 }
 
-// moveTarget makes the target of a user's address follow it: a new address makes
-// one, a change moves it, no address deletes it.
-func (tx *txn) moveTarget(ctx context.Context, by *contact, old, user *record.User) error {
-	address := by.address(user)
-	taken, err := findTarget(ctx, tx, by, address)
-	if err != nil {
-		return err
-	}
-	have, err := findTarget(ctx, tx, by, by.address(old))
-	if err != nil {
-		return err
-	}
-	if have != nil && have.UserID != user.ID {
-		have = nil
-	}
-	switch {
-	case taken != nil && taken.UserID != user.ID:
-		return ErrTargetAlreadyExists
-	case have != nil && (address == "" || taken != nil):
-		return record.Targets.Delete(ctx, tx, store.Text(have.ID))
-	case have != nil:
-		have.Identifier, have.Updated, have.Expired = address, tx.now, false
-		return record.Targets.Replace(ctx, tx, have)
-	case taken != nil || address == "":
-		return nil
-	}
-	return record.Targets.Insert(ctx, tx, &record.Target{
-		ID: newID(), UserID: user.ID, Created: tx.now, Updated: tx.now, ProviderType: by.target, Identifier: address,
-	})
-}
-
-// findTarget returns the target of an address, nil if absent.
-func findTarget(ctx context.Context, r store.Reader, by *contact, address string) (*record.Target, error) {
-	if address == "" {
-		return nil, nil
-	}
-	return record.Targets.Find(ctx, r, record.Targets.Index("identifier"), store.Text(by.target), store.Text(address))
-}
-
 // deleteUser is the one place where users are deleted, with everything of theirs
 // but the log.
 func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
-	shown, err := showUser(ctx, tx, user)
+	shown, err := showUser(user)
 	if err != nil {
 		return err
 	}
@@ -390,7 +348,7 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if err := tx.deleteFactors(ctx, user); err != nil {
 		return err
 	}
-	if _, err := tx.DeleteRange(ctx, targetsOf(user)); err != nil {
+	if _, err := tx.DeleteRange(ctx, record.ListTargets(user.ID)); err != nil {
 		return err
 	}
 	if err := words.Set(ctx, tx, "users", user.ID); err != nil {
@@ -425,7 +383,7 @@ func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
 // logFactorsChanged records a change of a user's second factors that is no change
 // of the user.
 func (tx *txn) logFactorsChanged(ctx context.Context, user *record.User) error {
-	shown, err := showUser(ctx, tx, user)
+	shown, err := showUser(user)
 	if err != nil {
 		return err
 	}

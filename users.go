@@ -11,6 +11,7 @@ import (
 	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/query"
 	"example.com/latchkey/store"
 )
 
@@ -264,6 +265,15 @@ func (u *Users) updateVerification(ctx context.Context, id string, by *contact, 
 	})
 }
 
+// UpdateImpersonator sets whether the user may act for others ([Account.Impersonate]).
+func (u *Users) UpdateImpersonator(ctx context.Context, id string, on bool) (_ *User, err error) {
+	defer publicError("update impersonator", &err)
+	return u.edit(ctx, id, nil, func(user *record.User) error {
+		user.Impersonator = on
+		return nil
+	})
+}
+
 // UpdateLabels replaces the labels: at most 1,000, each of 1 to 36 letters and
 // digits of ASCII. A label that is given twice is kept once. Each label gives its
 // user a role.
@@ -303,12 +313,40 @@ func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessag
 	return shown.Prefs, nil
 }
 
-// Sessions returns the live sessions of a user, oldest first.
-func (u *Users) Sessions(ctx context.Context, id string) (_ *SessionList, err error) {
+// Sessions returns a page of the live sessions of a user, oldest first. It takes the queries of
+// [Users.List], without Search, over $id, $createdAt, $updatedAt and provider.
+//
+// Errors: those of [Users.List], without [ErrQueryTooCostly].
+func (u *Users) Sessions(ctx context.Context, id string, queries ...Query) (_ *SessionList, err error) {
 	defer publicError("list sessions", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*SessionList, error) {
-		return c.showSessions(ctx, c.store, user.ID, "")
+		rows, err := c.liveSessions(ctx, c.store, user.ID)
+		if err != nil {
+			return nil, err
+		}
+		found, err := sessionListing.listOf(c, user, queries, rows)
+		if err != nil {
+			return nil, err
+		}
+		list, err := c.showSessions(found.rows, "")
+		if err != nil {
+			return nil, err
+		}
+		list.Total, list.Pages = found.total, found.pages
+		return list, nil
 	})
+}
+
+// sessionListing lists the sessions of a user.
+var sessionListing = &listing[record.Session]{
+	name: "sessions", rows: record.Sessions,
+	usual: order{attribute: attribute{column: "created"}},
+	attributes: map[string]attribute{
+		query.ID:        {column: "id"},
+		query.CreatedAt: {column: "created"},
+		query.UpdatedAt: {column: "updated"},
+		"provider":      {column: "provider"},
+	},
 }
 
 // CreateSession signs a user in without any proof and returns the session with its
@@ -362,10 +400,15 @@ func (u *Users) DeleteSessions(ctx context.Context, id string) (err error) {
 	})
 }
 
-// Logs returns the log of a user, newest first. It takes [Limit] and [Offset].
+// Logs returns a page of the log of a user, newest first. It takes [Limit], [Offset], cursors,
+// [query.Page] and [query.NoTotal].
+//
+// Errors:
+//   - [ErrArgumentInvalid]
+//   - [ErrQueryInvalid], [ErrCursorNotFound]
 func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (_ *LogList, err error) {
 	defer publicError("list logs", &err)
-	return usersRead(ctx, u, id, func(c *call, user *record.User) (*LogList, error) { return c.logs(ctx, c.store, user, queries) })
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*LogList, error) { return c.logs(ctx, user, queries) })
 }
 
 // CreateToken makes a token for hosts with their own way to identify people: the

@@ -64,8 +64,8 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 			document[table.Name()] = list
 		}
 		for _, l := range document[record.Logs.Name()] {
-			if l["mode"] == string(modeServer) {
-				l["ip"], l["agent"] = "", ""
+			if mode, _ := l["mode"].(string); byStaff(mode) {
+				l["ip"], l["agent"], l["actor"] = "", "", ""
 			}
 		}
 		return json.Marshal(document)

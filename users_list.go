@@ -9,8 +9,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// UserList is a page of the users. Its users are shown without their targets: [Users.Get]
-// and [Users.Targets] have them.
+// UserList is a page of the users.
 type UserList struct {
 	// Total is the number of users that meet the filters, up to 5,000; 0 with
 	// [query.NoTotal].
@@ -21,7 +20,8 @@ type UserList struct {
 
 // userListing lists users.
 var userListing = &listing[record.User]{
-	name: "users", rows: record.Users,
+	name: "users", rows: record.Users, searches: true,
+	usual: order{attribute: attribute{column: "created", index: record.Users.Index("created")}},
 	attributes: map[string]attribute{
 		query.ID:            {column: "id", unique: record.Users.Primary(), index: record.Users.Primary()},
 		query.CreatedAt:     {column: "created", index: record.Users.Index("created")},
@@ -35,6 +35,7 @@ var userListing = &listing[record.User]{
 		"emailVerification": {column: "email_verified"},
 		"phoneVerification": {column: "phone_verified"},
 		"labels":            {column: "labels", list: true},
+		"impersonator":      {column: "impersonator"},
 		"accessedAt":        {column: "accessed", index: record.Users.Index("accessed")},
 	},
 }
@@ -42,8 +43,8 @@ var userListing = &listing[record.User]{
 // List returns a page of the users, oldest first.
 //
 // It takes every query of package query over $id, $createdAt, $updatedAt, name, email,
-// phone, status, passwordUpdate, registration, emailVerification, phoneVerification, labels
-// and accessedAt; labels are a list and know contains, notContains and the tests for null,
+// phone, status, passwordUpdate, registration, emailVerification, phoneVerification, labels,
+// impersonator and accessedAt; labels are a list and know contains, notContains and the tests for null,
 // and no order. [query.Search] finds words of the id, the e-mail address, the name, the number
 // and the labels: each word as the beginning of one, and a phrase in double quotes as it
 // stands. It looks at the 5,000 users with the rarest word.
@@ -80,7 +81,7 @@ func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err er
 	}
 	list := &UserList{Total: found.total, Users: make([]*User, 0, len(found.rows)), Pages: found.pages}
 	for _, row := range found.rows {
-		shown, err := showRow(row)
+		shown, err := showUser(row)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +93,7 @@ func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err er
 
 // searchUsers returns the page of the users that a search finds.
 func (c *call) searchUsers(ctx context.Context, r *request) (*page[record.User], error) {
-	at, err := userListing.cursor(ctx, c, r)
+	at, err := userListing.cursor(c, r, userListing.byID(ctx, c))
 	if err != nil {
 		return nil, err
 	}

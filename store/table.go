@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"slices"
 )
@@ -252,6 +253,33 @@ type Schema struct {
 	version int
 	tables  []*Table
 	indexes int
+	fills   map[int]Fill
+}
+
+// Fill gives the new columns of a version their values in rows of an older one, in the
+// transaction that upgrades a place.
+type Fill func(ctx context.Context, tx Tx) error
+
+// Filling declares what a version fills, and returns the schema. Only a backend without
+// statements of its own for that runs it.
+func (s *Schema) Filling(version int, fill Fill) *Schema {
+	if s.fills == nil {
+		s.fills = make(map[int]Fill)
+	}
+	s.fills[version] = fill
+	return s
+}
+
+// Fill fills the new columns of all versions after one, in their order.
+func (s *Schema) Fill(ctx context.Context, tx Tx, after int) error {
+	for v := after + 1; v <= s.version; v++ {
+		if fill := s.fills[v]; fill != nil {
+			if err := fill(ctx, tx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // NewSchema makes a schema of tables, parents before children. The name tells

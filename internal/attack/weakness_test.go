@@ -1,7 +1,6 @@
 package attack_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -228,9 +227,7 @@ var weaknesses = []struct {
 	}},
 	{"W11 a user is not shown with somebody else's target", kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
-		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
-			return record.Targets.Insert(ctx, tx, &record.Target{ID: "extra", UserID: user.ID, ProviderType: "email", Identifier: kit.Bob})
-		}))
+		k.Must(kit.Err(k.Users().CreateTarget(k.Ctx, user.ID, latchkey.NewTarget{ProviderType: "email", Identifier: kit.Bob})))
 		other, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Bob, Password: kit.Password})
 		k.Must(err)
 		for _, target := range other.Targets {

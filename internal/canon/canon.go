@@ -23,15 +23,19 @@ const (
 	MinPhone     = 7   // digits
 	MaxPhone     = 15  // digits
 	MaxDepth     = 64  // nested levels of JSON
+
+	MaxIdentifier      = 255 // characters
+	maxIdentifierBytes = 900 // so that it can be a key
 )
 
 // The reasons for a refusal. No error repeats the input.
 var (
-	ErrEmail = errors.New("not an e-mail address")
-	ErrID    = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
-	ErrName  = errors.New("not a name: at most 128 characters, no control characters")
-	ErrPhone = errors.New("not a phone number: +, a country's code and the number, 7 to 15 digits")
-	ErrLabel = errors.New("not a label: 1 to 36 letters and digits of ASCII")
+	ErrEmail      = errors.New("not an e-mail address")
+	ErrID         = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
+	ErrName       = errors.New("not a name: at most 128 characters, no control characters")
+	ErrPhone      = errors.New("not a phone number: +, a country's code and the number, 7 to 15 digits")
+	ErrIdentifier = errors.New("not an identifier: 1 to 255 characters and 900 bytes, no control characters")
+	ErrLabel      = errors.New("not a label: 1 to 36 letters and digits of ASCII")
 )
 
 // localExtra are the characters that a local part may have besides letters, digits
@@ -138,6 +142,16 @@ func Name(s string) error {
 	if len(s) > MaxName*utf8.UTFMax || utf8.RuneCountInString(s) > MaxName || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, isControl) {
 		return ErrName
+	}
+	return nil
+}
+
+// Identifier checks the identifier of a target: 1 to [MaxIdentifier] characters, which are
+// not control characters.
+func Identifier(s string) error {
+	if s == "" || len(s) > maxIdentifierBytes || utf8.RuneCountInString(s) > MaxIdentifier || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, isControl) {
+		return ErrIdentifier
 	}
 	return nil
 }

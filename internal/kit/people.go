@@ -144,7 +144,7 @@ func (k *Kit) FillUsers(n int) {
 	for from := 0; from < n; from += 1000 {
 		k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
 			for i := from; i < min(from+1000, n); i++ {
-				u := record.User{ID: fmt.Sprintf("filled%07d", i), Key: fmt.Sprintf("key%07d", i), Created: k.Clock.Now(), Name: "common", Labels: "[]", Prefs: "{}"}
+				u := record.User{ID: fmt.Sprintf("filled%07d", i), Key: fmt.Sprintf("key%07d", i), Created: k.Clock.Now(), Name: "common", Labels: "[]", Prefs: "{}", Targets: "[]"}
 				u.Updated, u.Registered, u.Accessed = u.Created, u.Created, u.Created
 				if i%5000 == 0 {
 					u.Name = "rare"

@@ -39,15 +39,24 @@ func (k *Kit) Broken() (rules []string) {
 			say("address of %s has no user", a.UserID)
 		}
 	}
-	targets := make(map[string]string)
+	targets, mirrored := make(map[string]string), make(map[string][]*record.Target)
 	for _, row := range all(record.Targets.Table) {
 		t := record.Targets.Record(row)
+		mirrored[t.UserID] = append(mirrored[t.UserID], t)
 		targets[t.ProviderType+" "+t.Identifier] = t.UserID
 		if users[t.UserID] == nil {
 			say("target of %s has no user", t.UserID)
 		}
 	}
 	for _, u := range users {
+		slices.SortFunc(mirrored[u.ID], func(a, b *record.Target) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+		shown, err := record.TargetsOf(u)
+		k.Must(err)
+		again, err := record.EncodeTargets(shown)
+		k.Must(err)
+		if want, err := record.EncodeTargets(mirrored[u.ID]); err != nil || again != want {
+			say("the row of %s has the targets %s, and there are %s", u.ID, again, want)
+		}
 		if u.Email != "" && emails[u.Email] != u.ID {
 			say("the address of %s is not theirs", u.ID)
 		}
@@ -74,9 +83,10 @@ func (k *Kit) Broken() (rules []string) {
 			say("the authenticator of %s is confirmed: %v, and the user says %v", u.ID, confirmed[u.ID], u.TOTP)
 		}
 	}
-	live := make(map[string]int)
+	live, pushing := make(map[string]int), make(map[string]bool)
 	for _, row := range all(record.Sessions.Table) {
 		s := record.Sessions.Record(row)
+		pushing[s.ID] = s.Targets
 		u := users[s.UserID]
 		if u == nil {
 			say("session of %s has no user", s.UserID)
@@ -106,6 +116,11 @@ func (k *Kit) Broken() (rules []string) {
 		}
 		if s.UserBlocked != u.Blocked || s.UserMustReset != u.MustReset || s.UserMFA != u.MFA || s.UserFactors != strings.Join(factors, " ") || s.UserPasswordEpoch != u.PasswordEpoch {
 			say("a session of %s has other facts than its user: %+v", u.ID, s)
+		}
+	}
+	for _, row := range all(record.Targets.Table) {
+		if t := record.Targets.Record(row); t.SessionID != "" && !pushing[t.SessionID] {
+			say("the session of target %s of %s is gone, or does not know of it", t.ID, t.UserID)
 		}
 	}
 	for id, n := range live {

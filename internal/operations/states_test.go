@@ -124,12 +124,12 @@ func TestEveryMethodByAJWT(t *testing.T) {
 	}
 	for _, name := range []string{
 		"UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "ConfirmMFAChallenge",
-		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes", "Block", "RotateSession", "Delete",
+		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes", "Block", "RotateSession", "Delete", "CreatePushTarget",
 	} {
 		other["Account."+name] = latchkey.ErrSessionNotFound
 	}
 	operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
-		if op.Free || op.Name == "Guest.Authenticate" {
+		if op.Free || op.Name == "Guest.Authenticate" || op.Name == "Guest.AuthenticateProfile" {
 			return
 		}
 		for _, bound := range []bool{true, false} {
@@ -140,6 +140,11 @@ func TestEveryMethodByAJWT(t *testing.T) {
 			w.Account, w.JWT = k.ByJWT(w.User.ID, "")
 			if got := w.Account.SessionID() != ""; got != bound {
 				k.Errorf("bound to a session: %v", got)
+			}
+			if op.Pushes && !bound { // the one of the session has ended with it
+				target, err := k.Users().CreateTarget(k.Ctx, w.User.ID, latchkey.NewTarget{ProviderType: latchkey.TargetPush, Identifier: "device"})
+				k.Must(err)
+				w.Push = target.ID
 			}
 			if err := op.Do(w); !errors.Is(err, other[op.Name]) || err != nil && other[op.Name] == nil {
 				k.Errorf("bound %v: %v", bound, err)

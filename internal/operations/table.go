@@ -26,6 +26,8 @@ type Operation struct {
 	Proofs bool // it needs a link or a code that proves an address
 	Bare   bool // it needs a user without recovery codes
 	Open   bool // a session that owes a second factor may do it
+	Acts   bool // it needs a user who may act for others
+	Pushes bool // it needs a push target of the user's first session
 
 	// Factors says which second factors the operation needs. "begun" is an
 	// authenticator that is not confirmed. "fresh" adds recovery codes and an
@@ -98,6 +100,22 @@ var Table = []Operation{
 	{Name: "Account.ConfirmPhoneVerification", Proofs: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
 		return kit.Err(w.Account.ConfirmPhoneVerification(w.Ctx, w.PhoneProof.Secret.Reveal()))
 	}},
+	{Name: "Guest.AuthenticateProfile", Quiet: true, Do: func(w *World) error {
+		_, profile, err := w.Visitor.AuthenticateProfile(w.Ctx, w.Secret.Reveal())
+		return kit.Err(profile, err)
+	}},
+	{Name: "Account.Profile", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Profile(w.Ctx)) }},
+	{Name: "Account.ImpersonatorID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.ImpersonatorID(); return nil }},
+	{Name: "Account.Impersonate", Acts: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Impersonate(w.Ctx, latchkey.ImpersonatedUser{Email: kit.Bob}))
+	}},
+	{Name: "Account.CreatePushTarget", Do: func(w *World) error {
+		return kit.Err(w.Account.CreatePushTarget(w.Ctx, latchkey.NewPushTarget{Identifier: "another device"}))
+	}},
+	{Name: "Account.UpdatePushTarget", Pushes: true, Do: func(w *World) error {
+		return kit.Err(w.Account.UpdatePushTarget(w.Ctx, w.Push, "the same device"))
+	}},
+	{Name: "Account.DeletePushTarget", Pushes: true, Do: func(w *World) error { return w.Account.DeletePushTarget(w.Ctx, w.Push) }},
 	{Name: "Account.UserID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.UserID(); return nil }},
 	{Name: "Account.SessionID", Free: true, Quiet: true, Do: func(w *World) error { w.Account.SessionID(); return nil }},
 	{Name: "Account.Format", Free: true, Quiet: true, Do: func(w *World) error { _ = fmt.Sprint(w.Account); return nil }},
@@ -202,6 +220,20 @@ var Table = []Operation{
 	{Name: "Users.UpdateLabels", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().UpdateLabels(w.Ctx, w.User.ID, []string{"vip"}))
 	}},
+	{Name: "Users.UpdateImpersonator", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdateImpersonator(w.Ctx, w.User.ID, true))
+	}},
+	{Name: "Users.CreateTarget", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateTarget(w.Ctx, w.User.ID, latchkey.NewTarget{ProviderType: latchkey.TargetPush, Identifier: "another device"}))
+	}},
+	{Name: "Users.GetTarget", Free: true, Quiet: true, Pushes: true, Do: func(w *World) error {
+		return kit.Err(w.Users().GetTarget(w.Ctx, w.User.ID, w.Push))
+	}},
+	{Name: "Users.Targets", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Targets(w.Ctx, w.User.ID)) }},
+	{Name: "Users.UpdateTarget", Free: true, Pushes: true, Do: func(w *World) error {
+		return kit.Err(w.Users().UpdateTarget(w.Ctx, w.User.ID, w.Push, latchkey.TargetUpdate{Identifier: "the same device"}))
+	}},
+	{Name: "Users.DeleteTarget", Free: true, Pushes: true, Do: func(w *World) error { return w.Users().DeleteTarget(w.Ctx, w.User.ID, w.Push) }},
 	{Name: "Users.Prefs", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Prefs(w.Ctx, w.User.ID)) }},
 	{Name: "Users.UpdatePrefs", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().UpdatePrefs(w.Ctx, w.User.ID, []byte(`{"b":2}`)))

@@ -16,7 +16,24 @@ import (
 // textArguments are good arguments, after the context, for the methods that take texts.
 // The methods of Users whose only text is the user's id need no entry.
 var textArguments = map[string]func(w *operations.World) []any{
-	"Guest.Authenticate":               func(w *operations.World) []any { return []any{w.Secret.Reveal()} },
+	"Guest.Authenticate":        func(w *operations.World) []any { return []any{w.Secret.Reveal()} },
+	"Guest.AuthenticateProfile": func(w *operations.World) []any { return []any{w.Secret.Reveal()} },
+	"Account.Impersonate": func(*operations.World) []any {
+		return []any{latchkey.ImpersonatedUser{Email: kit.Bob}}
+	},
+	"Account.CreatePushTarget": func(*operations.World) []any {
+		return []any{latchkey.NewPushTarget{ID: "wanted", Identifier: "another device", ProviderID: "fcm"}}
+	},
+	"Account.UpdatePushTarget": func(w *operations.World) []any { return []any{w.Push, "the same device"} },
+	"Account.DeletePushTarget": func(w *operations.World) []any { return []any{w.Push} },
+	"Users.CreateTarget": func(w *operations.World) []any {
+		return []any{w.User.ID, latchkey.NewTarget{ID: "wanted", ProviderType: "push", Identifier: "another device", ProviderID: "fcm", Name: "Telephone"}}
+	},
+	"Users.GetTarget": func(w *operations.World) []any { return []any{w.User.ID, w.Push} },
+	"Users.UpdateTarget": func(w *operations.World) []any {
+		return []any{w.User.ID, w.Push, latchkey.TargetUpdate{Identifier: "the same device", ProviderID: "fcm", Name: "Telephone"}}
+	},
+	"Users.DeleteTarget":               func(w *operations.World) []any { return []any{w.User.ID, w.Push} },
 	"Guest.AuthenticateJWT":            func(w *operations.World) []any { return []any{w.JWT.Reveal()} },
 	"Guest.ConfirmEmailVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.MailProof.Secret.Reveal()} },
 	"Guest.ConfirmPhoneVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.PhoneProof.Secret.Reveal()} },

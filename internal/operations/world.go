@@ -27,6 +27,8 @@ type World struct {
 	app       *authtest.Authenticator // not confirmed
 	codes     []latchkey.Secret       // recovery codes
 	challenge string                  // open, not yet answered
+
+	Push string // the id of a push target of the first session
 }
 
 // NewWorld creates the user, full or anonymous, with the proofs and factors that ops
@@ -60,6 +62,17 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	w.challenge, w.codes = "unknown", []latchkey.Secret{hidden.New("0000000000")}
 	for _, op := range ops {
 		w.Enrol(op.Factors)
+	}
+	w.Push = "unknown"
+	for _, op := range ops {
+		if op.Acts {
+			k.Must(kit.Err(k.Users().UpdateImpersonator(k.Ctx, w.User.ID, true)))
+		}
+		if op.Pushes && w.Push == "unknown" {
+			target, err := w.Account.CreatePushTarget(k.Ctx, latchkey.NewPushTarget{Identifier: "device"})
+			k.Must(err)
+			w.Push = target.ID
+		}
 	}
 	none := &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
 	w.MailProof, w.PhoneProof, w.Recovery = none, none, none

@@ -223,7 +223,7 @@ func encodeSession(s *Session) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.UserPasswordEpoch))
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.PasswordEpoch))
 	flags := byte(0)
-	for i, set := range []bool{s.UserBlocked, s.UserMustReset, s.UserMFA, s.Challenged.IsZero(), s.Owing.IsZero(), s.Strong.IsZero()} {
+	for i, set := range []bool{s.UserBlocked, s.UserMustReset, s.UserMFA, s.Challenged.IsZero(), s.Owing.IsZero(), s.Strong.IsZero(), s.Targets} {
 		if set {
 			flags |= 1 << i
 		}
@@ -265,6 +265,7 @@ func decodeSession(b []byte) *Session {
 	if flags&32 != 0 {
 		s.Strong = time.Time{}
 	}
+	s.Targets = flags&64 != 0
 	s.ID, s.UserID, s.Digest = text(), text(), text()
 	s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors = text(), text(), text(), text(), text(), text()
 	return s

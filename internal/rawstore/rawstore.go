@@ -25,6 +25,7 @@ type Session struct {
 	Owing                               time.Time // zero for null
 	PasswordEpoch                       int64
 	Strong                              time.Time // zero for null
+	Targets                             bool
 }
 
 // Began is the creation time of the first session.

@@ -13,9 +13,10 @@ import (
 )
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 6,
+var Schema = store.NewSchema("latchkey", 7,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
-	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table)
+	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table).
+	Filling(7, fillTargets)
 
 // Address is an e-mail address that a user, or an identity of that user, has. It belongs
 // to one user at a time. The transaction that removes its last holder deletes the row.
@@ -63,6 +64,8 @@ type User struct {
 	PasswordEpoch                          int64  // raised by every password
 	RecoveryCodes                          bool   // the user has unused ones
 	Unclaimed                              bool   // the address was proven, but by no one who has shown the password
+	Impersonator                           bool   // the user may act for others
+	Targets                                string // JSON, the targets of the user as they are shown, see [TargetsOf]
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -91,6 +94,8 @@ func (u *User) bind(b *store.Binder) {
 	b.Int("password_epoch", &u.PasswordEpoch)
 	b.Bool("recovery_codes", &u.RecoveryCodes)
 	b.Bool("unclaimed", &u.Unclaimed)
+	b.Bool("impersonator", &u.Impersonator)
+	b.JSON("targets", &u.Targets)
 }
 
 // Users is keyed by id.
@@ -135,6 +140,7 @@ type Session struct {
 	Owing             time.Time // since when the session has owed a second factor; zero if it does not
 	PasswordEpoch     int64     // of the user, when the session was made
 	Strong            time.Time // of the last proof by an authenticator or a recovery code; zero if never
+	Targets           bool      // push targets belong to the session
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -159,6 +165,7 @@ func (s *Session) bind(b *store.Binder) {
 	b.NullTime("owing", &s.Owing)
 	b.Int("password_epoch", &s.PasswordEpoch)
 	b.NullTime("strong", &s.Strong)
+	b.Bool("targets", &s.Targets)
 }
 
 // Sessions is keyed by id. It is clustered by the digest, by which every request finds
@@ -226,6 +233,7 @@ type Target struct {
 	ProviderType string // email, sms or push
 	Identifier   string
 	Expired      bool
+	SessionID    string // that the target ends with; "" for one that belongs to no session
 }
 
 func (t *Target) bind(b *store.Binder) {
@@ -238,6 +246,7 @@ func (t *Target) bind(b *store.Binder) {
 	b.Text("provider_type", &t.ProviderType)
 	b.Text("identifier", &t.Identifier)
 	b.Bool("expired", &t.Expired)
+	b.NullText("session_id", &t.SessionID)
 }
 
 // Targets is keyed by id.

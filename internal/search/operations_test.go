@@ -118,6 +118,9 @@ var quiet = []string{
 	"Guest.Authenticate", "Guest.AuthenticateJWT", // after every step
 	"Guest.Roles", "Account.Roles", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors",
 	"Account.UserID", "Account.SessionID", "Account.Format", "Pending.UserID", "Pending.SessionID", "Pending.Format", "Pending.MFAFactors",
+	"Guest.AuthenticateProfile", "Account.Profile", "Account.ImpersonatorID",
+	"Account.Impersonate",                                                              // nobody has the right to it: its rules have tests of their own
+	"Account.CreatePushTarget", "Account.UpdatePushTarget", "Account.DeletePushTarget", // they prove nothing
 	"Account.Delete",                                            // ends the round: its rules have tests of their own
 	"Pending.CreateMFAChallenge", "Pending.ConfirmMFAChallenge", // as of Account
 }

@@ -1,6 +1,7 @@
 package bbolt
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -28,7 +29,8 @@ type layout struct {
 
 // migrate makes the missing buckets of tables and indexes, and fills new indexes
 // of old tables, in one transaction. Rows keep the form in which they were
-// written: new columns come last, and are read as null or zero.
+// written: new columns come last, and are read as null or zero, unless the schema fills
+// them ([store.Schema.Fill]).
 func (d *driver) migrate(schema *store.Schema) (err error) {
 	defer backend.Caught(&err)
 	want := layout{Name: schema.Name(), Version: schema.Version()}
@@ -56,6 +58,11 @@ func (d *driver) migrate(schema *store.Schema) (err error) {
 		for _, t := range schema.Tables() {
 			if err := s.addBuckets(t, have.Buckets); err != nil {
 				return err
+			}
+		}
+		if have.Version > 0 {
+			if err := schema.Fill(context.Background(), kv.NewTx(s), have.Version); err != nil {
+				return fmt.Errorf("bbolt: upgrade: %w", err)
 			}
 		}
 		return writeLayout(tx, want)

@@ -1,0 +1,16 @@
+-- Targets that belong to a session, the targets in the row of their user, and users who may
+-- act for others.
+
+ALTER TABLE users ADD COLUMN impersonator INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE users ADD COLUMN targets TEXT NOT NULL DEFAULT '[]';
+
+ALTER TABLE sessions ADD COLUMN targets INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE targets ADD COLUMN session_id TEXT;
+
+UPDATE users SET targets = (
+	SELECT json_group_array(json_object('id', id, 'created', created, 'updated', updated, 'name', name,
+		'provider', ifnull(provider_id, ''), 'type', provider_type, 'identifier', identifier, 'expired', expired))
+	FROM (SELECT * FROM targets WHERE user_id = users.id ORDER BY created, id)
+);
