@@ -234,3 +234,36 @@ func TestWordsAreThoseOfTheTextsAfterEveryChange(t *testing.T) {
 		checkWords(k, "the next user of the id")
 	})
 }
+
+// What the engine takes, the store takes: filters of the greatest size are no fault.
+func TestAttackTheGreatestFiltersAreNoFault(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		many := make([]string, query.MaxValues)
+		for n := range many {
+			many[n] = fmt.Sprint("v", n)
+		}
+		var leaves []query.Query
+		for n := range store.MaxFilterTerms {
+			leaves = append(leaves, query.NotEqual("name", fmt.Sprint("n", n)))
+		}
+		deep := query.IsNotNull("name")
+		for range 9 {
+			deep = query.And(deep)
+		}
+		for name, queries := range map[string][]query.Query{
+			"400 conditions in one": {query.Or(leaves...)},
+			"99 of 500 values":      slices.Repeat([]query.Query{query.NotEqual("name", many...)}, 99),
+			"nested":                {deep},
+			"400 texts":             {query.NotContains("name", many[:400]...)},
+			"400 texts in or":       {query.Or(query.NotContains("name", many[:400]...))},
+			"400 labels":            {query.NotContains("labels", many[:400]...)},
+		} {
+			for _, more := range [][]query.Query{nil, {query.Walk()}} {
+				if err := kit.Err(k.Users().List(k.Ctx, append(slices.Clone(more), queries...)...)); !isAnswer(err) {
+					k.Errorf("%s, %d more: %v (%v)", name, len(more), err, errors.Unwrap(err))
+				}
+			}
+		}
+	})
+}
