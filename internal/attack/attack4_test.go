@@ -188,23 +188,28 @@ func TestAttackNoTokenLeadsToAnEmptyPage(t *testing.T) {
 	})
 }
 
-// The documents say that the number and the labels are found: an owner cannot hide them by a
+// manyWords returns a name and an address of many different words that begin with a text.
+func manyWords(n int, begin string) (name, email string) {
+	var words []string
+	for i := range 42 {
+		words = append(words, begin+string(rune('\u4e00'+i)))
+	}
+	var labels []string
+	for i := range 60 {
+		labels = append(labels, fmt.Sprintf("%s%c%c", begin, 'a'+i/26, 'a'+i%26))
+	}
+	name = strings.Join(words, " ")
+	return name, fmt.Sprintf("%s@%s.x%d.test", begin, strings.Join(labels[:56], "."), n)
+}
+
+// The listing says that the number and the labels are found: a user does not hide them by a
 // long name and address.
 func TestAttackAUserCannotHideFromTheSearch(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		var name strings.Builder
-		for n := range 64 {
-			fmt.Fprintf(&name, "%c ", rune('\u4e00'+n))
-		}
-		email := strings.Repeat("a.", 20) + "z@" + func() string {
-			var d strings.Builder
-			for n := range 90 {
-				fmt.Fprintf(&d, "%c%c.", 'a'+n/26, 'a'+n%26)
-			}
-			return d.String()[:180] + "org"
-		}()
-		user, err := k.Users().Create(k.Ctx, latchkey.NewUser{Email: email, Name: strings.TrimSpace(name.String())[:100], Phone: kit.Phone})
+		name, email := manyWords(0, "b")
+		user, err := k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: email, Name: name, Password: kit.Password})
 		k.Must(err)
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, kit.Phone)))
 		k.Must(kit.Err(k.Users().UpdateLabels(k.Ctx, user.ID, []string{"banned"})))
 		for _, search := range []string{kit.Phone, "banned"} {
 			list, err := k.Users().List(k.Ctx, query.Search(search))
@@ -213,15 +218,39 @@ func TestAttackAUserCannotHideFromTheSearch(t *testing.T) {
 				k.Errorf("%s is not found", search)
 			}
 		}
-		labels := make([]string, 1000)
+	})
+}
+
+// Every label of a user is found, of as many as a user may have.
+func TestAttackEveryLabelIsFound(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		labels := make([]string, 150)
 		for n := range labels {
 			labels[n] = fmt.Sprintf("label%04d", n)
 		}
+		user := k.SignUp(kit.Ada)
 		k.Must(kit.Err(k.Users().UpdateLabels(k.Ctx, user.ID, labels)))
-		list, err := k.Users().List(k.Ctx, query.Search("label0999"))
+		list, err := k.Users().List(k.Ctx, query.Search("label0149"))
 		k.Must(err)
 		if len(list.Users) != 1 {
-			k.Errorf("the last label is not found")
+			k.Errorf("the last label of 150 is not found")
+		}
+	})
+}
+
+// A search looks at 5,000 users with a word, as it says, and not at 5,000 words: a few users
+// of many words do not hide all others.
+func TestAttackAFewUsersDoNotHideOthersFromTheSearch(t *testing.T) {
+	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
+		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "last", Name: "A\U00020000"})))
+		for n := range 60 {
+			name, email := manyWords(n, "a")
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: fmt.Sprint("u", n), Email: email, Name: name})))
+		}
+		list, err := k.Users().List(k.Ctx, query.Search("a"), query.Limit(100))
+		k.Must(err)
+		if list.Total != 61 {
+			k.Errorf("a search of 61 users that have the word finds %d", list.Total)
 		}
 	})
 }

@@ -267,3 +267,83 @@ func TestAttackTheGreatestFiltersAreNoFault(t *testing.T) {
 		}
 	})
 }
+
+// An export reads. It does not hold the one writer of the store, on which every sign-in
+// waits, while it reads a log that its user has made long.
+func TestAttackAnExportDoesNotHoldTheWriter(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		k.Store.Reset()
+		k.Must(kit.Err(k.Users().Export(k.Ctx, user.ID)))
+		if n := k.Store.Updates.Load(); n != 0 {
+			k.Errorf("%d transactions that write", n)
+		}
+	})
+}
+
+// A stranger does not become user:ID of a deleted user: what the host keeps under the id, and
+// the JWTs of the last hour, would be theirs.
+func TestAttackNoStrangerTakesTheIDOfADeletedUser(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Must(account.Delete(k.Ctx))
+		attacker := k.Guest(kit.At(kit.Attacker))
+		if err := kit.Err(attacker.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: user.ID, Email: "attacker@example.org", Password: kit.Password})); err == nil {
+			k.Error("a stranger has signed up as the deleted user's id")
+		}
+	})
+}
+
+// A token of a page serves as long as the key that has sealed it is kept, and no longer.
+func TestATokenOfAPageServesAsLongAsItsKeyIsKept(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		for n := range 3 {
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Name: fmt.Sprint(n)})))
+		}
+		asked := []query.Query{query.OrderAsc("name"), query.Limit(1)}
+		list, err := k.Users().List(k.Ctx, asked...)
+		k.Must(err)
+		next := append(slices.Clone(asked), query.Page(list.Next))
+		key := latchkey.GenerateKey()
+		kept, err := k.WithKeys(latchkey.Keys{Active: key, Old: []latchkey.Key{k.Keys.Active}}).Users().List(k.Ctx, next...)
+		k.Must(err)
+		if len(kept.Users) != 1 || kept.Users[0].Name != "1" {
+			k.Errorf("%+v", kept.Users)
+		}
+		forgotten := k.WithKeys(latchkey.Keys{Active: key}).Users()
+		if err := kit.Err(forgotten.List(k.Ctx, next...)); !errors.Is(err, latchkey.ErrQueryInvalid) {
+			k.Error(err)
+		}
+		for n := range len(list.Next) { // every changed character
+			forged := []byte(list.Next)
+			forged[n] ^= 1
+			if err := kit.Err(k.Users().List(k.Ctx, append(slices.Clone(asked), query.Page(string(forged)))...)); !errors.Is(err, latchkey.ErrQueryInvalid) {
+				k.Errorf("changed at %d: %v", n, err)
+			}
+		}
+	})
+}
+
+// Who has put a stranger's address on an account does not read in its log from where, and with
+// which client, the owner of the address has tried to sign in.
+func TestAttackASquatterReadsFromWhereTheOwnerOfTheAddressCame(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		attacker := k.Guest(kit.At(kit.Attacker))
+		k.Must(kit.Err(attacker.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: kit.Password})))
+		account := k.SignedInAt(kit.Attacker)
+		owners := kit.At("198.51.100.23")
+		owners.UserAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+		owner := k.Guest(owners)
+		_ = kit.Err(owner.CreateEmailPasswordSession(k.Ctx, kit.Ada, "her own password"))
+		k.Must(kit.Err(owner.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})))
+		k.Must(kit.Err(owner.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL})))
+		list, err := account.Logs(k.Ctx)
+		k.Must(err)
+		for _, l := range list.Logs {
+			if l.IP == "198.51.100.23" {
+				k.Errorf("%s at %s with %s", l.Event, l.IP, l.Device.ClientName)
+			}
+		}
+	})
+}
