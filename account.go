@@ -159,7 +159,8 @@ func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *Us
 
 // Logs returns the log of the account, newest first: the user's own changes, those
 // of the server and of impersonators, and refused sign-ins. The host's staff, impersonators
-// among them, are shown without their ids and addresses. It takes [Limit], [Offset], cursors,
+// among them, are shown without their ids and addresses. So are the addresses and devices of guests
+// who came by an address that the user had not proven: it may be theirs, and not the user's. It takes [Limit], [Offset], cursors,
 // [query.Page] and [query.NoTotal].
 func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err error) {
 	defer publicError("list logs", &err)
@@ -172,16 +173,7 @@ func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err e
 		if err != nil {
 			return nil, err
 		}
-		list, err := c.logs(ctx, user, queries)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range list.Logs {
-			if byStaff(l.Mode) {
-				l.IP, l.Device, l.UserID = "", Device{}, ""
-			}
-		}
-		return list, nil
+		return c.logs(ctx, user, queries, true)
 	})
 }
 

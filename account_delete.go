@@ -8,7 +8,8 @@ import (
 )
 
 // Delete deletes the account with everything of the user's, as [Users.Delete] does, and ends
-// every session. It cannot be undone. The session must have signed in, or answered a
+// every session. It cannot be undone. No stranger signs up with the id for as long as the log
+// is kept (Policy.LogLength); the server may give it to another user. The session must have signed in, or answered a
 // challenge, within the window of the policy, whatever Policy.Factors.EnrolWithoutStepUp
 // says. If the user has an authenticator, the session must have answered a challenge by it,
 // or by a recovery code, within that window. The user gets a notice.

@@ -89,11 +89,15 @@ func TestPushTargetsEndWithTheirSession(t *testing.T) {
 		"sign-out": func(k *kit.Kit, _ string, own, _ *latchkey.Account) {
 			k.Must(own.DeleteSession(k.Ctx, latchkey.CurrentSession))
 		},
-		"by another session": func(k *kit.Kit, _ string, own, other *latchkey.Account) { k.Must(other.DeleteSession(k.Ctx, own.SessionID())) },
-		"by the server":      func(k *kit.Kit, id string, own, _ *latchkey.Account) { k.Must(k.Users().DeleteSession(k.Ctx, id, own.SessionID())) },
-		"all":                func(k *kit.Kit, _ string, _, other *latchkey.Account) { k.Must(other.DeleteSessions(k.Ctx)) },
-		"all by the server":  func(k *kit.Kit, id string, _, _ *latchkey.Account) { k.Must(k.Users().DeleteSessions(k.Ctx, id)) },
-		"everything":         func(k *kit.Kit, _ string, _, _ *latchkey.Account) { k.Must(k.EndAll(k.Ctx)) },
+		"by another session": func(k *kit.Kit, _ string, own, other *latchkey.Account) {
+			k.Must(other.DeleteSession(k.Ctx, own.SessionID()))
+		},
+		"by the server": func(k *kit.Kit, id string, own, _ *latchkey.Account) {
+			k.Must(k.Users().DeleteSession(k.Ctx, id, own.SessionID()))
+		},
+		"all":               func(k *kit.Kit, _ string, _, other *latchkey.Account) { k.Must(other.DeleteSessions(k.Ctx)) },
+		"all by the server": func(k *kit.Kit, id string, _, _ *latchkey.Account) { k.Must(k.Users().DeleteSessions(k.Ctx, id)) },
+		"everything":        func(k *kit.Kit, _ string, _, _ *latchkey.Account) { k.Must(k.EndAll(k.Ctx)) },
 		"another password": func(k *kit.Kit, _ string, _, other *latchkey.Account) {
 			k.Must(kit.Err(other.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})))
 		},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -100,25 +101,15 @@ func (l *listing[T]) read(p *Policy, queries []Query) (*request, error) {
 	if cursors > 1 {
 		return nil, invalid("queries", errors.New("more than one cursor"))
 	}
-	if terms := countTerms(r.filters); terms > store.MaxFilterTerms {
+	switch terms, values := store.FilterSize(l.rows.Table, r.filters); {
+	case terms > store.MaxFilterTerms:
 		return nil, invalid("queries", fmt.Errorf("more than %d conditions", store.MaxFilterTerms))
+	case values > store.MaxValues:
+		return nil, invalid("queries", fmt.Errorf("more than %d values", store.MaxValues))
+	case !r.walk && r.offset+r.limit > maxWalk:
+		return nil, ErrQueryTooCostly
 	}
 	return r, nil
-}
-
-// countTerms counts the conditions of filters, as the stores do.
-func countTerms(filters []store.Filter) (n int) {
-	for _, f := range filters {
-		switch {
-		case len(f.Filters) > 0:
-			n += countTerms(f.Filters)
-		case f.Op.OfText():
-			n += max(len(f.Values), 1)
-		default:
-			n++
-		}
-	}
-	return n
 }
 
 // readOne reads one query.
@@ -130,7 +121,9 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 		if !found || a.list || l.plain {
 			return invalid("queries", fmt.Errorf("cannot order by %q", q.Attribute()))
 		}
-		r.orders = append(r.orders, order{a, method == query.MethodOrderDesc})
+		if !slices.ContainsFunc(r.orders, func(o order) bool { return o.column == a.column }) { // a second one decides nothing
+			r.orders = append(r.orders, order{a, method == query.MethodOrderDesc})
+		}
 		return nil
 	case query.MethodLimit, query.MethodOffset, query.MethodCursorAfter, query.MethodCursorBefore, query.MethodPage, query.MethodWalk, query.MethodNoTotal, query.MethodSearch:
 		if r.seen[method] {
@@ -213,20 +206,69 @@ func (l *listing[T]) filter(q Query, depth int) (f store.Filter, err error) {
 	if err := a.allows(f.Op, q.Attribute(), column.Kind); err != nil {
 		return f, err
 	}
+	var late []bool
 	for _, v := range q.Values() {
-		value, err := a.value(v, column.Kind)
+		value, more, err := a.value(v, column.Kind)
 		if err != nil {
 			return f, invalid("queries", fmt.Errorf("a value of %s: %w", q.Attribute(), err))
 		}
-		f.Values = append(f.Values, value)
+		f.Values, late = append(f.Values, value), append(late, more)
+	}
+	f = exact(f, late)
+	if len(f.Filters) > 0 && depth >= store.MaxFilterDepth {
+		return f, invalid("queries", errTooDeep)
 	}
 	return f, nil
 }
 
+// exact returns the condition that is equal to f for rows, whose times are whole
+// microseconds, where late says which values are a part of a microsecond after those in f.
+func exact(f store.Filter, late []bool) store.Filter {
+	if !slices.Contains(late, true) {
+		return f
+	}
+	is := func(op store.Op, v store.Value) store.Filter { return store.Where(f.Column, op, v) }
+	at := f.Values[0]
+	switch f.Op {
+	case store.OpEqual, store.OpNotEqual: // no row has such a value
+		kept := f.Values[:0]
+		for i, v := range f.Values {
+			if !late[i] {
+				kept = append(kept, v)
+			}
+		}
+		f.Values = kept
+		switch {
+		case len(kept) > 0:
+		case f.Op == store.OpEqual:
+			return is(store.OpEqual, store.Null)
+		default:
+			return store.Where(f.Column, store.OpIsNotNull)
+		}
+	case store.OpLessThan:
+		return is(store.OpLessThanEqual, at)
+	case store.OpGreaterThanEqual:
+		return is(store.OpGreaterThan, at)
+	case store.OpBetween, store.OpNotBetween:
+		from, before := store.OpGreaterThanEqual, store.OpLessThan
+		if late[0] {
+			from, before = store.OpGreaterThan, store.OpLessThanEqual
+		}
+		if f.Op == store.OpBetween {
+			return store.And(is(from, at), is(store.OpLessThanEqual, f.Values[1]))
+		}
+		return store.Or(is(before, at), is(store.OpGreaterThan, f.Values[1]))
+	}
+	return f
+}
+
+// errTooDeep says why queries are refused.
+var errTooDeep = fmt.Errorf("and or or without queries, or nested more than %d deep", store.MaxFilterDepth)
+
 // filterAll turns the queries of And and Or into filters.
 func (l *listing[T]) filterAll(f store.Filter, queries []Query, depth int) (store.Filter, error) {
 	if len(queries) == 0 || depth >= store.MaxFilterDepth {
-		return f, invalid("queries", fmt.Errorf("%s without queries, or nested more than %d deep", f.Op, store.MaxFilterDepth))
+		return f, invalid("queries", errTooDeep)
 	}
 	for _, q := range queries {
 		inner, err := l.filter(q, depth+1)
@@ -260,35 +302,49 @@ func (a attribute) allows(op store.Op, name string, kind store.Kind) error {
 // timeForms are the forms of a time in a query.
 var timeForms = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999", "2006-01-02 15:04:05.999999", "2006-01-02"}
 
-// value turns a value of a query into one of the column.
-func (a attribute) value(v any, kind store.Kind) (store.Value, error) {
+// value turns a value of a query into one of the column. more says that a time is a part of
+// a microsecond after the value.
+func (a attribute) value(v any, kind store.Kind) (_ store.Value, more bool, err error) {
 	switch v := v.(type) {
 	case string:
 		if kind == store.KindText {
-			return store.Text(v), nil
+			if !utf8.ValidString(v) || strings.Contains(v, "\x00") {
+				return store.Null, false, errors.New("it is not UTF-8, or holds NUL")
+			}
+			return store.Text(v), false, nil
 		}
 		if kind != store.KindTime {
 			break
 		}
 		for _, form := range timeForms {
-			if t, err := time.Parse(form, v); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
-				return store.Time(t), nil
+			if t, err := time.Parse(form, v); err == nil {
+				return timeValue(t)
 			}
 		}
 	case bool:
 		if kind == store.KindBool {
-			return store.Bool(v != a.inverted), nil
+			return store.Bool(v != a.inverted), false, nil
 		}
 	case int:
 		if kind == store.KindInt {
-			return store.Int(int64(v)), nil
+			return store.Int(int64(v)), false, nil
 		}
 	case time.Time:
-		if kind == store.KindTime && v.Year() >= 0 && v.Year() <= 9999 {
-			return store.Time(v), nil
+		if kind == store.KindTime {
+			return timeValue(v)
 		}
 	}
-	return store.Value{}, errors.New("it has another type")
+	return store.Null, false, errors.New("it has another type")
+}
+
+// timeValue returns the value of a time, and whether the time is a part of a microsecond
+// after it.
+func timeValue(t time.Time) (_ store.Value, more bool, err error) {
+	t = t.UTC()
+	if t.Year() < 0 || t.Year() > 9999 {
+		return store.Null, false, errors.New("it is not of the years 0 to 9999")
+	}
+	return store.Time(t), t.Nanosecond()%1000 != 0, nil
 }
 
 // page is a page of a listing, with its total.
@@ -313,16 +369,12 @@ func (l *listing[T]) list(ctx context.Context, c *call, r *request) (*page[T], e
 		if row != nil {
 			rows = append(rows, row)
 		}
-		return l.pageOf(c, r, cursor, rows)
+		return l.pageOf(c, r, cursor, rows), nil
 	}
 	if ix := l.indexOf(r); ix != nil {
 		return l.walkIndex(ctx, c, r, ix, cursor)
 	}
-	rows, err := l.all(ctx, c, r)
-	if err != nil {
-		return nil, err
-	}
-	return l.pageOf(c, r, cursor, rows)
+	return l.all(ctx, c, r, cursor)
 }
 
 // found is a filter that finds at most one row.
@@ -351,30 +403,33 @@ func (l *listing[T]) indexOf(r *request) *store.Index {
 	return nil
 }
 
-// all returns every row of the table, if they are few enough to be sorted.
-func (l *listing[T]) all(ctx context.Context, c *call, r *request) (rows []*T, err error) {
+// all returns the page of a request whose order no index has: it looks at every row of the
+// table, if they are few enough, and keeps those near the page.
+func (l *listing[T]) all(ctx context.Context, c *call, r *request, at *place) (*page[T], error) {
 	if !r.walk {
-		n, err := c.store.Count(ctx, store.Query{Index: l.rows.Primary(), Limit: maxWalk})
+		beyond, err := c.store.List(ctx, store.Query{Index: l.rows.Primary(), Offset: maxWalk, Limit: 1})
 		if err != nil {
 			return nil, err
 		}
-		if n >= maxWalk {
+		if len(beyond) > 0 {
 			return nil, ErrQueryTooCostly
 		}
 	}
-	for page, err := range l.rows.Pages(ctx, c.store, store.Query{Index: l.rows.Primary(), Limit: 1000}) {
+	g := l.gather(r, at)
+	for rows, err := range l.rows.Pages(ctx, c.store, store.Query{Index: l.rows.Primary(), Limit: 1000}) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, page...)
+		g.add(rows)
 	}
-	return rows, nil
+	return g.page(c), nil
 }
 
 // place is a place between the rows of a listing: the values of its orders, and the id.
 type place struct {
 	values []store.Value
 	before bool // the page ends there; otherwise it begins there
+	absent bool // the filters leave out the row that stands there
 }
 
 // positionOf returns the values of a row that place it.
@@ -409,7 +464,11 @@ func (l *listing[T]) cursor(c *call, r *request, find func(id string) (*T, error
 	case row == nil:
 		return nil, ErrCursorNotFound
 	}
-	at := &place{l.positionOf(r, l.rows.Row(row)), r.before != ""}
+	values := l.rows.Row(row)
+	at := &place{
+		values: l.positionOf(r, values), before: r.before != "",
+		absent: !store.Matcher(l.rows.Table, r.filters)(values),
+	}
 	if slices.ContainsFunc(at.values, store.Value.IsNull) {
 		return nil, ErrQueryOrderNull
 	}
@@ -434,7 +493,7 @@ func (l *listing[T]) listOf(c *call, user *record.User, queries []Query, rows []
 	if err != nil {
 		return nil, err
 	}
-	return l.pageOf(c, r, at, rows)
+	return l.pageOf(c, r, at, rows), nil
 }
 
 // compare compares two positions in the order of a request.
@@ -454,50 +513,105 @@ func (r *request) compare(a, b []store.Value) int {
 	return last
 }
 
-// pageOf returns the page of rows that were read whole.
-func (l *listing[T]) pageOf(c *call, r *request, at *place, rows []*T) (*page[T], error) {
-	matches := store.Matcher(l.rows.Table, r.filters)
-	type placed struct {
-		row      *T
-		position []store.Value
-	}
-	var all []placed
+// placed is a row with its position.
+type placed[T any] struct {
+	row      *T
+	position []store.Value
+}
+
+// gather finds the page of a request among rows that come in any order. It keeps only as many
+// as the page may need.
+type gather[T any] struct {
+	listing *listing[T]
+	request *request
+	at      *place
+	matches func(store.Row) bool
+	near    []placed[T] // on the side of the cursor that is asked for, the nearest first
+	behind  bool        // there are rows on the other side
+	total   int
+}
+
+// gather begins to find the page of a request.
+func (l *listing[T]) gather(r *request, at *place) *gather[T] {
+	return &gather[T]{listing: l, request: r, at: at, matches: store.Matcher(l.rows.Table, r.filters)}
+}
+
+// backwards reports whether the page ends at the cursor.
+func (g *gather[T]) backwards() bool { return g.at != nil && g.at.before }
+
+// add looks at rows.
+func (g *gather[T]) add(rows []*T) {
+	keep := g.request.offset + g.request.limit + 1
 	for _, record := range rows {
-		if row := l.rows.Row(record); matches(row) {
-			all = append(all, placed{record, l.positionOf(r, row)})
+		row := g.listing.rows.Row(record)
+		if !g.matches(row) {
+			continue
 		}
-	}
-	slices.SortFunc(all, func(a, b placed) int { return r.compare(a.position, b.position) })
-	out := &page[T]{total: min(len(all), maxTotal)}
-	from, to := min(r.offset, len(all)), len(all)
-	if at != nil {
-		i, same := slices.BinarySearchFunc(all, at.values, func(p placed, v []store.Value) int { return r.compare(p.position, v) })
-		if at.before {
-			to = max(i-r.offset, 0)
-			from = max(to-r.limit, 0)
-		} else {
-			if same {
-				i++
+		g.total++
+		position := g.listing.positionOf(g.request, row)
+		if g.at != nil {
+			if by := g.request.compare(position, g.at.values); by == 0 || by > 0 == g.at.before {
+				g.behind = true
+				continue
 			}
-			from = min(i+r.offset, len(all))
+		}
+		g.near = append(g.near, placed[T]{record, position})
+		if len(g.near) >= 2*keep+walkStep {
+			g.sort(keep)
 		}
 	}
-	to = min(from+r.limit, to)
-	for _, p := range all[from:to] {
-		out.rows = append(out.rows, p.row)
-	}
+}
+
+// sort sorts the rows that were kept, and drops all but the nearest.
+func (g *gather[T]) sort(keep int) {
+	slices.SortFunc(g.near, func(a, b placed[T]) int {
+		by := g.request.compare(a.position, b.position)
+		if g.backwards() {
+			return -by
+		}
+		return by
+	})
+	dropped := g.near[min(keep, len(g.near)):]
+	clear(dropped)
+	g.near = g.near[:len(g.near)-len(dropped)]
+}
+
+// page returns the page.
+func (g *gather[T]) page(c *call) *page[T] {
+	r := g.request
+	g.sort(r.offset + r.limit + 1)
+	out := &page[T]{total: min(g.total, maxTotal)}
 	if r.countNone {
 		out.total = 0
 	}
-	if len(out.rows) > 0 {
-		if from > 0 {
-			out.pages.Prev = l.token(c, r, place{all[from].position, true})
-		}
-		if to < len(all) {
-			out.pages.Next = l.token(c, r, place{all[to-1].position, false})
-		}
+	from := min(r.offset, len(g.near))
+	to := min(from+r.limit, len(g.near))
+	if from == to {
+		return out
 	}
-	return out, nil
+	shown := slices.Clone(g.near[from:to])
+	before, after := g.behind || from > 0, to < len(g.near)
+	if g.backwards() {
+		slices.Reverse(shown)
+		before, after = after, before
+	}
+	for _, p := range shown {
+		out.rows = append(out.rows, p.row)
+	}
+	if before {
+		out.pages.Prev = g.listing.token(c, r, place{values: shown[0].position, before: true})
+	}
+	if after {
+		out.pages.Next = g.listing.token(c, r, place{values: shown[len(shown)-1].position})
+	}
+	return out
+}
+
+// pageOf returns the page of rows that were read whole.
+func (l *listing[T]) pageOf(c *call, r *request, at *place, rows []*T) *page[T] {
+	g := l.gather(r, at)
+	g.add(rows)
+	return g.page(c)
 }
 
 // walkIndex returns a page in the order of an index.
@@ -531,13 +645,37 @@ func (l *listing[T]) walkIndex(ctx context.Context, c *call, r *request, ix *sto
 	if len(rows) == 0 {
 		return out, nil
 	}
-	if backwards && more || !backwards && (at != nil || r.offset > 0) {
-		out.pages.Prev = l.token(c, r, place{l.positionOf(r, rows[0]), true})
+	behind := at != nil || r.offset > 0
+	if at != nil && at.absent && r.offset == 0 {
+		q.Descending = !q.Descending
+		if behind, err = l.any(ctx, c, r, q); err != nil {
+			return nil, err
+		}
 	}
-	if backwards || more {
-		out.pages.Next = l.token(c, r, place{l.positionOf(r, rows[len(rows)-1]), false})
+	before, after := behind, more
+	if backwards {
+		before, after = after, before
+	}
+	if before {
+		out.pages.Prev = l.token(c, r, place{values: l.positionOf(r, rows[0]), before: true})
+	}
+	if after {
+		out.pages.Next = l.token(c, r, place{values: l.positionOf(r, rows[len(rows)-1])})
 	}
 	return out, nil
+}
+
+// any reports whether a query selects a row that meets the filters. It takes that for granted
+// if it would have to look at too many.
+func (l *listing[T]) any(ctx context.Context, c *call, r *request, q store.Query) (found bool, err error) {
+	err = l.walk(ctx, c, r, q, func(store.Row) bool {
+		found = true
+		return false
+	})
+	if errors.Is(err, ErrQueryTooCostly) {
+		return true, nil
+	}
+	return found, err
 }
 
 // indexPosition returns the position in an index: the leading values, its own column, and the
@@ -579,13 +717,14 @@ func (l *listing[T]) walk(ctx context.Context, c *call, r *request, q store.Quer
 	matches := store.Matcher(l.rows.Table, r.filters)
 	step := max(walkStep, r.limit+1)
 	for walked := 0; ; step = min(2*step, 1000) {
-		q.Limit = min(step, maxWalk-walked)
-		if q.Limit == 0 {
-			return ErrQueryTooCostly
-		}
+		last := walked == maxWalk
+		q.Limit = min(step, max(maxWalk-walked, 1))
 		rows, err := c.store.List(ctx, q)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case last && len(rows) > 0:
+			return ErrQueryTooCostly
 		}
 		for _, row := range rows {
 			if matches(row) && !visit(row) {

@@ -38,7 +38,16 @@ const (
 	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
 )
 
-// logRow returns a log row about a user. The row is kept under the user's key.
+// logOf returns a log row about a user.
+func (tx *txn) logOf(event string, user *record.User) *record.Log {
+	l := tx.logRow(event, user.ID, user.Key)
+	// Who has put another's address on their account does not learn from the log where the
+	// owner of the address is.
+	l.Stranger = tx.by.mode == modeGuest && event != logUserCreate && (user.Email != "" && !user.EmailVerified || user.Phone != "" && !user.PhoneVerified)
+	return l
+}
+
+// logRow returns a log row about a user, or nobody. The row is kept under the user's key.
 func (tx *txn) logRow(event, userID, userKey string) *record.Log {
 	l := &record.Log{
 		ID: newID(), UserKey: userKey, Created: tx.now, Event: event,
@@ -52,7 +61,7 @@ func (tx *txn) logRow(event, userID, userKey string) *record.Log {
 
 // log records a change of a user, in the transaction that makes it.
 func (tx *txn) log(ctx context.Context, event string, user *record.User) error {
-	return record.Logs.Insert(ctx, tx, tx.logRow(event, user.ID, user.Key))
+	return record.Logs.Insert(ctx, tx, tx.logOf(event, user))
 }
 
 // refused is a refusal that is about to be recorded.
@@ -67,16 +76,15 @@ type refused struct {
 // stays small. Refusals about identifiers without a user share one row of the client's
 // network: the rows grow with networks and minutes, not with invented identifiers.
 func (tx *txn) refuse(ctx context.Context, r refused) error {
-	userID, userKey := "", hex.EncodeToString(tx.ring.Digest("nobody", tx.client.network()))
+	var l *record.Log
 	if r.user != nil {
-		userID, userKey = r.user.ID, r.user.Key
-	}
-	l := tx.logRow(r.event, userID, userKey)
-	if r.user == nil {
+		l = tx.logOf(r.event, r.user)
+	} else {
+		l = tx.logRow(r.event, "", hex.EncodeToString(tx.ring.Digest("nobody", tx.client.network())))
 		l.IP = tx.client.network()
 	}
 	l.Reason, l.Count = r.reason.Type, 1
-	sum := sha256.Sum256(fmt.Append(nil, r.event, "\x00", userKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
+	sum := sha256.Sum256(fmt.Append(nil, r.event, "\x00", l.UserKey, "\x00", l.IP, "\x00", l.Actor, "\x00", l.Reason, "\x00",
 		tx.now.Unix()/60))
 	l.ID = hex.EncodeToString(sum[:16])
 	have, err := record.Logs.Find(ctx, tx, record.Logs.Primary(), store.Text(l.ID))
@@ -141,8 +149,8 @@ var logListing = &listing[record.Log]{
 	usual: order{attribute: attribute{column: "created", index: record.Logs.Index("user")}, descending: true},
 }
 
-// logs returns a page of a user's log, newest first.
-func (c *call) logs(ctx context.Context, user *record.User, queries []Query) (*LogList, error) {
+// logs returns a page of a user's log, newest first, as the server sees it or the user.
+func (c *call) logs(ctx context.Context, user *record.User, queries []Query, own bool) (*LogList, error) {
 	r, err := logListing.read(&c.policy, queries)
 	if err != nil {
 		return nil, err
@@ -162,10 +170,13 @@ func (c *call) logs(ctx context.Context, user *record.User, queries []Query) (*L
 	if err != nil {
 		return nil, err
 	}
-	type place struct{ ip, agent string }
+	type place struct{ ip, agent string } // of a client
 	devices := make(map[place]Device)
 	list := &LogList{Total: found.total, Pages: found.pages}
 	for _, row := range found.rows {
+		if own {
+			hideStrangers(row)
+		}
 		at := place{row.IP, row.Agent}
 		device, known := devices[at]
 		if !known {
@@ -187,5 +198,15 @@ func (c *call) logs(ctx context.Context, user *record.User, queries []Query) (*L
 	return list, nil
 }
 
-// byStaff reports whether the host's staff acted, whose addresses users do not see.
-func byStaff(mode string) bool { return mode == string(modeServer) || mode == string(modeImpersonator) }
+// hideStrangers removes from a line what its user may not see: the ids and addresses of the
+// host's staff and of impersonators, and the addresses of guests who came by an address that
+// the user had not proven.
+func hideStrangers(l *record.Log) {
+	staff := l.Mode == string(modeServer) || l.Mode == string(modeImpersonator)
+	if staff {
+		l.Actor = ""
+	}
+	if staff || l.Stranger {
+		l.IP, l.Agent = "", ""
+	}
+}

@@ -149,9 +149,8 @@ func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sent
 	if err != nil {
 		return nil, err
 	}
-	userKey := hex.EncodeToString(tx.ring.Digest(failCode, n.Destination))
 	if user != nil {
-		n.UserID, userKey = user.ID, user.Key
+		n.UserID = user.ID
 	}
 	if err := tx.insertToken(ctx, &n); err != nil {
 		return nil, err
@@ -163,7 +162,11 @@ func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sent
 			tx.event(user.ID, "recovery."+n.ID+".create", showToken(&n.Token, user.ID))
 		}
 	}
-	return &sentToken{n, user, answer}, record.Logs.Insert(ctx, tx, tx.logRow(logged, n.UserID, userKey))
+	row := tx.logRow(logged, "", hex.EncodeToString(tx.ring.Digest(failCode, n.Destination)))
+	if user != nil {
+		row = tx.logOf(logged, user)
+	}
+	return &sentToken{n, user, answer}, record.Logs.Insert(ctx, tx, row)
 }
 
 // userAt returns the user who has an address, nil if absent.

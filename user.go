@@ -117,8 +117,12 @@ func anonymous(user *record.User) bool {
 	return user.Email == "" && user.Phone == "" && user.Password == nil
 }
 
-// userTexts is the search text of a user. The labels are a JSON list of words.
-func userTexts(u *record.User) []string { return []string{u.ID, u.Email, u.Name, u.Phone, u.Labels} }
+// userTexts is the search text of a user.
+func userTexts(u *record.User) []string {
+	var labels []string
+	_ = json.Unmarshal([]byte(u.Labels), &labels) // the row of a user is damaged otherwise, and cannot be shown
+	return append([]string{u.ID, u.Email, u.Name, u.Phone}, labels...)
+}
 
 // NewUser is the input for a user.
 //

@@ -43,6 +43,9 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 			return nil, ErrUserAlreadyExists
 		}
 	}
+	if err := tx.checkDeletedID(ctx, user.ID); err != nil {
+		return nil, err
+	}
 	if user.Email != "" {
 		if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID}); err != nil {
 			return nil, err
@@ -365,8 +368,33 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 		return err
 	}
+	if err := tx.keepDeletedID(ctx, user.ID); err != nil {
+		return err
+	}
 	tx.userEvent("delete", shown)
 	return tx.log(ctx, logUserDelete, user)
+}
+
+// keepDeletedID keeps the id of a deleted user from strangers, for as long as the log is kept.
+func (tx *txn) keepDeletedID(ctx context.Context, id string) error {
+	row := &record.Failure{Purpose: failDeleted, Subject: tx.ring.Digest(failDeleted, id), Last: tx.now, Expire: tx.now.Add(tx.policy.LogLength)}
+	if err := record.Failures.Replace(ctx, tx, row); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return record.Failures.Insert(ctx, tx, row)
+}
+
+// checkDeletedID refuses the id of a deleted user to everybody but the server: the host may
+// still have rows under it, and other services JWTs.
+func (tx *txn) checkDeletedID(ctx context.Context, id string) error {
+	if tx.by.mode == modeServer {
+		return nil
+	}
+	row, err := record.Failures.Find(ctx, tx, record.Failures.Primary(), store.Text(failDeleted), store.Bytes(tx.ring.Digest(failDeleted, id)))
+	if err == nil && row != nil && row.Expire.After(tx.now) {
+		return ErrUserAlreadyExists
+	}
+	return err
 }
 
 // deleteFactors deletes a user's authenticators, challenges and recovery codes.

@@ -408,7 +408,7 @@ func (u *Users) DeleteSessions(ctx context.Context, id string) (err error) {
 //   - [ErrQueryInvalid], [ErrCursorNotFound]
 func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (_ *LogList, err error) {
 	defer publicError("list logs", &err)
-	return usersRead(ctx, u, id, func(c *call, user *record.User) (*LogList, error) { return c.logs(ctx, user, queries) })
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (*LogList, error) { return c.logs(ctx, user, queries, false) })
 }
 
 // CreateToken makes a token for hosts with their own way to identify people: the

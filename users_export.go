@@ -1,9 +1,14 @@
 package latchkey
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
 	"slices"
 	"time"
 
@@ -11,80 +16,176 @@ import (
 	"example.com/latchkey/store"
 )
 
-// personal are the tables that hold rows about users, with the index that finds them. The
-// counts of wrong answers are kept under digests of addresses, which name nobody, and are in
-// no export.
+// personal are the tables that hold rows about users, besides the log, with the queries that
+// find them. The counts of wrong answers, and the ids of deleted users, are kept under digests,
+// which name nobody, and are in no export.
 var personal = []struct {
-	index *store.Index
-	key   func(user *record.User) []store.Value
+	table   *store.Table
+	queries func(user *record.User) []store.Query
 }{
-	{record.Users.Primary(), byUserID},
-	{record.Addresses.Index("user"), byUserID},
-	{record.Targets.Index("user"), byUserID},
-	{record.Sessions.Index("user"), byUserID},
-	{record.Tokens.Index("user"), byUserID},
-	{record.Authenticators.Index("user"), byUserID},
-	{record.Challenges.Index("user"), byUserID},
-	{record.RecoveryCodes.Index("user"), byUserID},
-	{record.Words.Index("row"), func(user *record.User) []store.Value {
-		return []store.Value{store.Text("users"), store.Text(user.ID)}
+	{record.Users.Table, byUserID(record.Users.Primary())},
+	{record.Addresses.Table, byUserID(record.Addresses.Index("user"))},
+	{record.Targets.Table, byUserID(record.Targets.Index("user"))},
+	{record.Sessions.Table, byUserID(record.Sessions.Index("user"))},
+	{record.Tokens.Table, tokensAbout},
+	{record.Authenticators.Table, byUserID(record.Authenticators.Index("user"))},
+	{record.Challenges.Table, byUserID(record.Challenges.Index("user"))},
+	{record.RecoveryCodes.Table, byUserID(record.RecoveryCodes.Index("user"))},
+	{record.Words.Table, func(user *record.User) []store.Query {
+		return []store.Query{rowsOf(record.Words.Index("row"), "users", user.ID)}
 	}},
-	{record.Logs.Index("user"), func(user *record.User) []store.Value { return []store.Value{store.Text(user.Key)} }},
 }
 
-func byUserID(user *record.User) []store.Value { return []store.Value{store.Text(user.ID)} }
+// rowsOf selects the rows with leading values of an index.
+func rowsOf(index *store.Index, values ...string) store.Query {
+	q := store.Query{Index: index, Limit: store.MaxLimit}
+	for _, v := range values {
+		q.Equal = append(q.Equal, store.Text(v))
+	}
+	return q
+}
+
+// byUserID selects the rows under the id of the user.
+func byUserID(index *store.Index) func(user *record.User) []store.Query {
+	return func(user *record.User) []store.Query { return []store.Query{rowsOf(index, user.ID)} }
+}
+
+// tokensAbout selects the tokens of a user, and those that were sent to their addresses before
+// they had them.
+func tokensAbout(user *record.User) []store.Query {
+	queries := []store.Query{rowsOf(record.Tokens.Index("user"), user.ID)}
+	for _, kind := range tokenKinds {
+		for _, address := range []string{user.Email, user.Phone} {
+			if address != "" {
+				queries = append(queries, rowsOf(record.Tokens.Index("slot"), kind.name, address))
+			}
+		}
+	}
+	return queries
+}
 
 // secretColumns are the columns that an export leaves out: they prove something, and tell
 // nothing about their user.
 var secretColumns = []string{"password", "password_history", "digest", "seed", "sealed"}
 
-// Export returns everything that the store holds about a user, as one JSON object with a
-// list of rows for each table, as of one moment. Names are those of the tables and their
-// columns; a time is in RFC 3339. What proves something is left out: hashes, digests, seeds
-// and recovery codes. The log is that of the user, with the addresses of the host's staff
-// left out, as in [Account.Logs].
+// Export returns what [Users.ExportTo] writes. The log may make it large: more than a hundred
+// bytes a line.
 func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err error) {
+	var b bytes.Buffer
+	if err := u.ExportTo(ctx, id, &b); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// ExportTo writes everything that the store holds about a user, as one JSON object with a
+// list of rows for each table. Names are those of the tables and their columns; a time is in
+// RFC 3339. What proves something is left out: hashes, digests, seeds and recovery codes. The
+// log is that of the user, with the ids and addresses of the host's staff left out, and those
+// of strangers, as in [Account.Logs]. The log comes last, and is read and written piece by piece.
+//
+// It reads and does not hold up writers. If the user changes while it reads the rest, it
+// reads that again. A failure while the log is written leaves a part of the object.
+//
+// Errors:
+//   - [ErrBusy]: the user has changed again and again.
+//   - those of w
+func (u *Users) ExportTo(ctx context.Context, id string, w io.Writer) (err error) {
 	defer publicError("export user", &err)
 	c, err := u.beginFor(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return usersChange(ctx, c, id, func(ctx context.Context, tx *txn, user *record.User) (json.RawMessage, error) {
-		document := make(map[string][]map[string]any)
-		for _, p := range personal {
-			table := p.index.Table()
-			rows, err := allRows(ctx, tx, store.Query{Index: p.index, Equal: p.key(user), Limit: store.MaxLimit})
+	user, document, err := c.exportRows(ctx, id)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	for _, p := range personal {
+		if p.table != record.Users.Table {
+			_, _ = out.WriteString(",") // a failure stays until Flush
+		} else {
+			_, _ = out.WriteString("{")
+		}
+		list, err := json.Marshal(document[p.table])
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(out, "%q:%s", p.table.Name(), list)
+	}
+	_, _ = fmt.Fprintf(out, ",%q:[", record.Logs.Name())
+	first := true
+	for page, err := range record.Logs.Pages(ctx, c.store, store.Query{Index: record.Logs.Index("user"), Equal: []store.Value{store.Text(user.Key)}, Limit: 1000}) {
+		if err != nil {
+			return err
+		}
+		for _, l := range page {
+			hideStrangers(l)
+			line, err := json.Marshal(exported(record.Logs.Table, record.Logs.Row(l)))
 			if err != nil {
-				return nil, err
+				return err
 			}
-			list := make([]map[string]any, 0, len(rows))
-			for _, row := range rows {
-				list = append(list, exported(table, row))
+			if !first {
+				_, _ = out.WriteString(",")
 			}
-			document[table.Name()] = list
+			first = false
+			_, _ = out.Write(line)
 		}
-		for _, l := range document[record.Logs.Name()] {
-			if mode, _ := l["mode"].(string); byStaff(mode) {
-				l["ip"], l["agent"], l["actor"] = "", "", ""
-			}
-		}
-		return json.Marshal(document)
-	})
+	}
+	_, _ = out.WriteString("]}")
+	return out.Flush()
 }
 
-// allRows returns every row that a query selects.
-func allRows(ctx context.Context, r store.Reader, q store.Query) (all []store.Row, err error) {
-	for {
-		rows, err := r.List(ctx, q)
+// exportTries is how often an export reads a user who changes meanwhile.
+const exportTries = 3
+
+// exportRows returns a user, and the rows of the personal tables.
+func (c *call) exportRows(ctx context.Context, id string) (*record.User, map[*store.Table][]map[string]any, error) {
+	user, err := getUser(ctx, c.store, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	for range exportTries {
+		document := make(map[*store.Table][]map[string]any)
+		for _, p := range personal {
+			list, err := c.exportTable(ctx, p.table, p.queries(user))
+			if err != nil {
+				return nil, nil, err
+			}
+			document[p.table] = list
+		}
+		again, err := getUser(ctx, c.store, id)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case reflect.DeepEqual(user, again):
+			return user, document, nil
+		}
+		user = again
+	}
+	return nil, nil, ErrBusy
+}
+
+// exportTable returns the rows of a table that queries select, each once.
+func (c *call) exportTable(ctx context.Context, table *store.Table, queries []store.Query) ([]map[string]any, error) {
+	list, seen := []map[string]any{}, make(map[string]bool)
+	for _, q := range queries {
+		rows, err := c.store.List(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, rows...)
-		if len(rows) < q.Limit {
-			return all, nil
+		for _, row := range rows {
+			key := ""
+			for _, v := range table.Primary().Key(row) {
+				key += fmt.Sprintf("%q", v.Text()) // every primary key is of texts
+			}
+			if !seen[key] {
+				seen[key] = true
+				list = append(list, exported(table, row))
+			}
 		}
-		q.After = q.Index.Position(rows[len(rows)-1])
 	}
+	return list, nil
 }
 
 // exported returns a row by the names of its columns.

@@ -47,7 +47,8 @@ var userListing = &listing[record.User]{
 // impersonator and accessedAt; labels are a list and know contains, notContains and the tests for null,
 // and no order. [query.Search] finds words of the id, the e-mail address, the name, the number
 // and the labels: each word as the beginning of one, and a phrase in double quotes as it
-// stands. It looks at the 5,000 users with the rarest word.
+// stands. Of a name and an address the first 100 words are found. It looks at 5,000 users at most,
+// with the rarest word, and at 50,000 words.
 //
 // A page costs what it shows where the order has an index ($id, $createdAt, name, email,
 // phone, registration, accessedAt). What its filters leave out is looked at too, and so is
@@ -111,7 +112,7 @@ func (c *call) searchUsers(ctx context.Context, r *request) (*page[record.User],
 			rows = append(rows, row)
 		}
 	}
-	return userListing.pageOf(c, r, at, rows)
+	return userListing.pageOf(c, r, at, rows), nil
 }
 
 // GetByEmail returns the user with an e-mail address, in any case.

@@ -27,6 +27,7 @@ type waiter struct {
 	turn  int64 // the next one, or after the group's last
 	cost  int64
 	in    chan struct{} // closed when it may run
+	out   chan struct{} // closed when another group took its place
 }
 
 // fits reports whether a hash may run now. A hash that is over the budget by
@@ -41,7 +42,7 @@ func (g *gate) admit(cost int64) {
 }
 
 // enter waits until a hash of a group of callers may run. A group has at most half of
-// the places in the queue.
+// the places in the queue, and gives the last one up to a group with two fewer.
 func (g *gate) enter(ctx context.Context, group string, cost int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -64,6 +65,8 @@ func (g *gate) enter(ctx context.Context, group string, cost int64) error {
 	select {
 	case <-w.in:
 		return nil
+	case <-w.out:
+		return ErrBusy
 	case <-timer.C:
 		err = ErrBusy
 	case <-ctx.Done():
@@ -90,16 +93,33 @@ func (g *gate) join(group string, cost int64) *waiter {
 			own++
 		}
 	}
-	if len(g.waiting) >= g.queue || own >= max(g.queue/2, 1) {
+	if own >= max(g.queue/2, 1) || len(g.waiting) >= g.queue && !g.makeRoom(own) {
 		return nil
 	}
-	w := &waiter{group: group, turn: turn + 1, cost: cost, in: make(chan struct{})}
+	w := &waiter{group: group, turn: turn + 1, cost: cost, in: make(chan struct{}), out: make(chan struct{})}
 	at := len(g.waiting)
 	for at > 0 && g.waiting[at-1].turn > w.turn {
 		at--
 	}
 	g.waiting = slices.Insert(g.waiting, at, w)
 	return w
+}
+
+// makeRoom ends the last waiting hash of the group with the most of them, for a group that has
+// at least two fewer.
+func (g *gate) makeRoom(own int) bool {
+	count, last := make(map[string]int), -1
+	for i, w := range g.waiting { // by turn: the last one of a group comes last
+		if count[w.group]++; last < 0 || count[w.group] >= count[g.waiting[last].group] {
+			last = i
+		}
+	}
+	if last < 0 || count[g.waiting[last].group] < own+2 {
+		return false
+	}
+	close(g.waiting[last].out)
+	g.waiting = slices.Delete(g.waiting, last, last+1)
+	return true
 }
 
 func (g *gate) leave(cost int64) {

@@ -132,28 +132,73 @@ func (f Filter) matcher(t *Table) func(Row) bool {
 	case OpIsNotNull:
 		return func(row Row) bool { return !row.values[at].IsNull() }
 	}
-	contains := strings.Contains
-	if t.columns[at].JSON {
-		contains = listContains
+	compare := f.compare
+	switch {
+	case t.columns[at].JSON:
+		compare = f.listMatcher()
+	case f.Op == OpEqual || f.Op == OpNotEqual:
+		compare = f.equalMatcher()
 	}
-	return func(row Row) bool { return !row.values[at].IsNull() && f.compare(row.values[at], contains) }
+	return func(row Row) bool { return !row.values[at].IsNull() && compare(row.values[at]) }
+}
+
+// equalMatcher returns the comparison of a value with all those of the filter at once.
+func (f Filter) equalMatcher() func(Value) bool {
+	values := make(map[Value]bool, len(f.Values))
+	for _, v := range f.Values {
+		values[v] = true
+	}
+	if f.Op == OpEqual {
+		return func(v Value) bool { return values[v] }
+	}
+	null := values[Null]
+	return func(v Value) bool { return !null && !values[v] }
+}
+
+// listMatcher returns the comparison of a JSON list, which is read once, with all values of
+// the filter.
+func (f Filter) listMatcher() func(Value) bool {
+	texts, null := make(map[string]bool, len(f.Values)), false
+	for _, v := range f.Values {
+		if v.IsNull() {
+			null = true
+		} else {
+			texts[v.s] = true
+		}
+	}
+	return func(v Value) bool {
+		found := listContains(v.s, texts)
+		if f.Op == OpContains {
+			return found
+		}
+		return !null && !found
+	}
+}
+
+// FilterSize returns the number of conditions and of values of filters, for [MaxFilterTerms]
+// and [MaxValues]. A column that the table lacks counts as text.
+func FilterSize(t *Table, filters []Filter) (terms, values int) {
+	for _, f := range filters {
+		terms, values = terms+1, values+len(f.Values)
+		if at := t.Column(f.Column); f.Op.OfText() && (at < 0 || !t.columns[at].JSON) {
+			terms += max(len(f.Values)-1, 0)
+		}
+		inner, more := FilterSize(t, f.Filters)
+		terms, values = terms+inner, values+more
+	}
+	return terms, values
 }
 
 // compare compares a value that is not null.
-func (f Filter) compare(v Value, contains func(text, part string) bool) bool {
+func (f Filter) compare(v Value) bool {
 	anyOf := func(is func(Value) bool) bool { // of the values that are not null
 		return slices.ContainsFunc(f.Values, func(x Value) bool { return !x.IsNull() && is(x) })
 	}
 	noneOf := func(is func(Value) bool) bool {
 		return !slices.ContainsFunc(f.Values, func(x Value) bool { return x.IsNull() || is(x) })
 	}
-	equal := func(x Value) bool { return v == x }
-	inside := func(x Value) bool { return contains(v.s, x.s) }
+	inside := func(x Value) bool { return strings.Contains(v.s, x.s) }
 	switch f.Op {
-	case OpEqual:
-		return anyOf(equal)
-	case OpNotEqual:
-		return noneOf(equal)
 	case OpLessThan:
 		return anyOf(func(x Value) bool { return Compare(v, x) < 0 })
 	case OpLessThanEqual:
@@ -184,11 +229,14 @@ func (f Filter) compare(v Value, contains func(text, part string) bool) bool {
 	return false
 }
 
-// listContains reports whether a text is an item of a JSON list.
-func listContains(list, text string) bool {
+// listContains reports whether one of the texts is an item of a JSON list.
+func listContains(list string, texts map[string]bool) bool {
 	var items []any
 	if json.Unmarshal([]byte(list), &items) != nil {
 		return false
 	}
-	return slices.Contains(items, any(text))
+	return slices.ContainsFunc(items, func(item any) bool {
+		text, is := item.(string)
+		return is && texts[text]
+	})
 }

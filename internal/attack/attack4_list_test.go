@@ -39,7 +39,7 @@ func oddUser(r *rand.Rand, n int) *record.User {
 	at := func() time.Time { return oddTimes[r.IntN(len(oddTimes))] }
 	u := &record.User{
 		ID: fmt.Sprintf("%c%d%c%d", "abAB0_-."[r.IntN(5)], r.IntN(9), "._-aZ"[r.IntN(5)], n), Key: fmt.Sprint("key", n), Created: at(), Updated: at(), Registered: at(), Accessed: at(),
-		Name: oddTexts[r.IntN(len(oddTexts))], Blocked: r.IntN(2) == 0, Labels: "[]", Prefs: "{}",
+		Name: oddTexts[r.IntN(len(oddTexts))], Blocked: r.IntN(2) == 0, Labels: "[]", Prefs: "{}", Targets: "[]",
 	}
 	if r.IntN(3) > 0 {
 		u.Email = fmt.Sprintf("%s%d@x.test", []string{"a", "A", "a.", "_", "b%", "\u00e9"}[r.IntN(6)], n)

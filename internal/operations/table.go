@@ -7,6 +7,7 @@ package operations
 import (
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -194,6 +195,7 @@ var Table = []Operation{
 	}},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
 	{Name: "Users.List", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().List(w.Ctx)) }},
+	{Name: "Users.ExportTo", Free: true, Quiet: true, Do: func(w *World) error { return w.Users().ExportTo(w.Ctx, w.User.ID, io.Discard) }},
 	{Name: "Users.GetByEmail", Free: true, Quiet: true, Anonymous: latchkey.ErrUserNotFound, Do: func(w *World) error {
 		return kit.Err(w.Users().GetByEmail(w.Ctx, kit.Ada))
 	}},

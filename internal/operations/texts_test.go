@@ -3,6 +3,7 @@ package operations_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ var textArguments = map[string]func(w *operations.World) []any{
 	},
 	"Account.UpdatePushTarget": func(w *operations.World) []any { return []any{w.Push, "the same device"} },
 	"Account.DeletePushTarget": func(w *operations.World) []any { return []any{w.Push} },
+	"Users.ExportTo":           func(w *operations.World) []any { return []any{w.User.ID, io.Discard} },
 	"Users.CreateTarget": func(w *operations.World) []any {
 		return []any{w.User.ID, latchkey.NewTarget{ID: "wanted", ProviderType: "push", Identifier: "another device", ProviderID: "fcm", Name: "Telephone"}}
 	},

@@ -279,7 +279,11 @@ func encodeLog(l *Log) []byte {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
-	return b
+	stranger := byte(0)
+	if l.Stranger {
+		stranger = 1
+	}
+	return append(b, stranger)
 }
 
 func decodeLog(b []byte) *Log {
@@ -293,5 +297,6 @@ func decodeLog(b []byte) *Log {
 	l := &Log{Created: time.UnixMicro(int64(binary.LittleEndian.Uint64(b))).UTC(), Count: int64(binary.LittleEndian.Uint64(b[8:]))}
 	l.ID, l.UserKey, l.Event, l.Resource = text(), text(), text(), text()
 	l.Actor, l.Mode, l.IP, l.Agent, l.Reason = text(), text(), text(), text(), text()
+	l.Stranger = b[at] != 0
 	return l
 }

@@ -56,9 +56,9 @@ func (p *Postgres) Write(n int) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, "INSERT INTO "+p.namespace+".logs (id, user_key, created, event, resource, actor, mode, ip, agent, count, reason) "+
-			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-			l.ID, l.UserKey, l.Created, l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent, l.Count, l.Reason)
+		_, err = tx.Exec(ctx, "INSERT INTO "+p.namespace+".logs (id, user_key, created, event, resource, actor, mode, ip, agent, count, reason, stranger) "+
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+			l.ID, l.UserKey, l.Created, l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent, l.Count, l.Reason, l.Stranger)
 		return err
 	})
 }

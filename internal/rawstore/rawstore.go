@@ -68,6 +68,7 @@ type Log struct {
 	Event, Resource, Actor, Mode, IP, Agent string
 	Count                                   int64
 	Reason                                  string
+	Stranger                                bool
 }
 
 // NewLog returns the log row of the n-th session.

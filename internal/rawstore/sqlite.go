@@ -22,7 +22,7 @@ CREATE INDEX sessions_user ON sessions (user_id, created, id);
 CREATE INDEX sessions_expire ON sessions (expire, id);
 CREATE TABLE logs (id TEXT NOT NULL PRIMARY KEY, user_key TEXT NOT NULL, created INTEGER NOT NULL, event TEXT NOT NULL,
 	resource TEXT NOT NULL, actor TEXT NOT NULL, mode TEXT NOT NULL, ip TEXT NOT NULL, agent TEXT NOT NULL,
-	count INTEGER NOT NULL, reason TEXT NOT NULL);
+	count INTEGER NOT NULL, reason TEXT NOT NULL, stranger INTEGER NOT NULL);
 CREATE INDEX logs_user ON logs (user_key, created, id);
 CREATE INDEX logs_created ON logs (created, id);`
 
@@ -59,7 +59,7 @@ func OpenSQLite(path string, n int) (*SQLite, error) {
 		"BEGIN IMMEDIATE": &s.begin,
 		"COMMIT":          &s.commit,
 		"INSERT INTO sessions (" + sessionColumns + ") VALUES (?" + strings.Repeat(", ?", 21) + ")": &s.insertSession,
-		"INSERT INTO logs VALUES (?" + strings.Repeat(", ?", 10) + ")":                              &s.insertLog,
+		"INSERT INTO logs VALUES (?" + strings.Repeat(", ?", 11) + ")":                              &s.insertLog,
 		"SELECT count(*) FROM sessions WHERE user_id = ?":                                           &s.count,
 	} {
 		if *stmt, err = s.conn.PrepareContext(ctx, text); err != nil {
@@ -147,7 +147,7 @@ func (s *SQLite) insert(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.insertLog.ExecContext(ctx, l.ID, l.UserKey, l.Created.UnixMicro(), l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent, l.Count, l.Reason)
+	_, err = s.insertLog.ExecContext(ctx, l.ID, l.UserKey, l.Created.UnixMicro(), l.Event, l.Resource, l.Actor, l.Mode, l.IP, l.Agent, l.Count, l.Reason, l.Stranger)
 	return err
 }
 
@@ -162,7 +162,7 @@ func (s *SQLite) Page(ctx context.Context, n int) (logs []*Log, err error) {
 	for rows.Next() {
 		l := new(Log)
 		var created int64
-		if err := rows.Scan(&l.ID, &l.UserKey, &created, &l.Event, &l.Resource, &l.Actor, &l.Mode, &l.IP, &l.Agent, &l.Count, &l.Reason); err != nil {
+		if err := rows.Scan(&l.ID, &l.UserKey, &created, &l.Event, &l.Resource, &l.Actor, &l.Mode, &l.IP, &l.Agent, &l.Count, &l.Reason, &l.Stranger); err != nil {
 			return nil, err
 		}
 		l.Created = time.UnixMicro(created).UTC()

@@ -301,6 +301,7 @@ type Log struct {
 	Agent    string // user agent
 	Count    int64  // how often a refusal happened within its minute; 0 in other lines
 	Reason   string // type of the error of a refusal
+	Stranger bool   // a guest came by an address that the user had not proven
 }
 
 func (l *Log) bind(b *store.Binder) {
@@ -315,6 +316,7 @@ func (l *Log) bind(b *store.Binder) {
 	b.Text("agent", &l.Agent)
 	b.Int("count", &l.Count)
 	b.Text("reason", &l.Reason)
+	b.Bool("stranger", &l.Stranger)
 }
 
 // Logs is keyed by id.

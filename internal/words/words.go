@@ -17,25 +17,30 @@ import (
 )
 
 const (
-	maxWords    = 100   // words of one row, further words are not found
-	maxWordSize = 64    // bytes of a word that are kept
-	maxHits     = 5_000 // rows that a search looks at
+	maxWords    = 100    // words of one text, further words are not found
+	maxWordSize = 64     // bytes of a word that are kept
+	maxHits     = 5_000  // rows that a search looks at
+	maxRead     = 50_000 // words that a search reads to find them
 )
 
 // splitWords returns the words of texts: runs of letters, marks and digits, in
 // lower case and Unicode normal form C, each once, in the order of the
-// alphabet.
+// alphabet. No text takes the place of another's words.
 func splitWords(texts ...string) []string {
 	seen := make(map[string]bool)
 	for _, text := range texts {
-		for word := range strings.FieldsFuncSeq(strings.ToLower(norm.NFC.String(text)), isNoWord) {
-			if len(seen) < maxWords {
-				seen[cutWord(word)] = true
+		own := make(map[string]bool)
+		for word := range strings.FieldsFuncSeq(fold(text), isNoWord) {
+			if word = cutWord(word); len(own) < maxWords {
+				own[word], seen[word] = true, true
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
 }
+
+// fold returns a text in lower case and normal form C, which lower case may have undone.
+func fold(text string) string { return norm.NFC.String(strings.ToLower(text)) }
 
 func isNoWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) }
 
@@ -89,6 +94,26 @@ func (t term) query(scope string) store.Query {
 	return q
 }
 
+// rows returns the ids of the rows with a word that meets the term. A row may have many.
+func (t term) rows(ctx context.Context, r store.Reader, scope string) (map[string]bool, error) {
+	found, read := make(map[string]bool), 0
+	for hits, err := range record.Words.Pages(ctx, r, t.query(scope)) {
+		if err != nil {
+			return nil, err
+		}
+		for _, hit := range hits {
+			if len(found) == maxHits {
+				break
+			}
+			found[hit.RowID] = true
+		}
+		if read += len(hits); len(found) == maxHits || len(hits) < maxHits || read >= maxRead {
+			break
+		}
+	}
+	return found, nil
+}
+
 func (t term) meets(words []*record.Word) bool {
 	return slices.ContainsFunc(words, func(w *record.Word) bool {
 		return w.Word == t.word || !t.whole && strings.HasPrefix(w.Word, t.word)
@@ -98,7 +123,7 @@ func (t term) meets(words []*record.Word) bool {
 // Find returns the ids of the rows of a scope that match every word of search:
 // the row has a word that begins with it, or, for a word in double quotes, the
 // word itself. The ids are sorted. A search without a word finds nothing. At
-// most 5,000 rows are looked at, those with the rarest word.
+// most 5,000 rows are looked at, those with the rarest word, and at most 50,000 words.
 func Find(ctx context.Context, r store.Reader, scope, search string) ([]string, error) {
 	var terms []term
 	for i, part := range strings.Split(search, `"`) {
@@ -113,13 +138,9 @@ func Find(ctx context.Context, r store.Reader, scope, search string) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	hits, err := record.Words.List(ctx, r, terms[rarest].query(scope))
+	found, err := terms[rarest].rows(ctx, r, scope)
 	if err != nil {
 		return nil, err
-	}
-	found := make(map[string]bool, len(hits))
-	for _, hit := range hits {
-		found[hit.RowID] = true
 	}
 	others := slices.Delete(terms, rarest, rarest+1)
 	for id := range found {
@@ -156,7 +177,7 @@ func HasPhrases(search string, texts ...string) bool {
 
 // runs returns the words of a text in their order.
 func runs(text string) []string {
-	return strings.FieldsFunc(strings.ToLower(norm.NFC.String(text)), isNoWord)
+	return strings.FieldsFunc(fold(text), isNoWord)
 }
 
 // rarestTerm returns the position of the term that the fewest words meet.

@@ -36,7 +36,7 @@ func FuzzQuery(f *testing.F) {
 			if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: id + "@x.org", UserID: id}); err != nil {
 				return err
 			}
-			if err := record.Users.Insert(ctx, tx, &record.User{ID: id, Email: id + "@x.org", Labels: `["vip"]`, Prefs: "{}"}); err != nil {
+			if err := record.Users.Insert(ctx, tx, &record.User{ID: id, Email: id + "@x.org", Labels: `["vip"]`, Prefs: "{}", Targets: "[]"}); err != nil {
 				return err
 			}
 		}

@@ -495,7 +495,7 @@ func TestLookingFirstFindsWhatIsTaken(t *testing.T) {
 	s := open(t, address, Options{Namespace: pgtest.Namespace()})
 	user := func(id, phone string) *record.User {
 		now := time.UnixMicro(1).UTC()
-		return &record.User{ID: id, Key: id, Created: now, Updated: now, Registered: now, Accessed: now, Phone: phone, Labels: "[]", Prefs: "{}"}
+		return &record.User{ID: id, Key: id, Created: now, Updated: now, Registered: now, Accessed: now, Phone: phone, Labels: "[]", Prefs: "{}", Targets: "[]"}
 	}
 	for i := range 3 { // many pages, so that the rows are far from one another
 		err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {

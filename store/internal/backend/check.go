@@ -164,11 +164,13 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 	if q.Offset < 0 || q.Offset > store.MaxOffset || counting && q.Offset != 0 {
 		return false, invalid(t, "offset %d", q.Offset)
 	}
-	var all filterSize
 	for _, f := range q.Where {
-		if err := checkFilter(t, f, 1, &all); err != nil {
+		if err := checkFilter(t, f, 1); err != nil {
 			return false, err
 		}
+	}
+	if terms, values := store.FilterSize(t, q.Where); terms > store.MaxFilterTerms || values > store.MaxValues {
+		return false, invalid(t, "%d conditions with %d values", terms, values)
 	}
 	if q.After != nil && q.Before != nil {
 		return false, invalid(t, "both After and Before are set")
@@ -184,18 +186,10 @@ func (s *Shell) checkQuery(q store.Query, counting bool) (possible bool, err err
 	return possible, nil
 }
 
-// filterSize is the number of conditions and of values in the filters of a query.
-type filterSize struct{ terms, values int }
-
-// checkFilter checks a filter and adds its size to all.
-func checkFilter(t *store.Table, f store.Filter, depth int, all *filterSize) error {
+// checkFilter checks a filter.
+func checkFilter(t *store.Table, f store.Filter, depth int) error {
 	least, most, known := f.Op.Arity()
 	branch := f.Op == store.OpAnd || f.Op == store.OpOr
-	all.terms++
-	all.values += len(f.Values)
-	if f.Op.OfText() && t.Column(f.Column) >= 0 && !t.Columns()[t.Column(f.Column)].JSON {
-		all.terms += len(f.Values) - 1
-	}
 	switch {
 	case !known:
 		return invalid(t, "%q is not an operator", f.Op)
@@ -203,11 +197,11 @@ func checkFilter(t *store.Table, f store.Filter, depth int, all *filterSize) err
 		return invalid(t, "%s takes %d to %d values, not %d", f.Op, least, most, len(f.Values))
 	case branch != (f.Column == "") || branch != (len(f.Filters) > 0):
 		return invalid(t, "%s needs a column and no filters, or filters and no column", f.Op)
-	case depth > store.MaxFilterDepth || all.terms > store.MaxFilterTerms || all.values > store.MaxValues:
-		return invalid(t, "filters too deep or too many")
+	case depth > store.MaxFilterDepth:
+		return invalid(t, "filters too deep")
 	case branch:
 		for _, g := range f.Filters {
-			if err := checkFilter(t, g, depth+1, all); err != nil {
+			if err := checkFilter(t, g, depth+1); err != nil {
 				return err
 			}
 		}

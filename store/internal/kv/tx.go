@@ -63,12 +63,19 @@ func (r Reader) GetBoth(ctx context.Context, ix *store.Index, ref *store.Referen
 }
 
 // each visits the keys of the rows that q selects, in order, until visit returns
-// false. It reads the rows themselves only if the query filters them.
-func (r Reader) each(q store.Query, visit func(cluster []byte) bool) error {
+// false. It reads the rows themselves only if the query filters them. It ends with the
+// context, at which it looks now and then.
+func (r Reader) each(ctx context.Context, q store.Query, visit func(cluster []byte) bool) error {
 	var err error
+	looked := 0
 	matches := store.Matcher(q.Index.Table(), q.Where)
 	from, to := span(q)
 	r.Space.Scan(q.Index, from, to, q.Descending, func(_, cluster []byte) bool {
+		if looked++; looked%1024 == 0 {
+			if err = ctx.Err(); err != nil {
+				return false
+			}
+		}
 		if len(q.Where) > 0 {
 			var row store.Row
 			if row, err = r.row(q.Index, cluster); err != nil {
@@ -93,11 +100,11 @@ func (r Reader) row(ix *store.Index, cluster []byte) (store.Row, error) {
 }
 
 // List implements [store.Reader].
-func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
+func (r Reader) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 	rows := make([]store.Row, 0, min(q.Limit, 32))
 	var failed error
 	skip := q.Offset
-	err := r.each(q, func(cluster []byte) bool {
+	err := r.each(ctx, q, func(cluster []byte) bool {
 		if skip > 0 {
 			skip--
 			return true
@@ -117,9 +124,9 @@ func (r Reader) List(_ context.Context, q store.Query) ([]store.Row, error) {
 }
 
 // Count implements [store.Reader].
-func (r Reader) Count(_ context.Context, q store.Query) (int, error) {
+func (r Reader) Count(ctx context.Context, q store.Query) (int, error) {
 	n := 0
-	err := r.each(q, func([]byte) bool {
+	err := r.each(ctx, q, func([]byte) bool {
 		n++
 		return n != q.Limit
 	})

@@ -1,5 +1,5 @@
--- Targets that belong to a session, the targets in the row of their user, and users who may
--- act for others.
+-- Targets that belong to a session, the targets in the row of their user, users who may act
+-- for others, and lines of the log by strangers.
 
 ALTER TABLE {s}.{p}users ADD COLUMN impersonator boolean NOT NULL DEFAULT false;
 
@@ -8,6 +8,8 @@ ALTER TABLE {s}.{p}users ADD COLUMN targets jsonb NOT NULL DEFAULT '[]';
 ALTER TABLE {s}.{p}sessions ADD COLUMN targets boolean NOT NULL DEFAULT false;
 
 ALTER TABLE {s}.{p}targets ADD COLUMN session_id text COLLATE "C";
+
+ALTER TABLE {s}.{p}logs ADD COLUMN stranger boolean NOT NULL DEFAULT false;
 
 UPDATE {s}.{p}users AS u SET targets = t.list FROM (
 	SELECT user_id, jsonb_agg(jsonb_build_object('id', id,

@@ -1,5 +1,5 @@
--- Targets that belong to a session, the targets in the row of their user, and users who may
--- act for others.
+-- Targets that belong to a session, the targets in the row of their user, users who may act
+-- for others, and lines of the log by strangers.
 
 ALTER TABLE users ADD COLUMN impersonator INTEGER NOT NULL DEFAULT 0;
 
@@ -8,6 +8,8 @@ ALTER TABLE users ADD COLUMN targets TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE sessions ADD COLUMN targets INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE targets ADD COLUMN session_id TEXT;
+
+ALTER TABLE logs ADD COLUMN stranger INTEGER NOT NULL DEFAULT 0;
 
 UPDATE users SET targets = (
 	SELECT json_group_array(json_object('id', id, 'created', created, 'updated', updated, 'name', name,
