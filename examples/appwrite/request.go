@@ -54,6 +54,7 @@ const (
 	account              // with a session
 	owing                // with a session, even if it owes a second factor
 	users                // with the API key
+	reading              // with the API key, or by a user who may act for others
 	health               // without a project
 )
 
@@ -133,12 +134,16 @@ func (c *call) handle(to route) (any, error) {
 		role = "users"
 	}
 	switch {
-	case barred != nil && to.scope != users && (to.scope != owing || c.pending == nil):
+	case barred != nil && to.scope != users && to.scope != reading && (to.scope != owing || c.pending == nil):
 		return nil, barred
 	case (to.scope == account || to.scope == owing && c.pending == nil) && !c.signedIn:
 		return nil, missing(role, "account")
 	case to.scope == users && !c.server:
 		return nil, missing(role, "users.write")
+	case to.scope == reading && !c.server:
+		if helps, err := c.helps(); err != nil || !helps {
+			return nil, cmp.Or(err, missing(role, "users.read"))
+		}
 	case to.scope == signIn && c.signedIn:
 		return nil, latchkey.ErrSessionAlreadyExists
 	}
@@ -169,7 +174,7 @@ func (c *call) origin() error {
 	header.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
 	header.Set("Access-Control-Allow-Headers", "Accept, Content-Type, Content-Range, Cookie, Origin, User-Agent, X-Appwrite-Project, X-Appwrite-Key, "+
 		"X-Appwrite-Session, X-Appwrite-JWT, X-Appwrite-Locale, X-Appwrite-Response-Format, X-Fallback-Cookies, X-Forwarded-For, "+
-		"X-Forwarded-User-Agent, X-SDK-Name, X-SDK-Platform, X-SDK-Language, X-SDK-Version, X-SDK-GraphQL")
+		"X-Forwarded-User-Agent, X-Appwrite-Impersonate-User-Id, X-Appwrite-Impersonate-User-Email, X-Appwrite-Impersonate-User-Phone, X-SDK-Name, X-SDK-Platform, X-SDK-Language, X-SDK-Version, X-SDK-GraphQL")
 	header.Set("Access-Control-Expose-Headers", "X-Fallback-Cookies, X-Appwrite-Session")
 	header.Set("Vary", "Origin")
 	return nil
@@ -232,12 +237,61 @@ func (c *call) credentials() (barred, err error) {
 			c.account, barred = account, barredToo
 		}
 	}
+	if c.account != nil && err == nil {
+		barred, err = c.impersonate()
+	}
 	c.signedIn = c.account != nil
 	var owed *latchkey.MoreFactorsError
 	if errors.As(barred, &owed) {
 		c.pending = owed.Pending
 	}
 	return barred, err
+}
+
+// helps reports whether the caller is a user who may act for others.
+func (c *call) helps() (bool, error) {
+	switch {
+	case c.account == nil:
+		return false, nil
+	case c.account.ImpersonatorID() != "":
+		return true, nil
+	}
+	user, err := c.account.User(c.r.Context())
+	return err == nil && user.Impersonator, err
+}
+
+// impersonate lets the caller act for the user whom the request names, by a header or else a
+// parameter, by an id or else an address or else a number. Where the caller may not, or there
+// is no such user, the request is the caller's own, as documented.
+func (c *call) impersonate() (barred, err error) {
+	var who latchkey.ImpersonatedUser
+	parameters := c.r.URL.Query()
+	for _, name := range []struct {
+		header, parameter string
+		to                *string
+	}{
+		{"X-Appwrite-Impersonate-User-Id", "impersonateUserId", &who.UserID},
+		{"X-Appwrite-Impersonate-User-Email", "impersonateEmail", &who.Email},
+		{"X-Appwrite-Impersonate-User-Phone", "impersonatePhone", &who.Phone},
+	} {
+		if *name.to = cmp.Or(c.r.Header.Get(name.header), parameters.Get(name.parameter)); *name.to != "" {
+			break
+		}
+	}
+	if who == (latchkey.ImpersonatedUser{}) {
+		return nil, nil
+	}
+	account, err := c.account.Impersonate(c.r.Context(), who)
+	switch {
+	case err == nil:
+		c.account = account
+		return nil, nil
+	case errors.Is(err, latchkey.ErrUserUnauthorized), errors.Is(err, latchkey.ErrUserNotFound), errors.Is(err, latchkey.ErrArgumentInvalid):
+		return nil, nil
+	case errors.Is(err, latchkey.ErrUserBlocked), errors.Is(err, latchkey.ErrPasswordResetRequired):
+		return err, nil
+	}
+	return nil, err
 }
 
 // identified sorts the result of an authentication: a caller without a user, a user that

@@ -83,9 +83,15 @@ var routes = []route{
 
 	on(post, account, created, createJWT, "/account/jwts", "/account/jwt"),
 
+	on(post, account, created, createPushTarget, "/account/targets/push"),
+	on(put, account, ok, updatePushTarget, "/account/targets/{targetId}/push"),
+	on(del, account, none, func(c *call) (any, error) {
+		return nil, c.account.DeletePushTarget(c.r.Context(), c.r.PathValue("targetId"))
+	}, "/account/targets/{targetId}/push"),
+
 	on(post, users, created, seen(createUser), "/users"),
-	on(get, users, ok, listUsers, "/users"),
-	on(get, users, ok, seen(func(c *call) (*latchkey.User, error) { return c.users().Get(c.r.Context(), c.user()) }), "/users/{userId}"),
+	on(get, reading, ok, listUsers, "/users"),
+	on(get, reading, ok, seen(func(c *call) (*latchkey.User, error) { return c.users().Get(c.r.Context(), c.user()) }), "/users/{userId}"),
 	on(del, users, none, func(c *call) (any, error) { return nil, c.users().Delete(c.r.Context(), c.user()) }, "/users/{userId}"),
 	on(patch, users, ok, seen(userText("name", (*latchkey.Users).UpdateName)), "/users/{userId}/name"),
 	on(patch, users, ok, seen(userText("email", (*latchkey.Users).UpdateEmail)), "/users/{userId}/email"),
@@ -94,10 +100,20 @@ var routes = []route{
 	on(patch, users, ok, seen(userBool("status", (*latchkey.Users).UpdateStatus)), "/users/{userId}/status"),
 	on(patch, users, ok, seen(userBool("emailVerification", (*latchkey.Users).UpdateEmailVerification)), "/users/{userId}/verification"),
 	on(patch, users, ok, seen(userBool("phoneVerification", (*latchkey.Users).UpdatePhoneVerification)), "/users/{userId}/verification/phone"),
+	on(patch, users, ok, seen(userBool("impersonator", (*latchkey.Users).UpdateImpersonator)), "/users/{userId}/impersonator"),
 	on(put, users, ok, seen(updateLabels), "/users/{userId}/labels"),
-	on(get, users, ok, func(c *call) (any, error) { return c.users().Prefs(c.r.Context(), c.user()) }, "/users/{userId}/prefs"),
+	on(post, users, created, createTarget, "/users/{userId}/targets"),
+	on(get, reading, ok, listTargets, "/users/{userId}/targets"),
+	on(get, reading, ok, func(c *call) (any, error) {
+		return target(c.users().GetTarget(c.r.Context(), c.user(), c.r.PathValue("targetId")))
+	}, "/users/{userId}/targets/{targetId}"),
+	on(patch, users, ok, updateTarget, "/users/{userId}/targets/{targetId}"),
+	on(del, users, none, func(c *call) (any, error) {
+		return nil, c.users().DeleteTarget(c.r.Context(), c.user(), c.r.PathValue("targetId"))
+	}, "/users/{userId}/targets/{targetId}"),
+	on(get, reading, ok, func(c *call) (any, error) { return c.users().Prefs(c.r.Context(), c.user()) }, "/users/{userId}/prefs"),
 	on(patch, users, ok, updateUserPrefs, "/users/{userId}/prefs"),
-	on(get, users, ok, listUserSessions, "/users/{userId}/sessions"),
+	on(get, reading, ok, listUserSessions, "/users/{userId}/sessions"),
 	on(post, users, created, createUserSession, "/users/{userId}/sessions"),
 	on(del, users, none, func(c *call) (any, error) { return nil, c.users().DeleteSessions(c.r.Context(), c.user()) }, "/users/{userId}/sessions"),
 	on(del, users, none, func(c *call) (any, error) {
@@ -106,12 +122,12 @@ var routes = []route{
 	on(post, users, created, createUserToken, "/users/{userId}/tokens"),
 	on(post, users, created, createUserJWT, "/users/{userId}/jwts"),
 	on(patch, users, ok, seen(userBool("mfa", (*latchkey.Users).UpdateMFA)), "/users/{userId}/mfa"),
-	on(get, users, ok, listUserFactors, "/users/{userId}/mfa/factors"),
+	on(get, reading, ok, listUserFactors, "/users/{userId}/mfa/factors"),
 	on(get, users, ok, userRecoveryCodes((*latchkey.Users).MFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(patch, users, ok, userRecoveryCodes((*latchkey.Users).CreateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(put, users, ok, userRecoveryCodes((*latchkey.Users).RegenerateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(del, users, none, deleteUserAuthenticator, "/users/{userId}/mfa/authenticators/{type}"),
-	on(get, users, ok, listUserLogs, "/users/{userId}/logs"),
+	on(get, reading, ok, listUserLogs, "/users/{userId}/logs"),
 }
 
 var notFound = route{scope: health, do: func(*call) (any, error) {
@@ -551,15 +567,11 @@ func listUsers(c *call) (any, error) {
 		return nil, err
 	}
 	models := make([]object, 0, len(list.Users))
-	for _, listed := range list.Users {
-		user, err := c.users().Get(c.r.Context(), listed.ID) // with its targets
+	for _, user := range list.Users {
+		model, err := c.serverUserModel(user)
 		if errors.Is(err, latchkey.ErrUserNotFound) {
 			continue // deleted meanwhile
 		}
-		if err != nil {
-			return nil, err
-		}
-		model, err := c.serverUserModel(user)
 		if err != nil {
 			return nil, err
 		}
@@ -581,11 +593,93 @@ func listUserSessions(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.users().Sessions(c.r.Context(), c.user())
+	list, err := c.users().Sessions(c.r.Context(), c.user(), latchkey.Limit(allSessions))
 	if err != nil {
 		return nil, err
 	}
 	return c.sessionList(list, total), nil
+}
+
+// allSessions is more than a user can have: the documented listing has no pages.
+const allSessions = 200
+
+// target answers with a target.
+func target(t *latchkey.Target, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return targetModel(*t), nil
+}
+
+func createPushTarget(c *call) (any, error) {
+	id, err := c.id("targetId")
+	if err != nil {
+		return nil, err
+	}
+	identifier, err := c.text("identifier")
+	if err != nil {
+		return nil, err
+	}
+	return target(c.account.CreatePushTarget(c.r.Context(), latchkey.NewPushTarget{ID: id, Identifier: identifier}))
+}
+
+func updatePushTarget(c *call) (any, error) {
+	identifier, err := c.text("identifier")
+	if err != nil {
+		return nil, err
+	}
+	return target(c.account.UpdatePushTarget(c.r.Context(), c.r.PathValue("targetId"), identifier))
+}
+
+// createTarget makes a target of a user. There are no providers, and an unknown one is
+// left out, as documented.
+func createTarget(c *call) (any, error) {
+	id, err := c.id("targetId")
+	if err != nil {
+		return nil, err
+	}
+	texts, err := c.texts("providerType", "identifier")
+	if err != nil {
+		return nil, err
+	}
+	name, err := c.optional("name", "")
+	if err != nil {
+		return nil, err
+	}
+	return target(c.users().CreateTarget(c.r.Context(), c.user(), latchkey.NewTarget{
+		ID: id, ProviderType: texts[0], Identifier: texts[1], Name: name,
+	}))
+}
+
+// updateTarget changes a target of a user. Every provider is unknown.
+func updateTarget(c *call) (any, error) {
+	var n latchkey.TargetUpdate
+	provider := ""
+	for _, field := range []struct {
+		name string
+		to   *string
+	}{{"identifier", &n.Identifier}, {"name", &n.Name}, {"providerId", &provider}} {
+		var err error
+		if *field.to, err = c.optional(field.name, ""); err != nil {
+			return nil, err
+		}
+	}
+	if provider != "" {
+		return nil, problem(http.StatusNotFound, "provider_not_found", "Provider with the requested ID could not be found")
+	}
+	return target(c.users().UpdateTarget(c.r.Context(), c.user(), c.r.PathValue("targetId"), n))
+}
+
+func listTargets(c *call) (any, error) {
+	queries, total, err := c.queries()
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.users().Targets(c.r.Context(), c.user(), queries...)
+	if err != nil {
+		return nil, err
+	}
+	return c.targetList(list, total), nil
 }
 
 func createUserSession(c *call) (any, error) {

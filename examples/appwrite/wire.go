@@ -125,7 +125,10 @@ func (c *call) userModel(u *latchkey.User) object {
 		m["emailIsFree"], m["emailIsDisposable"], m["emailIsCorporate"] = u.EmailIsFree, u.EmailIsDisposable, u.EmailIsCorporate
 	}
 	if c.newerThan(1, 9) {
-		m["impersonator"], m["impersonatorUserId"] = false, nil
+		m["impersonator"], m["impersonatorUserId"] = u.Impersonator, nil
+		if u.ImpersonatorUserID != "" {
+			m["impersonatorUserId"] = u.ImpersonatorUserID
+		}
 	}
 	return m
 }
@@ -143,8 +146,11 @@ func (c *call) newerThan(major, minor int) bool {
 }
 
 // serverUserModel returns a user in the form for the server, which has the password
-// hash.
+// hash. A user who may act for others does not see that.
 func (c *call) serverUserModel(u *latchkey.User) (object, error) {
+	if !c.server {
+		return c.userModel(u), nil
+	}
 	hash, err := c.users().PasswordHash(c.r.Context(), u.ID)
 	if err != nil {
 		return nil, err
@@ -200,6 +206,14 @@ func (c *call) sessionList(list *latchkey.SessionList, total bool) object {
 	return object{"total": counted(list.Total, total), "sessions": sessions}
 }
 
+func (c *call) targetList(list *latchkey.TargetList, total bool) object {
+	targets := make([]object, 0, len(list.Targets))
+	for _, t := range list.Targets {
+		targets = append(targets, targetModel(*t))
+	}
+	return object{"total": counted(list.Total, total), "targets": targets}
+}
+
 func counted(n int, wanted bool) int {
 	if !wanted {
 		return 0
@@ -208,7 +222,7 @@ func counted(n int, wanted bool) int {
 }
 
 // userTypes maps the modes of the log to the user types of the API.
-var userTypes = map[string]string{"user": "user", "guest": "guest", "server": "keyProject"}
+var userTypes = map[string]string{"user": "user", "guest": "guest", "impersonator": "user", "server": "keyProject"}
 
 func (c *call) logList(list *latchkey.LogList, total bool) object {
 	logs := make([]object, 0, len(list.Logs))
@@ -234,7 +248,7 @@ func (c *call) signedInAs(s *latchkey.Session) object {
 
 // signedOut removes the cookies.
 func (c *call) signedOut() {
-	c.setCookies("", time.Unix(1, 0))
+	c.setCookies("deleted", time.Unix(1, 0))
 	c.w.Header().Set("X-Fallback-Cookies", "[]")
 }
 
@@ -244,7 +258,7 @@ func (c *call) setCookies(value string, until time.Time) {
 			Name: c.cookieName() + suffix, Value: value, Path: "/", Expires: until.UTC(), HttpOnly: true,
 			Secure: c.r.TLS != nil || strings.HasPrefix(c.config.publicURL, "https:"),
 		}
-		if value == "" {
+		if until.Before(time.Unix(2, 0)) {
 			cookie.MaxAge = -1
 		}
 		if suffix == "" {

@@ -11,8 +11,8 @@ import (
 // Agent is the content of a User-Agent header. Unknown parts are "".
 type Agent struct {
 	OSCode, OSName, OSVersion                         string // WIN, MAC, LIN, AND, IOS, COS, BSD
-	ClientType, ClientCode, ClientName, ClientVersion string // browser or bot; CH, FF, SF
-	ClientEngine                                      string // Blink, Gecko, WebKit, Trident
+	ClientType, ClientCode, ClientName, ClientVersion string // browser or bot; CH, CM, FF, SF
+	ClientEngine                                      string // Blink, Gecko, WebKit, Trident, Presto
 	DeviceName, DeviceBrand, DeviceModel              string // desktop, smartphone or tablet
 }
 
@@ -27,12 +27,11 @@ func Parse(text string) Agent {
 	if ua.OS == useragent.Windows {
 		a.OSVersion = strings.TrimSuffix(ua.OSVersion, ".0")
 	}
-	code, engine := browser(ua.Name)
-	switch {
+	switch c, known := browser(ua); {
 	case ua.Bot:
 		a.ClientType = "bot"
-	case code != "":
-		a.ClientType, a.ClientCode, a.ClientEngine = "browser", code, engine
+	case known:
+		a.ClientType, a.ClientCode, a.ClientName, a.ClientEngine = "browser", c.code, c.name, c.engine
 	}
 	switch {
 	case ua.Tablet:
@@ -72,26 +71,57 @@ func osCode(name string) string {
 	return ""
 }
 
-func browser(name string) (code, engine string) {
-	switch name {
-	case useragent.Chrome:
-		return "CH", "Blink"
-	case useragent.Edge:
-		return "PS", "Blink"
-	case useragent.Opera:
-		return "OP", "Blink"
-	case useragent.Vivaldi:
-		return "VI", "Blink"
-	case useragent.SamsungBrowser:
-		return "SB", "Blink"
-	case useragent.Firefox:
-		return "FF", "Gecko"
-	case useragent.Safari:
-		return "SF", "WebKit"
-	case useragent.InternetExplorer:
-		return "IE", "Trident"
+// client is a browser as the lists name it.
+type client struct{ code, name, engine string }
+
+// desktops are the browsers of desktops, and those that are the same everywhere.
+var desktops = map[string]client{
+	useragent.Chrome:           {"CH", "Chrome", "Blink"},
+	useragent.HeadlessChrome:   {"HC", "Headless Chrome", "Blink"},
+	useragent.Edge:             {"PS", "Microsoft Edge", "Blink"},
+	useragent.Opera:            {"OP", "Opera", "Blink"},
+	useragent.OperaMini:        {"OI", "Opera Mini", "Presto"},
+	useragent.OperaTouch:       {"OO", "Opera Touch", "Blink"},
+	useragent.Vivaldi:          {"VI", "Vivaldi", "Blink"},
+	useragent.SamsungBrowser:   {"SB", "Samsung Browser", "Blink"},
+	useragent.Firefox:          {"FF", "Firefox", "Gecko"},
+	useragent.Safari:           {"SF", "Safari", "WebKit"},
+	useragent.InternetExplorer: {"IE", "Internet Explorer", "Trident"},
+}
+
+// mobiles are the browsers of telephones that the lists tell from those of desktops.
+var mobiles = map[string]client{
+	useragent.Chrome:           {"CM", "Chrome Mobile", "Blink"},
+	useragent.Opera:            {"OM", "Opera Mobile", "Blink"},
+	useragent.Firefox:          {"FM", "Firefox Mobile", "Gecko"},
+	useragent.Safari:           {"MF", "Mobile Safari", "WebKit"},
+	useragent.InternetExplorer: {"IM", "IE Mobile", "Trident"},
+}
+
+// apples are the browsers of iOS, where all have the engine of the system.
+var apples = map[string]client{
+	useragent.Chrome:     {"CI", "Chrome Mobile iOS", "WebKit"},
+	useragent.OperaMini:  {"O1", "Opera Mini iOS", "WebKit"},
+	useragent.OperaTouch: {"OO", "Opera Touch", "WebKit"},
+	useragent.Edge:       {"PS", "Microsoft Edge", "WebKit"},
+	useragent.Firefox:    {"F1", "Firefox Mobile iOS", "WebKit"},
+	useragent.Safari:     {"MF", "Mobile Safari", "WebKit"},
+}
+
+// browser returns the browser of a user agent.
+func browser(ua useragent.UserAgent) (c client, known bool) {
+	if ua.OS == useragent.IOS {
+		if c, known = apples[ua.Name]; known {
+			return c, known
+		}
 	}
-	return "", ""
+	if ua.Mobile {
+		if c, known = mobiles[ua.Name]; known {
+			return c, known
+		}
+	}
+	c, known = desktops[ua.Name]
+	return c, known
 }
 
 func brand(model string) string {

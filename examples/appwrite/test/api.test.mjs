@@ -626,6 +626,87 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           assert.equal((await u.listSessions(user.$id)).total, 0);
         });
 
+        test('targets: of the server, of the account, and their end', async () => {
+          const u = users();
+          const { b, user, email } = await signedUp();
+          const checkTarget = (target, want) => {
+            assert.match(target.$id, idForm);
+            for (const field of ['$createdAt', '$updatedAt']) assert.match(target[field], dateForm);
+            for (const [field, value] of Object.entries({ userId: user.$id, providerId: null, expired: false, ...want })) assert.equal(target[field], value, field);
+          };
+          const made = await u.createTarget(user.$id, node.ID.unique(), node.MessagingProviderType?.Push ?? 'push', `token ${email}`, undefined, 'Telephone');
+          checkTarget(made, { providerType: 'push', identifier: `token ${email}`, name: 'Telephone' });
+          checkTarget(await u.getTarget(user.$id, made.$id), { name: 'Telephone' });
+          await refused(u.createTarget(user.$id, node.ID.unique(), 'push', `token ${email}`), 409, 'user_target_already_exists');
+          await refused(u.createTarget(user.$id, made.$id, 'push', 'x'), 409, 'user_target_already_exists');
+          await refused(u.createTarget(user.$id, node.ID.unique(), 'email', 'no address'), 400, 'general_invalid_email');
+          await refused(u.createTarget(user.$id, node.ID.unique(), 'sms', 'no number'), 400, 'general_invalid_phone');
+          await refused(u.createTarget('nobody', node.ID.unique(), 'push', 'x'), 404, 'user_not_found');
+          checkTarget(await u.updateTarget(user.$id, made.$id, `next ${email}`), { identifier: `next ${email}`, name: 'Telephone' });
+          await refused(u.updateTarget(user.$id, made.$id, undefined, 'fcm'), 404, 'provider_not_found');
+          const push = await b.account.createPushTarget(web.ID.unique(), `push ${email}`);
+          checkTarget(push, { providerType: 'push', identifier: `push ${email}` });
+          checkTarget(await b.account.updatePushTarget(push.$id, `pushed ${email}`), { identifier: `pushed ${email}` });
+          const list = await u.listTargets(user.$id, [node.Query.equal('providerType', ['push']), node.Query.orderDesc('identifier')]);
+          assert.deepEqual([list.total, list.targets.map((x) => x.$id)], [2, [push.$id, made.$id]]);
+          assert.equal((await b.account.get()).targets.length, 3);
+          await refused(u.deleteTarget(user.$id, 'nothing'), 404, 'user_target_not_found');
+          await refused(b.account.updatePushTarget(made.$id, 'x').then(() => b.account.updatePushTarget(user.targets[0].$id, 'x')), 404, 'user_target_not_found');
+          await b.account.deleteSession('current');
+          assert.deepEqual((await u.listTargets(user.$id)).targets.map((x) => x.$id), [user.targets[0].$id, made.$id]);
+          await u.deleteTarget(user.$id, made.$id);
+          await refused(u.getTarget(user.$id, made.$id), 404, 'user_target_not_found');
+          const { b: other } = await signedUp();
+          const mine = await other.account.createPushTarget(web.ID.unique(), `push ${email}`);
+          await other.account.deletePushTarget(mine.$id);
+        });
+
+        test('the fields of a user who acts for another, and what is refused', async () => {
+          const u = users();
+          const { b, user, email } = await signedUp();
+          const { user: helper, session } = await signedUp();
+          const call = async (method, path, body, headers = {}) => {
+            const answer = await fetch(server.endpoint + path, {
+              method, body: body && JSON.stringify(body),
+              headers: { 'Content-Type': 'application/json', 'X-Appwrite-Project': project, ...headers },
+            });
+            return { status: answer.status, json: answer.status === 204 ? {} : await answer.json() };
+          };
+          const signIn = await fetch(`${server.endpoint}/account/sessions/email`, {
+            method: 'POST', body: JSON.stringify({ email: helper.email, password }),
+            headers: { 'Content-Type': 'application/json', 'X-Appwrite-Project': project },
+          });
+          const Cookie = signIn.headers.getSetCookie()[0].split(';')[0];
+          const as = { Cookie, 'X-Appwrite-Impersonate-User-Email': email.toUpperCase() };
+          assert.equal((await call('GET', '/account', undefined, as)).json.$id, helper.$id); // without the right, it is ignored
+          assert.equal((await call('GET', `/users/${user.$id}`, undefined, { Cookie })).status, 401);
+          const granted = await call('PATCH', `/users/${helper.$id}/impersonator`, { impersonator: true }, { 'X-Appwrite-Key': apiKey });
+          assert.deepEqual([granted.status, granted.json.impersonator, granted.json.impersonatorUserId], [200, true, null]);
+          const seen = await call('GET', '/account', undefined, as);
+          assert.deepEqual([seen.json.$id, seen.json.impersonatorUserId], [user.$id, helper.$id]);
+          for (const [name, value] of [['impersonateUserId', user.$id], ['impersonateEmail', email]]) {
+            assert.equal((await call('GET', `/account?${name}=${encodeURIComponent(value)}`, undefined, { Cookie })).json.$id, user.$id);
+          }
+          assert.equal((await call('GET', '/account', undefined, { Cookie, 'X-Appwrite-Impersonate-User-Id': 'nobody' })).json.$id, helper.$id);
+          assert.equal((await call('PATCH', '/account/name', { name: 'Countess' }, as)).json.name, 'Countess');
+          for (const [method, path, body] of [
+            ['PATCH', '/account/email', { email: fresh('x'), password }], ['PATCH', '/account/password', { password: 'another horse', oldPassword: password }],
+            ['PATCH', '/account/mfa', { mfa: true }], ['DELETE', '/account/sessions'], ['DELETE', '/account'], ['POST', '/account/jwts', {}],
+            ['POST', '/account/targets/push', { targetId: 'unique()', identifier: 'x' }],
+          ]) {
+            const answer = await call(method, path, body, as);
+            assert.deepEqual([answer.status, answer.json.type], [401, 'user_unauthorized'], `${method} ${path}`);
+          }
+          const read = await call('GET', `/users/${user.$id}`, undefined, { Cookie }); // reads of users are open to helpers, without hashes
+          assert.deepEqual([read.status, read.json.$id, read.json.password], [200, user.$id, undefined]);
+          assert.equal((await call('PATCH', `/users/${user.$id}/name`, { name: 'x' }, { Cookie })).status, 401);
+          const log = await u.listLogs(user.$id);
+          assert.deepEqual(log.logs.slice(0, 2).map((l) => [l.event, l.userId, l.userType]), [['user.update', helper.$id, 'user'], ['user.impersonate', helper.$id, 'user']]);
+          await u.updateStatus(user.$id, false);
+          assert.equal((await call('GET', '/account', undefined, as)).json.type, 'user_blocked');
+          assert.ok(session.$id && b);
+        });
+
         test('what was there before a restart is there after it', { skip: false }, async () => {
           if (kind === 'memory') return;
           const { b, user, email } = await signedUp();
