@@ -84,6 +84,56 @@ func TestAC106NobodyActsForSomebodyElse(t *testing.T) {
 	}
 }
 
+// AC-109: what is made over an existing user changes nothing of them: the same id, address or
+// number, whoever asks, with whatever else in the input.
+func TestAC109NothingIsMadeOverAnExistingUser(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user, err := k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada.1", Email: kit.Ada, Phone: kit.OwnPhone, Password: kit.Password, Name: "Ada"})
+		k.Must(err)
+		k.Must(kit.Err(k.Users().CreateTarget(k.Ctx, user.ID, latchkey.NewTarget{ID: "target", ProviderType: latchkey.TargetPush, Identifier: "device"})))
+		_, anonymous := k.Anonymous()
+		for what, do := range map[string]func() error{
+			"the id": func() error {
+				return kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada.1", Email: kit.Bob, Password: "another horse", Name: "Eve"}))
+			},
+			"the address": func() error {
+				return kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Email: "ADA@example.org", Password: "another horse", Name: "Eve"}))
+			},
+			"the number": func() error {
+				return kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Phone: kit.OwnPhone, Name: "Eve"}))
+			},
+			"by a guest": func() error {
+				return kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{UserID: "ada.1", Email: kit.Bob, Password: "another horse"}))
+			},
+			"its address": func() error {
+				return kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: "another horse"}))
+			},
+			"by a conversion": func() error {
+				return kit.Err(anonymous.CreateAccount(k.Ctx, latchkey.NewAccount{Email: kit.Ada, Password: "another horse"}))
+			},
+			"the target": func() error {
+				return kit.Err(k.Users().CreateTarget(k.Ctx, anonymous.UserID(), latchkey.NewTarget{ID: "target", ProviderType: latchkey.TargetPush, Identifier: "x"}))
+			},
+			"its identifier": func() error {
+				return kit.Err(k.Users().CreateTarget(k.Ctx, anonymous.UserID(), latchkey.NewTarget{ProviderType: latchkey.TargetPush, Identifier: "device"}))
+			},
+			"the target's id": func() error {
+				return kit.Err(anonymous.CreatePushTarget(k.Ctx, latchkey.NewPushTarget{ID: "target", Identifier: "x"}))
+			},
+			"a changed address": func() error { return kit.Err(k.Users().UpdateEmail(k.Ctx, anonymous.UserID(), kit.Ada)) },
+		} {
+			before := k.Everything()
+			if do() == nil {
+				k.Errorf("%s: made", what)
+			}
+			after := k.Everything()
+			for _, table := range []string{"users", "addresses", "targets", "words", "sessions"} {
+				k.Same(what+": "+table, after[table], before[table])
+			}
+		}
+	})
+}
+
 // AC-111: any text is stored as a value, even text that looks like code.
 func TestAC111TextIsAValue(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

@@ -102,7 +102,11 @@ var Table = []Operation{
 		return kit.Err(w.Account.ConfirmPhoneVerification(w.Ctx, w.PhoneProof.Secret.Reveal()))
 	}},
 	{Name: "Guest.AuthenticateProfile", Quiet: true, Do: func(w *World) error {
-		_, profile, err := w.Visitor.AuthenticateProfile(w.Ctx, w.Secret.Reveal())
+		secret := w.Secret.Reveal()
+		if w.Account == nil {
+			secret = ""
+		}
+		_, profile, err := w.Visitor.AuthenticateProfile(w.Ctx, secret)
 		return kit.Err(profile, err)
 	}},
 	{Name: "Account.Profile", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Profile(w.Ctx)) }},
