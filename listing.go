@@ -28,8 +28,9 @@ const (
 	maxWalk = 10_000
 	// maxSearch is the number of characters of a search.
 	maxSearch = 256
-	// walkStep is the number of rows that a walk reads at first.
-	walkStep = 64
+	// walkStep and walkMost are the least and the greatest number of rows that a walk reads
+	// at once.
+	walkStep, walkMost = 16, 1000
 )
 
 // attribute is what a listing is filtered and ordered by.
@@ -668,7 +669,7 @@ func (l *listing[T]) walkIndex(ctx context.Context, c *call, r *request, ix *sto
 // any reports whether a query selects a row that meets the filters. It takes that for granted
 // if it would have to look at too many.
 func (l *listing[T]) any(ctx context.Context, c *call, r *request, q store.Query) (found bool, err error) {
-	err = l.walk(ctx, c, r, q, func(store.Row) bool {
+	err = l.walk(ctx, c, r, q, 1, func(store.Row) bool {
 		found = true
 		return false
 	})
@@ -700,7 +701,7 @@ func (l *listing[T]) take(ctx context.Context, c *call, r *request, q store.Quer
 	q.Offset = 0
 	skip := r.offset
 	var rows []store.Row
-	err := l.walk(ctx, c, r, q, func(row store.Row) bool {
+	err := l.walk(ctx, c, r, q, r.limit+1, func(row store.Row) bool {
 		if skip > 0 {
 			skip--
 			return true
@@ -711,12 +712,23 @@ func (l *listing[T]) take(ctx context.Context, c *call, r *request, q store.Quer
 	return rows, err
 }
 
+// nextStep returns how many rows a walk reads next, after it has read some, of which some
+// have met the filters, for as many as are wanted.
+func nextStep(walked, met, wanted int) int {
+	step := 2 * walked
+	if met > 0 {
+		left := max(wanted-met, 1)
+		step = left*walked/met + left/4 + 8
+	}
+	return min(max(step, walkStep), walkMost)
+}
+
 // walk calls visit with each row that meets the filters, until it returns false. It refuses
-// to look at too many rows.
-func (l *listing[T]) walk(ctx context.Context, c *call, r *request, q store.Query, visit func(store.Row) bool) error {
+// to look at too many rows. wanted is how often visit is likely to return true.
+func (l *listing[T]) walk(ctx context.Context, c *call, r *request, q store.Query, wanted int, visit func(store.Row) bool) error {
 	matches := store.Matcher(l.rows.Table, r.filters)
-	step := max(walkStep, r.limit+1)
-	for walked := 0; ; step = min(2*step, 1000) {
+	met := 0
+	for walked, step := 0, min(max(wanted+wanted/4, walkStep), walkMost); ; step = nextStep(walked, met, wanted) {
 		last := walked == maxWalk
 		q.Limit = min(step, max(maxWalk-walked, 1))
 		rows, err := c.store.List(ctx, q)
@@ -727,7 +739,10 @@ func (l *listing[T]) walk(ctx context.Context, c *call, r *request, q store.Quer
 			return ErrQueryTooCostly
 		}
 		for _, row := range rows {
-			if matches(row) && !visit(row) {
+			if !matches(row) {
+				continue
+			}
+			if met++; !visit(row) {
 				return nil
 			}
 		}
@@ -745,7 +760,7 @@ func (l *listing[T]) total(ctx context.Context, c *call, r *request, q store.Que
 		q.Where, q.Limit = r.filters, maxTotal
 		return c.store.Count(ctx, q)
 	}
-	err = l.walk(ctx, c, r, q, func(store.Row) bool {
+	err = l.walk(ctx, c, r, q, walkMost, func(store.Row) bool {
 		n++
 		return n < maxTotal
 	})

@@ -177,18 +177,15 @@ func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *rec
 // readBoth is readCheck with the user of the session, as of the same moment and in the same
 // read. The user comes with [ErrMoreFactorsRequired] too.
 func (a *Account) readBoth(ctx context.Context, c *call, r store.Reader, s *record.Check) (*record.User, error) {
-	index, key := record.Sessions.Cluster(), store.Value{}
+	var user *record.User
+	var err error
 	switch {
 	case a.jwt == nil:
-		key = store.Bytes((*a.digest)[:])
+		user, err = record.CheckedBySecret.Get(ctx, r, s, store.Bytes((*a.digest)[:]))
 	case a.jwt.SessionID == "":
 		return a.readUser(ctx, c, r, s)
 	default:
-		index, key = record.Sessions.Primary(), store.Text(a.jwt.SessionID)
-	}
-	session, user, err := store.Both(ctx, r, record.Sessions, record.Users, index, key)
-	if err == nil {
-		*s = *checkOf(session)
+		user, err = record.CheckedByID.Get(ctx, r, s, store.Text(a.jwt.SessionID))
 	}
 	err = a.judge(c, s, err)
 	if err != nil && !errors.Is(err, ErrMoreFactorsRequired) {

@@ -101,6 +101,10 @@ func showUser(user *record.User) (*User, error) {
 	for _, t := range targets {
 		u.Targets = append(u.Targets, *showTarget(t))
 	}
+	if user.Labels == "[]" { // mostly
+		u.Labels = []string{}
+		return u, nil
+	}
 	return u, json.Unmarshal([]byte(user.Labels), &u.Labels)
 }
 

@@ -1,9 +1,6 @@
 package mailclass
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // family is a provider at which several addresses are one mailbox. Only forms that the
 // provider describes are in it, and only those that its users cannot switch off.
@@ -73,23 +70,24 @@ var families = []family{
 	{domains: []string{"zoho.com", "zohomail.com"}, tag: "+", free: true},
 }
 
-// familyOf returns the provider of a domain, nil for one whose rules are not known.
-func familyOf(domain string) *family {
+// byDomain has the provider of each domain.
+var byDomain = func() map[string]*family {
+	m := make(map[string]*family)
 	for i := range families {
-		if slices.Contains(families[i].domains, domain) {
-			return &families[i]
+		for _, domain := range families[i].domains {
+			m[domain] = &families[i]
 		}
 	}
-	return nil
-}
+	return m
+}()
 
 // canonical returns the canonical form of a name at a domain, and the provider, nil if it is
 // not known.
 func canonical(local, domain string) (string, string, *family) {
-	f, name, at := familyOf(domain), local, domain
+	f, name, at := byDomain[domain], local, domain
 	if f == nil {
 		label, parent, _ := strings.Cut(domain, ".")
-		f = familyOf(parent)
+		f = byDomain[parent]
 		if f == nil || !f.below || strings.HasPrefix(label, "xn--") {
 			return local, domain, nil
 		}

@@ -256,16 +256,6 @@ func (t Typed[T]) Find(ctx context.Context, r Reader, ix *Index, key ...Value) (
 	return record, err
 }
 
-// Both is [Reader.GetBoth] for a row of c and its parent of p, by the first reference of c
-// to p.
-func Both[C, P any](ctx context.Context, r Reader, c Typed[C], p Typed[P], ix *Index, key ...Value) (*C, *P, error) {
-	row, parent, err := r.GetBoth(ctx, ix, c.ReferenceTo(p.Table), key...)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c.Record(row), p.Record(parent), nil
-}
-
 // List returns the records that q selects.
 func (t Typed[T]) List(ctx context.Context, r Reader, q Query) ([]*T, error) {
 	rows, err := r.List(ctx, q)
@@ -325,6 +315,7 @@ func (t Typed[T]) DeleteIfThere(ctx context.Context, tx Tx, key ...Value) error 
 // Part is a few columns of a table, which are read faster without the others. It
 // is immutable and safe for concurrent use.
 type Part[T any] struct {
+	table   *Table
 	columns []int
 	bind    func(*T, *Binder)
 }
@@ -335,7 +326,7 @@ type Part[T any] struct {
 func DeclarePart[T any](t *Table, bind func(*T, *Binder)) Part[T] {
 	b := Binder{mode: describe}
 	bind(new(T), &b)
-	p := Part[T]{bind: bind}
+	p := Part[T]{table: t, bind: bind}
 	for _, c := range b.columns {
 		at := t.positions([]string{c.Name})[0]
 		if t.columns[at].Kind != c.Kind || t.columns[at].Nullable != c.Nullable {
@@ -364,4 +355,41 @@ func (p Part[T]) Get(ctx context.Context, r Reader, record *T, ix *Index, key ..
 	*b = Binder{part: values}
 	binders.Put(b)
 	return nil
+}
+
+// Joined reads a part of a row of one table with the row of another to which it refers. It
+// is immutable and safe for concurrent use.
+type Joined[C, P any] struct {
+	pair   *Pair
+	part   Part[C]
+	parent Typed[P]
+}
+
+// Join declares that a part of a table is read, by a unique index of the table, with the row
+// of parent to which the reference that begins with column leads. It panics if the index is
+// of another table, or if the column is no such reference.
+func Join[C, P any](part Part[C], ix *Index, column string, parent Typed[P]) Joined[C, P] {
+	p := &Pair{Index: ix, Reference: part.table.Reference(column), positions: part.columns}
+	if !ix.unique || ix.table != part.table || p.Reference.Parent.table != parent.Table {
+		panic("store: " + ix.table.name + "." + ix.name + " with " + parent.name + " is no pair")
+	}
+	for _, at := range part.columns {
+		p.columns = append(p.columns, ix.table.columns[at])
+	}
+	return Joined[C, P]{p, part, parent}
+}
+
+// Get reads into record the part of the row with that key, and returns its parent. See
+// [Reader.GetBoth].
+func (j Joined[C, P]) Get(ctx context.Context, r Reader, record *C, key ...Value) (*P, error) {
+	row, parent, err := r.GetBoth(ctx, j.pair, key...)
+	if err != nil {
+		return nil, err
+	}
+	b := binders.Get().(*Binder)
+	*b = Binder{mode: decode, values: row.values}
+	j.part.bind(record, b)
+	*b = Binder{}
+	binders.Put(b)
+	return j.parent.Record(parent), nil
 }

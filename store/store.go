@@ -103,10 +103,10 @@ type Reader interface {
 	// Get returns the row with that key in a unique index, or [ErrNotFound].
 	// A null in the key finds nothing.
 	Get(ctx context.Context, ix *Index, key ...Value) (Row, error)
-	// GetBoth returns the row with that key in a unique index, and its parent by
-	// a reference of the table, both as of one moment. [ErrNotFound] says that there is
-	// no such row, or that it refers to no parent.
-	GetBoth(ctx context.Context, ix *Index, ref *Reference, key ...Value) (row, parent Row, err error)
+	// GetBoth returns a part of the row with that key in the index of a pair, and the
+	// row's parent, both as of one moment. [ErrNotFound] says that there is no such row,
+	// or that it refers to no parent.
+	GetBoth(ctx context.Context, p *Pair, key ...Value) (part, parent Row, err error)
 	// List returns the rows that q selects, in order.
 	List(ctx context.Context, q Query) ([]Row, error)
 	// Count returns the number of rows that q selects, and at most q.Limit

@@ -84,6 +84,26 @@ type Reference struct {
 	Child   *Index // an index of the child that begins with the columns
 }
 
+// Pair says which columns of a row are read together with a row to which it refers. Make
+// one with [Join], once for all calls.
+type Pair struct {
+	Index     *Index     // a unique index of the child, by which its row is found
+	Reference *Reference // of the child
+	positions []int
+	columns   []Column
+}
+
+// Columns returns the columns of the child that are read, in their order. The caller must
+// not change them.
+func (p *Pair) Columns() []Column { return p.columns }
+
+// Positions returns the positions of these columns in the child. The caller must not change
+// them.
+func (p *Pair) Positions() []int { return p.positions }
+
+// Part returns these columns of a row of the child.
+func (p *Pair) Part(row Row) Row { return Row{row.pick(p.positions)} }
+
 // Table is the declaration of one table, made by [Declare]. It is immutable and
 // known to every backend.
 type Table struct {
@@ -121,25 +141,15 @@ func (t *Table) References() []Reference { return t.references }
 // the other table. The caller must not change the slice.
 func (t *Table) Children() []Reference { return t.children }
 
-// ReferenceTo returns the first reference of the table to rows of another. It panics if
-// there is none, like [Table.Index].
-func (t *Table) ReferenceTo(parent *Table) *Reference {
+// Reference returns the reference whose first column has that name. It panics if there is
+// none, like [Table.Index].
+func (t *Table) Reference(column string) *Reference {
 	for i := range t.references {
-		if t.references[i].Parent.table == parent {
+		if t.columns[t.references[i].Columns[0]].Name == column {
 			return &t.references[i]
 		}
 	}
-	panic("store: table " + t.name + " has no reference to " + parent.name)
-}
-
-// Refers reports whether a reference is one of the table.
-func (t *Table) Refers(ref *Reference) bool {
-	for i := range t.references {
-		if &t.references[i] == ref {
-			return true
-		}
-	}
-	return false
+	panic("store: " + t.name + "." + column + " refers to nothing")
 }
 
 // Index returns the index of that name. It panics if the table has no such

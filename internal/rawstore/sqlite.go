@@ -41,7 +41,7 @@ type SQLite struct {
 
 // OpenSQLite creates a file with n sessions.
 func OpenSQLite(path string, n int) (*SQLite, error) {
-	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
+	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)" +
 		"&_pragma=mmap_size(1073741824)&_pragma=cache_size(-16384)"
 	ctx := context.Background()
 	s := &SQLite{users: Users(n)}

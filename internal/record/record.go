@@ -222,6 +222,12 @@ func (c *Check) bind(b *store.Binder) {
 // Checks is the part of the sessions table that every request reads.
 var Checks = store.DeclarePart(Sessions.Table, (*Check).bind)
 
+// CheckedBySecret and CheckedByID read the part of a session that decides, with its user.
+var (
+	CheckedBySecret = store.Join(Checks, Sessions.Cluster(), "user_id", Users)
+	CheckedByID     = store.Join(Checks, Sessions.Primary(), "user_id", Users)
+)
+
 // Target is an address at which a user receives messages.
 type Target struct {
 	ID           string

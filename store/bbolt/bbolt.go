@@ -127,12 +127,12 @@ func (d *driver) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 	return row, err
 }
 
-func (d *driver) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (d *driver) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	err = d.read(func(r kv.Reader) error {
-		row, parent, err = r.GetBoth(ctx, ix, ref, key...)
+		part, parent, err = r.GetBoth(ctx, p, key...)
 		return err
 	})
-	return row, parent, err
+	return part, parent, err
 }
 
 func (d *driver) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
@@ -238,9 +238,9 @@ func (b *batch) Get(ctx context.Context, ix *store.Index, key ...store.Value) (r
 	return b.Tx.Get(ctx, ix, key...)
 }
 
-func (b *batch) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (b *batch) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	defer backend.Caught(&err)
-	return b.Tx.GetBoth(ctx, ix, ref, key...)
+	return b.Tx.GetBoth(ctx, p, key...)
 }
 
 func (b *batch) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

@@ -108,12 +108,12 @@ func (m *memory) get(ix *store.Index, key []store.Value) (store.Row, error) {
 	return row, nil
 }
 
-func (m *memory) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (m *memory) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	if err := m.rlock(ctx); err != nil {
-		return row, parent, err
+		return part, parent, err
 	}
 	defer m.mu.RUnlock()
-	return kv.Reader{Space: m}.GetBoth(ctx, ix, ref, key...)
+	return kv.Reader{Space: m}.GetBoth(ctx, p, key...)
 }
 
 func (m *memory) List(ctx context.Context, q store.Query) ([]store.Row, error) {

@@ -277,12 +277,12 @@ func (d *database) Get(ctx context.Context, ix *store.Index, key ...store.Value)
 	return row, err
 }
 
-func (d *database) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (d *database) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	err = d.read(ctx, func(c *caller) error {
-		row, parent, err = c.GetBoth(ctx, ix, ref, key...)
+		part, parent, err = c.GetBoth(ctx, p, key...)
 		return err
 	})
-	return row, parent, err
+	return part, parent, err
 }
 
 func (d *database) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

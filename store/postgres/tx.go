@@ -213,7 +213,7 @@ func (c *caller) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 	found := false
 	err = c.query(ctx, "get", c.texts.Get(ix), key, func(raw [][]byte) error {
 		found = true
-		row, err = decode(ix.Table(), raw)
+		row, err = decode(ix.Table(), ix.Table().Columns(), raw)
 		return err
 	})
 	if err == nil && !found {
@@ -222,27 +222,27 @@ func (c *caller) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 	return row, err
 }
 
-func (c *caller) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
-	found := false
-	err = c.query(ctx, "get", c.texts.GetBoth(ix, ref), key, func(raw [][]byte) error {
+func (c *caller) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
+	found, of := false, p.Reference.Parent.Table()
+	err = c.query(ctx, "get", c.texts.GetBoth(p), key, func(raw [][]byte) error {
 		found = true
-		n := min(len(ix.Table().Columns()), len(raw))
-		if row, err = decode(ix.Table(), raw[:n]); err != nil {
+		n := min(len(p.Columns()), len(raw))
+		if part, err = decode(p.Index.Table(), p.Columns(), raw[:n]); err != nil {
 			return err
 		}
-		parent, err = decode(ref.Parent.Table(), raw[n:])
+		parent, err = decode(of, of.Columns(), raw[n:])
 		return err
 	})
 	if err == nil && !found {
 		err = store.ErrNotFound
 	}
-	return row, parent, err
+	return part, parent, err
 }
 
 func (c *caller) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
 	text, args := c.texts.List(q)
 	err = c.query(ctx, "list", text, args, func(raw [][]byte) error {
-		row, err := decode(q.Index.Table(), raw)
+		row, err := decode(q.Index.Table(), q.Index.Table().Columns(), raw)
 		rows = append(rows, row)
 		return err
 	})

@@ -22,8 +22,7 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 var errWire = errors.New("not in the form that the column has")
 
 // decode returns the row of the binary forms of its columns.
-func decode(t *store.Table, raw [][]byte) (store.Row, error) {
-	columns := t.Columns()
+func decode(t *store.Table, columns []store.Column, raw [][]byte) (store.Row, error) {
 	if len(raw) != len(columns) {
 		return store.Row{}, damaged(t, "row", errWire)
 	}

@@ -105,8 +105,8 @@ func (b *batch) Get(_ context.Context, ix *store.Index, key ...store.Value) (sto
 	return b.conn.get(background, b.texts.Get(ix), ix.Table(), key)
 }
 
-func (b *batch) GetBoth(_ context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
-	return b.conn.getBoth(background, b.texts.GetBoth(ix, ref), ix.Table(), ref.Parent.Table(), key)
+func (b *batch) GetBoth(_ context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
+	return b.conn.getBoth(background, b.texts.GetBoth(p), p, key)
 }
 
 func (b *batch) List(_ context.Context, q store.Query) ([]store.Row, error) {

@@ -114,7 +114,7 @@ func (c *conn) get(ctx context.Context, text string, t *store.Table, key []store
 	found := false
 	err = c.query(ctx, text, key, func(values []driver.Value) error {
 		found = true
-		row, err = rowOf(t, values)
+		row, err = rowOf(t, t.Columns(), values)
 		return err
 	})
 	if err == nil && !found {
@@ -123,26 +123,26 @@ func (c *conn) get(ctx context.Context, text string, t *store.Table, key []store
 	return row, err
 }
 
-func (c *conn) getBoth(ctx context.Context, text string, t, of *store.Table, key []store.Value) (row, parent store.Row, err error) {
-	found := false
+func (c *conn) getBoth(ctx context.Context, text string, p *store.Pair, key []store.Value) (part, parent store.Row, err error) {
+	found, of := false, p.Reference.Parent.Table()
 	err = c.query(ctx, text, key, func(values []driver.Value) error {
 		found = true
-		n := len(t.Columns())
-		if row, err = rowOf(t, values[:n]); err != nil {
+		n := len(p.Columns())
+		if part, err = rowOf(p.Index.Table(), p.Columns(), values[:n]); err != nil {
 			return err
 		}
-		parent, err = rowOf(of, values[n:])
+		parent, err = rowOf(of, of.Columns(), values[n:])
 		return err
 	})
 	if err == nil && !found {
 		err = store.ErrNotFound
 	}
-	return row, parent, err
+	return part, parent, err
 }
 
 func (c *conn) list(ctx context.Context, text string, t *store.Table, args []store.Value) (rows []store.Row, err error) {
 	err = c.query(ctx, text, args, func(values []driver.Value) error {
-		row, err := rowOf(t, values)
+		row, err := rowOf(t, t.Columns(), values)
 		rows = append(rows, row)
 		return err
 	})
@@ -197,9 +197,9 @@ func arguments(values []store.Value) []driver.NamedValue {
 	return args
 }
 
-func rowOf(t *store.Table, from []driver.Value) (store.Row, error) {
+func rowOf(t *store.Table, columns []store.Column, from []driver.Value) (store.Row, error) {
 	values := make([]store.Value, len(from))
-	for i, c := range t.Columns() {
+	for i, c := range columns {
 		switch v := from[i].(type) {
 		case nil:
 			continue

@@ -110,6 +110,7 @@ func connector(path string, o Options, pragmas ...string) (driver.Connector, err
 		"journal_mode(WAL)",
 		synchronous,
 		"foreign_keys(1)",
+		"secure_delete(1)", // what is deleted is overwritten
 		"mmap_size(1073741824)",
 		"cache_size(-16384)",
 		"temp_store(MEMORY)",
@@ -148,6 +149,9 @@ var dialect = sqltext.Dialect{
 	Index:       func(name string) string { return name },
 
 	PartsInOrder: true,
+	// SQLite looks at the value of a plain parameter there, and so plans the
+	// statement anew at every call. It does not look through a sign.
+	LimitSign: "+",
 	// The driver looks up the type and the name of a plain column at every
 	// query. An expression without a name saves a third of the allocations.
 	Select:    func(name string) string { return "+" + name + ` AS ""` },
@@ -189,12 +193,12 @@ func (f *file) Get(ctx context.Context, ix *store.Index, key ...store.Value) (ro
 }
 
 // GetBoth is not interrupted, like Get.
-func (f *file) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (f *file) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	err = f.reads.use(ctx, func(c *conn) error {
-		row, parent, err = c.getBoth(background, f.texts.GetBoth(ix, ref), ix.Table(), ref.Parent.Table(), key)
+		part, parent, err = c.getBoth(background, f.texts.GetBoth(p), p, key)
 		return err
 	})
-	return row, parent, err
+	return part, parent, err
 }
 
 func (f *file) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

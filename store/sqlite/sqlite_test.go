@@ -640,3 +640,46 @@ func TestStatementsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// What is deleted is overwritten: a copy of the file that is made later does not hold it, in no
+// table and no index. The log beside the file holds it until its pages are written over,
+// which Close does.
+func TestDeletedRowsAreNotInTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	const marker = "Somebody-Who-Is-Gone"
+	at := time.Unix(1_770_000_000, 0)
+	user := func(n int) *record.User {
+		return &record.User{
+			ID: fmt.Sprintf("user%04d", n), Key: fmt.Sprintf("key%04d", n), Created: at, Updated: at, Registered: at, Accessed: at,
+			Name: marker, Phone: fmt.Sprintf("+%s%04d", marker, n), Labels: "[]", Prefs: `{"text":"` + strings.Repeat(marker, 200) + `"}`, Targets: "[]",
+		}
+	}
+	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for n := range 100 {
+			if err := record.Users.Insert(ctx, tx, user(n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for n := range 100 {
+		if err == nil {
+			err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error { return record.Users.Delete(ctx, tx, store.Text(user(n).ID)) })
+		}
+	}
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(content, []byte(marker)); n > 0 {
+		t.Errorf("the file of %d bytes holds %d pieces of deleted rows", len(content), n)
+	}
+}

@@ -93,8 +93,8 @@ func (h *Hooked) Get(ctx context.Context, ix *store.Index, key ...store.Value) (
 }
 
 // GetBoth implements [store.Reader].
-func (h *Hooked) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
-	return hookedTx{hook: h, Reader: h.Store}.GetBoth(ctx, ix, ref, key...)
+func (h *Hooked) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
+	return hookedTx{hook: h, Reader: h.Store}.GetBoth(ctx, p, key...)
 }
 
 // List implements [store.Reader].
@@ -148,9 +148,9 @@ func (t hookedTx) Get(ctx context.Context, ix *store.Index, key ...store.Value) 
 	return row, err
 }
 
-func (t hookedTx) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
-	err = t.call("GetBoth", func() (err error) { row, parent, err = t.Reader.GetBoth(ctx, ix, ref, key...); return err })
-	return row, parent, err
+func (t hookedTx) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
+	err = t.call("GetBoth", func() (err error) { part, parent, err = t.Reader.GetBoth(ctx, p, key...); return err })
+	return part, parent, err
 }
 
 func (t hookedTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

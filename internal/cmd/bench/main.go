@@ -35,7 +35,7 @@ var (
 	rows   = flag.Int("rows", 100_000, "sessions in each store")
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
-	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens or limiter")
+	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens, limiter or users")
 	slots  = flag.Int("peak", 0, "number of slots: print only the peak memory of 64 sign-ins at once")
 )
 
@@ -65,7 +65,7 @@ func run(dir string) error {
 	for _, p := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}} {
+	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"users", usersCases}} {
 		if *part != "" && *part != p.name {
 			continue
 		}
@@ -162,7 +162,7 @@ func fill(s store.Store, n int) (*target, error) {
 	users := rawstore.Users(n)
 	err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		for i := range users {
-			if err := record.Users.Insert(ctx, tx, &record.User{ID: rawstore.UserID(i), Labels: "[]", Prefs: "{}"}); err != nil {
+			if err := record.Users.Insert(ctx, tx, &record.User{ID: rawstore.UserID(i), Labels: "[]", Prefs: "{}", Targets: "[]"}); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -85,25 +86,25 @@ func (s *Shell) get(ctx context.Context, r store.Reader, ix *store.Index, key []
 }
 
 // GetBoth implements [store.Reader].
-func (s *Shell) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (s *Shell) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	if err := s.enter(ctx); err != nil {
-		return row, parent, err
+		return part, parent, err
 	}
 	defer s.leave()
-	return s.getBoth(ctx, s.driver, ix, ref, key)
+	return s.getBoth(ctx, s.driver, p, key)
 }
 
-func (s *Shell) getBoth(ctx context.Context, r store.Reader, ix *store.Index, ref *store.Reference, key []store.Value) (row, parent store.Row, err error) {
-	if err := s.checkKey(ix, key); err != nil {
-		return row, parent, err
+func (s *Shell) getBoth(ctx context.Context, r store.Reader, p *store.Pair, key []store.Value) (part, parent store.Row, err error) {
+	if p == nil {
+		return part, parent, fmt.Errorf("%w: no pair", store.ErrInvalid)
 	}
-	if !ix.Table().Refers(ref) {
-		return row, parent, invalid(ix.Table(), "a reference of another table")
+	if err := s.checkKey(p.Index, key); err != nil {
+		return part, parent, err
 	}
 	if hasNull(key) {
-		return row, parent, store.ErrNotFound
+		return part, parent, store.ErrNotFound
 	}
-	return r.GetBoth(ctx, ix, ref, key...)
+	return r.GetBoth(ctx, p, key...)
 }
 
 // List implements [store.Reader].
@@ -252,12 +253,12 @@ func (c *closureTx) Get(ctx context.Context, ix *store.Index, key ...store.Value
 	return row, err
 }
 
-func (c *closureTx) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
+func (c *closureTx) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
 	err = c.do(ctx, func(tx store.Tx) error {
-		row, parent, err = c.shell.getBoth(ctx, tx, ix, ref, key)
+		part, parent, err = c.shell.getBoth(ctx, tx, p, key)
 		return err
 	})
-	return row, parent, err
+	return part, parent, err
 }
 
 func (c *closureTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {

@@ -48,18 +48,19 @@ func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (sto
 }
 
 // GetBoth implements [store.Reader].
-func (r Reader) GetBoth(ctx context.Context, ix *store.Index, ref *store.Reference, key ...store.Value) (row, parent store.Row, err error) {
-	if row, err = r.Get(ctx, ix, key...); err != nil {
-		return row, parent, err
+func (r Reader) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
+	row, err := r.Get(ctx, p.Index, key...)
+	if err != nil {
+		return part, parent, err
 	}
-	to := ref.Of(row)
+	to := p.Reference.Of(row)
 	if slices.ContainsFunc(to, store.Value.IsNull) {
-		return store.Row{}, parent, store.ErrNotFound
+		return part, parent, store.ErrNotFound
 	}
-	if parent, err = r.Get(ctx, ref.Parent, to...); err != nil {
-		return store.Row{}, parent, err
+	if parent, err = r.Get(ctx, p.Reference.Parent, to...); err != nil {
+		return part, parent, err
 	}
-	return row, parent, nil
+	return p.Part(row), parent, nil
 }
 
 // each visits the keys of the rows that q selects, in order, until visit returns

@@ -26,6 +26,8 @@ type Dialect struct {
 	NullsFirst bool
 	// PartsInOrder says that the rows of a union come in the order of its parts.
 	PartsInOrder bool
+	// LimitSign stands before the parameter of a limit.
+	LimitSign string
 	// By returns the words after the table of a select that name the index to
 	// use.
 	By func(index string) string
@@ -75,11 +77,11 @@ func names(t *store.Table, columns []int) []string {
 	return out
 }
 
-func (b *builder) selectList(t *store.Table) { b.selectFrom(t, "") }
+func (b *builder) selectList(t *store.Table) { b.selectFrom(t.Columns(), "") }
 
-// selectFrom is selectList with words before each name.
-func (b *builder) selectFrom(t *store.Table, alias string) {
-	for i, c := range t.Columns() {
+// selectFrom writes columns with words before each name.
+func (b *builder) selectFrom(columns []store.Column, alias string) {
+	for i, c := range columns {
 		if i > 0 {
 			b.words(", ")
 		}
@@ -119,21 +121,21 @@ func (d Dialect) Get(ix *store.Index) string {
 	return b.String()
 }
 
-// GetBoth selects the row with a key in a unique index, and the row to which it refers. Its
-// parameters are the values of the key. The columns of the parent come last.
-func (d Dialect) GetBoth(ix *store.Index, ref *store.Reference) string {
+// GetBoth selects a part of the row with a key in the index of a pair, and the row to which
+// it refers. Its parameters are the values of the key. The columns of the parent come last.
+func (d Dialect) GetBoth(p *store.Pair) string {
 	b := &builder{Dialect: d}
-	child, parent := ix.Table(), ref.Parent.Table()
+	child, parent := p.Index.Table(), p.Reference.Parent.Table()
 	b.words("SELECT ")
-	b.selectFrom(child, "c.")
+	b.selectFrom(p.Columns(), "c.")
 	b.words(", ")
-	b.selectFrom(parent, "p.")
+	b.selectFrom(parent.Columns(), "p.")
 	b.words(" FROM ", b.Table(child.Name()), " AS c JOIN ", b.Table(parent.Name()), " AS p ON ")
-	of := names(parent, ref.Parent.Columns())
-	for i, name := range names(child, ref.Columns) {
+	of := names(parent, p.Reference.Parent.Columns())
+	for i, name := range names(child, p.Reference.Columns) {
 		b.words("p.", of[i], " = c.", name, " AND ")
 	}
-	for i, term := range d.terms(child, ix.Columns(), 1) {
+	for i, term := range d.terms(child, p.Index.Columns(), 1) {
 		if i > 0 {
 			b.words(" AND ")
 		}
@@ -343,7 +345,7 @@ func (d Dialect) ordered(c store.Column, descending bool) string {
 }
 
 func (b *builder) limit(limit, offset int) {
-	b.words(" LIMIT ")
+	b.words(" LIMIT ", b.LimitSign)
 	b.param(store.Int(int64(limit)))
 	if offset > 0 {
 		b.words(" OFFSET ")

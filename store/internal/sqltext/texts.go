@@ -11,18 +11,12 @@ import (
 type Texts struct {
 	dialect        Dialect
 	get            []string // by the ordinal of a unique index
-	both           map[pair]string
 	insert, delete map[*store.Table]string
 	replace        map[*store.Table]replacement
 
 	mu     sync.RWMutex
 	shapes map[shape]string
-}
-
-// pair is a unique index and a reference of the same table.
-type pair struct {
-	index *store.Index
-	ref   *store.Reference
+	both   map[*store.Pair]string
 }
 
 // replacement is the text that replaces a row, and the positions of the columns
@@ -37,7 +31,7 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 	x := &Texts{
 		dialect: d,
 		get:     make([]string, s.NumIndexes()),
-		both:    make(map[pair]string),
+		both:    make(map[*store.Pair]string),
 		insert:  make(map[*store.Table]string),
 		replace: make(map[*store.Table]replacement),
 		delete:  make(map[*store.Table]string),
@@ -51,10 +45,6 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 		for _, ix := range t.Indexes() {
 			if ix.Unique() {
 				x.get[ix.Ordinal()] = d.Get(ix)
-				for i := range t.References() {
-					ref := &t.References()[i]
-					x.both[pair{ix, ref}] = d.GetBoth(ix, ref)
-				}
 			}
 		}
 	}
@@ -65,9 +55,20 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 // the values of the key.
 func (x *Texts) Get(ix *store.Index) string { return x.get[ix.Ordinal()] }
 
-// GetBoth returns the text that selects a row by a unique index with its parent by a
-// reference. Its parameters are the values of the key.
-func (x *Texts) GetBoth(ix *store.Index, ref *store.Reference) string { return x.both[pair{ix, ref}] }
+// GetBoth returns the text that selects a part of a row with its parent. Its parameters are
+// the values of the key.
+func (x *Texts) GetBoth(p *store.Pair) string {
+	x.mu.RLock()
+	text, known := x.both[p]
+	x.mu.RUnlock()
+	if !known {
+		text = x.dialect.GetBoth(p)
+		x.mu.Lock()
+		x.both[p] = text
+		x.mu.Unlock()
+	}
+	return text
+}
 
 // Insert returns the text that inserts a row of t. Its parameters are the values
 // of the row.
