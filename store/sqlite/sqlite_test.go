@@ -669,7 +669,9 @@ func TestDeletedRowsAreNotInTheFile(t *testing.T) {
 	})
 	for n := range 100 {
 		if err == nil {
-			err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error { return record.Users.Delete(ctx, tx, store.Text(user(n).ID)) })
+			err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+				return record.Users.Delete(ctx, tx, store.Text(user(n).ID))
+			})
 		}
 	}
 	if err := errors.Join(err, s.Close()); err != nil {
