@@ -43,7 +43,7 @@ func (g *Guest) AuthenticateProfile(ctx context.Context, secret string) (_ *Acco
 	c, a := g.call(), g.account(digest)
 	user, err := a.readBoth(ctx, &c, c.store, &a.session)
 	if err != nil {
-		return nil, nil, a.pendingError(err)
+		return nil, nil, a.unauthenticated(ctx, c, err)
 	}
 	profile, err := a.profile(ctx, &c, user)
 	if err != nil {

@@ -62,6 +62,9 @@ func (c *contact) set(user *record.User, address string) {
 		user.Email = address
 	}
 	c.setVerified(user, false)
+	if user.Half == c.name {
+		user.Half = ""
+	}
 }
 
 // setVerified records whether the user has proven the address.

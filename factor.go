@@ -58,10 +58,28 @@ func (f Factor) contact() *contact {
 	return nil
 }
 
-// assumed reports whether a session has a factor because MFA was switched on by
-// it, and not because of a challenge.
+// assumed reports whether a session is only taken to have proven a factor, because MFA was
+// switched on by it.
 func assumed(s *record.Session, factor string) bool {
-	return s.Challenged.IsZero() && slices.Contains([]string{string(FactorTOTP), factorEmail, factorPhone}, factor)
+	return slices.Contains(strings.Fields(s.Assumed), factor)
+}
+
+// shown returns the factors that a session has proven indeed.
+func shown(s *record.Session) []string {
+	return slices.DeleteFunc(strings.Fields(s.Factors), func(f string) bool { return assumed(s, f) })
+}
+
+// assume takes a session to have proven a factor.
+func assume(s *record.Session, factor string) {
+	if !slices.Contains(strings.Fields(s.Factors), factor) {
+		addFactor(s, factor)
+		s.Assumed = strings.TrimSpace(s.Assumed + " " + factor)
+	}
+}
+
+// withoutFactor returns a list of factors, separated by spaces, without one.
+func withoutFactor(factors, factor string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(factors), func(f string) bool { return f == factor }), " ")
 }
 
 // addFactor records that a session has proven a factor. Each factor counts once.

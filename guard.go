@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"strconv"
-	"strings"
 	"time"
 
 	"example.com/latchkey/internal/record"
@@ -55,30 +54,49 @@ type guard struct {
 // the call. user is the owner of the identifier, nil if it has none.
 func (c *call) guardFor(ctx context.Context, r store.Reader, purpose, identifier string, user *record.User) (guard, error) {
 	g := guard{call: c, purpose: purpose, key: identifier}
-	userKey, epoch := "", int64(0)
-	if user != nil {
-		userKey, epoch = user.Key, user.Epoch
-	}
-	proven := failKnown
-	if strings.HasPrefix(purpose, failFactor) { // a client known for its password is not known for its factors
-		proven = failFactor
-	}
-	// The epoch is in the digest: a client that knew another password is not known.
-	network := c.client.network()
-	g.known = c.ring.Digest(proven, userKey, strconv.FormatInt(epoch, 10), network)
-	known, err := loadFailure(ctx, r, failKnown, g.known)
+	known, err := c.knownAs(ctx, r, purpose, user)
 	if err != nil {
 		return g, err
 	}
-	// A client that was met while the clock was far ahead would stay known for too long.
-	inTime := known.Expire.After(c.now) && !known.Last.After(c.now.Add(knownRenewal))
-	g.isKnown = network != "" && user != nil && inTime
+	g.known, g.isKnown = known.subject, known.is
 	if g.isKnown {
-		g.key = userKey + "\n" + network + "\n" + strconv.FormatInt(epoch, 10) // not the count of another password
+		g.key = known.key // not the count of another password
 	}
 	g.subject = c.ring.Digest(purpose, g.key)
 	return g, nil
 }
+
+// known says whether a client is known for a proof of a user, and under which subject that is
+// recorded. key names user and client.
+type known struct {
+	subject []byte
+	is      bool
+	key     string
+}
+
+// knownAs reports whether the client of the call is known for a proof of a user: the user has
+// given it from there. The mailbox does not make a client known for the password, nor one
+// factor for another. The epoch is in the digest: a client that knew another password is not
+// known. It reads as much for nobody.
+func (c *call) knownAs(ctx context.Context, r store.Reader, proof string, user *record.User) (k known, err error) {
+	userKey, epoch := "", "0"
+	if user != nil {
+		userKey, epoch = user.Key, strconv.FormatInt(user.Epoch, 10)
+	}
+	network := c.client.network()
+	k.subject, k.key = c.ring.Digest(failKnown, proof, userKey, epoch, network), userKey+"\n"+network+"\n"+epoch
+	row, err := loadFailure(ctx, r, failKnown, k.subject)
+	if err != nil {
+		return k, err
+	}
+	// A client that was met while the clock was far ahead would stay known for too long.
+	inTime := row.Expire.After(c.now) && !row.Last.After(c.now.Add(knownRenewal))
+	k.is = network != "" && user != nil && inTime
+	return k, nil
+}
+
+// codeBy is the proof of an address by a code or a link that was sent there.
+func codeBy(by *contact) string { return failCode + "/" + by.name }
 
 // loadFailure returns a row, or a new one without an expiry.
 func loadFailure(ctx context.Context, r store.Reader, purpose string, subject []byte) (*record.Failure, error) {
@@ -155,16 +173,20 @@ func (g *guard) countWrong(ctx context.Context, tx *txn) error {
 // passed admits a right answer, unless it came while the identifier was slowed. It
 // forgets the wrong answers before it and remembers the client.
 func (g *guard) passed(ctx context.Context, tx *txn) error {
-	f, err := g.admit(ctx, tx)
-	if err != nil {
+	if err := g.passedAgain(ctx, tx); err != nil {
 		return err
 	}
-	if !f.Expire.IsZero() {
-		if err := g.forgetWrong(ctx, tx); err != nil {
-			return err
-		}
-	}
 	return g.rememberClient(ctx, tx)
+}
+
+// passedAgain is passed for a proof that the session has given before: it tells nothing new
+// of the client.
+func (g *guard) passedAgain(ctx context.Context, tx *txn) error {
+	f, err := g.admit(ctx, tx)
+	if err != nil || f.Expire.IsZero() {
+		return err
+	}
+	return g.forgetWrong(ctx, tx)
 }
 
 // provesWriting writes a row and deletes it, so that a right answer is not told where a wrong
@@ -184,19 +206,24 @@ func (g *guard) forgetWrong(ctx context.Context, tx *txn) error {
 
 // rememberClient records that the user has proven the identifier from the client.
 func (g *guard) rememberClient(ctx context.Context, tx *txn) error {
+	return tx.rememberKnown(ctx, g.known)
+}
+
+// rememberKnown records under a subject that the client of the call is known.
+func (tx *txn) rememberKnown(ctx context.Context, subject []byte) error {
 	if tx.client.network() == "" {
 		return nil
 	}
-	known, err := loadFailure(ctx, tx, failKnown, g.known)
-	if err != nil || known.Expire.After(tx.now.Add(knownLife-knownRenewal)) {
+	row, err := loadFailure(ctx, tx, failKnown, subject)
+	if err != nil || row.Expire.After(tx.now.Add(knownLife-knownRenewal)) {
 		return err
 	}
-	isNew := known.Expire.IsZero()
-	known.Last, known.Expire = tx.now, tx.now.Add(knownLife)
+	isNew := row.Expire.IsZero()
+	row.Last, row.Expire = tx.now, tx.now.Add(knownLife)
 	if isNew {
-		return record.Failures.Insert(ctx, tx, known)
+		return record.Failures.Insert(ctx, tx, row)
 	}
-	return record.Failures.Replace(ctx, tx, known)
+	return record.Failures.Replace(ctx, tx, row)
 }
 
 // passwordSubject is the identifier under which wrong passwords of a user are

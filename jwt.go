@@ -53,7 +53,8 @@ func (e *Engine) KeySet() []byte {
 // the engine. It is signed with Ed25519 and holds iss and aud (Config.Issuer), sub (the
 // user's id), sid (the session's), iat, exp and jti, and nothing else about the user. It
 // lives for a second to an hour, 15 minutes with 0, and no longer than the session. It
-// dies with the session, and with the password that its user has now.
+// dies with the session and its secret ([Account.RotateSession], an answer to a challenge), and
+// with the password that its user has now.
 //
 // Errors:
 //   - [ErrJWTCreationDenied]: the account was authenticated by a JWT.
@@ -86,7 +87,7 @@ func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret
 	if end := c.policy.Sessions.last(&s); end.Before(expire) {
 		expire = end
 	}
-	return c.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: c.now, Expire: expire, Epoch: s.UserPasswordEpoch})
+	return c.sign(jws.Claims{UserID: s.UserID, SessionID: s.ID, IssuedAt: c.now, Expire: expire, Epoch: s.UserPasswordEpoch, Secret: secretName(string((*a.digest)[:]))})
 }
 
 // jwtExpire returns the end of a JWT of a length.

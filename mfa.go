@@ -46,10 +46,11 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 
 // UpdateMFA switches multi-factor authentication on or off. While it is on, and the
 // user has a factor that serves as a second one (a verified address or number, a
-// confirmed authenticator), every session must prove two: other sessions that have
-// proven one are refused at once with a [*MoreFactorsError]. The session that switches
-// it on is assumed to have proven the user's factors, so that it is not locked out. The
-// user gets a notice.
+// confirmed authenticator), every session must prove two. When it is switched on, what other
+// sessions have proven beyond their first factor counts no more: they are refused at once with
+// a [*MoreFactorsError]. Recovery codes that another session has made are void. The session
+// that switches it on is assumed to have proven the user's factors, so that it is not locked
+// out. The user gets a notice.
 //
 // Errors:
 //   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
@@ -70,7 +71,7 @@ func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 		}
 		switchedOn := on && !user.MFA
 		shown, err := tx.changeUser(ctx, user, func(u *record.User) error {
-			u.MFA = on
+			u.MFA, u.MFADemanded = on, false
 			return nil
 		})
 		if err != nil || !switchedOn {
@@ -80,7 +81,7 @@ func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
 			return nil, err
 		}
 		for _, f := range tx.secondFactors(strings.Fields(userFacts(user).factors)) {
-			addFactor(s, f)
+			assume(s, f)
 		}
 		if tx.owes(checkOf(s)) { // the password, which no challenge asks for
 			return nil, ErrMoreFactorsRequired

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -268,7 +267,11 @@ func (a *Account) tryAnswer(ctx context.Context, c *call, challengeID, otp strin
 		if err != nil {
 			return nil, err
 		}
-		if err := tx.answerChallenge(ctx, user, row, answer{otp, byHost}); err != nil {
+		s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.answerChallenge(ctx, user, row, answer{otp, byHost, slices.Contains(shown(s), row.Factor)}); err != nil {
 			return nil, err
 		}
 		return a.provedFactor(ctx, tx, user, Factor(row.Factor), secret)
@@ -283,6 +286,7 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	}
 	owed := tx.owes(checkOf(row))
 	addFactor(row, string(factor))
+	row.Assumed = withoutFactor(row.Assumed, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
 	if factor == FactorTOTP || factor == FactorRecoveryCode {
 		row.Strong = tx.now
@@ -322,7 +326,10 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 // proven more than the mailbox knows the password that was set by mail, and the last
 // recovery code may have been used.
 func (tx *txn) factsAfter(ctx context.Context, user *record.User, s *record.Session, factor Factor) error {
-	before := userFacts(user)
+	before, half := userFacts(user), user.Half
+	if by := factor.contact(); by != nil && user.Half == by.name { // who has the session has the address too
+		user.Half = ""
+	}
 	if factor != FactorEmail && provesPassword(user, s) {
 		user.Recovered = false
 	}
@@ -333,7 +340,7 @@ func (tx *txn) factsAfter(ctx context.Context, user *record.User, s *record.Sess
 		}
 		user.RecoveryCodes = len(left) > 0
 	}
-	if userFacts(user) == before {
+	if userFacts(user) == before && user.Half == half {
 		return nil
 	}
 	return tx.changeFacts(ctx, user)
@@ -342,7 +349,7 @@ func (tx *txn) factsAfter(ctx context.Context, user *record.User, s *record.Sess
 // provesPassword reports whether a session was made with the present password. A
 // session of another epoch has shown another one.
 func provesPassword(user *record.User, s *record.Session) bool {
-	return slices.Contains(strings.Fields(s.Factors), factorPassword) && s.PasswordEpoch == user.PasswordEpoch
+	return slices.Contains(shown(s), factorPassword) && s.PasswordEpoch == user.PasswordEpoch
 }
 
 // challenge returns a live challenge of the session.
@@ -365,6 +372,7 @@ func (a *Account) challenge(ctx context.Context, tx *txn, user *record.User, id 
 type answer struct {
 	text   string
 	byHost bool
+	again  bool // the session has proven the factor before
 }
 
 // checkCustom lets the host compare an answer to a challenge of its own factor. The
@@ -436,7 +444,7 @@ func (tx *txn) answerChallenge(ctx context.Context, user *record.User, row *reco
 	if err != nil {
 		return err
 	}
-	return g.settle(ctx, tx, user, right)
+	return g.settle(ctx, tx, user, right, a.again)
 }
 
 // isAnswer reports whether an answer to a challenge is right, and claims the code that

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/subtle"
+	"errors"
 
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
@@ -25,12 +26,7 @@ func recoveryParts(userID, code string) []string { return []string{"recovery/v1"
 
 // recoveryCodesOf returns the unused codes of a user.
 func recoveryCodesOf(ctx context.Context, r store.Reader, userID string) ([]*record.RecoveryCode, error) {
-	return record.RecoveryCodes.List(ctx, r, recoveryCodesQuery(userID))
-}
-
-// recoveryCodesQuery selects the unused codes of a user.
-func recoveryCodesQuery(userID string) store.Query {
-	return store.Query{Index: record.RecoveryCodes.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
+	return record.RecoveryCodes.List(ctx, r, record.ListRecoveryCodes(userID))
 }
 
 // claimRecoveryCode uses a code up.
@@ -80,7 +76,7 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 	case replace && len(have) == 0:
 		return nil, ErrRecoveryCodesNotFound
 	}
-	if _, err := tx.DeleteRange(ctx, recoveryCodesQuery(user.ID)); err != nil {
+	if _, err := tx.DeleteRange(ctx, record.ListRecoveryCodes(user.ID)); err != nil {
 		return nil, err
 	}
 	if err := tx.forgetFactorGuesses(ctx, user, FactorRecoveryCode); err != nil {
@@ -89,7 +85,7 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 	drawn := codes.Recovery(tx.policy.Factors.StrongRecoveryCodes)
 	shown := &MFARecoveryCodes{Left: len(drawn)}
 	for _, code := range drawn {
-		row := &record.RecoveryCode{ID: newID(), UserID: user.ID, Created: tx.now}
+		row := &record.RecoveryCode{ID: newID(), UserID: user.ID, Created: tx.now, Session: tx.session}
 		parts := recoveryParts(user.ID, codes.PlainRecovery(code))
 		if codes.IsShortRecovery(code) {
 			row.Digest = tx.ring.DigestCode(parts...)
@@ -186,21 +182,24 @@ func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, er
 	if err != nil {
 		return nil, err
 	}
-	return accountReadThen(ctx, c, a, (*Account).mayAct, func() (*MFARecoveryCodes, error) {
-		s, err := a.ownSession(ctx, c, c.store, CurrentSession)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.requireFresh(checkOf(s), freshChallenge, c.policy.Factors.StepUpWindow); err != nil {
-			return nil, err
-		}
-		user, err := a.user(ctx, c.store)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.requireStrongest(user, s, freshChallenge); err != nil {
-			return nil, err
-		}
-		return c.showRecoveryCodes(ctx, c.store, a.session.UserID)
-	})
+	// The session is checked after the codes are read: they may be others than a moment before.
+	shown, err := c.showRecoveryCodes(ctx, c.store, a.session.UserID)
+	if err != nil && !errors.Is(err, ErrRecoveryCodesNotFound) {
+		return nil, err
+	}
+	user, allowed := a.standing(ctx, c, c.store)
+	if allowed != nil {
+		return nil, allowed
+	}
+	s, allowed := a.ownSession(ctx, c, c.store, CurrentSession)
+	if allowed == nil {
+		allowed = c.requireFresh(checkOf(s), freshChallenge, c.policy.Factors.StepUpWindow)
+	}
+	if allowed == nil {
+		allowed = c.requireStrongest(user, s, freshChallenge)
+	}
+	if err := cmp.Or(allowed, err); err != nil {
+		return nil, err
+	}
+	return shown, nil
 }

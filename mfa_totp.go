@@ -5,6 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
+	"strings"
+	"time"
 
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
@@ -116,8 +119,8 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 }
 
 // VerifyMFAAuthenticator confirms the authenticator that is being enrolled, by a code of
-// it. From then on it is a factor of the user, and this session has proven it. The user
-// gets a notice. Wrong codes are counted and slowed together with those of challenges.
+// it. From then on it is a factor of the user, and this session has proven it. Recovery codes
+// that another session has made are void from then on. The user gets a notice. Wrong codes are counted and slowed together with those of challenges.
 //
 // Errors:
 //   - [ErrAuthenticatorNotFound]
@@ -157,13 +160,24 @@ func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *Us
 		if err != nil {
 			return nil, err
 		}
-		if err := g.settle(ctx, tx, user, right); err != nil {
+		if err := g.settle(ctx, tx, user, right, false); err != nil {
 			return nil, err
 		}
 		addFactor(s, string(FactorTOTP))
 		s.Strong = tx.now
 		tx.noteOwing(s)
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
+			return nil, err
+		}
+		// What other sessions have proven with a former authenticator, or with codes of their
+		// own, proves nothing of this one.
+		former := func(_ *record.Session, f string) bool {
+			return f == string(FactorTOTP) || f == string(FactorRecoveryCode)
+		}
+		if err := tx.dropFactors(ctx, user, s.ID, former); err != nil {
+			return nil, err
+		}
+		if err := tx.voidCodes(ctx, user, s.ID); err != nil {
 			return nil, err
 		}
 		return tx.changeUser(ctx, user, func(u *record.User) error {
@@ -178,9 +192,13 @@ func (c *call) factorGuard(ctx context.Context, r store.Reader, factor Factor, u
 	return c.guardFor(ctx, r, failFactor+string(factor), user.Key, user)
 }
 
-// settle passes a right answer for a factor, or counts and refuses a wrong one.
-func (g *guard) settle(ctx context.Context, tx *txn, user *record.User, right bool) error {
-	if right {
+// settle passes a right answer for a factor, or counts and refuses a wrong one. again says
+// that the session has proven the factor before.
+func (g *guard) settle(ctx context.Context, tx *txn, user *record.User, right, again bool) error {
+	switch {
+	case right && again:
+		return g.passedAgain(ctx, tx)
+	case right:
 		return g.passed(ctx, tx)
 	}
 	if err := g.countWrong(ctx, tx); err != nil {
@@ -260,6 +278,31 @@ func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User, kept 
 	} else {
 		err = tx.log(ctx, logUserUpdate, user)
 	}
+	if err != nil {
+		return err
+	}
 	tx.event(user.ID, "delete.mfa", nil)
-	return err
+	return tx.forgetTOTP(ctx, user, kept)
+}
+
+// forgetTOTP takes the proof of an authenticator that is gone from the session that has
+// removed it. If the session would owe another factor then, it is only taken to have proven
+// one.
+func (tx *txn) forgetTOTP(ctx context.Context, user *record.User, id string) error {
+	s, err := record.Sessions.Find(ctx, tx, record.Sessions.Primary(), store.Text(id))
+	if err != nil || s == nil || s.UserID != user.ID {
+		return err
+	}
+	s.Strong = time.Time{}
+	without := checkOf(s)
+	without.Factors = withoutFactor(s.Factors, string(FactorTOTP))
+	switch {
+	case !slices.Contains(strings.Fields(s.Factors), string(FactorTOTP)):
+	case tx.owes(without):
+		s.Assumed = strings.TrimSpace(withoutFactor(s.Assumed, string(FactorTOTP)) + " " + string(FactorTOTP))
+	default:
+		s.Factors, s.Assumed = without.Factors, withoutFactor(s.Assumed, string(FactorTOTP))
+	}
+	tx.noteOwing(s)
+	return record.Sessions.Replace(ctx, tx, s)
 }

@@ -129,7 +129,7 @@ func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*reco
 	if !user.MFA && (user.Password != nil || anonymous(user)) {
 		return user, nil
 	}
-	if a.jwt != nil && !c.policy.Factors.EnrolWithoutStepUp {
+	if a.jwt != nil {
 		return nil, ErrChallengeRequired
 	}
 	return user, c.requireFresh(&s, freshUnlessOff, c.policy.Factors.StepUpWindow)

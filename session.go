@@ -104,6 +104,47 @@ func (c *call) liveSession(ctx context.Context, r store.Reader, userID, id strin
 	return row, err
 }
 
+// bringBack takes from a session what happened to it while the clock was ahead: it must not be
+// good, or lengthen anything, when that time comes. It reports whether there was something.
+func (tx *txn) bringBack(s *record.Session) bool {
+	was := *s
+	for _, t := range []*time.Time{&s.Challenged, &s.Strong} {
+		if tx.ahead(*t, tx.now) {
+			*t = time.Time{}
+		}
+	}
+	extended := tx.ahead(s.Updated, tx.now) || tx.ahead(s.Touched, tx.now)
+	for _, t := range []*time.Time{&s.Updated, &s.Touched} {
+		if tx.ahead(*t, tx.now) {
+			*t = tx.now
+		}
+	}
+	if end := tx.policy.Sessions.end(s, s.Created); extended && end.Before(s.Expire) {
+		s.Expire = end
+	}
+	return *s != was
+}
+
+// mendSession deletes a session that was made while the clock was ahead, and takes from another
+// one what happened to it then.
+func (tx *txn) mendSession(ctx context.Context, id string) error {
+	s, err := record.Sessions.Find(ctx, tx, record.Sessions.Primary(), store.Text(id))
+	if err != nil || s == nil {
+		return err
+	}
+	if tx.ahead(s.Created, tx.now) || tx.ahead(s.Owing, tx.now) {
+		user, err := getUser(ctx, tx, s.UserID)
+		if err != nil {
+			return err
+		}
+		return tx.deleteSession(ctx, user, s)
+	}
+	if tx.bringBack(s) {
+		return record.Sessions.Replace(ctx, tx, s)
+	}
+	return nil
+}
+
 // noteOwing records since when a session owes a second factor.
 func (tx *txn) noteOwing(s *record.Session) {
 	switch owes := tx.owes(checkOf(s)); {
@@ -189,41 +230,50 @@ func (tx *txn) logSession(ctx context.Context, event string, user *record.User, 
 	return tx.log(ctx, event, user)
 }
 
-// enforceSessionLimit ends sessions of a user until one more is within the limit. One that
-// owes a factor makes room only among those that owe, so that an attacker with only the
-// password signs no one out: with it there may be one session more than the limit. It
-// returns the number of sessions that were live before.
+// enforceSessionLimit ends sessions of a user until one more is within the limit. Sessions
+// that owe a factor have the same limit of their own, so that an attacker with only the
+// password signs no one out. They make room for one another, first those of the same
+// client. It returns the number of sessions that were live before.
 func (tx *txn) enforceSessionLimit(ctx context.Context, user *record.User, owes bool) (others int, err error) {
 	rows, err := sessionRows(ctx, tx, user.ID)
 	if err != nil {
 		return 0, err
 	}
-	var owing, full []*record.Session
+	var alike []*record.Session
 	for _, s := range rows {
-		switch {
-		case !tx.alive(s):
-			err = tx.deleteSession(ctx, user, s)
-		case tx.owes(checkOf(s)):
-			owing = append(owing, s)
-		default:
-			full = append(full, s)
+		if !tx.alive(s) {
+			if err := tx.deleteSession(ctx, user, s); err != nil {
+				return 0, err
+			}
+			continue
 		}
-		if err != nil {
-			return 0, err
+		others++
+		if tx.owes(checkOf(s)) == owes {
+			alike = append(alike, s)
 		}
 	}
-	others = len(owing) + len(full)
-	end := owing
-	if !owes {
-		end = append(end, full...)
+	if owes {
+		strange := func(s *record.Session) bool { return clientOf(s.IP, "").network() != tx.client.network() }
+		slices.SortStableFunc(alike, func(a, b *record.Session) int { return boolCompare(strange(a), strange(b)) })
 	}
-	for left := others; left >= tx.policy.Sessions.Limit && len(end) > 0; left-- {
-		if err := tx.endSession(ctx, user, end[0]); err != nil {
+	for len(alike) >= tx.policy.Sessions.Limit {
+		if err := tx.endSession(ctx, user, alike[0]); err != nil {
 			return 0, err
 		}
-		end = end[1:]
+		alike = alike[1:]
 	}
 	return others, nil
+}
+
+// boolCompare compares truth values, false before true.
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // endOldest ends the oldest full sessions of a user over the limit, except one.
@@ -364,6 +414,7 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 			continue
 		}
 		s.Factors, s.Strong = strings.Join(left, " "), time.Time{}
+		s.Assumed = strings.Join(slices.DeleteFunc(strings.Fields(s.Assumed), func(f string) bool { return !slices.Contains(left, f) }), " ")
 		tx.noteOwing(s)
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 			return err

@@ -69,10 +69,22 @@ func (g *Guest) AuthenticateJWT(ctx context.Context, token string) (_ *Account, 
 // authenticate checks an account, and writes when it was last seen.
 func (c *call) authenticate(ctx context.Context, a *Account) (*Account, error) {
 	if err := a.readCheck(ctx, c, c.store, &a.session); err != nil {
-		return nil, a.pendingError(err)
+		return nil, a.unauthenticated(ctx, *c, err)
 	}
 	a.seen(ctx, c)
 	return a, nil
+}
+
+// unauthenticated returns the error of an authentication. A session from ahead of the clock is
+// deleted: it must not be good when that time has come.
+func (a *Account) unauthenticated(ctx context.Context, c call, err error) error {
+	if errors.Is(err, ErrUnauthorized) && a.session.ID != "" && c.ahead(a.session.Created, c.now) {
+		failed := c.update(ctx, func(ctx context.Context, tx *txn) error { return tx.mendSession(ctx, a.session.ID) })
+		if failed != nil && !isAnswer(failed) {
+			c.logger.WarnContext(ctx, "latchkey: a session from ahead of the clock is not deleted")
+		}
+	}
+	return a.pendingError(err)
 }
 
 // seen writes when the session was last seen, if that is due.
@@ -95,6 +107,7 @@ func (a *Account) touch(ctx context.Context, c call) {
 			if err != nil || tx.now.Sub(s.Touched) < tx.policy.Sessions.lastSeen(&a.session) && !tx.ahead(s.Touched, tx.now) {
 				return err
 			}
+			tx.bringBack(s)
 			s.Touched = tx.now
 			if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 				return err
@@ -212,8 +225,8 @@ func (a *Account) judge(c *call, s *record.Check, err error) error {
 		return ErrUnauthorized
 	case c.ended(s, c.now):
 		return ErrUnauthorized
-	case a.jwt != nil && (s.UserID != a.jwt.UserID || s.UserPasswordEpoch != a.jwt.Epoch): // the password has changed since
-		return ErrUnauthorized
+	case a.jwt != nil && (s.UserID != a.jwt.UserID || s.UserPasswordEpoch != a.jwt.Epoch || secretName(digest) != a.jwt.Secret):
+		return ErrUnauthorized // the password has changed since, or the session has a new secret
 	}
 	return c.mayAct(s, c.now)
 }
@@ -258,6 +271,12 @@ func (a *Account) readUser(ctx context.Context, c *call, r store.Reader, s *reco
 		return nil, ErrUnauthorized
 	}
 	return user, nil
+}
+
+// secretName tells the secret of a session from a later one, by its digest.
+func secretName(digest string) string {
+	sum := sha256.Sum256([]byte("jwt/v1/secret\x00" + digest))
+	return hex.EncodeToString(sum[:12])
 }
 
 // accountOf names one user among all that ever have the same id.

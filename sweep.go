@@ -30,7 +30,7 @@ func (e *Engine) maintenance() (*call, error) {
 // old; links, codes and challenges; counts of wrong passwords and codes; known clients;
 // log lines that are older than the policy keeps them; and anonymous users (without
 // address, number and password) whose last session has expired, but not those who have
-// signed out. A host calls it now and then, for example once a day, on one machine. It
+// signed out. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A host calls it now and then, for example once a day, on one machine. It
 // works in short batches that do not hold up other calls. Only disk space depends on it:
 // an expired row is worthless before it is swept. After an error the counts are those of
 // the rows that are gone.
@@ -41,6 +41,9 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		return swept, err
 	}
 	if err := c.sweepSessions(ctx, &swept); err != nil {
+		return swept, err
+	}
+	if err := c.sweepAhead(ctx, &swept); err != nil {
 		return swept, err
 	}
 	past := c.now.Add(time.Microsecond) // a row that expires now has expired
@@ -97,6 +100,58 @@ func (c *call) sweepSessions(ctx context.Context, swept *Swept) error {
 		}
 		swept.Users += gone.Users
 		swept.Sessions += gone.Sessions
+	}
+	return nil
+}
+
+// sweepAhead deletes what was made while the clock was ahead by more than Config.MaxClockStep,
+// and takes from sessions what happened to them then, so that it is not good when that time
+// comes.
+func (c *call) sweepAhead(ctx context.Context, swept *Swept) error {
+	latest := store.Time(c.now.Add(c.clockStep))
+	later := func(columns ...string) []store.Filter {
+		var any []store.Filter
+		for _, name := range columns {
+			any = append(any, store.Where(name, store.OpGreaterThan, latest))
+		}
+		return []store.Filter{store.Or(any...)}
+	}
+	for _, table := range []struct {
+		index *store.Index
+		count *int
+	}{{record.Tokens.Index("expire"), &swept.Tokens}, {record.Challenges.Index("expire"), &swept.Tokens}} {
+		for gone := batch; gone == batch; {
+			err := c.update(ctx, func(ctx context.Context, tx *txn) (err error) {
+				gone, err = tx.DeleteRange(ctx, store.Query{Index: table.index, Where: later("created"), Limit: batch})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			*table.count += gone
+		}
+	}
+	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch, Where: later("created", "updated", "touched", "challenged", "owing", "strong")}
+	for rows, err := range record.Sessions.Pages(ctx, c.store, q) {
+		if err != nil {
+			return err
+		}
+		err := c.update(ctx, func(ctx context.Context, tx *txn) error {
+			for _, s := range rows {
+				if err := tx.mendSession(ctx, s.ID); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range rows {
+			if c.ahead(s.Created, c.now) || c.ahead(s.Owing, c.now) {
+				swept.Sessions++
+			}
+		}
 	}
 	return nil
 }

@@ -270,5 +270,5 @@ func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ..
 // mayRecover reports whether the mailbox of a user's address may set a new password: not if
 // the user is blocked, or has proven a number and never the address.
 func mayRecover(user *record.User) bool {
-	return !user.Blocked && (user.EmailVerified || !user.PhoneVerified)
+	return !user.Blocked && user.Half != byEmail.name && (user.EmailVerified || !user.PhoneVerified)
 }

@@ -100,16 +100,21 @@ func (c *call) admitToken(ctx context.Context, address string) error {
 // reserveAt returns the reserve of the user who has proven an address, at a client that is
 // known to them. It reads as much for an address that nobody has.
 func (c *call) reserveAt(by *contact, address string) *reserve {
-	return &reserve{rule: limitMessagesReserve, key: func(ctx context.Context) (string, error) {
+	return &reserve{rule: limitMessagesReserve, key: func(ctx context.Context) (own string, err error) {
 		user, err := c.userAt(ctx, c.store, by, address)
 		if err != nil {
 			return "", err
 		}
-		g, err := c.guardFor(ctx, c.store, failCode, address, user)
-		if err != nil || !g.isKnown || !by.verified(user) {
-			return "", err
+		for _, proof := range []string{codeBy(by), failPassword} {
+			k, failed := c.knownAs(ctx, c.store, proof, user)
+			if failed != nil {
+				return "", failed
+			}
+			if k.is && by.verified(user) {
+				own = k.key
+			}
 		}
-		return g.key, nil
+		return own, nil
 	}}
 }
 

@@ -366,6 +366,15 @@ func (tx *txn) enterByToken(ctx context.Context, t *record.Token, fresh record.U
 	if err := g.rememberClient(ctx, tx); err != nil {
 		return nil, err
 	}
+	if kind.by != nil {
+		as, err := tx.knownAs(ctx, tx, codeBy(kind.by), user)
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.rememberKnown(ctx, as.subject); err != nil {
+			return nil, err
+		}
+	}
 	return tx.createSession(ctx, user, &in)
 }
 
@@ -412,6 +421,12 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact, edit func(*record.User) error) (*record.User, error) {
 	proven := by.verified(user)
 	switch {
+	case proven && user.Half == by.name: // the account is that of whoever has proven the other address
+		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+			by.set(u, "")
+			return nil
+		})
+		return nil, err
 	case proven && !unclaimed(user):
 		if edit == nil {
 			return user, nil
@@ -437,10 +452,16 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	if err := tx.deleteFactors(ctx, user); err != nil {
 		return nil, err
 	}
+	for _, f := range allFactors {
+		if err := tx.forgetFactorGuesses(ctx, user, f); err != nil {
+			return nil, err
+		}
+	}
 	_, err := tx.changeUser(ctx, user, func(u *record.User) error {
 		u.TOTP, u.RecoveryCodes, u.Unclaimed = false, false, false
 		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
-		u.Epoch++ // clients from which an attacker has signed in are not known any more
+		u.MFA = u.MFA && u.MFADemanded // by the server, and not by a stranger
+		u.Epoch++                      // clients from which an attacker has signed in are not known any more
 		by.other().set(u, "")
 		by.setVerified(u, true)
 		if edit != nil {

@@ -137,10 +137,17 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 // session of the user calls [Account.ConfirmEmailVerification] instead, and nothing of
 // that follows.
 //
+// If the user has proven a phone number already, and the link is opened without a session, the
+// account stays that of the number: a sign-in by mail takes the address from it, for an
+// account of its own, unless the user has answered a challenge by mail meanwhile. The same
+// holds for a number beside a proven address.
+//
 // Errors:
 //   - [ErrArgumentInvalid]
 //   - [ErrInvalidToken]: the secret is wrong, was used, was replaced, has expired,
 //     belongs to another user, or to an address that the user no longer has.
+//   - [ErrUnauthorized]: the account has MFA and an authenticator on. Its links are
+//     opened in a session. The link is used up.
 //   - [ErrUserNotFound]: only if the policy discloses accounts.
 //   - [ErrUserBlocked]: only with the right secret.
 //   - [*ThrottledError]: after ten calls for the user id in an hour, and ten more with
@@ -240,13 +247,23 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 		if err != nil {
 			return nil, err
 		}
+		if account == nil && guarded(user) {
+			return nil, tx.refuse(ctx, refused{p.refuse, user, ErrUnauthorized})
+		}
 		tx.by.become(user)
 		_, err = tx.changeUser(ctx, user, func(u *record.User) error {
 			by := kindOf(t).by
+			other := by.other()
 			switch {
-			case account != nil: // who opens the link is who had it sent
-				u.Unclaimed = false
-			case !by.verified(u) && u.Password != nil:
+			case account != nil && account.jwt == nil: // who opens the link is who had it sent
+				u.Unclaimed = u.Unclaimed && other.verified(u) // this address says nothing of the other
+				if u.Half == by.name {
+					u.Half = ""
+				}
+			case by.verified(u):
+			case other.verified(u) && !u.Unclaimed:
+				u.Half = by.name
+			case u.Password != nil:
 				u.Unclaimed = true
 			}
 			by.setVerified(u, true)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"slices"
+	"strings"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/words"
@@ -94,7 +96,15 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	}
 	changes := changesOf(&old, user)
 	if len(changes) == 0 {
+		if !reflect.DeepEqual(&old, user) { // what no one is told of
+			if err := tx.changeFacts(ctx, user); err != nil {
+				return nil, err
+			}
+		}
 		return showUser(user)
+	}
+	if err := tx.keepsSecondFactor(&old, user); err != nil {
+		return nil, err
 	}
 	user.Updated = tx.now
 	newPassword := !bytes.Equal(user.Password, old.Password)
@@ -157,25 +167,44 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	return shown, nil
 }
 
+// keepsSecondFactor refuses to a user with MFA on a change of an address that leaves no second
+// factor: until the new address is proven, the password alone would make a full session.
+func (tx *txn) keepsSecondFactor(old, user *record.User) error {
+	own := tx.by.mode == modeUser && tx.by.id == user.ID
+	if !own || !old.MFA || !user.MFA || user.Email == old.Email && user.Phone == old.Phone {
+		return nil
+	}
+	second := func(u *record.User) int { return len(tx.secondFactors(strings.Fields(userFacts(u).factors))) }
+	if second(old) > 0 && second(user) == 0 {
+		return ErrLastFactor
+	}
+	return nil
+}
+
 // endSessionsAfter ends the sessions that a block, or a change of a proven address or of the
 // authenticator, makes void. The session that makes the change stays.
 func (tx *txn) endSessionsAfter(ctx context.Context, old, user *record.User) error {
 	var lost []string // the proofs that only a former address gives
+	proven := false
 	for _, f := range []Factor{FactorEmail, FactorPhone} {
-		if by := f.contact(); by.verified(old) && by.address(user) != by.address(old) {
+		if by := f.contact(); by.address(old) != "" && by.address(user) != by.address(old) {
 			lost = append(lost, string(f))
+			proven = proven || by.verified(old)
 		}
 	}
 	policy := &tx.policy.Sessions
 	switch {
 	case policy.EndOnBlock && user.Blocked && !old.Blocked:
 		return tx.endSessions(ctx, user, "")
-	case policy.EndOnChange && (len(lost) > 0 || user.TOTP != old.TOTP):
+	case policy.EndOnChange && (proven || user.TOTP != old.TOTP):
 		return tx.endSessions(ctx, user, tx.session)
 	case len(lost) == 0:
 		return nil
 	}
-	return tx.endSessionsIf(ctx, user, func(s *record.Session) bool { return s.ID != tx.session && slices.Contains(lost, s.Factors) })
+	return tx.endSessionsIf(ctx, user, func(s *record.Session) bool {
+		other := func(f string) bool { return !slices.Contains(lost, f) }
+		return s.ID != tx.session && !slices.ContainsFunc(shown(s), other)
+	})
 }
 
 // changesOf names the differences between two states of a user, as events do.
@@ -203,14 +232,27 @@ func changesOf(old, user *record.User) (changes []string) {
 	return changes
 }
 
-// switchedMFA follows a change of the MFA switch: sessions lose the factors that
-// they were assumed to have. When the server switches MFA off, wrong answers are
-// forgotten, because the server starts over with a user who lost a factor.
+// switchedMFA follows a change of the MFA switch. When it is switched on, what sessions have
+// proven beyond their first factor counts no more, except for the one that does it, and the
+// recovery codes of other sessions are void: a thief may have prepared both while one proof was
+// enough. When it is switched off, sessions lose the factors that they were assumed to
+// have. If the server does that, wrong answers are forgotten, because the server starts over
+// with a user who lost a factor.
 func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
+	if user.MFA {
+		kept := ""
+		if tx.by.mode == modeUser {
+			kept = tx.session
+		}
+		if err := tx.dropFactors(ctx, user, kept, func(*record.Session, string) bool { return true }); err != nil {
+			return err
+		}
+		return tx.voidCodes(ctx, user, kept)
+	}
 	if err := tx.dropFactors(ctx, user, "", assumed); err != nil {
 		return err
 	}
-	if user.MFA || tx.by.mode != modeServer {
+	if tx.by.mode != modeServer {
 		return nil
 	}
 	for _, f := range allFactors {
@@ -245,9 +287,10 @@ func (tx *txn) noticeChange(old, user *record.User) {
 }
 
 // endTokensAfter ends the open tokens that a change makes void: all of them after
-// a change of the password, and those that were sent to a former address.
+// a change of the password, and after a block that ends the sessions; and those that were
+// sent to a former address.
 func (tx *txn) endTokensAfter(ctx context.Context, old, user *record.User) error {
-	if !bytes.Equal(user.Password, old.Password) {
+	if !bytes.Equal(user.Password, old.Password) || tx.policy.Sessions.EndOnBlock && user.Blocked && !old.Blocked {
 		return tx.endTokens(ctx, old)
 	}
 	if user.Email != old.Email {
@@ -395,6 +438,30 @@ func (tx *txn) checkDeletedID(ctx context.Context, id string) error {
 		return ErrUserAlreadyExists
 	}
 	return err
+}
+
+// voidCodes deletes the recovery codes that other sessions have made than the one that is
+// kept. Those of the server stay.
+func (tx *txn) voidCodes(ctx context.Context, user *record.User, kept string) error {
+	rows, err := record.RecoveryCodes.List(ctx, tx, record.ListRecoveryCodes(user.ID))
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, row := range rows {
+		if row.Session == "" || row.Session == kept {
+			left++
+			continue
+		}
+		if err := record.RecoveryCodes.Delete(ctx, tx, store.Text(row.ID)); err != nil {
+			return err
+		}
+	}
+	if user.RecoveryCodes == (left > 0) {
+		return nil
+	}
+	user.RecoveryCodes = left > 0
+	return tx.changeFacts(ctx, user)
 }
 
 // deleteFactors deletes a user's authenticators, challenges and recovery codes.

@@ -498,7 +498,7 @@ func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time
 			return c.sign(claims)
 		}
 		check := checkOf(session)
-		claims.SessionID, claims.Epoch = session.ID, check.UserPasswordEpoch
+		claims.SessionID, claims.Epoch, claims.Secret = session.ID, check.UserPasswordEpoch, secretName(session.Digest)
 		if end := c.policy.Sessions.last(check); end.Before(expire) {
 			claims.Expire = end
 		}
@@ -539,11 +539,12 @@ func (c *call) sessionForJWT(ctx context.Context, r store.Reader, userID, id str
 }
 
 // UpdateMFA switches multi-factor authentication of a user on or off, like
-// [Account.UpdateMFA]. Then all their sessions must prove what they owe.
+// [Account.UpdateMFA]. Then all their sessions must prove what they owe. Recovery codes that
+// the user has made are void when it is switched on.
 func (u *Users) UpdateMFA(ctx context.Context, id string, on bool) (_ *User, err error) {
 	defer publicError("update MFA", &err)
 	return u.edit(ctx, id, nil, func(user *record.User) error {
-		user.MFA = on
+		user.MFA, user.MFADemanded = on, on
 		return nil
 	})
 }

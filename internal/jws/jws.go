@@ -47,6 +47,8 @@ type Claims struct {
 	Account string
 	// Store is the epoch of the store, for a token without a session.
 	Store string
+	// Secret tells the secret that the session had, for a token of a session.
+	Secret string
 }
 
 // wire is the JSON form of claims.
@@ -56,6 +58,7 @@ type wire struct {
 	Epoch     int64  `json:"epoch,omitempty"`
 	Account   string `json:"acc,omitempty"`
 	Store     string `json:"store,omitempty"`
+	Secret    string `json:"sec,omitempty"`
 }
 
 // UnmarshalJSON reads claims strictly. The library for JWTs would take the last of two
@@ -110,7 +113,7 @@ func (k *Key) Sign(c Claims) (string, error) {
 			Issuer: c.Issuer, Audience: jwt.ClaimStrings{c.Issuer}, Subject: c.UserID, ID: c.ID,
 			IssuedAt: jwt.NewNumericDate(c.IssuedAt), ExpiresAt: jwt.NewNumericDate(expire),
 		},
-		SessionID: c.SessionID, Epoch: c.Epoch, Account: c.Account, Store: c.Store,
+		SessionID: c.SessionID, Epoch: c.Epoch, Account: c.Account, Store: c.Store, Secret: c.Secret,
 	})
 	token.Header["kid"], token.Header["typ"] = k.id, kind
 	return token.SignedString(ed25519.PrivateKey(k.private.Reveal()))
@@ -157,7 +160,7 @@ func (s *Set) Verify(token string, now time.Time) (Claims, error) {
 	}
 	return Claims{
 		Issuer: w.Issuer, UserID: w.Subject, SessionID: w.SessionID, ID: w.ID, IssuedAt: w.IssuedAt.UTC(), Expire: w.ExpiresAt.UTC(),
-		Epoch: w.Epoch, Account: w.Account, Store: w.Store,
+		Epoch: w.Epoch, Account: w.Account, Store: w.Store, Secret: w.Secret,
 	}, nil
 }
 

@@ -26,6 +26,7 @@ type Session struct {
 	PasswordEpoch                       int64
 	Strong                              time.Time // zero for null
 	Targets                             bool
+	Assumed                             string
 }
 
 // Began is the creation time of the first session.

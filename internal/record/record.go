@@ -66,6 +66,8 @@ type User struct {
 	Unclaimed                              bool   // the address was proven, but by no one who has shown the password
 	Impersonator                           bool   // the user may act for others
 	Targets                                string // JSON, the targets of the user as they are shown, see [TargetsOf]
+	Half                                   string // email or phone: that address was proven, but not by who has proven the other one; "" for neither
+	MFADemanded                            bool   // the server has switched MFA on
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -96,6 +98,8 @@ func (u *User) bind(b *store.Binder) {
 	b.Bool("unclaimed", &u.Unclaimed)
 	b.Bool("impersonator", &u.Impersonator)
 	b.JSON("targets", &u.Targets)
+	b.Text("half", &u.Half)
+	b.Bool("mfa_demanded", &u.MFADemanded)
 }
 
 // Users is keyed by id.
@@ -141,6 +145,7 @@ type Session struct {
 	PasswordEpoch     int64     // of the user, when the session was made
 	Strong            time.Time // of the last proof by an authenticator or a recovery code; zero if never
 	Targets           bool      // push targets belong to the session
+	Assumed           string    // those of Factors that it is only taken to have proven, separated by spaces
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -166,6 +171,7 @@ func (s *Session) bind(b *store.Binder) {
 	b.Int("password_epoch", &s.PasswordEpoch)
 	b.NullTime("strong", &s.Strong)
 	b.Bool("targets", &s.Targets)
+	b.Text("assumed", &s.Assumed)
 }
 
 // Sessions is keyed by id. It is clustered by the digest, by which every request finds
@@ -486,6 +492,7 @@ type RecoveryCode struct {
 	Digest  []byte
 	Sealed  []byte // the code; nil if it cannot be shown again
 	Created time.Time
+	Session string // that made the code; "" for the server
 }
 
 func (c *RecoveryCode) bind(b *store.Binder) {
@@ -494,6 +501,7 @@ func (c *RecoveryCode) bind(b *store.Binder) {
 	b.Bytes("digest", &c.Digest)
 	b.NullBytes("sealed", &c.Sealed)
 	b.Time("created", &c.Created)
+	b.NullText("session_id", &c.Session)
 }
 
 // RecoveryCodes is keyed by id.
@@ -506,6 +514,11 @@ var RecoveryCodes = store.Declare("recovery_codes", (*RecoveryCode).bind, store.
 		{Columns: []string{"user_id"}, Parent: Users.Primary()},
 	},
 })
+
+// ListRecoveryCodes selects the unused recovery codes of a user.
+func ListRecoveryCodes(userID string) store.Query {
+	return store.Query{Index: RecoveryCodes.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
+}
 
 // Setting is a value of the whole store.
 type Setting struct {

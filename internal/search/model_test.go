@@ -25,8 +25,9 @@ import (
 //     another factor or recovery codes. That ends when the password changes, or when a session
 //     that was made with it proves another factor (Guest.ConfirmRecovery).
 //   - The session that switches MFA on is taken to have proven the user's factors until MFA is
-//     switched again (Account.UpdateMFA). A session that makes an authenticator, recovery codes
-//     or the first password has proven it.
+//     switched again, and the others have proven their first factor alone then (Account.UpdateMFA). A
+//     session that makes an authenticator, recovery codes or the first password has proven it.
+//     Another session's recovery codes are void from then on.
 //   - What has ended stays ended (SECURITY.md). Sign-out, a change of the password, a new
 //     secret, EndAll and a first proof of an address end what their comments say.
 //   - A sign-in needs the present password, or a link or code that is live: not used, replaced,
@@ -35,7 +36,8 @@ import (
 //   - The changes of a user's ways in and factors ask for what the comments of the methods of
 //     Account say (see demand). A JWT makes nothing permanent.
 //   - The first proof of an address leaves nothing of what a planter has in the account
-//     (Guest.CreateSession, Guest.ConfirmEmailVerification).
+//     (Guest.CreateSession, Guest.ConfirmEmailVerification). An address that was proven without
+//     a session beside another one signs in to an account of its own.
 //
 // Two things are accepted by SECURITY.md and by the comments, and are no faults:
 //
@@ -43,10 +45,8 @@ import (
 //   - A reader of the mailbox passes where the mailbox is the only second factor and there are
 //     no recovery codes, because the mailbox recovers the password.
 //
-// Two faults of the engine are known and not reported again (see excused):
+// One fault of the engine is known and not reported again (see excused):
 //
-//   - A session that has switched MFA on, and has answered a challenge by any factor since, keeps
-//     the factors that it was taken to have proven when MFA is switched off and on again.
 //   - Where the policy keeps sessions, a session that was made with a password that was set by
 //     mail counts that password beside the mailbox once the password has changed.
 type model struct {
@@ -87,16 +87,18 @@ type word struct {
 
 // account is a user, as the server's scope showed them after the last step.
 type account struct {
-	id      string
-	user    latchkey.User
-	factors latchkey.MFAFactors
-	gone    bool
-	word    *word
-	device  *device
-	codes   []*oneTime
-	loose   bool // proven by a link that was opened without a session, and the password was not shown since
-	shared  bool // its password was shown while it was loose: it is taken for that of one person
-	owned   bool // the owner of its mailbox is in, and what a planter had is gone
+	id       string
+	user     latchkey.User
+	factors  latchkey.MFAFactors
+	gone     bool
+	word     *word
+	device   *device
+	codes    []*oneTime
+	half     string // an address that was proven by such a link beside another one
+	demanded bool   // the server has switched MFA on
+	loose    bool   // proven by a link that was opened without a session, and the password was not shown since
+	shared   bool   // its password was shown while it was loose: it is taken for that of one person
+	owned    bool   // the owner of its mailbox is in, and what a planter had is gone
 }
 
 // anonymous reports whether the user has nothing to lose.
@@ -188,6 +190,7 @@ func (c *credential) ended() string {
 type oneTime struct {
 	kind, to, userID, secret string
 	account                  *account // whose password or address ends it
+	by                       *session // that made a recovery code; nil for the server
 	created, expire          time.Time
 	over                     string
 }
@@ -368,11 +371,11 @@ func (m *model) demand(name string, c *credential, off bool, text string) string
 		switch {
 		case a.word != nil && text != a.word.text:
 			return "the password is wrong"
-		case a.anonymous() || a.word != nil && !a.user.MFA || free:
+		case a.anonymous() || a.word != nil && !a.user.MFA:
 			return ""
 		case c.jwt:
 			return "a JWT made something permanent"
-		case !recent:
+		case !free && !recent:
 			return "the session is not fresh"
 		}
 		return ""
@@ -460,11 +463,45 @@ func (m *model) followed(before, a *account, kept *session) {
 	if p.EndOnBlock && before.user.Status && !a.user.Status {
 		m.end(a, "has ended with the block", but(nil))
 	}
-	if before.user.MFA != a.user.MFA {
-		for _, s := range m.sessions {
-			if s.account == a && (s != kept || !a.user.MFA) {
-				s.gift = nil
-			}
+	if a.half != a.user.Email && a.half != a.user.Phone {
+		a.half = ""
+	}
+	if before.user.MFA == a.user.MFA {
+		return
+	}
+	for _, s := range m.sessions {
+		if s.account != a || s == kept && a.user.MFA {
+			continue
+		}
+		s.gift = nil
+		if a.user.MFA {
+			s.shown, s.strong = s.shown[:1:1], time.Time{}
 		}
 	}
+	if a.user.MFA {
+		a.voidCodes(kept)
+	}
+}
+
+// voidCodes ends the recovery codes of other sessions than one.
+func (a *account) voidCodes(kept *session) {
+	for _, t := range a.codes {
+		if t.by != nil && t.by != kept {
+			t.over = cmp.Or(t.over, "was made by another session")
+		}
+	}
+}
+
+// newApp follows a confirmed authenticator: what other sessions have shown by a former one, or
+// by codes, proves nothing of it.
+func (m *model) newApp(a *account, kept *session) {
+	for _, s := range m.sessions {
+		if s.account != a || s == kept {
+			continue
+		}
+		former := func(p proof) bool { return p == byApp || p == byCode }
+		s.gift, s.strong = slices.DeleteFunc(s.gift, former), time.Time{}
+		s.shown = append(s.shown[:1:1], slices.DeleteFunc(slices.Clone(s.shown[1:]), former)...)
+	}
+	a.voidCodes(kept)
 }

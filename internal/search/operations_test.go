@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -270,6 +271,9 @@ func redeem(w *world, a *actor, s step) string {
 	case handedOver:
 		shown, by = byToken, false
 	}
+	if by && before != nil && before.half == t.to && before.id == made.UserID {
+		w.fail("an address that is proven by half has signed in to %s", before.id)
+	}
 	if by && before != nil && before.id == made.UserID && (!before.proven() || before.loose && !before.user.MFA) {
 		w.firstProof(before)
 	}
@@ -314,14 +318,25 @@ func guestConfirms(kind notify.Kind) func(*world, *actor, step) string {
 		err := kit.Err(confirm(w.k.Ctx, t.userID, t.secret))
 		if err == nil {
 			w.take(t)
-			acc := w.at(t.to)
-			proven := acc.user.EmailVerification
-			if kind == notify.PhoneVerification {
-				proven = acc.user.PhoneVerification
-			}
-			acc.loose = acc.loose || acc.word != nil && !proven
+			w.loosened(t)
 		}
 		return fmt.Sprintf("opens the %s to %s without a session: %s", t.kind, t.to, w.told(err))
+	}
+}
+
+// loosened follows a proof of an address that says nothing of who owns the account.
+func (w *world) loosened(t *oneTime) {
+	acc := w.at(t.to)
+	proven, other := acc.user.EmailVerification, acc.user.PhoneVerification
+	if t.to == acc.user.Phone {
+		proven, other = other, proven
+	}
+	switch {
+	case proven:
+	case other && !acc.loose:
+		acc.half = t.to
+	case acc.word != nil:
+		acc.loose = true
 	}
 }
 
@@ -507,7 +522,20 @@ func accountConfirms(kind notify.Kind) func(*world, *actor, step) string {
 			err := kit.Err(confirm(w.k.Ctx, t.secret))
 			if err == nil {
 				w.take(t)
-				c.account.wordShown()
+				acc := c.account
+				other := acc.user.PhoneVerification
+				if kind == notify.PhoneVerification {
+					other = acc.user.EmailVerification
+				}
+				switch {
+				case c.jwt:
+					w.loosened(t)
+				case !other:
+					acc.wordShown()
+				}
+				if !c.jwt && acc.half == t.to {
+					acc.half = ""
+				}
 			}
 			return err
 		})
@@ -519,6 +547,9 @@ func updateMFA(w *world, a *actor, s step) string {
 	w.switches = true
 	return act(w, a, s, "UpdateMFA", !on, "", func(c *credential, h *latchkey.Account) error {
 		err := kit.Err(h.UpdateMFA(w.k.Ctx, on))
+		if err == nil {
+			c.account.demanded = false
+		}
 		if err == nil && on && !c.account.user.MFA {
 			c.session.gift = second(c.account)
 		}
@@ -577,6 +608,7 @@ func verify(w *world, a *actor, s step) string {
 		if err == nil {
 			w.accepted(c.account, n)
 			c.account.device = n.device
+			w.newApp(c.account, c.session)
 			c.session.show(byApp)
 			c.session.strong = w.now()
 		}
@@ -589,13 +621,18 @@ func removeApp(w *world, a *actor, s step) string {
 		err := h.DeleteMFAAuthenticator(w.k.Ctx)
 		if err == nil {
 			c.account.device = nil
+			c.session.strong = time.Time{} // it is only taken to have shown the one that is gone
+			if rest := slices.DeleteFunc(slices.Clone(c.session.shown[1:]), func(p proof) bool { return p == byApp }); len(rest) < len(c.session.shown)-1 {
+				c.session.shown = append(c.session.shown[:1:1], rest...)
+				c.session.gift = append(c.session.gift, byApp)
+			}
 		}
 		return err
 	})
 }
 
 // keep gives recovery codes to an actor. made says that they replace the ones before.
-func (w *world) keep(a *actor, acc *account, shown *latchkey.MFARecoveryCodes, made bool) {
+func (w *world) keep(a *actor, acc *account, shown *latchkey.MFARecoveryCodes, made bool, by *session) {
 	if made {
 		for _, old := range acc.codes {
 			if old.over == "" {
@@ -604,7 +641,7 @@ func (w *world) keep(a *actor, acc *account, shown *latchkey.MFARecoveryCodes, m
 		}
 		acc.codes = nil
 		for _, secret := range shown.Codes {
-			acc.codes = append(acc.codes, &oneTime{kind: "recovery code", secret: secret.Reveal(), account: acc})
+			acc.codes = append(acc.codes, &oneTime{kind: "recovery code", secret: secret.Reveal(), account: acc, by: by})
 		}
 	}
 	for _, t := range acc.codes {
@@ -622,7 +659,7 @@ func recoveryCodes(name string, call func(*latchkey.Account, context.Context) (*
 			if err != nil {
 				return err
 			}
-			w.keep(a, c.account, shown, name != "MFARecoveryCodes")
+			w.keep(a, c.account, shown, name != "MFARecoveryCodes", c.session)
 			w.refresh(c.account)
 			if name != "MFARecoveryCodes" && w.mayBeFull(c.session) != "" {
 				c.session.show(byCode)
@@ -745,7 +782,9 @@ func answer(w *world, a *actor, s step) string {
 	}
 	me.show(proofOf[q.factor])
 	me.challenged, me.own = w.now(), true
-	me.excused = me.excused || len(me.gift) > 0
+	if me.account.half == q.to {
+		me.account.half = ""
+	}
 	me.used = w.now()
 	if q.factor == latchkey.FactorTOTP || q.factor == latchkey.FactorRecoveryCode {
 		me.strong = w.now()
@@ -761,6 +800,13 @@ func answer(w *world, a *actor, s step) string {
 func (w *world) replaced(a *actor, c *credential, s *latchkey.Session) {
 	if text := s.Secret.Reveal(); text != "" {
 		c.over = "has been replaced by a new secret"
+		for _, holder := range w.actors {
+			for _, j := range holder.creds {
+				if j.jwt && j.session == c.session {
+					j.over = cmp.Or(j.over, "was made with a former secret")
+				}
+			}
+		}
 		a.creds = append(a.creds, &credential{text: text, session: c.session, account: c.account})
 	}
 }
@@ -856,7 +902,13 @@ func signOutPending(w *world, a *actor, s step) string {
 }
 
 func block(w *world, a *actor, s step) string {
-	return act(w, a, s, "Block", false, "", func(_ *credential, h *latchkey.Account) error { return kit.Err(h.Block(w.k.Ctx)) })
+	return act(w, a, s, "Block", false, "", func(c *credential, h *latchkey.Account) error {
+		err := kit.Err(h.Block(w.k.Ctx))
+		if err == nil {
+			c.account.loose = false // what was proven by a link without a session is not any more
+		}
+		return err
+	})
 }
 
 // rob gives an attacker the one proof that they steal.
@@ -965,7 +1017,11 @@ func serverMFA(w *world, _ *actor, s step) string {
 	}
 	on := s.x%3 != 0
 	w.switches = true
-	return fmt.Sprintf("switches MFA to %v: %s", on, w.told(kit.Err(u.UpdateMFA(w.k.Ctx, a.id, on))))
+	err := kit.Err(u.UpdateMFA(w.k.Ctx, a.id, on))
+	if err == nil {
+		a.demanded = on
+	}
+	return fmt.Sprintf("switches MFA to %v: %s", on, w.told(err))
 }
 
 func serverStatus(w *world, _ *actor, s step) string {
@@ -1036,7 +1092,7 @@ func serverCodes(w *world, _ *actor, s step) string {
 	}
 	shown, err := call(w.k.Ctx, a.id)
 	if err == nil {
-		w.keep(w.of(owner), a, shown, true)
+		w.keep(w.of(owner), a, shown, true, nil)
 	}
 	return "makes recovery codes for the owner: " + w.told(err)
 }

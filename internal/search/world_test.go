@@ -338,6 +338,7 @@ func (w *world) firstProof(a *account) {
 		t.over = cmp.Or(t.over, "was there before the first proof")
 	}
 	a.device, a.codes, a.loose = nil, nil, false
+	w.switches = w.switches || !a.demanded
 }
 
 // check authenticates a credential, judges the answer, and returns the handles that came.

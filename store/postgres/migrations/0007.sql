@@ -1,11 +1,20 @@
 -- Targets that belong to a session, the targets in the row of their user, users who may act
--- for others, and lines of the log by strangers.
+-- for others, lines of the log by strangers, addresses that are proven by half, what a session
+-- is only taken to have proven, and which session has made a recovery code.
 
 ALTER TABLE {s}.{p}users ADD COLUMN impersonator boolean NOT NULL DEFAULT false;
 
 ALTER TABLE {s}.{p}users ADD COLUMN targets jsonb NOT NULL DEFAULT '[]';
 
 ALTER TABLE {s}.{p}sessions ADD COLUMN targets boolean NOT NULL DEFAULT false;
+
+ALTER TABLE {s}.{p}users ADD COLUMN half text COLLATE "C" NOT NULL DEFAULT '';
+
+ALTER TABLE {s}.{p}users ADD COLUMN mfa_demanded boolean NOT NULL DEFAULT false;
+
+ALTER TABLE {s}.{p}sessions ADD COLUMN assumed text COLLATE "C" NOT NULL DEFAULT '';
+
+ALTER TABLE {s}.{p}recovery_codes ADD COLUMN session_id text COLLATE "C";
 
 ALTER TABLE {s}.{p}targets ADD COLUMN session_id text COLLATE "C";
 

@@ -1,11 +1,20 @@
 -- Targets that belong to a session, the targets in the row of their user, users who may act
--- for others, and lines of the log by strangers.
+-- for others, lines of the log by strangers, addresses that are proven by half, what a session
+-- is only taken to have proven, and which session has made a recovery code.
 
 ALTER TABLE users ADD COLUMN impersonator INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE users ADD COLUMN targets TEXT NOT NULL DEFAULT '[]';
 
 ALTER TABLE sessions ADD COLUMN targets INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE users ADD COLUMN half TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE users ADD COLUMN mfa_demanded INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE sessions ADD COLUMN assumed TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE recovery_codes ADD COLUMN session_id TEXT;
 
 ALTER TABLE targets ADD COLUMN session_id TEXT;
 
