@@ -178,7 +178,8 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 
 // UpdateEmail changes the e-mail address, which is then not verified. password is
 // that of the account. An account without a password, for example an anonymous one,
-// gets it as its first: it must meet the rules for new passwords. No session ends.
+// gets it as its first: it must meet the rules for new passwords. Other sessions end that only
+// the old address has made, or that owe a second factor (Policy.Sessions.EndOnChange ends all).
 // The old address gets a notice if it was verified; the new one gets nothing. The present
 // address changes nothing.
 //
@@ -202,6 +203,7 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 //     hour.
 //   - [ErrBusy]
 //   - [ErrChallengeRequired]: the session is not fresh.
+//   - [ErrLastFactor]: MFA is on, and the old address is the only second factor.
 func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *User, err error) {
 	defer publicError("update email", &err)
 	c, err := a.begin()
@@ -296,8 +298,7 @@ func (p PasswordUpdate) masked() any {
 }
 
 // UpdatePassword sets the password. All other sessions of the user end, unless the policy
-// keeps them. The user gets a notice by mail to a verified address, or else by SMS to a
-// verified number.
+// keeps them. The user gets a notice at every verified address and number.
 //
 // Errors:
 //   - [ErrArgumentInvalid], [ErrPasswordPersonalData], [ErrPasswordRecentlyUsed]: the

@@ -83,10 +83,11 @@ type SessionPolicy struct {
 	KeepOnPasswordChange bool
 	// EndOnChange ends the other sessions of a user whose proven address or number
 	// changes, or who gets or loses an authenticator. Without it only those end that a
-	// link or a code to the old address or number has made, and nothing else.
+	// link or a code to the old address or number has made, and nothing else; and, while
+	// MFA is on, those that come to owe a factor with the one that goes.
 	EndOnChange bool
-	// EndOnBlock ends the sessions of a user who is blocked. Without it they are refused
-	// while the block lasts, and live on after it.
+	// EndOnBlock ends the sessions, links and codes of a user who is blocked. Without it they
+	// are refused while the block lasts, and live on after it.
 	EndOnBlock bool
 	// Alerts sends a mail to a user who signs in while they are signed in elsewhere: by
 	// password, by a code to their phone, or by the host's own token. There is no alert

@@ -227,7 +227,7 @@ func (c *call) setPassword(ctx context.Context, id, password string) (*User, err
 
 // UpdateStatus blocks a user with false and unblocks them with true. A blocked
 // user's sessions stay, and are refused with [ErrUserBlocked] until then; so is
-// signing in.
+// signing in. With Policy.Sessions.EndOnBlock the sessions end, and so do links and codes.
 func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (_ *User, err error) {
 	defer publicError("update status", &err)
 	return u.edit(ctx, id, nil, func(user *record.User) error {
