@@ -752,3 +752,38 @@ func TestAttack3AJWTOfThePlantedUserEndsWithTheFirstProof(t *testing.T) {
 		})
 	}
 }
+
+// A session that only the old mailbox has made ends with the address, also if the server had
+// taken its verification back before.
+func TestAttack3ASessionOfTheOldMailboxEndsAlsoIfItWasNoLongerVerified(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner := owned(k)
+		thief := byMagicLink(k, kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, owner.UserID(), false)))
+		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, owner.UserID(), "new@example.org")))
+		if full(k, thief.Secret) {
+			k.Error("who read the old mailbox is still in")
+		}
+		k.Must(kit.Err(owner.User(k.Ctx)))
+	})
+}
+
+// When the server switches MFA on, the codes that sessions have made are void, and its own are not.
+func TestAttack3TheServersSwitchVoidsCodesOfSessions(t *testing.T) {
+	for _, server := range []bool{false, true} {
+		kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+			owner := owned(k)
+			if server {
+				k.Must(kit.Err(k.Users().CreateMFARecoveryCodes(k.Ctx, owner.UserID())))
+			} else {
+				k.Must(kit.Err(authenticated(k, byMagicLink(k, kit.Ada).Secret).CreateMFARecoveryCodes(k.Ctx)))
+			}
+			k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, owner.UserID(), true)))
+			factors, err := k.Users().MFAFactors(k.Ctx, owner.UserID())
+			k.Must(err)
+			if factors.RecoveryCode != server {
+				k.Errorf("by the server %v: %+v", server, factors)
+			}
+		})
+	}
+}
