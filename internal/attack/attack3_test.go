@@ -92,14 +92,13 @@ func TestAttack3AnAuthenticatorThatIsGoneIsNoProofOfTheNext(t *testing.T) {
 // The same while MFA was on already, with the mailbox as the second factor of the owner.
 func TestAttack3AnOldProofOfAnAuthenticatorDoesNotRemoveTheNext(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		owner, app := withTOTP(k)
+		_, app := withTOTP(k)
 		k.Clock.Advance(time.Minute)
 		_, pending := k.Owing(k.Visitor)
 		session, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
 		k.Must(err)
 		stolen := authenticated(k, session.Secret) // its holder has the cookie, and neither app
 		k.Must(stolen.DeleteMFAAuthenticator(k.Ctx))
-		_ = owner
 		k.Clock.Advance(time.Minute)
 		again, pending := k.Owing(k.Visitor)
 		answerByMail(k, pending, &again)
@@ -127,12 +126,12 @@ func TestAttack3AssumedFactorsEndWithTheSwitch(t *testing.T) {
 				k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, owner.UserID(), false)))
 				k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, owner.UserID(), true)))
 			},
-			"the owner": func(k *kit.Kit, owner *latchkey.Account, app *authtest.Authenticator) {
+			"the owner": func(k *kit.Kit, _ *latchkey.Account, app *authtest.Authenticator) {
 				k.Clock.Advance(time.Minute)
 				_, pending := k.Owing(k.Guest(kit.At(kit.Owner)))
 				session, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
 				k.Must(err)
-				owner = authenticated(k, session.Secret)
+				owner := authenticated(k, session.Secret)
 				k.Must(kit.Err(owner.UpdateMFA(k.Ctx, false)))
 				k.Must(kit.Err(owner.UpdateMFA(k.Ctx, true)))
 			},
