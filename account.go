@@ -69,7 +69,7 @@ func accountChangeLimited[T any](ctx context.Context, a *Account, l limited, fn 
 }
 
 // accountUpdate is the transaction of a change.
-func accountUpdate[T any](ctx context.Context, c *call, a *Account, may permission, fn accountFn[T]) (T, error) {
+func accountUpdate[T any](ctx context.Context, c *call, a *Account, may gate, fn accountFn[T]) (T, error) {
 	return update(ctx, c, func(ctx context.Context, tx *txn) (T, error) {
 		user, err := may(a, ctx, c, tx)
 		if err != nil {

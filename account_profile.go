@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/permission"
 )
 
 // Profile is a user with the roles that they have.
 type Profile struct {
 	User  *User
-	Roles []string // as of [Account.Roles]
+	Roles permission.Roles // as of [Account.Roles]
 }
 
 // Profile returns the account with its roles. It is one read of the store.

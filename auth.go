@@ -29,7 +29,8 @@
 //   - sign in a user whom my own code has identified: [Users.CreateToken], then
 //     [Guest.CreateSession]; or [Users.CreateSession]
 //   - recover a lost password: [Guest.CreateRecovery], then [Guest.ConfirmRecovery]
-//   - check a request: [Guest.Authenticate]
+//   - check a request: [Guest.Authenticate]; with the user, their roles and their targets
+//     from the same read: [Guest.AuthenticateProfile]
 //   - ask for the second factor that a session owes: [MoreFactorsError],
 //     [Pending.MFAFactors], [Pending.CreateMFAChallenge], [Pending.ConfirmMFAChallenge];
 //     to sign out instead: [Pending.DeleteSession]
@@ -58,8 +59,14 @@
 //   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package
 //     jwt; here: [Guest.AuthenticateJWT]
 //   - decide about access: [Account.Roles], [Guest.Roles]
-//   - administer users: [Engine.Users]; to make a call for a client without limits:
-//     [Users.Guest]
+//   - administer users: [Engine.Users]; find them: [Users.List] with a search and the
+//     queries of package query, [Users.GetByEmail], [Users.GetByPhone]; to make a call for
+//     a client without limits: [Users.Guest]
+//   - let staff see what a user sees: [Users.UpdateImpersonator], then
+//     [Account.Impersonate]
+//   - keep the addresses and devices that messages of my own go to:
+//     [Users.CreateTarget], [Account.CreatePushTarget]
+//   - give a user everything that is held about them: [Users.ExportTo]
 //   - hear of events: [Config].OnEvent, [Event.Matches]
 //   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
 //     notify, notify/smtp, notify/sms and notify/templates

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log"
 	"net/http"
-	"slices"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/jwt"
+	"example.com/latchkey/permission"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store/memory"
 )
@@ -97,11 +97,11 @@ func ExampleAccount_Roles() {
 		log.Fatal(err)
 	}
 	roles, err := account.Roles(ctx)
-	fmt.Println(slices.Contains(roles, "label:moderator"), err)
+	fmt.Println(roles.Has(permission.Label("moderator")), err)
 	fmt.Println(site.guest.Roles())
 	// Output:
 	// true <nil>
-	// [guests]
+	// any guests
 }
 
 // A host that answers over HTTP maps errors to status codes.

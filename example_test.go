@@ -201,7 +201,7 @@ func ExampleUsers() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// [user:ada users user:ada/unverified users/unverified label:vip] <nil>
+	// any user:ada users user:ada/unverified users/unverified label:vip <nil>
 	// The user is blocked (user_blocked)
 }
 

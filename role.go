@@ -4,37 +4,74 @@ import (
 	"context"
 
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/permission"
 )
 
-// Roles returns the roles of a caller without a session: guests. Every caller also
-// has the role any, which is not in the list.
-func (g *Guest) Roles() []string { return []string{"guests"} }
+// Roles returns the roles of a caller without a session: any and guests.
+func (g *Guest) Roles() permission.Roles { return permission.RolesOf(permission.Guests) }
 
-// Roles returns the roles of the user: user:ID and users; both again with /verified
+// Can reports whether a caller without a session may take an action on a row with these
+// permissions. It reads nothing, and returns an error only after [Engine.Close].
+func (g *Guest) Can(_ context.Context, action permission.Action, of permission.Set) (may bool, err error) {
+	defer publicError("check permissions", &err)
+	if err := g.open(); err != nil {
+		return false, err
+	}
+	return of.Allows(action, g.Roles()), nil
+}
+
+// Roles returns the roles of the user: any, user:ID and users; the two again with /verified
 // if the e-mail address or the phone number is verified, with /unverified if neither
-// is; and label:NAME for each label. Every caller also has the role any, which is
-// not in the list.
-func (a *Account) Roles(ctx context.Context) (_ []string, err error) {
+// is; and label:NAME for each label. It is one read of the store.
+func (a *Account) Roles(ctx context.Context) (_ permission.Roles, err error) {
 	defer publicError("get roles", &err)
-	return accountRead(ctx, a, func(_ *call, user *record.User) ([]string, error) {
-		shown, err := showUser(user)
-		if err != nil {
-			return nil, err
-		}
-		return rolesOf(shown), nil
-	})
+	return accountRead(ctx, a, readRoles)
+}
+
+// Can reports whether the user may take an action on a row with these permissions. It reads
+// the roles as they are now, which is one read of the store. For several decisions in a row
+// ask [permission.Set.Allows] with the roles of one [Account.Profile].
+func (a *Account) Can(ctx context.Context, action permission.Action, of permission.Set) (may bool, err error) {
+	defer publicError("check permissions", &err)
+	roles, err := accountRead(ctx, a, readRoles)
+	return err == nil && of.Allows(action, roles), err
+}
+
+// Roles returns the roles of a user, as they would be with a session of theirs: for work that
+// the host does later in a user's name.
+func (u *Users) Roles(ctx context.Context, id string) (_ permission.Roles, err error) {
+	defer publicError("get roles", &err)
+	return usersRead(ctx, u, id, readRoles)
+}
+
+// Can reports true for each action: the server may do everything, whatever the permissions
+// of a row say. It reads nothing, and returns an error only after [Engine.Close].
+func (u *Users) Can(_ context.Context, action permission.Action, _ permission.Set) (may bool, err error) {
+	defer publicError("check permissions", &err)
+	if _, err := u.begin(); err != nil {
+		return false, err
+	}
+	return action.Valid(), nil
+}
+
+// readRoles returns the roles of a user whose row was read.
+func readRoles(_ *call, user *record.User) (permission.Roles, error) {
+	shown, err := showUser(user)
+	if err != nil {
+		return permission.Roles{}, err
+	}
+	return rolesOf(shown), nil
 }
 
 // rolesOf returns the roles of a user.
-func rolesOf(user *User) []string {
-	dimension := "/unverified"
+func rolesOf(user *User) permission.Roles {
+	self, all := permission.UserUnverified(user.ID), permission.UsersUnverified
 	if user.EmailVerification || user.PhoneVerification {
-		dimension = "/verified"
+		self, all = permission.UserVerified(user.ID), permission.UsersVerified
 	}
-	self := "user:" + user.ID
-	roles := append(make([]string, 0, 4+len(user.Labels)), self, "users", self+dimension, "users"+dimension)
+	roles := append(make([]permission.Role, 0, 4+len(user.Labels)), permission.User(user.ID), permission.Users, self, all)
 	for _, label := range user.Labels {
-		roles = append(roles, "label:"+label)
+		roles = append(roles, permission.Label(label))
 	}
-	return roles
+	return permission.RolesOf(roles...)
 }

@@ -144,11 +144,11 @@ func (a *Account) mayActOrOwe(ctx context.Context, c *call, r store.Reader) erro
 	return err
 }
 
-// permission decides whether an account may do something, in a transaction or before it.
+// gate decides whether an account may do something, in a transaction or before it.
 // It returns the user of the account as of the same moment.
-type permission func(a *Account, ctx context.Context, c *call, r store.Reader) (*record.User, error)
+type gate func(a *Account, ctx context.Context, c *call, r store.Reader) (*record.User, error)
 
-// standing is the permission of a handle that may act.
+// standing is the gate of a handle that may act.
 func (a *Account) standing(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
 	var s record.Check
 	user, err := a.readBoth(ctx, c, r, &s)

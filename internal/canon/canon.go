@@ -20,6 +20,7 @@ const (
 	MaxName      = 128 // code points
 	MaxUserAgent = 512 // bytes, the rest is cut off
 	MaxLabel     = 36  // characters
+	MaxTeamRole  = 81  // characters
 	MinPhone     = 7   // digits
 	MaxPhone     = 15  // digits
 	MaxDepth     = 64  // nested levels of JSON
@@ -32,6 +33,7 @@ const (
 var (
 	ErrEmail      = errors.New("not an e-mail address")
 	ErrID         = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
+	ErrTeamRole   = errors.New("not a role in a team: a-z, A-Z, 0-9, period, hyphen and underscore, at most 81, the first a letter or digit")
 	ErrName       = errors.New("not a name: at most 128 characters, no control characters")
 	ErrPhone      = errors.New("not a phone number: +, a country's code and the number, 7 to 15 digits")
 	ErrIdentifier = errors.New("not an identifier: 1 to 255 characters and 900 bytes, no control characters")
@@ -126,15 +128,31 @@ func isASCII(s string) bool {
 
 // ID checks an id that the caller chose.
 func ID(s string) error {
-	if s == "" || len(s) > MaxID || !isAlphanumeric(s[0]) {
+	if !isKey(s, MaxID) {
 		return ErrID
+	}
+	return nil
+}
+
+// TeamRole checks the name of a role in a team.
+func TeamRole(s string) error {
+	if !isKey(s, MaxTeamRole) {
+		return ErrTeamRole
+	}
+	return nil
+}
+
+// isKey reports whether a text has at most so many of the characters of ids.
+func isKey(s string, most int) bool {
+	if s == "" || len(s) > most || !isAlphanumeric(s[0]) {
+		return false
 	}
 	for i := range len(s) {
 		if c := s[i]; !isAlphanumeric(c) && c != '.' && c != '-' && c != '_' {
-			return ErrID
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // Name checks a name. A valid name is stored unchanged.

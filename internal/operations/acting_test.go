@@ -11,7 +11,7 @@ import (
 
 // openToActing are the methods of an account that a user may also call for another one.
 var openToActing = []string{
-	"Account.User", "Account.Profile", "Account.Roles", "Account.Prefs", "Account.Logs", "Account.Sessions", "Account.MFAFactors",
+	"Account.User", "Account.Profile", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.Sessions", "Account.MFAFactors",
 	"Account.UpdateName", "Account.UpdatePrefs",
 }
 

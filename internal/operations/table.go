@@ -13,6 +13,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/permission"
 )
 
 // Operation is one call of an exported method.
@@ -94,6 +95,7 @@ var Table = []Operation{
 		return kit.Err(w.Visitor.ConfirmPhoneVerification(w.Ctx, w.PhoneProof.UserID, w.PhoneProof.Secret.Reveal()))
 	}},
 	{Name: "Guest.Roles", Free: true, Quiet: true, Do: func(w *World) error { w.Visitor.Roles(); return nil }},
+	{Name: "Guest.Can", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Visitor.Can(w.Ctx, permission.Read, permission.Set{})) }},
 
 	{Name: "Account.ConfirmEmailVerification", Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
 		return kit.Err(w.Account.ConfirmEmailVerification(w.Ctx, w.MailProof.Secret.Reveal()))
@@ -126,6 +128,7 @@ var Table = []Operation{
 	{Name: "Account.Format", Free: true, Quiet: true, Do: func(w *World) error { _ = fmt.Sprint(w.Account); return nil }},
 	{Name: "Account.User", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.User(w.Ctx)) }},
 	{Name: "Account.Roles", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Roles(w.Ctx)) }},
+	{Name: "Account.Can", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Can(w.Ctx, permission.Read, permission.Set{})) }},
 	{Name: "Account.Prefs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Prefs(w.Ctx)) }},
 	{Name: "Account.Logs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Logs(w.Ctx)) }},
 	{Name: "Account.Sessions", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Sessions(w.Ctx)) }},
@@ -197,6 +200,8 @@ var Table = []Operation{
 	{Name: "Users.Create", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
 	}},
+	{Name: "Users.Roles", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Roles(w.Ctx, w.User.ID)) }},
+	{Name: "Users.Can", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Can(w.Ctx, permission.Read, permission.Set{})) }},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
 	{Name: "Users.List", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().List(w.Ctx)) }},
 	{Name: "Users.ExportTo", Free: true, Quiet: true, Do: func(w *World) error { return w.Users().ExportTo(w.Ctx, w.User.ID, io.Discard) }},
