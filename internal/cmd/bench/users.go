@@ -118,10 +118,11 @@ func usersOn(s store.Store, db *sql.DB) error {
 		return err
 	}
 	defer page.Close()
+	places := min(100, *rows/20) // at which the pages begin, so that each is whole
 	for _, depth := range []int{*rows / 1000, *rows / 10 * 9} {
 		err := compare(fmt.Sprintf("page of 25 at depth %d of %d by name, SQLite", depth, *rows), side{"engine", func(n int) error {
 			for i := range n {
-				list, err := engine.Users().List(ctx, query.Equal("status", true), query.OrderAsc("name"), query.CursorAfter(rawstore.UserID(depth+i%100)), query.NoTotal())
+				list, err := engine.Users().List(ctx, query.Equal("status", true), query.OrderAsc("name"), query.CursorAfter(rawstore.UserID(depth+i%places)), query.NoTotal())
 				if err != nil || len(list.Users) != 25 {
 					return errors.Join(err, errors.New("no page"))
 				}
@@ -129,7 +130,7 @@ func usersOn(s store.Store, db *sql.DB) error {
 			return nil
 		}}, side{"keyset", func(n int) error {
 			for i := range n {
-				after := listed(depth + i%100)
+				after := listed(depth + i%places)
 				rows, err := page.QueryContext(ctx, after.Name, after.ID)
 				if err := scan(rows, err, 25); err != nil {
 					return err
