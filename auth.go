@@ -58,7 +58,8 @@
 //     [Config].AddressClassifier
 //   - identify a user to other services: [Account.CreateJWT], [Engine.KeySet], package
 //     jwt; here: [Guest.AuthenticateJWT]
-//   - decide about access: [Account.Roles], [Guest.Roles]
+//   - decide about access: [Account.Can], [Guest.Can], [Users.Can] and package permission;
+//     by the roles themselves: [Account.Roles], [Guest.Roles], [Users.Roles]
 //   - administer users: [Engine.Users]; find them: [Users.List] with a search and the
 //     queries of package query, [Users.GetByEmail], [Users.GetByPhone]; to make a call for
 //     a client without limits: [Users.Guest]

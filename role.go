@@ -69,7 +69,8 @@ func rolesOf(user *User) permission.Roles {
 	if user.EmailVerification || user.PhoneVerification {
 		self, all = permission.UserVerified(user.ID), permission.UsersVerified
 	}
-	roles := append(make([]permission.Role, 0, 4+len(user.Labels)), permission.User(user.ID), permission.Users, self, all)
+	var few [16]permission.Role // mostly enough, and not allocated
+	roles := append(few[:0], permission.User(user.ID), permission.Users, self, all)
 	for _, label := range user.Labels {
 		roles = append(roles, permission.Label(label))
 	}

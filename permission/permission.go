@@ -186,7 +186,7 @@ func (s Set) of(a Action) []Permission {
 func (s Set) Allows(a Action, roles Roles) bool {
 	permissions, held := s.of(a), roles.sorted
 	for len(permissions) > 0 && len(held) > 0 {
-		switch order := strings.Compare(string(permissions[0].Role), held[0]); {
+		switch order := cmp.Compare(permissions[0].Role, held[0]); {
 		case order == 0:
 			return true
 		case order < 0:
@@ -276,32 +276,41 @@ func (r Role) Check() error {
 // Roles is the roles of a caller. The zero value has none, and nothing is allowed to it. Roles
 // do not change, so goroutines may share them.
 type Roles struct {
-	listed []string // any, and the others as they were given
-	sorted []string // each once
+	listed []Role // any, and the others as they were given
+	sorted []Role
 }
 
 // RolesOf returns the roles of a caller: these, and any, which every caller has.
 func RolesOf(roles ...Role) Roles {
-	r := Roles{listed: make([]string, 0, 1+len(roles))}
-	r.listed = append(r.listed, string(Any))
+	both := make([]Role, 1, 2+2*len(roles)) // one allocation serves both orders
+	both[0] = Any
 	for _, role := range roles {
 		if role != Any {
-			r.listed = append(r.listed, string(role))
+			both = append(both, role)
 		}
 	}
-	r.sorted = slices.Sorted(slices.Values(r.listed))
+	n := len(both)
+	both = append(both, both...)
+	r := Roles{both[:n:n], both[n:]}
+	slices.Sort(r.sorted)
 	return r
 }
 
 // Has reports whether a role is among them.
 func (r Roles) Has(role Role) bool {
-	_, found := slices.BinarySearch(r.sorted, string(role))
+	_, found := slices.BinarySearch(r.sorted, role)
 	return found
 }
 
 // List returns the names of the roles, any first: for the rows that a caller may read, as the
 // package comment says.
-func (r Roles) List() []string { return slices.Clone(r.listed) }
+func (r Roles) List() []string {
+	names := make([]string, 0, len(r.listed))
+	for _, role := range r.listed {
+		names = append(names, string(role))
+	}
+	return names
+}
 
 // String returns the names of the roles, divided by spaces.
-func (r Roles) String() string { return strings.Join(r.listed, " ") }
+func (r Roles) String() string { return strings.Join(r.List(), " ") }
