@@ -151,6 +151,9 @@ func Parse(texts ...string) (Set, error) {
 // refused says which permission of a list is refused, without its text.
 func refused(i int, err error) error { return fmt.Errorf("permission %d: %w", i, err) }
 
+// Equal reports whether two sets have the same permissions.
+func (s Set) Equal(other Set) bool { return slices.Equal(s.sorted, other.sorted) }
+
 // Strings returns the texts of the permissions, in the order of actions and roles. Write is
 // create, update and delete.
 func (s Set) Strings() []string {
@@ -301,6 +304,9 @@ func (r Roles) Has(role Role) bool {
 	_, found := slices.BinarySearch(r.sorted, role)
 	return found
 }
+
+// Equal reports whether two callers have the same roles, in any order.
+func (r Roles) Equal(other Roles) bool { return slices.Equal(r.sorted, other.sorted) }
 
 // List returns the names of the roles, any first: for the rows that a caller may read, as the
 // package comment says.

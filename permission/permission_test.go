@@ -138,6 +138,18 @@ func TestAC100RolesAreComparedAsExactNames(t *testing.T) {
 	}
 }
 
+func TestSetsAndRolesAreEqualInAnyOrder(t *testing.T) {
+	if !set(t, `read("any")`, `write("users")`).Equal(set(t, `delete("users")`, `update("users")`, `create("users")`, `read("any")`)) {
+		t.Error("equal sets differ")
+	}
+	if set(t, `read("any")`).Equal(set(t, `read("users")`)) || (Set{}).Equal(set(t, `read("any")`)) {
+		t.Error("other sets are equal")
+	}
+	if !RolesOf(Users, User("a")).Equal(RolesOf(User("a"), Any, Users)) || RolesOf(Users).Equal(RolesOf(Guests)) || RolesOf().Equal(Roles{}) {
+		t.Error("roles are not compared as sets")
+	}
+}
+
 func TestEveryCallerHasTheRoleAny(t *testing.T) {
 	roles := RolesOf(Users, Any, User("b"))
 	if got := roles.List(); !slices.Equal(got, []string{"any", "users", "user:b"}) {
