@@ -57,7 +57,7 @@ var expected = []error{
 	latchkey.ErrTargetAlreadyExists, latchkey.ErrEmailAlreadyExists, latchkey.ErrPhoneAlreadyExists, latchkey.ErrUserAlreadyExists,
 	latchkey.ErrEmailNotFound, latchkey.ErrPhoneNotFound, latchkey.ErrSessionAlreadyExists, latchkey.ErrRateLimitExceeded,
 	latchkey.ErrMoreFactorsRequired, latchkey.ErrAuthenticatorAlreadyVerified, latchkey.ErrAuthenticatorNotFound, latchkey.ErrChallengeRequired,
-	latchkey.ErrInvalidToken,
+	latchkey.ErrInvalidToken, latchkey.ErrLastFactor,
 }
 
 func (a *actors) id() string { return rapid.SampledFrom(a.ids).Draw(a.t, "user") }
