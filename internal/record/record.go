@@ -13,9 +13,9 @@ import (
 )
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 7,
+var Schema = store.NewSchema("latchkey", 8,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
-	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table).
+	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table, Teams.Table, Memberships.Table).
 	Filling(7, fillTargets)
 
 // Address is an e-mail address that a user, or an identity of that user, has. It belongs
@@ -68,6 +68,7 @@ type User struct {
 	Targets                                string // JSON, the targets of the user as they are shown, see [TargetsOf]
 	Half                                   string // email or phone: that address was proven, but not by who has proven the other one; "" for neither
 	MFADemanded                            bool   // the server has switched MFA on
+	Memberships                            int64  // number of teams whose member the user is
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -100,6 +101,7 @@ func (u *User) bind(b *store.Binder) {
 	b.JSON("targets", &u.Targets)
 	b.Text("half", &u.Half)
 	b.Bool("mfa_demanded", &u.MFADemanded)
+	b.Int("memberships", &u.Memberships)
 }
 
 // Users is keyed by id.
@@ -533,3 +535,73 @@ func (s *Setting) bind(b *store.Binder) {
 
 // Settings is keyed by name.
 var Settings = store.Declare("settings", (*Setting).bind, store.Keys{Primary: []string{"name"}})
+
+// Team is a group of users.
+type Team struct {
+	ID      string
+	Created time.Time
+	Updated time.Time
+	Name    string
+	Prefs   string // JSON, an object
+	Total   int64  // number of members
+}
+
+func (t *Team) bind(b *store.Binder) {
+	b.Text("id", &t.ID)
+	b.Time("created", &t.Created)
+	b.Time("updated", &t.Updated)
+	b.Text("name", &t.Name)
+	b.VerbatimJSON("prefs", &t.Prefs)
+	b.Int("total", &t.Total)
+}
+
+// Teams is keyed by id.
+var Teams = store.Declare("teams", (*Team).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "created", Columns: []string{"created"}},
+		{Name: "name", Columns: []string{"name"}},
+	},
+})
+
+// Membership is the place of a user in a team.
+type Membership struct {
+	ID      string
+	TeamID  string
+	UserID  string
+	UserKey string // of the user: a later user of the same id has another one
+	Created time.Time
+	Updated time.Time
+	Invited time.Time
+	Joined  time.Time
+	Owner   bool   // owner is one of the roles
+	Roles   string // JSON, a list of texts
+}
+
+func (m *Membership) bind(b *store.Binder) {
+	b.Text("id", &m.ID)
+	b.Text("team_id", &m.TeamID)
+	b.Text("user_id", &m.UserID)
+	b.Text("user_key", &m.UserKey)
+	b.Time("created", &m.Created)
+	b.Time("updated", &m.Updated)
+	b.Time("invited", &m.Invited)
+	b.Time("joined", &m.Joined)
+	b.Bool("owner", &m.Owner)
+	b.JSON("roles", &m.Roles)
+}
+
+// Memberships is keyed by id. A user has at most one in a team.
+var Memberships = store.Declare("memberships", (*Membership).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "member", Columns: []string{"team_id", "user_id"}, Unique: true},
+		{Name: "team", Columns: []string{"team_id", "created"}},
+		{Name: "owner", Columns: []string{"team_id", "owner", "joined"}},
+		{Name: "user", Columns: []string{"user_id", "created"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"team_id"}, Parent: Teams.Primary()},
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+	},
+})

@@ -1,0 +1,41 @@
+-- Teams and their members.
+
+ALTER TABLE users ADD COLUMN memberships INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE teams (
+	id TEXT NOT NULL,
+	created INTEGER NOT NULL,
+	updated INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	prefs TEXT NOT NULL,
+	total INTEGER NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE INDEX teams_created ON teams (created, id);
+
+CREATE INDEX teams_name ON teams (name, id);
+
+CREATE TABLE memberships (
+	id TEXT NOT NULL,
+	team_id TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	user_key TEXT NOT NULL,
+	created INTEGER NOT NULL,
+	updated INTEGER NOT NULL,
+	invited INTEGER NOT NULL,
+	joined INTEGER NOT NULL,
+	owner INTEGER NOT NULL,
+	roles TEXT NOT NULL,
+	PRIMARY KEY (id),
+	FOREIGN KEY (team_id) REFERENCES teams (id),
+	FOREIGN KEY (user_id) REFERENCES users (id)
+);
+
+CREATE UNIQUE INDEX memberships_member ON memberships (team_id, user_id);
+
+CREATE INDEX memberships_team ON memberships (team_id, created, id);
+
+CREATE INDEX memberships_owner ON memberships (team_id, owner, joined, id);
+
+CREATE INDEX memberships_user ON memberships (user_id, created, id);
