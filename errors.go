@@ -97,6 +97,16 @@ var (
 	ErrTargetNotFound  = &Error{"user_target_not_found", CategoryNotFound, "The target does not exist"}
 	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
 	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
+
+	ErrTeamNotFound      = &Error{"team_not_found", CategoryNotFound, "The team does not exist"}
+	ErrTeamAlreadyExists = &Error{"team_already_exists", CategoryConflict, "A team with this id exists"}
+
+	ErrMembershipNotFound            = &Error{"membership_not_found", CategoryNotFound, "The membership does not exist"}
+	ErrInviteNotFound                = &Error{"team_invite_not_found", CategoryNotFound, "The membership does not exist"}
+	ErrMembershipMismatch            = &Error{"team_membership_mismatch", CategoryNotFound, "The membership is of another team"}
+	ErrMembershipAlreadyConfirmed    = &Error{"membership_already_confirmed", CategoryConflict, "The user is a member already"}
+	ErrMembershipDeletionProhibited  = &Error{"membership_deletion_prohibited", CategoryInvalid, "The last owner cannot leave a team that has other members"}
+	ErrMembershipDowngradeProhibited = &Error{"membership_downgrade_prohibited", CategoryInvalid, "A team keeps an owner"}
 )
 
 // ErrClosed is the answer of an engine after Close.

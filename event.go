@@ -24,6 +24,9 @@ type Event struct {
 	//   - users.ID.challenges.ID.create
 	//   - users.ID.targets.ID.create, update and delete
 	//   - users.ID.impersonate: another user acts for this one, once an hour
+	//   - teams.ID.create, update, update.prefs and delete
+	//   - teams.ID.memberships.ID.create, update and delete. The memberships of a team that is
+	//     deleted have no events.
 	//   - sessions.all.delete: [Engine.EndAll] has ended everything
 	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
 	//     because a client floods an address, or sends at the host's cost. It comes once
@@ -37,7 +40,8 @@ type Event struct {
 	//     [Config].Logger gets every case.
 	Name   string
 	Time   time.Time
-	UserID string // the user whom the event concerns; "" for limits and sessions.all
+	UserID string // the user whom the event concerns; "" for limits and sessions.all, and for teams
+	TeamID string // the team that the event concerns; "" for users
 	// ActorID is the user who acted; "" for the server and for a guest.
 	ActorID string
 	// Mode is user, guest, server, impersonator for a user who acts for another, or system
@@ -46,7 +50,8 @@ type Event struct {
 	Client Client
 	// Payload is the subject of the event: a *User for users and update.mfa, a
 	// *Session for sessions, a *Token without its secret for tokens, a
-	// *MFAChallenge for challenges, a *Target for targets, a LimitResult for limits, nil
+	// *MFAChallenge for challenges, a *Target for targets, a *Team for teams, a *Membership for
+	// memberships, a LimitResult for limits, nil
 	// for delete.mfa, impersonate, integrity and sessions.all. After a deletion it is the last state. The receiver
 	// may keep and change it.
 	Payload any
@@ -55,20 +60,24 @@ type Event struct {
 // Matches reports whether a pattern selects the event. A pattern is the name of
 // an event with * in the place of any id, rule or value; it may be whole, lack its last part, or
 // end with the first id. users.*.sessions.*.create, users.*.sessions.* and
-// users.* all select the creation of a session.
+// users.* all select the creation of a session, and teams.* everything about teams.
 func (e Event) Matches(pattern string) bool {
-	if !strings.HasPrefix(e.Name, "users.") {
+	kind, id := "users.", e.UserID
+	if e.TeamID != "" {
+		kind, id = "teams.", e.TeamID
+	}
+	if !strings.HasPrefix(e.Name, kind) {
 		parts, want := strings.Split(e.Name, "."), strings.Split(pattern, ".")
 		return len(parts) == 3 && len(want) == 3 && want[0] == parts[0] && want[2] == parts[2] && (want[1] == parts[1] || want[1] == "*")
 	}
-	// A user's id may contain periods.
-	rest, found := strings.CutPrefix(e.Name, "users."+e.UserID)
+	// An id may contain periods.
+	rest, found := strings.CutPrefix(e.Name, kind+id)
 	if !found {
 		return false
 	}
-	wanted, found := strings.CutPrefix(pattern, "users.*")
+	wanted, found := strings.CutPrefix(pattern, kind+"*")
 	if !found {
-		wanted, found = strings.CutPrefix(pattern, "users."+e.UserID)
+		wanted, found = strings.CutPrefix(pattern, kind+id)
 	}
 	name, want := eventParts(rest), eventParts(wanted)
 	if !found || want[0] != "" || len(want) > 1 && len(want) < len(name)-1 || len(want) > len(name) {
@@ -83,7 +92,7 @@ func (e Event) Matches(pattern string) bool {
 	return true
 }
 
-// eventParts splits the part of a name after the user's id. The id of a target may contain
+// eventParts splits the part of a name after the first id. The id of a target may contain
 // periods.
 func eventParts(rest string) []string {
 	parts := strings.Split(rest, ".")

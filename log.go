@@ -35,6 +35,12 @@ const (
 	logTargetUpdate       = "target.update"
 	logTargetDelete       = "target.delete"
 	logUserImpersonate    = "user.impersonate"
+	logTeamCreate         = "team.create"
+	logTeamUpdate         = "team.update"
+	logTeamDelete         = "team.delete"
+	logMembershipCreate   = "membership.create"
+	logMembershipUpdate   = "membership.update"
+	logMembershipDelete   = "membership.delete"
 	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
 )
 
@@ -110,12 +116,13 @@ type Log struct {
 	// Event is the change: user.create, user.update, user.delete, session.create,
 	// session.update, session.delete, verification.create, verification.update,
 	// recovery.create, recovery.update, challenge.create, challenge.update,
-	// tokens.create, target.create, target.update, target.delete, user.impersonate; or
+	// tokens.create, target.create, target.update, target.delete, user.impersonate,
+	// membership.create, membership.update, membership.delete; or
 	// the refusal: session.refuse, user.refuse,
 	// verification.refuse, recovery.refuse, challenge.refuse.
 	Event string
 	Time  time.Time
-	// Resource is the changed thing: user/ID.
+	// Resource is the changed thing: user/ID, or team/ID for memberships.
 	Resource string
 	// UserID, UserName and UserEmail are those of the acting user; "" if the server or
 	// a guest acted. Of a user who acted for the log's own only the id is known, and only

@@ -107,6 +107,17 @@ func (tx *txn) event(userID, name string, payload any) {
 	})
 }
 
+// teamEvent gathers an event of a team. name is the part after the team's id.
+func (tx *txn) teamEvent(teamID, name string, payload any) {
+	if tx.onEvent == nil {
+		return
+	}
+	tx.events = append(tx.events, Event{
+		Name: "teams." + teamID + "." + name, Time: tx.now, TeamID: teamID,
+		ActorID: tx.by.id, Mode: string(tx.by.mode), Client: tx.client.silent(), Payload: payload,
+	})
+}
+
 // tellAll gathers an event that concerns every user.
 func (tx *txn) tellAll(name string) {
 	if tx.onEvent != nil {

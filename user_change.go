@@ -45,8 +45,12 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 			return nil, ErrUserAlreadyExists
 		}
 	}
-	if err := tx.checkDeletedID(ctx, user.ID); err != nil {
+	kept, err := tx.isDeleted(ctx, user.ID)
+	switch {
+	case err != nil:
 		return nil, err
+	case kept:
+		return nil, ErrUserAlreadyExists
 	}
 	if user.Email != "" {
 		if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID}); err != nil {
@@ -143,6 +147,11 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	}
 	if err := tx.endSessionsAfter(ctx, &old, user); err != nil {
 		return nil, err
+	}
+	if user.Blocked && !old.Blocked {
+		if err := tx.handOverTeams(ctx, user); err != nil {
+			return nil, err
+		}
 	}
 	if passwordSubject(user) != passwordSubject(&old) || newPassword {
 		if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
@@ -394,6 +403,9 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if err := tx.deleteFactors(ctx, user); err != nil {
 		return err
 	}
+	if err := tx.leaveTeams(ctx, user); err != nil {
+		return err
+	}
 	if _, err := tx.DeleteRange(ctx, record.ListTargets(user.ID)); err != nil {
 		return err
 	}
@@ -411,33 +423,11 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 		return err
 	}
-	if err := tx.keepDeletedID(ctx, user.ID); err != nil {
+	if err := tx.keepDeleted(ctx, user.ID); err != nil {
 		return err
 	}
 	tx.userEvent("delete", shown)
 	return tx.log(ctx, logUserDelete, user)
-}
-
-// keepDeletedID keeps the id of a deleted user from strangers, for as long as the log is kept.
-func (tx *txn) keepDeletedID(ctx context.Context, id string) error {
-	row := &record.Failure{Purpose: failDeleted, Subject: tx.ring.Digest(failDeleted, id), Last: tx.now, Expire: tx.now.Add(tx.policy.LogLength)}
-	if err := record.Failures.Replace(ctx, tx, row); !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return record.Failures.Insert(ctx, tx, row)
-}
-
-// checkDeletedID refuses the id of a deleted user to everybody but the server: the host may
-// still have rows under it, and other services JWTs.
-func (tx *txn) checkDeletedID(ctx context.Context, id string) error {
-	if tx.by.mode == modeServer {
-		return nil
-	}
-	row, err := record.Failures.Find(ctx, tx, record.Failures.Primary(), store.Text(failDeleted), store.Bytes(tx.ring.Digest(failDeleted, id)))
-	if err == nil && row != nil && row.Expire.After(tx.now) {
-		return ErrUserAlreadyExists
-	}
-	return err
 }
 
 // voidCodes deletes the recovery codes that other sessions have made than the one that is

@@ -539,6 +539,7 @@ var Settings = store.Declare("settings", (*Setting).bind, store.Keys{Primary: []
 // Team is a group of users.
 type Team struct {
 	ID      string
+	Key     string // internal id for logs; made at insert, and never given to another team
 	Created time.Time
 	Updated time.Time
 	Name    string
@@ -548,6 +549,7 @@ type Team struct {
 
 func (t *Team) bind(b *store.Binder) {
 	b.Text("id", &t.ID)
+	b.Text("key", &t.Key)
 	b.Time("created", &t.Created)
 	b.Time("updated", &t.Updated)
 	b.Text("name", &t.Name)
@@ -605,3 +607,11 @@ var Memberships = store.Declare("memberships", (*Membership).bind, store.Keys{
 		{Columns: []string{"user_id"}, Parent: Users.Primary()},
 	},
 })
+
+// MembersOfTeams reads a membership by its team and user, with the team.
+var MembersOfTeams = store.Join(store.DeclarePart(Memberships.Table, (*Membership).bind), Memberships.Index("member"), "team_id", Teams)
+
+// ListMemberships selects the memberships of a user, oldest first.
+func ListMemberships(userID string) store.Query {
+	return store.Query{Index: Memberships.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
+}

@@ -120,17 +120,37 @@ func (t term) meets(words []*record.Word) bool {
 	})
 }
 
-// Find returns the ids of the rows of a scope that match every word of search:
-// the row has a word that begins with it, or, for a word in double quotes, the
-// word itself. The ids are sorted. A search without a word finds nothing. At
-// most 5,000 rows are looked at, those with the rarest word, and at most 50,000 words.
-func Find(ctx context.Context, r store.Reader, scope, search string) ([]string, error) {
-	var terms []term
+// termsOf returns the words of a search.
+func termsOf(search string) (terms []term) {
 	for i, part := range strings.Split(search, `"`) {
 		for _, word := range splitWords(part) {
 			terms = append(terms, term{word, i%2 == 1})
 		}
 	}
+	return terms
+}
+
+// Match reports whether texts match a search, as a row with these texts would that [Find]
+// looks at.
+func Match(search string, texts ...string) bool {
+	terms, words := termsOf(search), splitWords(texts...)
+	if len(terms) == 0 {
+		return false
+	}
+	for _, t := range terms {
+		if !slices.ContainsFunc(words, func(w string) bool { return w == t.word || !t.whole && strings.HasPrefix(w, t.word) }) {
+			return false
+		}
+	}
+	return HasPhrases(search, texts...)
+}
+
+// Find returns the ids of the rows of a scope that match every word of search:
+// the row has a word that begins with it, or, for a word in double quotes, the
+// word itself. The ids are sorted. A search without a word finds nothing. At
+// most 5,000 rows are looked at, those with the rarest word, and at most 50,000 words.
+func Find(ctx context.Context, r store.Reader, scope, search string) ([]string, error) {
+	terms := termsOf(search)
 	if len(terms) == 0 {
 		return nil, nil
 	}

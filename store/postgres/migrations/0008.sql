@@ -4,6 +4,7 @@ ALTER TABLE {s}.{p}users ADD COLUMN memberships bigint NOT NULL DEFAULT 0;
 
 CREATE TABLE {s}.{p}teams (
 	id text COLLATE "C" NOT NULL,
+	key text COLLATE "C" NOT NULL,
 	created timestamptz NOT NULL,
 	updated timestamptz NOT NULL,
 	name text COLLATE "C" NOT NULL,

@@ -1,0 +1,395 @@
+package latchkey
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/words"
+	"example.com/latchkey/store"
+)
+
+// Limits of teams.
+const (
+	maxTeams     = 1_000 // of a user
+	maxTeamRoles = 100   // of a membership
+)
+
+// TeamOwner is the one role in a team that the engine knows: who has it changes the team and
+// its members. All other roles are names of the host's.
+const TeamOwner = "owner"
+
+// Team is a group of users.
+type Team struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time // of the name and the preferences
+	Name      string
+	Total     int             // number of members
+	Prefs     json.RawMessage // an object, shared by the members
+}
+
+// Membership is the place of a user in a team.
+type Membership struct {
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	TeamID    string
+	TeamName  string
+	Roles     []string // in the team
+	Invited   time.Time
+	Joined    time.Time
+	Confirm   bool // the user is a member
+	// UserID is the member. What follows is shown as far as Policy.Members allows, and whole to
+	// the server.
+	UserID    string
+	UserName  string
+	UserEmail string
+	UserPhone string
+	// MFA says that the member has switched multi-factor authentication on, and has a second
+	// factor.
+	MFA bool
+	// UserAccessedAt is when the member was last seen. Only the server gets it.
+	UserAccessedAt time.Time
+}
+
+// showTeam returns a team as it is shown.
+func showTeam(t *record.Team) *Team {
+	return &Team{
+		ID: t.ID, CreatedAt: t.Created, UpdatedAt: t.Updated, Name: t.Name, Total: int(t.Total), Prefs: json.RawMessage(t.Prefs),
+	}
+}
+
+// showMembership returns a membership as the server sees it.
+func showMembership(m *record.Membership, team *record.Team, user *record.User) (*Membership, error) {
+	roles, err := rolesIn(m)
+	return &Membership{
+		ID: m.ID, CreatedAt: m.Created, UpdatedAt: m.Updated, TeamID: m.TeamID, TeamName: team.Name, Roles: roles,
+		Invited: m.Invited, Joined: m.Joined, Confirm: true,
+		UserID: user.ID, UserName: user.Name, UserEmail: user.Email, UserPhone: user.Phone,
+		MFA:            user.MFA && (user.TOTP || user.EmailVerified || user.PhoneVerified),
+		UserAccessedAt: user.Accessed,
+	}, err
+}
+
+// rolesIn returns the roles of a membership.
+func rolesIn(m *record.Membership) (roles []string, err error) {
+	return roles, json.Unmarshal([]byte(m.Roles), &roles)
+}
+
+// errTooManyRoles says why roles are refused.
+var errTooManyRoles = errors.New("more than 100")
+
+// checkTeamRoles returns roles in a team, each once.
+func checkTeamRoles(roles []string) ([]string, error) {
+	if len(roles) > maxTeamRoles {
+		return nil, invalid("roles", errTooManyRoles)
+	}
+	kept := make([]string, 0, len(roles))
+	for _, role := range roles {
+		if err := canon.TeamRole(role); err != nil {
+			return nil, invalid("roles", err)
+		}
+		if !slices.Contains(kept, role) {
+			kept = append(kept, role)
+		}
+	}
+	return kept, nil
+}
+
+// setRoles gives a membership its roles.
+func setRoles(m *record.Membership, roles []string) error {
+	text, err := json.Marshal(roles)
+	m.Roles, m.Owner = string(text), slices.Contains(roles, TeamOwner)
+	return err
+}
+
+// findTeam returns the row of a team, nil if absent.
+func findTeam(ctx context.Context, r store.Reader, id string) (*record.Team, error) {
+	return record.Teams.Find(ctx, r, record.Teams.Primary(), store.Text(id))
+}
+
+// getTeam returns the row of a team, or ErrTeamNotFound.
+func getTeam(ctx context.Context, r store.Reader, id string) (*record.Team, error) {
+	team, err := findTeam(ctx, r, id)
+	if team == nil && err == nil {
+		err = ErrTeamNotFound
+	}
+	return team, err
+}
+
+// findMember returns the membership of a user in a team with the team, nil if absent.
+func findMember(ctx context.Context, r store.Reader, teamID string, user *record.User) (*record.Membership, *record.Team, error) {
+	var m record.Membership
+	team, err := record.MembersOfTeams.Get(ctx, r, &m, store.Text(teamID), store.Text(user.ID))
+	if errors.Is(err, store.ErrNotFound) || err == nil && m.UserKey != user.Key { // the next owner of the id
+		return nil, nil, nil
+	}
+	return &m, team, err
+}
+
+// membershipsOf returns the memberships of a user, oldest first.
+func membershipsOf(ctx context.Context, r store.Reader, user *record.User) ([]*record.Membership, error) {
+	if user.Memberships == 0 {
+		return nil, nil
+	}
+	rows, err := record.Memberships.List(ctx, r, record.ListMemberships(user.ID))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rows, func(m *record.Membership) bool { return m.UserKey != user.Key }), nil
+}
+
+// teamTexts is the search text of a team.
+func teamTexts(t *record.Team) []string { return []string{t.ID, t.Name} }
+
+// insertTeam stores a new team.
+func (tx *txn) insertTeam(ctx context.Context, team *record.Team) error {
+	taken, err := tx.has(ctx, record.Teams.Primary(), team.ID)
+	if err == nil && !taken {
+		taken, err = tx.isDeleted(ctx, "team", team.ID)
+	}
+	switch {
+	case err != nil:
+		return err
+	case taken:
+		return ErrTeamAlreadyExists
+	}
+	if err := record.Teams.Insert(ctx, tx, team); err != nil {
+		return err
+	}
+	if err := words.Set(ctx, tx, "teams", team.ID, teamTexts(team)...); err != nil {
+		return err
+	}
+	tx.teamEvent(team.ID, "create", showTeam(team))
+	return tx.logTeam(ctx, logTeamCreate, team, nil)
+}
+
+// logTeam records a change of a team in the log that is kept under the team's key, and a
+// change of a member also in the log of theirs.
+func (tx *txn) logTeam(ctx context.Context, event string, team *record.Team, member *record.User) error {
+	keys := []string{team.Key}
+	if member != nil {
+		keys = append(keys, member.Key)
+	}
+	for _, key := range keys {
+		l := tx.logRow(event, "", key)
+		l.Resource = "team/" + team.ID
+		if err := record.Logs.Insert(ctx, tx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endTeam deletes a team with its memberships.
+func (tx *txn) endTeam(ctx context.Context, team *record.Team) error {
+	q := store.Query{Index: record.Memberships.Index("team"), Equal: []store.Value{store.Text(team.ID)}, Limit: batch}
+	for members, err := range record.Memberships.Pages(ctx, tx, q) {
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			user, err := getUser(ctx, tx, m.UserID)
+			if err != nil {
+				return err
+			}
+			user.Memberships--
+			if err := record.Users.Replace(ctx, tx, user); err != nil {
+				return err
+			}
+			if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+				return err
+			}
+			l := tx.logRow(logMembershipDelete, "", user.Key)
+			l.Resource = "team/" + team.ID
+			if err := record.Logs.Insert(ctx, tx, l); err != nil {
+				return err
+			}
+		}
+	}
+	if err := words.Set(ctx, tx, "teams", team.ID); err != nil {
+		return err
+	}
+	if err := record.Teams.Delete(ctx, tx, store.Text(team.ID)); err != nil {
+		return err
+	}
+	if err := tx.keepDeleted(ctx, "team", team.ID); err != nil {
+		return err
+	}
+	team.Total = 0
+	tx.teamEvent(team.ID, "delete", showTeam(team))
+	return tx.logTeam(ctx, logTeamDelete, team, nil)
+}
+
+// errTooManyTeams says why a membership is refused.
+var errTooManyTeams = errors.New("the user is a member of 1,000 teams")
+
+// join makes a user a member of a team.
+func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, roles []string) (*Membership, error) {
+	have, _, err := findMember(ctx, tx, team.ID, user)
+	switch {
+	case err != nil:
+		return nil, err
+	case have != nil:
+		return nil, ErrMembershipAlreadyConfirmed
+	case user.Memberships >= maxTeams:
+		return nil, invalid("userId", errTooManyTeams)
+	}
+	m := &record.Membership{
+		ID: newID(), TeamID: team.ID, UserID: user.ID, UserKey: user.Key,
+		Created: tx.now, Updated: tx.now, Invited: tx.now, Joined: tx.now,
+	}
+	if err := setRoles(m, roles); err != nil {
+		return nil, err
+	}
+	if err := record.Memberships.Insert(ctx, tx, m); err != nil {
+		return nil, err
+	}
+	if err := tx.countMember(ctx, team, user, +1); err != nil {
+		return nil, err
+	}
+	return tx.changedMembership(ctx, team, user, m, logMembershipCreate)
+}
+
+// countMember counts a member who joins or leaves, in the team and in the user.
+func (tx *txn) countMember(ctx context.Context, team *record.Team, user *record.User, by int64) error {
+	team.Total, user.Memberships = team.Total+by, user.Memberships+by
+	if err := record.Teams.Replace(ctx, tx, team); err != nil {
+		return err
+	}
+	return record.Users.Replace(ctx, tx, user)
+}
+
+// changedMembership follows a change of a membership: the event, whose last part is that of
+// the log's name, and the log.
+func (tx *txn) changedMembership(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, event string) (*Membership, error) {
+	shown, err := showMembership(m, team, user)
+	if err != nil {
+		return nil, err
+	}
+	told := *shown
+	told.Roles = slices.Clone(shown.Roles)
+	tx.teamEvent(team.ID, "memberships."+m.ID+event[len("membership"):], &told)
+	return shown, tx.logTeam(ctx, event, team, user)
+}
+
+// leave ends a membership. Whoever asks for it has decided that the team may lose this
+// member; if it was the last owner, the ownership is handed over, and if it was the last
+// member and an owner, the team ends.
+func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, m *record.Membership) error {
+	if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+		return err
+	}
+	if err := tx.countMember(ctx, team, user, -1); err != nil {
+		return err
+	}
+	if _, err := tx.changedMembership(ctx, team, user, m, logMembershipDelete); err != nil {
+		return err
+	}
+	switch {
+	case !m.Owner:
+		return nil
+	case team.Total == 0:
+		return tx.endTeam(ctx, team)
+	}
+	_, err := tx.handOver(ctx, team, m)
+	return err
+}
+
+// leaveTeams ends the memberships of a user who is deleted.
+func (tx *txn) leaveTeams(ctx context.Context, user *record.User) error {
+	members, err := membershipsOf(ctx, tx, user)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		team, err := getTeam(ctx, tx, m.TeamID)
+		if err != nil {
+			return err
+		}
+		if err := tx.leave(ctx, team, user, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOverTeams hands over the teams of a user who is blocked and is their last owner. The
+// user stays an owner.
+func (tx *txn) handOverTeams(ctx context.Context, user *record.User) error {
+	members, err := membershipsOf(ctx, tx, user)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if !m.Owner {
+			continue
+		}
+		team, err := getTeam(ctx, tx, m.TeamID)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.handOver(ctx, team, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOver makes the longest-standing member whose user is not blocked an owner, if a team has
+// no other owner than one who goes. It reports whether the team has such an owner then.
+func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Membership) (bool, error) {
+	owner, _, err := tx.firstEnabled(ctx, team, true, goes)
+	if owner != nil || err != nil {
+		return owner != nil, err
+	}
+	heir, user, err := tx.firstEnabled(ctx, team, false, goes)
+	if heir == nil || err != nil {
+		return false, err
+	}
+	roles, err := rolesIn(heir)
+	if err != nil {
+		return false, err
+	}
+	if len(roles) == maxTeamRoles { // the last one gives way
+		roles = roles[:maxTeamRoles-1]
+	}
+	if err := setRoles(heir, append(roles, TeamOwner)); err != nil {
+		return false, err
+	}
+	heir.Updated = tx.now
+	if err := record.Memberships.Replace(ctx, tx, heir); err != nil {
+		return false, err
+	}
+	_, err = tx.changedMembership(ctx, team, user, heir, logMembershipUpdate)
+	return true, err
+}
+
+// firstEnabled returns the longest-standing member of a team, among its owners or among the
+// others, whose user is not blocked; nil if there is none besides the one who goes.
+func (tx *txn) firstEnabled(ctx context.Context, team *record.Team, owner bool, goes *record.Membership) (*record.Membership, *record.User, error) {
+	q := store.Query{Index: record.Memberships.Index("owner"), Equal: []store.Value{store.Text(team.ID), store.Bool(owner)}, Limit: 10}
+	for members, err := range record.Memberships.Pages(ctx, tx, q) {
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, m := range members {
+			if m.ID == goes.ID {
+				continue
+			}
+			user, err := getUser(ctx, tx, m.UserID)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !user.Blocked {
+				return m, user, nil
+			}
+		}
+	}
+	return nil, nil, nil
+}
