@@ -13,7 +13,8 @@ type Profile struct {
 	Roles permission.Roles // as of [Account.Roles]
 }
 
-// Profile returns the account with its roles. It is one read of the store.
+// Profile returns the account with its roles. It is one read of the store, and another one if
+// the user is a member of a team.
 func (a *Account) Profile(ctx context.Context) (_ *Profile, err error) {
 	defer publicError("get account", &err)
 	return accountRead(ctx, a, func(c *call, user *record.User) (*Profile, error) { return a.profile(ctx, c, user) })
@@ -25,11 +26,12 @@ func (a *Account) profile(ctx context.Context, c *call, user *record.User) (*Pro
 	if err != nil {
 		return nil, err
 	}
-	return &Profile{shown, rolesOf(shown)}, nil
+	roles, err := rolesOf(ctx, c.store, user)
+	return &Profile{shown, roles}, err
 }
 
-// AuthenticateProfile is [Guest.Authenticate] and [Account.Profile] in one read of the store,
-// for hosts that need both on every request.
+// AuthenticateProfile is [Guest.Authenticate] and [Account.Profile] with the reads of Profile
+// alone, for hosts that need both on every request.
 //
 // Errors: those of Authenticate.
 func (g *Guest) AuthenticateProfile(ctx context.Context, secret string) (_ *Account, _ *Profile, err error) {

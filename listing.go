@@ -15,6 +15,7 @@ import (
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/internal/words"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
 )
@@ -49,7 +50,10 @@ type listing[T any] struct {
 	attributes map[string]attribute
 	usual      order // without an order in the queries
 	plain      bool  // takes no filter and no order
-	searches   bool
+	// texts is the search text of a row; nil if the listing has no search. words is the scope
+	// of its words in the table of words; "" if they are not there.
+	texts func(*T) []string
+	words string
 }
 
 // Pages are the tokens of the pages beside a page of a listing, "" where there is none.
@@ -74,7 +78,8 @@ type request struct {
 	search          string
 
 	scope  string        // what the tokens of pages are bound to, besides the queries
-	within []store.Value // the leading values of the index, if the rows belong to one user
+	within []store.Value // the leading values of the index, if the rows belong to one user or team
+	over   *store.Index  // of these rows, if no order has an index
 
 	seen map[query.Method]bool
 }
@@ -150,7 +155,7 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 	case query.MethodNoTotal:
 		r.countNone = true
 	case query.MethodSearch:
-		if !l.searches {
+		if l.texts == nil {
 			return ErrQueryInvalid
 		}
 		r.search = values[0].(string)
@@ -361,6 +366,9 @@ func (l *listing[T]) list(ctx context.Context, c *call, r *request) (*page[T], e
 	if err != nil {
 		return nil, err
 	}
+	if r.search != "" {
+		return l.search(ctx, c, r, cursor)
+	}
 	if unique := l.uniqueFilter(r.filters); unique != nil {
 		row, err := l.rows.Find(ctx, c.store, unique.index, unique.value)
 		if err != nil {
@@ -376,6 +384,45 @@ func (l *listing[T]) list(ctx context.Context, c *call, r *request) (*page[T], e
 		return l.walkIndex(ctx, c, r, ix, cursor)
 	}
 	return l.all(ctx, c, r, cursor)
+}
+
+// search returns the page of the rows that a search finds.
+func (l *listing[T]) search(ctx context.Context, c *call, r *request, at *place) (*page[T], error) {
+	ids, err := words.Find(ctx, c.store, l.words, r.search)
+	if err != nil {
+		return nil, err
+	}
+	var rows []*T
+	find := l.byID(ctx, c)
+	for _, id := range ids {
+		row, err := find(id)
+		if err != nil {
+			return nil, err
+		}
+		if row != nil && words.HasPhrases(r.search, l.texts(row)...) {
+			rows = append(rows, row)
+		}
+	}
+	r.search = "" // each row meets it
+	return l.pageOf(c, r, at, rows), nil
+}
+
+// listWithin returns a page of the rows of one index, of which the request says which.
+func (l *listing[T]) listWithin(ctx context.Context, c *call, r *request, is func(*T) bool) (*page[T], error) {
+	at, err := l.cursor(c, r, func(id string) (*T, error) {
+		row, err := l.byID(ctx, c)(id)
+		if row != nil && !is(row) {
+			row = nil
+		}
+		return row, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if ix := l.indexOf(r); ix != nil && r.search == "" {
+		return l.walkIndex(ctx, c, r, ix, at)
+	}
+	return l.all(ctx, c, r, at)
 }
 
 // found is a filter that finds at most one row.
@@ -405,10 +452,12 @@ func (l *listing[T]) indexOf(r *request) *store.Index {
 }
 
 // all returns the page of a request whose order no index has: it looks at every row of the
-// table, if they are few enough, and keeps those near the page.
+// table or of its part, if they are few enough, and keeps those near the page.
 func (l *listing[T]) all(ctx context.Context, c *call, r *request, at *place) (*page[T], error) {
+	rows := store.Query{Index: cmp.Or(r.over, l.rows.Primary()), Equal: r.within}
 	if !r.walk {
-		beyond, err := c.store.List(ctx, store.Query{Index: l.rows.Primary(), Offset: maxWalk, Limit: 1})
+		rows.Offset, rows.Limit = maxWalk, 1
+		beyond, err := c.store.List(ctx, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -417,11 +466,12 @@ func (l *listing[T]) all(ctx context.Context, c *call, r *request, at *place) (*
 		}
 	}
 	g := l.gather(r, at)
-	for rows, err := range l.rows.Pages(ctx, c.store, store.Query{Index: l.rows.Primary(), Limit: 1000}) {
+	rows.Offset, rows.Limit = 0, 1000
+	for some, err := range l.rows.Pages(ctx, c.store, rows) {
 		if err != nil {
 			return nil, err
 		}
-		g.add(rows)
+		g.add(some)
 	}
 	return g.page(c), nil
 }
@@ -545,7 +595,7 @@ func (g *gather[T]) add(rows []*T) {
 	keep := g.request.offset + g.request.limit + 1
 	for _, record := range rows {
 		row := g.listing.rows.Row(record)
-		if !g.matches(row) {
+		if !g.matches(row) || g.request.search != "" && !words.Meets(g.request.search, g.listing.texts(record)...) {
 			continue
 		}
 		g.total++

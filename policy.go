@@ -39,6 +39,8 @@ type Policy struct {
 	Guessing GuessingPolicy
 
 	Addresses AddressPolicy
+	// Members is what the members of a team see of one another.
+	Members MemberPolicy
 }
 
 // PasswordPolicy are the rules for new passwords.
@@ -153,6 +155,13 @@ type MessagePolicy struct {
 	// country, such as +1 900, as far as the engine knows them. A text to them can cost many
 	// times more than one to a person.
 	ServiceNumbers bool
+}
+
+// MemberPolicy is what the members of a team see of one another, the owners and the member
+// included. By default they see everything that the fields name. The server always does. Nobody
+// else sees when a member was last seen.
+type MemberPolicy struct {
+	HideName, HideEmail, HidePhone, HideMFA bool
 }
 
 // AddressPolicy says which e-mail addresses new users may not have. It holds for signing up,

@@ -5,6 +5,7 @@ import (
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/permission"
+	"example.com/latchkey/store"
 )
 
 // Roles returns the roles of a caller without a session: any and guests.
@@ -22,26 +23,30 @@ func (g *Guest) Can(_ context.Context, action permission.Action, of permission.S
 
 // Roles returns the roles of the user: any, user:ID and users; the two again with /verified
 // if the e-mail address or the phone number is verified, with /unverified if neither
-// is; and label:NAME for each label. It is one read of the store.
+// is; for each team team:ID, member:ID of the membership, and team:ID/ROLE for each role in it;
+// and label:NAME for each label. It is one read of the store, and another one if the user is
+// a member of a team.
 func (a *Account) Roles(ctx context.Context) (_ permission.Roles, err error) {
 	defer publicError("get roles", &err)
-	return accountRead(ctx, a, readRoles)
+	return accountRead(ctx, a, func(c *call, user *record.User) (permission.Roles, error) { return rolesOf(ctx, c.store, user) })
 }
 
 // Can reports whether the user may take an action on a row with these permissions. It reads
-// the roles as they are now, which is one read of the store. For several decisions in a row
+// the roles as they are now, as [Account.Roles] does. For several decisions in a row
 // ask [permission.Set.Allows] with the roles of one [Account.Profile].
 func (a *Account) Can(ctx context.Context, action permission.Action, of permission.Set) (may bool, err error) {
 	defer publicError("check permissions", &err)
-	roles, err := accountRead(ctx, a, readRoles)
-	return err == nil && of.Allows(action, roles), err
+	return accountRead(ctx, a, func(c *call, user *record.User) (bool, error) {
+		roles, err := rolesOf(ctx, c.store, user)
+		return err == nil && of.Allows(action, roles), err
+	})
 }
 
 // Roles returns the roles of a user, as they would be with a session of theirs: for work that
 // the host does later in a user's name.
 func (u *Users) Roles(ctx context.Context, id string) (_ permission.Roles, err error) {
 	defer publicError("get roles", &err)
-	return usersRead(ctx, u, id, readRoles)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) (permission.Roles, error) { return rolesOf(ctx, c.store, user) })
 }
 
 // Can reports true for each action: the server may do everything, whatever the permissions
@@ -54,25 +59,32 @@ func (u *Users) Can(_ context.Context, action permission.Action, _ permission.Se
 	return action.Valid(), nil
 }
 
-// readRoles returns the roles of a user whose row was read.
-func readRoles(_ *call, user *record.User) (permission.Roles, error) {
-	shown, err := showUser(user)
+// rolesOf returns the roles of a user whose row was read. They are in the documented order.
+func rolesOf(ctx context.Context, r store.Reader, user *record.User) (permission.Roles, error) {
+	members, err := membershipsOf(ctx, r, user)
 	if err != nil {
 		return permission.Roles{}, err
 	}
-	return rolesOf(shown), nil
-}
-
-// rolesOf returns the roles of a user.
-func rolesOf(user *User) permission.Roles {
 	self, all := permission.UserUnverified(user.ID), permission.UsersUnverified
-	if user.EmailVerification || user.PhoneVerification {
+	if user.EmailVerified || user.PhoneVerified {
 		self, all = permission.UserVerified(user.ID), permission.UsersVerified
 	}
 	var few [16]permission.Role // mostly enough, and not allocated
 	roles := append(few[:0], permission.User(user.ID), permission.Users, self, all)
-	for _, label := range user.Labels {
+	for _, m := range members {
+		team := permission.Team(m.TeamID)
+		roles = append(roles, team, permission.Member(m.ID))
+		in, err := rolesIn(m)
+		if err != nil {
+			return permission.Roles{}, err
+		}
+		for _, role := range in {
+			roles = append(roles, permission.TeamRole(m.TeamID, role))
+		}
+	}
+	labels, err := labelsOf(user)
+	for _, label := range labels {
 		roles = append(roles, permission.Label(label))
 	}
-	return permission.RolesOf(roles...)
+	return permission.RolesOf(roles...), err
 }

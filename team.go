@@ -78,7 +78,8 @@ func showMembership(m *record.Membership, team *record.Team, user *record.User) 
 
 // rolesIn returns the roles of a membership.
 func rolesIn(m *record.Membership) (roles []string, err error) {
-	return roles, json.Unmarshal([]byte(m.Roles), &roles)
+	err = json.Unmarshal([]byte(m.Roles), &roles)
+	return roles, err
 }
 
 // errTooManyRoles says why roles are refused.
@@ -279,9 +280,9 @@ func (tx *txn) changedMembership(ctx context.Context, team *record.Team, user *r
 }
 
 // leave ends a membership. Whoever asks for it has decided that the team may lose this
-// member; if it was the last owner, the ownership is handed over, and if it was the last
-// member and an owner, the team ends.
-func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, m *record.Membership) error {
+// member. If it was the last owner, the ownership is handed over. If it was the last member, and
+// an owner, then ends says whether the team ends.
+func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, ends bool) error {
 	if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, 
 	switch {
 	case !m.Owner:
 		return nil
-	case team.Total == 0:
+	case team.Total == 0 && ends:
 		return tx.endTeam(ctx, team)
 	}
 	_, err := tx.handOver(ctx, team, m)
@@ -312,7 +313,7 @@ func (tx *txn) leaveTeams(ctx context.Context, user *record.User) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.leave(ctx, team, user, m); err != nil {
+		if err := tx.leave(ctx, team, user, m, true); err != nil {
 			return err
 		}
 	}

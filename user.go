@@ -101,11 +101,17 @@ func showUser(user *record.User) (*User, error) {
 	for _, t := range targets {
 		u.Targets = append(u.Targets, *showTarget(t))
 	}
+	u.Labels, err = labelsOf(user)
+	return u, err
+}
+
+// labelsOf returns the labels of a user.
+func labelsOf(user *record.User) (labels []string, err error) {
 	if user.Labels == "[]" { // mostly
-		u.Labels = []string{}
-		return u, nil
+		return []string{}, nil
 	}
-	return u, json.Unmarshal([]byte(user.Labels), &u.Labels)
+	err = json.Unmarshal([]byte(user.Labels), &labels)
+	return labels, err
 }
 
 // showTarget returns a target as it is shown.

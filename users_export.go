@@ -31,6 +31,7 @@ var personal = []struct {
 	{record.Authenticators.Table, byUserID(record.Authenticators.Index("user"))},
 	{record.Challenges.Table, byUserID(record.Challenges.Index("user"))},
 	{record.RecoveryCodes.Table, byUserID(record.RecoveryCodes.Index("user"))},
+	{record.Memberships.Table, byUserID(record.Memberships.Index("user"))},
 	{record.Words.Table, func(user *record.User) []store.Query {
 		return []store.Query{rowsOf(record.Words.Index("row"), "users", user.ID)}
 	}},
@@ -83,6 +84,8 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 // RFC 3339. What proves something is left out: hashes, digests, seeds and recovery codes. The
 // log is that of the user, with the ids and addresses of the host's staff left out, and those
 // of strangers, as in [Account.Logs]. The log comes last, and is read and written piece by piece.
+// Memberships are there, and the teams, which belong to their members together, are not; nor is
+// the log of a team, which names the user for what they have changed in it.
 //
 // It reads and does not hold up writers. If the user changes while it reads the rest, it
 // reads that again. A failure while the log is written leaves a part of the object.

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/internal/words"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
 )
@@ -20,7 +19,7 @@ type UserList struct {
 
 // userListing lists users.
 var userListing = &listing[record.User]{
-	name: "users", rows: record.Users, searches: true,
+	name: "users", rows: record.Users, words: "users", texts: userTexts,
 	usual: order{attribute: attribute{column: "created", index: record.Users.Index("created")}},
 	attributes: map[string]attribute{
 		query.ID:            {column: "id", unique: record.Users.Primary(), index: record.Users.Primary()},
@@ -71,12 +70,7 @@ func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err er
 	if err != nil {
 		return nil, err
 	}
-	var found *page[record.User]
-	if r.search == "" {
-		found, err = userListing.list(ctx, c, r)
-	} else {
-		found, err = c.searchUsers(ctx, r)
-	}
+	found, err := userListing.list(ctx, c, r)
 	if err != nil {
 		return nil, err
 	}
@@ -90,29 +84,6 @@ func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err er
 	}
 	c.describe(ctx, list.Users...)
 	return list, nil
-}
-
-// searchUsers returns the page of the users that a search finds.
-func (c *call) searchUsers(ctx context.Context, r *request) (*page[record.User], error) {
-	at, err := userListing.cursor(c, r, userListing.byID(ctx, c))
-	if err != nil {
-		return nil, err
-	}
-	ids, err := words.Find(ctx, c.store, "users", r.search)
-	if err != nil {
-		return nil, err
-	}
-	var rows []*record.User
-	for _, id := range ids {
-		row, err := findUser(ctx, c.store, id)
-		if err != nil {
-			return nil, err
-		}
-		if row != nil && words.HasPhrases(r.search, userTexts(row)...) {
-			rows = append(rows, row)
-		}
-	}
-	return userListing.pageOf(c, r, at, rows), nil
 }
 
 // GetByEmail returns the user with an e-mail address, in any case.

@@ -39,3 +39,19 @@ func (k *Kit) Interfere(change func()) {
 		return hook(c)
 	}
 }
+
+// At runs do, and change before the n-th call that do makes of the store outside a
+// transaction.
+func (k *Kit) At(n int, change, do func()) {
+	calls, hook := 0, k.Store.Hook
+	k.Store.Hook = func(c storetest.Call) error {
+		if !c.Inside && !c.Done && c.Name != "Commit" {
+			if calls++; calls == n {
+				change()
+			}
+		}
+		return hook(c)
+	}
+	do()
+	k.Store.Hook = hook
+}

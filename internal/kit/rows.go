@@ -128,12 +128,41 @@ func (k *Kit) Broken() (rules []string) {
 			say("%s has %d sessions", id, n)
 		}
 	}
+	teams, members, memberships := make(map[string]*record.Team), make(map[string]int64), make(map[string]int64)
+	for _, row := range all(record.Teams.Table) {
+		team := record.Teams.Record(row)
+		teams[team.ID] = team
+	}
+	for _, row := range all(record.Memberships.Table) {
+		m := record.Memberships.Record(row)
+		members[m.TeamID]++
+		memberships[m.UserID]++
+		if u := users[m.UserID]; u == nil || u.Key != m.UserKey {
+			say("membership %s has no user", m.ID)
+		}
+		if teams[m.TeamID] == nil {
+			say("membership %s has no team", m.ID)
+		}
+		if m.Owner != strings.Contains(m.Roles, `"owner"`) {
+			say("membership %s says that it is an owner's: %v, with the roles %s", m.ID, m.Owner, m.Roles)
+		}
+	}
+	for _, team := range teams {
+		if team.Total != members[team.ID] {
+			say("team %s has %d members, and counts %d", team.ID, members[team.ID], team.Total)
+		}
+	}
+	for _, u := range users {
+		if u.Memberships != memberships[u.ID] {
+			say("%s has %d memberships, and counts %d", u.ID, memberships[u.ID], u.Memberships)
+		}
+	}
 	words := make(map[string]bool)
 	for _, row := range all(record.Words.Table) {
 		w := record.Words.Record(row)
 		words[w.RowID] = true
-		if users[w.RowID] == nil {
-			say("word of %s has no user", w.RowID)
+		if w.Scope == "users" && users[w.RowID] == nil || w.Scope == "teams" && teams[w.RowID] == nil {
+			say("word of %s has no row", w.RowID)
 		}
 	}
 	for id := range users {

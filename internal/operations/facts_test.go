@@ -13,6 +13,8 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
 )
 
 // actors are the users of a random run and the handles of their sessions, live or
@@ -35,6 +37,7 @@ func steps(k *kit.Kit, t *rapid.T, run int) {
 		k.Must(err)
 		a.ids = append(a.ids, user.ID)
 	}
+	owned := a.owned()
 	for range rapid.IntRange(1, 25).Draw(t, "steps") {
 		op := rapid.SampledFrom(draws).Draw(t, "operation")
 		if err := op.do(a); err != nil && !slices.ContainsFunc(expected, func(want error) bool { return errors.Is(err, want) }) {
@@ -43,12 +46,70 @@ func steps(k *kit.Kit, t *rapid.T, run int) {
 		if broken := k.Broken(); broken != nil {
 			t.Fatalf("after %s: %s", op.name, strings.Join(broken, "; "))
 		}
+		now := a.owned()
+		for team, before := range owned {
+			if after, exists := now[team]; exists && before.owners > 0 && after.owners == 0 && after.members > 0 {
+				t.Fatalf("after %s: team %s has no owner, and %d members", op.name, team, after.members)
+			}
+		}
+		owned = now
 	}
 	for _, id := range a.ids { // keep the store small
 		if err := k.Users().Delete(k.Ctx, id); err != nil && !errors.Is(err, latchkey.ErrUserNotFound) {
 			k.Fatal(err)
 		}
 	}
+}
+
+// ownership counts the members of a team who are not blocked.
+type ownership struct{ members, owners int }
+
+// owned returns the ownership of every team.
+func (a *actors) owned() map[string]ownership {
+	a.Helper()
+	blocked := make(map[string]bool)
+	users, err := record.Users.List(a.Ctx, a.Raw, store.Query{Index: record.Users.Primary(), Limit: store.MaxLimit})
+	a.Must(err)
+	for _, u := range users {
+		blocked[u.ID] = u.Blocked
+	}
+	all := make(map[string]ownership)
+	members, err := record.Memberships.List(a.Ctx, a.Raw, store.Query{Index: record.Memberships.Primary(), Limit: store.MaxLimit})
+	a.Must(err)
+	for _, m := range members {
+		o := all[m.TeamID]
+		if !blocked[m.UserID] {
+			o.members++
+			if m.Owner {
+				o.owners++
+			}
+		}
+		all[m.TeamID] = o
+	}
+	return all
+}
+
+// teams returns the scope of the server or of a user.
+func (a *actors) teams() *latchkey.Teams {
+	if a.bool() {
+		return a.Engine.Teams()
+	}
+	return a.account().Teams()
+}
+
+// member returns a membership of a team.
+func (a *actors) member() (team, id string) {
+	members, err := record.Memberships.List(a.Ctx, a.Raw, store.Query{Index: record.Memberships.Primary(), Limit: store.MaxLimit})
+	a.Must(err)
+	if len(members) == 0 {
+		return "none", "none"
+	}
+	m := members[rapid.IntRange(0, len(members)-1).Draw(a.t, "membership")]
+	return m.TeamID, m.ID
+}
+
+func (a *actors) roles() []string {
+	return rapid.SampledFrom([][]string{nil, {"owner"}, {"player"}, {"player", "owner"}}).Draw(a.t, "roles")
 }
 
 // expected are the errors that a random operation may return.
@@ -58,6 +119,8 @@ var expected = []error{
 	latchkey.ErrEmailNotFound, latchkey.ErrPhoneNotFound, latchkey.ErrSessionAlreadyExists, latchkey.ErrRateLimitExceeded,
 	latchkey.ErrMoreFactorsRequired, latchkey.ErrAuthenticatorAlreadyVerified, latchkey.ErrAuthenticatorNotFound, latchkey.ErrChallengeRequired,
 	latchkey.ErrInvalidToken, latchkey.ErrLastFactor,
+	latchkey.ErrTeamNotFound, latchkey.ErrTeamAlreadyExists, latchkey.ErrUserUnauthorized, latchkey.ErrMembershipAlreadyConfirmed,
+	latchkey.ErrMembershipDeletionProhibited, latchkey.ErrMembershipDowngradeProhibited,
 }
 
 func (a *actors) id() string { return rapid.SampledFrom(a.ids).Draw(a.t, "user") }
@@ -155,6 +218,28 @@ var draws = []struct {
 	{"phone verification", func(a *actors) error { return kit.Err(a.Users().UpdatePhoneVerification(a.Ctx, a.id(), a.bool())) }},
 	{"server ends sessions", func(a *actors) error { return a.Users().DeleteSessions(a.Ctx, a.id()) }},
 	{"delete", func(a *actors) error { return a.Users().Delete(a.Ctx, a.id()) }},
+	{"make a team", func(a *actors) error { return kit.Err(a.teams().Create(a.Ctx, latchkey.NewTeam{Name: "Team"})) }},
+	{"add a member", func(a *actors) error {
+		team, _ := a.member()
+		return kit.Err(a.Engine.Teams().CreateMembership(a.Ctx, team, latchkey.NewMembership{UserID: a.id(), Roles: a.roles()}))
+	}},
+	{"add another member", func(a *actors) error {
+		team, _ := a.member()
+		return kit.Err(a.Engine.Teams().CreateMembership(a.Ctx, team, latchkey.NewMembership{UserID: a.id(), Roles: a.roles()}))
+	}},
+	{"change roles", func(a *actors) error {
+		team, id := a.member()
+		return kit.Err(a.teams().UpdateMembership(a.Ctx, team, id, a.roles()))
+	}},
+	{"end a membership", func(a *actors) error {
+		team, id := a.member()
+		return a.teams().DeleteMembership(a.Ctx, team, id)
+	}},
+	{"delete a team", func(a *actors) error {
+		team, _ := a.member()
+		return a.teams().Delete(a.Ctx, team)
+	}},
+	{"delete oneself", func(a *actors) error { return a.account().Delete(a.Ctx) }},
 }
 
 // After any sequence of operations, the facts about a user in the rows of the

@@ -5,6 +5,7 @@
 package operations
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type Operation struct {
 	Open   bool // a session that owes a second factor may do it
 	Acts   bool // it needs a user who may act for others
 	Pushes bool // it needs a push target of the user's first session
+	Teams  bool // it needs a team of the user
 
 	// Factors says which second factors the operation needs. "begun" is an
 	// authenticator that is not confirmed. "fresh" adds recovery codes and an
@@ -200,6 +202,81 @@ var Table = []Operation{
 	{Name: "Users.Create", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
 	}},
+
+	{Name: "Account.Teams", Free: true, Quiet: true, Do: func(w *World) error { w.Account.Teams(); return nil }},
+	{Name: "Engine.Teams", Free: true, Quiet: true, Do: func(w *World) error { w.Engine.Teams(); return nil }},
+	{Name: "Teams.At", Free: true, Quiet: true, Do: func(w *World) error { w.Engine.Teams().At(latchkey.Client{}); return nil }},
+	{Name: "Users.Memberships", Free: true, Quiet: true, Teams: true, Do: func(w *World) error { return kit.Err(w.Users().Memberships(w.Ctx, w.User.ID)) }},
+	{Name: "Teams.Create", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().Create(w.Ctx, latchkey.NewTeam{Name: "Pupils"}))
+	}},
+	{Name: "Teams.Create by a user", Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().Create(w.Ctx, latchkey.NewTeam{Name: "Pupils"}))
+	}},
+	{Name: "Teams.Get", Free: true, Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().Get(w.Ctx, w.Team))
+	}},
+	{Name: "Teams.Get by a user", Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().Get(w.Ctx, w.Team))
+	}},
+	{Name: "Teams.List", Free: true, Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().List(w.Ctx))
+	}},
+	{Name: "Teams.List by a user", Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().List(w.Ctx))
+	}},
+	{Name: "Teams.UpdateName", Free: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().UpdateName(w.Ctx, w.Team, "Pupils"))
+	}},
+	{Name: "Teams.UpdateName by a user", Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().UpdateName(w.Ctx, w.Team, "Pupils"))
+	}},
+	{Name: "Teams.Prefs", Free: true, Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().Prefs(w.Ctx, w.Team))
+	}},
+	{Name: "Teams.Prefs by a user", Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().Prefs(w.Ctx, w.Team))
+	}},
+	{Name: "Teams.UpdatePrefs", Free: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().UpdatePrefs(w.Ctx, w.Team, json.RawMessage(`{"theme":"dark"}`)))
+	}},
+	{Name: "Teams.UpdatePrefs by a user", Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().UpdatePrefs(w.Ctx, w.Team, json.RawMessage(`{"theme":"dark"}`)))
+	}},
+	{Name: "Teams.Delete", Free: true, Teams: true, Do: func(w *World) error {
+		return w.Engine.Teams().Delete(w.Ctx, w.Team)
+	}},
+	{Name: "Teams.Delete by a user", Teams: true, Do: func(w *World) error {
+		return w.Account.Teams().Delete(w.Ctx, w.Team)
+	}},
+	{Name: "Teams.CreateMembership", Free: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().CreateMembership(w.Ctx, w.Team, latchkey.NewMembership{Email: "new@example.org"}))
+	}},
+	{Name: "Teams.Memberships", Free: true, Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().Memberships(w.Ctx, w.Team))
+	}},
+	{Name: "Teams.Memberships by a user", Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().Memberships(w.Ctx, w.Team))
+	}},
+	{Name: "Teams.GetMembership", Free: true, Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().GetMembership(w.Ctx, w.Team, w.Member))
+	}},
+	{Name: "Teams.GetMembership by a user", Quiet: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().GetMembership(w.Ctx, w.Team, w.Member))
+	}},
+	{Name: "Teams.UpdateMembership", Free: true, Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Engine.Teams().UpdateMembership(w.Ctx, w.Team, w.Member, []string{"owner"}))
+	}},
+	{Name: "Teams.UpdateMembership by a user", Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().UpdateMembership(w.Ctx, w.Team, w.Member, []string{"owner"}))
+	}},
+	{Name: "Teams.DeleteMembership", Free: true, Teams: true, Do: func(w *World) error {
+		return w.Engine.Teams().DeleteMembership(w.Ctx, w.Team, w.Member)
+	}},
+	{Name: "Teams.DeleteMembership by a user", Teams: true, Do: func(w *World) error {
+		return w.Account.Teams().DeleteMembership(w.Ctx, w.Team, w.Member)
+	}},
+
 	{Name: "Users.Roles", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Roles(w.Ctx, w.User.ID)) }},
 	{Name: "Users.Can", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Can(w.Ctx, permission.Read, permission.Set{})) }},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},

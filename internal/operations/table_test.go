@@ -12,7 +12,7 @@ import (
 
 func TestEveryExportedMethodIsInTheTable(t *testing.T) {
 	var want, have []string
-	for _, handle := range []any{new(latchkey.Guest), new(latchkey.Account), new(latchkey.Users), new(latchkey.Engine)} {
+	for _, handle := range []any{new(latchkey.Guest), new(latchkey.Account), new(latchkey.Users), new(latchkey.Teams), new(latchkey.Engine)} {
 		typ := reflect.TypeOf(handle)
 		for i := range typ.NumMethod() {
 			want = append(want, typ.Elem().Name()+"."+typ.Method(i).Name)

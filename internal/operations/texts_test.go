@@ -32,7 +32,20 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Users.CreateTarget": func(w *operations.World) []any {
 		return []any{w.User.ID, latchkey.NewTarget{ID: "wanted", ProviderType: "push", Identifier: "another device", ProviderID: "fcm", Name: "Telephone"}}
 	},
-	"Users.GetTarget": func(w *operations.World) []any { return []any{w.User.ID, w.Push} },
+	"Teams.Create":      func(*operations.World) []any { return []any{latchkey.NewTeam{ID: "wanted", Name: "Pupils"}} },
+	"Teams.Get":         func(w *operations.World) []any { return []any{w.Team} },
+	"Teams.UpdateName":  func(w *operations.World) []any { return []any{w.Team, "Pupils"} },
+	"Teams.Prefs":       func(w *operations.World) []any { return []any{w.Team} },
+	"Teams.UpdatePrefs": func(w *operations.World) []any { return []any{w.Team, json.RawMessage(`{"name":"text"}`)} },
+	"Teams.Delete":      func(w *operations.World) []any { return []any{w.Team} },
+	"Teams.Memberships": func(w *operations.World) []any { return []any{w.Team, []latchkey.Query(nil)} },
+	"Teams.CreateMembership": func(w *operations.World) []any {
+		return []any{w.Team, latchkey.NewMembership{Email: "new@example.org", Phone: "+14155550199", Name: "New", Roles: []string{"player"}}}
+	},
+	"Teams.GetMembership":    func(w *operations.World) []any { return []any{w.Team, w.Member} },
+	"Teams.UpdateMembership": func(w *operations.World) []any { return []any{w.Team, w.Member, []string{"coach"}} },
+	"Teams.DeleteMembership": func(w *operations.World) []any { return []any{w.Team, w.Member} },
+	"Users.GetTarget":        func(w *operations.World) []any { return []any{w.User.ID, w.Push} },
 	"Users.UpdateTarget": func(w *operations.World) []any {
 		return []any{w.User.ID, w.Push, latchkey.TargetUpdate{Identifier: "the same device", ProviderID: "fcm", Name: "Telephone"}}
 	},
@@ -181,9 +194,9 @@ func TestH26TextsThatAreNotUTF8AreRefused(t *testing.T) {
 		}
 		seen[name] = true
 		handleOf := func(w *operations.World) reflect.Value {
-			return map[string]reflect.Value{"Guest": reflect.ValueOf(w.Visitor), "Account": reflect.ValueOf(w.Account), "Users": reflect.ValueOf(w.Users())}[handle]
+			return map[string]reflect.Value{"Guest": reflect.ValueOf(w.Visitor), "Account": reflect.ValueOf(w.Account), "Users": reflect.ValueOf(w.Users()), "Teams": reflect.ValueOf(w.Engine.Teams())}[handle]
 		}
-		typ := map[string]reflect.Type{"Guest": reflect.TypeFor[*latchkey.Guest](), "Account": reflect.TypeFor[*latchkey.Account](), "Users": reflect.TypeFor[*latchkey.Users]()}[handle]
+		typ := map[string]reflect.Type{"Guest": reflect.TypeFor[*latchkey.Guest](), "Account": reflect.TypeFor[*latchkey.Account](), "Users": reflect.TypeFor[*latchkey.Users](), "Teams": reflect.TypeFor[*latchkey.Teams]()}[handle]
 		m, found := typ.MethodByName(method)
 		if !found {
 			t.Fatalf("no %s", name)

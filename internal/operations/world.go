@@ -29,6 +29,9 @@ type World struct {
 	challenge string                  // open, not yet answered
 
 	Push string // the id of a push target of the first session
+
+	Team           string // of the user
+	Member, Joined string // the memberships of another user and of the user in it
 }
 
 // NewWorld creates the user, full or anonymous, with the proofs and factors that ops
@@ -63,8 +66,11 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	for _, op := range ops {
 		w.Enrol(op.Factors)
 	}
-	w.Push = "unknown"
+	w.Push, w.Team, w.Member, w.Joined = "unknown", "unknown", "unknown", "unknown"
 	for _, op := range ops {
+		if op.Teams && w.Team == "unknown" {
+			w.found()
+		}
 		if op.Acts {
 			k.Must(kit.Err(k.Users().UpdateImpersonator(k.Ctx, w.User.ID, true)))
 		}
@@ -90,6 +96,20 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	k.Must(err)
 	w.Recovery.UserID = w.User.ID
 	return w
+}
+
+// found makes the team of the user, with another user in it.
+func (w *World) found() {
+	w.Helper()
+	team, err := w.Account.Teams().Create(w.Kit.Ctx, latchkey.NewTeam{Name: "Teachers"})
+	w.Must(err)
+	w.Team = team.ID
+	member, err := w.Engine.Teams().CreateMembership(w.Kit.Ctx, w.Team, latchkey.NewMembership{Email: kit.Bob, Roles: []string{"player"}})
+	w.Must(err)
+	w.Member = member.ID
+	own, err := w.Users().Memberships(w.Kit.Ctx, w.User.ID)
+	w.Must(err)
+	w.Joined = own.Memberships[0].ID
 }
 
 // Enrol gives the user second factors (see [Operation.Factors]). With "fresh", the

@@ -130,9 +130,9 @@ func termsOf(search string) (terms []term) {
 	return terms
 }
 
-// Match reports whether texts match a search, as a row with these texts would that [Find]
+// Meets reports whether texts match a search, as a row with these texts would that [Find]
 // looks at.
-func Match(search string, texts ...string) bool {
+func Meets(search string, texts ...string) bool {
 	terms, words := termsOf(search), splitWords(texts...)
 	if len(terms) == 0 {
 		return false
