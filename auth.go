@@ -60,6 +60,8 @@
 //     jwt; here: [Guest.AuthenticateJWT]
 //   - decide about access: [Account.Can], [Guest.Can], [Users.Can] and package permission;
 //     by the roles themselves: [Account.Roles], [Guest.Roles], [Users.Roles]
+//   - let users share access: [Account.Teams] for what they may do themselves,
+//     [Engine.Teams] for the server; teams and roles are in the roles of a user
 //   - administer users: [Engine.Users]; find them: [Users.List] with a search and the
 //     queries of package query, [Users.GetByEmail], [Users.GetByPhone]; to make a call for
 //     a client without limits: [Users.Guest]
@@ -79,8 +81,9 @@
 //
 // A caller's power is the handle that it holds. [Engine.Guest] returns the handle of any
 // client. [Guest.Authenticate] returns an [Account], with which a signed-in user acts on
-// their own account. [Engine.Users] returns the server's scope over all users. There is
-// no current user in a context.
+// their own account, and with [Account.Teams] in their teams. [Engine.Users] and
+// [Engine.Teams] return the server's scopes over all users and all teams. There is no current
+// user in a context.
 //
 // # Texts
 //

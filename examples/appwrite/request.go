@@ -49,13 +49,15 @@ type call struct {
 type scope int
 
 const (
-	anyone  scope = iota // with a session, with a key, or without both
-	signIn               // like anyone, but not while signed in
-	account              // with a session
-	owing                // with a session, even if it owes a second factor
-	users                // with the API key
-	reading              // with the API key, or by a user who may act for others
-	health               // without a project
+	anyone    scope = iota // with a session, with a key, or without both
+	signIn                 // like anyone, but not while signed in
+	account                // with a session
+	owing                  // with a session, even if it owes a second factor
+	users                  // with the API key
+	reading                // with the API key, or by a user who may act for others
+	teamRead               // with a session or the API key
+	teamWrite              // the same
+	health                 // without a project
 )
 
 func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
@@ -138,6 +140,10 @@ func (c *call) handle(to route) (any, error) {
 		return nil, barred
 	case (to.scope == account || to.scope == owing && c.pending == nil) && !c.signedIn:
 		return nil, missing(role, "account")
+	case to.scope == teamRead && !c.signedIn && !c.server:
+		return nil, missing(role, "teams.read")
+	case to.scope == teamWrite && !c.signedIn && !c.server:
+		return nil, missing(role, "teams.write")
 	case to.scope == users && !c.server:
 		return nil, missing(role, "users.write")
 	case to.scope == reading && !c.server:

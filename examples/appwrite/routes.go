@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"example.com/latchkey"
@@ -35,7 +36,10 @@ const (
 )
 
 // routes is the whole API.
-var routes = []route{
+var routes = slices.Concat(userRoutes, teamRoutes)
+
+// userRoutes is the part of the API about accounts and users.
+var userRoutes = []route{
 	on(get, health, ok, func(*call) (any, error) { return object{"version": version}, nil }, "/health/version"),
 
 	on(post, anyone, created, createAccount, "/account"),

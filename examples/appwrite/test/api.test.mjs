@@ -24,13 +24,21 @@ class Browser {
     this.items = new Map();
     this.sdk = sdk;
     this.client = new sdk.Client().setEndpoint(server.endpoint).setProject(project);
-    this.services = new sdk.Account(this.client);
   }
 
-  // account calls a method with this browser's storage.
   get account() {
-    return new Proxy(this.services, {
-      get: (target, name) => async (...args) => {
+    return this.stored(new this.sdk.Account(this.client));
+  }
+
+  get teams() {
+    return this.stored(new this.sdk.Teams(this.client));
+  }
+
+  // stored calls the methods of a service with this browser's storage.
+  stored(service) {
+    return new Proxy(service, {
+      has: (target, name) => name in target,
+      get: (target, name) => target[name] && (async (...args) => {
         const storage = { getItem: (key) => this.items.get(key) ?? null, setItem: (key, value) => this.items.set(key, value) };
         globalThis.window = { localStorage: storage, console: { warn() {} } };
         try {
@@ -38,7 +46,7 @@ class Browser {
         } finally {
           delete globalThis.window;
         }
-      },
+      }),
     });
   }
 }
@@ -118,6 +126,7 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
     for (const { name, web, node } of generations) {
       describe(name, () => {
         const browser = () => new Browser(web, server);
+        const teams = () => new node.Teams(new node.Client().setEndpoint(server.endpoint).setProject(project).setKey(apiKey));
         const users = () => new node.Users(new node.Client().setEndpoint(server.endpoint).setProject(project).setKey(apiKey));
         // signedUp returns a browser with a signed-in user.
         const signedUp = async (email = fresh('ada')) => {
@@ -659,6 +668,53 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           const { b: other } = await signedUp();
           const mine = await other.account.createPushTarget(web.ID.unique(), `push ${email}`);
           await other.account.deletePushTarget(mine.$id);
+        });
+
+        test('teams: of a user and of the server, members, roles, and their end', async () => {
+          const u = users();
+          const server = teams();
+          const { b, user } = await signedUp();
+          const { b: other, user: member } = await signedUp();
+          const mine = b.teams;
+          const theirs = other.teams;
+          const made = await mine.create(web.ID.unique(), 'Chess Club', ['player']);
+          assert.match(made.$id, idForm);
+          for (const field of ['$createdAt', '$updatedAt']) assert.match(made[field], dateForm);
+          assert.deepEqual([made.name, made.total, { ...made.prefs }], ['Chess Club', 1, {}]);
+          await refused(mine.create(made.$id, 'x'), 409, 'team_already_exists');
+          await refused(theirs.get(made.$id), 404, 'team_not_found');
+          const [owner] = (await mine.listMemberships(made.$id)).memberships;
+          assert.deepEqual([owner.userId, owner.teamId, owner.teamName, owner.confirm, owner.roles, owner.userEmail, owner.userAccessedAt], [user.$id, made.$id, 'Chess Club', true, ['player', 'owner'], user.email, '']);
+          for (const field of ['$createdAt', '$updatedAt', 'invited', 'joined']) assert.match(owner[field], dateForm);
+          const added = await server.createMembership(made.$id, ['player'], undefined, member.$id);
+          assert.deepEqual([added.userId, added.confirm, added.roles], [member.$id, true, ['player']]);
+          assert.match(added.userAccessedAt, dateForm);
+          await refused(server.createMembership(made.$id, [], undefined, member.$id), 409, 'membership_already_confirmed');
+          await refused(server.createMembership(made.$id, []), 400, 'general_argument_invalid');
+          assert.equal((await theirs.get(made.$id)).total, 2);
+          await refused(theirs.updateName ? theirs.updateName(made.$id, 'x') : theirs.update(made.$id, 'x'), 401, 'user_unauthorized');
+          assert.deepEqual({ ...(await mine.updatePrefs(made.$id, { theme: 'dark' })) }, { theme: 'dark' });
+          assert.deepEqual({ ...(await theirs.getPrefs(made.$id)) }, { theme: 'dark' });
+          const list = await theirs.list([web.Query.equal('name', 'Chess Club')], 'chess');
+          assert.deepEqual([list.total, list.teams.map((t) => t.$id)], [1, [made.$id]]);
+          const found = await server.listMemberships(made.$id, [node.Query.contains('roles', ['owner'])]);
+          assert.deepEqual(found.memberships.map((m) => m.$id), [owner.$id]);
+          const update = (t, ...args) => (t.updateMembership ?? t.updateMembershipRoles).call(t, ...args);
+          await refused(update(theirs, made.$id, added.$id, ['owner']), 401, 'user_unauthorized');
+          assert.deepEqual((await update(mine, made.$id, added.$id, ['coach'])).roles, ['coach']);
+          await refused(update(mine, made.$id, owner.$id, []), 400, 'membership_downgrade_prohibited');
+          await refused(mine.deleteMembership(made.$id, owner.$id), 400, 'membership_deletion_prohibited');
+          await refused(mine.deleteMembership(made.$id, 'nothing'), 404, 'team_invite_not_found');
+          await refused(mine.getMembership(made.$id, 'nothing'), 404, 'membership_not_found');
+          assert.equal((await u.listMemberships(member.$id)).memberships[0].teamName, 'Chess Club');
+          await theirs.deleteMembership(made.$id, added.$id);
+          await refused(theirs.get(made.$id), 404, 'team_not_found');
+          const empty = await server.create(node.ID.unique(), 'Empty', ['ignored']);
+          assert.deepEqual([empty.total, (await server.listMemberships(empty.$id)).total], [0, 0]);
+          await server.delete(empty.$id);
+          await mine.delete(made.$id);
+          assert.equal((await u.listMemberships(user.$id)).total, 0);
+          await refused(browser().teams.list(), 401, 'general_unauthorized_scope');
         });
 
         test('the fields of a user who acts for another, and what is refused', async () => {
