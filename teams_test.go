@@ -751,3 +751,43 @@ func TestAMemberReadsNothingOfTheNextTeamOfTheID(t *testing.T) {
 		})
 	}
 }
+
+// A handle of a deleted user has nothing of the memberships of the next user of the id, even if
+// the id changes hands during the read.
+func TestAHandleHasNoMembershipOfTheNextUserOfTheID(t *testing.T) {
+	for name, read := range map[string]func(k *kit.Kit, a *latchkey.Account) (bool, error){
+		"get": func(k *kit.Kit, a *latchkey.Account) (bool, error) {
+			_, err := a.Teams().Get(k.Ctx, "club")
+			return err == nil, nil
+		},
+		"list": func(k *kit.Kit, a *latchkey.Account) (bool, error) {
+			list, err := a.Teams().List(k.Ctx)
+			return err == nil && list.Total > 1, nil
+		},
+		"roles": func(k *kit.Kit, a *latchkey.Account) (bool, error) {
+			roles, err := a.Roles(k.Ctx)
+			return roles.Has("team:club"), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				n := latchkey.NewUser{UserID: "chosen", Email: kit.Ada, Password: kit.Password}
+				k.Must(kit.Err(k.Users().Create(k.Ctx, n)))
+				k.Must(kit.Err(k.Engine.Teams().Create(k.Ctx, latchkey.NewTeam{ID: "club", Name: "Chess Club"})))
+				for at := 2; at <= 3; at++ {
+					_, account := k.SignIn(kit.Ada)
+					k.Must(kit.Err(account.Teams().Create(k.Ctx, latchkey.NewTeam{Name: "Own"})))
+					k.At(at, func() {
+						k.Must(k.Users().Delete(k.Ctx, "chosen"))
+						k.Must(kit.Err(k.Users().Create(k.Ctx, n)))
+						k.Must(kit.Err(k.Engine.Teams().CreateMembership(k.Ctx, "club", latchkey.NewMembership{UserID: "chosen"})))
+					}, func() {
+						if has, err := read(k, account); has {
+							k.Errorf("call %d: the former user has the membership of the next one (%v)", at, err)
+						}
+					})
+				}
+			})
+		})
+	}
+}
