@@ -17,7 +17,7 @@ var teamRoutes = []route{
 	on(post, teamWrite, created, createMembership, "/teams/{teamId}/memberships"),
 	on(get, teamRead, ok, listMemberships, "/teams/{teamId}/memberships"),
 	on(get, teamRead, ok, func(c *call) (any, error) {
-		return membership(c.teams().GetMembership(c.r.Context(), c.team(), c.r.PathValue("membershipId")))
+		return c.membership(c.teams().GetMembership(c.r.Context(), c.team(), c.r.PathValue("membershipId")))
 	}, "/teams/{teamId}/memberships/{membershipId}"),
 	on(patch, teamWrite, ok, updateMembership, "/teams/{teamId}/memberships/{membershipId}"),
 	on(del, teamWrite, none, func(c *call) (any, error) {
@@ -43,11 +43,11 @@ func team(t *latchkey.Team, err error) (any, error) {
 	return teamModel(t), nil
 }
 
-func membership(m *latchkey.Membership, err error) (any, error) {
+func (c *call) membership(m *latchkey.Membership, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return membershipModel(m), nil
+	return c.membershipModel(m), nil
 }
 
 // roles reads a list of roles, none if it is not given.
@@ -132,7 +132,7 @@ func createMembership(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	return membership(c.teams().CreateMembership(c.r.Context(), c.team(), n))
+	return c.membership(c.teams().CreateMembership(c.r.Context(), c.team(), n))
 }
 
 func listMemberships(c *call) (any, error) {
@@ -141,7 +141,7 @@ func listMemberships(c *call) (any, error) {
 		return nil, err
 	}
 	list, err := c.teams().Memberships(c.r.Context(), c.team(), queries...)
-	return membershipList(list, total, err)
+	return c.membershipList(list, total, err)
 }
 
 func listUserMemberships(c *call) (any, error) {
@@ -150,7 +150,7 @@ func listUserMemberships(c *call) (any, error) {
 		return nil, err
 	}
 	list, err := c.users().Memberships(c.r.Context(), c.user(), queries...)
-	return membershipList(list, total, err)
+	return c.membershipList(list, total, err)
 }
 
 func updateMembership(c *call) (any, error) {
@@ -158,16 +158,16 @@ func updateMembership(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return membership(c.teams().UpdateMembership(c.r.Context(), c.team(), c.r.PathValue("membershipId"), roles))
+	return c.membership(c.teams().UpdateMembership(c.r.Context(), c.team(), c.r.PathValue("membershipId"), roles))
 }
 
-func membershipList(list *latchkey.MembershipList, total bool, err error) (any, error) {
+func (c *call) membershipList(list *latchkey.MembershipList, total bool, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
 	models := make([]object, 0, len(list.Memberships))
 	for _, m := range list.Memberships {
-		models = append(models, membershipModel(m))
+		models = append(models, c.membershipModel(m))
 	}
 	return object{"total": counted(list.Total, total), "memberships": models}, nil
 }
@@ -178,10 +178,14 @@ func teamModel(t *latchkey.Team) object {
 	}
 }
 
-func membershipModel(m *latchkey.Membership) object {
-	return object{
+func (c *call) membershipModel(m *latchkey.Membership) object {
+	model := object{
 		"$id": m.ID, "$createdAt": date(m.CreatedAt), "$updatedAt": date(m.UpdatedAt), "userId": m.UserID, "userName": m.UserName,
-		"userEmail": m.UserEmail, "userPhone": m.UserPhone, "teamId": m.TeamID, "teamName": m.TeamName, "invited": date(m.Invited),
+		"userEmail": m.UserEmail, "teamId": m.TeamID, "teamName": m.TeamName, "invited": date(m.Invited),
 		"joined": date(m.Joined), "confirm": m.Confirm, "mfa": m.MFA, "userAccessedAt": date(m.UserAccessedAt), "roles": m.Roles,
 	}
+	if c.newerThan(1, 9, 2) {
+		model["userPhone"] = m.UserPhone
+	}
+	return model
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,7 +125,7 @@ func (c *call) userModel(u *latchkey.User) object {
 		m["emailCanonical"], m["emailIsCanonical"] = u.EmailCanonical, u.EmailIsCanonical
 		m["emailIsFree"], m["emailIsDisposable"], m["emailIsCorporate"] = u.EmailIsFree, u.EmailIsDisposable, u.EmailIsCorporate
 	}
-	if c.newerThan(1, 9) {
+	if c.newerThan(1, 9, 0) {
 		m["impersonator"], m["impersonatorUserId"] = u.Impersonator, nil
 		if u.ImpersonatorUserID != "" {
 			m["impersonatorUserId"] = u.ImpersonatorUserID
@@ -135,14 +136,16 @@ func (c *call) userModel(u *latchkey.User) object {
 
 // newerThan reports whether the client asks for at least this version of the response
 // format. A client that asks for no version gets the newest.
-func (c *call) newerThan(major, minor int) bool {
-	parts := strings.Split(c.r.Header.Get("X-Appwrite-Response-Format"), ".")
-	if len(parts) < 2 {
-		return true
+func (c *call) newerThan(least ...int) bool {
+	var asked []int
+	for _, part := range strings.Split(c.r.Header.Get("X-Appwrite-Response-Format"), ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return true
+		}
+		asked = append(asked, n)
 	}
-	a, errA := strconv.Atoi(parts[0])
-	b, errB := strconv.Atoi(parts[1])
-	return errA != nil || errB != nil || a > major || a == major && b >= minor
+	return slices.Compare(append(asked, 0, 0)[:max(len(asked), len(least))], least) >= 0
 }
 
 // serverUserModel returns a user in the form for the server, which has the password

@@ -164,6 +164,16 @@ describe('the wire', () => {
     }
   });
 
+  test('formats: older ones have no phone of a member', async () => {
+    const { user } = await signUp(server);
+    const team = (await server.call('POST', '/teams', { body: { teamId: 'unique()', name: 'Club' }, headers: key })).json;
+    await server.call('POST', `/teams/${team.$id}/memberships`, { body: { roles: [], userId: user.$id }, headers: key });
+    for (const [format, has] of [['1.4.0', false], ['1.9', false], ['1.9.1', false], ['1.9.2', true], ['1.9.5', true], ['1.10.0', true], ['2.0.0', true], ['', true]]) {
+      const answer = await server.call('GET', `/teams/${team.$id}/memberships`, { headers: { ...key, ...(format ? { 'X-Appwrite-Response-Format': format } : {}) } });
+      assert.deepEqual([answer.status, 'userPhone' in answer.json.memberships[0]], [200, has], format);
+    }
+  });
+
   test('both generations of paths', async () => {
     const email = fresh();
     await server.call('POST', '/account', { body: { userId: 'unique()', email, password } });
