@@ -83,7 +83,10 @@ func (c *call) found() (queries []latchkey.Query, total bool, err error) {
 		return nil, false, err
 	}
 	search, err := c.optional("search", "")
-	return append(queries, query.Search(search)), total, err
+	if search != "" {
+		queries = append(queries, query.Search(search))
+	}
+	return queries, total, err
 }
 
 func listTeams(c *call) (any, error) {

@@ -133,6 +133,8 @@ var Table = []Operation{
 	{Name: "Account.Can", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Can(w.Ctx, permission.Read, permission.Set{})) }},
 	{Name: "Account.Prefs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Prefs(w.Ctx)) }},
 	{Name: "Account.Logs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Logs(w.Ctx)) }},
+	{Name: "Account.Identities", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Identities(w.Ctx)) }},
+	{Name: "Users.Identities", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Identities(w.Ctx)) }},
 	{Name: "Account.Sessions", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Sessions(w.Ctx)) }},
 	{Name: "Account.GetSession", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.GetSession(w.Ctx, latchkey.CurrentSession)) }},
 	{Name: "Account.UpdateName", Do: func(w *World) error { return kit.Err(w.Account.UpdateName(w.Ctx, "Countess")) }},

@@ -117,7 +117,7 @@ var (
 // the same code.
 var quiet = []string{
 	"Guest.Authenticate", "Guest.AuthenticateJWT", // after every step
-	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors",
+	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors", "Account.Identities",
 	"Account.UserID", "Account.SessionID", "Account.Format", "Pending.UserID", "Pending.SessionID", "Pending.Format", "Pending.MFAFactors",
 	"Guest.AuthenticateProfile", "Account.Profile", "Account.ImpersonatorID",
 	"Account.Impersonate",                                                              // nobody has the right to it: its rules have tests of their own

@@ -670,6 +670,13 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await other.account.deletePushTarget(mine.$id);
         });
 
+        test('identities: none yet', async () => {
+          const { b } = await signedUp();
+          for (const list of [await b.account.listIdentities([web.Query.equal('provider', 'github')]), await users().listIdentities()]) assert.deepEqual([list.total, list.identities], [0, []]);
+          await refused(users().listIdentities([], 'github'), 400, 'general_query_invalid');
+          await refused(b.account.listIdentities([web.Query.equal('password', 'x')]), 400, 'general_argument_invalid');
+        });
+
         test('teams: of a user and of the server, members, roles, and their end', async () => {
           const u = users();
           const server = teams();
