@@ -291,7 +291,7 @@ func heldByEngine(k *kit.Kit) []held {
 	mine := append(slices.Clone(roots), full.Secret.Reveal(), sessionDigest(full))
 	theirs := append(slices.Clone(mine), jwt.Reveal())
 	return []held{
-		holds(engine, roots...), holds(*guest, roots...), holds(*engine.Users(), roots...), holds(*pending, proof...), holds(latchkey.MoreFactorsError{Pending: pending}, proof...),
+		holds(engine, roots...), holds(*guest, roots...), holds(*engine.Users(), roots...), holds(*engine.Teams(), roots...), holds(*signedIn.Teams(), mine...), holds(*pending, proof...), holds(latchkey.MoreFactorsError{Pending: pending}, proof...),
 		holds(*signedIn, mine...), holds(*bearer, theirs...),
 		holds(session, session.Secret.Reveal()), holds(authtest.New(k.T, latchkey.Config{Keys: k.Keys}), roots...),
 	}

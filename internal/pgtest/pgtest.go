@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -120,8 +121,29 @@ func (s *Server) start() (err error) {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // Run starts the server on its cluster, at first or again after a stop, and waits until
-// it answers.
+// it answers. The last processes of a server that was killed may hold its shared memory for
+// a moment, and then the next one ends at once: Run starts it again.
 func (s *Server) Run() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		err := s.runOnce(ctx)
+		if err == nil || !strings.Contains(err.Error(), "pre-existing shared memory block") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) runOnce(ctx context.Context) error {
+	var before int64 // bytes of the log of earlier runs
+	if info, err := os.Stat(filepath.Join(s.dir, "log")); err == nil {
+		before = info.Size()
+	}
 	var err error
 	if s.out, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
@@ -131,8 +153,6 @@ func (s *Server) Run() error {
 	if s.gone, err = startTied(s.cmd); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, s.Address())
 		if err == nil {
@@ -140,8 +160,9 @@ func (s *Server) Run() error {
 		}
 		select {
 		case <-s.gone:
+			_ = s.out.Close()
 			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			return fmt.Errorf("it ended: %s", log)
+			return fmt.Errorf("it ended: %s", log[min(before, int64(len(log))):])
 		case <-ctx.Done():
 			return err
 		case <-time.After(10 * time.Millisecond):
