@@ -93,8 +93,8 @@ func accountChangeOften[T any](ctx context.Context, a *Account, fn accountFn[T])
 	return accountUpdate(ctx, c, a, (*Account).standing, fn)
 }
 
-// edit changes the user of the account, also for one who acts for them. refused says why
-// the input is not acceptable, nil if it is.
+// edit changes the user of the account. An impersonator may call it too. refused is the error of
+// the input, nil if the input is valid.
 func (a *Account) edit(ctx context.Context, refused error, edit func(*record.User)) (*User, error) {
 	c, err := a.beginFor()
 	if err == nil {

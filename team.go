@@ -19,7 +19,7 @@ const (
 	maxTeamRoles = 100   // of a membership
 )
 
-// TeamOwner is the one role in a team that the engine knows: who has it changes the team and
+// TeamOwner is the one role in a team that the engine knows: an owner changes the team and
 // its members. All other roles are names of the host's.
 const TeamOwner = "owner"
 
@@ -44,8 +44,8 @@ type Membership struct {
 	Invited   time.Time
 	Joined    time.Time
 	Confirm   bool // the user is a member
-	// UserID is the member. What follows is shown as far as Policy.Members allows, and whole to
-	// the server.
+	// UserID is the member. Policy.Members may hide the fields that follow from other users. The
+	// server sees all of them.
 	UserID    string
 	UserName  string
 	UserEmail string
@@ -279,8 +279,7 @@ func (tx *txn) changedMembership(ctx context.Context, team *record.Team, user *r
 	return shown, tx.logTeam(ctx, event, team, user)
 }
 
-// leave ends a membership. Whoever asks for it has decided that the team may lose this
-// member. If it was the last owner, the ownership is handed over. If it was the last member, and
+// leave ends a membership. The caller has checked that the team may lose this member. If it was the last owner, the ownership is handed over. If it was the last member, and
 // an owner, then ends says whether the team ends.
 func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, ends bool) error {
 	if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
@@ -343,7 +342,7 @@ func (tx *txn) handOverTeams(ctx context.Context, user *record.User) error {
 }
 
 // handOver makes the longest-standing member whose user is not blocked an owner, if a team has
-// no other owner than one who goes. It reports whether the team has such an owner then.
+// no owner besides the membership goes. It reports whether the team has such an owner then.
 func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Membership) (bool, error) {
 	owner, _, err := tx.firstEnabled(ctx, team, true, goes)
 	if owner != nil || err != nil {
@@ -372,7 +371,7 @@ func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Mem
 }
 
 // firstEnabled returns the longest-standing member of a team, among its owners or among the
-// others, whose user is not blocked; nil if there is none besides the one who goes.
+// others, whose user is not blocked and that is not the membership goes; nil if absent.
 func (tx *txn) firstEnabled(ctx context.Context, team *record.Team, owner bool, goes *record.Membership) (*record.Membership, *record.User, error) {
 	q := store.Query{Index: record.Memberships.Index("owner"), Equal: []store.Value{store.Text(team.ID), store.Bool(owner)}, Limit: 10}
 	for members, err := range record.Memberships.Pages(ctx, tx, q) {

@@ -18,7 +18,7 @@ import (
 // changes every team, adds members without an invitation, and is not limited. That of
 // [Account.Teams] is a user's: it sees the teams whose member the user is, and answers
 // [ErrTeamNotFound] for every other one; the owners change a team and its members, and every
-// other member gets [ErrUserUnauthorized]. Who acts for the user ([Account.Impersonate]) reads
+// other member gets [ErrUserUnauthorized]. An impersonator ([Account.Impersonate]) reads
 // as the user, and changes nothing. Each change of a user's is limited with
 // [Account.UpdateName].
 type Teams struct {
@@ -46,7 +46,7 @@ func (t *Teams) At(client Client) *Teams {
 	return &Teams{server: t.server.At(client)}
 }
 
-// inTeam is a team, with what its caller is in it.
+// inTeam is a team, with the caller and their membership in it.
 type inTeam struct {
 	team *record.Team
 	user *record.User       // nil for the server
@@ -56,8 +56,8 @@ type inTeam struct {
 // owns reports whether the caller may change the team.
 func (in *inTeam) owns() bool { return in.own == nil || in.own.Owner }
 
-// remains refuses what was read about a team if the caller has left it meanwhile: it may be
-// about the next team of the id.
+// remains returns ErrTeamNotFound if the caller has left the team since it was read: later reads
+// may have been of the next team of the id.
 func (in *inTeam) remains(ctx context.Context, r store.Reader) error {
 	if in.own == nil {
 		return nil
@@ -151,7 +151,7 @@ func teamsChange[T any](ctx context.Context, t *Teams, id string, refused error,
 	})
 }
 
-// teamsOwn is teamsChange for what only owners and the server may do.
+// teamsOwn is teamsChange for changes that only owners and the server may make.
 func teamsOwn[T any](ctx context.Context, t *Teams, id string, refused error, fn func(ctx context.Context, tx *txn, in *inTeam) (T, error)) (T, error) {
 	return teamsChange(ctx, t, id, refused, func(ctx context.Context, tx *txn, in *inTeam) (T, error) {
 		if !in.owns() {
@@ -183,9 +183,9 @@ type NewTeam struct {
 	// ID is the id that the host wants, in the form of NewUser.UserID. "" means a fresh one.
 	ID   string
 	Name string // 1 to 128 characters
-	// Roles are those of the user who makes the team, who is an owner besides: at most 100
-	// names in the form of ids, of at most 81 characters. The server makes teams without
-	// members, and names no roles.
+	// Roles are those of the user who makes the team: at most 100 names in the form of ids, of
+	// at most 81 characters. The engine adds the role owner. The server makes teams without
+	// members, and gives no roles.
 	Roles []string
 }
 

@@ -19,7 +19,7 @@ type NewMembership struct {
 	UserID string
 	Email  string
 	Phone  string
-	Name   string // of a user who is made; "" means the address
+	Name   string // of the user that the call makes; at most 128 characters; "" means the address
 	// Roles are at most 100 names in the form of ids, of at most 81 characters.
 	Roles []string
 }
@@ -27,7 +27,7 @@ type NewMembership struct {
 // errNobody says why a membership is refused.
 var errNobody = errors.New("none of userId, email and phone is given")
 
-// CreateMembership makes a user a member of a team. Only the server may: for a user it is
+// CreateMembership makes a user a member of a team. Only the server may add members: a user gets
 // [ErrAuthMethodUnsupported]. If no user has the address, one is made, without a password and
 // not verified. If the fields name different users, it is [ErrUserAlreadyExists].
 //
@@ -45,7 +45,7 @@ func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMember
 		refused = err
 	}
 	var notAdmitted error
-	if t != nil && t.server != nil && t.server.engine != nil {
+	if refused == nil && t != nil && t.server != nil && t.server.engine != nil {
 		notAdmitted = t.server.engine.admitEmail(ctx, n.Email)
 	}
 	return teamsOwn(ctx, t, teamID, refused, func(ctx context.Context, tx *txn, in *inTeam) (*Membership, error) {
@@ -180,7 +180,7 @@ func (in *inTeam) showMember(ctx context.Context, c *call, r store.Reader, m *re
 	return in.hide(c, shown), nil
 }
 
-// hide removes from a membership what the caller may not see.
+// hide empties the fields of a membership that the policy hides from a user.
 func (in *inTeam) hide(c *call, m *Membership) *Membership {
 	if in.user == nil {
 		return m
@@ -253,8 +253,8 @@ func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Member
 
 // UpdateMembership replaces the roles of a member: at most 100, each kept once.
 //
-// Nobody takes the role owner from the last owner of a team whose user is not blocked: to a user
-// that is [ErrMembershipDowngradeProhibited]. If the server does it, the longest-standing other
+// The last owner of a team whose user is not blocked keeps the role owner: a user who would take
+// it gets [ErrMembershipDowngradeProhibited]. If the server does it, the longest-standing other
 // member whose user is not blocked becomes an owner, and it is refused if there is none.
 //
 // Errors:
