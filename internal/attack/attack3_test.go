@@ -786,3 +786,26 @@ func TestAttack3TheServersSwitchVoidsCodesOfSessions(t *testing.T) {
 		})
 	}
 }
+
+// A proof from before MFA was switched on counts no more for another session than the one that
+// switches it.
+func TestAttack3ProofsOfBeforeTheSwitchCountNoMore(t *testing.T) {
+	for by, on := range map[string]func(k *kit.Kit, owner *latchkey.Account) error{
+		"the server": func(k *kit.Kit, owner *latchkey.Account) error {
+			return kit.Err(k.Users().UpdateMFA(k.Ctx, owner.UserID(), true))
+		},
+		"the owner": func(k *kit.Kit, owner *latchkey.Account) error { return kit.Err(owner.UpdateMFA(k.Ctx, true)) },
+	} {
+		t.Run(by, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				owner := owned(k)
+				_, other := k.SignIn(kit.Ada)
+				other = showsMail(k, other)
+				k.Must(on(k, owner))
+				if !owes(k, other) {
+					k.Error("a proof from before the switch makes a full session")
+				}
+			})
+		})
+	}
+}
