@@ -173,6 +173,11 @@ type Config struct {
 	App string
 	// CustomFactor is a second factor of the host's own; nil without one.
 	CustomFactor CustomFactor
+	// CustomCodes switches FactorCustom on without a CustomFactor: the engine makes a code of
+	// six digits for a challenge and compares the answers, and the host brings the code to the
+	// user. The event users.ID.challenges.ID.create tells of the challenge, and
+	// [Users.GetMFAChallenge] returns its code. A user never owes a factor because of it.
+	CustomCodes bool
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed
 	// code of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else they are like
 	// other numbers. A caller who knows such a code owns the number.
@@ -235,6 +240,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if !utf8.ValidString(c.Issuer) || !utf8.ValidString(c.App) {
 		return nil, errors.New("latchkey: Config.Issuer or Config.App is not UTF-8")
 	}
+	if c.CustomFactor != nil && c.CustomCodes {
+		return nil, errors.New("latchkey: Config has both a CustomFactor and CustomCodes")
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -252,7 +260,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	jwtKey, jwts := signer(ring, issuer)
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
-		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
+		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), redirects: redirects,
 		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}

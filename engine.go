@@ -56,11 +56,12 @@ type Engine struct {
 	closed    atomic.Bool
 	decoy     *record.User // decoded when an address has no user, so that both cost the same
 
-	app    string
-	custom CustomFactor // nil if absent
-	issuer string
-	jwtKey *jws.Key
-	jwts   *jws.Set
+	app         string
+	custom      CustomFactor // nil if absent
+	customCodes bool         // the engine makes the codes of FactorCustom
+	issuer      string
+	jwtKey      *jws.Key
+	jwts        *jws.Set
 
 	courier   *courier.Courier  // nil without a notifier
 	mocks     map[string]Secret // codes by phone number

@@ -17,7 +17,7 @@ const (
 	FactorEmail        Factor = "email"        // a code to the verified e-mail address
 	FactorPhone        Factor = "phone"        // a code to the verified phone number
 	FactorRecoveryCode Factor = "recoveryCode" // one of the codes that a user keeps for emergencies
-	FactorCustom       Factor = "custom"       // the host's own, Config.CustomFactor
+	FactorCustom       Factor = "custom"       // the host's own, Config.CustomFactor or CustomCodes
 )
 
 // allFactors are the factors that a user can be challenged for.

@@ -3,9 +3,12 @@ package latchkey_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
@@ -94,6 +97,83 @@ func TestHostsOwnFactor(t *testing.T) {
 			k.Error(session.Factors)
 		}
 		k.Must(kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())))
+	})
+}
+
+// With CustomCodes the engine makes and compares the codes of the host's factor.
+func TestCustomCodesAreReadByTheServerAndAnswered(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Enrolled(latchkey.NewMFAAuthenticator{})
+		other := k.SignUp(kit.Bob)
+		engine := k.Configured(func(c *latchkey.Config) { c.CustomCodes = true })
+		server := engine.Users()
+		_, pending := k.Owing(engine.Guest(kit.Client))
+		if factors, err := pending.MFAFactors(k.Ctx); err != nil || !factors.Custom {
+			k.Errorf("%+v, %v", factors, err)
+		}
+		asked, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+		k.Must(err)
+		if !asked.Code.IsZero() {
+			k.Error("the user gets the code with the challenge")
+		}
+		question, err := server.GetMFAChallenge(k.Ctx, pending.UserID(), asked.ID)
+		k.Must(err)
+		code := question.Code.Reveal()
+		if question.ID != asked.ID || question.UserID != pending.UserID() || !question.Expire.Equal(asked.Expire) || len(code) != 6 {
+			k.Errorf("%+v", question)
+		}
+		if dump := fmt.Sprintf("%+v", question); strings.Contains(dump, code) {
+			k.Error(dump)
+		}
+		totp, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
+		k.Must(err)
+		for name, err := range map[string]error{
+			"unknown":        kit.Err(server.GetMFAChallenge(k.Ctx, pending.UserID(), "unknown")),
+			"another user's": kit.Err(server.GetMFAChallenge(k.Ctx, other.ID, asked.ID)),
+			"another factor": kit.Err(server.GetMFAChallenge(k.Ctx, pending.UserID(), totp.ID)),
+		} {
+			if err != latchkey.ErrInvalidToken {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := kit.Err(server.GetMFAChallenge(k.Ctx, "stranger", asked.ID)); err != latchkey.ErrUserNotFound {
+			k.Error(err)
+		}
+		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, asked.ID, "12345")); err != latchkey.ErrInvalidToken {
+			k.Error(err)
+		}
+		session, err := pending.ConfirmMFAChallenge(k.Ctx, asked.ID, code)
+		k.Must(err)
+		if !slices.Equal(session.Factors, []string{"password", "custom"}) {
+			k.Error(session.Factors)
+		}
+		if err := kit.Err(server.GetMFAChallenge(k.Ctx, pending.UserID(), asked.ID)); err != latchkey.ErrInvalidToken { // used
+			k.Error(err)
+		}
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		asked, err = account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+		k.Must(err)
+		for range 5 {
+			_ = kit.Err(account.ConfirmMFAChallenge(k.Ctx, asked.ID, "000000x"))
+		}
+		if err := kit.Err(server.GetMFAChallenge(k.Ctx, account.UserID(), asked.ID)); err != latchkey.ErrInvalidToken {
+			k.Errorf("after five wrong answers: %v", err)
+		}
+		asked, err = account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+		k.Must(err)
+		k.Clock.Advance(15 * time.Minute)
+		if err := kit.Err(server.GetMFAChallenge(k.Ctx, account.UserID(), asked.ID)); err != latchkey.ErrInvalidToken {
+			k.Errorf("expired: %v", err)
+		}
+	})
+}
+
+func TestOnlyOneOfCustomFactorAndCustomCodes(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		if _, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, CustomFactor: badPush{}, CustomCodes: true}); err == nil {
+			k.Error("both are taken")
+		}
 	})
 }
 

@@ -18,6 +18,7 @@ const (
 	sealedHistory      sealed = "history" // of passwords
 	sealedTOTP         sealed = "totp"
 	sealedRecoveryCode sealed = "recoverycode"
+	sealedChallenge    sealed = "challenge" // the code of FactorCustom
 )
 
 // integrityWindow is how often the host is told of the same value at most.

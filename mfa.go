@@ -24,7 +24,7 @@ func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.U
 	off := e.policy.Factors.off
 	return MFAFactors{
 		TOTP: user.TOTP && !off(FactorTOTP), Email: user.EmailVerified && !off(FactorEmail), Phone: user.PhoneVerified && !off(FactorPhone),
-		RecoveryCode: len(left) > 0, RecoveryCodesLeft: len(left), Custom: e.custom != nil,
+		RecoveryCode: len(left) > 0, RecoveryCodesLeft: len(left), Custom: e.hasCustom(),
 	}, nil
 }
 

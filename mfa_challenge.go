@@ -12,6 +12,7 @@ import (
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
@@ -22,6 +23,7 @@ type MFAChallenge struct {
 	CreatedAt time.Time
 	UserID    string
 	Expire    time.Time
+	Code      Secret // only of [Users.GetMFAChallenge]
 }
 
 // Limits of challenges.
@@ -67,18 +69,18 @@ func (e *Engine) canChallenge(ctx context.Context, r store.Reader, user *record.
 type newChallenge struct {
 	row    record.Challenge
 	factor Factor
-	code   string // "" if none is sent
+	code   string // "" without one
 	mocked bool
 }
 
-// show returns the challenge as it is shown.
-func (n *newChallenge) show() *MFAChallenge {
-	return &MFAChallenge{ID: n.row.ID, CreatedAt: n.row.Created, UserID: n.row.UserID, Expire: n.row.Expire}
+// showChallenge returns a challenge as it is shown, without its code.
+func showChallenge(row *record.Challenge) *MFAChallenge {
+	return &MFAChallenge{ID: row.ID, CreatedAt: row.Created, UserID: row.UserID, Expire: row.Expire}
 }
 
 // CreateMFAChallenge asks for a second factor. [FactorEmail] and [FactorPhone] send a
 // code of six digits to the verified address or number, [FactorTOTP] and
-// [FactorRecoveryCode] send nothing. The challenge belongs to this session, lives 15
+// [FactorRecoveryCode] send nothing. The host brings a code of [FactorCustom]. The challenge belongs to this session, lives 15
 // minutes, and is answered with [Account.ConfirmMFAChallenge]. A new one of the factor
 // ends the one before; the count of wrong answers goes on. A session that owes a factor
 // may ask.
@@ -121,14 +123,14 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 		return nil, err
 	}
 	switch {
-	case factor == FactorCustom:
+	case factor == FactorCustom && c.custom != nil:
 		if err := c.beginCustom(ctx, drawn.row.UserID, drawn.row.ID); err != nil {
 			return nil, err
 		}
-	case drawn.code != "":
+	case factor.contact() != nil:
 		c.courier.Deliver(courier.Delivery{Null: drawn.mocked, Proven: true, Message: c.challengeMessage(ctx, drawn, user)})
 	}
-	return drawn.show(), nil
+	return showChallenge(&drawn.row), nil
 }
 
 // drawChallenge draws a challenge, and counts the call and the message.
@@ -153,17 +155,36 @@ func (a *Account) drawChallenge(ctx context.Context, c *call, factor Factor) (*n
 		Created: c.now, Expire: c.now.Add(challengeLength),
 	}}
 	by := factor.contact()
-	if by == nil {
+	switch {
+	case by != nil:
+		if err := c.limitMessage(ctx, by.channel, to, reserveOf(g.key)); err != nil {
+			return nil, err
+		}
+		n.code, n.mocked = c.mockCode(by.channel, to)
+	case factor != FactorCustom || !c.customCodes:
 		return n, nil
 	}
-	if err := c.limitMessage(ctx, by.channel, to, reserveOf(g.key)); err != nil {
-		return nil, err
-	}
-	if n.code, n.mocked = c.mockCode(by.channel, to); !n.mocked {
+	if !n.mocked {
 		n.code = codes.OTP()
 	}
 	n.row.Digest = c.ring.DigestCode(challengeParts(&n.row, n.code)...)
+	if by == nil {
+		n.row.Sealed = c.ring.Seal(seal.Challenge, seal.ChallengePlace(n.row.ID, user.ID), []byte(n.code))
+	}
 	return n, nil
+}
+
+// challengeCode returns the code of a challenge that the host brings to the user, "" without
+// one.
+func (e *Engine) challengeCode(ctx context.Context, row *record.Challenge) (Secret, error) {
+	if row.Sealed == nil {
+		return Secret{}, nil
+	}
+	code, err := e.ring.Open(seal.Challenge, seal.ChallengePlace(row.ID, row.UserID), row.Sealed)
+	if err != nil {
+		return Secret{}, e.sealFault(ctx, sealedChallenge, row.UserID, err)
+	}
+	return hide(string(code)), nil
 }
 
 // insertChallenge is the one place where challenges are made. It ends the session's
@@ -189,7 +210,7 @@ func (tx *txn) insertChallenge(ctx context.Context, user *record.User, n *newCha
 	if err := record.Challenges.Insert(ctx, tx, &row); err != nil {
 		return err
 	}
-	tx.event(user.ID, "challenges."+row.ID+".create", n.show())
+	tx.event(user.ID, "challenges."+row.ID+".create", showChallenge(&n.row))
 	return tx.log(ctx, logChallengeCreate, user)
 }
 
@@ -384,7 +405,7 @@ func (a *Account) checkCustom(ctx context.Context, c *call, challengeID, text st
 	}
 	custom, err := accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (bool, error) {
 		row, err := a.challenge(ctx, tx, user, challengeID)
-		if err != nil || Factor(row.Factor) != FactorCustom {
+		if err != nil || Factor(row.Factor) != FactorCustom || row.Digest != nil {
 			return false, err
 		}
 		if row.Failures >= challengeFailures {
@@ -433,7 +454,7 @@ func (tx *txn) answerChallenge(ctx context.Context, user *record.User, row *reco
 	if err != nil {
 		return err
 	}
-	if !right && Factor(row.Factor) != FactorCustom { // checkCustom has counted
+	if byHost := Factor(row.Factor) == FactorCustom && row.Digest == nil; !right && !byHost { // checkCustom has counted those
 		row.Failures++
 	}
 	if right || row.Failures >= challengeFailures {
@@ -450,20 +471,21 @@ func (tx *txn) answerChallenge(ctx context.Context, user *record.User, row *reco
 // isAnswer reports whether an answer to a challenge is right, and claims the code that
 // it is.
 func (tx *txn) isAnswer(ctx context.Context, user *record.User, row *record.Challenge, a answer) (bool, error) {
-	switch factor := Factor(row.Factor); factor {
-	case FactorTOTP:
+	factor := Factor(row.Factor)
+	switch {
+	case factor == FactorTOTP:
 		return tx.claimTOTP(ctx, user, a.text, true)
-	case FactorRecoveryCode:
+	case factor == FactorRecoveryCode:
 		return tx.claimRecoveryCode(ctx, user, a.text)
-	case FactorEmail, FactorPhone:
-		by := factor.contact()
-		right, err := compare(ctx, func() (bool, error) { return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) })
-		if err != nil {
-			return false, tx.keyFault(err)
-		}
-		return right && by.address(user) == row.Destination && by.verified(user), nil
-	case FactorCustom:
-		return a.byHost, nil
+	case row.Digest == nil:
+		return factor == FactorCustom && a.byHost, nil
 	}
-	return false, nil
+	right, err := compare(ctx, func() (bool, error) { return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) })
+	if err != nil {
+		return false, tx.keyFault(err)
+	}
+	if by := factor.contact(); by != nil {
+		return right && by.address(user) == row.Destination && by.verified(user), nil
+	}
+	return right && factor == FactorCustom, nil
 }

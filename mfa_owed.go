@@ -187,12 +187,15 @@ func (c *call) requireStrongest(user *record.User, s *record.Session, need stepU
 	return ErrChallengeRequired
 }
 
+// hasCustom reports whether the host has a factor of its own.
+func (e *Engine) hasCustom() bool { return e.custom != nil || e.customCodes }
+
 // checkFactor refuses a text that is no factor, and a factor that is switched off.
 func (e *Engine) checkFactor(factor Factor) error {
 	if !slices.Contains(allFactors, factor) {
 		return invalid("factor", errors.New("not totp, email, phone, recoveryCode or custom"))
 	}
-	if e.policy.Factors.off(factor) || factor == FactorCustom && e.custom == nil {
+	if e.policy.Factors.off(factor) || factor == FactorCustom && !e.hasCustom() {
 		return ErrAuthMethodUnsupported
 	}
 	return nil

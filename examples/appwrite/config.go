@@ -43,6 +43,7 @@ type config struct {
 	membershipsHide     []string                   // MEMBERSHIPS_HIDE
 	disabledMethodNames []string                   // AUTH_DISABLED
 	refusedEmails       []string                   // EMAILS_REFUSED
+	customFactor        bool                       // CUSTOM_FACTOR: the server reads the codes of the factor custom
 }
 
 // place is the place of a store: memory:, bbolt:PATH, sqlite:PATH or postgres://...,
@@ -57,7 +58,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
 		oidc:        [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")},
 		mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
-		refusedEmails: r.list("EMAILS_REFUSED"),
+		refusedEmails: r.list("EMAILS_REFUSED"), customFactor: r.flag("CUSTOM_FACTOR", false),
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
@@ -103,6 +104,20 @@ func readConfig(env func(string) string) (c config, err error) {
 		case "invites":
 		default:
 			r.fail("AUTH_DISABLED", name)
+		}
+	}
+	for _, name := range c.membershipsHide {
+		switch name {
+		case "userName":
+			c.policy.Members.HideName = true
+		case "userEmail":
+			c.policy.Members.HideEmail = true
+		case "userPhone":
+			c.policy.Members.HidePhone = true
+		case "mfa":
+			c.policy.Members.HideMFA = true
+		default:
+			r.fail("MEMBERSHIPS_HIDE", name)
 		}
 	}
 	for _, name := range c.refusedEmails {

@@ -124,7 +124,7 @@ func newHost(c config, s store.Store) (*host, error) {
 	}
 	engine := latchkey.Config{
 		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now, RedirectHosts: c.redirectHosts(),
-		MockNumbers: c.mockNumbers, Issuer: c.publicURL, App: c.projectName,
+		MockNumbers: c.mockNumbers, Issuer: c.publicURL, App: c.projectName, CustomCodes: c.customFactor,
 	}
 	if err := h.messages(&engine); err != nil {
 		return nil, err

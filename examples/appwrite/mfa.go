@@ -97,7 +97,21 @@ func createChallenge(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"$id": challenge.ID, "$createdAt": date(challenge.CreatedAt), "userId": challenge.UserID, "expire": date(challenge.Expire)}, nil
+	return challengeModel(challenge), nil
+}
+
+func challengeModel(c *latchkey.MFAChallenge) object {
+	return object{"$id": c.ID, "$createdAt": date(c.CreatedAt), "userId": c.UserID, "expire": date(c.Expire)}
+}
+
+func getUserChallenge(c *call) (any, error) {
+	challenge, err := c.users().GetMFAChallenge(c.r.Context(), c.user(), c.r.PathValue("challengeId"))
+	if err != nil {
+		return nil, err
+	}
+	model := challengeModel(challenge)
+	model["code"] = challenge.Code.Reveal()
+	return model, nil
 }
 
 func updateChallenge(c *call) (any, error) {

@@ -138,6 +138,7 @@ var userRoutes = []route{
 	on(patch, users, ok, userRecoveryCodes((*latchkey.Users).CreateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(put, users, ok, userRecoveryCodes((*latchkey.Users).RegenerateMFARecoveryCodes), "/users/{userId}/mfa/recovery-codes"),
 	on(del, users, none, deleteUserAuthenticator, "/users/{userId}/mfa/authenticators/{type}"),
+	on(get, reading, ok, getUserChallenge, "/users/{userId}/mfa/challenges/{challengeId}"),
 	on(get, reading, ok, listUserLogs, "/users/{userId}/logs"),
 }
 

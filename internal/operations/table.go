@@ -35,7 +35,7 @@ type Operation struct {
 
 	// Factors says which second factors the operation needs. "begun" is an
 	// authenticator that is not confirmed. "fresh" adds recovery codes and an
-	// answered challenge.
+	// answered challenge. "host" is a challenge for the factor of the host.
 	Factors string
 	// Anonymous is the operation's answer to an anonymous user.
 	Anonymous error
@@ -281,6 +281,9 @@ var Table = []Operation{
 
 	{Name: "Users.Roles", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Roles(w.Ctx, w.User.ID)) }},
 	{Name: "Users.Can", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Can(w.Ctx, permission.Read, permission.Set{})) }},
+	{Name: "Users.GetMFAChallenge", Free: true, Quiet: true, Factors: "host", Do: func(w *World) error {
+		return kit.Err(w.Host.GetMFAChallenge(w.Ctx, w.User.ID, w.Question))
+	}},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
 	{Name: "Users.List", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().List(w.Ctx)) }},
 	{Name: "Users.ExportTo", Free: true, Quiet: true, Do: func(w *World) error { return w.Users().ExportTo(w.Ctx, w.User.ID, io.Discard) }},

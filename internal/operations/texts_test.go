@@ -55,6 +55,7 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Guest.ConfirmPhoneVerification":   func(w *operations.World) []any { return []any{w.User.ID, w.PhoneProof.Secret.Reveal()} },
 	"Account.ConfirmEmailVerification": func(w *operations.World) []any { return []any{w.MailProof.Secret.Reveal()} },
 	"Account.ConfirmPhoneVerification": func(w *operations.World) []any { return []any{w.PhoneProof.Secret.Reveal()} },
+	"Users.GetMFAChallenge":            func(w *operations.World) []any { return []any{w.User.ID, w.Question} },
 	"Users.GetByEmail":                 func(*operations.World) []any { return []any{kit.Ada} },
 	"Users.GetByPhone":                 func(*operations.World) []any { return []any{kit.OwnPhone} },
 	"Guest.ConfirmRecovery":            func(w *operations.World) []any { return []any{w.User.ID, w.Recovery.Secret.Reveal(), "another horse"} },

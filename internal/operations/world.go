@@ -28,6 +28,11 @@ type World struct {
 	codes     []latchkey.Secret       // recovery codes
 	challenge string                  // open, not yet answered
 
+	// Host is the server of an engine with Config.CustomCodes, and Question an open challenge for
+	// the factor of the host.
+	Host     *latchkey.Users
+	Question string
+
 	Push string // the id of a push target of the first session
 
 	Team           string // of the user
@@ -66,8 +71,17 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	for _, op := range ops {
 		w.Enrol(op.Factors)
 	}
-	w.Push, w.Team, w.Member, w.Joined = "unknown", "unknown", "unknown", "unknown"
+	w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host = "unknown", "unknown", "unknown", "unknown", "unknown", k.Users()
 	for _, op := range ops {
+		if op.Factors == "host" && w.Question == "unknown" {
+			engine := k.Configured(func(c *latchkey.Config) { c.CustomCodes = true })
+			w.Host = engine.Users()
+			account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, w.Secret.Reveal())
+			k.Must(err)
+			challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+			k.Must(err)
+			w.Question = challenge.ID
+		}
 		if op.Teams && w.Team == "unknown" {
 			w.found()
 		}
@@ -116,7 +130,7 @@ func (w *World) found() {
 // session has answered a challenge and has a new secret.
 func (w *World) Enrol(factors string) {
 	w.Helper()
-	if factors == "" || w.app != nil {
+	if factors == "" || factors == "host" || w.app != nil {
 		return
 	}
 	made, err := w.Account.CreateMFAAuthenticator(w.Kit.Ctx, latchkey.NewMFAAuthenticator{})

@@ -456,7 +456,8 @@ type Challenge struct {
 	SessionID   string
 	Factor      string
 	Destination string // to which a code was sent; "" if no code was sent
-	Digest      []byte // of the code; nil if no code was sent
+	Digest      []byte // of the code; nil without one
+	Sealed      []byte // the code, if the host brings it to the user; nil otherwise
 	Failures    int64
 	Created     time.Time
 	Expire      time.Time
@@ -469,6 +470,7 @@ func (c *Challenge) bind(b *store.Binder) {
 	b.Text("factor", &c.Factor)
 	b.Text("destination", &c.Destination)
 	b.NullBytes("digest", &c.Digest)
+	b.NullBytes("sealed", &c.Sealed)
 	b.Int("failures", &c.Failures)
 	b.Time("created", &c.Created)
 	b.Time("expire", &c.Expire)

@@ -42,3 +42,8 @@ func PlainDigest(parts ...string) []byte {
 	sum := sha256.Sum256(text)
 	return sum[:]
 }
+
+// ChallengePlace is the place of the code of a challenge.
+func ChallengePlace(id, userID string) Place {
+	return Place{Table: "challenges", Column: "sealed", Record: id, Owner: userID}
+}

@@ -26,6 +26,7 @@ const (
 	Code         = "otp"    // makes digests of codes
 	TOTP         = "totp"   // seals seeds of authenticators
 	RecoveryCode = "rcode"  // seals recovery codes
+	Challenge    = "chcode" // seals codes of challenges that the host brings to the user
 	JWT          = "jwt"    // seeds of the keys that sign JWTs
 	Page         = "page"   // seals the tokens of pages
 	Check        = "check"  // seals values that tell whether a key is there

@@ -264,6 +264,30 @@ describe('settings', () => {
     assert.equal((await server.call('POST', '/account', { body, headers: key })).status, 201);
   }));
 
+  test('CUSTOM_FACTOR', async () => {
+    const ask = async (server) => {
+      const body = { userId: 'unique()', email: fresh(), password };
+      const made = await server.call('POST', '/account', { body });
+      const cookie = cookieOf(await server.call('POST', '/account/sessions/email', { body }));
+      return { id: made.json.$id, cookie, asked: await server.call('POST', '/account/mfa/challenges', { body: { factor: 'custom' }, headers: cookie }) };
+    };
+    await within({}, async (server) => { is((await ask(server)).asked, 501, 'user_auth_method_unsupported'); });
+    await within({ CUSTOM_FACTOR: 'true' }, async (server) => {
+      const { id, cookie, asked } = await ask(server);
+      const path = `/users/${id}/mfa/challenges/${asked.json.$id}`;
+      is(await server.call('GET', path, { headers: cookie }), 401, 'general_unauthorized_scope');
+      is(await server.call('GET', `/users/${id}/mfa/challenges/unknown`, { headers: key }), 401, 'user_invalid_token');
+      is(await server.call('GET', `/users/nobody/mfa/challenges/${asked.json.$id}`, { headers: key }), 404, 'user_not_found');
+      const { json: challenge } = await server.call('GET', path, { headers: key });
+      assert.match(challenge.code, /^[0-9]{6}$/);
+      assert.deepEqual({ ...challenge, code: '' }, { ...asked.json, code: '' });
+      assert.deepEqual(Object.keys(asked.json).sort(), ['$createdAt', '$id', 'expire', 'userId']);
+      const answered = await server.call('PUT', '/account/mfa/challenges', { body: { challengeId: challenge.$id, otp: challenge.code }, headers: cookie });
+      assert.deepEqual([answered.status, answered.json.factors], [200, ['password', 'custom']]);
+      is(await server.call('GET', path, { headers: key }), 401, 'user_invalid_token');
+    });
+  });
+
   const known = [
     ['Ada@mailinator.com', 'user_email_disposable', ['ada@mailinator.com', false, true, false, true]],
     ['a.da+x@googlemail.com', 'user_email_not_canonical', ['ada@gmail.com', true, false, false, false]],

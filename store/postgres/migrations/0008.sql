@@ -1,6 +1,8 @@
--- Teams and their members.
+-- Teams and their members, and codes of challenges that the host brings to the user.
 
 ALTER TABLE {s}.{p}users ADD COLUMN memberships bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE {s}.{p}challenges ADD COLUMN sealed bytea;
 
 CREATE TABLE {s}.{p}teams (
 	id text COLLATE "C" NOT NULL,

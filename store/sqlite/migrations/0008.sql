@@ -1,6 +1,8 @@
--- Teams and their members.
+-- Teams and their members, and codes of challenges that the host brings to the user.
 
 ALTER TABLE users ADD COLUMN memberships INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE challenges ADD COLUMN sealed BLOB;
 
 CREATE TABLE teams (
 	id TEXT NOT NULL,
