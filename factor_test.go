@@ -162,6 +162,21 @@ func TestCustomCodesAreReadByTheServerAndAnswered(t *testing.T) {
 		}
 		asked, err = account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
 		k.Must(err)
+		host := &push{begun: make(map[string]string)} // a configuration that changes between question and answer
+		later := k.Configured(func(c *latchkey.Config) { c.CustomFactor = host })
+		account, err = later.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		question, err = server.GetMFAChallenge(k.Ctx, account.UserID(), asked.ID)
+		k.Must(err)
+		session, err = account.ConfirmMFAChallenge(k.Ctx, asked.ID, question.Code.Reveal())
+		k.Must(err)
+		if host.asked > 0 {
+			k.Error("the host compares a code of the engine")
+		}
+		account, err = engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		asked, err = account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+		k.Must(err)
 		k.Clock.Advance(15 * time.Minute)
 		if err := kit.Err(server.GetMFAChallenge(k.Ctx, account.UserID(), asked.ID)); err != latchkey.ErrInvalidToken {
 			k.Errorf("expired: %v", err)
