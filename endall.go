@@ -8,7 +8,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// EndAll ends every session, link, code, challenge and JWT of every user, at once, on every
+// EndAll ends every session, link, code, challenge, invitation and JWT of every user, at once, on every
 // machine. It is for a host that has restored a backup, in which ended sessions and used
 // links are back, and for one whose database or key has leaked. It is one transaction,
 // whose length grows with the number of sessions; other writes wait for it. Passwords and
@@ -28,8 +28,11 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 		if err := tx.deleteSessionTargets(ctx); err != nil {
 			return err
 		}
-		for _, index := range []*store.Index{record.Sessions.Primary(), record.Tokens.Primary(), record.Challenges.Primary()} {
-			if err := tx.deleteEvery(ctx, index); err != nil {
+		for _, q := range []store.Query{
+			{Index: record.Sessions.Primary(), Limit: store.MaxLimit}, {Index: record.Tokens.Primary(), Limit: store.MaxLimit},
+			{Index: record.Challenges.Primary(), Limit: store.MaxLimit}, everyInvitation(store.MaxLimit),
+		} {
+			if err := tx.deleteEvery(ctx, q); err != nil {
 				return err
 			}
 		}
@@ -41,10 +44,10 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 	})
 }
 
-// deleteEvery deletes all rows of a table.
-func (tx *txn) deleteEvery(ctx context.Context, index *store.Index) error {
+// deleteEvery deletes all rows that a query selects.
+func (tx *txn) deleteEvery(ctx context.Context, q store.Query) error {
 	for {
-		n, err := tx.DeleteRange(ctx, store.Query{Index: index, Limit: store.MaxLimit})
+		n, err := tx.DeleteRange(ctx, q)
 		if err != nil || n < store.MaxLimit {
 			return err
 		}

@@ -104,6 +104,8 @@ var (
 
 	ErrMembershipNotFound            = &Error{"membership_not_found", CategoryNotFound, "The membership does not exist"}
 	ErrInviteNotFound                = &Error{"team_invite_not_found", CategoryNotFound, "The membership does not exist"}
+	ErrTeamInvalidSecret             = &Error{"team_invalid_secret", CategoryUnauthorized, "The invitation is not valid"}
+	ErrTeamInviteMismatch            = &Error{"team_invite_mismatch", CategoryUnauthorized, "The invitation is for another user"}
 	ErrMembershipMismatch            = &Error{"team_membership_mismatch", CategoryNotFound, "The membership is of another team"}
 	ErrMembershipAlreadyConfirmed    = &Error{"membership_already_confirmed", CategoryConflict, "The user is a member already"}
 	ErrMembershipDeletionProhibited  = &Error{"membership_deletion_prohibited", CategoryInvalid, "The last owner cannot leave a team that has other members"}

@@ -25,8 +25,10 @@ type Event struct {
 	//   - users.ID.targets.ID.create, update and delete
 	//   - users.ID.impersonate: another user acts for this one, once an hour
 	//   - teams.ID.create, update, update.prefs and delete
-	//   - teams.ID.memberships.ID.create, update and delete. The memberships of a team that is
-	//     deleted have no events.
+	//   - teams.ID.memberships.ID.create, update and delete, also of an open invitation, and
+	//     update.status for one that was accepted. The memberships of a team that is deleted
+	//     have no events, nor do the other invitations of a user who joins, leaves, or is
+	//     deleted.
 	//   - sessions.all.delete: [Engine.EndAll] has ended everything
 	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
 	//     because a client floods an address, or sends at the host's cost. It comes once
@@ -59,7 +61,7 @@ type Event struct {
 
 // Matches reports whether a pattern selects the event. A pattern is the name of
 // an event with * in the place of any id, rule or value; it may be whole, lack its last part, or
-// end with the first id. users.*.sessions.*.create, users.*.sessions.* and
+// end with the first or the second id. users.*.sessions.*.create, users.*.sessions.* and
 // users.* all select the creation of a session, and teams.* everything about teams.
 func (e Event) Matches(pattern string) bool {
 	kind, id := "users.", e.UserID
@@ -80,11 +82,11 @@ func (e Event) Matches(pattern string) bool {
 		wanted, found = strings.CutPrefix(pattern, kind+id)
 	}
 	name, want := eventParts(rest), eventParts(wanted)
-	if !found || want[0] != "" || len(want) > 1 && len(want) < len(name)-1 || len(want) > len(name) {
+	if !found || want[0] != "" || len(want) > 1 && len(want) < min(len(name)-1, 3) || len(want) > len(name) {
 		return false
 	}
 	for i, part := range want {
-		isID := i == 2 && len(name) == 4
+		isID := i == 2 && len(name) >= 4
 		if part != name[i] && (!isID || part != "*") {
 			return false
 		}
@@ -96,7 +98,7 @@ func (e Event) Matches(pattern string) bool {
 // periods.
 func eventParts(rest string) []string {
 	parts := strings.Split(rest, ".")
-	if last := len(parts) - 1; last > 3 {
+	if last := len(parts) - 1; last > 3 && parts[1] != "memberships" {
 		parts = []string{parts[0], parts[1], strings.Join(parts[2:last], "."), parts[last]}
 	}
 	return parts

@@ -26,10 +26,21 @@ func TestEventMatches(t *testing.T) {
 		"users.U.update.name": {
 			"users.*.update.name": true, "users.*.update": true, "users.*": true, "users.*.*.name": false, "users.*.update.*": false,
 		},
-		"users.U.create": {"users.*.create": true, "users.*": true, "users.U.delete": false},
+		"teams.T.x.memberships.M.update.status": {
+			"teams.*.memberships.*.update.status": true, "teams.T.x.memberships.M.update.status": true, "teams.*.memberships.*.update": true, "teams.*.memberships.*": true,
+			"teams.*": true, "teams.T.x": true, "teams.*.memberships": false, "teams.*.memberships.*.create": false, "teams.*.memberships.*.update.*": false, "users.*": false,
+			"teams.*.memberships.*.delete.status": false, "teams.*.memberships.N.update.status": false,
+		},
+		"teams.T.x.memberships.M.update": {"teams.*.memberships.*.update": true, "teams.*.memberships.*.update.status": false, "teams.*.memberships.*": true, "teams.*.update": false},
+		"teams.T.x.update.prefs":         {"teams.*.update.prefs": true, "teams.*.update": true, "teams.*": true, "teams.*.memberships.*": false},
+		"users.U.create":                 {"users.*.create": true, "users.*": true, "users.U.delete": false},
 	} {
 		for pattern, want := range cases {
-			if got := (latchkey.Event{Name: name, UserID: "U"}).Matches(pattern); got != want {
+			e := latchkey.Event{Name: name, UserID: "U"}
+			if strings.HasPrefix(name, "teams.") {
+				e = latchkey.Event{Name: name, TeamID: "T.x"}
+			}
+			if got := e.Matches(pattern); got != want {
 				t.Errorf("%s matches %q: %v", name, pattern, got)
 			}
 		}

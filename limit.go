@@ -39,6 +39,7 @@ const (
 	limitUpdateEmailVerify
 	limitCreatePhoneVerify
 	limitUpdatePhoneVerify
+	limitCreateMembership
 	limitCreateChallenge
 	limitUpdateChallenge
 	limitMessages
@@ -94,6 +95,7 @@ var limits = [...]struct {
 	limitUpdateEmailVerify:    {name: "updateEmailVerification", rule: perHour(10), guesses: true},
 	limitCreatePhoneVerify:    {name: "createPhoneVerification", rule: perHour(10)},
 	limitUpdatePhoneVerify:    {name: "updatePhoneVerification", rule: perHour(10), guesses: true},
+	limitCreateMembership:     {name: "createMembership", rule: perHour(10)},
 	limitCreateChallenge:      {name: "createMFAChallenge", rule: perHour(10)},
 	limitUpdateChallenge:      {name: "updateMFAChallenge", rule: perHour(10), guesses: true},
 
@@ -129,7 +131,8 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - createEmailToken: by destination.
 //   - createSession: by user id and client address together. A success resets it.
 //   - createSessionByClient, confirmByClient: all calls of a client address that redeem a
-//     link or a code, and all that confirm a recovery or an address, for any user id.
+//     link, a code or an invitation, and all that confirm a recovery or an address, for any
+//     user id.
 //   - failuresByClient: the wrong passwords, links, codes and answers to challenges of a
 //     client address, for any user. A try counts while it is compared, so that tries at once
 //     do not pass the rule together.
@@ -139,6 +142,7 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - createRecovery: by e-mail address, and by client address.
 //   - updateRecovery, updateEmailVerification: by the user id in the call.
 //   - createEmailVerification, createJWT: by user.
+//   - createMembership: invitations to teams, by the user who invites.
 //   - updateEmail, updatePhone: by user, and by client address. The answer tells
 //     whether an address is taken.
 //   - createPhoneVerification: by user, and by client address.

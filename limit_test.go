@@ -24,7 +24,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"failuresByClient": 300, "changes": 600,
 		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
-		"createMFAChallenge": 10, "updateMFAChallenge": 10,
+		"createMFAChallenge": 10, "updateMFAChallenge": 10, "createMembership": 10,
 	}
 	rules := latchkey.DefaultLimits()
 	for name, rule := range map[string]ratelimit.Rule{ // no single call reaches these limits: internal/attack has their tests (AC-057, A5, A22)
@@ -88,7 +88,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 				byAddress := []string{
 					"createEmailPasswordSession", "createMagicURLToken", "createEmailToken", "createPhoneToken", "messages", "createRecovery",
 					"updateRecovery", "updateEmailVerification", "createJWT", "createEmailVerification", "createPhoneVerification",
-					"createMFAChallenge", "updateMFAChallenge", "updateEmail", "updatePhone", "changes",
+					"createMFAChallenge", "updateMFAChallenge", "updateEmail", "updatePhone", "changes", "createMembership",
 				}
 				if !slices.Contains(byAddress, name) {
 					if err := kit.LimitedCalls[name](k, kit.At("192.0.2.8")); errors.Is(err, latchkey.ErrRateLimitExceeded) {

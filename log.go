@@ -41,7 +41,8 @@ const (
 	logMembershipCreate   = "membership.create"
 	logMembershipUpdate   = "membership.update"
 	logMembershipDelete   = "membership.delete"
-	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
+	logMembershipRefuse   = "membership.refuse" // a wrong secret of an invitation
+	logEndAll             = "sessions.end"      // every session, link, code and JWT of everybody
 )
 
 // logOf returns a log row about a user.
@@ -119,7 +120,7 @@ type Log struct {
 	// tokens.create, target.create, target.update, target.delete, user.impersonate,
 	// membership.create, membership.update, membership.delete; or
 	// the refusal: session.refuse, user.refuse,
-	// verification.refuse, recovery.refuse, challenge.refuse.
+	// verification.refuse, recovery.refuse, challenge.refuse, membership.refuse.
 	Event string
 	Time  time.Time
 	// Resource is the changed thing: user/ID, or team/ID for memberships.
@@ -158,14 +159,32 @@ var logListing = &listing[record.Log]{
 
 // logs returns a page of a user's log, newest first, as the server sees it or the user.
 func (c *call) logs(ctx context.Context, user *record.User, queries []Query, own bool) (*LogList, error) {
+	return c.logsUnder(ctx, user.Key, queries, func(row *record.Log) {
+		if own {
+			hideStrangers(row)
+		}
+	}, func(row *record.Log, l *Log) error {
+		switch {
+		case row.Actor == user.ID:
+			l.UserID, l.UserName, l.UserEmail = user.ID, user.Name, user.Email
+		case row.Mode == string(modeImpersonator):
+			l.UserID = row.Actor
+		}
+		return nil
+	})
+}
+
+// logsUnder returns a page of the log that is kept under a key, newest first. hide removes from a
+// line what the caller may not see, and name names who acted.
+func (c *call) logsUnder(ctx context.Context, key string, queries []Query, hide func(*record.Log), name func(*record.Log, *Log) error) (*LogList, error) {
 	r, err := logListing.read(&c.policy, queries)
 	if err != nil {
 		return nil, err
 	}
-	r.scope, r.within = user.Key, []store.Value{store.Text(user.Key)}
+	r.scope, r.within = key, []store.Value{store.Text(key)}
 	at, err := logListing.cursor(c, r, func(id string) (*record.Log, error) {
 		row, err := logListing.byID(ctx, c)(id)
-		if err != nil || row == nil || row.UserKey != user.Key {
+		if err != nil || row == nil || row.UserKey != key {
 			return nil, err
 		}
 		return row, nil
@@ -181,9 +200,7 @@ func (c *call) logs(ctx context.Context, user *record.User, queries []Query, own
 	devices := make(map[place]Device)
 	list := &LogList{Total: found.total, Pages: found.pages}
 	for _, row := range found.rows {
-		if own {
-			hideStrangers(row)
-		}
+		hide(row)
 		at := place{row.IP, row.Agent}
 		device, known := devices[at]
 		if !known {
@@ -194,11 +211,8 @@ func (c *call) logs(ctx context.Context, user *record.User, queries []Query, own
 			ID: row.ID, Event: row.Event, Time: row.Created, Resource: row.Resource, Mode: row.Mode, IP: row.IP,
 			Reason: row.Reason, Count: int(row.Count), Device: device,
 		}
-		switch {
-		case row.Actor == user.ID:
-			l.UserID, l.UserName, l.UserEmail = user.ID, user.Name, user.Email
-		case row.Mode == string(modeImpersonator):
-			l.UserID = row.Actor
+		if err := name(row, l); err != nil {
+			return nil, err
 		}
 		list.Logs = append(list.Logs, l)
 	}

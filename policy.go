@@ -143,6 +143,9 @@ type MessagePolicy struct {
 	// a minute to 30 days; 0 means seven days. RecoveryLength is the life of a link of
 	// [Guest.CreateRecovery], a minute to a day; 0 means an hour.
 	EmailVerificationLength, RecoveryLength time.Duration
+	// InvitationLength is the life of an invitation to a team, a minute to 30 days; 0 means
+	// seven days.
+	InvitationLength time.Duration
 	// Countries are the country codes of the numbers to which text messages are sent, such
 	// as "44" and "1"; none means every country. (1 is shared by the United States, Canada
 	// and islands of the Caribbean.) Users cannot set other numbers, and nothing is sent to
@@ -157,11 +160,15 @@ type MessagePolicy struct {
 	ServiceNumbers bool
 }
 
-// MemberPolicy is what the members of a team see of one another, the owners and the member
-// included. By default they see everything that the fields name. The server always does. Nobody
-// else sees when a member was last seen.
+// MemberPolicy are the rules for the members of teams.
 type MemberPolicy struct {
+	// The members of a team see these fields of one another, owners and their own included,
+	// unless they are hidden. The server always sees them. Only the server sees when a member
+	// was last seen.
 	HideName, HideEmail, HidePhone, HideMFA bool
+	// Limit is the number of members that a team may have, 1 to 1,000,000; 0 means no limit.
+	// Teams that have more already keep them.
+	Limit int
 }
 
 // AddressPolicy says which e-mail addresses new users may not have. It holds for signing up,
@@ -219,8 +226,9 @@ const (
 	MethodEmailOTP                             // asking for a code by e-mail
 	MethodPhone                                // asking for a code by SMS, to sign in or to verify the number
 	MethodJWT                                  // making a JWT
+	MethodInvitation                           // inviting to a team; open invitations can be accepted
 
-	allMethods = MethodEmailPassword | MethodAnonymousSession | MethodMagicURL | MethodEmailOTP | MethodPhone | MethodJWT
+	allMethods = MethodEmailPassword | MethodAnonymousSession | MethodMagicURL | MethodEmailOTP | MethodPhone | MethodJWT | MethodInvitation
 )
 
 // name names a way in for a person.
@@ -236,6 +244,8 @@ func (m Methods) name() string {
 		return "Email OTP"
 	case MethodPhone:
 		return "Phone"
+	case MethodInvitation:
+		return "Invitation"
 	}
 	return "JWT"
 }

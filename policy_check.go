@@ -71,6 +71,7 @@ func (p Policy) filled() (Policy, error) {
 		bound("PageLimit", p.PageLimit, defaultLimit, maxLimit),
 		bound("LogLength", p.LogLength, day, 10*year),
 		p.Password.fill(), p.Sessions.fill(), p.Factors.fill(), p.Messages.fill(), p.Guessing.fill(),
+		boundIfSet("Members.Limit", p.Members.Limit, 1, 1_000_000),
 	)
 	return p, err
 }
@@ -144,6 +145,7 @@ func (p *MessagePolicy) fill() error {
 	p.OTPLength = cmp.Or(p.OTPLength, 15*time.Minute)
 	p.EmailVerificationLength = cmp.Or(p.EmailVerificationLength, 7*day)
 	p.RecoveryLength = cmp.Or(p.RecoveryLength, time.Hour)
+	p.InvitationLength = cmp.Or(p.InvitationLength, 7*day)
 	p.Countries = slices.Clone(p.Countries) // the caller may change theirs
 	var unknown error
 	for _, code := range p.Countries {
@@ -159,6 +161,7 @@ func (p *MessagePolicy) fill() error {
 		bound("Messages.OTPLength", p.OTPLength, time.Minute, day),
 		bound("Messages.EmailVerificationLength", p.EmailVerificationLength, time.Minute, 30*day),
 		bound("Messages.RecoveryLength", p.RecoveryLength, time.Minute, day),
+		bound("Messages.InvitationLength", p.InvitationLength, time.Minute, 30*day),
 	)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/latchkey/internal/canon"
@@ -33,7 +34,7 @@ type Team struct {
 	Prefs     json.RawMessage // an object, shared by the members
 }
 
-// Membership is the place of a user in a team.
+// Membership is the place of a user in a team, or an open invitation to it.
 type Membership struct {
 	ID        string
 	CreatedAt time.Time
@@ -42,10 +43,13 @@ type Membership struct {
 	TeamName  string
 	Roles     []string // in the team
 	Invited   time.Time
-	Joined    time.Time
-	Confirm   bool // the user is a member
-	// UserID is the member. Policy.Members may hide the fields that follow from other users. The
-	// server sees all of them.
+	Joined    time.Time // zero for an invitation
+	Confirm   bool      // the user is a member; false for an invitation, which gives no roles yet
+	Expire    time.Time // of an invitation; zero for a member
+	// UserID is the member. For an invitation it is the id that the person has if a new user is
+	// made at its acceptance; it does not tell whether the person has an account.
+	// Policy.Members may hide the fields that follow from other users. The server sees all of
+	// them. Of an invitation they are what the inviter wrote, and no more.
 	UserID    string
 	UserName  string
 	UserEmail string
@@ -76,6 +80,24 @@ func showMembership(m *record.Membership, team *record.Team, user *record.User) 
 	}, err
 }
 
+// showInvitation returns an invitation as it is shown. Users see the person as the inviter
+// named them, and nothing that the engine knows of them. The secret is never shown.
+func showInvitation(m *record.Membership, team *record.Team, server bool) (*Membership, error) {
+	roles, err := rolesIn(m)
+	shown := &Membership{
+		ID: m.ID, CreatedAt: m.Created, UpdatedAt: m.Updated, TeamID: m.TeamID, TeamName: team.Name, Roles: roles,
+		Invited: m.Invited, Expire: m.Expire, UserID: m.Subject, UserName: m.Name,
+	}
+	if server || m.Invitee == "" {
+		if contactTo(m.Address) == byEmail {
+			shown.UserEmail = m.Address
+		} else {
+			shown.UserPhone = m.Address
+		}
+	}
+	return shown, err
+}
+
 // rolesIn returns the roles of a membership.
 func rolesIn(m *record.Membership) (roles []string, err error) {
 	err = json.Unmarshal([]byte(m.Roles), &roles)
@@ -102,11 +124,19 @@ func checkTeamRoles(roles []string) ([]string, error) {
 	return kept, nil
 }
 
-// setRoles gives a membership its roles.
+// setRoles gives a membership its roles. An invitation is no owner's yet.
 func setRoles(m *record.Membership, roles []string) error {
 	text, err := json.Marshal(roles)
-	m.Roles, m.Owner = string(text), slices.Contains(roles, TeamOwner)
+	m.Roles, m.Owner = string(text), m.Confirm && slices.Contains(roles, TeamOwner)
 	return err
+}
+
+// checkMembershipID refuses a text that cannot be the id of a membership.
+func checkMembershipID(id string) error {
+	if checkUserID(id) != nil {
+		return invalid("membershipId", canon.ErrID)
+	}
+	return nil
 }
 
 // findTeam returns the row of a team, nil if absent.
@@ -195,15 +225,18 @@ func (tx *txn) endTeam(ctx context.Context, team *record.Team) error {
 			return err
 		}
 		for _, m := range members {
+			if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+				return err
+			}
+			if !m.Confirm {
+				continue
+			}
 			user, err := getUser(ctx, tx, m.UserID)
 			if err != nil {
 				return err
 			}
 			user.Memberships--
 			if err := record.Users.Replace(ctx, tx, user); err != nil {
-				return err
-			}
-			if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
 				return err
 			}
 			l := tx.logRow(logMembershipDelete, "", user.Key)
@@ -230,31 +263,66 @@ func (tx *txn) endTeam(ctx context.Context, team *record.Team) error {
 // errTooManyTeams says why a membership is refused.
 var errTooManyTeams = errors.New("the user is a member of 1,000 teams")
 
-// join makes a user a member of a team.
-func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, roles []string) (*Membership, error) {
-	have, _, err := findMember(ctx, tx, team.ID, user)
-	switch {
-	case err != nil:
-		return nil, err
-	case have != nil:
-		return nil, ErrMembershipAlreadyConfirmed
-	case user.Memberships >= maxTeams:
-		return nil, invalid("userId", errTooManyTeams)
-	}
-	m := &record.Membership{
-		ID: newID(), TeamID: team.ID, UserID: user.ID, UserKey: user.Key,
-		Created: tx.now, Updated: tx.now, Invited: tx.now, Joined: tx.now,
-	}
-	if err := setRoles(m, roles); err != nil {
+// errTeamFull says why a membership is refused.
+var errTeamFull = errors.New("the team has as many members as the policy allows")
+
+// join makes a user a member of a team, by an invitation to them or to the address at, "" for
+// none, if there is one.
+func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, at string, roles []string) (*Membership, error) {
+	open, err := invitationsFor(ctx, tx, user, team.ID)
+	if err != nil {
 		return nil, err
 	}
-	if err := record.Memberships.Insert(ctx, tx, m); err != nil {
-		return nil, err
+	if at != "" {
+		m, err := invitationTo(ctx, tx, at, team.ID)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil && m.Invitee == "" {
+			open = append(open, m)
+		}
 	}
-	if err := tx.countMember(ctx, team, user, +1); err != nil {
+	m := &record.Membership{ID: newID(), TeamID: team.ID, Created: tx.now, Invited: tx.now}
+	if len(open) > 0 {
+		m = open[len(open)-1]
+	}
+	if err := tx.admit(ctx, team, user, m, roles); err != nil {
 		return nil, err
 	}
 	return tx.changedMembership(ctx, team, user, m, logMembershipCreate)
+}
+
+// admit gives a user a place in a team: a new row, or that of an invitation. Other invitations
+// of the user to the team end.
+func (tx *txn) admit(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, roles []string) error {
+	have, _, err := findMember(ctx, tx, team.ID, user)
+	most := int64(tx.policy.Members.Limit)
+	switch {
+	case err != nil:
+		return err
+	case have != nil:
+		return ErrMembershipAlreadyConfirmed
+	case user.Memberships >= maxTeams:
+		return invalid("userId", errTooManyTeams)
+	case most > 0 && team.Total >= most:
+		return invalid("teamId", errTeamFull)
+	}
+	if m.Address != "" {
+		if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+			return err
+		}
+	}
+	if err := tx.endInvitations(ctx, user, team.ID); err != nil {
+		return err
+	}
+	closeInvitation(m, user, tx.now)
+	if err := setRoles(m, roles); err != nil {
+		return err
+	}
+	if err := record.Memberships.Insert(ctx, tx, m); err != nil {
+		return err
+	}
+	return tx.countMember(ctx, team, user, +1)
 }
 
 // countMember counts a member who joins or leaves, in the team and in the user.
@@ -269,20 +337,43 @@ func (tx *txn) countMember(ctx context.Context, team *record.Team, user *record.
 // changedMembership follows a change of a membership: the event, whose last part is that of
 // the log's name, and the log.
 func (tx *txn) changedMembership(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, event string) (*Membership, error) {
-	shown, err := showMembership(m, team, user)
+	return tx.toldMembership(ctx, team, user, m, event, strings.TrimPrefix(event, "membership."))
+}
+
+// toldMembership is changedMembership for an event of another name. The user is nil for an
+// invitation.
+func (tx *txn) toldMembership(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, event, name string) (shown *Membership, err error) {
+	if m.Confirm {
+		shown, err = showMembership(m, team, user)
+	} else {
+		shown, err = showInvitation(m, team, true)
+	}
 	if err != nil {
 		return nil, err
 	}
 	told := *shown
 	told.Roles = slices.Clone(shown.Roles)
-	tx.teamEvent(team.ID, "memberships."+m.ID+event[len("membership"):], &told)
+	tx.teamEvent(team.ID, "memberships."+m.ID+"."+name, &told)
 	return shown, tx.logTeam(ctx, event, team, user)
 }
 
-// leave ends a membership. The caller has checked that the team may lose this member. If it was the last owner, the ownership is handed over. If it was the last member, and
-// an owner, then ends says whether the team ends.
+// endInvitation ends an open invitation.
+func (tx *txn) endInvitation(ctx context.Context, team *record.Team, m *record.Membership) error {
+	if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+		return err
+	}
+	_, err := tx.changedMembership(ctx, team, nil, m, logMembershipDelete)
+	return err
+}
+
+// leave ends a membership. The caller has checked that the team may lose this member. If it was
+// the last owner, the ownership is handed over. If it was the last member, and an owner, then
+// ends says whether the team ends.
 func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, ends bool) error {
 	if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+		return err
+	}
+	if err := tx.endInvitations(ctx, user, team.ID); err != nil { // none brings the member back
 		return err
 	}
 	if err := tx.countMember(ctx, team, user, -1); err != nil {
@@ -301,8 +392,11 @@ func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, 
 	return err
 }
 
-// leaveTeams ends the memberships of a user who is deleted.
+// leaveTeams ends the memberships of a user who is deleted, and the invitations to them.
 func (tx *txn) leaveTeams(ctx context.Context, user *record.User) error {
+	if err := tx.endInvitations(ctx, user, ""); err != nil {
+		return err
+	}
 	members, err := membershipsOf(ctx, tx, user)
 	if err != nil {
 		return err
@@ -373,7 +467,10 @@ func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Mem
 // firstEnabled returns the longest-standing member of a team, among its owners or among the
 // others, whose user is not blocked and that is not the membership goes; nil if absent.
 func (tx *txn) firstEnabled(ctx context.Context, team *record.Team, owner bool, goes *record.Membership) (*record.Membership, *record.User, error) {
-	q := store.Query{Index: record.Memberships.Index("owner"), Equal: []store.Value{store.Text(team.ID), store.Bool(owner)}, Limit: 10}
+	q := store.Query{
+		Index: record.Memberships.Index("owner"), Equal: []store.Value{store.Text(team.ID), store.Bool(owner)}, Limit: 10,
+		From: store.Including(store.Time(time.Unix(0, 0))), // without the invitations
+	}
 	for members, err := range record.Memberships.Pages(ctx, tx, q) {
 		if err != nil {
 			return nil, nil, err

@@ -224,7 +224,7 @@ func (t *Teams) Create(ctx context.Context, n NewTeam) (_ *Team, err error) {
 			return nil, err
 		}
 		if user != nil {
-			if _, err := tx.join(ctx, team, user, roles); err != nil {
+			if _, err := tx.join(ctx, team, user, "", roles); err != nil {
 				return nil, err
 			}
 		}
@@ -370,4 +370,50 @@ func (t *Teams) Delete(ctx context.Context, id string) (err error) {
 		return none{}, tx.endTeam(ctx, in.team)
 	})
 	return err
+}
+
+// Logs returns a page of the log of a team, newest first: changes of the team, its members and
+// its invitations. It takes the queries of [Users.Logs]. The server sees it with the names of
+// those who acted. Every member may read it: ids of the users who acted, and client addresses of
+// the caller's own acts alone. The log of a deleted team cannot be read.
+//
+// Errors: those of [Users.Logs].
+func (t *Teams) Logs(ctx context.Context, id string, queries ...Query) (_ *LogList, err error) {
+	defer publicError("list team logs", &err)
+	return teamsRead(ctx, t, id, func(c *call, in *inTeam) (*LogList, error) {
+		people := make(map[string]*record.User)
+		list, err := c.logsUnder(ctx, in.team.Key, queries, func(row *record.Log) {
+			if in.user == nil {
+				return
+			}
+			hideStrangers(row)
+			if row.Actor != in.user.ID {
+				row.IP, row.Agent = "", ""
+			}
+		}, func(row *record.Log, l *Log) error {
+			l.UserID = row.Actor
+			if in.user != nil || row.Actor == "" {
+				return nil
+			}
+			user, known := people[row.Actor]
+			if !known {
+				var err error
+				if user, err = findUser(ctx, c.store, row.Actor); err != nil {
+					return err
+				}
+				people[row.Actor] = user
+			}
+			if user != nil && !row.Created.Before(user.Created) { // and not the next one of the id
+				l.UserName, l.UserEmail = user.Name, user.Email
+			}
+			return nil
+		})
+		if err == nil {
+			err = in.remains(ctx, c.store)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return list, nil
+	})
 }

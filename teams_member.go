@@ -7,51 +7,54 @@ import (
 	"slices"
 	"time"
 
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
 )
 
-// NewMembership is the input for a membership. The member is named by UserID, or else by Email,
-// or else by Phone.
-type NewMembership struct {
-	UserID string
-	Email  string
-	Phone  string
-	Name   string // of the user that the call makes; at most 128 characters; "" means the address
-	// Roles are at most 100 names in the form of ids, of at most 81 characters.
-	Roles []string
-}
-
-// errNobody says why a membership is refused.
-var errNobody = errors.New("none of userId, email and phone is given")
-
-// CreateMembership makes a user a member of a team. Only the server may add members: a user gets
-// [ErrAuthMethodUnsupported]. If no user has the address, one is made, without a password and
-// not verified. If the fields name different users, it is [ErrUserAlreadyExists].
+// CreateMembership makes a user a member of a team, if the server calls it. If no user has the
+// address, one is made, without a password and not verified. An open invitation to the user
+// becomes the membership. If the fields name different users, it is [ErrUserAlreadyExists].
+//
+// A user who owns the team invites: the person gets a link, by mail or else by SMS, and nothing is
+// made but the invitation. It can be accepted once, with [Guest.AcceptInvitation] or
+// [Account.AcceptInvitation], for seven days unless the policy says otherwise, and only for as
+// long as the inviter is an owner whose user is not blocked. An invitation of the same address
+// to the team takes the place of the one before: its link is void, and so are its roles. A team
+// has at most 200 open invitations. The answer does not tell whether the address has a user:
+// the fields beside the one that names the person serve only the server, or if the policy
+// discloses accounts. A person who was invited by id is shown without address and name. A blocked
+// user gets no message.
 //
 // Errors:
-//   - [ErrArgumentInvalid]: also for a user with 1,000 teams.
+//   - [ErrArgumentInvalid]: also for a user with 1,000 teams, for a team with as many members as
+//     the policy allows or with 200 open invitations, and for a person without an address.
 //   - [ErrUserNotFound]
 //   - [ErrUserAlreadyExists]
-//   - [ErrMembershipAlreadyConfirmed]
+//   - [ErrMembershipAlreadyConfirmed]: also for an address that a member has proven.
 //   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
 //     Policy.Addresses refuses the address of a new user.
+//   - [ErrAuthMethodUnsupported]: the policy disables invitations.
+//   - [ErrSMTPDisabled], [ErrPhoneDisabled]: nothing can be sent there.
+//   - [*ThrottledError]: after ten invitations of a user in an hour, or after the messages that
+//     an address or a client address may have.
 func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMembership) (_ *Membership, err error) {
 	defer publicError("create membership", &err)
 	roles, refused := checkTeamRoles(n.Roles)
 	if err := n.check(); err != nil {
 		refused = err
 	}
+	if t != nil && t.account != nil {
+		return t.account.invite(ctx, teamID, n, roles, refused)
+	}
 	var notAdmitted error
 	if refused == nil && t != nil && t.server != nil && t.server.engine != nil {
 		notAdmitted = t.server.engine.admitEmail(ctx, n.Email)
+		if n.URL != "" {
+			_, refused = t.server.engine.checkURL(n.URL)
+		}
 	}
 	return teamsOwn(ctx, t, teamID, refused, func(ctx context.Context, tx *txn, in *inTeam) (*Membership, error) {
-		if in.user != nil {
-			return nil, ErrAuthMethodUnsupported
-		}
 		user, err := n.find(ctx, tx)
 		if err != nil {
 			return nil, err
@@ -66,47 +69,8 @@ func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMember
 				return nil, err
 			}
 		}
-		return tx.join(ctx, in.team, user, roles)
+		return tx.join(ctx, in.team, user, n.address(), roles)
 	})
-}
-
-// check brings the input to its canonical form, or refuses it.
-func (n *NewMembership) check() (err error) {
-	if n.UserID == "" && n.Email == "" && n.Phone == "" {
-		return invalid("userId", errNobody)
-	}
-	if n.UserID != "" {
-		if err := checkUserID(n.UserID); err != nil {
-			return err
-		}
-	}
-	if n.Email != "" {
-		if n.Email, err = checkEmail(n.Email); err != nil {
-			return err
-		}
-	}
-	if n.Phone != "" {
-		if n.Phone, err = checkPhone(n.Phone); err != nil {
-			return err
-		}
-	}
-	return checkName(n.Name)
-}
-
-// find returns the user whom the input names, nil if nobody has the address.
-func (n *NewMembership) find(ctx context.Context, r store.Reader) (user *record.User, err error) {
-	switch {
-	case n.UserID != "":
-		user, err = getUser(ctx, r, n.UserID)
-	case n.Email != "":
-		user, err = record.Users.Find(ctx, r, byEmail.index, store.Text(n.Email))
-	default:
-		user, err = record.Users.Find(ctx, r, byPhone.index, store.Text(n.Phone))
-	}
-	if err == nil && user != nil && (n.Email != "" && user.Email != n.Email || n.Phone != "" && user.Phone != n.Phone) {
-		return nil, ErrUserAlreadyExists
-	}
-	return user, err
 }
 
 // MembershipList is a page of memberships.
@@ -119,23 +83,25 @@ type MembershipList struct {
 // memberListing lists the members of a team, or the memberships of a user.
 var memberListing = &listing[record.Membership]{
 	name: "memberships", rows: record.Memberships,
-	texts: func(m *record.Membership) []string { return []string{m.ID, m.UserID} },
+	texts: func(m *record.Membership) []string { return []string{m.ID, m.Subject} },
 	usual: order{attribute: attribute{column: "created", index: record.Memberships.Index("team")}},
 	attributes: map[string]attribute{
 		query.ID:        {column: "id"},
 		query.CreatedAt: {column: "created", index: record.Memberships.Index("team")},
 		query.UpdatedAt: {column: "updated"},
-		"userId":        {column: "user_id"},
+		"userId":        {column: "subject"},
 		"teamId":        {column: "team_id"},
 		"invited":       {column: "invited"},
 		"joined":        {column: "joined"},
+		"confirm":       {column: "confirm"},
 		"roles":         {column: "roles", list: true},
 	},
 }
 
-// Memberships returns a page of the members of a team, oldest first. It takes the queries of
-// [Users.List] over $id, $createdAt, $updatedAt, userId, teamId, invited, joined and roles.
-// [query.Search] finds words of the ids of membership and user, among 10,000 members.
+// Memberships returns a page of the members of a team and of the open invitations to it, oldest
+// first. It takes the queries of [Users.List] over $id, $createdAt, $updatedAt, userId, teamId,
+// invited, joined, confirm and roles. [query.Search] finds words of the ids of membership and user,
+// among 10,000 members.
 //
 // Errors: those of [Users.List].
 func (t *Teams) Memberships(ctx context.Context, teamID string, queries ...Query) (_ *MembershipList, err error) {
@@ -169,6 +135,13 @@ func (t *Teams) Memberships(ctx context.Context, teamID string, queries ...Query
 
 // showMember returns a membership as the caller sees it, nil if its user is gone.
 func (in *inTeam) showMember(ctx context.Context, c *call, r store.Reader, m *record.Membership) (*Membership, error) {
+	if !m.Confirm {
+		shown, err := showInvitation(m, in.team, in.user == nil)
+		if err != nil {
+			return nil, err
+		}
+		return in.hide(c, shown), nil
+	}
 	user, err := findUser(ctx, r, m.UserID)
 	if err != nil || user == nil || user.Key != m.UserKey {
 		return nil, err
@@ -217,15 +190,7 @@ func (in *inTeam) ownMember(ctx context.Context, r store.Reader, id string, miss
 	return m, nil
 }
 
-// checkMembershipID refuses a text that cannot be the id of a membership.
-func checkMembershipID(id string) error {
-	if checkUserID(id) != nil {
-		return invalid("membershipId", canon.ErrID)
-	}
-	return nil
-}
-
-// GetMembership returns a member of a team.
+// GetMembership returns a member of a team, or an open invitation to it.
 //
 // Errors:
 //   - [ErrMembershipNotFound]
@@ -251,7 +216,8 @@ func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Member
 	})
 }
 
-// UpdateMembership replaces the roles of a member: at most 100, each kept once.
+// UpdateMembership replaces the roles of a member, or those of an invitation: at most 100, each
+// kept once. An owner who changes an invitation is its inviter from then on.
 //
 // The last owner of a team whose user is not blocked keeps the role owner: a user who would take
 // it gets [ErrMembershipDowngradeProhibited]. If the server does it, the longest-standing other
@@ -273,15 +239,20 @@ func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles [
 		case !in.owns():
 			return nil, ErrUserUnauthorized
 		}
-		user, err := getUser(ctx, tx, m.UserID)
-		if err != nil {
-			return nil, err
+		var user *record.User
+		if m.Confirm {
+			if user, err = getUser(ctx, tx, m.UserID); err != nil {
+				return nil, err
+			}
 		}
 		old := *m
 		if err := setRoles(m, roles); err != nil {
 			return nil, err
 		}
-		if same, err := sameRoles(&old, m); same || err != nil {
+		if !m.Confirm && in.user != nil {
+			m.Inviter, m.InviterKey = in.user.ID, in.user.Key
+		}
+		if same, err := sameRoles(&old, m); err != nil || same && old.InviterKey == m.InviterKey {
 			shown, err := in.showMember(ctx, tx.call, tx, &old)
 			return shown, err
 		}
@@ -303,11 +274,10 @@ func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles [
 		if err := record.Memberships.Replace(ctx, tx, m); err != nil {
 			return nil, err
 		}
-		shown, err := tx.changedMembership(ctx, in.team, user, m, logMembershipUpdate)
-		if err != nil {
+		if _, err := tx.changedMembership(ctx, in.team, user, m, logMembershipUpdate); err != nil {
 			return nil, err
 		}
-		return in.hide(tx.call, shown), nil
+		return in.showMember(ctx, tx.call, tx, m)
 	})
 }
 
@@ -335,7 +305,9 @@ func (tx *txn) mayLoseOwner(ctx context.Context, in *inTeam, m *record.Membershi
 }
 
 // DeleteMembership ends a membership: the user's own, or, by an owner or the server, that of any
-// member. The roles that it gave are gone with the next call of the member.
+// member. The roles that it gave are gone with the next call of the member. It also ends an
+// invitation, for an owner, the server, and the user who was invited by id or has proven the
+// address: they decline so without the link.
 //
 // The last owner whose user is not blocked cannot leave while there are other members:
 // [ErrMembershipDeletionProhibited]. If the server removes that owner, the longest-standing other
@@ -349,32 +321,67 @@ func (tx *txn) mayLoseOwner(ctx context.Context, in *inTeam, m *record.Membershi
 //   - [ErrMembershipDeletionProhibited]
 func (t *Teams) DeleteMembership(ctx context.Context, teamID, id string) (err error) {
 	defer publicError("delete membership", &err)
-	_, err = teamsChange(ctx, t, teamID, nil, func(ctx context.Context, tx *txn, in *inTeam) (none, error) {
-		m, err := in.ownMember(ctx, tx, id, ErrInviteNotFound)
+	_, err = teamsUpdate(ctx, t, nil, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
+		in, err := enterTeam(ctx, tx, teamID, user)
+		if errors.Is(err, ErrTeamNotFound) && user != nil {
+			return none{}, tx.declineOwn(ctx, teamID, id, user)
+		}
 		if err != nil {
 			return none{}, err
 		}
-		own := in.own != nil && in.own.ID == m.ID
-		if !own && !in.owns() {
-			return none{}, ErrUserUnauthorized
-		}
-		user := in.user
-		if !own {
-			if user, err = getUser(ctx, tx, m.UserID); err != nil {
-				return none{}, err
-			}
-		}
-		if m.Owner && own && in.team.Total > 1 {
-			if err := tx.mayLoseOwner(ctx, in, m, ErrMembershipDeletionProhibited); err != nil {
-				return none{}, err
-			}
-		}
-		return none{}, tx.leave(ctx, in.team, user, m, own)
+		return none{}, tx.endMembership(ctx, in, id)
 	})
 	return err
 }
 
-// Memberships returns a page of the memberships of a user, oldest first. It takes the queries of
+// declineOwn ends an invitation to a user who is no member of its team.
+func (tx *txn) declineOwn(ctx context.Context, teamID, id string, user *record.User) error {
+	if err := checkMembershipID(id); err != nil {
+		return err
+	}
+	m, err := record.Memberships.Find(ctx, tx, record.Memberships.Primary(), store.Text(id))
+	if err != nil {
+		return err
+	}
+	if m == nil || m.Confirm || m.TeamID != teamID || !isInvited(m, user) {
+		return ErrTeamNotFound
+	}
+	team, err := getTeam(ctx, tx, teamID)
+	if err != nil {
+		return err
+	}
+	return tx.endInvitation(ctx, team, m)
+}
+
+// endMembership ends a membership or an invitation for a caller.
+func (tx *txn) endMembership(ctx context.Context, in *inTeam, id string) error {
+	m, err := in.ownMember(ctx, tx, id, ErrInviteNotFound)
+	if err != nil {
+		return err
+	}
+	own := in.own != nil && in.own.ID == m.ID
+	if !own && !in.owns() {
+		return ErrUserUnauthorized
+	}
+	if !m.Confirm {
+		return tx.endInvitation(ctx, in.team, m)
+	}
+	user := in.user
+	if !own {
+		if user, err = getUser(ctx, tx, m.UserID); err != nil {
+			return err
+		}
+	}
+	if m.Owner && own && in.team.Total > 1 {
+		if err := tx.mayLoseOwner(ctx, in, m, ErrMembershipDeletionProhibited); err != nil {
+			return err
+		}
+	}
+	return tx.leave(ctx, in.team, user, m, own)
+}
+
+// Memberships returns a page of the memberships of a user, oldest first, with the open invitations
+// to them: by id, or to addresses that they have proven. It takes the queries of
 // [Teams.Memberships].
 //
 // Errors: those of [Users.List].
@@ -385,25 +392,45 @@ func (u *Users) Memberships(ctx context.Context, id string, queries ...Query) (_
 		if err != nil {
 			return nil, err
 		}
+		open, err := invitationsFor(ctx, c.store, user, "")
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, open...)
+		slices.SortStableFunc(rows, func(a, b *record.Membership) int {
+			return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+		})
 		found, err := memberListing.listOf(c, user, queries, rows)
 		if err != nil {
 			return nil, err
 		}
 		list := &MembershipList{Total: found.total, Memberships: make([]*Membership, 0, len(found.rows)), Pages: found.pages}
 		for _, m := range found.rows {
-			own, team, err := findMember(ctx, c.store, m.TeamID, user)
+			shown, err := showOf(ctx, c.store, m, user)
 			if err != nil {
 				return nil, err
 			}
-			if own == nil {
-				continue // it has ended meanwhile
+			if shown != nil {
+				list.Memberships = append(list.Memberships, shown)
 			}
-			shown, err := showMembership(m, team, user)
-			if err != nil {
-				return nil, err
-			}
-			list.Memberships = append(list.Memberships, shown)
 		}
 		return list, nil
 	})
+}
+
+// showOf returns a membership of a user, or an invitation to them, with the present name of its
+// team; nil if it has ended meanwhile.
+func showOf(ctx context.Context, r store.Reader, m *record.Membership, user *record.User) (*Membership, error) {
+	if !m.Confirm {
+		team, err := findTeam(ctx, r, m.TeamID)
+		if team == nil || err != nil {
+			return nil, err
+		}
+		return showInvitation(m, team, true)
+	}
+	own, team, err := findMember(ctx, r, m.TeamID, user)
+	if own == nil || err != nil {
+		return nil, err
+	}
+	return showMembership(m, team, user)
 }

@@ -443,7 +443,7 @@ func TestAC099NobodyGrantsAboveHimself(t *testing.T) {
 			}
 		}
 		k.Refuses("add", latchkey.ErrUserUnauthorized, func() error {
-			return kit.Err(c.as("member").CreateMembership(k.Ctx, c.id, latchkey.NewMembership{UserID: c.accounts["stranger"].UserID(), Roles: []string{"owner"}}))
+			return kit.Err(c.as("member").CreateMembership(k.Ctx, c.id, latchkey.NewMembership{UserID: c.accounts["stranger"].UserID(), Roles: []string{"owner"}, URL: kit.JoinURL}))
 		})
 	})
 }
@@ -791,4 +791,43 @@ func TestAHandleHasNoMembershipOfTheNextUserOfTheID(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The log of a team has its changes. A member sees who acted, and no client address but their own.
+func TestTheLogOfATeam(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		c := newClub(k)
+		k.Must(kit.Err(c.as("owner").UpdateName(k.Ctx, c.id, "Chess")))
+		_, link := c.invite("owner", latchkey.NewMembership{Email: "guest@example.org"})
+		k.Must(k.Visitor.DeclineInvitation(k.Ctx, link))
+		owner := c.accounts["owner"].UserID()
+		want := []string{
+			"membership.delete by guest  ", "membership.create by user " + owner + " ", "team.update by user " + owner + " ",
+			"membership.create by server  ", "membership.create by user " + owner + " ", "team.create by user " + owner + " ",
+		}
+		lines := func(list *latchkey.LogList) (out []string) {
+			for _, l := range list.Logs {
+				if l.Resource != "team/"+c.id {
+					k.Error(l.Resource)
+				}
+				out = append(out, fmt.Sprintf("%s by %s %s %s", l.Event, l.Mode, l.UserID, l.IP))
+			}
+			return out
+		}
+		list, err := c.as("member").Logs(k.Ctx, c.id)
+		k.Must(err)
+		k.Same("as a member", lines(list), want)
+		list, err = c.as("owner").Logs(k.Ctx, c.id, query.Limit(1), query.Offset(2))
+		k.Must(err)
+		if list.Total != 6 || list.Logs[0].IP != kit.Client.IP.String() || list.Logs[0].UserEmail != "" {
+			k.Errorf("%+v", list.Logs[0])
+		}
+		list, err = c.server().Logs(k.Ctx, c.id)
+		k.Must(err)
+		if list.Logs[0].IP != kit.Client.IP.String() || list.Logs[1].UserEmail != "owner@example.org" || list.Logs[1].UserName != "Ada" {
+			k.Errorf("%+v, %+v", list.Logs[0], list.Logs[1])
+		}
+		k.Refuses("as a stranger", latchkey.ErrTeamNotFound, func() error { return kit.Err(c.as("stranger").Logs(k.Ctx, c.id)) })
+		k.Refuses("a filter", latchkey.ErrArgumentInvalid, func() error { return kit.Err(c.server().Logs(k.Ctx, c.id, query.Equal("event", "x"))) })
+	})
 }

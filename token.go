@@ -39,6 +39,7 @@ var (
 	verifiesEmail = &purpose{refuse: logVerificationRefuse, confirm: limitUpdateEmailVerify}
 	verifiesPhone = &purpose{refuse: logVerificationRefuse, codes: true, confirm: limitUpdatePhoneVerify}
 	recovers      = &purpose{refuse: logRecoveryRefuse, confirm: limitUpdateRecovery}
+	invites       = &purpose{refuse: logMembershipRefuse}
 
 	anyPurpose = []*purpose{signsIn, verifiesEmail, recovers}
 )
@@ -92,7 +93,17 @@ var (
 		life: func(p *Policy) time.Duration { return p.Messages.RecoveryLength },
 	}
 
-	// tokenKinds has every kind. A secret of one kind never serves another, because
+	// Invitations are kept with the memberships that they may become, and not with the tokens.
+	kindInvitation = &tokenKind{
+		name: "invitation", label: "invite/v1", purpose: invites, by: byEmail, provider: providerEmail, factor: factorEmail,
+		method: MethodInvitation, message: notify.Invitation, ask: limitCreateMembership, life: invitationLength,
+	}
+	kindPhoneInvitation = &tokenKind{
+		name: "phone-invitation", label: "invite/v1", purpose: invites, by: byPhone, provider: "phone", factor: factorPhone,
+		method: MethodInvitation, message: notify.Invitation, ask: limitCreateMembership, life: invitationLength,
+	}
+
+	// tokenKinds has every kind of token. A secret of one kind never serves another, because
 	// the kind is in its digest.
 	tokenKinds = []*tokenKind{
 		kindMagicURL, kindEmail, kindPhone, kindCustom, kindEmailVerification, kindPhoneVerification, kindRecovery,
@@ -101,11 +112,15 @@ var (
 
 func otpLength(p *Policy) time.Duration { return p.Messages.OTPLength }
 
+func invitationLength(p *Policy) time.Duration { return p.Messages.InvitationLength }
+
 // kindOf returns the kind of a row. A kind of a later version serves no purpose.
 func kindOf(t *record.Token) *tokenKind {
-	for _, k := range tokenKinds {
-		if k.name == t.Kind {
-			return k
+	for _, kinds := range [][]*tokenKind{tokenKinds, {kindInvitation, kindPhoneInvitation}} {
+		for _, k := range kinds {
+			if k.name == t.Kind {
+				return k
+			}
 		}
 	}
 	return &tokenKind{name: t.Kind}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/url"
 	"time"
 
 	"example.com/latchkey/internal/codes"
@@ -282,9 +283,9 @@ func (e *Engine) linkMaker(to, secret string) (linkMaker, error) {
 	if to == "" {
 		return nil, nil
 	}
-	u, err := e.redirects.Check(to)
+	u, err := e.checkURL(to)
 	if err != nil {
-		return nil, invalid("url", err)
+		return nil, err
 	}
 	return func(userID, expire string) string {
 		return redirect.With(u, redirect.Param{Name: "userId", Value: userID}, redirect.Param{Name: "secret", Value: secret},
@@ -292,10 +293,22 @@ func (e *Engine) linkMaker(to, secret string) (linkMaker, error) {
 	}, nil
 }
 
-// requiredLinkMaker is linkMaker where the address may not be "".
-func (e *Engine) requiredLinkMaker(to, secret string) (linkMaker, error) {
+// checkURL refuses a page to which links may not lead, and none.
+func (e *Engine) checkURL(to string) (*url.URL, error) {
 	if to == "" {
 		return nil, invalid("url", errors.New("it is missing"))
+	}
+	u, err := e.redirects.Check(to)
+	if err != nil {
+		return nil, invalid("url", err)
+	}
+	return u, nil
+}
+
+// requiredLinkMaker is linkMaker where the address may not be "".
+func (e *Engine) requiredLinkMaker(to, secret string) (linkMaker, error) {
+	if _, err := e.checkURL(to); err != nil {
+		return nil, err
 	}
 	return e.linkMaker(to, secret)
 }

@@ -350,12 +350,17 @@ func (tx *txn) countWrongCode(ctx context.Context, text string, all []*candidate
 
 // enterByToken makes the session of a token's bearer.
 func (tx *txn) enterByToken(ctx context.Context, t *record.Token, fresh record.User, in signIn) (*Session, error) {
-	kind := kindOf(t)
-	in.provider, in.providerUID, in.factors = kind.provider, t.Destination, kind.factor
 	user, err := tx.userProvenBy(ctx, t, fresh)
 	if err != nil {
 		return nil, err
 	}
+	return tx.enterAs(ctx, t, user, in)
+}
+
+// enterAs makes the session of the user whom a token has proven.
+func (tx *txn) enterAs(ctx context.Context, t *record.Token, user *record.User, in signIn) (*Session, error) {
+	kind := kindOf(t)
+	in.provider, in.providerUID, in.factors = kind.provider, t.Destination, kind.factor
 	if user.Blocked {
 		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
 	}

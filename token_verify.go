@@ -253,18 +253,13 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 		tx.by.become(user)
 		_, err = tx.changeUser(ctx, user, func(u *record.User) error {
 			by := kindOf(t).by
-			other := by.other()
-			switch {
-			case account != nil && account.jwt == nil: // who opens the link is who had it sent
-				u.Unclaimed = u.Unclaimed && other.verified(u) // this address says nothing of the other
-				if u.Half == by.name {
-					u.Half = ""
-				}
-			case by.verified(u):
-			case other.verified(u) && !u.Unclaimed:
-				u.Half = by.name
-			case u.Password != nil:
-				u.Unclaimed = true
+			if account == nil || account.jwt != nil {
+				openedLink(u, by)
+				return nil
+			}
+			u.Unclaimed = u.Unclaimed && by.other().verified(u) // who opens the link is who had it sent; this address says nothing of the other
+			if u.Half == by.name {
+				u.Half = ""
 			}
 			by.setVerified(u, true)
 			return nil
@@ -275,6 +270,19 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 		tx.event(user.ID, "verification."+t.ID+".update", showToken(t, user.ID))
 		return showToken(t, user.ID), nil
 	})
+}
+
+// openedLink proves an address of a user by a link that was opened, maybe by another person than
+// the one who has the account.
+func openedLink(u *record.User, by *contact) {
+	switch {
+	case by.verified(u):
+	case by.other().verified(u) && !u.Unclaimed:
+		u.Half = by.name
+	case u.Password != nil:
+		u.Unclaimed = true
+	}
+	by.setVerified(u, true)
 }
 
 // limitConfirm counts a call. The right secret of a link has a count of its own after

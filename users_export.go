@@ -31,7 +31,7 @@ var personal = []struct {
 	{record.Authenticators.Table, byUserID(record.Authenticators.Index("user"))},
 	{record.Challenges.Table, byUserID(record.Challenges.Index("user"))},
 	{record.RecoveryCodes.Table, byUserID(record.RecoveryCodes.Index("user"))},
-	{record.Memberships.Table, byUserID(record.Memberships.Index("user"))},
+	{record.Memberships.Table, membershipsAbout},
 	{record.Words.Table, func(user *record.User) []store.Query {
 		return []store.Query{rowsOf(record.Words.Index("row"), "users", user.ID)}
 	}},
@@ -65,9 +65,27 @@ func tokensAbout(user *record.User) []store.Query {
 	return queries
 }
 
-// secretColumns are the columns that an export leaves out: they prove something, and tell
-// nothing about their user.
-var secretColumns = []string{"password", "password_history", "digest", "seed", "sealed"}
+// membershipsAbout selects the memberships of a user, and the invitations to them: by id, or to
+// addresses that they have proven.
+func membershipsAbout(user *record.User) []store.Query {
+	queries := []store.Query{rowsOf(record.Memberships.Index("user"), user.ID)}
+	for _, by := range []*contact{byEmail, byPhone} {
+		if by.address(user) == "" {
+			continue
+		}
+		q := rowsOf(record.Memberships.Index("invited"), by.address(user))
+		q.Where = []store.Filter{store.Where("invitee", store.OpEqual, store.Text(user.Key))}
+		if by.verified(user) {
+			q.Where = []store.Filter{store.Or(q.Where[0], store.Where("invitee", store.OpIsNull))}
+		}
+		queries = append(queries, q)
+	}
+	return queries
+}
+
+// secretColumns are the columns that an export leaves out: they prove something, or name the user
+// who has sent an invitation.
+var secretColumns = []string{"password", "password_history", "digest", "seed", "sealed", "inviter", "inviter_key"}
 
 // Export returns what [Users.ExportTo] writes. The log may make it large: more than a hundred
 // bytes a line.
@@ -84,7 +102,7 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 // RFC 3339. What proves something is left out: hashes, digests, seeds and recovery codes. The
 // log is that of the user, with the ids and addresses of the host's staff left out, and those
 // of strangers, as in [Account.Logs]. The log comes last, and is read and written piece by piece.
-// Memberships are there, and the teams, which belong to their members together, are not; nor is
+// Memberships are there, with the open invitations to the user, and the teams, which belong to their members together, are not; nor is
 // the log of a team, which names the user for what they have changed in it.
 //
 // It reads and does not hold up writers. If the user changes while it reads the rest, it

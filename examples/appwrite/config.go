@@ -102,6 +102,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		case "jwt":
 			c.policy.Disabled |= latchkey.MethodJWT
 		case "invites":
+			c.policy.Disabled |= latchkey.MethodInvitation
 		default:
 			r.fail("AUTH_DISABLED", name)
 		}

@@ -57,6 +57,7 @@ const (
 	reading                // with the API key, or by a user who may act for others
 	teamRead               // with a session or the API key
 	teamWrite              // the same
+	public                 // with or without a session, and not with the API key
 	health                 // without a project
 )
 
@@ -144,6 +145,8 @@ func (c *call) handle(to route) (any, error) {
 		return nil, missing(role, "teams.read")
 	case to.scope == teamWrite && !c.signedIn && !c.server:
 		return nil, missing(role, "teams.write")
+	case to.scope == public && c.server:
+		return nil, missing(role, "public")
 	case to.scope == users && !c.server:
 		return nil, missing(role, "users.write")
 	case to.scope == reading && !c.server:

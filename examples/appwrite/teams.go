@@ -2,6 +2,7 @@ package main
 
 import (
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/query"
 )
 
@@ -23,6 +24,18 @@ var teamRoutes = []route{
 	on(del, teamWrite, none, func(c *call) (any, error) {
 		return nil, c.teams().DeleteMembership(c.r.Context(), c.team(), c.r.PathValue("membershipId"))
 	}, "/teams/{teamId}/memberships/{membershipId}"),
+	on(patch, public, ok, acceptInvitation, "/teams/{teamId}/memberships/{membershipId}/status"),
+	on(get, teamRead, ok, func(c *call) (any, error) {
+		queries, total, err := c.queries()
+		if err != nil {
+			return nil, err
+		}
+		list, err := c.teams().Logs(c.r.Context(), c.team(), queries...)
+		if err != nil {
+			return nil, err
+		}
+		return c.logList(list, total), nil
+	}, "/teams/{teamId}/logs"),
 	on(get, reading, ok, listUserMemberships, "/users/{userId}/memberships"),
 }
 
@@ -130,12 +143,31 @@ func createMembership(c *call) (any, error) {
 	for _, field := range []struct {
 		name string
 		to   *string
-	}{{"userId", &n.UserID}, {"email", &n.Email}, {"phone", &n.Phone}, {"name", &n.Name}} {
+	}{{"userId", &n.UserID}, {"email", &n.Email}, {"phone", &n.Phone}, {"name", &n.Name}, {"url", &n.URL}} {
 		if *field.to, err = c.optional(field.name, ""); err != nil {
 			return nil, err
 		}
 	}
 	return c.membership(c.teams().CreateMembership(c.r.Context(), c.team(), n))
+}
+
+// acceptInvitation makes the reader of an invitation a member: the user of the session, or who
+// has the address, who is signed in then.
+func acceptInvitation(c *call) (any, error) {
+	texts, err := c.texts("userId", "secret")
+	if err != nil {
+		return nil, err
+	}
+	link := latchkey.InvitationLink{TeamID: c.team(), MembershipID: c.r.PathValue("membershipId"), UserID: texts[0], Secret: hidden.New(texts[1])}
+	if c.signedIn {
+		return c.membership(c.account.AcceptInvitation(c.r.Context(), link))
+	}
+	made, err := c.guest().AcceptInvitation(c.r.Context(), link)
+	if err != nil {
+		return nil, err
+	}
+	c.signedInAs(made.Session)
+	return c.membershipModel(made.Membership), nil
 }
 
 func listMemberships(c *call) (any, error) {

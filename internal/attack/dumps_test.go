@@ -251,6 +251,7 @@ func heldByHosts(t *testing.T) []held {
 		holds(secret, planted), holds(key, roots[0]), holds(latchkey.Keys{Active: key, Old: []latchkey.Key{old}}, roots...),
 		holds(config, append(roots, planted, "483920")...), holds(mail, planted), holds(mailer, planted), holds(webhook, planted, string(signs)), holds(signing, signing.Reveal(), string(signs)),
 		holds(session, planted), holds(latchkey.SessionList{Total: 1, Sessions: []*latchkey.Session{&session}}, planted), holds(latchkey.Token{ID: "t", Secret: secret}, planted),
+		holds(latchkey.InvitationLink{TeamID: "t", Secret: secret}, planted), holds(latchkey.Accepted{Membership: &latchkey.Membership{ID: "m"}, Session: &session}, planted),
 		holds(latchkey.MFAChallenge{ID: "c", Code: secret}, planted), holds(latchkey.MFAAuthenticator{Secret: secret, URI: secret}, planted), holds(latchkey.MFARecoveryCodes{Codes: []latchkey.Secret{secret}, Left: 1}, planted),
 		holds(latchkey.Event{Name: "e", Payload: &session}, planted), holds(message, planted), holds(outbox, planted), holds(app, uri, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"),
 		holds(seal.NewRing([]byte(roots[0]), []byte(rootOf(t, old)[0])), roots...), holds(*seal.NewRing([]byte(roots[0])), roots...),

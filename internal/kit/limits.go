@@ -48,6 +48,14 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	},
 	"changes":   func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).UpdateName(k.Ctx, "Ada")) },
 	"createJWT": func(k *Kit, c latchkey.Client) error { return Err(k.reachable(c).CreateJWT(k.Ctx, 0)) },
+	"createMembership": func(k *Kit, c latchkey.Client) error {
+		teams := k.reachable(c).Teams()
+		team, err := teams.Create(k.Ctx, latchkey.NewTeam{Name: "Bakers"})
+		if err != nil {
+			return err
+		}
+		return Err(teams.CreateMembership(k.Ctx, team.ID, latchkey.NewMembership{Email: k.invented() + "@example.org", URL: JoinURL}))
+	},
 	"createRecovery": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: Ada, URL: RecoverURL}))
 	},

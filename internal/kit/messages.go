@@ -1,9 +1,11 @@
 package kit
 
 import (
+	"net/url"
 	"slices"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 )
 
@@ -73,3 +75,18 @@ func OtherCode(code string) string {
 	}
 	return "123456"
 }
+
+// InvitationTo waits for the next message to an address, an invitation, and returns its link.
+func (k *Kit) InvitationTo(to string) latchkey.InvitationLink {
+	k.Helper()
+	m := k.Mail(to)
+	u, err := url.Parse(m.Link)
+	k.Must(err)
+	q := u.Query()
+	return latchkey.InvitationLink{
+		TeamID: q.Get("teamId"), MembershipID: q.Get("membershipId"), UserID: q.Get("userId"), Secret: hidden.New(q.Get("secret")),
+	}
+}
+
+// JoinURL is the page of the links of invitations.
+const JoinURL = "https://app.example.org/join"

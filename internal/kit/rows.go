@@ -135,13 +135,21 @@ func (k *Kit) Broken() (rules []string) {
 	}
 	for _, row := range all(record.Memberships.Table) {
 		m := record.Memberships.Record(row)
+		if teams[m.TeamID] == nil {
+			say("membership %s has no team", m.ID)
+		}
+		open := m.Address != "" && m.Inviter != "" && m.InviterKey != "" && len(m.Digest) > 0 && !m.Expire.IsZero() && m.Subject != ""
+		closed := m.Address+m.Inviter+m.InviterKey+m.Invitee+m.Name == "" && len(m.Digest) == 0 && m.Expire.IsZero() && m.Subject == m.UserID
+		if m.Confirm && !closed || !m.Confirm && (!open || m.UserID+m.UserKey != "" || m.Owner || !m.Joined.IsZero()) {
+			say("membership %s is neither a member's nor an invitation: %+v", m.ID, m)
+		}
+		if !m.Confirm {
+			continue
+		}
 		members[m.TeamID]++
 		memberships[m.UserID]++
 		if u := users[m.UserID]; u == nil || u.Key != m.UserKey {
 			say("membership %s has no user", m.ID)
-		}
-		if teams[m.TeamID] == nil {
-			say("membership %s has no team", m.ID)
 		}
 		if m.Owner != strings.Contains(m.Roles, `"owner"`) {
 			say("membership %s says that it is an owner's: %v, with the roles %s", m.ID, m.Owner, m.Roles)

@@ -13,7 +13,7 @@ import (
 var openToActing = []string{
 	"Account.User", "Account.Profile", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.Sessions", "Account.MFAFactors", "Account.Identities",
 	"Account.UpdateName", "Account.UpdatePrefs",
-	"Teams.Get by a user", "Teams.List by a user", "Teams.Prefs by a user", "Teams.Memberships by a user", "Teams.GetMembership by a user",
+	"Teams.Get by a user", "Teams.List by a user", "Teams.Prefs by a user", "Teams.Logs by a user", "Teams.Memberships by a user", "Teams.GetMembership by a user",
 }
 
 // A user who acts for another can change no factor, password, address, target or session, and

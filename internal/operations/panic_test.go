@@ -95,6 +95,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			}
 			guesses := slices.Contains([]string{
 				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code",
+				"Guest.AcceptInvitation", "Account.AcceptInvitation", "Guest.DeclineInvitation",
 				"Guest.ConfirmPhoneVerification", "Account.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
 			}, op.Name)
 			switch err := op.Do(w); {

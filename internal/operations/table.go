@@ -32,6 +32,8 @@ type Operation struct {
 	Acts   bool // it needs a user who may act for others
 	Pushes bool // it needs a push target of the user's first session
 	Teams  bool // it needs a team of the user
+	// Invites says that it needs an invitation of the user to another one's team.
+	Invites bool
 
 	// Factors says which second factors the operation needs. "begun" is an
 	// authenticator that is not confirmed. "fresh" adds recovery codes and an
@@ -239,6 +241,8 @@ var Table = []Operation{
 	{Name: "Teams.Prefs by a user", Quiet: true, Teams: true, Do: func(w *World) error {
 		return kit.Err(w.Account.Teams().Prefs(w.Ctx, w.Team))
 	}},
+	{Name: "Teams.Logs", Free: true, Quiet: true, Teams: true, Do: func(w *World) error { return kit.Err(w.Engine.Teams().Logs(w.Ctx, w.Team)) }},
+	{Name: "Teams.Logs by a user", Quiet: true, Teams: true, Do: func(w *World) error { return kit.Err(w.Account.Teams().Logs(w.Ctx, w.Team)) }},
 	{Name: "Teams.UpdatePrefs", Free: true, Teams: true, Do: func(w *World) error {
 		return kit.Err(w.Engine.Teams().UpdatePrefs(w.Ctx, w.Team, json.RawMessage(`{"theme":"dark"}`)))
 	}},
@@ -254,6 +258,14 @@ var Table = []Operation{
 	{Name: "Teams.CreateMembership", Free: true, Teams: true, Do: func(w *World) error {
 		return kit.Err(w.Engine.Teams().CreateMembership(w.Ctx, w.Team, latchkey.NewMembership{Email: "new@example.org"}))
 	}},
+	{Name: "Teams.CreateMembership by a user", Teams: true, Do: func(w *World) error {
+		return kit.Err(w.Account.Teams().CreateMembership(w.Ctx, w.Team, latchkey.NewMembership{Email: "new@example.org", URL: kit.JoinURL}))
+	}},
+	{Name: "Guest.AcceptInvitation", Free: true, Invites: true, Do: func(w *World) error { return kit.Err(w.Visitor.AcceptInvitation(w.Ctx, w.Invitation)) }},
+	{Name: "Account.AcceptInvitation", Invites: true, Anonymous: latchkey.ErrTeamInviteMismatch, Do: func(w *World) error {
+		return kit.Err(w.Account.AcceptInvitation(w.Ctx, w.Invitation))
+	}},
+	{Name: "Guest.DeclineInvitation", Free: true, Invites: true, Do: func(w *World) error { return w.Visitor.DeclineInvitation(w.Ctx, w.Invitation) }},
 	{Name: "Teams.Memberships", Free: true, Quiet: true, Teams: true, Do: func(w *World) error {
 		return kit.Err(w.Engine.Teams().Memberships(w.Ctx, w.Team))
 	}},

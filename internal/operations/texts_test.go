@@ -38,14 +38,18 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Teams.Prefs":       func(w *operations.World) []any { return []any{w.Team} },
 	"Teams.UpdatePrefs": func(w *operations.World) []any { return []any{w.Team, json.RawMessage(`{"name":"text"}`)} },
 	"Teams.Delete":      func(w *operations.World) []any { return []any{w.Team} },
+	"Teams.Logs":        func(w *operations.World) []any { return []any{w.Team, []latchkey.Query(nil)} },
 	"Teams.Memberships": func(w *operations.World) []any { return []any{w.Team, []latchkey.Query(nil)} },
 	"Teams.CreateMembership": func(w *operations.World) []any {
 		return []any{w.Team, latchkey.NewMembership{Email: "new@example.org", Phone: "+14155550199", Name: "New", Roles: []string{"player"}}}
 	},
-	"Teams.GetMembership":    func(w *operations.World) []any { return []any{w.Team, w.Member} },
-	"Teams.UpdateMembership": func(w *operations.World) []any { return []any{w.Team, w.Member, []string{"coach"}} },
-	"Teams.DeleteMembership": func(w *operations.World) []any { return []any{w.Team, w.Member} },
-	"Users.GetTarget":        func(w *operations.World) []any { return []any{w.User.ID, w.Push} },
+	"Guest.AcceptInvitation":   func(w *operations.World) []any { return []any{w.Invitation} },
+	"Account.AcceptInvitation": func(w *operations.World) []any { return []any{w.Invitation} },
+	"Guest.DeclineInvitation":  func(w *operations.World) []any { return []any{w.Invitation} },
+	"Teams.GetMembership":      func(w *operations.World) []any { return []any{w.Team, w.Member} },
+	"Teams.UpdateMembership":   func(w *operations.World) []any { return []any{w.Team, w.Member, []string{"coach"}} },
+	"Teams.DeleteMembership":   func(w *operations.World) []any { return []any{w.Team, w.Member} },
+	"Users.GetTarget":          func(w *operations.World) []any { return []any{w.User.ID, w.Push} },
 	"Users.UpdateTarget": func(w *operations.World) []any {
 		return []any{w.User.ID, w.Push, latchkey.TargetUpdate{Identifier: "the same device", ProviderID: "fcm", Name: "Telephone"}}
 	},

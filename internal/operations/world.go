@@ -35,6 +35,8 @@ type World struct {
 
 	Push string // the id of a push target of the first session
 
+	Invitation latchkey.InvitationLink // of the user, to the team of another one
+
 	Team           string // of the user
 	Member, Joined string // the memberships of another user and of the user in it
 }
@@ -85,6 +87,9 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 		if op.Teams && w.Team == "unknown" {
 			w.found()
 		}
+		if op.Invites && w.Invitation.TeamID == "" {
+			w.invited()
+		}
 		if op.Acts {
 			k.Must(kit.Err(k.Users().UpdateImpersonator(k.Ctx, w.User.ID, true)))
 		}
@@ -124,6 +129,18 @@ func (w *World) found() {
 	own, err := w.Users().Memberships(w.Kit.Ctx, w.User.ID)
 	w.Must(err)
 	w.Joined = own.Memberships[0].ID
+}
+
+// invited makes an invitation of Ada to the team of Bob.
+func (w *World) invited() {
+	w.Helper()
+	_, bob := w.SignIn(kit.Bob)
+	team, err := bob.Teams().Create(w.Kit.Ctx, latchkey.NewTeam{Name: "Bakers"})
+	w.Must(err)
+	w.Must(kit.Err(bob.Teams().CreateMembership(w.Kit.Ctx, team.ID, latchkey.NewMembership{Email: kit.Ada, Roles: []string{"player"}, URL: kit.JoinURL})))
+	for w.Invitation.TeamID == "" { // other messages came before
+		w.Invitation = w.InvitationTo(kit.Ada)
+	}
 }
 
 // Enrol gives the user second factors (see [Operation.Factors]). With "fresh", the

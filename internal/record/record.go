@@ -457,10 +457,10 @@ type Challenge struct {
 	Factor      string
 	Destination string // to which a code was sent; "" if no code was sent
 	Digest      []byte // of the code; nil without one
-	Sealed      []byte // the code, if the host brings it to the user; nil otherwise
 	Failures    int64
 	Created     time.Time
 	Expire      time.Time
+	Sealed      []byte // the code, if the host brings it to the user; nil otherwise
 }
 
 func (c *Challenge) bind(b *store.Binder) {
@@ -470,10 +470,10 @@ func (c *Challenge) bind(b *store.Binder) {
 	b.Text("factor", &c.Factor)
 	b.Text("destination", &c.Destination)
 	b.NullBytes("digest", &c.Digest)
-	b.NullBytes("sealed", &c.Sealed)
 	b.Int("failures", &c.Failures)
 	b.Time("created", &c.Created)
 	b.Time("expire", &c.Expire)
+	b.NullBytes("sealed", &c.Sealed)
 }
 
 // Challenges is keyed by id. A session has at most one for each factor.
@@ -568,34 +568,56 @@ var Teams = store.Declare("teams", (*Team).bind, store.Keys{
 	},
 })
 
-// Membership is the place of a user in a team.
+// Membership is the place of a user in a team, or an open invitation to it. An invitation has
+// no user and is no owner's, so that nothing that is found by a user is an invitation. Its
+// columns are those from Address on. They are empty for a member.
 type Membership struct {
 	ID      string
 	TeamID  string
-	UserID  string
+	UserID  string // "" for an invitation
 	UserKey string // of the user: a later user of the same id has another one
+	Subject string // the user's id; for an invitation the one that was promised
 	Created time.Time
 	Updated time.Time
 	Invited time.Time
 	Joined  time.Time
-	Owner   bool   // owner is one of the roles
+	Confirm bool   // the row is that of a member
+	Owner   bool   // of a member: owner is one of the roles
 	Roles   string // JSON, a list of texts
+
+	Address    string // to which the invitation was sent
+	Name       string // of the person, as the inviter wrote it
+	Invitee    string // the key of the user who was invited by id; "" for who has the address
+	Inviter    string // the id of the user who invites
+	InviterKey string
+	Digest     []byte // of the secret
+	Expire     time.Time
 }
 
 func (m *Membership) bind(b *store.Binder) {
 	b.Text("id", &m.ID)
 	b.Text("team_id", &m.TeamID)
-	b.Text("user_id", &m.UserID)
-	b.Text("user_key", &m.UserKey)
+	b.NullText("user_id", &m.UserID)
+	b.NullText("user_key", &m.UserKey)
+	b.Text("subject", &m.Subject)
 	b.Time("created", &m.Created)
 	b.Time("updated", &m.Updated)
 	b.Time("invited", &m.Invited)
-	b.Time("joined", &m.Joined)
+	b.NullTime("joined", &m.Joined)
+	b.Bool("confirm", &m.Confirm)
 	b.Bool("owner", &m.Owner)
 	b.JSON("roles", &m.Roles)
+	b.NullText("address", &m.Address)
+	b.NullText("name", &m.Name)
+	b.NullText("invitee", &m.Invitee)
+	b.NullText("inviter", &m.Inviter)
+	b.NullText("inviter_key", &m.InviterKey)
+	b.NullBytes("digest", &m.Digest)
+	b.NullTime("expire", &m.Expire)
 }
 
-// Memberships is keyed by id. A user has at most one in a team.
+// Memberships is keyed by id. A user has at most one in a team. An address has at most one
+// invitation to a team, of which the transactions take care that make them.
 var Memberships = store.Declare("memberships", (*Membership).bind, store.Keys{
 	Primary: []string{"id"},
 	Indexes: []store.IndexOn{
@@ -603,6 +625,10 @@ var Memberships = store.Declare("memberships", (*Membership).bind, store.Keys{
 		{Name: "team", Columns: []string{"team_id", "created"}},
 		{Name: "owner", Columns: []string{"team_id", "owner", "joined"}},
 		{Name: "user", Columns: []string{"user_id", "created"}},
+		{Name: "invited", Columns: []string{"address", "team_id"}},
+		{Name: "open", Columns: []string{"team_id", "expire"}},
+		{Name: "digest", Columns: []string{"digest"}},
+		{Name: "expire", Columns: []string{"expire"}},
 	},
 	References: []store.RefersTo{
 		{Columns: []string{"team_id"}, Parent: Teams.Primary()},

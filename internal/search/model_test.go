@@ -189,6 +189,7 @@ func (c *credential) ended() string {
 // oneTime is a link, a code of a message, or a recovery code.
 type oneTime struct {
 	kind, to, userID, secret string
+	link                     latchkey.InvitationLink
 	account                  *account // whose password or address ends it
 	by                       *session // that made a recovery code; nil for the server
 	created, expire          time.Time

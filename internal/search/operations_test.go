@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/latchkey"
@@ -36,6 +37,9 @@ var table = []operation{
 	{name: "Guest.CreatePhoneToken", do: askText},
 	{name: "Guest.CreateRecovery", do: askRecovery},
 	{name: "Guest.CreateSession", weight: 3, do: redeem},
+	{name: "Guest.AcceptInvitation", weight: 2, do: acceptInvitation},
+	{name: "Account.AcceptInvitation", weight: 2, do: joinTeam},
+	{name: "Guest.DeclineInvitation", do: declineInvitation},
 	{name: "Guest.ConfirmRecovery", weight: 2, do: confirmRecovery},
 	{name: "Guest.ConfirmEmailVerification", weight: 2, do: guestConfirms(notify.EmailVerification)},
 	{name: "Guest.ConfirmPhoneVerification", weight: 2, do: guestConfirms(notify.PhoneVerification)},
@@ -90,6 +94,7 @@ var table = []operation{
 	// by the server
 	{server: true, weight: 3, do: serverWord},
 	{server: true, weight: 3, do: serverMFA},
+	{server: true, weight: 2, do: invited},
 	{server: true, weight: 2, do: serverStatus},
 	{server: true, weight: 2, do: serverAddress},
 	{server: true, weight: 3, do: serverVerification},
@@ -263,13 +268,62 @@ func redeem(w *world, a *actor, s step) string {
 	if err != nil {
 		return line + w.told(err)
 	}
+	return line + w.entersByAddress(a, t, before, made)
+}
+
+// invited has another user invite an address of the owner to a team.
+func invited(w *world, _ *actor, s step) string {
+	to := []string{mailA, mailB, callA, callB}[s.x%4]
+	n := latchkey.NewMembership{Email: to, URL: kit.JoinURL}
+	if to == callA || to == callB {
+		n.Email, n.Phone = "", to
+	}
+	err := func() error {
+		friend, err := w.k.Users().Create(w.k.Ctx, latchkey.NewUser{})
+		if err != nil {
+			return err
+		}
+		session, err := w.k.Users().CreateSession(w.k.Ctx, friend.ID)
+		if err != nil {
+			return err
+		}
+		account, err := w.k.Visitor.Authenticate(w.k.Ctx, session.Secret.Reveal())
+		if err != nil {
+			return err
+		}
+		team, err := account.Teams().Create(w.k.Ctx, latchkey.NewTeam{Name: "Friends"})
+		if err != nil {
+			return err
+		}
+		return kit.Err(account.Teams().CreateMembership(w.k.Ctx, team.ID, n))
+	}()
+	return fmt.Sprintf("a friend invites %s: %s", to, w.told(err))
+}
+
+// acceptInvitation opens an invitation without a session.
+func acceptInvitation(w *world, a *actor, s step) string {
+	t, ok := letter(a, s.x, notify.Invitation)
+	if !ok {
+		return ""
+	}
+	before := w.at(t.to)
+	made, err := w.k.Guest(a.at).AcceptInvitation(w.k.Ctx, t.link)
+	line := fmt.Sprintf("accepts the invitation to %s: ", t.to)
+	if err != nil {
+		return line + w.told(err)
+	}
+	return line + w.entersByAddress(a, t, before, made.Session)
+}
+
+// entersByAddress follows a session that the proof of an address has made.
+func (w *world) entersByAddress(a *actor, t *oneTime, before *account, made *latchkey.Session) string {
 	w.take(t)
 	shown, by := byMailbox, true
-	switch notify.Kind(t.kind) {
-	case notify.PhoneOTP:
-		shown = byTelephone
-	case handedOver:
+	switch {
+	case t.kind == string(handedOver):
 		shown, by = byToken, false
+	case !strings.Contains(t.to, "@"):
+		shown = byTelephone
 	}
 	if by && before != nil && before.half == t.to && before.id == made.UserID {
 		w.fail("an address that is proven by half has signed in to %s", before.id)
@@ -279,7 +333,42 @@ func redeem(w *world, a *actor, s step) string {
 	}
 	c := w.entered(a, made, shown, nil)
 	w.kept = c.session // what follows from the proof does not end it
-	return line + c.String()
+	return c.String()
+}
+
+// joinTeam opens an invitation in a session.
+func joinTeam(w *world, a *actor, s step) string {
+	t, ok := letter(a, s.y, notify.Invitation)
+	if !ok {
+		return ""
+	}
+	return act(w, a, s, "AcceptInvitation", false, "", func(c *credential, h *latchkey.Account) error {
+		err := kit.Err(h.AcceptInvitation(w.k.Ctx, t.link))
+		if err == nil {
+			if acc := w.at(t.to); acc == nil || acc.id != c.account.id {
+				w.fail("an invitation to %s is accepted by %s", t.to, c.account.id)
+				return nil
+			}
+			w.take(t)
+			w.loosened(t)
+		}
+		return err
+	})
+}
+
+func declineInvitation(w *world, a *actor, s step) string {
+	t, ok := letter(a, s.x, notify.Invitation)
+	if !ok {
+		return ""
+	}
+	err := w.k.Guest(a.at).DeclineInvitation(w.k.Ctx, t.link)
+	if err == nil {
+		if why := w.live(t); why != "" {
+			w.fail("an invitation is declined although it %s", why)
+		}
+		t.over = "was declined"
+	}
+	return fmt.Sprintf("declines the invitation to %s: %s", t.to, w.told(err))
 }
 
 func confirmRecovery(w *world, a *actor, s step) string {

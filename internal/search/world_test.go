@@ -259,7 +259,10 @@ func (w *world) drain() {
 		}
 		t := &oneTime{kind: string(m.Kind), to: m.To, userID: m.UserID, secret: secret, created: m.Time, account: w.at(m.To)}
 		t.expire = t.created.Add(w.lifeOf(m.Kind))
-		if m.Kind != notify.Challenge {
+		if m.Kind == notify.Invitation {
+			t.link = latchkey.InvitationLink{TeamID: m.TeamID, MembershipID: m.MembershipID, UserID: m.UserID, Secret: m.Secret}
+			w.mails = append(w.mails, t)
+		} else if m.Kind != notify.Challenge {
 			for _, old := range w.mails {
 				if old.kind == t.kind && old.to == t.to {
 					old.over = cmp.Or(old.over, "was replaced")
@@ -285,13 +288,18 @@ func (w *world) lifeOf(kind notify.Kind) time.Duration {
 		return cmp.Or(p.EmailVerificationLength, 7*24*time.Hour)
 	case notify.Recovery:
 		return cmp.Or(p.RecoveryLength, time.Hour)
+	case notify.Invitation:
+		return cmp.Or(p.InvitationLength, 7*24*time.Hour)
 	}
 	return cmp.Or(p.OTPLength, 15*time.Minute)
 }
 
-// endMail ends every link and code of an account.
+// endMail ends every link and code of an account, but no invitation: that is another user's.
 func (w *world) endMail(a *account, why string) {
 	for _, t := range w.mails {
+		if t.kind == string(notify.Invitation) {
+			continue
+		}
 		if t.account == a || t.to != "" && (t.to == a.user.Email || t.to == a.user.Phone) {
 			t.over = cmp.Or(t.over, why)
 		}

@@ -443,8 +443,14 @@ func TestPagesAreIndexed(t *testing.T) {
 			}
 			if ix.Nullable() {
 				nulls := slices.Clone(position)
-				nulls[0] = store.Null
-				queries = append(queries, store.Query{After: nulls})
+				for i, c := range ix.Columns() {
+					if !table.Columns()[c].Nullable {
+						continue
+					}
+					nulls[i] = store.Null
+					queries = append(queries, store.Query{Equal: key[:i], After: nulls})
+					break
+				}
 			}
 			for _, q := range queries {
 				for _, descending := range []bool{false, true} {

@@ -725,6 +725,67 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await refused(browser().teams.list(), 401, 'general_unauthorized_scope');
         });
 
+        test('invitations to a team: by mail and by SMS, with and without a session', async () => {
+          const { b, user } = await signedUp();
+          const team = (await b.teams.create(web.ID.unique(), 'Chess Club')).$id;
+          const page = 'https://app.example.org/join?a=1#top';
+          const linkIn = (text) => new URL(text.match(/https:\/\/app\.example\.org\S+/)[0]);
+          const accept = (t, link, more = {}) => {
+            const [id, userId, secret] = ['membershipId', 'userId', 'secret'].map((name) => more[name] ?? link.searchParams.get(name));
+            return t.updateMembershipStatus(more.teamId ?? team, id, userId, secret);
+          };
+          const email = fresh('guest');
+          const invited = await b.teams.createMembership(team, ['player'], email, undefined, undefined, page, 'Grace');
+          assert.deepEqual([invited.confirm, invited.joined, invited.userEmail, invited.userName, invited.teamName, invited.roles], [false, '', email, 'Grace', 'Chess Club', ['player']]);
+          assert.match(invited.invited, dateForm);
+          const mail = await inbox.mail(email);
+          assert.match(mail.text, new RegExp(`^Subject: Invitation to Chess Club Team at ${project}\r$`, 'm'));
+          const link = linkIn(mail.text);
+          assert.deepEqual([link.pathname, link.hash, link.searchParams.get('a'), link.searchParams.get('membershipId'), link.searchParams.get('userId'), link.searchParams.get('teamId'), link.searchParams.get('teamName')],
+            ['/join', '#top', '1', invited.$id, invited.userId, team, 'Chess Club']);
+          assert.equal((await b.teams.get(team)).total, 1);
+          const pending = await b.teams.listMemberships(team, [web.Query.equal('confirm', false)]);
+          assert.deepEqual(pending.memberships.map((m) => m.$id), [invited.$id]);
+          const guest = browser();
+          await refused(accept(guest.teams, link, { membershipId: 'nothing' }), 404, 'membership_not_found');
+          await refused(accept(guest.teams, link, { teamId: 'nothing' }), 404, 'team_not_found');
+          await refused(accept(guest.teams, link, { secret: 'f'.repeat(64) }), 401, 'team_invalid_secret');
+          await refused(accept(guest.teams, link, { userId: user.$id }), 401, 'team_invite_mismatch');
+          await refused(accept(guest.teams, link, { userId: '_' }), 400, 'general_argument_invalid');
+          await refused(accept(b.teams, link), 401, 'team_invite_mismatch');
+          await refused(accept(teams(), link), 401, 'general_unauthorized_scope');
+          const joined = await accept(guest.teams, link);
+          assert.deepEqual([joined.$id, joined.confirm, joined.userId, joined.roles], [invited.$id, true, invited.userId, ['player']]);
+          checkUser(await guest.account.get(), { $id: invited.userId, email, emailVerification: true, name: 'Grace' });
+          checkSession(await guest.account.getSession('current'), { userId: invited.userId, provider: 'email', providerUid: email, factors: ['email'], current: true });
+          assert.equal((await guest.teams.get(team)).total, 2);
+          await refused(accept(browser().teams, link), 409, 'membership_already_confirmed');
+          await refused(b.teams.createMembership(team, [], email, undefined, undefined, page), 409, 'membership_already_confirmed');
+          await refused(b.teams.createMembership(team, [], fresh('nobody')), 400, 'general_argument_invalid');
+          await refused(b.teams.createMembership(team, [], fresh('nobody'), undefined, undefined, 'https://evil.test/'), 400, 'general_argument_invalid');
+          await refused(guest.teams.createMembership(team, [], fresh('nobody'), undefined, undefined, page), 401, 'user_unauthorized');
+
+          const { b: other, user: known, email: theirs } = await signedUp();
+          const byId = await b.teams.createMembership(team, ['coach'], undefined, known.$id, undefined, page);
+          assert.deepEqual([byId.userId, byId.userEmail, byId.userName], [known.$id, '', '']);
+          const session = (await other.account.getSession('current')).$id;
+          assert.equal((await accept(other.teams, linkIn((await inbox.mail(theirs)).text))).confirm, true);
+          assert.equal((await other.account.getSession('current')).$id, session);
+          assert.equal((await other.account.get()).emailVerification, true);
+
+          const number = freshPhone();
+          await b.teams.createMembership(team, [], undefined, undefined, number, page);
+          const sms = await inbox.sms(number);
+          assert.match(sms.body, /Chess Club/);
+          const third = browser();
+          assert.equal((await accept(third.teams, linkIn(sms.body))).confirm, true);
+          checkUser(await third.account.get(), { name: number, phone: number, phoneVerification: true });
+
+          const again = await b.teams.createMembership(team, [], fresh('late'), undefined, undefined, page);
+          await b.teams.deleteMembership(team, again.$id);
+          await refused(b.teams.getMembership(team, again.$id), 404, 'membership_not_found');
+        });
+
         test('the fields of a user who acts for another, and what is refused', async () => {
           const u = users();
           const { b, user, email } = await signedUp();

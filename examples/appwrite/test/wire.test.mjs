@@ -264,6 +264,35 @@ describe('settings', () => {
     assert.equal((await server.call('POST', '/account', { body, headers: key })).status, 201);
   }));
 
+  test('MEMBERSHIPS_HIDE, AUTH_DISABLED for invitations, and the log of a team', async () => {
+    const club = async (server) => {
+      const body = { userId: 'unique()', email: fresh(), password, name: 'Ada' };
+      await server.call('POST', '/account', { body });
+      const cookie = cookieOf(await server.call('POST', '/account/sessions/email', { body }));
+      const { json: team } = await server.call('POST', '/teams', { body: { teamId: 'unique()', name: 'Club' }, headers: cookie });
+      return { cookie, path: `/teams/${team.$id}` };
+    };
+    const invitation = { email: 'guest@example.org', roles: [], url: 'http://localhost/join' };
+    await within({ MEMBERSHIPS_HIDE: 'userName,userEmail,userPhone,mfa', AUTH_DISABLED: 'invites', SMTP_ADDR: '127.0.0.1:9' }, async (server) => {
+      const { cookie, path } = await club(server);
+      const { json: { memberships: [own] } } = await server.call('GET', `${path}/memberships`, { headers: cookie });
+      assert.deepEqual([own.userName, own.userEmail, own.userPhone, own.mfa, own.roles], ['', '', '', false, ['owner']]);
+      const { json: { memberships: [seen] } } = await server.call('GET', `${path}/memberships`, { headers: key });
+      assert.equal(seen.userName, 'Ada');
+      is(await server.call('POST', `${path}/memberships`, { body: invitation, headers: cookie }), 501, 'user_auth_method_unsupported');
+      for (const headers of [cookie, key]) {
+        const { json: log } = await server.call('GET', `${path}/logs`, { headers });
+        assert.deepEqual([log.total, log.logs.map((l) => l.event)], [2, ['membership.create', 'team.create']]);
+      }
+      is(await server.call('GET', `${path}/logs`, {}), 401, 'general_unauthorized_scope');
+    });
+    await within({}, async (server) => {
+      const { cookie, path } = await club(server);
+      is(await server.call('POST', `${path}/memberships`, { body: invitation, headers: cookie }), 503, 'general_smtp_disabled');
+      is(await server.call('POST', `${path}/memberships`, { body: { ...invitation, email: undefined, phone: '+14155550199' }, headers: cookie }), 503, 'general_phone_disabled');
+    });
+  });
+
   test('CUSTOM_FACTOR', async () => {
     const ask = async (server) => {
       const body = { userId: 'unique()', email: fresh(), password };

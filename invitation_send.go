@@ -1,0 +1,296 @@
+package latchkey
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+
+	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/redirect"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+// NewMembership is the input for a membership or an invitation. The member is named by UserID, or
+// else by Email, or else by Phone.
+type NewMembership struct {
+	UserID string
+	Email  string
+	Phone  string
+	Name   string // of the user who is made, if nobody has the address; at most 128 characters; "" means the address
+	// Roles are at most 100 names in the form of ids, of at most 81 characters.
+	Roles []string
+	// URL is the page that the link of an invitation opens, as in NewMagicURLToken. It is
+	// required of a user. Its path, query and fragment stay; membershipId, userId, secret,
+	// teamId and teamName are added to the query. The server sends no link.
+	URL string
+}
+
+// errNobody says why a membership is refused.
+var errNobody = errors.New("none of userId, email and phone is given")
+
+// check brings the input to its canonical form, or refuses it.
+func (n *NewMembership) check() (err error) {
+	if n.UserID == "" && n.Email == "" && n.Phone == "" {
+		return invalid("userId", errNobody)
+	}
+	if n.UserID != "" {
+		if err := checkUserID(n.UserID); err != nil {
+			return err
+		}
+	}
+	if n.Email != "" {
+		if n.Email, err = checkEmail(n.Email); err != nil {
+			return err
+		}
+	}
+	if n.Phone != "" {
+		if n.Phone, err = checkPhone(n.Phone); err != nil {
+			return err
+		}
+	}
+	return checkName(n.Name)
+}
+
+// find returns the user whom the input names, nil if nobody has the address.
+func (n *NewMembership) find(ctx context.Context, r store.Reader) (user *record.User, err error) {
+	switch {
+	case n.UserID != "":
+		user, err = getUser(ctx, r, n.UserID)
+	case n.Email != "":
+		user, err = record.Users.Find(ctx, r, byEmail.index, store.Text(n.Email))
+	default:
+		user, err = record.Users.Find(ctx, r, byPhone.index, store.Text(n.Phone))
+	}
+	if err == nil && user != nil && (n.Email != "" && user.Email != n.Email || n.Phone != "" && user.Phone != n.Phone) {
+		return nil, ErrUserAlreadyExists
+	}
+	return user, err
+}
+
+// address returns the address that names the member, "" if their id does.
+func (n *NewMembership) address() string {
+	if n.UserID != "" {
+		return ""
+	}
+	return cmp.Or(n.Email, n.Phone)
+}
+
+// errNoAddress says why an invitation is refused.
+var errNoAddress = errors.New("the user has neither an e-mail address nor a number")
+
+// errTooManyInvitations says why an invitation is refused.
+var errTooManyInvitations = errors.New("the team has 200 open invitations")
+
+// invitation is an invitation that is about to be made.
+type invitation struct {
+	newToken
+	page    *url.URL
+	invitee *record.User // who was named by id; nil otherwise
+	name    string
+	roles   []string
+}
+
+// invite sends an invitation for a user. refused says why the input is not acceptable, nil if
+// it is.
+func (a *Account) invite(ctx context.Context, teamID string, n NewMembership, roles []string, refused error) (*Membership, error) {
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	user, err := a.standing(ctx, c, c.store)
+	if err != nil {
+		return nil, err
+	}
+	page, err := c.checkURL(n.URL)
+	if refused = cmp.Or(refused, err); refused != nil {
+		return nil, refused
+	}
+	if _, err := ownTeam(ctx, c.store, teamID, user); err != nil { // before anything about the invited person
+		return nil, err
+	}
+	drawn, err := c.drawInvitation(ctx, n, user)
+	if err != nil {
+		return nil, err
+	}
+	drawn.page, drawn.name, drawn.roles = page, n.Name, roles
+	made, err := accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*sentInvitation, error) {
+		return tx.insertInvitation(ctx, teamID, user, drawn)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.courier.Deliver(courier.Delivery{Message: made.message, Null: made.silent})
+	return made.shown, nil
+}
+
+// ownTeam returns a team that a user owns.
+func ownTeam(ctx context.Context, r store.Reader, id string, user *record.User) (*record.Team, error) {
+	in, err := enterTeam(ctx, r, id, user)
+	switch {
+	case err != nil:
+		return nil, err
+	case !in.owns():
+		return nil, ErrUserUnauthorized
+	}
+	return in.team, nil
+}
+
+// drawInvitation finds the address of an invitation and draws its secret. It counts the call
+// and the message.
+func (c *call) drawInvitation(ctx context.Context, n NewMembership, user *record.User) (*invitation, error) {
+	drawn := &invitation{}
+	to := n.address()
+	if to == "" || c.policy.DiscloseAccounts {
+		named, err := n.find(ctx, c.store)
+		if err != nil && (n.UserID == "" || c.policy.DiscloseAccounts || !errors.Is(err, ErrUserAlreadyExists)) {
+			return nil, err
+		}
+		if n.UserID != "" {
+			if named == nil { // whether the id has the address is not told
+				if named, err = getUser(ctx, c.store, n.UserID); err != nil {
+					return nil, err
+				}
+			}
+			drawn.invitee, to = named, addressOf(named)
+		}
+	}
+	if to == "" {
+		return nil, invalid("userId", errNoAddress)
+	}
+	by, kind := contactTo(to), kindInvitation
+	if by == byPhone {
+		kind = kindPhoneInvitation
+	}
+	if err := c.canAsk(kind); err != nil {
+		return nil, err
+	}
+	if drawn.invitee != nil {
+		if !c.canSendTo(by.channel, to) {
+			return nil, by.off
+		}
+	} else if err := c.admitInvited(ctx, by, to); err != nil {
+		return nil, err
+	}
+	if err := c.limitToken(ctx, kind, "user "+user.ID, to, noReserve()); err != nil {
+		return nil, err
+	}
+	drawn.newToken = *c.newToken(kind, to, newID(), newSecret().Reveal())
+	drawn.seal(c.Engine)
+	return drawn, nil
+}
+
+// admitInvited refuses an address that no new user may have, or to which nothing is sent.
+func (c *call) admitInvited(ctx context.Context, by *contact, to string) error {
+	if by == byEmail {
+		return c.admitToken(ctx, to)
+	}
+	_, err := c.checkTextable(to)
+	return err
+}
+
+// addressOf returns the address by which a user is reached: one that they have proven, if they
+// have.
+func addressOf(user *record.User) string {
+	switch {
+	case user.EmailVerified:
+		return user.Email
+	case user.PhoneVerified:
+		return user.Phone
+	}
+	return cmp.Or(user.Email, user.Phone)
+}
+
+// sentInvitation is an invitation that was made. Silent says that nothing is sent: to a mock
+// number, and to a blocked user.
+type sentInvitation struct {
+	shown   *Membership
+	message notify.Message
+	silent  bool
+}
+
+// insertInvitation is the one place where invitations are made. It takes the place of the one
+// to the same address.
+func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record.User, n *invitation) (*sentInvitation, error) {
+	team, err := ownTeam(ctx, tx, teamID, user)
+	if err != nil {
+		return nil, err
+	}
+	person, err := tx.userAt(ctx, tx, n.kind.by, n.Destination)
+	if err != nil {
+		return nil, err
+	}
+	if n.invitee != nil && (person == nil || person.Key != n.invitee.Key) {
+		return nil, ErrBusy // the address has changed since the messages to it were counted
+	}
+	own := person != nil && (n.invitee != nil || n.kind.by.verified(person)) // and not only a claim
+	if own {
+		member, _, err := findMember(ctx, tx, team.ID, person)
+		if err != nil {
+			return nil, err
+		}
+		if member != nil {
+			return nil, ErrMembershipAlreadyConfirmed
+		}
+	}
+	m, event := &record.Membership{ID: newID(), TeamID: team.ID, Subject: n.Alias, Created: tx.now}, logMembershipCreate
+	old, err := invitationTo(ctx, tx, n.Destination, team.ID)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		m, event = old, logMembershipUpdate
+	} else if err := tx.roomForInvitation(ctx, team); err != nil {
+		return nil, err
+	}
+	if n.invitee != nil || person != nil && tx.policy.DiscloseAccounts {
+		m.Subject = person.ID
+	}
+	m.Updated, m.Invited, m.Expire, m.Digest = tx.now, tx.now, n.Expire, []byte(n.Digest)
+	m.Address, m.Name, m.Invitee, m.Inviter, m.InviterKey = n.Destination, n.name, "", user.ID, user.Key
+	if n.invitee != nil {
+		m.Invitee = n.invitee.Key
+	}
+	if err := setRoles(m, n.roles); err != nil {
+		return nil, err
+	}
+	if old != nil {
+		err = record.Memberships.Replace(ctx, tx, m)
+	} else {
+		err = record.Memberships.Insert(ctx, tx, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.changedMembership(ctx, team, nil, m, event); err != nil {
+		return nil, err
+	}
+	_, mocked := tx.mockCode(n.kind.by.channel, n.Destination)
+	made := &sentInvitation{silent: mocked || own && person.Blocked, message: tx.invitationMessage(n, m, team, user)}
+	made.shown, err = showInvitation(m, team, false)
+	return made, err
+}
+
+// roomForInvitation refuses one more invitation to a team than it may have.
+func (tx *txn) roomForInvitation(ctx context.Context, team *record.Team) error {
+	open, err := tx.Count(ctx, store.Query{
+		Index: record.Memberships.Index("open"), Equal: []store.Value{store.Text(team.ID)}, From: store.Excluding(store.Time(tx.now)), Limit: maxInvitations,
+	})
+	if err == nil && open >= maxInvitations {
+		err = invalid("teamId", errTooManyInvitations)
+	}
+	return err
+}
+
+// invitationMessage returns the message with the link of an invitation. It has no words but the
+// names of the team and of the inviter.
+func (tx *txn) invitationMessage(n *invitation, m *record.Membership, team *record.Team, inviter *record.User) notify.Message {
+	link := redirect.With(n.page, redirect.Param{Name: "membershipId", Value: m.ID}, redirect.Param{Name: "userId", Value: m.Subject},
+		redirect.Param{Name: "secret", Value: n.secret}, redirect.Param{Name: "teamId", Value: team.ID}, redirect.Param{Name: "teamName", Value: team.Name})
+	return notify.Message{
+		ID: n.ID, Kind: n.kind.message, Channel: n.kind.by.channel, To: n.Destination, UserID: m.Subject, Secret: hide(n.secret), Link: hide(link),
+		Time: tx.now, Expire: m.Expire, Locale: tx.client.Locale, TeamID: team.ID, TeamName: team.Name, MembershipID: m.ID, Inviter: inviter.Name,
+	}
+}
