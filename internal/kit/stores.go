@@ -55,11 +55,12 @@ func cases(t *testing.T) []Backend {
 
 // OnEveryStore runs test on each backend, and once more on memory with every closure
 // run twice. The race detector makes SQLite ten times slower, so a run with it leaves
-// out SQL. The packages of the SQL stores look for their own races.
+// out SQL, and the second memory: its closures run on one goroutine. The packages of the SQL
+// stores look for their own races.
 func OnEveryStore(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
 	if RaceDetector {
-		on(t, policy, test, Backends[0], Backends[1], twice)
+		on(t, policy, test, Backends[0], Backends[1])
 		return
 	}
 	on(t, policy, test, append(slices.Clip(Backends), twice)...)
