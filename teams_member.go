@@ -117,8 +117,12 @@ func (t *Teams) Memberships(ctx context.Context, teamID string, queries ...Query
 			return nil, err
 		}
 		list := &MembershipList{Total: found.total, Memberships: make([]*Membership, 0, len(found.rows)), Pages: found.pages}
+		users, err := usersOf(ctx, c.store, found.rows)
+		if err != nil {
+			return nil, err
+		}
 		for _, m := range found.rows {
-			shown, err := in.showMember(ctx, c, c.store, m)
+			shown, err := in.showMember(c, m, users[m.UserID])
 			if err != nil {
 				return nil, err
 			}
@@ -133,8 +137,46 @@ func (t *Teams) Memberships(ctx context.Context, teamID string, queries ...Query
 	})
 }
 
-// showMember returns a membership as the caller sees it, nil if its user is gone.
-func (in *inTeam) showMember(ctx context.Context, c *call, r store.Reader, m *record.Membership) (*Membership, error) {
+// usersOf returns the users of some memberships, by their ids.
+func usersOf(ctx context.Context, r store.Reader, members []*record.Membership) (map[string]*record.User, error) {
+	users := make(map[string]*record.User, len(members))
+	for some := range slices.Chunk(members, store.MaxFilterValues) {
+		var ids []store.Value
+		for _, m := range some {
+			if m.Confirm {
+				ids = append(ids, store.Text(m.UserID))
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		rows, err := record.Users.List(ctx, r, store.Query{
+			Index: record.Users.Primary(), Where: []store.Filter{store.Where("id", store.OpEqual, ids...)}, Limit: len(ids),
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, user := range rows {
+			users[user.ID] = user
+		}
+	}
+	return users, nil
+}
+
+// findMemberOf returns a membership as the caller sees it, nil if its user is gone.
+func (in *inTeam) findMemberOf(ctx context.Context, c *call, r store.Reader, m *record.Membership) (*Membership, error) {
+	if !m.Confirm {
+		return in.showMember(c, m, nil)
+	}
+	user, err := findUser(ctx, r, m.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return in.showMember(c, m, user)
+}
+
+// showMember returns a membership of a user as the caller sees it, nil if the user is gone.
+func (in *inTeam) showMember(c *call, m *record.Membership, user *record.User) (*Membership, error) {
 	if !m.Confirm {
 		shown, err := showInvitation(m, in.team, in.user == nil)
 		if err != nil {
@@ -142,9 +184,8 @@ func (in *inTeam) showMember(ctx context.Context, c *call, r store.Reader, m *re
 		}
 		return in.hide(c, shown), nil
 	}
-	user, err := findUser(ctx, r, m.UserID)
-	if err != nil || user == nil || user.Key != m.UserKey {
-		return nil, err
+	if user == nil || user.Key != m.UserKey {
+		return nil, nil
 	}
 	shown, err := showMembership(m, in.team, user)
 	if err != nil {
@@ -202,7 +243,7 @@ func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Member
 		if err != nil {
 			return nil, err
 		}
-		shown, err := in.showMember(ctx, c, c.store, m)
+		shown, err := in.findMemberOf(ctx, c, c.store, m)
 		if shown == nil && err == nil {
 			err = ErrMembershipNotFound
 		}
@@ -253,7 +294,7 @@ func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles [
 			m.Inviter, m.InviterKey = in.user.ID, in.user.Key
 		}
 		if same, err := sameRoles(&old, m); err != nil || same && old.InviterKey == m.InviterKey {
-			shown, err := in.showMember(ctx, tx.call, tx, &old)
+			shown, err := in.findMemberOf(ctx, tx.call, tx, &old)
 			return shown, err
 		}
 		if old.Owner && !m.Owner && !user.Blocked {
@@ -277,7 +318,7 @@ func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles [
 		if _, err := tx.changedMembership(ctx, in.team, user, m, logMembershipUpdate); err != nil {
 			return nil, err
 		}
-		return in.showMember(ctx, tx.call, tx, m)
+		return in.findMemberOf(ctx, tx.call, tx, m)
 	})
 }
 

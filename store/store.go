@@ -164,8 +164,10 @@ type Query struct {
 	// From and To bound the first column that Equal leaves open. A bounded
 	// column that is null is not selected.
 	From, To Bound
-	// Where selects among those rows. No index serves it: every row that the
-	// rest of the query selects is read until the page is full.
+	// Where selects among those rows. A unique index serves a condition that its
+	// last column, which alone Equal leaves open, equals one of some values, if
+	// there is no bound and no cursor. No index serves another one: every row that
+	// the rest of the query selects is read until the page is full.
 	Where []Filter
 	// Descending reverses the order, primary key included.
 	Descending bool

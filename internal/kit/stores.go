@@ -55,7 +55,7 @@ func cases(t *testing.T) []Backend {
 
 // OnEveryStore runs test on each backend, and once more on memory with every closure
 // run twice. The race detector makes SQLite ten times slower, so a run with it leaves
-// out SQL, and the second memory: its closures run on one goroutine. The packages of the SQL
+// out SQL, and the second memory, since a closure that runs again makes no race. The packages of the SQL
 // stores look for their own races.
 func OnEveryStore(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()

@@ -142,6 +142,18 @@ func drawQuery(t *rapid.T, rows []*parent) store.Query {
 	for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "filters") {
 		q.Where = append(q.Where, drawFilter(t, 0))
 	}
+	if n := len(key) - 1; ix.Unique() && rapid.IntRange(0, 3).Draw(t, "one of some values") == 0 { // which the index serves
+		var values []store.Value
+		for range rapid.IntRange(1, 5).Draw(t, "values") {
+			of := parents.Row(drawParent(t))
+			if len(rows) > 0 {
+				of = parents.Row(rapid.SampledFrom(rows).Draw(t, "row of a value"))
+			}
+			values = append(values, ix.Key(of)[n])
+		}
+		q.Equal, q.From, q.To = key[:n], store.Bound{}, store.Bound{}
+		q.Where = append(q.Where, store.Where(parents.Columns()[ix.Columns()[n]].Name, store.OpEqual, values...))
+	}
 	if !slices.Contains(q.Equal, store.Null) && rapid.Bool().Draw(t, "cursor") {
 		position := ix.Position(parents.Row(drawParent(t)))
 		copy(position, q.Equal)

@@ -65,7 +65,7 @@ func run(dir string) error {
 	for _, p := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"users", usersCases}} {
+	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"users", usersCases}, {"teams", teamsCases}} {
 		if *part != "" && *part != p.name {
 			continue
 		}

@@ -80,27 +80,9 @@ func columnNames() string {
 	return strings.Join(names, ", ")
 }
 
-// scan reads all columns of all rows.
+// scan reads all columns of users.
 func scan(rows *sql.Rows, err error, want int) error {
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	into := make([]any, len(record.Users.Columns()))
-	for i := range into {
-		into[i] = new(any)
-	}
-	n := 0
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		n++
-	}
-	if err := rows.Err(); err != nil || n != want {
-		return errors.Join(err, fmt.Errorf("%d rows, not %d", n, want))
-	}
-	return nil
+	return read(rows, err, len(record.Users.Columns()), want)
 }
 
 func usersOn(s store.Store, db *sql.DB) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/seek"
 )
 
 // Space keeps tables in ordered maps, one for each index of the schema, which it
@@ -67,6 +68,33 @@ func (r Reader) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) 
 // false. It reads the rows themselves only if the query filters them. It ends with the
 // context, at which it looks now and then.
 func (r Reader) each(ctx context.Context, q store.Query, visit func(cluster []byte) bool) error {
+	at := seek.Filter(q)
+	if at < 0 {
+		return r.scan(ctx, q, visit)
+	}
+	values := slices.DeleteFunc(slices.Clone(q.Where[at].Values), store.Value.IsNull)
+	slices.SortFunc(values, store.Compare)
+	values = slices.CompactFunc(values, func(a, b store.Value) bool { return store.Compare(a, b) == 0 })
+	if q.Descending {
+		slices.Reverse(values)
+	}
+	q.Where = slices.Delete(slices.Clone(q.Where), at, at+1)
+	equal, more := slices.Clip(q.Equal), true
+	for _, v := range values {
+		q.Equal = append(equal, v)
+		err := r.scan(ctx, q, func(cluster []byte) bool {
+			more = visit(cluster)
+			return more
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan is each for the rows of one range.
+func (r Reader) scan(ctx context.Context, q store.Query, visit func(cluster []byte) bool) error {
 	var err error
 	looked := 0
 	matches := store.Matcher(q.Index.Table(), q.Where)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/seek"
 )
 
 // Dialect has the parts of statements that differ between databases.
@@ -379,7 +380,12 @@ func (b *builder) where(q store.Query, r keyRange) {
 	}
 	bound(q.From, ">")
 	bound(q.To, "<")
-	for _, f := range q.Where {
+	at := seek.Filter(q)
+	for i, f := range q.Where {
+		if values := slices.DeleteFunc(slices.Clone(f.Values), store.Value.IsNull); i == at && len(values) > 0 {
+			term(func() { b.words(f.Column, " IN (", b.params(values), ")") })
+			continue
+		}
 		term(func() { b.filter(t, f) })
 	}
 	if r != nil {
