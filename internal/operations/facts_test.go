@@ -3,6 +3,7 @@ package operations_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +13,10 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
@@ -25,6 +28,37 @@ type actors struct {
 	ids      []string
 	emails   []string
 	accounts []*latchkey.Account
+	links    []latchkey.InvitationLink // open, used and void ones
+}
+
+// link returns one of the invitations that were sent.
+func (a *actors) link() latchkey.InvitationLink {
+	if len(a.links) == 0 {
+		return latchkey.InvitationLink{TeamID: "none", MembershipID: "none", UserID: "none", Secret: hidden.New("none")}
+	}
+	return rapid.SampledFrom(a.links).Draw(a.t, "invitation")
+}
+
+// invites has a user invite somebody, and reads the link in the message.
+func (a *actors) invites() error {
+	team, _ := a.member()
+	n := latchkey.NewMembership{Email: a.email(), Roles: a.roles(), URL: kit.JoinURL}
+	if a.bool() {
+		n.UserID = a.id()
+	}
+	if err := kit.Err(a.account().Teams().CreateMembership(a.Ctx, team, n)); err != nil {
+		return err
+	}
+	for a.Deliveries().Waiting > 0 {
+		runtime.Gosched()
+	}
+	for _, m := range a.Box.All() {
+		if m.Kind == notify.Invitation {
+			a.links = append(a.links, latchkey.InvitationLink{TeamID: m.TeamID, MembershipID: m.MembershipID, UserID: m.UserID, Secret: m.Secret})
+		}
+	}
+	*a.Box = notify.Outbox{}
+	return nil
 }
 
 func steps(k *kit.Kit, t *rapid.T, run int) {
@@ -77,6 +111,9 @@ func (a *actors) owned() map[string]ownership {
 	members, err := record.Memberships.List(a.Ctx, a.Raw, store.Query{Index: record.Memberships.Primary(), Limit: store.MaxLimit})
 	a.Must(err)
 	for _, m := range members {
+		if !m.Confirm {
+			continue
+		}
 		o := all[m.TeamID]
 		if !blocked[m.UserID] {
 			o.members++
@@ -120,7 +157,8 @@ var expected = []error{
 	latchkey.ErrMoreFactorsRequired, latchkey.ErrAuthenticatorAlreadyVerified, latchkey.ErrAuthenticatorNotFound, latchkey.ErrChallengeRequired,
 	latchkey.ErrInvalidToken, latchkey.ErrLastFactor,
 	latchkey.ErrTeamNotFound, latchkey.ErrTeamAlreadyExists, latchkey.ErrUserUnauthorized, latchkey.ErrMembershipAlreadyConfirmed,
-	latchkey.ErrMembershipDeletionProhibited, latchkey.ErrMembershipDowngradeProhibited,
+	latchkey.ErrTeamInvalidSecret, latchkey.ErrTeamInviteMismatch, latchkey.ErrMembershipNotFound, latchkey.ErrMembershipMismatch, latchkey.ErrInviteNotFound,
+	latchkey.ErrArgumentInvalid, latchkey.ErrMembershipDeletionProhibited, latchkey.ErrMembershipDowngradeProhibited,
 }
 
 func (a *actors) id() string { return rapid.SampledFrom(a.ids).Draw(a.t, "user") }
@@ -218,6 +256,16 @@ var draws = []struct {
 	{"phone verification", func(a *actors) error { return kit.Err(a.Users().UpdatePhoneVerification(a.Ctx, a.id(), a.bool())) }},
 	{"server ends sessions", func(a *actors) error { return a.Users().DeleteSessions(a.Ctx, a.id()) }},
 	{"delete", func(a *actors) error { return a.Users().Delete(a.Ctx, a.id()) }},
+	{"invite", (*actors).invites},
+	{"accept", func(a *actors) error {
+		made, err := a.Visitor.AcceptInvitation(a.Ctx, a.link())
+		if err != nil {
+			return err
+		}
+		return a.enter(made.Session, nil)
+	}},
+	{"accept in a session", func(a *actors) error { return kit.Err(a.account().AcceptInvitation(a.Ctx, a.link())) }},
+	{"decline", func(a *actors) error { return a.Visitor.DeclineInvitation(a.Ctx, a.link()) }},
 	{"make a team", func(a *actors) error { return kit.Err(a.teams().Create(a.Ctx, latchkey.NewTeam{Name: "Team"})) }},
 	{"add a member", func(a *actors) error {
 		team, _ := a.member()
