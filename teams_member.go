@@ -17,7 +17,8 @@ import (
 // becomes the membership. If the fields name different users, it is [ErrUserAlreadyExists].
 //
 // A user who owns the team invites: the person gets a link, by mail or else by SMS, and nothing is
-// made but the invitation. It can be accepted once, with [Guest.AcceptInvitation] or
+// made but the invitation. The page of the link accepts it when the person presses a button, since
+// programs follow links in mails. It can be accepted once, with [Guest.AcceptInvitation] or
 // [Account.AcceptInvitation], for seven days unless the policy says otherwise, and only for as
 // long as the inviter is an owner whose user is not blocked. An invitation of the same address
 // to the team takes the place of the one before: its link is void, and so are its roles. A team
