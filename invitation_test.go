@@ -846,3 +846,17 @@ func TestAnExportHasTheInvitationsOfTheUser(t *testing.T) {
 		}
 	})
 }
+
+// Invitations do not alert.
+func TestAnAcceptedInvitationAlertsNobody(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
+		c := newClub(k)
+		user := k.Proven()
+		k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID)))
+		_, link := c.invite("owner", latchkey.NewMembership{Phone: user.Phone})
+		engine := k.Configured(func(*latchkey.Config) {})
+		*k.Box = notify.Outbox{}
+		k.Must(kit.Err(engine.Guest(kit.At("192.0.2.9")).AcceptInvitation(k.Ctx, link)))
+		k.Same("messages", k.Posted(engine), []string(nil))
+	})
+}

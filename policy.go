@@ -93,8 +93,8 @@ type SessionPolicy struct {
 	EndOnBlock bool
 	// Alerts sends a mail to a user who signs in while they are signed in elsewhere: by
 	// password, by a code to their phone, or by the host's own token. There is no alert
-	// for a first session, nor for one that was made by the mailbox itself or by the
-	// server, nor to an address that the user has not proven.
+	// for a first session, nor for one that was made by the mailbox itself, by an accepted
+	// invitation or by the server, nor to an address that the user has not proven.
 	Alerts bool
 }
 

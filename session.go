@@ -49,7 +49,8 @@ const (
 )
 
 // alerting are the proofs of sign-ins that a session alert tells of. A sign-in by
-// mail is not among them: the alert would go to the mailbox that made it.
+// mail is not among them: the alert would go to the mailbox that made it. Nor is an accepted
+// invitation, as documented.
 var alerting = []string{factorPassword, factorPhone, factorToken}
 
 // showSession returns a session as it is shown.
@@ -158,6 +159,7 @@ func (tx *txn) noteOwing(s *record.Session) {
 // signIn is a session that is about to be made.
 type signIn struct {
 	provider, providerUID, factors string
+	silent                         bool // no alert tells of it
 
 	id, device string
 	secret     Secret
@@ -193,7 +195,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	if err != nil {
 		return nil, err
 	}
-	if others > 0 && tx.policy.Sessions.Alerts && slices.Contains(alerting, in.factors) {
+	if others > 0 && !in.silent && tx.policy.Sessions.Alerts && slices.Contains(alerting, in.factors) {
 		tx.notice(notify.SessionAlert, byEmail, user)
 	}
 	if err := record.Sessions.Insert(ctx, tx, row); err != nil {

@@ -360,7 +360,7 @@ func (tx *txn) enterByToken(ctx context.Context, t *record.Token, fresh record.U
 // enterAs makes the session of the user whom a token has proven.
 func (tx *txn) enterAs(ctx context.Context, t *record.Token, user *record.User, in signIn) (*Session, error) {
 	kind := kindOf(t)
-	in.provider, in.providerUID, in.factors = kind.provider, t.Destination, kind.factor
+	in.provider, in.providerUID, in.factors, in.silent = kind.provider, t.Destination, kind.factor, kind.purpose == invites
 	if user.Blocked {
 		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
 	}
