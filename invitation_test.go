@@ -853,7 +853,7 @@ func TestAnAcceptedInvitationAlertsNobody(t *testing.T) {
 		c := newClub(k)
 		user := k.Proven()
 		k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID)))
-		_, link := c.invite("owner", latchkey.NewMembership{Phone: user.Phone})
+		_, link := c.invite("owner", latchkey.NewMembership{Phone: kit.Phone})
 		engine := k.Configured(func(*latchkey.Config) {})
 		*k.Box = notify.Outbox{}
 		k.Must(kit.Err(engine.Guest(kit.At("192.0.2.9")).AcceptInvitation(k.Ctx, link)))
