@@ -75,10 +75,11 @@ func (c *call) authenticate(ctx context.Context, a *Account) (*Account, error) {
 	return a, nil
 }
 
-// unauthenticated returns the error of an authentication. A session from ahead of the clock is
-// deleted: it must not be good when that time has come.
+// unauthenticated returns the error of an authentication. A session from ahead of the clock, or
+// that came to owe a factor then, is deleted: it must not be good when that time has come.
 func (a *Account) unauthenticated(ctx context.Context, c call, err error) error {
-	if errors.Is(err, ErrUnauthorized) && a.session.ID != "" && c.ahead(a.session.Created, c.now) {
+	ahead := c.ahead(a.session.Created, c.now) || c.ahead(a.session.Owing, c.now)
+	if errors.Is(err, ErrUnauthorized) && a.session.ID != "" && ahead {
 		failed := c.update(ctx, func(ctx context.Context, tx *txn) error { return tx.mendSession(ctx, a.session.ID) })
 		if failed != nil && !isAnswer(failed) {
 			c.logger.WarnContext(ctx, "latchkey: a session from ahead of the clock is not deleted")

@@ -423,6 +423,25 @@ func TestAttack3ARefusedSessionFromAheadStaysRefused(t *testing.T) {
 	}
 }
 
+// A session that came to owe a factor ahead of the clock, and was refused once, stays refused when
+// that time comes.
+func TestAttack3ARefusedDebtFromAheadStaysRefused(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, account.UserID(), true)))
+		k.Clock.Advance(40 * 24 * time.Hour)
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, account.UserID(), true)))
+		k.Clock.Advance(-40 * 24 * time.Hour)
+		use := func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())) }
+		if err := use(); err != latchkey.ErrUnauthorized { // and is deleted
+			k.Errorf("it came to owe ahead: %v", err)
+		}
+		k.Clock.Advance(40 * 24 * time.Hour)
+		k.Refuses("it was refused", latchkey.ErrUnauthorized, use)
+	})
+}
+
 // A sweep deletes the challenges that were made ahead of the clock, and the sessions that came to
 // owe a factor then: they are not good when that time comes.
 func TestAttack3ASweepDeletesChallengesAndDebtsFromAhead(t *testing.T) {

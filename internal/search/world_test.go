@@ -199,7 +199,7 @@ func (w *world) refreshAll() {
 		w.unasked(&before, a)
 		if before.user.Email != a.user.Email || before.user.Phone != a.user.Phone {
 			for _, t := range w.mails {
-				if t.to != "" && (t.to == before.user.Email && t.to != a.user.Email || t.to == before.user.Phone && t.to != a.user.Phone) {
+				if t.kind != string(notify.Invitation) && t.to != "" && (t.to == before.user.Email && t.to != a.user.Email || t.to == before.user.Phone && t.to != a.user.Phone) {
 					t.over = cmp.Or(t.over, "was sent to a former address")
 				}
 			}
