@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,23 +24,41 @@ func contactTo(address string) *contact {
 	return byPhone
 }
 
-// invitationTo returns the invitation of an address to a team, nil if absent.
-func invitationTo(ctx context.Context, r store.Reader, address, teamID string) (*record.Membership, error) {
-	return firstMembership(ctx, r, "invited", store.Text(address), store.Text(teamID))
+// invitationTo returns the invitation of an address to a team, for who has the address or, with
+// the key of a user, for that user; nil if absent. Invitations of the two ways stand beside each
+// other: one that took the place of another would tell whose the address is.
+func invitationTo(ctx context.Context, r store.Reader, address, teamID, invitee string) (*record.Membership, error) {
+	rows, err := record.Memberships.List(ctx, r, invitedTo(address, teamID))
+	for _, m := range rows {
+		if m.Invitee == invitee {
+			return m, nil
+		}
+	}
+	return nil, err
+}
+
+// invitedTo selects the invitations of an address, to one team or, with "", to all.
+func invitedTo(address, teamID string) store.Query {
+	q := store.Query{Index: record.Memberships.Index("invited"), Equal: []store.Value{store.Text(address)}, Limit: store.MaxLimit}
+	if teamID != "" {
+		q.Equal = append(q.Equal, store.Text(teamID))
+	}
+	return q
 }
 
 // invitationOf returns the invitation of a secret's digest, nil if absent.
 func invitationOf(ctx context.Context, r store.Reader, digest []byte) (*record.Membership, error) {
-	return firstMembership(ctx, r, "digest", store.Bytes(digest))
-}
-
-// firstMembership returns the first row with the values of an index, nil if absent.
-func firstMembership(ctx context.Context, r store.Reader, index string, values ...store.Value) (*record.Membership, error) {
-	rows, err := record.Memberships.List(ctx, r, store.Query{Index: record.Memberships.Index(index), Equal: values, Limit: 1})
+	rows, err := record.Memberships.List(ctx, r, store.Query{Index: record.Memberships.Index("digest"), Equal: []store.Value{store.Bytes(digest)}, Limit: 1})
 	if len(rows) == 0 || err != nil {
 		return nil, err
 	}
 	return rows[0], nil
+}
+
+// hasProven reports whether an address is a user's for good: not one that was proven by a link
+// which another person may have opened.
+func hasProven(user *record.User, by *contact) bool {
+	return by.verified(user) && user.Half != by.name && !unclaimed(user)
 }
 
 // isInvited reports whether an invitation is a user's: sent to them by their id, or to an address
@@ -49,25 +68,26 @@ func isInvited(m *record.Membership, user *record.User) bool {
 	if m.Invitee != "" {
 		return m.Invitee == user.Key
 	}
-	return by.address(user) == m.Address && by.verified(user)
+	return by.address(user) == m.Address && hasProven(user, by)
 }
 
 // invitationsFor returns the invitations to a user, of one team or, with "", of all.
-func invitationsFor(ctx context.Context, r store.Reader, user *record.User, teamID string) (found []*record.Membership, err error) {
+func invitationsFor(ctx context.Context, r store.Reader, user *record.User, teamID string) ([]*record.Membership, error) {
+	return invitationsAt(ctx, r, user, teamID, func(m *record.Membership) bool { return isInvited(m, user) })
+}
+
+// invitationsAt returns some of the invitations to the addresses of a user.
+func invitationsAt(ctx context.Context, r store.Reader, user *record.User, teamID string, some func(*record.Membership) bool) (found []*record.Membership, err error) {
 	for _, by := range []*contact{byEmail, byPhone} {
 		if by.address(user) == "" {
 			continue
 		}
-		q := store.Query{Index: record.Memberships.Index("invited"), Equal: []store.Value{store.Text(by.address(user))}, Limit: store.MaxLimit}
-		if teamID != "" {
-			q.Equal = append(q.Equal, store.Text(teamID))
-		}
-		rows, err := record.Memberships.List(ctx, r, q)
+		rows, err := record.Memberships.List(ctx, r, invitedTo(by.address(user), teamID))
 		if err != nil {
 			return nil, err
 		}
 		for _, m := range rows {
-			if isInvited(m, user) {
+			if some(m) {
 				found = append(found, m)
 			}
 		}
@@ -77,16 +97,50 @@ func invitationsFor(ctx context.Context, r store.Reader, user *record.User, team
 
 // endInvitations deletes the invitations to a user, of one team or, with "", of all.
 func (tx *txn) endInvitations(ctx context.Context, user *record.User, teamID string) error {
-	rows, err := invitationsFor(ctx, tx, user, teamID)
-	if err != nil {
-		return err
-	}
-	for _, m := range rows {
-		if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+	return tx.deleteInvitations(invitationsFor(ctx, tx, user, teamID))(ctx)
+}
+
+// endClaimedInvitations deletes the invitations to the addresses of a user who leaves a team,
+// proven or not: none brings a former member back.
+func (tx *txn) endClaimedInvitations(ctx context.Context, user *record.User, teamID string) error {
+	mine := func(m *record.Membership) bool { return m.Invitee == "" || m.Invitee == user.Key }
+	return tx.deleteInvitations(invitationsAt(ctx, tx, user, teamID, mine))(ctx)
+}
+
+// endInvitationsBy deletes the invitations to a team that a user has sent, who owns it no more.
+func (tx *txn) endInvitationsBy(ctx context.Context, teamID, userKey string) error {
+	return tx.deleteInvitations(record.Memberships.List(ctx, tx, store.Query{
+		Index: record.Memberships.Index("open"), Equal: []store.Value{store.Text(teamID)}, From: store.Including(store.Time(time.Unix(0, 0))),
+		Where: []store.Filter{store.Where("inviter_key", store.OpEqual, store.Text(userKey))}, Limit: store.MaxLimit,
+	}))(ctx)
+}
+
+// endInvitationsAfter deletes the invitations by id to addresses that their user has left: they
+// can be accepted no more.
+func (tx *txn) endInvitationsAfter(ctx context.Context, old, user *record.User) error {
+	for _, by := range []*contact{byEmail, byPhone} {
+		if by.address(old) == "" || by.address(old) == by.address(user) {
+			continue
+		}
+		rows, err := record.Memberships.List(ctx, tx, invitedTo(by.address(old), ""))
+		rows = slices.DeleteFunc(rows, func(m *record.Membership) bool { return m.Invitee != user.Key })
+		if err := tx.deleteInvitations(rows, err)(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// deleteInvitations returns the deletion of rows that were read with an error or without.
+func (tx *txn) deleteInvitations(rows []*record.Membership, err error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		for _, m := range rows {
+			if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+				return err
+			}
+		}
+		return err
+	}
 }
 
 // everyInvitation selects every invitation.

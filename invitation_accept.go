@@ -152,17 +152,8 @@ func (tx *txn) enterByInvitation(ctx context.Context, team *record.Team, m *reco
 	if contactTo(m.Address) == byPhone {
 		kind = kindPhoneInvitation
 	}
-	if m.Invitee != "" {
-		person, err := tx.userAt(ctx, tx, kind.by, m.Address)
-		if err != nil {
-			return nil, err
-		}
-		if person == nil || person.Key != m.Invitee {
-			return nil, ErrTeamInviteMismatch
-		}
-	}
 	t := &record.Token{Kind: kind.name, Slot: m.Address, Destination: m.Address, Alias: m.Subject}
-	fresh.Name = cmp.Or(m.Name, m.Address)
+	fresh.Name = tx.nameOfInvited(m)
 	user, err := tx.userProvenBy(ctx, t, fresh)
 	if err != nil {
 		return nil, err
@@ -190,7 +181,19 @@ func (tx *txn) accept(ctx context.Context, team *record.Team, user *record.User,
 	if err := tx.admit(ctx, team, user, m, roles); err != nil {
 		return nil, err
 	}
-	return tx.toldMembership(ctx, team, user, m, logMembershipUpdate, "update.status")
+	shown, err := tx.toldMembership(ctx, team, user, m, logMembershipUpdate, "update.status")
+	if err != nil {
+		return nil, err
+	}
+	return (&inTeam{team: team, user: user}).hide(tx.call, shown), nil
+}
+
+// nameOfInvited returns the name of the user who is made of an invitation.
+func (tx *txn) nameOfInvited(m *record.Membership) string {
+	if contactTo(m.Address) == byEmail {
+		return tx.policy.nameOf(m.Name, m.Address, "")
+	}
+	return tx.policy.nameOf(m.Name, "", m.Address)
 }
 
 // AcceptInvitation makes the user a member of the team that an invitation is to. The user must

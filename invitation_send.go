@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 
 	"example.com/latchkey/internal/courier"
@@ -19,12 +20,15 @@ type NewMembership struct {
 	UserID string
 	Email  string
 	Phone  string
-	Name   string // of the user who is made, if nobody has the address; at most 128 characters; "" means the address
+	// Name is that of the user who is made, if nobody has the address: at most 128 characters.
+	// "" means the address, or none if Policy.Members hides it.
+	Name string
 	// Roles are at most 100 names in the form of ids, of at most 81 characters.
 	Roles []string
 	// URL is the page that the link of an invitation opens, as in NewMagicURLToken. It is
-	// required of a user. Its path, query and fragment stay; membershipId, userId, secret,
-	// teamId and teamName are added to the query. The server sends no link.
+	// required of a user, and has at most 256 bytes for an invitation by SMS. Its path, query
+	// and fragment stay; membershipId, userId, secret, teamId and, by mail, teamName are added
+	// to the query. The server sends no link.
 	URL string
 }
 
@@ -81,12 +85,20 @@ func (n *NewMembership) address() string {
 // errNoAddress says why an invitation is refused.
 var errNoAddress = errors.New("the user has neither an e-mail address nor a number")
 
+// maxTextURL is the length of the page of an invitation by SMS: a text message has 160 characters,
+// and the host pays for each.
+const maxTextURL = 256
+
+// errLongURL says why an invitation is refused.
+var errLongURL = fmt.Errorf("longer than %d bytes, for a text message", maxTextURL)
+
 // errTooManyInvitations says why an invitation is refused.
 var errTooManyInvitations = errors.New("the team has 200 open invitations")
 
 // invitation is an invitation that is about to be made.
 type invitation struct {
 	newToken
+	silent  bool // nothing is sent
 	page    *url.URL
 	invitee *record.User // who was named by id; nil otherwise
 	name    string
@@ -143,22 +155,19 @@ func ownTeam(ctx context.Context, r store.Reader, id string, user *record.User) 
 func (c *call) drawInvitation(ctx context.Context, n NewMembership, user *record.User) (*invitation, error) {
 	drawn := &invitation{}
 	to := n.address()
-	if to == "" || c.policy.DiscloseAccounts {
-		named, err := n.find(ctx, c.store)
-		if err != nil && (n.UserID == "" || c.policy.DiscloseAccounts || !errors.Is(err, ErrUserAlreadyExists)) {
+	if c.policy.DiscloseAccounts {
+		if _, err := n.find(ctx, c.store); err != nil {
 			return nil, err
-		}
-		if n.UserID != "" {
-			if named == nil { // whether the id has the address is not told
-				if named, err = getUser(ctx, c.store, n.UserID); err != nil {
-					return nil, err
-				}
-			}
-			drawn.invitee, to = named, addressOf(named)
 		}
 	}
 	if to == "" {
-		return nil, invalid("userId", errNoAddress)
+		var err error
+		if drawn.invitee, err = getUser(ctx, c.store, n.UserID); err != nil {
+			return nil, err
+		}
+		if to = addressOf(drawn.invitee); to == "" {
+			return nil, invalid("userId", errNoAddress)
+		}
 	}
 	by, kind := contactTo(to), kindInvitation
 	if by == byPhone {
@@ -167,19 +176,39 @@ func (c *call) drawInvitation(ctx context.Context, n NewMembership, user *record
 	if err := c.canAsk(kind); err != nil {
 		return nil, err
 	}
-	if drawn.invitee != nil {
-		if !c.canSendTo(by.channel, to) {
-			return nil, by.off
-		}
-	} else if err := c.admitInvited(ctx, by, to); err != nil {
-		return nil, err
+	if by == byPhone && len(n.URL) > maxTextURL {
+		return nil, invalid("url", errLongURL)
 	}
-	if err := c.limitToken(ctx, kind, "user "+user.ID, to, noReserve()); err != nil {
+	if err := c.limitInvitation(ctx, kind, user, to, drawn); err != nil {
 		return nil, err
 	}
 	drawn.newToken = *c.newToken(kind, to, newID(), newSecret().Reveal())
 	drawn.seal(c.Engine)
 	return drawn, nil
+}
+
+// limitInvitation counts a call and its message. The caller does not know the address of a user
+// whom they name by id, and does not learn from an error what others have sent there: nothing is
+// sent then.
+func (c *call) limitInvitation(ctx context.Context, kind *tokenKind, user *record.User, to string, n *invitation) error {
+	if n.invitee == nil {
+		if err := c.admitInvited(ctx, kind.by, to); err != nil {
+			return err
+		}
+		return c.limitToken(ctx, kind, "user "+user.ID, to, noReserve())
+	}
+	if err := c.limit(ctx, kind.ask, "user "+user.ID); err != nil {
+		return err
+	}
+	n.silent = !c.canSendTo(kind.by.channel, to)
+	if !n.silent {
+		var throttled *ThrottledError
+		err := c.limitMessage(ctx, kind.by.channel, to, noReserve())
+		if n.silent = errors.As(err, &throttled); err != nil && !n.silent {
+			return err
+		}
+	}
+	return nil
 }
 
 // admitInvited refuses an address that no new user may have, or to which nothing is sent.
@@ -225,34 +254,39 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 	if n.invitee != nil && (person == nil || person.Key != n.invitee.Key) {
 		return nil, ErrBusy // the address has changed since the messages to it were counted
 	}
-	own := person != nil && (n.invitee != nil || n.kind.by.verified(person)) // and not only a claim
+	own := person != nil && (n.invitee != nil || hasProven(person, n.kind.by)) // and not only a claim
+	asked := &record.User{ID: n.Alias}                                         // a read, as for a user
 	if own {
-		member, _, err := findMember(ctx, tx, team.ID, person)
-		if err != nil {
-			return nil, err
-		}
-		if member != nil {
-			return nil, ErrMembershipAlreadyConfirmed
-		}
+		asked = person
 	}
-	m, event := &record.Membership{ID: newID(), TeamID: team.ID, Subject: n.Alias, Created: tx.now}, logMembershipCreate
-	old, err := invitationTo(ctx, tx, n.Destination, team.ID)
+	member, _, err := findMember(ctx, tx, team.ID, asked)
 	if err != nil {
 		return nil, err
 	}
+	if member != nil {
+		return nil, ErrMembershipAlreadyConfirmed
+	}
+	m, event := &record.Membership{ID: newID(), TeamID: team.ID, Subject: n.Alias, Created: tx.now}, logMembershipCreate
+	invitee := ""
+	if n.invitee != nil {
+		invitee = n.invitee.Key
+	}
+	old, err := invitationTo(ctx, tx, n.Destination, team.ID, invitee)
+	if err != nil {
+		return nil, err
+	}
+	if full := tx.roomForInvitation(ctx, team); full != nil && (old == nil || !tx.live(old.Invited, old.Expire)) { // read in any case
+		return nil, full
+	}
 	if old != nil {
 		m, event = old, logMembershipUpdate
-	} else if err := tx.roomForInvitation(ctx, team); err != nil {
-		return nil, err
+		m.Subject = n.Alias // the former one may have been taken
 	}
 	if n.invitee != nil || person != nil && tx.policy.DiscloseAccounts {
 		m.Subject = person.ID
 	}
 	m.Updated, m.Invited, m.Expire, m.Digest = tx.now, tx.now, n.Expire, []byte(n.Digest)
-	m.Address, m.Name, m.Invitee, m.Inviter, m.InviterKey = n.Destination, n.name, "", user.ID, user.Key
-	if n.invitee != nil {
-		m.Invitee = n.invitee.Key
-	}
+	m.Address, m.Name, m.Invitee, m.Inviter, m.InviterKey = n.Destination, n.name, invitee, user.ID, user.Key
 	if err := setRoles(m, n.roles); err != nil {
 		return nil, err
 	}
@@ -268,7 +302,7 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 		return nil, err
 	}
 	_, mocked := tx.mockCode(n.kind.by.channel, n.Destination)
-	made := &sentInvitation{silent: mocked || own && person.Blocked, message: tx.invitationMessage(n, m, team, user)}
+	made := &sentInvitation{silent: n.silent || mocked || own && person.Blocked, message: tx.invitationMessage(n, m, team, user)}
 	made.shown, err = showInvitation(m, team, false)
 	return made, err
 }
@@ -287,8 +321,13 @@ func (tx *txn) roomForInvitation(ctx context.Context, team *record.Team) error {
 // invitationMessage returns the message with the link of an invitation. It has no words but the
 // names of the team and of the inviter.
 func (tx *txn) invitationMessage(n *invitation, m *record.Membership, team *record.Team, inviter *record.User) notify.Message {
-	link := redirect.With(n.page, redirect.Param{Name: "membershipId", Value: m.ID}, redirect.Param{Name: "userId", Value: m.Subject},
-		redirect.Param{Name: "secret", Value: n.secret}, redirect.Param{Name: "teamId", Value: team.ID}, redirect.Param{Name: "teamName", Value: team.Name})
+	params := []redirect.Param{
+		{Name: "membershipId", Value: m.ID}, {Name: "userId", Value: m.Subject}, {Name: "secret", Value: n.secret}, {Name: "teamId", Value: team.ID},
+	}
+	if n.kind.by == byEmail { // a text message is to be short
+		params = append(params, redirect.Param{Name: "teamName", Value: team.Name})
+	}
+	link := redirect.With(n.page, params...)
 	return notify.Message{
 		ID: n.ID, Kind: n.kind.message, Channel: n.kind.by.channel, To: n.Destination, UserID: m.Subject, Secret: hide(n.secret), Link: hide(link),
 		Time: tx.now, Expire: m.Expire, Locale: tx.client.Locale, TeamID: team.ID, TeamName: team.Name, MembershipID: m.ID, Inviter: inviter.Name,

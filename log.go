@@ -161,7 +161,7 @@ var logListing = &listing[record.Log]{
 func (c *call) logs(ctx context.Context, user *record.User, queries []Query, own bool) (*LogList, error) {
 	return c.logsUnder(ctx, user.Key, queries, func(row *record.Log) {
 		if own {
-			hideStrangers(row)
+			hideStrangers(row, user.ID)
 		}
 	}, func(row *record.Log, l *Log) error {
 		switch {
@@ -219,15 +219,23 @@ func (c *call) logsUnder(ctx context.Context, key string, queries []Query, hide 
 	return list, nil
 }
 
-// hideStrangers removes from a line what its user may not see: the ids and addresses of the
-// host's staff and of impersonators, and the addresses of guests who came by an address that
-// the user had not proven.
-func hideStrangers(l *record.Log) {
-	staff := l.Mode == string(modeServer) || l.Mode == string(modeImpersonator)
-	if staff {
-		l.Actor = ""
+// hideStrangers removes from a line what a user may not see: the ids and addresses of the host's
+// staff, of impersonators and of other users, who have changed a membership of the user's, and the
+// addresses of guests who came by an address that the user had not proven.
+func hideStrangers(l *record.Log, userID string) {
+	hideStaff(l)
+	if l.Actor != "" && l.Actor != userID {
+		l.Actor, l.IP, l.Agent = "", "", ""
 	}
-	if staff || l.Stranger {
+	if l.Stranger {
+		l.IP, l.Agent = "", ""
+	}
+}
+
+// hideStaff removes from a line the ids and addresses of the host's staff and of impersonators.
+func hideStaff(l *record.Log) {
+	if l.Mode == string(modeServer) || l.Mode == string(modeImpersonator) {
+		l.Actor = ""
 		l.IP, l.Agent = "", ""
 	}
 }

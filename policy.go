@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -275,6 +276,18 @@ func (p *Policy) enabled(m Methods) error {
 func (p *MessagePolicy) allowsTexts(number string) bool {
 	code := canon.CallingCode(number)
 	return (p.ServiceNumbers || !canon.IsServiceCode(code) && !canon.IsPremium(number)) && (len(p.Countries) == 0 || slices.Contains(p.Countries, code))
+}
+
+// nameOf returns the name of a user who is made as a member of a team: the address if none is
+// given, and unless the members do not see it.
+func (p *Policy) nameOf(name, email, phone string) string {
+	if p.Members.HideEmail {
+		email = ""
+	}
+	if p.Members.HidePhone {
+		phone = ""
+	}
+	return cmp.Or(name, email, phone)
 }
 
 // off reports whether a factor is switched off.

@@ -274,11 +274,11 @@ func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, a
 		return nil, err
 	}
 	if at != "" {
-		m, err := invitationTo(ctx, tx, at, team.ID)
+		m, err := invitationTo(ctx, tx, at, team.ID, "")
 		if err != nil {
 			return nil, err
 		}
-		if m != nil && m.Invitee == "" {
+		if m != nil {
 			open = append(open, m)
 		}
 	}
@@ -373,8 +373,13 @@ func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, 
 	if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
 		return err
 	}
-	if err := tx.endInvitations(ctx, user, team.ID); err != nil { // none brings the member back
+	if err := tx.endClaimedInvitations(ctx, user, team.ID); err != nil {
 		return err
+	}
+	if m.Owner {
+		if err := tx.endInvitationsBy(ctx, team.ID, user.Key); err != nil {
+			return err
+		}
 	}
 	if err := tx.countMember(ctx, team, user, -1); err != nil {
 		return err
@@ -388,7 +393,7 @@ func (tx *txn) leave(ctx context.Context, team *record.Team, user *record.User, 
 	case team.Total == 0 && ends:
 		return tx.endTeam(ctx, team)
 	}
-	_, err := tx.handOver(ctx, team, m)
+	_, err := tx.handOver(ctx, team, m, true)
 	return err
 }
 
@@ -428,7 +433,7 @@ func (tx *txn) handOverTeams(ctx context.Context, user *record.User) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.handOver(ctx, team, m); err != nil {
+		if _, err := tx.handOver(ctx, team, m, false); err != nil {
 			return err
 		}
 	}
@@ -436,15 +441,28 @@ func (tx *txn) handOverTeams(ctx context.Context, user *record.User) error {
 }
 
 // handOver makes the longest-standing member whose user is not blocked an owner, if a team has
-// no owner besides the membership goes. It reports whether the team has such an owner then.
-func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Membership) (bool, error) {
-	owner, _, err := tx.firstEnabled(ctx, team, true, goes)
+// no owner besides the membership goes. If all others are blocked, and the membership ends or
+// loses its role, a blocked one is the owner: the team has one again once the block is lifted. It
+// reports whether the team has an owner who is not blocked then.
+func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Membership, forGood bool) (bool, error) {
+	owner, _, err := tx.firstMember(ctx, team, true, goes, false)
 	if owner != nil || err != nil {
 		return owner != nil, err
 	}
-	heir, user, err := tx.firstEnabled(ctx, team, false, goes)
-	if heir == nil || err != nil {
+	heir, user, err := tx.firstMember(ctx, team, false, goes, false)
+	if err != nil {
 		return false, err
+	}
+	if heir == nil && forGood {
+		if owner, _, err = tx.firstMember(ctx, team, true, goes, true); owner != nil || err != nil {
+			return false, err
+		}
+		if heir, user, err = tx.firstMember(ctx, team, false, goes, true); err != nil {
+			return false, err
+		}
+	}
+	if heir == nil {
+		return false, nil
 	}
 	roles, err := rolesIn(heir)
 	if err != nil {
@@ -461,12 +479,13 @@ func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Mem
 		return false, err
 	}
 	_, err = tx.changedMembership(ctx, team, user, heir, logMembershipUpdate)
-	return true, err
+	return !user.Blocked, err
 }
 
-// firstEnabled returns the longest-standing member of a team, among its owners or among the
-// others, whose user is not blocked and that is not the membership goes; nil if absent.
-func (tx *txn) firstEnabled(ctx context.Context, team *record.Team, owner bool, goes *record.Membership) (*record.Membership, *record.User, error) {
+// firstMember returns the longest-standing member of a team, among its owners or among the
+// others, that is not the membership goes; nil if absent. Users who are blocked count if blocked
+// says so.
+func (tx *txn) firstMember(ctx context.Context, team *record.Team, owner bool, goes *record.Membership, blocked bool) (*record.Membership, *record.User, error) {
 	q := store.Query{
 		Index: record.Memberships.Index("owner"), Equal: []store.Value{store.Text(team.ID), store.Bool(owner)}, Limit: 10,
 		From: store.Including(store.Time(time.Unix(0, 0))), // without the invitations
@@ -483,7 +502,7 @@ func (tx *txn) firstEnabled(ctx context.Context, team *record.Team, owner bool, 
 			if err != nil {
 				return nil, nil, err
 			}
-			if !user.Blocked {
+			if blocked || !user.Blocked {
 				return m, user, nil
 			}
 		}

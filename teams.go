@@ -386,8 +386,8 @@ func (t *Teams) Logs(ctx context.Context, id string, queries ...Query) (_ *LogLi
 			if in.user == nil {
 				return
 			}
-			hideStrangers(row)
-			if row.Actor != in.user.ID {
+			hideStaff(row)
+			if row.Actor != in.user.ID || row.Created.Before(in.user.Created) { // another user, maybe a former one of the id
 				row.IP, row.Agent = "", ""
 			}
 		}, func(row *record.Log, l *Log) error {

@@ -65,7 +65,7 @@ func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMember
 				return nil, notAdmitted
 			}
 			user = newUser(newID(), tx.now)
-			user.Email, user.Phone, user.Name = n.Email, n.Phone, cmp.Or(n.Name, n.Email, n.Phone)
+			user.Email, user.Phone, user.Name = n.Email, n.Phone, tx.policy.nameOf(n.Name, n.Email, n.Phone)
 			if _, err := tx.insertUser(ctx, user); err != nil {
 				return nil, err
 			}
@@ -303,13 +303,18 @@ func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles [
 				return nil, err
 			}
 			if in.user == nil {
-				kept, err := tx.handOver(ctx, in.team, &old)
+				kept, err := tx.handOver(ctx, in.team, &old, false)
 				switch {
 				case err != nil:
 					return nil, err
 				case !kept:
 					return nil, ErrMembershipDowngradeProhibited
 				}
+			}
+		}
+		if old.Owner && !m.Owner {
+			if err := tx.endInvitationsBy(ctx, in.team.ID, m.UserKey); err != nil {
+				return nil, err
 			}
 		}
 		m.Updated = tx.now
@@ -339,7 +344,7 @@ func (tx *txn) mayLoseOwner(ctx context.Context, in *inTeam, m *record.Membershi
 	if in.user == nil {
 		return nil
 	}
-	other, _, err := tx.firstEnabled(ctx, in.team, true, m)
+	other, _, err := tx.firstMember(ctx, in.team, true, m, false)
 	if other == nil && err == nil {
 		return refusal
 	}
@@ -402,7 +407,8 @@ func (tx *txn) endMembership(ctx context.Context, in *inTeam, id string) error {
 		return err
 	}
 	own := in.own != nil && in.own.ID == m.ID
-	if !own && !in.owns() {
+	invited := !m.Confirm && in.user != nil && isInvited(m, in.user)
+	if !own && !invited && !in.owns() {
 		return ErrUserUnauthorized
 	}
 	if !m.Confirm {

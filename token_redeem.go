@@ -409,7 +409,11 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 	if err != nil {
 		return nil, err
 	}
-	if taken == nil {
+	kept, err := tx.isDeleted(ctx, t.Alias)
+	if err != nil {
+		return nil, err
+	}
+	if taken == nil && !kept {
 		fresh.ID = t.Alias
 	}
 	by.set(&fresh, t.Destination)
@@ -476,12 +480,3 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	})
 	return user, err
 }
-
-// unclaimed reports whether the address of a user was proven by a link that was opened
-// without a session, and no one has shown the password since: the account may be a
-// stranger's, who had the link sent. An account with MFA on is never taken so: the mailbox
-// would take its second factor away.
-func unclaimed(user *record.User) bool { return user.Unclaimed && !user.Blocked && !user.MFA }
-
-// guarded reports whether an account asks for its authenticator.
-func guarded(user *record.User) bool { return user.MFA && user.TOTP }

@@ -275,3 +275,12 @@ func checkLabels(labels []string) (string, error) {
 	text, err := json.Marshal(kept)
 	return string(text), err
 }
+
+// unclaimed reports whether the address of a user was proven by a link that was opened
+// without a session, and no one has shown the password since: the account may be a
+// stranger's, who had the link sent. An account with MFA on is never taken so: the mailbox
+// would take its second factor away.
+func unclaimed(user *record.User) bool { return user.Unclaimed && !user.Blocked && !user.MFA }
+
+// guarded reports whether an account asks for its authenticator.
+func guarded(user *record.User) bool { return user.MFA && user.TOTP }

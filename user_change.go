@@ -124,6 +124,9 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	if err := tx.moveAddresses(ctx, &old, user); err != nil {
 		return nil, err
 	}
+	if err := tx.endInvitationsAfter(ctx, &old, user); err != nil {
+		return nil, err
+	}
 	if user.Name != old.Name || user.Email != old.Email || user.Phone != old.Phone || user.Labels != old.Labels {
 		if err := words.Set(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
 			return nil, err

@@ -75,7 +75,7 @@ func membershipsAbout(user *record.User) []store.Query {
 		}
 		q := rowsOf(record.Memberships.Index("invited"), by.address(user))
 		q.Where = []store.Filter{store.Where("invitee", store.OpEqual, store.Text(user.Key))}
-		if by.verified(user) {
+		if hasProven(user, by) {
 			q.Where = []store.Filter{store.Or(q.Where[0], store.Where("invitee", store.OpIsNull))}
 		}
 		queries = append(queries, q)
@@ -141,7 +141,7 @@ func (u *Users) ExportTo(ctx context.Context, id string, w io.Writer) (err error
 			return err
 		}
 		for _, l := range page {
-			hideStrangers(l)
+			hideStrangers(l, user.ID)
 			line, err := json.Marshal(exported(record.Logs.Table, record.Logs.Row(l)))
 			if err != nil {
 				return err
