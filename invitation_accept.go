@@ -44,8 +44,8 @@ type Accepted struct {
 // reader has a session calls [Account.AcceptInvitation] instead.
 //
 // Errors:
-//   - [ErrArgumentInvalid]: also for a user with 1,000 teams, and for a team with as many members
-//     as the policy allows.
+//   - [ErrArgumentInvalid]: also for a user with 1,000 teams or with more than 5,000 roles in all
+//     of them, and for a team with as many members as the policy allows.
 //   - [ErrTeamNotFound], [ErrMembershipNotFound]: the invitation was declined, cancelled or swept,
 //     or the team was deleted.
 //   - [ErrMembershipMismatch]: the invitation is to another team.

@@ -20,6 +20,7 @@ import (
 	"example.com/latchkey/permission"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/storetest"
 )
 
 const guestMail = "guest@example.org"
@@ -397,12 +398,18 @@ func TestAC095AnInvitationIsForTheOwnerOfTheAddress(t *testing.T) {
 		k.Refuses("another id without a session", latchkey.ErrTeamInviteMismatch, func() error { return kit.Err(k.Visitor.AcceptInvitation(k.Ctx, other)) })
 		k.Refuses("another id declines", latchkey.ErrTeamInviteMismatch, func() error { return k.Visitor.DeclineInvitation(k.Ctx, other) })
 		k.Refuses("another user without the link", latchkey.ErrTeamNotFound, func() error { return thief.Teams().DeleteMembership(k.Ctx, c.id, m.ID) })
+		k.Must(kit.Err(k.Visitor.CreateAccount(k.Ctx, latchkey.NewAccount{Email: guestMail, Password: kit.Password})))
+		_, right := k.SignIn(guestMail)
+		other.UserID = "someone"
+		c.unchanged("the right user with another id", latchkey.ErrTeamInviteMismatch, func() error { return kit.Err(right.AcceptInvitation(k.Ctx, other)) })
+		k.Must(k.Users().Delete(k.Ctx, right.UserID()))
 		_, account := c.accepts(link) // it stayed open
 		k.Same("who", account.UserID(), m.UserID)
 
 		// by id: nobody else, whoever has the address by then
 		id := c.accounts["stranger"].UserID()
-		_, link = c.invite("owner", latchkey.NewMembership{UserID: id})
+		m, link = c.invite("owner", latchkey.NewMembership{UserID: id})
+		k.Refuses("another user without the link, by id", latchkey.ErrTeamNotFound, func() error { return thief.Teams().DeleteMembership(k.Ctx, c.id, m.ID) })
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, id, "elsewhere@example.org")))
 		c.refused("the address is left", latchkey.ErrMembershipNotFound, link, "thief", "stranger")
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, thief.UserID(), "stranger@example.org")))
@@ -830,6 +837,9 @@ func TestWrongInvitationsAreCounted(t *testing.T) {
 		}
 		for what, do := range map[string]func() error{
 			"accept": func() error { return kit.Err(guest.AcceptInvitation(k.Ctx, link)) }, "decline": func() error { return guest.DeclineInvitation(k.Ctx, link) },
+			"sign in": func() error {
+				return kit.Err(guest.CreateEmailPasswordSession(k.Ctx, "owner@example.org", kit.Password))
+			},
 		} {
 			if err := do(); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
 				k.Errorf("%s: %v", what, err)
@@ -907,4 +917,43 @@ func TestTheInviterIsCheckedAtTheAcceptance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// While a user is invited by id, their address changes: nothing goes to the former one.
+func TestAnInvitationDoesNotGoToAFormerAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		c := newClub(k)
+		id := c.accounts["stranger"].UserID()
+		hook, read := k.Store.Hook, 0
+		k.Store.Hook = func(call storetest.Call) error {
+			if call.Done && !call.Inside {
+				read++
+			}
+			if read == 3 { // session, team, and user
+				k.Store.Hook = hook
+				k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, id, "elsewhere@example.org")))
+			}
+			return hook(call)
+		}
+		err := kit.Err(c.as("owner").CreateMembership(k.Ctx, c.id, latchkey.NewMembership{UserID: id, URL: kit.JoinURL}))
+		k.Store.Hook = hook
+		if err != latchkey.ErrBusy {
+			k.Error(err)
+		}
+	})
+}
+
+// An invitation that was made while the clock was ahead is not good, and not when that time comes.
+func TestAnInvitationFromAheadOfTheClockIsNotGood(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		c := newClub(k)
+		k.Clock.Advance(40 * 24 * time.Hour)
+		_, link := c.invite("owner", latchkey.NewMembership{Email: guestMail})
+		k.Clock.Advance(-40 * 24 * time.Hour)
+		c.refused("ahead", latchkey.ErrTeamInvalidSecret, link)
+		k.Must(kit.Err(k.Sweep(k.Ctx)))
+		k.Clock.Advance(40 * 24 * time.Hour)
+		c.refused("swept", latchkey.ErrMembershipNotFound, link)
+		k.Same("members", c.has(), "owner: owner, member: player")
+	})
 }

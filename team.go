@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 const (
 	maxTeams     = 1_000 // of a user
 	maxTeamRoles = 100   // of a membership
+	maxUserRoles = 5_000 // of a user in all teams: they are read with each request
 )
 
 // TeamOwner is the one role in a team that the engine knows: an owner changes the team and
@@ -292,6 +294,35 @@ func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, a
 	return tx.changedMembership(ctx, team, user, m, logMembershipCreate)
 }
 
+// errTooManyUserRoles says why a membership is refused.
+var errTooManyUserRoles = fmt.Errorf("the user would have more than %d roles in all teams", maxUserRoles)
+
+// roomForRoles refuses more roles to a user than are read with each request, counted without the
+// membership that they are for.
+func (tx *txn) roomForRoles(ctx context.Context, user *record.User, roles int, without string) error {
+	if (user.Memberships+1)*maxTeamRoles <= maxUserRoles { // whatever they are
+		return nil
+	}
+	members, err := membershipsOf(ctx, tx, user)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.ID == without {
+			continue
+		}
+		in, err := rolesIn(m)
+		if err != nil {
+			return err
+		}
+		roles += len(in)
+	}
+	if roles > maxUserRoles {
+		return invalid("roles", errTooManyUserRoles)
+	}
+	return nil
+}
+
 // admit gives a user a place in a team: a new row, or that of an invitation. Other invitations
 // of the user to the team end.
 func (tx *txn) admit(ctx context.Context, team *record.Team, user *record.User, m *record.Membership, roles []string) error {
@@ -306,6 +337,9 @@ func (tx *txn) admit(ctx context.Context, team *record.Team, user *record.User, 
 		return invalid("userId", errTooManyTeams)
 	case most > 0 && team.Total >= most:
 		return invalid("teamId", errTeamFull)
+	}
+	if err := tx.roomForRoles(ctx, user, len(roles), ""); err != nil {
+		return err
 	}
 	if m.Address != "" {
 		if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {

@@ -193,7 +193,8 @@ type NewTeam struct {
 var errServerRoles = errors.New("the server makes a team without members")
 
 // Create makes a team. The user becomes its first member and owner; a team of the server's has
-// no members yet. A user is a member of at most 1,000 teams.
+// no members yet. A user is a member of at most 1,000 teams, with at most 5,000 roles in all of
+// them.
 //
 // Errors:
 //   - [ErrArgumentInvalid]

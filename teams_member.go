@@ -28,8 +28,9 @@ import (
 // user gets no message.
 //
 // Errors:
-//   - [ErrArgumentInvalid]: also for a user with 1,000 teams, for a team with as many members as
-//     the policy allows or with 200 open invitations, and for a person without an address.
+//   - [ErrArgumentInvalid]: also for a user with 1,000 teams or with more than 5,000 roles in all
+//     of them, for a team with as many members as the policy allows or with 200 open invitations,
+//     and for a person without an address.
 //   - [ErrUserNotFound]
 //   - [ErrUserAlreadyExists]
 //   - [ErrMembershipAlreadyConfirmed]: also for an address that a member has proven.
@@ -48,11 +49,15 @@ func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMember
 	if t != nil && t.account != nil {
 		return t.account.invite(ctx, teamID, n, roles, refused)
 	}
+	c, err := t.begin()
+	if err != nil {
+		return nil, err
+	}
 	var notAdmitted error
-	if refused == nil && t != nil && t.server != nil && t.server.engine != nil {
-		notAdmitted = t.server.engine.admitEmail(ctx, n.Email)
+	if refused == nil {
+		notAdmitted = c.admitEmail(ctx, n.Email)
 		if n.URL != "" {
-			_, refused = t.server.engine.checkURL(n.URL)
+			_, refused = c.checkURL(n.URL)
 		}
 	}
 	return teamsOwn(ctx, t, teamID, refused, func(ctx context.Context, tx *txn, in *inTeam) (*Membership, error) {
@@ -266,7 +271,7 @@ func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Member
 // member whose user is not blocked becomes an owner, and it is refused if there is none.
 //
 // Errors:
-//   - [ErrArgumentInvalid]
+//   - [ErrArgumentInvalid]: also for a user who would have more than 5,000 roles in all teams.
 //   - [ErrMembershipNotFound]
 //   - [ErrMembershipMismatch]: the membership is of another team.
 //   - [ErrMembershipDowngradeProhibited]
@@ -310,6 +315,11 @@ func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles [
 				case !kept:
 					return nil, ErrMembershipDowngradeProhibited
 				}
+			}
+		}
+		if m.Confirm {
+			if err := tx.roomForRoles(ctx, user, len(roles), m.ID); err != nil {
+				return nil, err
 			}
 		}
 		if old.Owner && !m.Owner {

@@ -13,6 +13,7 @@ import (
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/mailclass"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
 )
@@ -77,9 +78,8 @@ func (s *society) invite(by, to string, n latchkey.NewMembership) (*latchkey.Mem
 // is invited.
 const elsewhere, invitedMail = "198.51.100.77", "guest@example.org"
 
-// An owner who names a person by their id learns nothing of the person's address. Today an
-// invitation by id takes the place of one to the same address, and keeps its id: whoever invites a
-// guessed address and then the id sees whether they belong together.
+// An owner who names a person by their id learns nothing of the person's address: the invitation
+// takes the place of none that was sent to an address.
 func TestAttackAnInvitationByIDDoesNotTellTheAddressOfThePerson(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		s := newSociety(k)
@@ -107,9 +107,8 @@ func TestAttackAnInvitationByIDDoesNotTellTheAddressOfThePerson(t *testing.T) {
 	})
 }
 
-// Who sees the id that an invited person was promised cannot keep them from accepting. Today
-// any member of the team may sign up with that id and delete the account: the id is kept then, and
-// the invited person's acceptance fails for as long as the log is kept.
+// Who sees the id that an invited person was promised cannot keep them from accepting, by having
+// an account of that id deleted.
 func TestAttackAMemberCannotSpoilThePromisedIDOfAnInvitation(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		s := newSociety(k)
@@ -277,8 +276,8 @@ func TestAttackARenewedInvitationCountsAmongThe200(t *testing.T) {
 	})
 }
 
-// A policy that hides addresses hides those of members who joined by an invitation: today their
-// name is the address unless the inviter wrote one.
+// A policy that hides addresses hides those of members who joined by an invitation: their
+// name is the address only if the members see it.
 func TestAttackTheNameOfAMemberDoesNotTellAHiddenAddress(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Members: latchkey.MemberPolicy{HideEmail: true, HidePhone: true}}, func(k *kit.Kit) {
 		s := newSociety(k)
@@ -498,6 +497,69 @@ func TestAttackTheServerAddsNobodyWithoutAnOpenEngine(t *testing.T) {
 		}()
 		if err := kit.Err(new(latchkey.Engine).Teams().CreateMembership(k.Ctx, "society", n)); err == nil {
 			k.Error("the zero engine has added somebody")
+		}
+	})
+}
+
+// An invitation of a guessed address after one by id does not show the id of its user beside the
+// address.
+func TestAttackAnInvitationByAddressDoesNotShowTheIDOfThePerson(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		s := newSociety(k)
+		victim := s.person("victim").UserID()
+		k.Must(kit.Err(s.as("owner").CreateMembership(k.Ctx, s.id, latchkey.NewMembership{UserID: victim, URL: kit.JoinURL})))
+		guess, err := s.as("owner").CreateMembership(k.Ctx, s.id, latchkey.NewMembership{Email: addressOf("victim"), URL: kit.JoinURL})
+		k.Must(err)
+		if guess.UserID == victim {
+			k.Errorf("%s is the address of %s", guess.UserEmail, guess.UserID)
+		}
+		seen, err := s.as("member").Memberships(k.Ctx, s.id)
+		k.Must(err)
+		for _, m := range seen.Memberships {
+			if !m.Confirm && m.UserID == victim && m.UserEmail != "" {
+				k.Errorf("a member sees that %s is the address of %s", m.UserEmail, m.UserID)
+			}
+		}
+	})
+}
+
+// Invitations do not alert, by text message either: issue 21.
+func TestAttackAnAcceptedInvitationDoesNotAlert(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{Alerts: true}}, func(k *kit.Kit) {
+		s := newSociety(k)
+		id := s.person("person").UserID()
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, id, kit.OwnPhone)))
+		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, id, true)))
+		_, link := s.invite("owner", kit.OwnPhone, latchkey.NewMembership{Phone: kit.OwnPhone})
+		k.Must(kit.Err(k.Visitor.AcceptInvitation(k.Ctx, link)))
+		for _, m := range k.Drained(k.Engine) {
+			if m.Kind == notify.SessionAlert && m.To == addressOf("person") {
+				k.Errorf("%s to %s", m.Kind, m.To)
+			}
+		}
+	})
+}
+
+// The roles of one user stay few enough to be read on every request: 5,000 in all teams, and two
+// for each team.
+func TestAttackAUserCannotGiveThemselvesRolesWithoutEnd(t *testing.T) {
+	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+		account := newSociety(k).accounts["member"]
+		var roles []string
+		for n := range 99 {
+			roles = append(roles, fmt.Sprintf("%s%02d", strings.Repeat("r", 79), n))
+		}
+		for n := range 60 { // of the 1,000 teams that a user may make
+			err := kit.Err(account.Teams().Create(k.Ctx, latchkey.NewTeam{Name: "Team", Roles: roles}))
+			if errors.Is(err, latchkey.ErrArgumentInvalid) && n > 0 {
+				break
+			}
+			k.Must(err)
+		}
+		list, err := account.Roles(k.Ctx)
+		k.Must(err)
+		if n := len(list.List()); n > 5000+2*50+10 {
+			k.Errorf("%d roles of up to 122 bytes", n)
 		}
 	})
 }
