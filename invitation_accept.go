@@ -46,15 +46,15 @@ type Accepted struct {
 // Errors:
 //   - [ErrArgumentInvalid]: also for a user with 1,000 teams or with more than 5,000 roles in all
 //     of them, and for a team with as many members as the policy allows.
-//   - [ErrTeamNotFound], [ErrMembershipNotFound]: the invitation was declined, cancelled or swept,
-//     or the team was deleted.
+//   - [ErrTeamNotFound], [ErrMembershipNotFound]: the invitation was declined, cancelled or swept;
+//     the inviter is no owner of the team any more; the user who was invited by id has left the
+//     address; or the team was deleted.
 //   - [ErrMembershipMismatch]: the invitation is to another team.
 //   - [ErrMembershipAlreadyConfirmed]: it was accepted, or the user is a member already. The
 //     membership stays as it is.
 //   - [ErrTeamInvalidSecret]: the secret is wrong, was replaced or has expired, or the inviter is
-//     no owner of the team any more, is blocked or deleted.
-//   - [ErrTeamInviteMismatch]: the id is not that in the link, or the user who was invited by id
-//     has left the address.
+//     blocked.
+//   - [ErrTeamInviteMismatch]: the id is not that in the link.
 //   - [ErrUserBlocked]: only with the right secret.
 //   - [*ThrottledError]: after 300 links and codes that a client address redeems in an hour, and
 //     after 300 failed ones.

@@ -48,8 +48,9 @@ type Membership struct {
 	Joined    time.Time // zero for an invitation
 	Confirm   bool      // the user is a member; false for an invitation, which gives no roles yet
 	Expire    time.Time // of an invitation; zero for a member
-	// UserID is the member. For an invitation it is the id that the person has if a new user is
-	// made at its acceptance; it does not tell whether the person has an account.
+	// UserID is the member. For an invitation to an address it is the id that the person has if
+	// a new user is made at its acceptance. It does not tell whether the person has an account,
+	// and another user may take it meanwhile: a host keeps nothing under it before Confirm.
 	// Policy.Members may hide the fields that follow from other users. The server sees all of
 	// them. Of an invitation they are what the inviter wrote, and no more.
 	UserID    string

@@ -19,13 +19,15 @@ import (
 // A user who owns the team invites: the person gets a link, by mail or else by SMS, and nothing is
 // made but the invitation. The page of the link accepts it when the person presses a button, since
 // programs follow links in mails. It can be accepted once, with [Guest.AcceptInvitation] or
-// [Account.AcceptInvitation], for seven days unless the policy says otherwise, and only for as
-// long as the inviter is an owner whose user is not blocked. An invitation of the same address
-// to the team takes the place of the one before: its link is void, and so are its roles. A team
-// has at most 200 open invitations. The answer does not tell whether the address has a user:
-// the fields beside the one that names the person serve only the server, or if the policy
-// discloses accounts. A person who was invited by id is shown without address and name. A blocked
-// user gets no message.
+// [Account.AcceptInvitation], for seven days unless the policy says otherwise, and only while the
+// inviter is an owner whose user is not blocked. An invitation of the same address to the team, or
+// of the same user by id, takes the place of the one before: its link is void, and so are its
+// roles. A team has at most 200 open invitations.
+//
+// The answer to a user does not tell whether an address has a user: the fields beside the one that
+// names the person serve only the server, unless the policy discloses accounts. A person who was
+// invited by id is shown without address and name. Nothing is sent to a blocked user, nor to a user
+// by id whose address has got as many messages as it may have.
 //
 // Errors:
 //   - [ErrArgumentInvalid]: also for a user with 1,000 teams or with more than 5,000 roles in all
