@@ -957,3 +957,15 @@ func TestAnInvitationFromAheadOfTheClockIsNotGood(t *testing.T) {
 		k.Same("members", c.has(), "owner: owner, member: player")
 	})
 }
+
+// An account that asks for its authenticator gives an unproven address up to the reader of a link:
+// that is another person than the one who was invited by id.
+func TestAnInvitationByIDIsNotForTheReaderOfAnUnprovenAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account, _, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		c := newClub(k)
+		_, link := c.invite("owner", latchkey.NewMembership{UserID: account.UserID()})
+		c.refused("a mailbox", latchkey.ErrTeamInviteMismatch, link)
+		k.Must(kit.Err(account.AcceptInvitation(k.Ctx, link)))
+	})
+}
