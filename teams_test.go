@@ -831,3 +831,51 @@ func TestTheLogOfATeam(t *testing.T) {
 		k.Refuses("a filter", latchkey.ErrArgumentInvalid, func() error { return kit.Err(c.server().Logs(k.Ctx, c.id, query.Equal("event", "x"))) })
 	})
 }
+
+// AC-104: no one joins a team by the domain of their address.
+func TestAC104NoDomainOpensATeam(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		c := newClub(k)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, c.accounts["stranger"].UserID(), true))) // of the owner's domain
+		roles, err := c.accounts["stranger"].Roles(k.Ctx)
+		k.Must(err)
+		if roles.Has(permission.Team(c.id)) {
+			k.Error(roles)
+		}
+		list, err := c.as("stranger").List(k.Ctx)
+		k.Must(err)
+		k.Same("teams", list.Total, 0)
+	})
+}
+
+// AC-107: who may act for an owner, a lower administrator, raises neither their own rights nor
+// those of others, and touches nobody.
+func TestAC107WhoActsForAnOwnerChangesNoTeam(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		c := newClub(k, "staff")
+		k.Must(kit.Err(k.Users().UpdateImpersonator(k.Ctx, c.accounts["staff"].UserID(), true)))
+		_, staff := k.SignIn("staff@example.org")
+		acting, err := staff.Impersonate(k.Ctx, latchkey.ImpersonatedUser{UserID: c.accounts["owner"].UserID()})
+		k.Must(err)
+		_, link := c.invite("owner", latchkey.NewMembership{UserID: c.accounts["stranger"].UserID()})
+		own, err := staff.Impersonate(k.Ctx, latchkey.ImpersonatedUser{UserID: c.accounts["stranger"].UserID()})
+		k.Must(err)
+		for what, do := range map[string]func() error{
+			"own roles": func() error {
+				return kit.Err(acting.Teams().UpdateMembership(k.Ctx, c.id, c.members["staff"], []string{"owner"}))
+			},
+			"the owner's roles": func() error {
+				return kit.Err(acting.Teams().UpdateMembership(k.Ctx, c.id, c.members["owner"], nil))
+			},
+			"a removal": func() error { return acting.Teams().DeleteMembership(k.Ctx, c.id, c.members["owner"]) },
+			"an invitation": func() error {
+				return kit.Err(acting.Teams().CreateMembership(k.Ctx, c.id, latchkey.NewMembership{Email: "friend@example.org", Roles: []string{"owner"}, URL: kit.JoinURL}))
+			},
+			"an acceptance": func() error { return kit.Err(own.AcceptInvitation(k.Ctx, link)) },
+			"a new name":    func() error { return kit.Err(acting.Teams().UpdateName(k.Ctx, c.id, "Mine")) },
+			"the end":       func() error { return acting.Teams().Delete(k.Ctx, c.id) },
+		} {
+			k.Refuses(what, latchkey.ErrUserUnauthorized, do)
+		}
+	})
+}

@@ -42,6 +42,7 @@ func Sample(kind notify.Kind, channel notify.Channel) notify.Message {
 		secret(time.Hour, "")
 		link("recover")
 	case notify.Invitation:
+		secret(7*24*time.Hour, "")
 		link("join")
 		m.TeamID, m.TeamName, m.MembershipID, m.Inviter = "bakers", "The Bakers", "member", "Grace Hopper"
 	}
