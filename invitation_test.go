@@ -445,6 +445,17 @@ func TestAC096AClaimedAddressOpensNoInvitation(t *testing.T) {
 			k.Errorf("the squatter's password: %v", err)
 		}
 
+		// The owner of the mailbox has opened a squatter's link: until the password is shown, the
+		// address may be another person's.
+		k.SignUp("opened@example.org")
+		_, account = k.SignIn("opened@example.org")
+		token, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+		k.Must(err)
+		opened := k.MailOf(token, "opened@example.org")
+		k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, opened.UserID, opened.Secret)))
+		m, _ = c.invite("owner", latchkey.NewMembership{Email: "opened@example.org"})
+		k.Refuses("decline what is not claimed", latchkey.ErrTeamNotFound, func() error { return account.Teams().DeleteMembership(k.Ctx, c.id, m.ID) })
+
 		// Deleting the account that claims an address ends no invitation to it.
 		mallory := k.SignUp("late@example.org")
 		m, link = c.invite("owner", latchkey.NewMembership{Email: "late@example.org"})
