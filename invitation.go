@@ -24,9 +24,9 @@ func contactTo(address string) *contact {
 	return byPhone
 }
 
-// invitationTo returns the invitation of an address to a team, for who has the address or, with
-// the key of a user, for that user; nil if absent. Invitations of the two ways stand beside each
-// other: one that took the place of another would tell whose the address is.
+// invitationTo returns the invitation of an address to a team that is bound to the address alone or,
+// with the key of a user, to that user; nil if absent. Both kinds stand beside each other: if one
+// took the place of the other, the inviter would learn whose address it is.
 func invitationTo(ctx context.Context, r store.Reader, address, teamID, invitee string) (*record.Membership, error) {
 	rows, err := record.Memberships.List(ctx, r, invitedTo(address, teamID))
 	for _, m := range rows {
@@ -101,13 +101,13 @@ func (tx *txn) endInvitations(ctx context.Context, user *record.User, teamID str
 }
 
 // endClaimedInvitations deletes the invitations to the addresses of a user who leaves a team,
-// proven or not: none brings a former member back.
+// proven or not: no invitation brings a former member back.
 func (tx *txn) endClaimedInvitations(ctx context.Context, user *record.User, teamID string) error {
 	mine := func(m *record.Membership) bool { return m.Invitee == "" || m.Invitee == user.Key }
 	return tx.deleteInvitations(invitationsAt(ctx, tx, user, teamID, mine))(ctx)
 }
 
-// endInvitationsBy deletes the invitations to a team that a user has sent, who owns it no more.
+// endInvitationsBy deletes the invitations to a team that a former owner has sent.
 func (tx *txn) endInvitationsBy(ctx context.Context, teamID, userKey string) error {
 	return tx.deleteInvitations(record.Memberships.List(ctx, tx, store.Query{
 		Index: record.Memberships.Index("open"), Equal: []store.Value{store.Text(teamID)}, From: store.Including(store.Time(time.Unix(0, 0))),

@@ -10,8 +10,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// InvitationLink is what the link of an invitation holds: the parameters teamId, membershipId,
-// userId and secret of its query.
+// InvitationLink has the parameters teamId, membershipId, userId and secret of the link of an
+// invitation.
 type InvitationLink struct {
 	TeamID       string
 	MembershipID string

@@ -20,8 +20,8 @@ type NewMembership struct {
 	UserID string
 	Email  string
 	Phone  string
-	// Name is that of the user who is made, if nobody has the address: at most 128 characters.
-	// "" means the address, or none if Policy.Members hides it.
+	// Name is that of the user who is made, if no user has the address: at most 128 characters.
+	// "" means the address, or no name if Policy.Members hides the address.
 	Name string
 	// Roles are at most 100 names in the form of ids, of at most 81 characters.
 	Roles []string
@@ -58,7 +58,7 @@ func (n *NewMembership) check() (err error) {
 	return checkName(n.Name)
 }
 
-// find returns the user whom the input names, nil if nobody has the address.
+// find returns the user whom the input names, nil if no user has the address.
 func (n *NewMembership) find(ctx context.Context, r store.Reader) (user *record.User, err error) {
 	switch {
 	case n.UserID != "":
@@ -188,8 +188,8 @@ func (c *call) drawInvitation(ctx context.Context, n NewMembership, user *record
 }
 
 // limitInvitation counts a call and its message. The caller does not know the address of a user
-// whom they name by id, and does not learn from an error what others have sent there: nothing is
-// sent then.
+// named by id, and an error would tell how many messages others have sent there: the engine sends
+// nothing then.
 func (c *call) limitInvitation(ctx context.Context, kind *tokenKind, user *record.User, to string, n *invitation) error {
 	if n.invitee == nil {
 		if err := c.admitInvited(ctx, kind.by, to); err != nil {

@@ -52,7 +52,7 @@ type Membership struct {
 	// a new user is made at its acceptance. It does not tell whether the person has an account,
 	// and another user may take it meanwhile: a host keeps nothing under it before Confirm.
 	// Policy.Members may hide the fields that follow from other users. The server sees all of
-	// them. Of an invitation they are what the inviter wrote, and no more.
+	// them. Those of an invitation are the words of the inviter.
 	UserID    string
 	UserName  string
 	UserEmail string
