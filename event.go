@@ -27,8 +27,8 @@ type Event struct {
 	//   - teams.ID.create, update, update.prefs and delete
 	//   - teams.ID.memberships.ID.create, update and delete, also of an open invitation, and
 	//     update.status for one that was accepted. The memberships of a team that is deleted
-	//     have no events, nor do the other invitations of a user who joins, leaves, or is
-	//     deleted.
+	//     have no events, nor do invitations that end because their inviter owns the team no
+	//     more, or because the invited user joins, leaves, has another address or is deleted.
 	//   - sessions.all.delete: [Engine.EndAll] has ended everything
 	//   - limits.RULE.reached: a rule of [DefaultLimits] for messages has refused one,
 	//     because a client floods an address, or sends at the host's cost. It comes once
