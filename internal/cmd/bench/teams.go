@@ -31,8 +31,11 @@ func teamsCases(dir string) error {
 	return errors.Join(teamsOn(s, db), db.Close(), s.Close())
 }
 
-// inTeams is the number of small teams of each of the first thousand users.
+// inTeams is the number of small teams of each user who is in them: a tenth of all users, and at most
+// a thousand. The others are in the large team.
 const inTeams = 10
+
+func inSmallTeams() int { return min(*rows/10, 1000) }
 
 // memberOf returns the membership of the n-th user in a team.
 func memberOf(n int, team string) *record.Membership {
@@ -43,9 +46,9 @@ func memberOf(n int, team string) *record.Membership {
 	}
 }
 
-// fillTeams makes one team of all users, and ten of each of the first thousand.
+// fillTeams makes the large team and the small ones.
 func fillTeams(s store.Store) error {
-	small := min(*rows, 1000)
+	small := inSmallTeams()
 	team := func(ctx context.Context, tx store.Tx, id string, total int) error {
 		return record.Teams.Insert(ctx, tx, &record.Team{ID: id, Key: "key" + id, Created: rawstore.Began, Updated: rawstore.Began, Name: id, Prefs: "{}", Total: int64(total)})
 	}
@@ -55,7 +58,7 @@ func fillTeams(s store.Store) error {
 				return err
 			}
 		}
-		return team(ctx, tx, "all", *rows)
+		return team(ctx, tx, "large", *rows-small)
 	})
 	if err != nil {
 		return err
@@ -65,9 +68,9 @@ func fillTeams(s store.Store) error {
 			for n := at; n < min(*rows, at+5000); n++ {
 				u := listed(n)
 				u.Blocked, u.Memberships = false, 1
-				teams := []string{"all"}
+				teams := []string{"large"}
 				if n < small {
-					teams, u.Memberships = nil, inTeams // all of them in the small ones
+					teams, u.Memberships = nil, inTeams
 					for i := range inTeams {
 						teams = append(teams, fmt.Sprint("small", i))
 					}
@@ -133,17 +136,17 @@ func teamsOn(s store.Store, db *sql.DB) error {
 		return err
 	}
 	page, err := db.PrepareContext(ctx, "SELECT "+columnsOf(record.Memberships.Table, "m")+", "+columnsOf(record.Users.Table, "u")+
-		" FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.team_id = 'all' AND (m.created, m.id) > (?, ?) ORDER BY m.created, m.id LIMIT 25")
+		" FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.team_id = 'large' AND (m.created, m.id) > (?, ?) ORDER BY m.created, m.id LIMIT 25")
 	if err != nil {
 		return err
 	}
 	defer page.Close()
 	columns := len(record.Memberships.Columns()) + len(record.Users.Columns())
 	places := min(100, *rows/20)
-	for _, depth := range []int{1000, *rows / 10 * 9} {
+	for _, depth := range []int{inSmallTeams() + *rows/100, *rows / 10 * 9} {
 		err := compare(fmt.Sprintf("page of 25 members at depth %d of %d, SQLite", depth, *rows), side{"engine", func(n int) error {
 			for i := range n {
-				list, err := engine.Teams().Memberships(ctx, "all", query.CursorAfter(memberOf(depth+i%places, "all").ID), query.NoTotal())
+				list, err := engine.Teams().Memberships(ctx, "large", query.CursorAfter(memberOf(depth+i%places, "large").ID), query.NoTotal())
 				if err != nil || len(list.Memberships) != 25 {
 					return errors.Join(err, errors.New("no page"))
 				}
@@ -151,7 +154,7 @@ func teamsOn(s store.Store, db *sql.DB) error {
 			return nil
 		}}, side{"keyset", func(n int) error {
 			for i := range n {
-				after := memberOf(depth+i%places, "all")
+				after := memberOf(depth+i%places, "large")
 				rows, err := page.QueryContext(ctx, after.Created.UnixMicro(), after.ID)
 				if err := read(rows, err, columns, 25); err != nil {
 					return err
@@ -163,7 +166,7 @@ func teamsOn(s store.Store, db *sql.DB) error {
 			return err
 		}
 	}
-	secrets := make([]string, min(*rows, 1000))
+	secrets := make([]string, inSmallTeams())
 	for n := range secrets {
 		session, err := engine.Users().CreateSession(ctx, rawstore.UserID(n))
 		if err != nil {
