@@ -1,6 +1,7 @@
 package attack_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,7 +9,11 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/words"
 	"example.com/latchkey/query"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/storetest"
 )
 
 // With MFA on, and the number as the only second factor, the number does not change: until the
@@ -571,4 +576,77 @@ func TestAttackRangesOfTimesWithAPartOfAMicrosecond(t *testing.T) {
 			}
 		}
 	})
+}
+
+// When the server removes an authenticator, for example one that was stolen, the sessions that have
+// shown it owe another factor.
+func TestAttack3ARemovedAuthenticatorIsNoProofOfOtherSessions(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner, app := withTOTP(k)
+		k.Clock.Advance(time.Minute)
+		_, pending := k.Owing(k.Visitor)
+		session, err := k.Answers(pending, latchkey.FactorTOTP, app.Code())
+		k.Must(err)
+		thief := authenticated(k, session.Secret)
+		k.Must(k.Users().DeleteMFAAuthenticator(k.Ctx, owner.UserID()))
+		if !owes(k, thief) {
+			k.Error("a session that has shown the authenticator that was removed is full")
+		}
+	})
+}
+
+// Who shows the password claims both addresses, also if both were proven without a session.
+func TestAttack3AShownPasswordClaimsBothAddresses(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Must(kit.Err(account.UpdatePhone(k.Ctx, kit.Phone, kit.Password)))
+		link, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+		k.Must(err)
+		k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, account.UserID(), k.MailOf(link, kit.Ada).Secret)))
+		code, err := account.CreatePhoneVerification(k.Ctx)
+		k.Must(err)
+		k.Must(kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, account.UserID(), k.MailOf(code, kit.Phone).Secret)))
+		k.Must(k.Try(kit.Owner, kit.Ada, kit.Password))
+		token, err := k.Visitor.CreatePhoneToken(k.Ctx, "", kit.Phone)
+		k.Must(err)
+		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Phone).Secret)
+		k.Must(err)
+		if session.UserID != account.UserID() {
+			k.Error("the number has been taken from the account")
+		}
+	})
+}
+
+// A search looks at no more than 5,000 rows, and reads no more than 50,000 words to find them.
+func TestAttackASearchIsBounded(t *testing.T) {
+	s := storetest.Count(memory.Open())
+	defer s.Close()
+	ctx := t.Context()
+	if err := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for n := range 5_100 {
+			if err := words.Set(ctx, tx, "users", fmt.Sprintf("u%05d", n), "ann"); err != nil {
+				return err
+			}
+		}
+		for n := range 600 {
+			var many []string
+			for i := range 100 {
+				many = append(many, fmt.Sprintf("b%02d", i))
+			}
+			if err := words.Set(ctx, tx, "users", fmt.Sprintf("v%05d", n), strings.Join(many, " ")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := words.Find(ctx, s, "users", "ann"); err != nil || len(ids) != 5_000 {
+		t.Errorf("%d rows, %v", len(ids), err)
+	}
+	s.Reset()
+	if _, err := words.Find(ctx, s, "users", "b"); err != nil || s.Reads.Load() > 10 {
+		t.Errorf("%d reads of 5,000 words, %v", s.Reads.Load(), err)
+	}
 }
