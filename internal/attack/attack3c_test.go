@@ -1,0 +1,175 @@
+package attack_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/storetest"
+)
+
+// confirmedAlone makes Ada's account with a password, and has the link to her address opened without a
+// session: the next sign-in by mail claims the account unless the password is shown.
+func confirmedAlone(k *kit.Kit) *latchkey.Account {
+	k.Helper()
+	k.SignUp(kit.Ada)
+	account := k.SignedInAt(kit.Owner)
+	token, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+	k.Must(err)
+	m := k.MailOf(token, kit.Ada)
+	k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, m.UserID, m.Secret)))
+	return account
+}
+
+// The mailbox does not take an account with MFA on: it would take the second factor away.
+func TestAttack3TheMailboxClaimsNoAccountWithMFAOn(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account := confirmedAlone(k)
+		protects(k, account)
+		if session := byMagicLink(k, kit.Ada); full(k, session.Secret) {
+			k.Error("the mailbox alone is in")
+		}
+		factors, err := k.Users().MFAFactors(k.Ctx, account.UserID())
+		k.Must(err)
+		if !factors.TOTP {
+			k.Error("the mailbox has removed the authenticator")
+		}
+	})
+}
+
+// The mailbox does not take an account while it is blocked: the block is the server's.
+func TestAttack3TheMailboxClaimsNoBlockedAccount(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account := confirmedAlone(k)
+		token, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+		k.Must(err)
+		m := k.MailOf(token, kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, account.UserID(), false)))
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, m.UserID, m.Secret)); err != latchkey.ErrUserBlocked {
+			k.Error(err)
+		}
+		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, account.UserID(), true)))
+		k.Must(k.Try(kit.Owner, kit.Ada, kit.Password)) // it is what it was
+	})
+}
+
+// The owner of an address gets an account of their own if a blocked account claims it.
+func TestAttack3ABlockedAccountGivesItsAddressUp(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		planted := k.SignUp(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, planted.ID, false)))
+		if session := byMagicLink(k, kit.Ada); session.UserID == planted.ID {
+			k.Error("the blocked account is handed over")
+		}
+		user, err := k.Users().Get(k.Ctx, planted.ID)
+		k.Must(err)
+		if user.Email != "" || user.Status {
+			k.Errorf("%+v", user)
+		}
+	})
+}
+
+// A proof from ahead of the clock is not recent.
+func TestAttack3AProofFromAheadIsNotRecent(t *testing.T) {
+	const ahead = 20 * 24 * time.Hour
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account := owned(k)
+		k.Clock.Advance(2*time.Hour + ahead)
+		account = showsMail(k, account)
+		k.Clock.Advance(-ahead)
+		if err := account.RequireRecent(k.Ctx, 0); err != latchkey.ErrChallengeRequired {
+			k.Error(err)
+		}
+	})
+}
+
+// A session that ends between the beginning of a change and its transaction changes nothing.
+func TestAttack3TheSessionIsCheckedInTheTransactionOfAChange(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account := owned(k)
+		hook, ended := k.Store.Hook, false
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Done && !c.Inside && c.Name != "Commit" && !ended {
+				ended = true
+				k.Must(k.Users().DeleteSessions(k.Ctx, account.UserID()))
+			}
+			return hook(c)
+		}
+		defer func() { k.Store.Hook = hook }()
+		for what, do := range map[string]func() error{
+			"name":     func() error { return kit.Err(account.UpdateName(k.Ctx, "Eve")) },
+			"prefs":    func() error { return kit.Err(account.UpdatePrefs(k.Ctx, json.RawMessage(`{"a":1}`))) },
+			"a secret": func() error { return kit.Err(account.RotateSession(k.Ctx)) },
+		} {
+			ended = false
+			err := do()
+			if ended && err != latchkey.ErrUnauthorized {
+				k.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+// A link is bound to the address to which it was sent: it proves nothing once the user does not
+// have that address, whoever has changed the row.
+func TestAttack3ALinkProvesOnlyAnAddressThatItsUserHas(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		account := k.SignedInAt(kit.Owner)
+		token, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+		k.Must(err)
+		verifies := k.MailOf(token, kit.Ada)
+		token, err = k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+		k.Must(err)
+		signsIn := k.MailOf(token, kit.Ada)
+		k.Tampered = true
+		k.Must(k.Raw.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+			u, err := record.Users.Get(ctx, tx, record.Users.Primary(), store.Text(account.UserID()))
+			if err != nil {
+				return err
+			}
+			u.Email = ""
+			return record.Users.Replace(ctx, tx, u)
+		}))
+		if err := kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, verifies.UserID, verifies.Secret)); err != latchkey.ErrInvalidToken {
+			k.Errorf("a verification: %v", err)
+		}
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, signsIn.UserID, signsIn.Secret)); err != latchkey.ErrInvalidToken {
+			k.Errorf("a sign-in: %v", err)
+		}
+	})
+}
+
+// EndOnChange ends the other sessions of a user whose proven address changes, and not those of one
+// who has only claimed an address.
+func TestAttack3EndOnChangeIsForProvenAddresses(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{EndOnChange: true}}, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		account := k.SignedInAt(kit.Owner)
+		other, _ := k.SignIn(kit.Ada)
+		k.Must(kit.Err(account.UpdateEmail(k.Ctx, "new@example.org", kit.Password)))
+		if !full(k, other.Secret) {
+			k.Error("a claimed address has ended a session")
+		}
+	})
+}
+
+// The first proof of a number ends what was sent to it before the user had it.
+func TestAttack3WhatWasSentToANumberBeforeEndsWithTheFirstProof(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		token, err := k.Visitor.CreatePhoneToken(k.Ctx, "", kit.Phone)
+		k.Must(err)
+		code := k.MailOf(token, kit.Phone).Secret
+		user := k.SignUp(kit.Ada)
+		k.Must(kit.Err(k.Users().UpdatePhone(k.Ctx, user.ID, kit.Phone)))
+		k.Must(k.Users().Delete(k.Ctx, user.ID))
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, code)); err != latchkey.ErrInvalidToken {
+			k.Error(err)
+		}
+	})
+}
