@@ -3,12 +3,14 @@ package attack_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/query"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
 )
@@ -171,5 +173,37 @@ func TestAttack3WhatWasSentToANumberBeforeEndsWithTheFirstProof(t *testing.T) {
 		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, code)); err != latchkey.ErrInvalidToken {
 			k.Error(err)
 		}
+	})
+}
+
+// An export is of one moment: if the user changes while it is read, it is read again.
+func TestAttackAnExportIsOfOneMoment(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account := owned(k)
+		hook, reads := k.Store.Hook, 0
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Done && !c.Inside && c.Name != "Commit" {
+				if reads++; reads == 3 { // the user was read, and some of the rest
+					k.Must(kit.Err(k.Users().UpdateName(k.Ctx, account.UserID(), "Augusta")))
+				}
+			}
+			return hook(c)
+		}
+		text, err := k.Users().Export(k.Ctx, account.UserID())
+		k.Store.Hook = hook
+		k.Must(err)
+		if !strings.Contains(string(text), `"name":"Augusta"`) {
+			k.Error("the export has the former name, and later rows")
+		}
+	})
+}
+
+// A cursor at a row without the attribute of the order is refused as documented.
+func TestAttackACursorAtARowWithoutTheAttributeIsRefused(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		k.Refuses("no number", latchkey.ErrQueryOrderNull, func() error {
+			return kit.Err(k.Users().List(k.Ctx, query.OrderAsc("phone"), query.CursorAfter(user.ID)))
+		})
 	})
 }

@@ -2,6 +2,8 @@ package memory_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,4 +75,40 @@ func TestSweepShortensBatchesThatTakeLong(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// ending is a context that ends while it is looked at.
+type ending struct {
+	context.Context
+	looks int
+}
+
+func (e *ending) Err() error {
+	if e.looks--; e.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A long scan ends with its context.
+func TestAScanEndsWithItsContext(t *testing.T) {
+	s := memory.Open()
+	defer s.Close()
+	if err := s.Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
+		for n := range 10_000 {
+			if err := record.Words.Insert(ctx, tx, &record.Word{Scope: "a", Word: fmt.Sprintf("w%05d", n), RowID: "r"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	q := store.Query{Index: record.Words.Primary(), Where: []store.Filter{store.Where("scope", store.OpEqual, store.Text("b"))}, Limit: 1}
+	if _, err := s.List(&ending{t.Context(), 1_000}, q); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.List(&ending{t.Context(), 4}, q); !errors.Is(err, context.Canceled) {
+		t.Errorf("a scan of 10,000 rows: %v", err)
+	}
 }
