@@ -207,3 +207,24 @@ func TestAttackACursorAtARowWithoutTheAttributeIsRefused(t *testing.T) {
 		})
 	})
 }
+
+// What a search or a nesting of conditions may be is refused as the caller's mistake, and not found
+// by the store.
+func TestAttackQueriesThatNoStoreTakesAreRefused(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		at := k.Clock.Now().Add(time.Nanosecond) // a range of such times is two conditions
+		deep := func(n int, q latchkey.Query) latchkey.Query {
+			for range n {
+				q = query.And(q)
+			}
+			return q
+		}
+		for what, q := range map[string]latchkey.Query{
+			"bytes":             query.Search("\xff"),
+			"eleven deep":       deep(11, query.Equal("name", "x")),
+			"ten deep, and two": deep(10, query.Between("$createdAt", at, at.Add(time.Hour))),
+		} {
+			k.Refuses(what, latchkey.ErrArgumentInvalid, func() error { return kit.Err(k.Users().List(k.Ctx, q)) })
+		}
+	})
+}
