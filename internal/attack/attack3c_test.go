@@ -3,11 +3,17 @@ package attack_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/query"
@@ -226,5 +232,91 @@ func TestAttackQueriesThatNoStoreTakesAreRefused(t *testing.T) {
 		} {
 			k.Refuses(what, latchkey.ErrArgumentInvalid, func() error { return kit.Err(k.Users().List(k.Ctx, q)) })
 		}
+	})
+}
+
+// Uses from ahead of the clock do not keep a session alive that would be over without them.
+func TestAttack3UsesAheadOfTheClockKeepNoSessionAlive(t *testing.T) {
+	const day = 24 * time.Hour
+	policy := latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Idle: 10 * day}}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, _ := k.SignIn(kit.Ada)
+		for range 3 {
+			k.Clock.Advance(9 * day)
+			k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
+		}
+		k.Clock.Advance(-16 * day) // 11 days after the sign-in
+		if full(k, session.Secret) {
+			k.Error("a session that idles for 10 days at most was used ahead of the clock alone")
+		}
+	})
+}
+
+// Conditions that are nested too deep are refused, also where one of them becomes two, and however
+// the rows are looked at.
+func TestAttackDeepConditionsAreNoFault(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		at := k.Clock.Now().Add(1)
+		for name, q := range map[string]query.Query{"a text": query.IsNotNull("name"), "a range": query.Between("$createdAt", at, at)} {
+			for depth := range 14 {
+				for _, queries := range [][]query.Query{{q}, {q, query.Walk()}} {
+					if err := kit.Err(k.Users().List(k.Ctx, queries...)); !isAnswer(err) {
+						k.Errorf("%s, %d deep, %d queries: %v (%v)", name, depth, len(queries), err, errors.Unwrap(err))
+					}
+				}
+				q = query.And(q)
+			}
+		}
+	})
+}
+
+// A condition on a list counts once, however many values it has: it reads the list once.
+func TestAttackAConditionOnAListCountsOnce(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		many := make([]string, query.MaxValues)
+		for n := range many {
+			many[n] = fmt.Sprint("v", n)
+		}
+		for _, more := range [][]query.Query{nil, {query.Walk()}} {
+			list, err := k.Users().List(k.Ctx, append(more, query.NotContains("labels", many...))...)
+			k.Must(err)
+			if len(list.Users) != 1 {
+				k.Errorf("%d users", len(list.Users))
+			}
+		}
+	})
+}
+
+// The place in the queue for hashing that is given up is the last one of the greatest group.
+func TestAttackTheGreatestGroupGivesItsLastPlaceUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		narrow, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}, Slots: 1, Queue: 8, Wait: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := hashertest.Hold(t, narrow)
+		var busy [4]atomic.Int64
+		join := func(group, n int) {
+			for range n {
+				go func() {
+					if _, err := narrow.For(fmt.Sprint(group)).Hash(t.Context(), "password"); err != nil {
+						busy[group].Add(1)
+					}
+				}()
+				synctest.Wait()
+			}
+		}
+		join(1, 3)
+		join(2, 4)
+		join(3, 1) // the queue is full
+		join(0, 1)
+		if busy[0].Load() != 0 || busy[1].Load() != 0 || busy[2].Load() != 1 || busy[3].Load() != 0 {
+			t.Errorf("refused of the groups: %d %d %d %d", busy[0].Load(), busy[1].Load(), busy[2].Load(), busy[3].Load())
+		}
+		release()
+		synctest.Wait()
 	})
 }
