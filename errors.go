@@ -93,11 +93,10 @@ var (
 	ErrQueryOrderNull = &Error{"database_query_order_null", CategoryInvalid, "The row of the cursor lacks the attribute of the order"}
 	ErrQueryTooCostly = &Error{"general_query_too_costly", CategoryInvalid, "The listing would look at more than 10,000 rows"}
 
-	ErrLastFactor       = &Error{"user_last_factor", CategoryConflict, "The address is the only second factor; add another one, or switch multi-factor authentication off, first"}
-	ErrTargetNotFound   = &Error{"user_target_not_found", CategoryNotFound, "The target does not exist"}
-	ErrIdentityNotFound = &Error{"user_identity_not_found", CategoryNotFound, "The identity does not exist"}
-	ErrUserNotFound     = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
-	ErrSessionNotFound  = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
+	ErrLastFactor      = &Error{"user_last_factor", CategoryConflict, "The address is the only second factor; add another one, or switch multi-factor authentication off, first"}
+	ErrTargetNotFound  = &Error{"user_target_not_found", CategoryNotFound, "The target does not exist"}
+	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
+	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
 
 	ErrTeamNotFound      = &Error{"team_not_found", CategoryNotFound, "The team does not exist"}
 	ErrTeamAlreadyExists = &Error{"team_already_exists", CategoryConflict, "A team with this id exists"}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
@@ -80,22 +79,6 @@ func (u *Users) Identities(_ context.Context, queries ...Query) (_ *IdentityList
 		return nil, err
 	}
 	return identityList(identityListing.listOf(c, new(record.User), queries, nil))
-}
-
-// DeleteIdentity ends an identity of any user. There are none until the engine has providers, so
-// that every id is unknown.
-//
-// Errors:
-//   - [ErrIdentityNotFound]
-func (u *Users) DeleteIdentity(_ context.Context, id string) (err error) {
-	defer publicError("delete identity", &err)
-	if _, err := u.begin(); err != nil {
-		return err
-	}
-	if err := canon.ID(id); err != nil {
-		return invalid("identityId", err)
-	}
-	return ErrIdentityNotFound
 }
 
 func identityList(found *page[Identity], err error) (*IdentityList, error) {

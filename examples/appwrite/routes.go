@@ -126,7 +126,7 @@ var userRoutes = []route{
 	on(patch, users, ok, updateUserPrefs, "/users/{userId}/prefs"),
 	on(get, reading, ok, listUserSessions, "/users/{userId}/sessions"),
 	on(post, users, created, createUserSession, "/users/{userId}/sessions"),
-	on(del, users, none, deleteUserPart, "/users/{userId}/{part}"),
+	on(del, users, none, func(c *call) (any, error) { return nil, c.users().DeleteSessions(c.r.Context(), c.user()) }, "/users/{userId}/sessions"),
 	on(del, users, none, func(c *call) (any, error) {
 		return nil, c.users().DeleteSession(c.r.Context(), c.user(), c.r.PathValue("sessionId"))
 	}, "/users/{userId}/sessions/{sessionId}"),
@@ -142,22 +142,8 @@ var userRoutes = []route{
 	on(get, reading, ok, listUserLogs, "/users/{userId}/logs"),
 }
 
-// deleteUserPart ends the sessions of a user, at /users/ID/sessions, or an identity, at
-// /users/identities/ID. Patterns of the two would contradict each other.
-func deleteUserPart(c *call) (any, error) {
-	switch part := c.r.PathValue("part"); {
-	case part == "sessions":
-		return nil, c.users().DeleteSessions(c.r.Context(), c.user())
-	case c.user() == "identities":
-		return nil, c.users().DeleteIdentity(c.r.Context(), part)
-	}
-	return nil, errNoRoute
-}
-
-var errNoRoute = problem(http.StatusNotFound, "general_route_not_found", "Route not found. Please ensure the endpoint is configured correctly")
-
 var notFound = route{scope: health, do: func(*call) (any, error) {
-	return nil, errNoRoute
+	return nil, problem(http.StatusNotFound, "general_route_not_found", "Route not found. Please ensure the endpoint is configured correctly")
 }}
 
 // preflight answers the browser's question before a request. The origin is checked for

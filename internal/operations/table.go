@@ -296,12 +296,6 @@ var Table = []Operation{
 	{Name: "Users.GetMFAChallenge", Free: true, Quiet: true, Factors: "host", Do: func(w *World) error {
 		return kit.Err(w.Host.GetMFAChallenge(w.Ctx, w.User.ID, w.Question))
 	}},
-	{Name: "Users.DeleteIdentity", Free: true, Quiet: true, Do: func(w *World) error {
-		if err := w.Users().DeleteIdentity(w.Ctx, "unknown"); !errors.Is(err, latchkey.ErrIdentityNotFound) { // there are none yet
-			return err
-		}
-		return nil
-	}},
 	{Name: "Users.Get", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Get(w.Ctx, w.User.ID)) }},
 	{Name: "Users.List", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().List(w.Ctx)) }},
 	{Name: "Users.ExportTo", Free: true, Quiet: true, Do: func(w *World) error { return w.Users().ExportTo(w.Ctx, w.User.ID, io.Discard) }},

@@ -674,7 +674,6 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           const { b } = await signedUp();
           for (const list of [await b.account.listIdentities([web.Query.equal('provider', 'github')]), await users().listIdentities()]) assert.deepEqual([list.total, list.identities], [0, []]);
           await refused(users().listIdentities([], 'github'), 400, 'general_query_invalid');
-          await refused(users().deleteIdentity('unknown'), 404, 'user_identity_not_found');
           await refused(b.account.listIdentities([web.Query.equal('password', 'x')]), 400, 'general_argument_invalid');
         });
 
