@@ -60,7 +60,7 @@
 //     jwt; here: [Guest.AuthenticateJWT]
 //   - decide about access: [Account.Can], [Guest.Can], [Users.Can] and package permission;
 //     by the roles themselves: [Account.Roles], [Guest.Roles], [Users.Roles]
-//   - let users share access: [Account.Teams] for what they may do themselves,
+//   - let users share access: [Account.Teams] with the power of a member or an owner,
 //     [Engine.Teams] for the server; teams and roles are in the roles of a user
 //   - administer users: [Engine.Users]; find them: [Users.List] with a search and the
 //     queries of package query, [Users.GetByEmail], [Users.GetByPhone]; to make a call for

@@ -8,8 +8,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// EndAll ends every session, link, code, challenge, invitation and JWT of every user, at once, on every
-// machine. It is for a host that has restored a backup, in which ended sessions and used
+// EndAll ends every session, link, code, challenge, invitation and JWT of every user, at once, on
+// every machine. It is for a host that has restored a backup, in which ended sessions and used
 // links are back, and for one whose database or key has leaked. It is one transaction,
 // whose length grows with the number of sessions; other writes wait for it. Passwords and
 // factors stay as they are. The log has one line of it, and there is one event for all.

@@ -35,8 +35,8 @@ type Event struct {
 	//     a window, and concerns no user.
 	//   - integrity.VALUE.failed: a sealed value of the user did not open, because it was
 	//     changed or moved in the store without the engine, or is damaged. VALUE is
-	//     password, history (of passwords), totp, recoverycode or challenge (its code). The operation has
-	//     failed, and so will later ones that need the value; only a password's history
+	//     password, history (of passwords), totp, recoverycode or challenge (its code). The
+	//     operation has failed, and so will later ones that need the value; only a password's history
 	//     counts as empty. It comes at most once a minute for a value, and the audit log
 	//     has no line of it, because the transaction has rolled back.
 	//     [Config].Logger gets every case.

@@ -97,22 +97,34 @@ func invitationsAt(ctx context.Context, r store.Reader, user *record.User, teamI
 
 // endInvitations deletes the invitations to a user, of one team or, with "", of all.
 func (tx *txn) endInvitations(ctx context.Context, user *record.User, teamID string) error {
-	return tx.deleteInvitations(invitationsFor(ctx, tx, user, teamID))(ctx)
+	rows, err := invitationsFor(ctx, tx, user, teamID)
+	if err != nil {
+		return err
+	}
+	return tx.deleteInvitations(ctx, rows)
 }
 
 // endClaimedInvitations deletes the invitations to the addresses of a user who leaves a team,
 // proven or not: no invitation brings a former member back.
 func (tx *txn) endClaimedInvitations(ctx context.Context, user *record.User, teamID string) error {
 	mine := func(m *record.Membership) bool { return m.Invitee == "" || m.Invitee == user.Key }
-	return tx.deleteInvitations(invitationsAt(ctx, tx, user, teamID, mine))(ctx)
+	rows, err := invitationsAt(ctx, tx, user, teamID, mine)
+	if err != nil {
+		return err
+	}
+	return tx.deleteInvitations(ctx, rows)
 }
 
 // endInvitationsBy deletes the invitations to a team that a former owner has sent.
 func (tx *txn) endInvitationsBy(ctx context.Context, teamID, userKey string) error {
-	return tx.deleteInvitations(record.Memberships.List(ctx, tx, store.Query{
-		Index: record.Memberships.Index("open"), Equal: []store.Value{store.Text(teamID)}, From: store.Including(store.Time(time.Unix(0, 0))),
+	rows, err := record.Memberships.List(ctx, tx, store.Query{
+		Index: record.Memberships.Index("open"), Equal: []store.Value{store.Text(teamID)}, From: anyTime,
 		Where: []store.Filter{store.Where("inviter_key", store.OpEqual, store.Text(userKey))}, Limit: store.MaxLimit,
-	}))(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return tx.deleteInvitations(ctx, rows)
 }
 
 // endInvitationsAfter deletes the invitations by id to addresses that their user has left: they
@@ -123,29 +135,34 @@ func (tx *txn) endInvitationsAfter(ctx context.Context, old, user *record.User) 
 			continue
 		}
 		rows, err := record.Memberships.List(ctx, tx, invitedTo(by.address(old), ""))
+		if err != nil {
+			return err
+		}
 		rows = slices.DeleteFunc(rows, func(m *record.Membership) bool { return m.Invitee != user.Key })
-		if err := tx.deleteInvitations(rows, err)(ctx); err != nil {
+		if err := tx.deleteInvitations(ctx, rows); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// deleteInvitations returns the deletion of rows that were read with an error or without.
-func (tx *txn) deleteInvitations(rows []*record.Membership, err error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		for _, m := range rows {
-			if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
-				return err
-			}
+// deleteInvitations deletes invitations without a word of it.
+func (tx *txn) deleteInvitations(ctx context.Context, rows []*record.Membership) error {
+	for _, m := range rows {
+		if err := record.Memberships.Delete(ctx, tx, store.Text(m.ID)); err != nil {
+			return err
 		}
-		return err
 	}
+	return nil
 }
+
+// anyTime bounds a range to the rows that have a time: only invitations have an expiry, and only
+// members a time of joining.
+var anyTime = store.Including(store.Time(time.Unix(0, 0)))
 
 // everyInvitation selects every invitation.
 func everyInvitation(limit int) store.Query {
-	return store.Query{Index: record.Memberships.Index("expire"), From: store.Including(store.Time(time.Unix(0, 0))), Limit: limit}
+	return store.Query{Index: record.Memberships.Index("expire"), From: anyTime, Limit: limit}
 }
 
 // closeInvitation turns an invitation into the row of a member.

@@ -100,8 +100,8 @@ type invitation struct {
 	newToken
 	silent  bool // nothing is sent
 	page    *url.URL
-	invitee *record.User // who was named by id; nil otherwise
-	name    string
+	invitee *record.User // named by id; nil otherwise
+	named   NewMembership
 	roles   []string
 }
 
@@ -127,7 +127,7 @@ func (a *Account) invite(ctx context.Context, teamID string, n NewMembership, ro
 	if err != nil {
 		return nil, err
 	}
-	drawn.page, drawn.name, drawn.roles = page, n.Name, roles
+	drawn.page, drawn.named, drawn.roles = page, n, roles
 	made, err := accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*sentInvitation, error) {
 		return tx.insertInvitation(ctx, teamID, user, drawn)
 	})
@@ -155,11 +155,6 @@ func ownTeam(ctx context.Context, r store.Reader, id string, user *record.User) 
 func (c *call) drawInvitation(ctx context.Context, n NewMembership, user *record.User) (*invitation, error) {
 	drawn := &invitation{}
 	to := n.address()
-	if c.policy.DiscloseAccounts {
-		if _, err := n.find(ctx, c.store); err != nil {
-			return nil, err
-		}
-	}
 	if to == "" {
 		var err error
 		if drawn.invitee, err = getUser(ctx, c.store, n.UserID); err != nil {
@@ -247,6 +242,11 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 	if err != nil {
 		return nil, err
 	}
+	if tx.policy.DiscloseAccounts { // whether the fields name different users
+		if _, err := n.named.find(ctx, tx); err != nil {
+			return nil, err
+		}
+	}
 	person, err := tx.userAt(ctx, tx, n.kind.by, n.Destination)
 	if err != nil {
 		return nil, err
@@ -275,8 +275,12 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 	if err != nil {
 		return nil, err
 	}
-	if full := tx.roomForInvitation(ctx, team); full != nil && (old == nil || !tx.live(old.Invited, old.Expire)) { // read in any case
-		return nil, full
+	open, err := tx.openInvitations(ctx, team) // read in any case
+	if err != nil {
+		return nil, err
+	}
+	if renewed := old != nil && tx.live(old.Invited, old.Expire); !renewed && open >= maxInvitations {
+		return nil, invalid("teamId", errTooManyInvitations)
 	}
 	if old != nil {
 		m, event = old, logMembershipUpdate
@@ -286,7 +290,7 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 		m.Subject = person.ID
 	}
 	m.Updated, m.Invited, m.Expire, m.Digest = tx.now, tx.now, n.Expire, []byte(n.Digest)
-	m.Address, m.Name, m.Invitee, m.Inviter, m.InviterKey = n.Destination, n.name, invitee, user.ID, user.Key
+	m.Address, m.Name, m.Invitee, m.Inviter, m.InviterKey = n.Destination, n.named.Name, invitee, user.ID, user.Key
 	if err := setRoles(m, n.roles); err != nil {
 		return nil, err
 	}
@@ -307,15 +311,11 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 	return made, err
 }
 
-// roomForInvitation refuses one more invitation to a team than it may have.
-func (tx *txn) roomForInvitation(ctx context.Context, team *record.Team) error {
-	open, err := tx.Count(ctx, store.Query{
+// openInvitations counts the open invitations of a team, up to as many as it may have.
+func (tx *txn) openInvitations(ctx context.Context, team *record.Team) (int, error) {
+	return tx.Count(ctx, store.Query{
 		Index: record.Memberships.Index("open"), Equal: []store.Value{store.Text(team.ID)}, From: store.Excluding(store.Time(tx.now)), Limit: maxInvitations,
 	})
-	if err == nil && open >= maxInvitations {
-		err = invalid("teamId", errTooManyInvitations)
-	}
-	return err
 }
 
 // invitationMessage returns the message with the link of an invitation. It has no words but the

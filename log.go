@@ -175,7 +175,7 @@ func (c *call) logs(ctx context.Context, user *record.User, queries []Query, own
 }
 
 // logsUnder returns a page of the log that is kept under a key, newest first. hide removes from a
-// line what the caller may not see, and name names who acted.
+// line the parts that the caller may not see, and name adds the acting user.
 func (c *call) logsUnder(ctx context.Context, key string, queries []Query, hide func(*record.Log), name func(*record.Log, *Log) error) (*LogList, error) {
 	r, err := logListing.read(&c.policy, queries)
 	if err != nil {
@@ -219,9 +219,9 @@ func (c *call) logsUnder(ctx context.Context, key string, queries []Query, hide 
 	return list, nil
 }
 
-// hideStrangers removes from a line what a user may not see: the ids and addresses of the host's
-// staff, of impersonators and of other users, who have changed a membership of the user's, and the
-// addresses of guests who came by an address that the user had not proven.
+// hideStrangers removes from a line of a user's log the ids and addresses of other people: of the
+// host's staff, of impersonators, of users who have changed a membership, and of guests at an
+// address that the user had not proven.
 func hideStrangers(l *record.Log, userID string) {
 	hideStaff(l)
 	if l.Actor != "" && l.Actor != userID {

@@ -269,8 +269,8 @@ var errTooManyTeams = errors.New("the user is a member of 1,000 teams")
 // errTeamFull says why a membership is refused.
 var errTeamFull = errors.New("the team has as many members as the policy allows")
 
-// join makes a user a member of a team, by an invitation to them or to the address at, "" for
-// none, if there is one.
+// join makes a user a member of a team. An open invitation to them, or to the address at unless
+// that is "", becomes the membership.
 func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, at string, roles []string) (*Membership, error) {
 	open, err := invitationsFor(ctx, tx, user, team.ID)
 	if err != nil {
@@ -301,7 +301,7 @@ var errTooManyUserRoles = fmt.Errorf("the user would have more than %d roles in 
 // roomForRoles refuses more roles to a user than are read with each request, counted without the
 // membership that they are for.
 func (tx *txn) roomForRoles(ctx context.Context, user *record.User, roles int, without string) error {
-	if (user.Memberships+1)*maxTeamRoles <= maxUserRoles { // whatever they are
+	if (user.Memberships+1)*maxTeamRoles <= maxUserRoles { // even if each membership has as many as it may
 		return nil
 	}
 	members, err := membershipsOf(ctx, tx, user)
@@ -518,12 +518,11 @@ func (tx *txn) handOver(ctx context.Context, team *record.Team, goes *record.Mem
 }
 
 // firstMember returns the longest-standing member of a team, among its owners or among the
-// others, that is not the membership goes; nil if absent. Users who are blocked count if blocked
-// says so.
+// others, except the membership goes; nil if absent. blocked lets blocked users count.
 func (tx *txn) firstMember(ctx context.Context, team *record.Team, owner bool, goes *record.Membership, blocked bool) (*record.Membership, *record.User, error) {
 	q := store.Query{
 		Index: record.Memberships.Index("owner"), Equal: []store.Value{store.Text(team.ID), store.Bool(owner)}, Limit: 10,
-		From: store.Including(store.Time(time.Unix(0, 0))), // without the invitations
+		From: anyTime, // without the invitations
 	}
 	for members, err := range record.Memberships.Pages(ctx, tx, q) {
 		if err != nil {

@@ -293,7 +293,7 @@ func (e *Engine) linkMaker(to, secret string) (linkMaker, error) {
 	}, nil
 }
 
-// checkURL refuses a page to which links may not lead, and none.
+// checkURL refuses a missing page, and one to which links may not lead.
 func (e *Engine) checkURL(to string) (*url.URL, error) {
 	if to == "" {
 		return nil, invalid("url", errors.New("it is missing"))

@@ -257,7 +257,8 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 				openedLink(u, by)
 				return nil
 			}
-			u.Unclaimed = u.Unclaimed && by.other().verified(u) // who opens the link is who had it sent; this address says nothing of the other
+			// The reader of the link had it sent. This address says nothing of the other.
+			u.Unclaimed = u.Unclaimed && by.other().verified(u)
 			if u.Half == by.name {
 				u.Half = ""
 			}
@@ -272,8 +273,8 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 	})
 }
 
-// openedLink proves an address of a user by a link that was opened, maybe by another person than
-// the one who has the account.
+// openedLink proves an address of a user by a link whose reader may be another person than the
+// owner of the account.
 func openedLink(u *record.User, by *contact) {
 	switch {
 	case by.verified(u):

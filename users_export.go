@@ -83,8 +83,8 @@ func membershipsAbout(user *record.User) []store.Query {
 	return queries
 }
 
-// secretColumns are the columns that an export leaves out: they prove something, or name the user
-// who has sent an invitation.
+// secretColumns are the columns that an export leaves out: they prove something, or name the
+// sender of an invitation.
 var secretColumns = []string{"password", "password_history", "digest", "seed", "sealed", "inviter", "inviter_key"}
 
 // Export returns what [Users.ExportTo] writes. The log may make it large: more than a hundred
@@ -102,8 +102,8 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 // RFC 3339. What proves something is left out: hashes, digests, seeds and recovery codes. The
 // log is that of the user, with the ids and addresses of the host's staff left out, and those
 // of strangers, as in [Account.Logs]. The log comes last, and is read and written piece by piece.
-// Memberships are there, with the open invitations to the user, and the teams, which belong to their members together, are not; nor is
-// the log of a team, which names the user for what they have changed in it.
+// It has memberships and the open invitations to the user. It has no teams, which belong to their
+// members together, and no log of a team, which names the user for their changes of it.
 //
 // It reads and does not hold up writers. If the user changes while it reads the rest, it
 // reads that again. A failure while the log is written leaves a part of the object.

@@ -107,34 +107,13 @@ func readConfig(env func(string) string) (c config, err error) {
 			r.fail("AUTH_DISABLED", name)
 		}
 	}
-	for _, name := range c.membershipsHide {
-		switch name {
-		case "userName":
-			c.policy.Members.HideName = true
-		case "userEmail":
-			c.policy.Members.HideEmail = true
-		case "userPhone":
-			c.policy.Members.HidePhone = true
-		case "mfa":
-			c.policy.Members.HideMFA = true
-		default:
-			r.fail("MEMBERSHIPS_HIDE", name)
-		}
-	}
-	for _, name := range c.refusedEmails {
-		switch name {
-		case "disposable":
-			c.policy.Addresses.RefuseDisposable = true
-		case "aliased":
-			c.policy.Addresses.RefuseAliased = true
-		case "free":
-			c.policy.Addresses.RefuseFree = true
-		case "not-corporate":
-			c.policy.Addresses.RefuseNotCorporate = true
-		default:
-			r.fail("EMAILS_REFUSED", name)
-		}
-	}
+	hide, refuse := &c.policy.Members, &c.policy.Addresses
+	r.flags("MEMBERSHIPS_HIDE", c.membershipsHide, map[string]*bool{
+		"userName": &hide.HideName, "userEmail": &hide.HideEmail, "userPhone": &hide.HidePhone, "mfa": &hide.HideMFA,
+	})
+	r.flags("EMAILS_REFUSED", c.refusedEmails, map[string]*bool{
+		"disposable": &refuse.RefuseDisposable, "aliased": &refuse.RefuseAliased, "free": &refuse.RefuseFree, "not-corporate": &refuse.RefuseNotCorporate,
+	})
 	if c.key, err = readKey(env("SECRET"), c.store); err != nil {
 		r.errs = append(r.errs, err)
 	}
@@ -194,6 +173,17 @@ func (r *reader) flag(name string, standard bool) bool {
 		r.fail(name, v)
 	}
 	return b
+}
+
+// flags sets the flags that a variable lists by their names.
+func (r *reader) flags(variable string, listed []string, flags map[string]*bool) {
+	for _, name := range listed {
+		if flag := flags[name]; flag != nil {
+			*flag = true
+		} else {
+			r.fail(variable, name)
+		}
+	}
 }
 
 func (r *reader) number(name string) int {

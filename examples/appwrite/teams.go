@@ -63,7 +63,7 @@ func (c *call) membership(m *latchkey.Membership, err error) (any, error) {
 	return c.membershipModel(m), nil
 }
 
-// roles reads a list of roles, none if it is not given.
+// roles reads a list of roles, which may be missing.
 func (c *call) roles() ([]string, error) {
 	if c.params["roles"] == nil {
 		return nil, nil
@@ -151,8 +151,8 @@ func createMembership(c *call) (any, error) {
 	return c.membership(c.teams().CreateMembership(c.r.Context(), c.team(), n))
 }
 
-// acceptInvitation makes the reader of an invitation a member: the user of the session, or who
-// has the address, who is signed in then.
+// acceptInvitation makes the reader of an invitation a member: the user of the session, or else the
+// owner of the address, whom it signs in.
 func acceptInvitation(c *call) (any, error) {
 	texts, err := c.texts("userId", "secret")
 	if err != nil {

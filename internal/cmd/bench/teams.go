@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"example.com/latchkey"
@@ -13,22 +12,12 @@ import (
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
-	"example.com/latchkey/store/sqlite"
 )
 
 // teamsCases measures the members of a team of -rows users, and the roles of users in ten teams.
 // The limits read the file of the engine's own store with database/sql.
 func teamsCases(dir string) error {
-	path := filepath.Join(dir, "teams.db")
-	s, err := sqlite.OpenWith(path, sqlite.Options{MayLoseLastCommitsOnPowerLoss: true})
-	if err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=query_only(1)&_pragma=mmap_size(1073741824)&_pragma=cache_size(-16384)")
-	if err != nil {
-		return errors.Join(err, s.Close())
-	}
-	return errors.Join(teamsOn(s, db), db.Close(), s.Close())
+	return onSQLite(dir, "teams", teamsOn)
 }
 
 // inTeams is the number of small teams of each user who is in them: a tenth of all users, and at most

@@ -22,7 +22,12 @@ import (
 // usersCases measures listings, searches and profiles, with -rows users. The limits read the
 // file of the engine's own store with database/sql.
 func usersCases(dir string) error {
-	path := filepath.Join(dir, "users.db")
+	return errors.Join(onSQLite(dir, "users", usersOn), profilesOn("memory", memory.Open()), profilesOnBolt(dir))
+}
+
+// onSQLite runs a part on a new file, with the engine's store and with database/sql.
+func onSQLite(dir, name string, part func(s store.Store, db *sql.DB) error) error {
+	path := filepath.Join(dir, name+".db")
 	s, err := sqlite.OpenWith(path, sqlite.Options{MayLoseLastCommitsOnPowerLoss: true})
 	if err != nil {
 		return err
@@ -31,8 +36,7 @@ func usersCases(dir string) error {
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	err = usersOn(s, db)
-	return errors.Join(err, db.Close(), s.Close(), profilesOn("memory", memory.Open()), profilesOnBolt(dir))
+	return errors.Join(part(s, db), db.Close(), s.Close())
 }
 
 // listed returns the n-th user of a listing. One in ten is blocked, and ten in all are needles.
