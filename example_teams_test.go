@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/permission"
 )
 
-// An owner invites somebody to a team. The person opens the link in the mail, presses a button,
+// An owner invites a person to a team. The person opens the link in the mail, presses a button,
 // and is a member, with a session.
 func ExampleGuest_AcceptInvitation() {
 	ctx, site := context.Background(), newSite()

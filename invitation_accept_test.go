@@ -55,7 +55,7 @@ func TestAC095AnInvitationIsForTheOwnerOfTheAddress(t *testing.T) {
 	})
 }
 
-// AC-096: who has the address without having proven it can do nothing with its invitations.
+// AC-096: a claim to an address, without proof, opens none of its invitations.
 func TestAC096AClaimedAddressOpensNoInvitation(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		c := newClub(k)
@@ -263,7 +263,7 @@ func TestBlockedUsersAreNotInvitedAndAcceptNothing(t *testing.T) {
 	})
 }
 
-// A session that an invitation makes owes what any of its user owes.
+// A session that an invitation makes owes the second factor as any of its user does.
 func TestAnAcceptedInvitationOwesTheSecondFactor(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Enrolled(latchkey.NewMFAAuthenticator{})
@@ -370,7 +370,7 @@ func TestAnAcceptedInvitationAlertsNobody(t *testing.T) {
 	})
 }
 
-// What the rows say of the inviter decides, whoever has changed them.
+// The present rows of the inviter decide, even if they were changed without the engine.
 func TestTheInviterIsCheckedAtTheAcceptance(t *testing.T) {
 	for name, edit := range map[string]func(u *record.User, m *record.Membership){
 		"no owner":         func(_ *record.User, m *record.Membership) { m.Owner, m.Roles = false, "[]" },

@@ -195,7 +195,7 @@ func TestANewInvitationEndsTheOneBefore(t *testing.T) {
 	})
 }
 
-// The roles of an invitation can be changed, and who changes them answers for them.
+// The roles of an invitation can be changed, and the owner who changes them is its inviter.
 func TestRolesOfAnInvitationAreChanged(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		c := newClub(k)

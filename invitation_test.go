@@ -21,7 +21,7 @@ const guestMail = "guest@example.org"
 // now is the time of the clock as the stores keep it.
 func now(k *kit.Kit) time.Time { return k.Clock.Now().Truncate(time.Microsecond) }
 
-// invite has a member of the club invite somebody, and returns the link.
+// invite has a member of the club invite a person, and returns the link.
 func (c *club) invite(by string, n latchkey.NewMembership) (*latchkey.Membership, latchkey.InvitationLink) {
 	c.Helper()
 	n.URL = kit.JoinURL
@@ -230,7 +230,7 @@ func TestAC098NobodyReadsOrEndsInvitationsOfOthers(t *testing.T) {
 	})
 }
 
-// What the server adds, and what a new address of a user means, for open invitations.
+// The server's addition of an invited person closes the invitation.
 func TestTheServerTurnsAnInvitationIntoAMembership(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		c := newClub(k)

@@ -378,8 +378,8 @@ func TestAHandleHasNoMembershipOfTheNextUserOfTheID(t *testing.T) {
 	}
 }
 
-// AC-107: who may act for an owner, a lower administrator, raises neither their own rights nor
-// those of others, and touches nobody.
+// AC-107: an impersonator of an owner, a lower administrator, raises no rights, their own or others',
+// and ends no membership.
 func TestAC107WhoActsForAnOwnerChangesNoTeam(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		c := newClub(k, "staff")

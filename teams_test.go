@@ -427,7 +427,7 @@ func TestAMemberReadsNothingOfTheNextTeamOfTheID(t *testing.T) {
 	}
 }
 
-// The log of a team has its changes. A member sees who acted, and no client address but their own.
+// The log of a team has its changes. A member sees the acting users, and no client address but their own.
 func TestTheLogOfATeam(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		c := newClub(k)

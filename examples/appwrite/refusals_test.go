@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// HEAD reads the query as GET does: what GET refuses, HEAD refuses.
+// HEAD reads the query as GET does, and refuses the same queries.
 func TestHEADReadsTheQuery(t *testing.T) {
 	w := newWire(t)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -81,7 +81,7 @@ func TestParametersOfAnotherTypeAreRefused(t *testing.T) {
 	}
 }
 
-// The routes of the server are for those who have the key.
+// The routes of the server ask for the key.
 func TestRoutesOfTheServerAskForTheKey(t *testing.T) {
 	w := newWire(t)
 	session := w.signUp("ada")

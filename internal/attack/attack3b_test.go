@@ -68,8 +68,8 @@ func TestAttack3ASessionThatHasRemovedAnAuthenticatorOwesTheNext(t *testing.T) {
 	})
 }
 
-// Who has got in by a recovery code has not shown the authenticator that the owner confirms
-// afterwards, and does not remove it.
+// A recovery code is no proof of the authenticator that the owner confirms afterwards: its bearer
+// does not remove that.
 func TestAttack3ARecoveryCodeIsNoProofOfALaterAuthenticator(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		owner := owned(k)
@@ -187,8 +187,8 @@ func TestAttack3ASessionMayShowWhatItOwesSinceTheSwitch(t *testing.T) {
 	})
 }
 
-// When MFA is switched off, a session loses what it was only taken to have proven, and keeps
-// what it has proven before or since.
+// When MFA is switched off, a session loses its assumed factors, and keeps those that it has proven
+// before or since.
 func TestAttack3SwitchingOffTakesWhatWasAssumedAndNothingElse(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, after bool
@@ -474,7 +474,7 @@ func TestAttack3ASweepDeletesChallengesAndDebtsFromAhead(t *testing.T) {
 	})
 }
 
-// What was sent to a number is void once the user has left it, also if they come back to it.
+// A code to a number is void once the user has left the number, also if they come back to it.
 func TestAttack3WhatWasSentBeforeTheNumberWasLeftStaysVoid(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
@@ -595,7 +595,7 @@ func TestAttack3ARemovedAuthenticatorIsNoProofOfOtherSessions(t *testing.T) {
 	})
 }
 
-// Who shows the password claims both addresses, also if both were proven without a session.
+// A shown password claims both addresses, also if both were proven without a session.
 func TestAttack3AShownPasswordClaimsBothAddresses(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)

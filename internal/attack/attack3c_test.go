@@ -124,7 +124,7 @@ func TestAttack3TheSessionIsCheckedInTheTransactionOfAChange(t *testing.T) {
 }
 
 // A link is bound to the address to which it was sent: it proves nothing once the user does not
-// have that address, whoever has changed the row.
+// have that address, even if the row was changed without the engine.
 func TestAttack3ALinkProvesOnlyAnAddressThatItsUserHas(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -153,8 +153,8 @@ func TestAttack3ALinkProvesOnlyAnAddressThatItsUserHas(t *testing.T) {
 	})
 }
 
-// EndOnChange ends the other sessions of a user whose proven address changes, and not those of one
-// who has only claimed an address.
+// EndOnChange ends the other sessions of a user whose proven address changes, and not if the address
+// was only claimed.
 func TestAttack3EndOnChangeIsForProvenAddresses(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Sessions: latchkey.SessionPolicy{EndOnChange: true}}, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -167,7 +167,7 @@ func TestAttack3EndOnChangeIsForProvenAddresses(t *testing.T) {
 	})
 }
 
-// The first proof of a number ends what was sent to it before the user had it.
+// A code that was sent to a number before a user had it ends with that user.
 func TestAttack3WhatWasSentToANumberBeforeEndsWithTheFirstProof(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		token, err := k.Visitor.CreatePhoneToken(k.Ctx, "", kit.Phone)
@@ -214,8 +214,8 @@ func TestAttackACursorAtARowWithoutTheAttributeIsRefused(t *testing.T) {
 	})
 }
 
-// What a search or a nesting of conditions may be is refused as the caller's mistake, and not found
-// by the store.
+// A search of bad bytes and conditions that are nested too deep are refused as the caller's mistake,
+// before the store sees them.
 func TestAttackQueriesThatNoStoreTakesAreRefused(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		at := k.Clock.Now().Add(time.Nanosecond) // a range of such times is two conditions

@@ -29,7 +29,7 @@ type society struct {
 // addressOf returns the address of a person of a society.
 func addressOf(name string) string { return name + "@example.org" }
 
-// person signs somebody up and in.
+// person signs a person up and in.
 func (s *society) person(name string) *latchkey.Account {
 	s.Helper()
 	s.SignUp(addressOf(name))
@@ -61,7 +61,7 @@ func (s *society) join(name string, roles ...string) {
 // as returns the teams of a person.
 func (s *society) as(name string) *latchkey.Teams { return s.accounts[name].Teams() }
 
-// invite has a person invite somebody, and returns the link that came to the address.
+// invite has a person invite another one, and returns the link that came to the address.
 func (s *society) invite(by, to string, n latchkey.NewMembership) (*latchkey.Membership, latchkey.InvitationLink) {
 	s.Helper()
 	n.URL = kit.JoinURL
@@ -454,7 +454,7 @@ func TestAttackAcceptingShowsWhatOnlyTheServerGets(t *testing.T) {
 	})
 }
 
-// Who has proven the address of an invitation may end it, as the documents of DeleteMembership say,
+// The user who has proven the address of an invitation may end it, as DeleteMembership says,
 // also if they are a member already.
 func TestAttackAMemberDeclinesAnInvitationToTheirOtherAddress(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

@@ -39,7 +39,7 @@ func (a *actors) link() latchkey.InvitationLink {
 	return rapid.SampledFrom(a.links).Draw(a.t, "invitation")
 }
 
-// invites has a user invite somebody, and reads the link in the message.
+// invites has a user invite another person, and reads the link in the message.
 func (a *actors) invites() error {
 	team, _ := a.member()
 	n := latchkey.NewMembership{Email: a.email(), Roles: a.roles(), URL: kit.JoinURL}
