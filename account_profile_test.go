@@ -44,6 +44,31 @@ func TestTheProfileCostsOneRead(t *testing.T) {
 	})
 }
 
+// The roles of a member of teams cost one read more, in however many teams the member is.
+func TestTheRolesOfAMemberCostTwoReads(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		for range 10 {
+			k.Must(kit.Err(account.Teams().Create(k.Ctx, latchkey.NewTeam{Name: "Bakers", Roles: []string{"editor"}})))
+		}
+		for what, do := range map[string]func() error{
+			"AuthenticateProfile": func() error {
+				_, profile, err := k.Visitor.AuthenticateProfile(k.Ctx, session.Secret.Reveal())
+				return kit.Err(profile, err)
+			},
+			"Profile": func() error { return kit.Err(account.Profile(k.Ctx)) },
+			"Roles":   func() error { return kit.Err(account.Roles(k.Ctx)) },
+		} {
+			k.Store.Reset()
+			k.Must(do())
+			if reads, updates := k.Store.Reads.Load(), k.Store.Updates.Load(); reads != 2 || updates != 0 {
+				k.Errorf("%s: %d reads and %d transactions", what, reads, updates)
+			}
+		}
+	})
+}
+
 func TestAuthenticateProfileIsAuthenticateAndProfile(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
