@@ -270,16 +270,44 @@ func (a *Account) showOwn(c *call, row *record.Session) (*Session, error) {
 
 // ExtendSession extends a live session of the user by the length that the policy
 // gives a new one, counted from now. [CurrentSession] is the one that makes the call. The
-// secret stays. A session that lasts longer keeps its end.
+// secret stays. A session that lasts longer keeps its end. If a provider has made the session, and
+// Policy.KeepProviderTokens has kept a refresh token, the tokens are refreshed. Calls at once share
+// one refresh. The session is extended whether the provider answers or not.
 //
 // Errors:
 //   - [ErrSessionNotFound]: also for another user's session.
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err error) {
 	defer publicError("update session", &err)
-	return accountChangeLimited(ctx, a, limitUpdateSession, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.limitClient(ctx, limitUpdateSession); err != nil {
+		return nil, err
+	}
+	if err := a.mayAct(ctx, c, c.store); err != nil {
+		return nil, err
+	}
+	read, err := a.ownSession(ctx, c, c.store, id)
+	if err != nil {
+		return nil, err
+	}
+	var renewed *renewal
+	if read.Identity != "" {
+		settled, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewLength)
+		defer cancel()
+		ctx = settled // a refresh token that was redeemed must be stored
+		if renewed, err = c.renewTokens(ctx, read); err != nil {
+			return nil, err
+		}
+	}
+	return accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, id)
 		if err != nil {
+			return nil, err
+		}
+		if err := tx.keepRenewal(ctx, renewed); err != nil {
 			return nil, err
 		}
 		if end := tx.policy.Sessions.end(row, tx.now); end.After(row.Expire) {

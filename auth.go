@@ -41,6 +41,10 @@
 //     [Guest.ConfirmEmailVerification], or [Account.ConfirmEmailVerification] on a page
 //     with the user's session; [Account.CreatePhoneVerification], then
 //     [Guest.ConfirmPhoneVerification]
+//   - sign in by another service, and link it to an account: packages oauth/oidc and
+//     oauth/oauth2, [Config].Providers, [Guest.StartOAuth2], [Account.StartOAuth2], and on the
+//     host's callback [Guest.FinishOAuth2]; to show and unlink it: [Account.Identities],
+//     [Account.DeleteIdentity]; to call the service for the user: [Account.ProviderTokens]
 //   - set up two-factor authentication: [Account.CreateMFAAuthenticator] (package qr
 //     draws it), [Account.VerifyMFAAuthenticator], [Account.CreateMFARecoveryCodes],
 //     [Account.UpdateMFA]; to show and change it later: [Account.MFAFactors],
@@ -127,6 +131,7 @@ import (
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/oauth"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 )
@@ -178,6 +183,9 @@ type Config struct {
 	// user. The event users.ID.challenges.ID.create tells of the challenge, and
 	// [Users.GetMFAChallenge] returns its code. A user never owes a factor because of it.
 	CustomCodes bool
+	// Providers are the other services by which users sign in. Their names differ. Identities of a
+	// provider that is not there any more stay, and sign nobody in.
+	Providers []oauth.Provider
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed
 	// code of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else they are like
 	// other numbers. A caller who knows such a code owns the number.
@@ -212,7 +220,7 @@ type Config struct {
 // the engine. New reads the store, and writes the id of a new active key to it. It fails
 // without a store, without a key, with a key that was not drawn at random, without a key
 // that the store needs ([ErrKeyUnknown]), with a policy out of its bounds, and with
-// malformed redirect hosts or mock numbers.
+// malformed redirect hosts, mock numbers or providers.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("latchkey: no store")
@@ -235,6 +243,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 		return nil, fmt.Errorf("latchkey: Config.RedirectHosts: %w", err)
 	}
 	if err := checkMockNumbers(c.MockNumbers); err != nil {
+		return nil, err
+	}
+	providers, err := providersByName(c.Providers)
+	if err != nil {
 		return nil, err
 	}
 	if !utf8.ValidString(c.Issuer) || !utf8.ValidString(c.App) {
@@ -261,7 +273,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
-		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), redirects: redirects,
+		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
 		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// EndAll ends every session, link, code, challenge, invitation and JWT of every user, at once, on
+// EndAll ends every session, link, code, challenge, invitation, JWT and begun sign-in of every user, at once, on
 // every machine. It is for a host that has restored a backup, in which ended sessions and used
 // links are back, and for one whose database or key has leaked. It is one transaction,
 // whose length grows with the number of sessions; other writes wait for it. Passwords and
@@ -30,7 +30,7 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 		}
 		for _, q := range []store.Query{
 			{Index: record.Sessions.Primary(), Limit: store.MaxLimit}, {Index: record.Tokens.Primary(), Limit: store.MaxLimit},
-			{Index: record.Challenges.Primary(), Limit: store.MaxLimit}, everyInvitation(store.MaxLimit),
+			{Index: record.Challenges.Primary(), Limit: store.MaxLimit}, {Index: record.Starts.Primary(), Limit: store.MaxLimit}, everyInvitation(store.MaxLimit),
 		} {
 			if err := tx.deleteEvery(ctx, q); err != nil {
 				return err

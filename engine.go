@@ -19,6 +19,7 @@ import (
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/mailclass"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/oauth"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 )
@@ -66,6 +67,7 @@ type Engine struct {
 	courier   *courier.Courier  // nil without a notifier
 	mocks     map[string]Secret // codes by phone number
 	redirects *redirect.List
+	providers map[string]oauth.Provider
 	limiter   ratelimit.Limiter
 	onEvent   func(context.Context, Event) // nil if absent
 	locator   Locator                      // nil if absent

@@ -98,6 +98,14 @@ var (
 	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
 	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
 
+	ErrProviderDisabled      = &Error{"project_provider_disabled", CategoryPrecondition, "The provider is not configured"}
+	ErrProviderRefused       = &Error{"user_oauth2_provider_error", CategoryUnauthorized, "The provider did not sign the user in"}
+	ErrProviderFailed        = &Error{"user_oauth2_provider_failure", CategoryUnavailable, "The provider gave no valid answer"}
+	ErrProviderSubject       = &Error{"user_missing_id", CategoryInvalid, "The provider names no user"}
+	ErrIdentityNotFound      = &Error{"user_identity_not_found", CategoryNotFound, "The identity does not exist"}
+	ErrIdentityAlreadyExists = &Error{"user_identity_already_exists", CategoryConflict, "The account at the provider belongs to another user"}
+	ErrLastWayIn             = &Error{"user_last_way_in", CategoryConflict, "The user could not sign in any more; set a password or prove an address first"}
+
 	ErrTeamNotFound      = &Error{"team_not_found", CategoryNotFound, "The team does not exist"}
 	ErrTeamAlreadyExists = &Error{"team_already_exists", CategoryConflict, "A team with this id exists"}
 

@@ -23,6 +23,7 @@ type Event struct {
 	//     the policy discloses accounts), and used
 	//   - users.ID.challenges.ID.create
 	//   - users.ID.targets.ID.create, update and delete
+	//   - users.ID.identities.ID.create and delete
 	//   - users.ID.impersonate: another user acts for this one, once an hour
 	//   - teams.ID.create, update, update.prefs and delete
 	//   - teams.ID.memberships.ID.create, update and delete, also of an open invitation, and
@@ -35,7 +36,7 @@ type Event struct {
 	//     a window, and concerns no user.
 	//   - integrity.VALUE.failed: a sealed value of the user did not open, because it was
 	//     changed or moved in the store without the engine, or is damaged. VALUE is
-	//     password, history (of passwords), totp, recoverycode or challenge (its code). The
+	//     password, history (of passwords), totp, recoverycode, challenge (its code) or provider (a token of an identity). The
 	//     operation has failed, and so will later ones that need the value; only a password's history
 	//     counts as empty. It comes at most once a minute for a value, and the audit log
 	//     has no line of it, because the transaction has rolled back.
@@ -52,7 +53,7 @@ type Event struct {
 	Client Client
 	// Payload is the subject of the event: a *User for users and update.mfa, a
 	// *Session for sessions, a *Token without its secret for tokens, a
-	// *MFAChallenge for challenges, a *Target for targets, a *Team for teams, a *Membership for
+	// *MFAChallenge for challenges, a *Target for targets, an *Identity for identities, a *Team for teams, a *Membership for
 	// memberships, a LimitResult for limits, nil
 	// for delete.mfa, impersonate, integrity and sessions.all. After a deletion it is the last state. The receiver
 	// may keep and change it.

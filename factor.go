@@ -43,7 +43,9 @@ const (
 	factorEmail     = string(FactorEmail)
 	factorPhone     = string(FactorPhone)
 	factorToken     = "token"
-	factRecovered   = "recovered" // not a factor: the password was set by mail and proves only the mailbox
+	factorOAuth2    = "oauth2"
+	trustedOAuth2   = factorEmail + " " + factorOAuth2 // of a provider that is trusted to ask for two
+	factRecovered   = "recovered"                      // not a factor: the password was set by mail and proves only the mailbox
 )
 
 // contact returns the way by which codes of a factor are sent, nil for factors

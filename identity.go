@@ -4,86 +4,235 @@ import (
 	"context"
 	"time"
 
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/query"
 	"example.com/latchkey/store"
 )
 
-// Identity is an account of a user at a provider, by which they sign in. There are none until
-// the engine has providers.
+// Identity is an account of a user at a provider, by which they sign in.
 type Identity struct {
-	ID                        string
-	CreatedAt                 time.Time
-	UpdatedAt                 time.Time
-	UserID                    string
-	Provider                  string
-	ProviderUID               string // of the user at the provider
-	ProviderEmail             string
+	ID        string
+	CreatedAt time.Time
+	UpdatedAt time.Time // of the last sign-in by it
+	UserID    string
+	Provider  string
+	// Issuer is the service that has named the user: two services of one provider are different.
+	Issuer      string
+	ProviderUID string // of the user at the issuer
+	// ProviderEmail is the address that the provider has told last, "" if none. It is only shown:
+	// it may be another one than the user's.
+	ProviderEmail string
+	// ProviderEmailVerified says that the provider has proven that address, and that its word
+	// counts. Then no other user may have the address.
+	ProviderEmailVerified bool
+	// ProviderAccessTokenExpiry is the end of the access token that [Account.ProviderTokens]
+	// returns; zero if it is not known.
 	ProviderAccessTokenExpiry time.Time
 }
 
-// IdentityList is a page of identities.
-type IdentityList struct {
-	Total      int // as of [UserList]
-	Identities []*Identity
-	Pages
+// showIdentity returns an identity as it is shown.
+func showIdentity(i *record.Identity) *Identity {
+	return &Identity{
+		ID: i.ID, CreatedAt: i.Created, UpdatedAt: i.Updated, UserID: i.UserID, Provider: i.Provider, Issuer: i.Issuer,
+		ProviderUID: i.Subject, ProviderEmail: i.Email, ProviderEmailVerified: i.Reserved != "", ProviderAccessTokenExpiry: i.Expire,
+	}
 }
 
-func (i *Identity) bind(b *store.Binder) {
-	b.Text("id", &i.ID)
-	b.Time("created", &i.CreatedAt)
-	b.Time("updated", &i.UpdatedAt)
-	b.Text("user_id", &i.UserID)
-	b.Text("provider", &i.Provider)
-	b.Text("provider_uid", &i.ProviderUID)
-	b.NullText("provider_email", &i.ProviderEmail)
-	b.NullTime("provider_access_token_expiry", &i.ProviderAccessTokenExpiry)
+// findIdentity returns an identity by its id, nil if absent.
+func findIdentity(ctx context.Context, r store.Reader, id string) (*record.Identity, error) {
+	return record.Identities.Find(ctx, r, record.Identities.Primary(), store.Text(id))
 }
 
-// identityListing lists identities. Their table is not stored yet.
-var identityListing = &listing[Identity]{
-	name: "identities", rows: store.Declare("identities", (*Identity).bind, store.Keys{Primary: []string{"id"}}),
-	usual: order{attribute: attribute{column: "created"}},
-	attributes: map[string]attribute{
-		query.ID:                    {column: "id"},
-		query.CreatedAt:             {column: "created"},
-		query.UpdatedAt:             {column: "updated"},
-		"userId":                    {column: "user_id"},
-		"provider":                  {column: "provider"},
-		"providerUid":               {column: "provider_uid"},
-		"providerEmail":             {column: "provider_email"},
-		"providerAccessTokenExpiry": {column: "provider_access_token_expiry"},
-	},
+// identitiesOf returns the identities of a user, oldest first.
+func identitiesOf(ctx context.Context, r store.Reader, userID string) ([]*record.Identity, error) {
+	return record.Identities.List(ctx, r, record.ListIdentities(userID))
 }
 
-// Identities returns a page of the identities of the user, oldest first. It takes the queries of
-// [Users.Identities]. There are none until the engine has providers.
-//
-// Errors: those of [Users.List], without [ErrQueryTooCostly].
-func (a *Account) Identities(ctx context.Context, queries ...Query) (_ *IdentityList, err error) {
-	defer publicError("list identities", &err)
-	return accountRead(ctx, a, func(c *call, user *record.User) (*IdentityList, error) {
-		return identityList(identityListing.listOf(c, user, queries, nil))
-	})
+// addressHolder returns the id of the user who has an e-mail address, as their own or by an
+// identity; "" if nobody has it.
+func addressHolder(ctx context.Context, r store.Reader, address string) (string, error) {
+	row, err := record.Addresses.Find(ctx, r, record.Addresses.Primary(), store.Text(address))
+	if row == nil || err != nil {
+		return "", err
+	}
+	return row.UserID, nil
 }
 
-// Identities returns a page of the identities of all users, oldest first. It takes the queries of
-// [Users.List], without Search, over $id, $createdAt, $updatedAt, userId, provider, providerUid,
-// providerEmail and providerAccessTokenExpiry. There are none until the engine has providers.
-//
-// Errors: those of [Users.List].
-func (u *Users) Identities(_ context.Context, queries ...Query) (_ *IdentityList, err error) {
-	defer publicError("list identities", &err)
-	c, err := u.begin()
+// reserveAddress gives an e-mail address to a user, as their own or by an identity, unless
+// another user has it.
+func (tx *txn) reserveAddress(ctx context.Context, user *record.User, address string) (reserved bool, err error) {
+	if address == "" {
+		return true, nil
+	}
+	switch holder, err := addressHolder(ctx, tx, address); {
+	case err != nil:
+		return false, err
+	case holder != "":
+		return holder == user.ID, nil
+	}
+	return true, record.Addresses.Insert(ctx, tx, &record.Address{Address: address, UserID: user.ID})
+}
+
+// releaseAddress frees an e-mail address that neither a user nor an identity has any more.
+func (tx *txn) releaseAddress(ctx context.Context, address string) error {
+	if address == "" {
+		return nil
+	}
+	held, err := tx.has(ctx, byEmail.index, address)
+	if held || err != nil {
+		return err
+	}
+	n, err := tx.Count(ctx, store.Query{Index: record.Identities.Index("reserved"), Equal: []store.Value{store.Text(address)}, Limit: 1})
+	if n > 0 || err != nil {
+		return err
+	}
+	return record.Addresses.DeleteIfThere(ctx, tx, store.Text(address))
+}
+
+// insertIdentity is the one place where identities are made. Their provider has proven the
+// address that is reserved.
+func (tx *txn) insertIdentity(ctx context.Context, user *record.User, i *record.Identity) error {
+	if err := record.Identities.Insert(ctx, tx, i); err != nil {
+		return err
+	}
+	if err := tx.countIdentities(ctx, user); err != nil {
+		return err
+	}
+	tx.event(user.ID, "identities."+i.ID+".create", showIdentity(i))
+	return tx.log(ctx, logIdentityCreate, user)
+}
+
+// countIdentities brings the number of a user's identities up to date, with the sessions.
+func (tx *txn) countIdentities(ctx context.Context, user *record.User) error {
+	rows, err := identitiesOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	var n int64
+	for _, i := range rows {
+		if i.Pending == "" {
+			n++
+		}
+	}
+	if n == user.Identities {
+		return nil
+	}
+	user.Identities = n
+	return tx.changeFacts(ctx, user)
+}
+
+// dropIdentity is the one place where one identity is deleted. Its sessions end, its sign-ins that
+// are not handed over yet, and the proof by it of other sessions, if it was the last one.
+func (tx *txn) dropIdentity(ctx context.Context, user *record.User, i *record.Identity) error {
+	if err := record.Identities.Delete(ctx, tx, store.Text(i.ID)); err != nil {
+		return err
+	}
+	if err := tx.releaseAddress(ctx, i.Reserved); err != nil {
+		return err
+	}
+	if err := tx.endToken(ctx, kindOAuth2.name, i.ID); err != nil {
+		return err
+	}
+	if err := tx.endSessionsIf(ctx, user, func(s *record.Session) bool { return s.Identity == i.ID }); err != nil {
+		return err
+	}
+	if err := tx.countIdentities(ctx, user); err != nil {
+		return err
+	}
+	if user.Identities == 0 {
+		err := tx.dropFactors(ctx, user, "", func(_ *record.Session, f string) bool { return f == factorOAuth2 })
+		if err != nil {
+			return err
+		}
+	}
+	tx.event(user.ID, "identities."+i.ID+".delete", showIdentity(i))
+	return tx.log(ctx, logIdentityDelete, user)
+}
+
+// dropIdentities deletes the identities of a user.
+func (tx *txn) dropIdentities(ctx context.Context, user *record.User) error {
+	rows, err := identitiesOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, i := range rows {
+		if err := tx.dropIdentity(ctx, user, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirmIdentities makes the identities count that a session has made which owed a second
+// factor, and has proven it.
+func (tx *txn) confirmIdentities(ctx context.Context, user *record.User, sessionID string) error {
+	rows, err := identitiesOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, i := range rows {
+		if i.Pending != sessionID {
+			continue
+		}
+		i.Pending = ""
+		if err := record.Identities.Replace(ctx, tx, i); err != nil {
+			return err
+		}
+	}
+	return tx.countIdentities(ctx, user)
+}
+
+// enterByIdentity makes the session of a user who has signed in by an identity. An identity that
+// was found by the address of a user with a second factor counts only after that factor.
+func (tx *txn) enterByIdentity(ctx context.Context, user *record.User, i *record.Identity, in signIn) (*Session, error) {
+	in.provider, in.providerUID, in.identity, in.factors = i.Provider, i.Subject, i.ID, factorOAuth2
+	if user.Blocked {
+		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
+	}
+	if tx.policy.TrustProviderMFA && i.Pending == "" {
+		in.factors = trustedOAuth2
+	}
+	if i.Pending == "" {
+		return tx.createSession(ctx, user, &in)
+	}
+	i.Pending = in.id
+	if err := record.Identities.Replace(ctx, tx, i); err != nil {
+		return nil, err
+	}
+	session, err := tx.createSession(ctx, user, &in)
 	if err != nil {
 		return nil, err
 	}
-	return identityList(identityListing.listOf(c, new(record.User), queries, nil))
-}
-
-func identityList(found *page[Identity], err error) (*IdentityList, error) {
+	row, err := tx.liveSession(ctx, tx, user.ID, in.id)
 	if err != nil {
 		return nil, err
 	}
-	return &IdentityList{Total: found.total, Identities: append([]*Identity{}, found.rows...), Pages: found.pages}, nil
+	if !tx.owes(checkOf(row)) { // the factor has gone meanwhile
+		return session, tx.confirmIdentities(ctx, user, in.id)
+	}
+	return session, nil
+}
+
+// enterByHandOver makes the session of the bearer of a token that hands a sign-in over.
+func (tx *txn) enterByHandOver(ctx context.Context, t *record.Token, in signIn) (*Session, error) {
+	i, err := findIdentity(ctx, tx, t.Slot)
+	if err != nil {
+		return nil, err
+	}
+	if i == nil || i.UserID != t.UserID {
+		return nil, ErrInvalidToken
+	}
+	user, err := getUser(ctx, tx, i.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return tx.enterByIdentity(ctx, user, i, in)
+}
+
+// checkIdentityID refuses a text that cannot be the id of an identity.
+func checkIdentityID(id string) error {
+	if err := canon.ID(id); err != nil {
+		return invalid("identityId", err)
+	}
+	return nil
 }

@@ -123,6 +123,7 @@ func TestComparisonsGoThroughOneFunction(t *testing.T) {
 		"judge":          "a digest of 256 bits",
 		"verifyPassword": "the hash that an account without one costs",
 		"hashNew":        "the history",
+		"isBinding":      "a digest of 256 bits",
 	}
 	names, err := filepath.Glob("*.go")
 	if err != nil {

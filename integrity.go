@@ -19,6 +19,7 @@ const (
 	sealedTOTP         sealed = "totp"
 	sealedRecoveryCode sealed = "recoverycode"
 	sealedChallenge    sealed = "challenge" // the code of FactorCustom
+	sealedProvider     sealed = "provider"  // a token of an identity
 )
 
 // integrityWindow is how often the host is told of the same value at most.

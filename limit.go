@@ -26,6 +26,8 @@ const (
 	limitMagicURLToken
 	limitEmailToken
 	limitPhoneToken
+	limitStartOAuth2
+	limitFinishOAuth2
 	limitSession
 	limitSessionByClient
 	limitFailuresByClient
@@ -82,6 +84,8 @@ var limits = [...]struct {
 	limitMagicURLToken:        {name: "createMagicURLToken", rule: perHour(60)},
 	limitEmailToken:           {name: "createEmailToken", rule: perHour(10)},
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
+	limitStartOAuth2:          {name: "createOAuth2Session", rule: perHour(50)},
+	limitFinishOAuth2:         {name: "finishOAuth2Session", rule: perHour(50)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
 	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, quiet: true},
@@ -133,6 +137,8 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - createSessionByClient, confirmByClient: all calls of a client address that redeem a
 //     link, a code or an invitation, and all that confirm a recovery or an address, for any
 //     user id.
+//   - createOAuth2Session, finishOAuth2Session: sign-ins by a provider that begin, and calls of
+//     its callback.
 //   - failuresByClient: the wrong passwords, links, codes and answers to challenges of a
 //     client address, for any user. A try counts while it is compared, so that tries at once
 //     do not pass the rule together.

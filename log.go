@@ -42,7 +42,9 @@ const (
 	logMembershipUpdate   = "membership.update"
 	logMembershipDelete   = "membership.delete"
 	logMembershipRefuse   = "membership.refuse" // a wrong secret of an invitation
-	logEndAll             = "sessions.end"      // every session, link, code and JWT of everybody
+	logIdentityCreate     = "identity.create"
+	logIdentityDelete     = "identity.delete"
+	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
 )
 
 // logOf returns a log row about a user.
@@ -118,7 +120,8 @@ type Log struct {
 	// session.update, session.delete, verification.create, verification.update,
 	// recovery.create, recovery.update, challenge.create, challenge.update,
 	// tokens.create, target.create, target.update, target.delete, user.impersonate,
-	// membership.create, membership.update, membership.delete; or
+	// membership.create, membership.update, membership.delete, identity.create,
+	// identity.delete; or
 	// the refusal: session.refuse, user.refuse,
 	// verification.refuse, recovery.refuse, challenge.refuse, membership.refuse.
 	Event string

@@ -330,6 +330,11 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	if err := tx.factsAfter(ctx, user, row, factor); err != nil {
 		return nil, err
 	}
+	if owed && row.Identity != "" {
+		if err := tx.confirmIdentities(ctx, user, row.ID); err != nil {
+			return nil, err
+		}
+	}
 	told, err := tx.showSession(row)
 	if err != nil {
 		return nil, err

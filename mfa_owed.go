@@ -37,6 +37,9 @@ func userFacts(u *record.User) facts {
 	if u.PhoneVerified {
 		factors = append(factors, factorPhone)
 	}
+	if u.Identities > 0 {
+		factors = append(factors, factorOAuth2)
+	}
 	return facts{u.Blocked, u.MustReset, u.MFA, strings.Join(factors, " "), u.PasswordEpoch}
 }
 
@@ -145,13 +148,16 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 	if canSignIn && slices.Contains(userFactors, factorPassword) && !slices.Contains(proven, factorPassword) {
 		distinct++
 	}
+	if len(e.providers) > 0 && slices.Contains(userFactors, factorOAuth2) && !slices.Contains(proven, factorOAuth2) {
+		distinct++
+	}
 	return len(proven) < 2 && len(second) > 0 && distinct >= 2
 }
 
 // secondFactors returns those of a user's factors that serve as a second one.
 func (e *Engine) secondFactors(userFactors []string) []string {
 	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
-		return f == factorPassword || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f))
+		return f == factorPassword || f == factorOAuth2 || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f))
 	})
 }
 

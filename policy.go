@@ -27,6 +27,12 @@ type Policy struct {
 	// Without it every answer holds the id that was asked for, so that callers do not
 	// learn which addresses have accounts.
 	DiscloseAccounts bool
+	// TrustProviderMFA lets a sign-in by an [oauth.Provider] count as two factors, email and
+	// oauth2: the host trusts every provider to ask for a second one. Without it, it is one.
+	TrustProviderMFA bool
+	// KeepProviderTokens keeps the access and refresh tokens of providers, sealed, for
+	// [Account.ProviderTokens]. Without it they are dropped once the user is signed in.
+	KeepProviderTokens bool
 	// PageLimit is the largest [Limit] of a listing, 25 to 5,000; 0 means 5,000.
 	PageLimit int
 	// LogLength is how long lines of the audit log are kept, a day to ten years; 0 means

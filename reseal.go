@@ -16,7 +16,8 @@ type Resealed struct {
 	Rows int
 	// Left is the number of rows that are still sealed with another key than the
 	// active one, by [Key.ID]: with keys that the engine was not given, and live codes,
-	// which end by themselves. Rows that do not open although their key is known are
+	// which end by themselves. A sign-in by a provider that has begun is not counted: it ends
+	// within ten minutes. Rows that do not open although their key is known are
 	// counted under "damaged".
 	Left map[string]int
 }
@@ -91,6 +92,7 @@ func (c *call) resealOnce(ctx context.Context) (Resealed, error) {
 		resealTable(ctx, c, record.Users, &out, (*txn).resealUser),
 		resealTable(ctx, c, record.Authenticators, &out, (*txn).resealAuthenticator),
 		resealTable(ctx, c, record.RecoveryCodes, &out, (*txn).resealRecoveryCode),
+		resealTable(ctx, c, record.Identities, &out, (*txn).resealIdentity),
 	)
 }
 
@@ -190,6 +192,23 @@ func (tx *txn) resealAuthenticator(ctx context.Context, read *record.Authenticat
 	s.reseal(tx.ring, seal.TOTP, seal.SeedPlace(row.ID, row.UserID), &row.Seed)
 	if s.done {
 		err = record.Authenticators.Replace(ctx, tx, row)
+	}
+	return s, err
+}
+
+// resealIdentity seals the tokens of the provider anew.
+func (tx *txn) resealIdentity(ctx context.Context, read *record.Identity) (s sealing, err error) {
+	if tx.ring.Current(read.Access) && tx.ring.Current(read.Refresh) {
+		return s, nil
+	}
+	row, err := record.Identities.Find(ctx, tx, record.Identities.Primary(), store.Text(read.ID))
+	if row == nil || err != nil {
+		return s, err
+	}
+	s.reseal(tx.ring, seal.Provider, seal.AccessPlace(row.ID, row.UserID), &row.Access)
+	s.reseal(tx.ring, seal.Provider, seal.RefreshPlace(row.ID, row.UserID), &row.Refresh)
+	if s.done {
+		err = record.Identities.Replace(ctx, tx, row)
 	}
 	return s, err
 }

@@ -18,10 +18,11 @@ type Session struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Expire    time.Time
-	// Provider is the way in: email, anonymous, magic-url, phone, token or server.
+	// Provider is the way in: email, anonymous, magic-url, phone, token, server, or the name of an
+	// [oauth.Provider].
 	Provider    string
-	ProviderUID string // the address, where the way in has one
-	// Factors are the proofs: password, email, phone, token, totp, recoveryCode,
+	ProviderUID string // the address, or the subject at the provider, where the way in has one
+	// Factors are the proofs: password, email, phone, token, oauth2, totp, recoveryCode,
 	// custom, anonymous or server.
 	Factors      []string
 	MFAUpdatedAt time.Time // of the last completed challenge; zero without one
@@ -159,7 +160,8 @@ func (tx *txn) noteOwing(s *record.Session) {
 // signIn is a session that is about to be made.
 type signIn struct {
 	provider, providerUID, factors string
-	silent                         bool // no alert tells of it
+	identity                       string // the id of the identity that signs in
+	silent                         bool   // no alert tells of it
 
 	id, device string
 	secret     Secret
@@ -186,7 +188,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 		ID: in.id, UserID: user.ID, Digest: in.digest,
 		Created: tx.now, Updated: tx.now, Touched: tx.now,
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
-		IP: tx.client.ip(), Client: in.device, PasswordEpoch: user.PasswordEpoch,
+		IP: tx.client.ip(), Client: in.device, PasswordEpoch: user.PasswordEpoch, Identity: in.identity,
 	}
 	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)
@@ -392,6 +394,15 @@ func (tx *txn) endOwing(ctx context.Context, user *record.User) error {
 	return tx.endSessionsIf(ctx, user, func(s *record.Session) bool { return tx.owes(checkOf(s)) })
 }
 
+// factorsOf returns the proofs of a session, that of its sign-in first.
+func factorsOf(s *record.Session) []string {
+	have := strings.Fields(s.Factors)
+	if i := slices.Index(have, factorOAuth2); i > 0 && s.Identity != "" {
+		have[0], have[i] = have[i], have[0]
+	}
+	return have
+}
+
 // dropFactors takes factors from the sessions of a user: those that drop selects,
 // except the first factor of each. kept is the id of a session that stays as it
 // is.
@@ -401,7 +412,7 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 		return err
 	}
 	for _, s := range rows {
-		have := strings.Fields(s.Factors)
+		have := factorsOf(s)
 		if s.ID == kept || len(have) < 2 {
 			continue
 		}

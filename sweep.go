@@ -12,7 +12,7 @@ import (
 // Swept counts the rows that [Engine.Sweep] has deleted.
 type Swept struct {
 	Sessions int
-	Tokens   int // including challenges and invitations
+	Tokens   int // including challenges, invitations and begun sign-ins by providers
 	Failures int // counts of wrong passwords and codes, and known clients
 	Logs     int
 	Users    int // anonymous users without a live session
@@ -27,7 +27,7 @@ func (e *Engine) maintenance() (*call, error) {
 }
 
 // Sweep deletes expired rows: sessions that have expired, were idle too long or are too
-// old; links, codes, challenges and invitations; counts of wrong passwords and codes; known clients;
+// old; links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong passwords and codes; known clients;
 // log lines that are older than the policy keeps them; and anonymous users (without
 // address, number and password) whose last session has expired, but not those who have
 // signed out. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A host calls it now and then, for example once a day, on one machine. It
@@ -55,6 +55,7 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		{record.Sessions.Index("expire"), past, &swept.Sessions},
 		{record.Tokens.Index("expire"), past, &swept.Tokens},
 		{record.Challenges.Index("expire"), past, &swept.Tokens},
+		{record.Starts.Index("expire"), past, &swept.Tokens},
 		{record.Memberships.Index("expire"), past, &swept.Tokens},
 		{record.Failures.Index("expire"), past, &swept.Failures},
 		{record.Logs.Index("created"), c.now.Add(-c.policy.LogLength), &swept.Logs},
@@ -122,6 +123,7 @@ func (c *call) sweepAhead(ctx context.Context, swept *Swept) error {
 	for _, q := range []store.Query{
 		{Index: record.Tokens.Index("expire"), Where: later("created"), Limit: batch},
 		{Index: record.Challenges.Index("expire"), Where: later("created"), Limit: batch},
+		{Index: record.Starts.Index("expire"), Where: later("created"), Limit: batch},
 		invitations,
 	} {
 		for gone := batch; gone == batch; {

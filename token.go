@@ -22,8 +22,8 @@ type Token struct {
 	// Phrase is set if it was asked for, and is in the message too: two words by
 	// which a person recognises the message to their own request.
 	Phrase string
-	// Secret is set only for the server: by [Users.CreateToken], and for a guest of
-	// [Users.Guest]. All others get it by message.
+	// Secret is set for the server, by [Users.CreateToken] and for a guest of [Users.Guest], and in
+	// an [OAuth2Result]. All others get it by message.
 	Secret Secret
 }
 
@@ -93,6 +93,10 @@ var (
 		life: func(p *Policy) time.Duration { return p.Messages.RecoveryLength },
 	}
 
+	// A token of this kind hands a sign-in by a provider over to the page that has begun it. Its
+	// slot is the identity.
+	kindOAuth2 = &tokenKind{name: "oauth2", label: "oauth2/v1", purpose: signsIn, life: func(*Policy) time.Duration { return handOverLength }}
+
 	// Invitations are kept with the memberships that they may become, and not with the tokens.
 	kindInvitation = &tokenKind{
 		name: "invitation", label: "invite/v1", purpose: invites, by: byEmail, provider: providerEmail, factor: factorEmail,
@@ -107,6 +111,7 @@ var (
 	// the kind is in its digest.
 	tokenKinds = []*tokenKind{
 		kindMagicURL, kindEmail, kindPhone, kindCustom, kindEmailVerification, kindPhoneVerification, kindRecovery,
+		kindOAuth2,
 	}
 )
 
@@ -141,6 +146,7 @@ const (
 
 	customLength, customLeast, customMost = 6, 4, 128 // characters
 	customExpire                          = 15 * time.Minute
+	handOverLength                        = time.Minute
 	customExpireLeast, customExpireMost   = time.Minute, year
 )
 
@@ -283,7 +289,8 @@ func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ..
 }
 
 // mayRecover reports whether the mailbox of a user's address may set a new password: not if
-// the user is blocked, or has proven a number and never the address.
+// the user is blocked, or has proven to be somebody
+// and never the address.
 func mayRecover(user *record.User) bool {
-	return !user.Blocked && user.Half != byEmail.name && (user.EmailVerified || !user.PhoneVerified)
+	return !user.Blocked && user.Half != byEmail.name && (user.EmailVerified || !provenBeside(user, byEmail))
 }

@@ -116,6 +116,9 @@ func (c *call) redeem(ctx context.Context, claim link) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
+		if kindOf(t) == kindOAuth2 {
+			return tx.enterByHandOver(ctx, t, *drawn)
+		}
 		return tx.enterByToken(ctx, t, *fresh, *drawn)
 	})
 }
@@ -425,7 +428,7 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 // proveAddress records that the bearer of a token has proven a user's address. It is
 // the one place for the first proof of an account: an attacker who had the account
 // before may have planted parts of it. It returns nil if the account belongs to another
-// person, because its user has proven another address, has an authenticator on that the
+// person, because its user has proven another address, signs in by a provider, has an authenticator on that the
 // bearer has not shown, or is blocked; then it takes the address from that account. edit, unless it is nil, is a further change of the user.
 func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact, edit func(*record.User) error) (*record.User, error) {
 	proven := by.verified(user)
@@ -445,7 +448,7 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	case !proven && edit != nil && guarded(user):
 		_, err := tx.changeUser(ctx, user, edit) // a new password opens the account to the factor alone, and proves nothing
 		return user, err
-	case !proven && (user.Blocked || user.EmailVerified || user.PhoneVerified || guarded(user)):
+	case !proven && (user.Blocked || provenBeside(user, by) || guarded(user)):
 		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
 			by.set(u, "")
 			return nil
@@ -459,6 +462,9 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 		return nil, err
 	}
 	if err := tx.deleteFactors(ctx, user); err != nil {
+		return nil, err
+	}
+	if err := tx.dropIdentities(ctx, user); err != nil {
 		return nil, err
 	}
 	for _, f := range allFactors {

@@ -330,13 +330,21 @@ func (tx *txn) checkAddresses(ctx context.Context, old, user *record.User) error
 		case target != nil && target.UserID != user.ID:
 			return ErrTargetAlreadyExists
 		}
-		taken, err := tx.has(ctx, by.index, address)
+		if by == byPhone {
+			taken, err := tx.has(ctx, by.index, address)
+			switch {
+			case err != nil:
+				return err
+			case taken:
+				return ErrPhoneAlreadyExists
+			}
+			continue
+		}
+		holder, err := addressHolder(ctx, tx, address)
 		switch {
 		case err != nil:
 			return err
-		case taken && by == byPhone:
-			return ErrPhoneAlreadyExists
-		case taken:
+		case holder != "" && holder != user.ID:
 			return ErrEmailAlreadyExists
 		}
 	}
@@ -369,25 +377,19 @@ func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error 
 	if err := record.Users.Replace(ctx, tx, user); err != nil {
 		return err
 	}
-	if user.Email != old.Email && old.Email != "" {
-		return record.Addresses.Delete(ctx, tx, store.Text(old.Email))
+	if user.Email != old.Email {
+		return tx.releaseAddress(ctx, old.Email)
 	}
 	return nil
 }
 
 // takeAddress reserves the e-mail address of a user.
 func (tx *txn) takeAddress(ctx context.Context, user *record.User) error {
-	if user.Email == "" {
-		return nil
+	reserved, err := tx.reserveAddress(ctx, user, user.Email)
+	if err == nil && !reserved {
+		err = ErrEmailAlreadyExists
 	}
-	taken, err := tx.has(ctx, record.Addresses.Primary(), user.Email)
-	if err != nil {
-		return err
-	}
-	if taken {
-		return ErrEmailAlreadyExists
-	}
-	return record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID})
+	return err
 }
 
 // deleteUser is the one place where users are deleted, with everything of theirs
@@ -412,16 +414,17 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if _, err := tx.DeleteRange(ctx, record.ListTargets(user.ID)); err != nil {
 		return err
 	}
+	if _, err := tx.DeleteRange(ctx, record.ListIdentities(user.ID)); err != nil {
+		return err
+	}
 	if err := words.Set(ctx, tx, "users", user.ID); err != nil {
 		return err
 	}
 	if err := record.Users.Delete(ctx, tx, store.Text(user.ID)); err != nil {
 		return err
 	}
-	if user.Email != "" {
-		if err := record.Addresses.Delete(ctx, tx, store.Text(user.Email)); err != nil {
-			return err
-		}
+	if _, err := tx.DeleteRange(ctx, record.ListAddresses(user.ID)); err != nil {
+		return err
 	}
 	if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
 		return err

@@ -32,6 +32,7 @@ var personal = []struct {
 	{record.Challenges.Table, byUserID(record.Challenges.Index("user"))},
 	{record.RecoveryCodes.Table, byUserID(record.RecoveryCodes.Index("user"))},
 	{record.Memberships.Table, membershipsAbout},
+	{record.Identities.Table, byUserID(record.Identities.Index("user"))},
 	{record.Words.Table, func(user *record.User) []store.Query {
 		return []store.Query{rowsOf(record.Words.Index("row"), "users", user.ID)}
 	}},
@@ -85,7 +86,7 @@ func membershipsAbout(user *record.User) []store.Query {
 
 // secretColumns are the columns that an export leaves out: they prove something, or name the
 // sender of an invitation.
-var secretColumns = []string{"password", "password_history", "digest", "seed", "sealed", "inviter", "inviter_key"}
+var secretColumns = []string{"password", "password_history", "digest", "seed", "sealed", "inviter", "inviter_key", "access", "refresh"}
 
 // Export returns what [Users.ExportTo] writes. The log may make it large: more than a hundred
 // bytes a line.
@@ -99,7 +100,8 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 
 // ExportTo writes everything that the store holds about a user, as one JSON object with a
 // list of rows for each table. Names are those of the tables and their columns; a time is in
-// RFC 3339. What proves something is left out: hashes, digests, seeds and recovery codes. The
+// RFC 3339. What proves something is left out: hashes, digests, seeds, recovery codes and the tokens of
+// providers. The
 // log is that of the user, with the ids and addresses of the host's staff left out, and those
 // of strangers, as in [Account.Logs]. The log comes last, and is read and written piece by piece.
 // It has memberships and the open invitations to the user. It has no teams, which belong to their

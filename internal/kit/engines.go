@@ -7,6 +7,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/oauth"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 )
@@ -17,7 +18,7 @@ func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
 	c := latchkey.Config{
 		Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy, OnEvent: k.Told.Record, Notifier: k.Box, SMS: k.Box,
-		RedirectHosts: []string{"app.example.org"}, Logger: slog.New(slog.DiscardHandler),
+		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&c)
 	return k.startOlder(c)
@@ -30,7 +31,7 @@ func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.Store, latchkey.Config{
 		Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Limiter: l, Policy: k.Policy, Logger: slog.New(slog.DiscardHandler),
-		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"},
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
 	})
 	k.Must(err)
 	k.Cleanup(func() { k.Must(engine.Close()) })
@@ -43,7 +44,7 @@ func (k *Kit) WithKeys(keys latchkey.Keys) *latchkey.Engine {
 	k.Helper()
 	return k.startOlder(latchkey.Config{
 		Keys: keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: k.Policy,
-		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"},
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
 	})
 }
 

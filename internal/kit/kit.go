@@ -22,6 +22,7 @@ import (
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/oauth"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
@@ -38,7 +39,9 @@ type Kit struct {
 	Told    *authtest.Events // the events that the engine has sent
 	Box     *notify.Outbox   // the messages that the engine has sent
 	Visitor *latchkey.Guest  // a guest of the engine at [Client]
-	Ctx     context.Context
+	// Acme and Other are the providers of the engines of the kit.
+	Acme, Other *Provider
+	Ctx         context.Context
 
 	Raw    store.Store // the store without the hooks
 	Hasher *hasher.Hasher
@@ -78,6 +81,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		T: t, Store: storetest.Count(s), Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Ctx: ctx,
 		Clock: authtest.NewClock(), Told: new(authtest.Events), Box: new(notify.Outbox),
 		Raw: s, Hasher: hashertest.New(t), Policy: policy, seen: make(map[string]bool),
+		Acme: NewProvider("acme"), Other: NewProvider("other"),
 	}
 	var err error
 	k.Engine, err = latchkey.New(k.Store, latchkey.Config{
@@ -87,7 +91,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		Now:     k.Clock.Now,
 		OnEvent: k.Told.Record,
 
-		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"},
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
 	})
 	k.Must(err)

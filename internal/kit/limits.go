@@ -34,6 +34,12 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 		return Err(k.Guest(c).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: Ada}))
 	},
 	"createPhoneToken": func(k *Kit, c latchkey.Client) error { return Err(k.Guest(c).CreatePhoneToken(k.Ctx, "", Phone)) },
+	"createOAuth2Session": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).StartOAuth2(k.Ctx, latchkey.OAuth2Request{Provider: "acme", RedirectURL: CallbackURL}))
+	},
+	"finishOAuth2Session": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).FinishOAuth2(k.Ctx, latchkey.OAuth2Callback{Provider: "acme"}))
+	},
 	"createSession": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateSession(k.Ctx, "ada", UnknownLink))
 	},

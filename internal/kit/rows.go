@@ -31,12 +31,33 @@ func (k *Kit) Broken() (rules []string) {
 		u := record.Users.Record(row)
 		users[u.ID] = u
 	}
+	reserved, counted := make(map[string]string), make(map[string]int64)
+	for _, row := range all(record.Identities.Table) {
+		i := record.Identities.Record(row)
+		if i.Reserved != "" {
+			reserved[i.Reserved] = i.UserID
+		}
+		if i.Pending == "" {
+			counted[i.UserID]++
+		}
+		if i.Reserved != "" && i.Reserved != i.Email {
+			say("identity %s reserves another address than its own", i.ID)
+		}
+		if users[i.UserID] == nil {
+			say("identity of %s has no user", i.UserID)
+		}
+	}
 	emails := make(map[string]string)
 	for _, row := range all(record.Addresses.Table) {
 		a := record.Addresses.Record(row)
 		emails[a.Address] = a.UserID
-		if u := users[a.UserID]; u == nil || u.Email != a.Address {
+		if u := users[a.UserID]; u == nil || u.Email != a.Address && reserved[a.Address] != u.ID {
 			say("address of %s has no user", a.UserID)
+		}
+	}
+	for address, owner := range reserved {
+		if emails[address] != owner {
+			say("an identity of %s reserves an address that is not theirs", owner)
 		}
 	}
 	targets, mirrored := make(map[string]string), make(map[string][]*record.Target)
@@ -65,6 +86,9 @@ func (k *Kit) Broken() (rules []string) {
 		}
 		if u.EmailVerified && u.Email == "" || u.PhoneVerified && u.Phone == "" {
 			say("%s has proven an address that is not there", u.ID)
+		}
+		if u.Identities != counted[u.ID] {
+			say("%s has %d identities, and counts %d", u.ID, counted[u.ID], u.Identities)
 		}
 		if (u.Password != nil) && u.PasswordUpdated.IsZero() {
 			say("the password of %s has no date", u.ID)
@@ -113,6 +137,9 @@ func (k *Kit) Broken() (rules []string) {
 		}
 		if u.PhoneVerified {
 			factors = append(factors, "phone")
+		}
+		if u.Identities > 0 {
+			factors = append(factors, "oauth2")
 		}
 		if s.UserBlocked != u.Blocked || s.UserMustReset != u.MustReset || s.UserMFA != u.MFA || s.UserFactors != strings.Join(factors, " ") || s.UserPasswordEpoch != u.PasswordEpoch {
 			say("a session of %s has other facts than its user: %+v", u.ID, s)

@@ -13,6 +13,7 @@ import (
 	"example.com/latchkey/internal/operations"
 	"example.com/latchkey/mailclass"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/oauth"
 	"example.com/latchkey/ratelimit"
 )
 
@@ -27,7 +28,7 @@ func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 		}
 		w := operations.NewWorld(k, true, op)
 		broken := false
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Now: func() time.Time {
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme}, Now: func() time.Time {
 			if broken {
 				panic("no time")
 			}
@@ -83,7 +84,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 					RefuseDisposable: true, RefuseAliased: true, RefuseFree: true, RefuseNotCorporate: true,
 				}},
 				OnEvent: func(context.Context, latchkey.Event) { panic("no ear") }, Logger: slog.New(slog.DiscardHandler),
-				Notifier: panicking{}, SMS: panicking{}, RedirectHosts: []string{"app.example.org"},
+				Notifier: panicking{}, SMS: panicking{}, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme},
 			})
 			k.Must(err)
 			defer func() { k.Must(engine.Close()) }()
@@ -94,7 +95,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 				k.Fatal(err)
 			}
 			guesses := slices.Contains([]string{
-				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code",
+				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code", "Guest.RedeemOAuth2Token",
 				"Guest.AcceptInvitation", "Account.AcceptInvitation", "Guest.DeclineInvitation",
 				"Guest.ConfirmPhoneVerification", "Account.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
 			}, op.Name)

@@ -32,6 +32,9 @@ type Operation struct {
 	Acts   bool // it needs a user who may act for others
 	Pushes bool // it needs a push target of the user's first session
 	Teams  bool // it needs a team of the user
+	// Begun says that it needs sign-ins by a provider that have begun, and Linked an identity of
+	// the user.
+	Begun, Linked bool
 	// Invites says that it needs an invitation of the user to another one's team.
 	Invites bool
 
@@ -135,6 +138,39 @@ var Table = []Operation{
 	{Name: "Account.Can", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Can(w.Ctx, permission.Read, permission.Set{})) }},
 	{Name: "Account.Prefs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Prefs(w.Ctx)) }},
 	{Name: "Account.Logs", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Logs(w.Ctx)) }},
+	{Name: "Guest.StartOAuth2", Free: true, Quiet: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.StartOAuth2(w.Ctx, latchkey.OAuth2Request{Provider: "acme", RedirectURL: kit.CallbackURL, Success: "https://app.example.org/in"}))
+	}},
+	{Name: "Account.StartOAuth2", Quiet: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.StartOAuth2(w.Ctx, latchkey.OAuth2Request{Provider: "acme", RedirectURL: kit.CallbackURL}))
+	}},
+	{Name: "Guest.FinishOAuth2", Free: true, Begun: true, Many: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.FinishOAuth2(w.Ctx, w.Back))
+	}},
+	{Name: "Guest.FinishOAuth2 with a token", Free: true, Begun: true, Many: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.FinishOAuth2(w.Ctx, w.BackWithToken))
+	}},
+	{Name: "Guest.RedeemOAuth2Token", Free: true, Begun: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.RedeemOAuth2Token(w.Ctx, w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding))
+	}},
+	{Name: "Account.GetIdentity", Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
+		return kit.Err(w.Account.GetIdentity(w.Ctx, w.Identity))
+	}},
+	{Name: "Account.DeleteIdentity", Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return w.Account.DeleteIdentity(w.Ctx, w.Identity)
+	}},
+	{Name: "Account.ProviderTokens", Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.ProviderTokens(w.Ctx, w.Identity))
+	}},
+	{Name: "Users.GetIdentity", Free: true, Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().GetIdentity(w.Ctx, w.Identity))
+	}},
+	{Name: "Users.DeleteIdentity", Free: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
+		return w.Users().DeleteIdentity(w.Ctx, w.Identity)
+	}},
+	{Name: "Users.ProviderTokens", Free: true, Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
+		return kit.Err(w.Users().ProviderTokens(w.Ctx, w.Identity))
+	}},
 	{Name: "Account.Identities", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Identities(w.Ctx)) }},
 	{Name: "Users.Identities", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Identities(w.Ctx)) }},
 	{Name: "Account.Sessions", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Sessions(w.Ctx)) }},

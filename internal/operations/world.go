@@ -9,6 +9,7 @@ import (
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/oauth"
 )
 
 // World is the user on which the operations of the table work, with two sessions,
@@ -32,6 +33,13 @@ type World struct {
 	// the factor of the host.
 	Host     *latchkey.Users
 	Question string
+
+	// Back and BackWithToken are callbacks of a provider. Handed and Binding are what another one
+	// has handed over.
+	Back, BackWithToken latchkey.OAuth2Callback
+	Handed              *latchkey.Token
+	Binding             latchkey.Secret
+	Identity            string // of the user
 
 	Push string // the id of a push target of the first session
 
@@ -73,7 +81,8 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	for _, op := range ops {
 		w.Enrol(op.Factors)
 	}
-	w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host = "unknown", "unknown", "unknown", "unknown", "unknown", k.Users()
+	w.Handed = &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
+	w.Identity, w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host = "unknown", "unknown", "unknown", "unknown", "unknown", "unknown", k.Users()
 	for _, op := range ops {
 		if op.Factors == "host" && w.Question == "unknown" {
 			engine := k.Configured(func(c *latchkey.Config) { c.CustomCodes = true })
@@ -83,6 +92,14 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 			challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
 			k.Must(err)
 			w.Question = challenge.ID
+		}
+		if op.Begun && w.Back.Provider == "" {
+			w.begun()
+		}
+		if op.Linked && w.Identity == "unknown" && full {
+			result, err := k.LinkBy(k.Visitor, w.Secret, k.Acme, oauth.Profile{Subject: "world", Email: "work@example.com", EmailVerified: true})
+			k.Must(err)
+			w.Identity = result.Identity.ID
 		}
 		if op.Teams && w.Team == "unknown" {
 			w.found()
@@ -115,6 +132,26 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	k.Must(err)
 	w.Recovery.UserID = w.User.ID
 	return w
+}
+
+// NewBack returns the callback of another sign-in that has begun.
+func (w *World) NewBack() latchkey.OAuth2Callback {
+	w.Helper()
+	return w.Begin(w.Visitor, latchkey.OAuth2Request{Provider: "acme"}).Callback(w.Acme.Code(oauth.Profile{Subject: "cleo", Email: "cleo@example.com", EmailVerified: true, Name: "Cleo"}))
+}
+
+// begun begins sign-ins by a provider, and finishes one with a token.
+func (w *World) begun() {
+	w.Helper()
+	person := func(name string) string {
+		return w.Acme.Code(oauth.Profile{Subject: name, Email: name + "@example.com", EmailVerified: true, Name: name})
+	}
+	w.Back = w.NewBack()
+	w.BackWithToken = w.Begin(w.Visitor, latchkey.OAuth2Request{Provider: "acme", Token: true}).Callback(person("dora"))
+	handed := w.Begin(w.Visitor, latchkey.OAuth2Request{Provider: "acme", Token: true})
+	result, err := w.Visitor.FinishOAuth2(w.Kit.Ctx, handed.Callback(person("emma")))
+	w.Must(err)
+	w.Handed, w.Binding = result.Token, handed.Binding
 }
 
 // found makes the team of the user, with another user in it.

@@ -229,7 +229,7 @@ func encodeSession(s *Session) []byte {
 		}
 	}
 	b = append(b, flags)
-	for _, text := range []string{s.ID, s.UserID, s.Digest, s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors, s.Assumed} {
+	for _, text := range []string{s.ID, s.UserID, s.Digest, s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors, s.Assumed, s.Identity} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
@@ -267,7 +267,7 @@ func decodeSession(b []byte) *Session {
 	}
 	s.Targets = flags&64 != 0
 	s.ID, s.UserID, s.Digest = text(), text(), text()
-	s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors, s.Assumed = text(), text(), text(), text(), text(), text(), text()
+	s.Provider, s.ProviderUID, s.Factors, s.IP, s.Client, s.UserFactors, s.Assumed, s.Identity = text(), text(), text(), text(), text(), text(), text(), text()
 	return s
 }
 

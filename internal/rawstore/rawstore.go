@@ -26,7 +26,7 @@ type Session struct {
 	PasswordEpoch                       int64
 	Strong                              time.Time // zero for null
 	Targets                             bool
-	Assumed                             string
+	Assumed, Identity                   string
 }
 
 // Began is the creation time of the first session.

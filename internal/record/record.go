@@ -13,9 +13,10 @@ import (
 )
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 8,
+var Schema = store.NewSchema("latchkey", 9,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
-	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table, Teams.Table, Memberships.Table).
+	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table, Teams.Table, Memberships.Table,
+	Identities.Table, Starts.Table).
 	Filling(7, fillTargets)
 
 // Address is an e-mail address that a user, or an identity of that user, has. It belongs
@@ -37,6 +38,11 @@ var Addresses = store.Declare("addresses", (*Address).bind, store.Keys{
 		{Name: "user", Columns: []string{"user_id"}},
 	},
 })
+
+// ListAddresses selects the addresses that a user has.
+func ListAddresses(userID string) store.Query {
+	return store.Query{Index: Addresses.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
+}
 
 // User is one account.
 type User struct {
@@ -69,6 +75,7 @@ type User struct {
 	Half                                   string // email or phone: that address was proven, but not by who has proven the other one; "" for neither
 	MFADemanded                            bool   // the server has switched MFA on
 	Memberships                            int64  // number of teams whose member the user is
+	Identities                             int64  // number of identities by which the user may sign in
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -102,6 +109,7 @@ func (u *User) bind(b *store.Binder) {
 	b.Text("half", &u.Half)
 	b.Bool("mfa_demanded", &u.MFADemanded)
 	b.Int("memberships", &u.Memberships)
+	b.Int("identities", &u.Identities)
 }
 
 // Users is keyed by id.
@@ -148,6 +156,7 @@ type Session struct {
 	Strong            time.Time // of the last proof by an authenticator or a recovery code; zero if never
 	Targets           bool      // push targets belong to the session
 	Assumed           string    // those of Factors that it is only taken to have proven, separated by spaces
+	Identity          string    // the id of the identity that has made it; "" for another way in
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -174,6 +183,7 @@ func (s *Session) bind(b *store.Binder) {
 	b.NullTime("strong", &s.Strong)
 	b.Bool("targets", &s.Targets)
 	b.Text("assumed", &s.Assumed)
+	b.Text("identity", &s.Identity)
 }
 
 // Sessions is keyed by id. It is clustered by the digest, by which every request finds
@@ -643,3 +653,113 @@ var MembersOfTeams = store.Join(store.DeclarePart(Memberships.Table, (*Membershi
 func ListMemberships(userID string) store.Query {
 	return store.Query{Index: Memberships.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
 }
+
+// Identity is a user's account at another service, by which they sign in.
+type Identity struct {
+	ID       string
+	UserID   string
+	Created  time.Time
+	Updated  time.Time
+	Provider string
+	Issuer   string
+	Subject  string // of the user at the issuer
+	Email    string // that the provider has told last; "" if none
+	// Reserved is Email if the provider has proven it: no other user may have that address. "" if
+	// not.
+	Reserved string
+	Name     string // that the provider has told last
+	Access   []byte // sealed; nil if it is not kept
+	Refresh  []byte // sealed; nil without one
+	Expire   time.Time
+	// Renewing is until when a call has the right to redeem Refresh.
+	Renewing time.Time
+	// Pending is the id of the session, or of the token, that has made the identity and owes a
+	// second factor; "" for an identity that counts.
+	Pending string
+}
+
+func (i *Identity) bind(b *store.Binder) {
+	b.Text("id", &i.ID)
+	b.Text("user_id", &i.UserID)
+	b.Time("created", &i.Created)
+	b.Time("updated", &i.Updated)
+	b.Text("provider", &i.Provider)
+	b.Text("issuer", &i.Issuer)
+	b.Text("subject", &i.Subject)
+	b.NullText("email", &i.Email)
+	b.NullText("reserved", &i.Reserved)
+	b.Text("name", &i.Name)
+	b.NullBytes("access", &i.Access)
+	b.NullBytes("refresh", &i.Refresh)
+	b.NullTime("expire", &i.Expire)
+	b.NullTime("renewing", &i.Renewing)
+	b.Text("pending", &i.Pending)
+}
+
+// Identities is keyed by id. A subject of an issuer is the identity of one user.
+var Identities = store.Declare("identities", (*Identity).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "subject", Columns: []string{"provider", "issuer", "subject"}, Unique: true},
+		{Name: "user", Columns: []string{"user_id", "created"}},
+		{Name: "created", Columns: []string{"created"}},
+		{Name: "reserved", Columns: []string{"reserved"}},
+	},
+	References: []store.RefersTo{
+		{Columns: []string{"user_id"}, Parent: Users.Primary()},
+		{Columns: []string{"reserved"}, Parent: Addresses.Primary()},
+	},
+})
+
+// ListIdentities selects the identities of a user, oldest first.
+func ListIdentities(userID string) store.Query {
+	return store.Query{Index: Identities.Index("user"), Equal: []store.Value{store.Text(userID)}, Limit: store.MaxLimit}
+}
+
+// Start is a sign-in by a provider that has begun: its user is at the provider.
+type Start struct {
+	ID       string
+	Digest   string // of the state, in bytes
+	Share    int64  // of the clients' networks, see [Starts]
+	Network  []byte // keyed digest of the client's network
+	Provider string
+	Issuer   string
+	Redirect string // the host's callback
+	Sealed   []byte // nonce and verifier
+	Token    bool   // a token is handed over, and no session
+	Binding  []byte // digest of the value at the browser; nil without one
+	Session  string // the id of the session that links an identity; "" for a sign-in
+	Success  string
+	Failure  string
+	Created  time.Time
+	Expire   time.Time
+}
+
+func (s *Start) bind(b *store.Binder) {
+	b.Text("id", &s.ID)
+	b.ByteString("digest", &s.Digest)
+	b.Int("share", &s.Share)
+	b.Bytes("network", &s.Network)
+	b.Text("provider", &s.Provider)
+	b.Text("issuer", &s.Issuer)
+	b.Text("redirect", &s.Redirect)
+	b.Bytes("sealed", &s.Sealed)
+	b.Bool("token", &s.Token)
+	b.NullBytes("binding", &s.Binding)
+	b.Text("session_id", &s.Session)
+	b.Text("success", &s.Success)
+	b.Text("failure", &s.Failure)
+	b.Time("created", &s.Created)
+	b.Time("expire", &s.Expire)
+}
+
+// Starts is keyed by id. The networks of clients are divided into shares, each of which has only
+// so many rows, so that strangers cannot make any number of them.
+var Starts = store.Declare("starts", (*Start).bind, store.Keys{
+	Primary: []string{"id"},
+	Indexes: []store.IndexOn{
+		{Name: "digest", Columns: []string{"digest"}, Unique: true},
+		{Name: "share", Columns: []string{"share", "created"}},
+		{Name: "expire", Columns: []string{"expire"}},
+	},
+})

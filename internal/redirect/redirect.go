@@ -56,7 +56,7 @@ func parseRule(entry string) (r rule, err error) {
 		}
 		return r, nil
 	case found && strings.HasPrefix(rest, "//"):
-		u, err := check(entry)
+		u, err := Read(entry)
 		if err != nil {
 			return r, err
 		}
@@ -77,7 +77,7 @@ var forbidden = []string{"http", "https", "javascript", "data", "vbscript", "fil
 
 // Check returns the URL if a secret may be sent to it.
 func (l *List) Check(text string) (*url.URL, error) {
-	u, err := check(text)
+	u, err := Read(text)
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +87,9 @@ func (l *List) Check(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// check parses a URL. It refuses URLs that readers could split into parts in more than
+// Read parses a URL. It refuses URLs that readers could split into parts in more than
 // one way.
-func check(text string) (*url.URL, error) {
+func Read(text string) (*url.URL, error) {
 	if len(text) > MaxLength || !utf8.ValidString(text) {
 		return nil, fmt.Errorf("not a URL of at most %d bytes", MaxLength)
 	}

@@ -47,3 +47,16 @@ func PlainDigest(parts ...string) []byte {
 func ChallengePlace(id, userID string) Place {
 	return Place{Table: "challenges", Column: "sealed", Record: id, Owner: userID}
 }
+
+// AccessPlace is the place of the access token of an identity.
+func AccessPlace(id, userID string) Place {
+	return Place{Table: "identities", Column: "access", Record: id, Owner: userID}
+}
+
+// RefreshPlace is the place of the refresh token of an identity.
+func RefreshPlace(id, userID string) Place {
+	return Place{Table: "identities", Column: "refresh", Record: id, Owner: userID}
+}
+
+// StartPlace is the place of what a sign-in by a provider keeps.
+func StartPlace(id string) Place { return Place{Table: "starts", Column: "sealed", Record: id} }
