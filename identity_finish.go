@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -51,6 +52,9 @@ type OAuth2Callback struct {
 func (c OAuth2Callback) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "latchkey.OAuth2Callback(%.32q)", c.Provider)
 }
+
+// LogValue logs the provider.
+func (c OAuth2Callback) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
 // MarshalJSON fails with [hidden.ErrNotEncoded].
 func (c OAuth2Callback) MarshalJSON() ([]byte, error) { return nil, hidden.ErrNotEncoded }
@@ -337,8 +341,9 @@ type person struct {
 
 // askProvider redeems the code of a callback and returns the person.
 func (c *call) askProvider(ctx context.Context, p oauth.Provider, flow *oauth.Flow, answer callbackAnswer) (*person, error) {
+	flow.Callback = oauth.Callback{Code: hide(answer.code), Issuer: answer.issuer}
 	found, err := callProvider(ctx, c, p, func(ctx context.Context) (*person, error) {
-		tokens, err := p.Exchange(ctx, flow, oauth.Callback{Code: hide(answer.code), Issuer: answer.issuer})
+		tokens, err := p.Exchange(ctx, flow)
 		if err != nil {
 			return nil, err
 		}

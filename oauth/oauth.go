@@ -29,9 +29,9 @@ type Provider interface {
 	Info() Info
 	// Authorize returns the address at the service to which the browser is sent.
 	Authorize(ctx context.Context, f *Flow) (string, error)
-	// Exchange redeems the code of a callback. It refuses one whose issuer is missing although
-	// the service always names it.
-	Exchange(ctx context.Context, f *Flow, c Callback) (*Tokens, error)
+	// Exchange redeems the code of the callback. It refuses a callback whose issuer is missing
+	// although the service always names it.
+	Exchange(ctx context.Context, f *Flow) (*Tokens, error)
 	// Profile returns the person to whom tokens of Exchange belong. It verifies everything that
 	// it returns: for OpenID Connect the signature of the ID token, its issuer, audience, times
 	// and nonce.
@@ -74,6 +74,7 @@ type Flow struct {
 	Nonce       hidden.Text
 	Verifier    hidden.Text // of PKCE; the challenge is always S256
 	Now         time.Time   // the engine's clock
+	Callback    Callback    // zero until the service has sent the browser back
 }
 
 // Callback is what the service sends through the browser.

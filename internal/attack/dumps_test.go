@@ -253,7 +253,7 @@ func heldByHosts(t *testing.T) []held {
 		holds(secret, planted), holds(key, roots[0]), holds(latchkey.Keys{Active: key, Old: []latchkey.Key{old}}, roots...),
 		holds(config, append(roots, planted, "483920")...), holds(mail, planted), holds(mailer, planted), holds(webhook, planted, string(signs)), holds(signing, signing.Reveal(), string(signs)),
 		holds(session, planted), holds(latchkey.SessionList{Total: 1, Sessions: []*latchkey.Session{&session}}, planted), holds(latchkey.Token{ID: "t", Secret: secret}, planted),
-		holds(oauth.Flow{State: secret, Nonce: secret, Verifier: secret}, planted), holds(oauth.Callback{Code: secret}, planted), holds(oauth.Tokens{Access: secret, Refresh: secret, ID: secret}, planted),
+		holds(oauth.Flow{State: secret, Nonce: secret, Verifier: secret, Callback: oauth.Callback{Code: secret}}, planted), holds(oauth.Callback{Code: secret}, planted), holds(oauth.Tokens{Access: secret, Refresh: secret, ID: secret}, planted),
 		holds(latchkey.OAuth2Start{Binding: secret}, planted), holds(latchkey.ProviderTokens{Access: secret, Refresh: secret}, planted), holds(latchkey.OAuth2Result{Session: &session, Token: &latchkey.Token{Secret: secret}}, planted),
 		holdsPlain(latchkey.OAuth2Callback{Parameters: url.Values{"code": {planted}}, Binding: secret, Session: secret}, planted),
 		holds(latchkey.InvitationLink{TeamID: "t", Secret: secret}, planted), holds(latchkey.Accepted{Membership: &latchkey.Membership{ID: "m"}, Session: &session}, planted),

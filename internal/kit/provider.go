@@ -63,16 +63,16 @@ func (p *Provider) Authorize(ctx context.Context, f *oauth.Flow) (string, error)
 }
 
 // Exchange implements [oauth.Provider]. A code can be redeemed once.
-func (p *Provider) Exchange(ctx context.Context, _ *oauth.Flow, c oauth.Callback) (*oauth.Tokens, error) {
+func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, error) {
 	p.before(ctx, "exchange")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t, found := p.tokens[c.Code.Reveal()]
+	t, found := p.tokens[f.Callback.Code.Reveal()]
 	if !found {
 		return nil, oauth.Failure("the code is not known")
 	}
-	delete(p.tokens, c.Code.Reveal())
-	t.ID = c.Code
+	delete(p.tokens, f.Callback.Code.Reveal())
+	t.ID = f.Callback.Code
 	return &t, p.ExchangeErr
 }
 

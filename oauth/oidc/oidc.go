@@ -1,0 +1,205 @@
+// Package oidc signs users in by a service that speaks OpenID Connect and has a discovery
+// document.
+//
+//	login, err := oidc.New(oidc.Config{Name: "work", Issuer: "https://login.example.com", ClientID: id, ClientSecret: secret})
+//
+// It is strict. Claims are decoded once more after their signature was verified: a name that comes
+// twice, or in another case, is refused. Keys are fetched at most once a minute for tokens with
+// unknown key ids, and no key is trusted for longer than a day after the service has named it last.
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"example.com/latchkey/hidden"
+	"example.com/latchkey/oauth"
+	"example.com/latchkey/oauth/internal/web"
+)
+
+// Auth is the way in which a client proves to the token endpoint what it is.
+type Auth string
+
+// The ways. Discovered takes the first of Basic and Post that the service knows, Basic if it names
+// none, and None without a client secret.
+const (
+	Discovered Auth = ""
+	Basic      Auth = "client_secret_basic"
+	Post       Auth = "client_secret_post"
+	None       Auth = "none"
+)
+
+// Config configures a provider.
+type Config struct {
+	Name         string // as oauth.Info.Name; "" means oidc
+	Issuer       string // the address of the service, to which /.well-known/openid-configuration is added
+	ClientID     string
+	ClientSecret hidden.Text // empty for a public client
+	// Scopes are always asked for; nil means openid, profile and email. openid is added.
+	Scopes []string
+	// TrustEmail lets the claim email_verified count: the host knows who may write addresses at
+	// the service. Without it no address of the service lets anybody into an account.
+	TrustEmail bool
+	Auth       Auth
+	// Algorithms are those with which ID tokens may be signed: RS256, PS256, ES256, EdDSA and
+	// their longer forms. nil means those of RS256, PS256, ES256 and EdDSA that the service names,
+	// RS256 if it names none.
+	Algorithms []string
+	// Audiences may stand beside ClientID in the audience of an ID token, and in azp.
+	Audiences []string
+	// NoNonce is for a service that does not return the nonce. Then a stolen ID token can be
+	// replayed by whoever can also make the service hand it out for a code.
+	NoNonce bool
+	// Parameters are added to the authorization address, for example prompt. They do not replace
+	// those of the flow.
+	Parameters url.Values
+	// Private allows http, and addresses of loopback and of private networks. Without it the
+	// service is called by https at public addresses only, whatever its documents name.
+	Private bool
+	// Now is the clock of the ages of keys and documents; nil means time.Now.
+	Now func() time.Time
+}
+
+// Provider signs users in by a service. It implements [oauth.Provider].
+type Provider struct {
+	config Config
+	client *http.Client
+	about  aged[discovery]
+	keys   keySet
+}
+
+// allowed are the algorithms of ID tokens. HMAC is not among them: its key would be the client
+// secret, and an answer that mixes kinds of keys would be a hole.
+var allowed = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+// usual are the algorithms that need no word of the host.
+var usual = []string{"RS256", "PS256", "ES256", "EdDSA"}
+
+// New returns a provider. It calls nobody: the documents of the service are read by the first
+// sign-in.
+func New(c Config) (*Provider, error) {
+	if c.Name == "" {
+		c.Name = "oidc"
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	switch {
+	case web.CheckURL(c.Issuer, c.Private) != nil || strings.Contains(c.Issuer, "?"):
+		return nil, errors.New("oidc: the issuer is not an address of https without a query")
+	case c.ClientID == "":
+		return nil, errors.New("oidc: no client id")
+	case !slices.Contains([]Auth{Discovered, Basic, Post, None}, c.Auth):
+		return nil, errors.New("oidc: an unknown way of client authentication")
+	case c.ClientSecret.IsZero() && (c.Auth == Basic || c.Auth == Post):
+		return nil, errors.New("oidc: no client secret")
+	}
+	for _, a := range c.Algorithms {
+		if !slices.Contains(allowed, a) {
+			return nil, errors.New("oidc: an algorithm that is not one of " + strings.Join(allowed, ", "))
+		}
+	}
+	if c.Scopes == nil {
+		c.Scopes = []string{"openid", "profile", "email"}
+	}
+	if !slices.Contains(c.Scopes, "openid") {
+		c.Scopes = append([]string{"openid"}, c.Scopes...)
+	}
+	p := &Provider{config: c, client: web.NewClient(c.Private)}
+	p.about = aged[discovery]{now: c.Now, read: p.discover, turn: make(chan struct{}, 1)}
+	p.keys = keySet{provider: p, aged: aged[[]key]{now: c.Now, read: p.readKeys, turn: make(chan struct{}, 1)}}
+	return p, nil
+}
+
+// Close closes idle connections to the service.
+func (p *Provider) Close() error {
+	p.client.CloseIdleConnections()
+	return nil
+}
+
+// Info implements [oauth.Provider].
+func (p *Provider) Info() oauth.Info { return oauth.Info{Name: p.config.Name, Issuer: p.config.Issuer} }
+
+// The failures of a sign-in.
+const (
+	errIssuer   oauth.Failure = "the discovery document is that of another issuer"
+	errNoIssuer oauth.Failure = "the callback does not name the issuer, as the service has promised"
+	errAnother  oauth.Failure = "the callback names another issuer"
+)
+
+// endpoint returns the client of the library, for the documents of the service.
+func (p *Provider) endpoint(d *discovery, redirect string) *oauth2.Config {
+	style := oauth2.AuthStyleInHeader
+	switch auth := p.config.Auth; {
+	case auth == Post, auth == None, p.config.ClientSecret.IsZero():
+		style = oauth2.AuthStyleInParams
+	case auth == Discovered && len(d.TokenAuth) > 0 && !slices.Contains(d.TokenAuth, string(Basic)) && slices.Contains(d.TokenAuth, string(Post)):
+		style = oauth2.AuthStyleInParams
+	}
+	return &oauth2.Config{
+		ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret.Reveal(), RedirectURL: redirect, Scopes: p.config.Scopes,
+		Endpoint: oauth2.Endpoint{AuthURL: d.Authorization, TokenURL: d.Token, AuthStyle: style},
+	}
+}
+
+// Authorize implements [oauth.Provider].
+func (p *Provider) Authorize(ctx context.Context, f *oauth.Flow) (string, error) {
+	d, err := p.about.get(ctx, false)
+	if err != nil {
+		return "", err
+	}
+	c := p.endpoint(d, f.RedirectURL)
+	c.Scopes = append(slices.Clone(c.Scopes), f.Scopes...)
+	var options []oauth2.AuthCodeOption
+	for name, values := range p.config.Parameters {
+		for _, v := range values {
+			options = append(options, oauth2.SetAuthURLParam(name, v))
+		}
+	}
+	options = append(options, oauth2.SetAuthURLParam("state", f.State.Reveal()), oauth2.SetAuthURLParam("response_type", "code"),
+		oauth2.SetAuthURLParam("client_id", c.ClientID), oauth2.SetAuthURLParam("redirect_uri", f.RedirectURL),
+		oauth2.SetAuthURLParam("scope", strings.Join(c.Scopes, " ")), oauth2.SetAuthURLParam("nonce", f.Nonce.Reveal()), oauth2.S256ChallengeOption(f.Verifier.Reveal()))
+	return c.AuthCodeURL(f.State.Reveal(), options...), nil
+}
+
+// Exchange implements [oauth.Provider].
+func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, error) {
+	d, err := p.about.get(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case f.Callback.Issuer == "" && d.NamesIssuer:
+		return nil, errNoIssuer
+	case f.Callback.Issuer != "" && f.Callback.Issuer != p.config.Issuer:
+		return nil, errAnother
+	}
+	t, err := web.Redeem(ctx, p.client, web.JSON, func(ctx context.Context) (*oauth2.Token, error) {
+		return p.endpoint(d, f.RedirectURL).Exchange(ctx, f.Callback.Code.Reveal(), oauth2.VerifierOption(f.Verifier.Reveal()))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if t.ID.IsZero() {
+		return nil, errNoIDToken
+	}
+	return t, nil
+}
+
+// Refresh implements [oauth.Provider].
+func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tokens, error) {
+	d, err := p.about.get(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	return web.Redeem(ctx, p.client, web.JSON, func(ctx context.Context) (*oauth2.Token, error) {
+		return p.endpoint(d, "").TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
+	})
+}
