@@ -27,6 +27,12 @@ func TestAC045EveryWayInOwesTheSecondFactor(t *testing.T) {
 			"password": func() (*latchkey.Session, error) {
 				return k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
 			},
+			"a provider, by the address": func() (*latchkey.Session, error) { return k.SignInBy(k.Visitor, k.Acme, adaAt), nil },
+			"a provider, handed over": func() (*latchkey.Session, error) {
+				result, err := k.Visitor.FinishOAuth2(k.Ctx, k.Begin(k.Visitor, latchkey.OAuth2Request{Provider: "other", Token: true, Unbound: true}).Callback(k.Other.Code(adaAt)))
+				k.Must(err)
+				return k.Visitor.CreateSession(k.Ctx, result.Token.UserID, result.Token.Secret.Reveal())
+			},
 			"server": func() (*latchkey.Session, error) { return k.Users().CreateSession(k.Ctx, id) },
 			"custom": func() (*latchkey.Session, error) {
 				token, err := k.Users().CreateToken(k.Ctx, id, 0, 0)
