@@ -148,15 +148,87 @@ func (g *Guest) FinishOAuth2(ctx context.Context, cb OAuth2Callback) (_ *OAuth2R
 	return result, nil
 }
 
+// PostOAuth2 keeps the parameters of a callback that came as a form post, for a provider that sends
+// one (Apple does). A browser sends no cookie with SameSite=Lax on it, so the host cannot tell its
+// session and its value. It calls PostOAuth2, answers with 303 and its callback with the parameter
+// state alone, and calls [Guest.FinishOAuth2] there: code and name of the person are in no address.
+// A start keeps one form post.
+//
+// Errors:
+//   - [ErrArgumentInvalid]: as of FinishOAuth2. The start is used up.
+//   - [ErrInvalidToken]: no start of the provider has the state, it has expired, or it has a form
+//     post already. Then it is used up.
+func (g *Guest) PostOAuth2(ctx context.Context, provider string, parameters url.Values) (err error) {
+	defer publicError("post OAuth2 callback", &err)
+	c, err := g.begin()
+	if err != nil {
+		return err
+	}
+	digest, known := stateDigest(parameters)
+	if !known {
+		return ErrInvalidToken
+	}
+	_, malformed := readAnswer(parameters)
+	kept, err := json.Marshal(map[string][]string{
+		"code": parameters["code"], "iss": parameters["iss"], "error": parameters["error"], "user": parameters["user"],
+	})
+	if err != nil {
+		return err
+	}
+	return c.update(ctx, func(ctx context.Context, tx *txn) error {
+		start, err := record.Starts.Find(ctx, tx, record.Starts.Index("digest"), store.Bytes(digest[:]))
+		if err != nil {
+			return err
+		}
+		if start == nil {
+			return ErrInvalidToken
+		}
+		refused := malformed
+		if refused == nil && (start.Provider != provider || start.Posted != nil || !tx.live(start.Created, start.Expire)) {
+			refused = ErrInvalidToken
+		}
+		if refused != nil {
+			if err := record.Starts.Delete(ctx, tx, store.Text(start.ID)); err != nil {
+				return err
+			}
+			return &refusal{refused}
+		}
+		start.Posted = tx.ring.Seal(seal.Start, seal.PostedPlace(start.ID), kept)
+		return record.Starts.Replace(ctx, tx, start)
+	})
+}
+
+// stateDigest returns the digest of the state of a callback, and whether there is one.
+func stateDigest(parameters url.Values) (digest [sha256.Size]byte, known bool) {
+	states := parameters["state"]
+	if len(states) != 1 {
+		return digest, false
+	}
+	return secretDigest(states[0], stateLabel)
+}
+
+// posted returns the parameters of a callback, or of the form post that came before it.
+func (c *call) posted(start *record.Start, parameters url.Values) (url.Values, error) {
+	if start.Posted == nil {
+		return parameters, nil
+	}
+	for _, name := range []string{"code", "error", "iss", "user"} {
+		if len(parameters[name]) > 0 {
+			return nil, ErrInvalidToken
+		}
+	}
+	text, err := c.ring.Open(seal.Start, seal.PostedPlace(start.ID), start.Posted)
+	if err != nil {
+		return nil, err
+	}
+	var kept url.Values
+	return kept, json.Unmarshal(text, &kept)
+}
+
 // claimStart deletes the start of a state, in a commit of its own, and returns it. The error for a
 // state that no start has commits.
 func (c *call) claimStart(ctx context.Context, parameters url.Values) (*record.Start, error) {
-	states := parameters["state"]
-	var digest [sha256.Size]byte
-	known := len(states) == 1
-	if known {
-		digest, known = secretDigest(states[0], stateLabel)
-	}
+	digest, known := stateDigest(parameters)
 	return update(ctx, c, func(ctx context.Context, tx *txn) (*record.Start, error) {
 		var start *record.Start
 		if known {
@@ -183,7 +255,11 @@ func (c *call) finish(ctx context.Context, g *Guest, start *record.Start, cb OAu
 	if err != nil {
 		return nil, err
 	}
-	answer, err := readAnswer(cb.Parameters)
+	parameters, err := c.posted(start, cb.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := readAnswer(parameters)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package latchkey_test
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -376,4 +377,48 @@ func TestLinkingAsksForAFreshProof(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A form post waits for its browser, which finishes it with the state alone.
+func TestAFormPostWaitsForItsBrowser(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		begin := func() latchkey.OAuth2Callback {
+			cb := k.Begin(k.Visitor, latchkey.OAuth2Request{Provider: "acme"}).Callback(k.Acme.Code(acmeAda))
+			cb.Parameters.Set("user", `{"name":{"firstName":"Tim","lastName":"Berg"}}`)
+			return cb
+		}
+		cb := begin()
+		k.Must(k.Visitor.PostOAuth2(k.Ctx, "acme", cb.Parameters))
+		for _, row := range k.Everything()["starts"] {
+			if strings.Contains(row, "acme-code") || strings.Contains(row, "Berg") {
+				k.Errorf("the row shows the parameters: %s", row)
+			}
+		}
+		cb.Parameters = url.Values{"state": cb.Parameters["state"]}
+		k.Must(kit.Err(k.Visitor.FinishOAuth2(k.Ctx, cb)))
+		k.RefusesCallback("a second time", latchkey.ErrInvalidToken, cb)
+		post := func(cb latchkey.OAuth2Callback) error { return k.Visitor.PostOAuth2(k.Ctx, "acme", cb.Parameters) }
+		for what, spoil := range map[string]func(cb *latchkey.OAuth2Callback) error{
+			"posted twice": func(cb *latchkey.OAuth2Callback) error { k.Must(post(*cb)); return post(*cb) },
+			"of another provider": func(cb *latchkey.OAuth2Callback) error {
+				return k.Visitor.PostOAuth2(k.Ctx, "other", cb.Parameters)
+			},
+			"with two codes": func(cb *latchkey.OAuth2Callback) error { cb.Parameters.Add("code", "x"); return post(*cb) },
+			"too late":       func(cb *latchkey.OAuth2Callback) error { k.Clock.Advance(10 * time.Minute); return post(*cb) },
+		} {
+			cb := begin()
+			if err := spoil(&cb); !errors.Is(err, latchkey.ErrInvalidToken) && !errors.Is(err, latchkey.ErrArgumentInvalid) {
+				k.Errorf("%s: %v", what, err)
+			}
+			cb.Parameters = url.Values{"state": cb.Parameters["state"]}
+			k.RefusesCallback("then "+what, latchkey.ErrInvalidToken, cb)
+		}
+		cb = begin()
+		k.Must(post(cb))
+		k.RefusesCallback("a code beside the posted one", latchkey.ErrInvalidToken, cb)
+		cb = begin()
+		k.Must(post(cb))
+		cb.Parameters, cb.Binding = url.Values{"state": cb.Parameters["state"]}, latchkey.Secret{}
+		k.RefusesCallback("another browser", latchkey.ErrInvalidToken, cb)
+	})
 }

@@ -18,8 +18,7 @@ import (
 	"example.com/latchkey/notify/sms"
 )
 
-// config holds the settings from the environment. Settings for operations that the
-// engine does not have yet are read, but have no effect.
+// config holds the settings from the environment.
 type config struct {
 	addr      string // ADDR, 127.0.0.1:PORT
 	publicURL string // PUBLIC_URL
@@ -30,15 +29,15 @@ type config struct {
 	key                    latchkey.Key
 	policy                 latchkey.Policy
 
-	allowedHosts        []string // ALLOWED_HOSTS
-	rateLimits          bool     // RATE_LIMITS
-	trustForwardedFor   bool     // TRUST_FORWARDED_FOR
-	debugRoles          bool     // DEBUG_ROLES
-	clockFile           string   // CLOCK_OFFSET_FILE
-	smtpAddr            string   // SMTP_ADDR
-	smsWebhook          string   // SMS_WEBHOOK
-	smsSecret           string   // SMS_WEBHOOK_SECRET, signs the calls of the webhook; a new one if unset
-	oidc                [3]string
+	allowedHosts        []string                   // ALLOWED_HOSTS
+	rateLimits          bool                       // RATE_LIMITS
+	trustForwardedFor   bool                       // TRUST_FORWARDED_FOR
+	debugRoles          bool                       // DEBUG_ROLES
+	clockFile           string                     // CLOCK_OFFSET_FILE
+	smtpAddr            string                     // SMTP_ADDR
+	smsWebhook          string                     // SMS_WEBHOOK
+	smsSecret           string                     // SMS_WEBHOOK_SECRET, signs the calls of the webhook; a new one if unset
+	oidc                [3]string                  // OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET
 	mockNumbers         map[string]latchkey.Secret // MOCK_NUMBERS, +15555550100=123456,...
 	membershipsHide     []string                   // MEMBERSHIPS_HIDE
 	disabledMethodNames []string                   // AUTH_DISABLED
@@ -72,7 +71,7 @@ func readConfig(env func(string) string) (c config, err error) {
 			Limit: r.number("SESSION_LIMIT"), Length: time.Duration(r.number("SESSION_DURATION")) * time.Second,
 			KeepOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), Alerts: r.flag("SESSION_ALERTS", false),
 		},
-		Factors: latchkey.FactorPolicy{KeepSecretOnChallenge: true, EnrolWithoutStepUp: true},
+		Factors: latchkey.FactorPolicy{KeepSecretOnChallenge: true, EnrolWithoutStepUp: true}, TrustProviderMFA: true, KeepProviderTokens: true,
 	}
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)

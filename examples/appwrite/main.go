@@ -130,6 +130,9 @@ func newHost(c config, s store.Store) (*host, error) {
 		return nil, err
 	}
 	var err error
+	if engine.Providers, err = c.providers(); err != nil {
+		return nil, err
+	}
 	if h.engine, err = latchkey.New(s, engine); err != nil {
 		return nil, err
 	}
@@ -140,6 +143,8 @@ func newHost(c config, s store.Store) (*host, error) {
 		}
 	}
 	h.mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, keySet) })
+	h.mux.HandleFunc("GET /auth/oauth2/success", relayed("Signed in", "You are signed in. You can close this page."))
+	h.mux.HandleFunc("GET /auth/oauth2/failure", relayed("Not signed in", "You were not signed in. Please go back and try again."))
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, notFound) })
 	if c.debugRoles {
 		h.mux.HandleFunc("GET /debug/roles", func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, debugRoles) })

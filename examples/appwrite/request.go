@@ -58,6 +58,7 @@ const (
 	teamRead               // with a session or the API key
 	teamWrite              // the same
 	public                 // with or without a session, and not with the API key
+	returning              // from the page of another site, with the project in the path
 	health                 // without a project
 )
 
@@ -74,7 +75,11 @@ func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
 		c.fail(err)
 		return
 	}
-	if to.status == http.StatusNoContent {
+	if to, is := answer.(redirection); is {
+		w.Header().Set("Location", string(to))
+		w.Header().Del("Content-Type")
+	}
+	if to.status == http.StatusNoContent || w.Header().Get("Location") != "" {
 		w.Header().Del("Content-Type")
 		w.WriteHeader(to.status)
 		return
@@ -107,7 +112,7 @@ func (c *call) write(status int, body any) {
 // calls the handler of the route.
 func (c *call) handle(to route) (any, error) {
 	c.server = c.config.apiKey != "" && subtle.ConstantTimeCompare([]byte(c.r.Header.Get("X-Appwrite-Key")), []byte(c.config.apiKey)) == 1
-	if project := c.r.Header.Get("X-Appwrite-Project"); to.scope != health {
+	if project := c.r.Header.Get("X-Appwrite-Project"); to.scope != health && to.scope != returning {
 		if project == "" {
 			project = c.r.URL.Query().Get("project")
 		}
@@ -115,10 +120,13 @@ func (c *call) handle(to route) (any, error) {
 			return nil, problem(http.StatusNotFound, "project_not_found", "Project with the requested ID could not be found")
 		}
 	}
+	c.client = c.from()
+	if to.scope == returning { // its handler reads the parameters that the other site has sent
+		return to.do(c)
+	}
 	if err := c.origin(); err != nil {
 		return nil, err
 	}
-	c.client = c.from()
 	var barred error // the reason why the user of the session may not act
 	if to.scope != health {
 		var err error

@@ -36,7 +36,7 @@ const (
 )
 
 // routes is the whole API.
-var routes = slices.Concat(userRoutes, teamRoutes)
+var routes = slices.Concat(userRoutes, oauthRoutes, teamRoutes)
 
 // userRoutes is the part of the API about accounts and users.
 var userRoutes = []route{
@@ -93,13 +93,6 @@ var userRoutes = []route{
 		return nil, c.account.DeletePushTarget(c.r.Context(), c.r.PathValue("targetId"))
 	}, "/account/targets/{targetId}/push"),
 
-	on(get, account, ok, listIdentities(func(c *call, queries []latchkey.Query) (*latchkey.IdentityList, error) {
-		return c.account.Identities(c.r.Context(), queries...)
-	}), "/account/identities"),
-	on(get, reading, ok, listIdentities(func(c *call, queries []latchkey.Query) (*latchkey.IdentityList, error) {
-		return c.users().Identities(c.r.Context(), queries...)
-	}), "/users/identities"),
-
 	on(post, users, created, seen(createUser), "/users"),
 	on(get, reading, ok, listUsers, "/users"),
 	on(get, reading, ok, seen(func(c *call) (*latchkey.User, error) { return c.users().Get(c.r.Context(), c.user()) }), "/users/{userId}"),
@@ -126,7 +119,6 @@ var userRoutes = []route{
 	on(patch, users, ok, updateUserPrefs, "/users/{userId}/prefs"),
 	on(get, reading, ok, listUserSessions, "/users/{userId}/sessions"),
 	on(post, users, created, createUserSession, "/users/{userId}/sessions"),
-	on(del, users, none, func(c *call) (any, error) { return nil, c.users().DeleteSessions(c.r.Context(), c.user()) }, "/users/{userId}/sessions"),
 	on(del, users, none, func(c *call) (any, error) {
 		return nil, c.users().DeleteSession(c.r.Context(), c.user(), c.r.PathValue("sessionId"))
 	}, "/users/{userId}/sessions/{sessionId}"),
@@ -683,21 +675,6 @@ func updateTarget(c *call) (any, error) {
 		return nil, problem(http.StatusNotFound, "provider_not_found", "Provider with the requested ID could not be found")
 	}
 	return target(c.users().UpdateTarget(c.r.Context(), c.user(), c.r.PathValue("targetId"), n))
-}
-
-// listIdentities returns a handler that lists identities, of which there are none yet.
-func listIdentities(list func(c *call, queries []latchkey.Query) (*latchkey.IdentityList, error)) func(c *call) (any, error) {
-	return func(c *call) (any, error) {
-		queries, total, err := c.found()
-		if err != nil {
-			return nil, err
-		}
-		found, err := list(c, queries)
-		if err != nil {
-			return nil, err
-		}
-		return object{"total": counted(found.Total, total), "identities": found.Identities}, nil
-	}
 }
 
 func listTargets(c *call) (any, error) {

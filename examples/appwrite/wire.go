@@ -49,7 +49,11 @@ func toAPI(err error) *apiError {
 		if what, why, found := strings.Cut(message, ": "); found && errors.Is(theirs, latchkey.ErrArgumentInvalid) {
 			message = "Invalid `" + what + "` param: " + why
 		}
-		return &apiError{statuses[theirs.Category], theirs.Type, message}
+		status := statuses[theirs.Category]
+		if errors.Is(theirs, latchkey.ErrProviderRefused) || errors.Is(theirs, latchkey.ErrProviderFailed) {
+			status = http.StatusFailedDependency
+		}
+		return &apiError{status, theirs.Type, message}
 	case errors.Is(err, context.Canceled):
 		return &apiError{499, "general_unknown", "The client has gone"}
 	}

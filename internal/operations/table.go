@@ -150,6 +150,9 @@ var Table = []Operation{
 	{Name: "Guest.FinishOAuth2 with a token", Free: true, Begun: true, Many: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.FinishOAuth2(w.Ctx, w.BackWithToken))
 	}},
+	{Name: "Guest.PostOAuth2", Free: true, Begun: true, Quiet: true, Do: func(w *World) error {
+		return w.Visitor.PostOAuth2(w.Ctx, "acme", w.Back.Parameters)
+	}},
 	{Name: "Guest.RedeemOAuth2Token", Free: true, Begun: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.RedeemOAuth2Token(w.Ctx, w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding))
 	}},

@@ -733,6 +733,7 @@ type Start struct {
 	Failure  string
 	Created  time.Time
 	Expire   time.Time
+	Posted   []byte // sealed: the parameters of a form post that waits for its browser; nil without one
 }
 
 func (s *Start) bind(b *store.Binder) {
@@ -751,6 +752,7 @@ func (s *Start) bind(b *store.Binder) {
 	b.Text("failure", &s.Failure)
 	b.Time("created", &s.Created)
 	b.Time("expire", &s.Expire)
+	b.NullBytes("posted", &s.Posted)
 }
 
 // Starts is keyed by id. The networks of clients are divided into shares, each of which has only

@@ -58,5 +58,8 @@ func RefreshPlace(id, userID string) Place {
 	return Place{Table: "identities", Column: "refresh", Record: id, Owner: userID}
 }
 
+// PostedPlace is the place of the parameters of a form post.
+func PostedPlace(id string) Place { return Place{Table: "starts", Column: "posted", Record: id} }
+
 // StartPlace is the place of what a sign-in by a provider keeps.
 func StartPlace(id string) Place { return Place{Table: "starts", Column: "sealed", Record: id} }

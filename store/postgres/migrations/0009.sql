@@ -49,6 +49,7 @@ CREATE TABLE {s}.{p}starts (
 	failure text COLLATE "C" NOT NULL,
 	created timestamptz NOT NULL,
 	expire timestamptz NOT NULL,
+	posted bytea,
 	PRIMARY KEY (id)
 );
 

@@ -49,6 +49,7 @@ CREATE TABLE starts (
 	failure TEXT NOT NULL,
 	created INTEGER NOT NULL,
 	expire INTEGER NOT NULL,
+	posted BLOB,
 	PRIMARY KEY (id)
 );
 
