@@ -164,6 +164,7 @@ func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *Us
 			return nil, err
 		}
 		addFactor(s, string(FactorTOTP))
+		s.Assumed = withoutFactor(s.Assumed, string(FactorTOTP)) // the session has shown it now
 		s.Strong = tx.now
 		tx.noteOwing(s)
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
