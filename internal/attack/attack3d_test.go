@@ -1,12 +1,14 @@
 package attack_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/ratelimit"
 )
 
 // A session that has removed its authenticator with MFA on is only taken to have proven one. When
@@ -25,4 +27,85 @@ func TestAttack3AConfirmedAuthenticatorIsAProofAlsoIfAFormerOneWasAssumed(t *tes
 			k.Errorf("%s, want [password totp]", got)
 		}
 	})
+}
+
+// asked are calls that the rules for messages and for sign-ins count. Each call of one comes from
+// another network of the same site where the rule is by site, and from the same network otherwise.
+var asked = map[string]func(k *kit.Kit, n int) error{
+	"messagesBurst":         askMail,
+	"messagesFew":           askMail,
+	"messagesDay":           askMail,
+	"messagesByClient":      askMail,
+	"messagesByPrefix":      askText,
+	"messagesTexts":         askText,
+	"messagesNumbers":       askText,
+	"messagesBySite":        askMailOfSite,
+	"messagesNumbersBySite": askTextOfSite,
+	"signInsByClient":       signInAgain,
+
+	"createEmailPasswordSessionByClient": signInAgain,
+}
+
+func askMail(k *kit.Kit, _ int) error { return askFrom(k, 0, "") }
+
+func askText(k *kit.Kit, n int) error { return askFrom(k, 0, numberOf(n)) }
+
+func askMailOfSite(k *kit.Kit, n int) error { return askFrom(k, n, "") }
+
+func askTextOfSite(k *kit.Kit, n int) error { return askFrom(k, n, numberOf(n)) }
+
+func numberOf(n int) string { return fmt.Sprintf("+1415555%04d", 200+n) }
+
+// askFrom asks for a code to a number, or to a mailbox, from a network of one site.
+func askFrom(k *kit.Kit, network int, number string) error {
+	guest := k.Guest(kit.At(fmt.Sprintf("2001:db8:7:%x::1", network)))
+	if number == "" {
+		return kit.Err(guest.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada}))
+	}
+	return kit.Err(guest.CreatePhoneToken(k.Ctx, "", number))
+}
+
+func signInAgain(k *kit.Kit, _ int) error { return k.Try("2001:db8:7::1", kit.Ada, kit.Password) }
+
+// A rule of a policy for messages, or for sign-ins, holds at its count, right passwords included.
+// Its window begins with the first call, and ends when the rule says.
+func TestA22EveryRuleOfThePolicyEndsWithItsWindow(t *testing.T) {
+	for name, ask := range asked {
+		t.Run(name, func(t *testing.T) {
+			policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{name: {Calls: 3, Window: 100 * time.Minute}}}}
+			kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+				k.SignUp(kit.Ada)
+				k.Engine = k.LimitedEngine(nil)
+				for n := range 3 {
+					k.Must(ask(k, n))
+				}
+				k.Clock.Advance(90 * time.Minute)
+				var throttled *latchkey.ThrottledError
+				if err := ask(k, 3); !errors.As(err, &throttled) || throttled.RetryAfter != 10*time.Minute {
+					k.Errorf("one too many: %v", err)
+				}
+				k.Clock.Advance(10 * time.Minute)
+				k.Must(ask(k, 4))
+			})
+		})
+	}
+}
+
+// A site of IPv6 is allowed ten times as many sign-ins by password as one network of it, in all of
+// its networks together. Another site has a count of its own.
+func TestA11SignInsOfASiteAreBoundedTogether(t *testing.T) {
+	for _, name := range []string{"signInsByClient", "createEmailPasswordSessionByClient"} {
+		t.Run(name, func(t *testing.T) {
+			policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{name: {Calls: 2, Window: time.Hour}}}}
+			kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+				k.SignUp(kit.Ada)
+				k.Engine = k.LimitedEngine(nil)
+				for n := range 20 {
+					k.Must(k.Try(fmt.Sprintf("2001:db8:7:%x::1", n), kit.Ada, kit.Password))
+				}
+				k.Refuses("from a fresh network", latchkey.ErrRateLimitExceeded, func() error { return k.Try("2001:db8:7:ffff::1", kit.Ada, kit.Password) })
+				k.Must(k.Try("2001:db8:8::1", kit.Ada, kit.Password))
+			})
+		})
+	}
 }
