@@ -109,3 +109,65 @@ func TestA11SignInsOfASiteAreBoundedTogether(t *testing.T) {
 		})
 	}
 }
+
+// A session that owes a factor ends with the factor, the address or the password that it has shown
+// or that it could show, also if it would still owe one, and whatever the policy keeps.
+func TestA1bASessionThatStillOwesEndsWithTheChange(t *testing.T) {
+	policy := latchkey.Policy{Sessions: latchkey.SessionPolicy{KeepOnPasswordChange: true}}
+	for name, change := range map[string]func(k *kit.Kit, owner *latchkey.Account) error{
+		"password": func(k *kit.Kit, owner *latchkey.Account) error {
+			return kit.Err(k.Users().UpdatePassword(k.Ctx, owner.UserID(), kit.FreshPassword))
+		},
+		"e-mail": func(k *kit.Kit, owner *latchkey.Account) error {
+			return kit.Err(k.Users().UpdateEmail(k.Ctx, owner.UserID(), kit.Bob))
+		},
+		"number": func(k *kit.Kit, owner *latchkey.Account) error {
+			return kit.Err(k.Users().UpdatePhone(k.Ctx, owner.UserID(), kit.Phone))
+		},
+		"authenticator": func(k *kit.Kit, owner *latchkey.Account) error {
+			return k.Users().DeleteMFAAuthenticator(k.Ctx, owner.UserID())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+				owner, _ := withTOTP(k)
+				session, _ := k.Owing(k.Visitor)
+				k.Must(change(k, owner))
+				k.Refuses("after the change", latchkey.ErrUnauthorized, func() error { return kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())) })
+			})
+		})
+	}
+}
+
+// A sweep takes a proof of the time ahead from a session, also if that was extended once the clock
+// was right.
+func TestAttack3AnExtendedSessionKeepsNoProofFromAhead(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		const ahead = 20 * 24 * time.Hour
+		owner := owned(k)
+		k.Clock.Advance(ahead)
+		owner = showsMail(k, owner)
+		k.Clock.Advance(-ahead)
+		k.Must(kit.Err(owner.ExtendSession(k.Ctx, latchkey.CurrentSession)))
+		k.Must(kit.Err(k.Sweep(k.Ctx)))
+		k.Clock.Advance(ahead)
+		k.Refuses("a proof of 20 days ago", latchkey.ErrChallengeRequired, func() error { return owner.RequireRecent(k.Ctx, 0) })
+	})
+}
+
+// A sweep takes the confirmation of an authenticator from a session if the clock was ahead then: it
+// is no fresh proof of it when that time comes.
+func TestAttack3AConfirmationFromAheadIsNoStrongProof(t *testing.T) {
+	policy := latchkey.Policy{Factors: latchkey.FactorPolicy{EnrolWithoutStepUp: true}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		const ahead = 20 * 24 * time.Hour
+		owner := owned(k)
+		k.Clock.Advance(ahead)
+		k.Confirmed(owner, latchkey.NewMFAAuthenticator{})
+		k.Clock.Advance(-ahead)
+		k.Must(kit.Err(k.Sweep(k.Ctx)))
+		k.Clock.Advance(ahead)
+		owner = showsMail(k, owner)
+		k.Refuses("a confirmation of 20 days ago", latchkey.ErrChallengeRequired, func() error { return owner.DeleteMFAAuthenticator(k.Ctx) })
+	})
+}
