@@ -9,6 +9,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store/storetest"
 )
 
 // A session that has removed its authenticator with MFA on is only taken to have proven one. When
@@ -169,5 +170,30 @@ func TestAttack3AConfirmationFromAheadIsNoStrongProof(t *testing.T) {
 		k.Clock.Advance(ahead)
 		owner = showsMail(k, owner)
 		k.Refuses("a confirmation of 20 days ago", latchkey.ErrChallengeRequired, func() error { return owner.DeleteMFAAuthenticator(k.Ctx) })
+	})
+}
+
+// On a full disk a transaction that writes nothing succeeds. A right old password is not told there
+// either, also to a client that is known already, for which there is nothing to write down.
+func TestA2OnAFullDiskAKnownClientLearnsNothing(t *testing.T) {
+	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		owner := owned(k)
+		hook := k.Store.Hook
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Name == "Insert" || c.Name == "Replace" || c.Name == "Delete" || c.Name == "DeleteRange" {
+				return kit.ErrDisk
+			}
+			return hook(c)
+		}
+		answers := make(map[string]bool)
+		for _, old := range []string{kit.Password, "wrong horse"} {
+			err := kit.Err(owner.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "my ada@example.org", Old: old}))
+			answers[err.Error()] = true
+		}
+		k.Store.Hook = hook
+		if len(answers) != 1 {
+			k.Errorf("the answers differ: %v", answers)
+		}
 	})
 }
