@@ -1,14 +1,17 @@
 package attack_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -194,6 +197,42 @@ func TestA2OnAFullDiskAKnownClientLearnsNothing(t *testing.T) {
 		k.Store.Hook = hook
 		if len(answers) != 1 {
 			k.Errorf("the answers differ: %v", answers)
+		}
+	})
+}
+
+// uncommitted is a store that runs a transaction and does not commit it.
+type uncommitted struct{ store.Store }
+
+func (s uncommitted) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	return s.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		return kit.ErrDisk
+	})
+}
+
+// The refusal of a change after the right old password commits as the count of a wrong one does. So
+// a store that does not commit tells nothing of either.
+func TestA2ARefusalAfterTheRightPasswordCommits(t *testing.T) {
+	policy := latchkey.Policy{Password: latchkey.PasswordPolicy{PersonalData: true}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Bob)
+		owner := owned(k)
+		whole := k.Store.Store
+		k.Store.Store = uncommitted{whole}
+		answers := make(map[string]bool)
+		for _, old := range []string{kit.Password, "wrong horse"} {
+			answers[kit.Err(owner.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "my ada@example.org", Old: old})).Error()] = true
+			answers[kit.Err(owner.UpdatePhone(k.Ctx, kit.Phone, old)).Error()] = true
+			answers[kit.Err(owner.UpdateEmail(k.Ctx, kit.Bob, old)).Error()] = true
+		}
+		k.Store.Store = whole
+		for answer := range answers {
+			if !strings.HasSuffix(answer, "internal error") {
+				k.Errorf("%s", answer)
+			}
 		}
 	})
 }
