@@ -10,6 +10,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/query"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
@@ -232,6 +233,71 @@ func TestA2ARefusalAfterTheRightPasswordCommits(t *testing.T) {
 		for answer := range answers {
 			if !strings.HasSuffix(answer, "internal error") {
 				k.Errorf("%s", answer)
+			}
+		}
+	})
+}
+
+// A token of a page serves the listing that gave it, and no other: every part of what was asked
+// for is bound to it.
+func TestAC110ATokenIsBoundToEveryPartOfItsListing(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		began := k.Clock.Now()
+		for n := range 4 {
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{
+				Name: fmt.Sprint("Ada ", n), Email: fmt.Sprintf("ada%d@example.org", n), Phone: numberOf(n),
+			})))
+			k.Must(kit.Err(k.Teams().Create(k.Ctx, latchkey.NewTeam{Name: fmt.Sprint("Bakers ", n)})))
+		}
+		users := func(queries ...query.Query) (string, error) {
+			list, err := k.Users().List(k.Ctx, queries...)
+			if err != nil {
+				return "", err
+			}
+			return list.Next, nil
+		}
+		teams := func(queries ...query.Query) (string, error) {
+			list, err := k.Teams().List(k.Ctx, queries...)
+			if err != nil {
+				return "", err
+			}
+			return list.Next, nil
+		}
+		type listing func(...query.Query) (string, error)
+		for name, c := range map[string]struct {
+			list, other listing
+			of, by      query.Query
+		}{
+			"listing":             {users, teams, query.OrderAsc("name"), query.OrderAsc("name")},
+			"column of the order": {users, users, query.OrderAsc("name"), query.OrderAsc("email")},
+			"column":              {users, users, query.IsNotNull("email"), query.IsNotNull("phone")},
+			"text":                {users, users, query.NotEqual("name", "Bob"), query.NotEqual("name", "Eve")},
+			"time":                {users, users, query.CreatedAfter(began.Add(-time.Hour)), query.CreatedAfter(began.Add(-time.Minute))},
+			"truth":               {users, users, query.NotEqual("status", false), query.NotEqual("impersonator", true)},
+			"inner condition":     {users, users, query.Or(query.IsNotNull("email")), query.Or(query.IsNotNull("phone"))},
+		} {
+			token, err := c.list(c.of, query.Limit(1))
+			k.Must(err)
+			k.Must(kit.Err(c.list(c.of, query.Page(token))))
+			k.Refuses("another "+name, latchkey.ErrQueryInvalid, func() error { return kit.Err(c.other(c.by, query.Page(token))) })
+		}
+	})
+}
+
+// A total is counted up to 5,000, however the listing is read.
+func TestTotalsAreCountedUpTo5000(t *testing.T) {
+	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
+		k.FillUsers(5_010)
+		for name, queries := range map[string][]query.Query{
+			"all":       {},
+			"a filter":  {query.IsNotNull("name")},
+			"an order":  {query.OrderAsc("$updatedAt")},
+			"and walks": {query.IsNotNull("name"), query.Walk()},
+		} {
+			list, err := k.Users().List(k.Ctx, append(queries, query.Limit(1))...)
+			k.Must(err)
+			if list.Total != 5_000 {
+				k.Errorf("%s: %d", name, list.Total)
 			}
 		}
 	})
