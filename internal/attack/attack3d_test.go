@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/query"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
@@ -299,6 +302,340 @@ func TestTotalsAreCountedUpTo5000(t *testing.T) {
 			if list.Total != 5_000 {
 				k.Errorf("%s: %d", name, list.Total)
 			}
+		}
+	})
+}
+
+// An answer to a challenge proves the address only as long as the user has proven it.
+func TestAC023AChallengeEndsWithTheProofOfItsAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner := owned(k)
+		challenge, err := owner.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+		k.Must(err)
+		code := k.Message(challenge.ID, kit.Ada).Secret
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, owner.UserID(), false)))
+		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, code)); err != latchkey.ErrInvalidToken {
+			k.Errorf("an address that is not proven any more: %v", err)
+		}
+	})
+}
+
+// Every proven address is told of new recovery codes: they stand in for the second factor.
+func TestA10EveryProvenAddressIsToldOfRecoveryCodes(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		account := k.SignedInAt(kit.Owner)
+		k.Must(kit.Err(account.CreateMFARecoveryCodes(k.Ctx)))
+		told := make(map[string]bool)
+		for _, m := range k.Drained(k.Engine) {
+			if m.Kind == notify.FactorsChanged && m.UserID == user.ID {
+				told[m.To] = true
+			}
+		}
+		if !told[kit.Ada] || !told[kit.Phone] {
+			k.Errorf("%v", told)
+		}
+	})
+}
+
+// Wrong passwords at an address that nobody had do not slow the user who moves to it.
+func TestAC051GuessesAtAnAddressAreForgottenWhenAUserMovesToIt(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner := owned(k)
+		guess(k, kit.Bob, 12)
+		k.Must(kit.Err(owner.UpdateEmail(k.Ctx, kit.Bob, kit.Password)))
+		k.Must(k.Try("198.51.100.9", kit.Bob, kit.Password))
+	})
+}
+
+// guess sends wrong passwords for an address at one moment.
+func guess(k *kit.Kit, email string, times int) {
+	for range times {
+		_ = k.Try(kit.Attacker, email, "wrong horse battery")
+	}
+}
+
+// A client that was met while the clock was far ahead is not known once the clock is right: it
+// would stay known for longer than 90 days.
+func TestG2AClientFromAheadIsNotKnown(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		const ahead = 400 * 24 * time.Hour
+		k.SignUp(kit.Ada)
+		k.Clock.Advance(ahead)
+		k.SignedInAt(kit.Owner)
+		k.Clock.Advance(-ahead)
+		guess(k, kit.Ada, 12)
+		k.Refuses("as any other client", latchkey.ErrRateLimitExceeded, func() error { return k.Try(kit.Owner, kit.Ada, kit.Password) })
+	})
+}
+
+// Wrong passwords in a row are forgotten a day after the last one.
+func TestAC051GuessesAreForgottenAfterADay(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		guess(k, kit.Ada, 11)
+		k.Clock.Advance(23 * time.Hour) // the delay is over, and the count stays
+		guess(k, kit.Ada, 1)
+		k.Refuses("the twelfth in a row was wrong", latchkey.ErrRateLimitExceeded, func() error { return k.Try(kit.Owner, kit.Ada, kit.Password) })
+		k.Clock.Advance(24 * time.Hour)
+		guess(k, kit.Ada, 10)
+		k.Must(k.Try(kit.Owner, kit.Ada, kit.Password))
+	})
+}
+
+// A policy that disables passwords after too many guesses refuses the authenticator and the
+// recovery codes too, however long the wait.
+func TestStrictPolicyDisablesFactorsAfterTooManyGuesses(t *testing.T) {
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{FreeFailures: 4, DisableAfter: 20}}
+	for _, factor := range []latchkey.Factor{latchkey.FactorTOTP, latchkey.FactorRecoveryCode} {
+		t.Run(string(factor), func(t *testing.T) {
+			kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+				_, app, codes := k.Enrolled(latchkey.NewMFAAuthenticator{})
+				answer := func(right bool) error {
+					otp := app.Code()
+					if factor == latchkey.FactorRecoveryCode {
+						otp = codes[0].Reveal()
+					}
+					if !right {
+						otp = kit.OtherCode(otp)
+					}
+					_, pending := k.Owing(k.Guest(kit.At(kit.Attacker)))
+					return kit.Err(k.Answers(pending, factor, otp))
+				}
+				for wrong := 0; wrong < 20; {
+					var throttled *latchkey.ThrottledError
+					switch err := answer(false); {
+					case errors.As(err, &throttled):
+						k.Clock.Advance(throttled.RetryAfter)
+					case err == latchkey.ErrInvalidToken:
+						wrong++
+					default:
+						k.Fatal(err)
+					}
+				}
+				k.Clock.Advance(48 * time.Hour)
+				if err := answer(true); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+					k.Errorf("the right answer, two days later: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// The networks of a site may fail ten times as often together as one of them. What has not failed
+// is given back to the count of the site, as it is to that of the network.
+func TestA11FailuresOfASiteAreBoundedTogether(t *testing.T) {
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{"failuresByClient": {Calls: 2, Window: time.Hour}}}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.Engine = k.LimitedEngine(nil)
+		from := func(n int) string { return fmt.Sprintf("2001:db8:7:%x::1", n) }
+		for n := range 30 {
+			k.Must(k.Try(from(n), kit.Ada, kit.Password))
+		}
+		for n := range 20 {
+			if err := k.Try(from(n), fmt.Sprintf("nobody%d@example.org", n), "wrong horse battery"); err != latchkey.ErrInvalidCredentials {
+				k.Errorf("failure %d: %v", n+1, err)
+			}
+		}
+		k.Refuses("from a fresh network", latchkey.ErrRateLimitExceeded, func() error { return k.Try(from(99), kit.Ada, kit.Password) })
+		k.Must(k.Try("2001:db8:8::1", kit.Ada, kit.Password))
+	})
+}
+
+// Asking for links, texts and recoveries is bounded by client too, whatever the address.
+func TestAC122AskingIsBoundedByClient(t *testing.T) {
+	for name, ask := range map[string]func(k *kit.Kit, n int) error{
+		"createMagicURLToken": func(k *kit.Kit, n int) error {
+			return kit.Err(k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: fmt.Sprintf("u%d@example.org", n)}))
+		},
+		"createPhoneToken": func(k *kit.Kit, n int) error { return kit.Err(k.Visitor.CreatePhoneToken(k.Ctx, "", numberOf(n))) },
+		"createRecovery": func(k *kit.Kit, n int) error {
+			return kit.Err(k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: fmt.Sprintf("u%d@example.org", n), URL: kit.RecoverURL}))
+		},
+		"createSessionByClient": func(k *kit.Kit, n int) error {
+			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, fmt.Sprint("nobody", n), kit.UnknownLink)); err != latchkey.ErrInvalidToken {
+				return err
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{name: {Calls: 2, Window: time.Hour}}}}
+			kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+				k.Visitor = k.LimitedEngine(nil).Guest(kit.Client)
+				k.Must(ask(k, 1))
+				k.Must(ask(k, 2))
+				k.Refuses("the third address", latchkey.ErrRateLimitExceeded, func() error { return ask(k, 3) })
+			})
+		})
+	}
+}
+
+// Changes of factors and new secrets of a session count with changes of the name.
+func TestA9ChangesOfFactorsAreBounded(t *testing.T) {
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{"changes": {Calls: 2, Window: time.Hour}}}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		owned(k)
+		k.Engine = k.LimitedEngine(nil)
+		account := k.SignedInAt(kit.Owner)
+		k.Must(kit.Err(account.UpdateName(k.Ctx, "Ada")))
+		k.Must(kit.Err(account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})))
+		for name, do := range map[string]func() error{
+			"an authenticator": func() error { return kit.Err(account.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})) },
+			"recovery codes":   func() error { return kit.Err(account.CreateMFARecoveryCodes(k.Ctx)) },
+			"the switch":       func() error { return kit.Err(account.UpdateMFA(k.Ctx, true)) },
+			"a new secret":     func() error { return kit.Err(account.RotateSession(k.Ctx)) },
+		} {
+			k.Refuses(name, latchkey.ErrRateLimitExceeded, do)
+		}
+	})
+}
+
+// Of the codes that were promised one id, only the newest three are compared: a guess is not one at
+// every mailbox for which a stranger has asked.
+func TestAC037AGuessIsComparedWithFewCodes(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var codes []string
+		for n := range 4 {
+			email := fmt.Sprintf("u%d@example.org", n)
+			token, err := k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: "one", Email: email})
+			k.Must(err)
+			codes = append(codes, k.MailOf(token, email).Secret)
+			k.Clock.Advance(time.Second)
+		}
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, "one", codes[0])); err != latchkey.ErrInvalidToken {
+			k.Errorf("the oldest: %v", err)
+		}
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, "one", codes[3])))
+	})
+}
+
+// A challenge of a former authenticator is not answered by one that is not confirmed yet.
+func TestAC054AnUnconfirmedAuthenticatorAnswersNoChallengeOfTheFormerOne(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner, app := withTOTP(k)
+		owner = shows(k, owner, latchkey.FactorTOTP, app.Code())
+		challenge, err := owner.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
+		k.Must(err)
+		k.Must(owner.DeleteMFAAuthenticator(k.Ctx))
+		made, err := owner.CreateMFAAuthenticator(k.Ctx, latchkey.NewMFAAuthenticator{})
+		k.Must(err)
+		next, err := authtest.NewAuthenticator(k.Clock, made.URI.Reveal())
+		k.Must(err)
+		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, next.Code())); err != latchkey.ErrInvalidToken {
+			k.Errorf("it is not confirmed: %v", err)
+		}
+	})
+}
+
+// The key that seals now stays among those that the store needs, also where no password shows it.
+func TestKeysTheActiveKeyStaysNeededAfterAReseal(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		old, next := k.Keys.Active, latchkey.GenerateKey()
+		start := func(keys latchkey.Keys) (*latchkey.Engine, error) {
+			return latchkey.New(k.Store, latchkey.Config{Keys: keys, Hasher: k.Hasher, Now: k.Clock.Now})
+		}
+		engine, err := start(latchkey.Keys{Active: next, Old: []latchkey.Key{old}})
+		k.Must(err)
+		k.Must(kit.Err(engine.Reseal(k.Ctx)))
+		k.Must(engine.Close())
+		if err := kit.Err(start(latchkey.Keys{Active: old})); !errors.Is(err, latchkey.ErrKeyUnknown) {
+			k.Errorf("without the key that seals now: %v", err)
+		}
+		k.Tampered = true // the kit's own engine lacks the key now
+	})
+}
+
+// A live challenge whose code an old key has digested needs that key.
+func TestKeysALiveChallengeNeedsItsKey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner := owned(k)
+		k.Must(kit.Err(owner.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)))
+		old := k.Keys.Active
+		engine := k.WithKeys(latchkey.Keys{Active: latchkey.GenerateKey(), Old: []latchkey.Key{old}})
+		resealed, err := engine.Reseal(k.Ctx)
+		k.Must(err)
+		if resealed.Left[old.ID()] != 1 {
+			k.Errorf("%v", resealed.Left)
+		}
+		k.Tampered = true // the kit's own engine lacks the key now
+	})
+}
+
+// A user who is told of a change by the host's staff does not read where the staff are.
+func TestA10ANoticeDoesNotShowTheStaff(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		k.Must(kit.Err(k.Users().At(kit.At("192.0.2.77")).UpdatePassword(k.Ctx, user.ID, kit.FreshPassword)))
+		told := 0
+		for _, m := range k.Drained(k.Engine) {
+			if m.Kind != notify.PasswordChanged {
+				continue
+			}
+			if told++; m.Client.IP.IsValid() || m.Client.UserAgent != "" {
+				k.Errorf("to %s: %+v", m.To, m.Client)
+			}
+		}
+		if told != 2 {
+			k.Errorf("%d notices", told)
+		}
+	})
+}
+
+// Refusals of one minute share a row, also if seconds lie between them.
+func TestA9RefusalsOfAMinuteShareARow(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Clock.Set(k.Clock.Now().Truncate(time.Minute))
+		k.SignUp(kit.Ada)
+		before := k.Rows()["logs"]
+		for range 5 {
+			guess(k, kit.Ada, 1)
+			guess(k, "nobody@example.org", 1)
+			k.Clock.Advance(10 * time.Second)
+		}
+		if rows := k.Rows()["logs"] - before; rows != 2 {
+			k.Errorf("%d rows, want 2", rows)
+		}
+	})
+}
+
+// A query of too many values is refused, and so is a page without a token.
+func TestAttackTooManyValuesAndNoTokenAreRefused(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		for name, q := range map[string]query.Query{
+			"501 values":    query.Equal("name", slices.Repeat([]string{"Ada"}, 501)...),
+			"an empty page": query.Page(""),
+		} {
+			if err := kit.Err(k.Users().List(k.Ctx, q)); !errors.Is(err, latchkey.ErrArgumentInvalid) && err != latchkey.ErrQueryInvalid {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
+		k.Must(kit.Err(k.Users().List(k.Ctx, query.Equal("name", slices.Repeat([]string{"Ada"}, 500)...))))
+	})
+}
+
+// The engine keeps a copy of the caller's list of countries: F-4.
+func TestF4TheCountriesAreNotTheCallersSlice(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		countries := []string{"1"}
+		engine := k.Configured(func(c *latchkey.Config) { c.Policy.Messages.Countries = countries })
+		countries[0] = "49"
+		k.Must(kit.Err(engine.Guest(kit.Client).CreatePhoneToken(k.Ctx, "", kit.Phone)))
+	})
+}
+
+// The host has an event of the end of everything.
+func TestF7TheEndOfEverythingIsAnEvent(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var names []string
+		engine := k.Configured(func(c *latchkey.Config) {
+			c.OnEvent = func(_ context.Context, e latchkey.Event) { names = append(names, e.Name) }
+		})
+		k.Must(engine.EndAll(k.Ctx))
+		if !slices.Contains(names, "sessions.all.delete") {
+			k.Errorf("%v", names)
 		}
 	})
 }
