@@ -12,6 +12,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/query"
 	"example.com/latchkey/ratelimit"
@@ -636,6 +637,64 @@ func TestF7TheEndOfEverythingIsAnEvent(t *testing.T) {
 		k.Must(engine.EndAll(k.Ctx))
 		if !slices.Contains(names, "sessions.all.delete") {
 			k.Errorf("%v", names)
+		}
+	})
+}
+
+// Where a policy asks for no fresh proof, a session that has never shown the authenticator makes
+// no recovery codes either: they stand in for it.
+func TestA16WithoutStepUpTheAuthenticatorIsAskedForAllTheSame(t *testing.T) {
+	policy := latchkey.Policy{Factors: latchkey.FactorPolicy{EnrolWithoutStepUp: true}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		owner := owned(k)
+		k.Confirmed(owner, latchkey.NewMFAAuthenticator{})
+		thief := showsMail(k, authenticated(k, byPassword(k).Secret))
+		k.Refuses("by the mailbox", latchkey.ErrChallengeRequired, func() error { return kit.Err(thief.CreateMFARecoveryCodes(k.Ctx)) })
+		k.Clock.Advance(24 * time.Hour)
+		k.Must(kit.Err(owner.CreateMFARecoveryCodes(k.Ctx)))
+	})
+}
+
+// Where the policy tells strangers the id of an account, that id promises nothing: its codes wait
+// while the address is slowed.
+func TestA6AnIDThatIsToldToStrangersPromisesNothing(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{DiscloseAccounts: true}, func(k *kit.Kit) {
+		k.Proven()
+		for _, email := range []string{kit.Ada, kit.Bob} {
+			for range 20 {
+				token, code := k.AskCode(email)
+				_ = kit.Err(k.Guest(kit.At(kit.Attacker)).CreateSession(k.Ctx, token.UserID, kit.OtherCode(code)))
+			}
+			token, code := k.AskCode(email)
+			if err := kit.Err(k.Guest(kit.At(kit.Attacker)).CreateSession(k.Ctx, token.UserID, code)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+				k.Errorf("%s: %v", email, err)
+			}
+		}
+	})
+}
+
+// Everything ends, also where there is more than one transaction reads at once.
+func TestF7EverythingEndsHoweverMuchThereIs(t *testing.T) {
+	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, _ := k.SignIn(kit.Ada)
+		row, err := record.Sessions.Find(k.Ctx, k.Raw, record.Sessions.Primary(), store.Text(session.ID))
+		k.Must(err)
+		for from := 0; from < 10_005; from += 667 {
+			k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+				for n := range 667 {
+					copied := *row
+					copied.ID, copied.Digest = fmt.Sprintf("copy%07d", from+n), fmt.Sprintf("%032d", from+n)
+					if err := record.Sessions.Insert(ctx, tx, &copied); err != nil {
+						return err
+					}
+				}
+				return nil
+			}))
+		}
+		k.Must(k.EndAll(k.Ctx))
+		if left := k.Rows()["sessions"]; left != 0 {
+			k.Errorf("%d sessions are left", left)
 		}
 	})
 }
