@@ -698,3 +698,66 @@ func TestF7EverythingEndsHoweverMuchThereIs(t *testing.T) {
 		}
 	})
 }
+
+// Where strangers have filled the queue of messages there is room for a challenge of a user who
+// has signed in.
+func TestA5AFullQueueHasRoomForChallenges(t *testing.T) {
+	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
+		owned(k)
+		session := byPassword(k)
+		stop := make(chan struct{})
+		defer close(stop)
+		engine := k.Configured(func(c *latchkey.Config) {
+			c.Notifier = notify.Func(func(context.Context, notify.Message) error { <-stop; return nil })
+			c.Limiter = ratelimit.ReportOnly(ratelimit.NewMemory(0))
+		})
+		for n := range 950 {
+			k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: fmt.Sprintf("u%d@example.org", n)})))
+		}
+		before := engine.Deliveries()
+		if before.Dropped == 0 {
+			k.Fatal("the queue is not full")
+		}
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Must(kit.Err(account.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)))
+		if after := engine.Deliveries(); after.Dropped != before.Dropped || after.Waiting != before.Waiting+1 {
+			k.Errorf("%+v, then %+v", before, after)
+		}
+	})
+}
+
+// nosy is a factor of the host's own that answers wrong, and has the same challenge answered again
+// while it compares.
+type nosy struct {
+	asked int
+	again func(challengeID string)
+}
+
+func (n *nosy) Begin(context.Context, string, string) error { return nil }
+
+func (n *nosy) Check(_ context.Context, _, challengeID, _ string) (bool, error) {
+	if n.asked++; n.asked < 12 {
+		n.again(challengeID)
+	}
+	return false, nil
+}
+
+// The host is asked about five answers to a challenge at most, also if they come at once.
+func TestAC048TheHostComparesFiveAnswersAtMost(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owned(k)
+		session := byPassword(k)
+		host := new(nosy)
+		engine := k.Configured(func(c *latchkey.Config) { c.CustomFactor = host })
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorCustom)
+		k.Must(err)
+		host.again = func(id string) { _ = kit.Err(account.ConfirmMFAChallenge(k.Ctx, id, "wrong")) }
+		host.again(challenge.ID)
+		if host.asked != 5 {
+			k.Errorf("%d answers were compared", host.asked)
+		}
+	})
+}
