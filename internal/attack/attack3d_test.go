@@ -761,3 +761,38 @@ func TestAC048TheHostComparesFiveAnswersAtMost(t *testing.T) {
 		}
 	})
 }
+
+// A client that its own rules refuse does not use up the messages of other people's addresses.
+func TestA5ARefusedClientUsesUpNothingOfAnAddress(t *testing.T) {
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{Limits: map[string]ratelimit.Rule{
+		"messagesByClient": {Calls: 2, Window: time.Hour}, "messages": {Calls: 2, Window: time.Hour}, "createEmailToken": {Calls: 2, Window: time.Hour},
+	}}}
+	for name, ask := range map[string]func(k *kit.Kit, guest *latchkey.Guest, thief *latchkey.Account) error{
+		"a code": func(k *kit.Kit, guest *latchkey.Guest, _ *latchkey.Account) error {
+			return kit.Err(guest.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: kit.Ada}))
+		},
+		"a challenge": func(k *kit.Kit, _ *latchkey.Guest, thief *latchkey.Account) error {
+			return kit.Err(thief.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+				owned(k)
+				k.Engine = k.LimitedEngine(nil)
+				guest, thief := k.Guest(kit.At(kit.Attacker)), k.SignedInAt(kit.Attacker)
+				for n := range 2 {
+					k.Must(kit.Err(guest.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: fmt.Sprintf("u%d@example.org", n)})))
+				}
+				for range 5 {
+					if err := ask(k, guest, thief); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+						k.Errorf("the client is over its limit: %v", err)
+					}
+				}
+				stranger := k.Guest(kit.At("198.51.100.20"))
+				for range 2 {
+					k.Must(kit.Err(stranger.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: kit.Ada})))
+				}
+			})
+		})
+	}
+}
