@@ -796,3 +796,20 @@ func TestA5ARefusedClientUsesUpNothingOfAnAddress(t *testing.T) {
 		})
 	}
 }
+
+// A token of the host's that is too long to be guessed serves also while the id is slowed: who
+// guesses at codes does not keep its bearer out.
+func TestAC051ALongTokenServesWhileCodesAreSlowed(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		token, err := k.Users().CreateToken(k.Ctx, user.ID, 32, 0)
+		k.Must(err)
+		for range 12 {
+			err = kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, "000000"))
+		}
+		if !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Fatal(err)
+		}
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, token.Secret.Reveal())))
+	})
+}
