@@ -813,3 +813,14 @@ func TestAC051ALongTokenServesWhileCodesAreSlowed(t *testing.T) {
 		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, token.Secret.Reveal())))
 	})
 }
+
+// Recovery codes are shown to a session that has answered a challenge, also where no authenticator
+// is on: the password alone does not read the second factor.
+func TestA16RecoveryCodesAreReadAfterAChallengeOnly(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		owner := owned(k)
+		k.Must(kit.Err(k.Users().CreateMFARecoveryCodes(k.Ctx, owner.UserID())))
+		k.Refuses("by the password", latchkey.ErrChallengeRequired, func() error { return kit.Err(owner.MFARecoveryCodes(k.Ctx)) })
+		k.Must(kit.Err(showsMail(k, owner).MFARecoveryCodes(k.Ctx)))
+	})
+}
