@@ -824,3 +824,29 @@ func TestA16RecoveryCodesAreReadAfterAChallengeOnly(t *testing.T) {
 		k.Must(kit.Err(showsMail(k, owner).MFARecoveryCodes(k.Ctx)))
 	})
 }
+
+// A client that is known to a user is known to no address that the user has not proven: who enters
+// the address of another person gets no count of their own for the codes that go there.
+func TestAC037AnUnprovenAddressKnowsNoClient(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		attacker := k.Guest(kit.At(kit.Attacker))
+		token, err := attacker.CreatePhoneToken(k.Ctx, "", kit.OwnPhone)
+		k.Must(err)
+		session, err := attacker.CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.OwnPhone).Secret)
+		k.Must(err)
+		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, session.UserID, kit.Ada)))
+		ask := func() string {
+			token, err := attacker.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{UserID: "stranger", Email: kit.Ada})
+			k.Must(err)
+			return k.MailOf(token, kit.Ada).Secret
+		}
+		for range 12 {
+			code := kit.OtherCode(ask())
+			_ = kit.Err(k.Guest(kit.At("198.51.100.31")).CreateSession(k.Ctx, "stranger", code))
+		}
+		code := ask()
+		if err := kit.Err(attacker.CreateSession(k.Ctx, "stranger", code)); !errors.Is(err, latchkey.ErrRateLimitExceeded) {
+			k.Errorf("the address is slowed: %v", err)
+		}
+	})
+}
