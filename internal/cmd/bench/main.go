@@ -35,7 +35,8 @@ var (
 	rows   = flag.Int("rows", 100_000, "sessions in each store")
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
-	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens, limiter or users")
+	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens, limiter, users, teams or oauth")
+	length = flag.Duration("turn", 300*time.Millisecond, "length of a turn")
 	slots  = flag.Int("peak", 0, "number of slots: print only the peak memory of 64 sign-ins at once")
 )
 
@@ -65,7 +66,7 @@ func run(dir string) error {
 	for _, p := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"users", usersCases}, {"teams", teamsCases}} {
+	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"users", usersCases}, {"teams", teamsCases}, {"oauth", oauthCases}} {
 		if *part != "" && *part != p.name {
 			continue
 		}
@@ -86,7 +87,7 @@ type side struct {
 // compare prints one row. The number of operations is chosen so that a turn
 // takes about turn.
 func compare(name string, a, b side) error {
-	const turn = 300 * time.Millisecond
+	turn := *length
 	if *only != "" && !strings.Contains(name, *only) {
 		return nil
 	}
@@ -136,13 +137,16 @@ func median(x []float64) float64 {
 
 func allocations(s side) float64 {
 	var before, after runtime.MemStats
-	const n = 512
+	n := 512
+	if *length < 100*time.Millisecond { // the numbers are not looked at
+		n = 1
+	}
 	runtime.ReadMemStats(&before)
 	if s.run(n) != nil {
 		return 0
 	}
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / n
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
 }
 
 // target is a store with sessions in it.
