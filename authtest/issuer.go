@@ -26,7 +26,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -76,7 +75,7 @@ type Issuer struct {
 	// 127.0.0.1. It is the default of [IssuerSettings.Issuer].
 	URL string
 
-	t      testing.TB
+	t      TB
 	server *httptest.Server
 
 	mu       sync.Mutex
@@ -188,8 +187,17 @@ type accessToken struct {
 	expires time.Time
 }
 
+// TB is the part of [testing.TB] that an issuer uses, so that a program can have one too.
+type TB interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Context() context.Context // ends before Cleanup
+	Cleanup(func())
+}
+
 // NewIssuer starts an issuer on 127.0.0.1. It is closed when the test ends.
-func NewIssuer(t testing.TB) *Issuer {
+func NewIssuer(t TB) *Issuer {
 	t.Helper()
 	i := &Issuer{
 		t: t, counts: make(map[string]int),

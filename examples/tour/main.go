@@ -6,6 +6,8 @@
 //	go run ./examples/tour -verify
 //	go run ./examples/tour -recover
 //	go run ./examples/tour -mfa
+//	go run ./examples/tour -oauth
+//	go run ./examples/tour -oauth -issuer https://login.example.com -client ID -client-secret SECRET
 //	go run ./examples/tour -method magic -smtp 127.0.0.1:1025 -email you@example.org
 package main
 
@@ -27,6 +29,7 @@ import (
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/smtp"
 	"example.com/latchkey/notify/templates"
+	"example.com/latchkey/oauth"
 	"example.com/latchkey/store/memory"
 )
 
@@ -34,6 +37,9 @@ import (
 type options struct {
 	method, email, phone, smtp string
 	verify, recover, mfa       bool
+
+	oauth                  bool
+	issuer, client, secret string
 	// code returns the code of the authenticator app for a seed. If it is nil, the
 	// tour asks for the code.
 	code func(seed string) string
@@ -48,6 +54,10 @@ func main() {
 	flag.BoolVar(&o.verify, "verify", false, "sign up with a password, and verify the address and the number")
 	flag.BoolVar(&o.recover, "recover", false, "sign up with a password, lose it, and choose a new one")
 	flag.BoolVar(&o.mfa, "mfa", false, "sign up with a password, and enrol an authenticator app")
+	flag.BoolVar(&o.oauth, "oauth", false, "sign up by another service: one of the tour's own, unless -issuer names one")
+	flag.StringVar(&o.issuer, "issuer", "", "address of a service that speaks OpenID Connect, at which http://127.0.0.1:8085/callback is registered")
+	flag.StringVar(&o.client, "client", "", "client id at the service")
+	flag.StringVar(&o.secret, "client-secret", "", "client secret at the service")
 	flag.StringVar(&o.smtp, "smtp", "", "host:port of a mail server on this machine, without TLS")
 	flag.Parse()
 	if err := run(context.Background(), o, os.Stdin, os.Stdout); err != nil {
@@ -84,6 +94,15 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 		defer mailer.Close()
 		config.Notifier = mailer
 	}
+	service := service{out: out}
+	if o.oauth {
+		provider, err := service.open(ctx, o)
+		if err != nil {
+			return err
+		}
+		defer service.close()
+		config.Providers = []oauth.Provider{provider}
+	}
 	s := memory.Open()
 	engine, err := latchkey.New(s, config)
 	if err != nil {
@@ -98,6 +117,8 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 		return t.recoverPassword(ctx)
 	case o.mfa:
 		return t.twoFactors(ctx)
+	case o.oauth:
+		return t.byService(ctx, &service)
 	}
 	return t.signIn(ctx)
 }

@@ -83,3 +83,11 @@ func TestTourOfTwoFactors(t *testing.T) {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
+
+func TestTourByAnotherService(t *testing.T) {
+	var out bytes.Buffer
+	err := run(t.Context(), options{oauth: true, email: "ada@example.org"}, strings.NewReader(""), &out)
+	if err != nil || strings.Count(out.String(), "Signed in by oidc: Ada Lovelace <ada@example.org>, verified: true") != 2 || !strings.Contains(out.String(), "Not signed in") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
