@@ -175,6 +175,9 @@ func (tx *txn) confirmIdentities(ctx context.Context, user *record.User, session
 			continue
 		}
 		i.Pending = ""
+		if i.Email == user.Email { // the proven address that has led to the user
+			i.Reserved = i.Email
+		}
 		if err := record.Identities.Replace(ctx, tx, i); err != nil {
 			return err
 		}

@@ -170,11 +170,12 @@ func (e *entering) insert(ctx context.Context, user *record.User) error {
 }
 
 // keep writes what the provider has told into an identity that is about to be stored: the address,
-// which is reserved if it is proven and free, and the tokens if the policy keeps them.
+// which is reserved if it is proven and free and the identity counts, and the tokens if the policy
+// keeps them.
 func (e *entering) keep(ctx context.Context, user *record.User, i *record.Identity) error {
 	tx := e.tx
 	i.Email, i.Name, i.Reserved = e.who.Email, e.who.Name, ""
-	if e.who.EmailVerified {
+	if e.who.EmailVerified && i.Pending == "" {
 		reserved, err := tx.reserveAddress(ctx, user, e.who.Email)
 		if err != nil {
 			return err

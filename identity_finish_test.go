@@ -268,13 +268,15 @@ func TestAnIdentityOfAUserWithAFactorCountsAfterTheFactor(t *testing.T) {
 				if _, err := k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal()); !errors.As(err, &owed) || s.UserID != account.UserID() {
 					k.Fatalf("%v", err)
 				}
-				// The mailbox is lost again. The identity opens nothing.
+				// The mailbox is lost again. The identity opens nothing, and holds no address.
 				k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, account.UserID(), "ada@example.net")))
 				if s := k.SignInBy(k.Visitor, k.Acme, acmeAda); s.UserID == account.UserID() {
 					k.Error("the identity of a session that has proven nothing signs in")
 				} else {
 					k.Must(k.Users().Delete(k.Ctx, s.UserID))
 				}
+				k.SignUp(kit.Ada)
+				k.Must(k.Users().Delete(k.Ctx, k.IDOf(kit.Ada)))
 				if n := identities(); n != 0 {
 					k.Errorf("%d identities", n)
 				}

@@ -40,6 +40,9 @@ func (k *Kit) Broken() (rules []string) {
 		if i.Pending == "" {
 			counted[i.UserID]++
 		}
+		if i.Reserved != "" && i.Pending != "" {
+			say("identity %s does not count, and reserves an address", i.ID)
+		}
 		if i.Reserved != "" && i.Reserved != i.Email {
 			say("identity %s reserves another address than its own", i.ID)
 		}
