@@ -205,6 +205,9 @@ func formPost(c *call) (any, error) {
 func finishOAuth2(c *call) (any, error) {
 	c.w.Header().Set("Cache-Control", "no-store, no-cache, must-revalidate, max-age=0")
 	c.w.Header().Set("Pragma", "no-cache")
+	if c.r.Method == http.MethodHead { // by a program that looks at links, and would use the sign-in up
+		return nil, problem(http.StatusMethodNotAllowed, "general_method_not_allowed", "A sign-in is finished by GET")
+	}
 	name, err := c.provider()
 	if err != nil {
 		return nil, err
@@ -215,7 +218,6 @@ func finishOAuth2(c *call) (any, error) {
 		cb.Binding = hidden.New(cookie.Value)
 	}
 	result, err := c.guest().FinishOAuth2(c.r.Context(), cb)
-	http.SetCookie(c.w, &http.Cookie{Name: bindingCookie, Path: "/v1/account/sessions/oauth2", MaxAge: -1, HttpOnly: true})
 	var failed *latchkey.OAuth2Error
 	if errors.As(err, &failed) {
 		e := toAPI(err)
@@ -228,6 +230,9 @@ func finishOAuth2(c *call) (any, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if result.Token == nil { // otherwise the cookie may be that of another sign-in, which is not finished
+		http.SetCookie(c.w, &http.Cookie{Name: bindingCookie, Path: "/v1/account/sessions/oauth2", MaxAge: -1, HttpOnly: true})
 	}
 	add := url.Values{}
 	if result.Session != nil {

@@ -670,10 +670,13 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await other.account.deletePushTarget(mine.$id);
         });
 
-        test('identities: none yet', async () => {
-          const { b } = await signedUp();
-          for (const list of [await b.account.listIdentities([web.Query.equal('provider', 'github')]), await users().listIdentities()]) assert.deepEqual([list.total, list.identities], [0, []]);
+        test('identities: none without a provider, and what is refused', async () => {
+          const { b, user } = await signedUp();
+          for (const list of [await b.account.listIdentities([web.Query.equal('provider', 'github')]), await users().listIdentities([node.Query.equal('userId', user.$id)])]) assert.deepEqual([list.total, list.identities], [0, []]);
+          await refused(b.account.deleteIdentity('nothing'), 404, 'user_identity_not_found');
+          await refused(users().deleteIdentity('nothing'), 404, 'user_identity_not_found');
           await refused(users().listIdentities([], 'github'), 400, 'general_query_invalid');
+          await refused(users().listIdentities([node.Query.equal('password', 'x')]), 400, 'general_argument_invalid');
           await refused(b.account.listIdentities([web.Query.equal('password', 'x')]), 400, 'general_argument_invalid');
         });
 
