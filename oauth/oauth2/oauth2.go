@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	lib "golang.org/x/oauth2"
 
@@ -165,14 +166,14 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 	if !p.config.NoPKCE {
 		options = append(options, lib.VerifierOption(f.Verifier.Reveal()))
 	}
-	return web.Redeem(ctx, p.client, web.AnyForm, func(ctx context.Context) (*lib.Token, error) {
+	return web.Redeem(ctx, p.client, web.AnyForm, f.Now, func(ctx context.Context) (*lib.Token, error) {
 		return p.endpoint(f.RedirectURL).Exchange(ctx, f.Callback.Code.Reveal(), options...)
 	})
 }
 
 // Refresh implements [oauth.Provider].
 func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tokens, error) {
-	return web.Redeem(ctx, p.client, web.AnyForm, func(ctx context.Context) (*lib.Token, error) {
+	return web.Redeem(ctx, p.client, web.AnyForm, time.Now(), func(ctx context.Context) (*lib.Token, error) {
 		return p.endpoint("").TokenSource(ctx, &lib.Token{RefreshToken: refresh.Reveal()}).Token()
 	})
 }
@@ -219,7 +220,7 @@ func (p *Provider) read(body []byte) (*oauth.Profile, error) {
 		}
 		who.Subject = strconv.FormatUint(n, 10)
 	}
-	if who.Subject == "" {
+	if strings.TrimSpace(who.Subject) == "" {
 		return nil, errProfile
 	}
 	for _, f := range []struct {

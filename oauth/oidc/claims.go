@@ -38,7 +38,7 @@ const (
 	errTimes     oauth.Failure = "the times of the ID token are not those of now"
 	errNonce     oauth.Failure = "the nonce of the ID token is not that of the sign-in"
 	errHash      oauth.Failure = "the ID token belongs to another access token or code"
-	errSubject   oauth.Failure = "the subject is missing, too long, or not the one of the ID token"
+	errSubject   oauth.Failure = "the subject is missing, blank, too long, or not the one of the ID token"
 )
 
 // audience is a text or a list of texts.
@@ -98,14 +98,15 @@ func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (
 	}
 	// The library checks issuer, audience and signature. The rest follows, and these once more by
 	// a decoder that knows one reading.
-	verifier := lib.NewVerifier(p.config.Issuer, &p.keys, &lib.Config{
+	keys := &failing{keySet: &p.keys}
+	verifier := lib.NewVerifier(p.config.Issuer, keys, &lib.Config{
 		ClientID: p.config.ClientID, SupportedSigningAlgs: p.algorithms(d), SkipExpiryCheck: true,
 	})
 	token, err := verifier.Verify(ctx, text)
-	if err != nil {
-		if failure := web.FailureOf(err); failure != web.ErrUnreachable {
-			return nil, failure
-		}
+	switch {
+	case keys.err != nil:
+		return nil, keys.err
+	case err != nil:
 		return nil, errVerify
 	}
 	var payload json.RawMessage
@@ -127,7 +128,7 @@ func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (
 		return nil, errNonce
 	case c.AccessHash != nil && !isHalf(h.Algorithm, t.Access, *c.AccessHash), c.CodeHash != nil && !isHalf(h.Algorithm, f.Callback.Code, *c.CodeHash):
 		return nil, errHash
-	case c.Subject == nil || *c.Subject == "" || len(*c.Subject) > maxSubject:
+	case c.Subject == nil || strings.TrimSpace(*c.Subject) == "" || len(*c.Subject) > maxSubject:
 		return nil, errSubject
 	}
 	return &c, nil

@@ -20,7 +20,7 @@ import (
 const (
 	maxKeys    = 100
 	leastRSA   = 2048 // bits
-	mostRSA    = 8192 // bits: greater ones are slow
+	mostRSA    = 4096 // bits: greater ones are slow
 	maxIDToken = 16 << 10
 )
 
@@ -177,6 +177,18 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 		}
 	}
 	return nil, errKey
+}
+
+// failing keeps the error of the keys for one token: the library makes a text of it.
+type failing struct {
+	*keySet
+	err error
+}
+
+// VerifySignature is that of the keys.
+func (f *failing) VerifySignature(ctx context.Context, token string) (payload []byte, err error) {
+	payload, f.err = f.keySet.VerifySignature(ctx, token)
+	return payload, f.err
 }
 
 // fittingKeys returns the keys that may have signed a token: those of its key id, or without one

@@ -181,7 +181,7 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 	case f.Callback.Issuer != "" && f.Callback.Issuer != p.config.Issuer:
 		return nil, errAnother
 	}
-	t, err := web.Redeem(ctx, p.client, web.JSON, func(ctx context.Context) (*oauth2.Token, error) {
+	t, err := web.Redeem(ctx, p.client, web.JSON, f.Now, func(ctx context.Context) (*oauth2.Token, error) {
 		return p.endpoint(d, f.RedirectURL).Exchange(ctx, f.Callback.Code.Reveal(), oauth2.VerifierOption(f.Verifier.Reveal()))
 	})
 	if err != nil {
@@ -199,7 +199,7 @@ func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tok
 	if err != nil {
 		return nil, err
 	}
-	return web.Redeem(ctx, p.client, web.JSON, func(ctx context.Context) (*oauth2.Token, error) {
+	return web.Redeem(ctx, p.client, web.JSON, p.config.Now(), func(ctx context.Context) (*oauth2.Token, error) {
 		return p.endpoint(d, "").TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -32,14 +33,17 @@ const (
 )
 
 // Redeem calls a token endpoint by the library. It reads the answer before the library does, and
-// replaces errors that may hold secrets.
-func Redeem(ctx context.Context, client *http.Client, form Form, call func(ctx context.Context) (*oauth2.Token, error)) (*oauth.Tokens, error) {
+// replaces errors that may hold secrets. The expiry of the access token counts from now.
+func Redeem(ctx context.Context, client *http.Client, form Form, now time.Time, call func(ctx context.Context) (*oauth2.Token, error)) (*oauth.Tokens, error) {
 	var answer tokenAnswer
 	watched := Watched(client, AnswerSize, func(a *Answer) error {
-		if a.Status != http.StatusOK {
-			return nil // the library reads its error
+		switch {
+		case a.Status == http.StatusOK:
+			return answer.read(a, form)
+		case a.Status < 300:
+			return ErrStatus // the library would take tokens from it
 		}
-		return answer.read(a, form)
+		return nil // the library reads its error
 	})
 	t, err := call(context.WithValue(ctx, oauth2.HTTPClient, watched))
 	if err != nil {
@@ -48,9 +52,11 @@ func Redeem(ctx context.Context, client *http.Client, form Form, call func(ctx c
 	if t.AccessToken == "" {
 		return nil, ErrToken
 	}
-	return &oauth.Tokens{
-		Access: hidden.New(t.AccessToken), Refresh: hidden.New(t.RefreshToken), Expire: t.Expiry, ID: hidden.New(answer.ID), Scopes: answer.scopes,
-	}, nil
+	tokens := &oauth.Tokens{Access: hidden.New(t.AccessToken), Refresh: hidden.New(t.RefreshToken), ID: hidden.New(answer.ID), Scopes: answer.scopes}
+	if answer.life > 0 {
+		tokens.Expire = now.Add(answer.life)
+	}
+	return tokens, nil
 }
 
 // FailureOf returns what of an error of the library may be shown.
@@ -82,8 +88,20 @@ type tokenAnswer struct {
 	ID      string          `json:"id_token"`
 	Scope   json.RawMessage `json:"scope"`
 	Error   json.RawMessage `json:"error"`
+	OK      json.RawMessage `json:"ok"` // some services say so in the place of an error
 
 	scopes []string
+	life   time.Duration // of the access token, 0 if it is not known
+}
+
+// isSuccess reports whether an answer in JSON has an access token, or an error code that the library
+// reads.
+func (a *tokenAnswer) isSuccess() bool {
+	var code string
+	if len(a.Error) > 0 && json.Unmarshal(a.Error, &code) != nil {
+		return false
+	}
+	return string(a.OK) != "false" && (a.Access != "" || code != "")
 }
 
 // maxExpiry is the longest life of an access token in seconds.
@@ -97,6 +115,9 @@ func (a *tokenAnswer) read(from *Answer, form Form) error {
 		if err := Decode(from.Body, a); err != nil {
 			return err
 		}
+		if !a.isSuccess() {
+			return ErrToken
+		}
 	case form == AnyForm && (from.Type == "application/x-www-form-urlencoded" || from.Type == "text/plain"):
 		values, err := url.ParseQuery(string(from.Body))
 		if err != nil {
@@ -106,6 +127,9 @@ func (a *tokenAnswer) read(from *Answer, form Form) error {
 			if len(v) > 1 {
 				return ErrType
 			}
+		}
+		if values.Get("access_token") == "" && values.Get("error") == "" {
+			return ErrToken
 		}
 		a.Type = values.Get("token_type")
 		a.Expires = json.RawMessage(values.Get("expires_in"))
@@ -123,6 +147,7 @@ func (a *tokenAnswer) read(from *Answer, form Form) error {
 		if err != nil || n < 0 || n > maxExpiry {
 			return ErrExpiry
 		}
+		a.life = time.Duration(n) * time.Second
 	}
 	if len(a.Scope) == 0 || string(a.Scope) == "null" {
 		return nil
