@@ -57,7 +57,7 @@ func ExampleGuest_FinishOAuth2() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	cookie := start.Binding // HttpOnly, Secure, SameSite=Lax, ten minutes
+	cookie := start.Binding.Reveal() // HttpOnly, Secure, SameSite=Lax, ten minutes
 
 	// The browser goes to the service, which signs the person in and sends it back.
 	_, query, err := service.Visit(start.URL)

@@ -41,10 +41,10 @@ type OAuth2Callback struct {
 	// code, error, iss and user, refuses each that comes twice, and ignores others.
 	Parameters url.Values
 	// Binding is the value that the host has kept at the browser, "" if it has none.
-	Binding Secret
+	Binding string
 	// Session is the secret of the browser's session, "" if it has none. Only the linking of an
 	// identity asks for it.
-	Session Secret
+	Session string
 }
 
 // Format prints the provider, for every verb.
@@ -284,14 +284,14 @@ func (c *call) finish(ctx context.Context, g *Guest, start *record.Start, cb OAu
 }
 
 // isBinding reports whether a text is the value that was kept at the browser.
-func isBinding(digest []byte, text Secret) bool {
-	sum, ok := secretDigest(text.Reveal(), bindingLabel)
+func isBinding(digest []byte, text string) bool {
+	sum, ok := secretDigest(text, bindingLabel)
 	return ok && subtle.ConstantTimeCompare(sum[:], digest) == 1
 }
 
 // linker returns the account of the session that links an identity, with an operation of it.
-func (g *Guest) linker(ctx context.Context, start *record.Start, secret Secret) (*call, *Account, error) {
-	digest, ok := secretDigest(secret.Reveal(), sessionLabel)
+func (g *Guest) linker(ctx context.Context, start *record.Start, secret string) (*call, *Account, error) {
+	digest, ok := secretDigest(secret, sessionLabel)
 	if !ok {
 		return nil, nil, ErrUnauthorized
 	}
@@ -445,7 +445,7 @@ func cleanName(text string) string {
 }
 
 // settlePerson signs a person in, or links their identity to an account.
-func (c *call) settlePerson(ctx context.Context, start *record.Start, who *person, account *Account, binding Secret) (*OAuth2Result, error) {
+func (c *call) settlePerson(ctx context.Context, start *record.Start, who *person, account *Account, binding string) (*OAuth2Result, error) {
 	info := c.providers[start.Provider].Info()
 	i := &record.Identity{
 		ID: newID(), Created: c.now, Updated: c.now, Provider: info.Name, Issuer: who.Issuer, Subject: who.Subject, Email: who.Email, Name: who.Name,
@@ -481,14 +481,14 @@ func (c *call) settlePerson(ctx context.Context, start *record.Start, who *perso
 }
 
 // boundSecret returns what proves a token that is bound to the value at the browser.
-func boundSecret(secret string, binding Secret) string {
-	return hex.EncodeToString(seal.PlainDigest("bound/v1", secret, binding.Reveal()))
+func boundSecret(secret, binding string) string {
+	return hex.EncodeToString(seal.PlainDigest("bound/v1", secret, binding))
 }
 
 // RedeemOAuth2Token is [Guest.CreateSession] for the token of [OAuth2Result] whose start had a
 // value at the browser: without that value the token is worth nothing.
 //
 // Errors: those of Guest.CreateSession.
-func (g *Guest) RedeemOAuth2Token(ctx context.Context, userID, secret string, binding Secret) (*Session, error) {
+func (g *Guest) RedeemOAuth2Token(ctx context.Context, userID, secret, binding string) (*Session, error) {
 	return g.CreateSession(ctx, userID, boundSecret(secret, binding))
 }

@@ -103,7 +103,7 @@ func TestATokenHandsASignInOver(t *testing.T) {
 				if unbound {
 					return k.Visitor.CreateSession(k.Ctx, token.UserID, token.Secret.Reveal())
 				}
-				return k.Visitor.RedeemOAuth2Token(k.Ctx, token.UserID, token.Secret.Reveal(), begun.Binding)
+				return k.Visitor.RedeemOAuth2Token(k.Ctx, token.UserID, token.Secret.Reveal(), begun.Binding.Reveal())
 			}
 			if !unbound {
 				if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, token.Secret.Reveal())); !errors.Is(err, latchkey.ErrInvalidToken) {
@@ -143,7 +143,7 @@ func TestAnIdentityIsLinkedInTheSessionThatHasBegun(t *testing.T) {
 		}
 		for what, secret := range map[string]latchkey.Secret{"another session": other.Secret, "no session": {}} {
 			cb := k.Begin(account, latchkey.OAuth2Request{Provider: "other"}).Callback(k.Other.Code(acmeAda))
-			cb.Session = secret
+			cb.Session = secret.Reveal()
 			k.RefusesCallback(what, latchkey.ErrUnauthorized, cb)
 		}
 	})
@@ -373,7 +373,7 @@ func TestLinkingAsksForAFreshProof(t *testing.T) {
 				}
 				k.Must(start())
 				cb := k.Begin(account, request).Callback(k.Acme.Code(acmeAda))
-				cb.Session = fresh.Secret
+				cb.Session = fresh.Secret.Reveal()
 				k.Clock.Advance(9 * time.Minute)
 				k.Must(kit.Err(k.Visitor.FinishOAuth2(k.Ctx, cb)))
 			})
@@ -420,7 +420,7 @@ func TestAFormPostWaitsForItsBrowser(t *testing.T) {
 		k.RefusesCallback("a code beside the posted one", latchkey.ErrInvalidToken, cb)
 		cb = begin()
 		k.Must(post(cb))
-		cb.Parameters, cb.Binding = url.Values{"state": cb.Parameters["state"]}, latchkey.Secret{}
+		cb.Parameters, cb.Binding = url.Values{"state": cb.Parameters["state"]}, ""
 		k.RefusesCallback("another browser", latchkey.ErrInvalidToken, cb)
 	})
 }

@@ -78,7 +78,7 @@ func FuzzCallback(f *testing.F) {
 		before := rows()
 		cb := latchkey.OAuth2Callback{Provider: provider, Parameters: parameters}
 		if bound {
-			cb.Binding = start.Binding
+			cb.Binding = start.Binding.Reveal()
 		}
 		result, err := guest.FinishOAuth2(ctx, cb)
 		var own *latchkey.Error
@@ -98,7 +98,7 @@ func FuzzCallback(f *testing.F) {
 		if log.Len() != 0 {
 			t.Errorf("%q: %s", query, &log)
 		}
-		again := latchkey.OAuth2Callback{Provider: "acme", Parameters: url.Values{"state": parameters["state"], "code": {"x"}}, Binding: start.Binding}
+		again := latchkey.OAuth2Callback{Provider: "acme", Parameters: url.Values{"state": parameters["state"], "code": {"x"}}, Binding: start.Binding.Reveal()}
 		if _, err := guest.FinishOAuth2(ctx, again); !errors.Is(err, latchkey.ErrInvalidToken) {
 			t.Errorf("%q, once more: %v", query, err)
 		}

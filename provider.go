@@ -54,7 +54,7 @@ func isProviderName(name string) bool {
 // isProviderText reports whether a text can be an issuer or a subject. It stays as it is, spaces
 // included. A database cannot hold NUL.
 func isProviderText(text string) bool {
-	return text != "" && len(text) <= maxIssuer && utf8.ValidString(text) && !strings.Contains(text, "\x00")
+	return strings.TrimSpace(text) != "" && len(text) <= maxIssuer && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }
 
 // provider returns a provider by its name.
@@ -89,6 +89,9 @@ func callProvider[T any](ctx context.Context, c *call, p oauth.Provider, do func
 		reason = "the provider took too long"
 	}
 	c.logger.WarnContext(ctx, "latchkey: a provider fails", "provider", p.Info().Name, "reason", string(reason))
+	if reason == oauth.ErrSubject {
+		return zero, ErrProviderSubject
+	}
 	return zero, ErrProviderFailed
 }
 

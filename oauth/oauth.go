@@ -51,6 +51,9 @@ type Failure string
 
 func (f Failure) Error() string { return "oauth: " + string(f) }
 
+// ErrSubject is the error of [Provider].Profile for a person whom the service does not name.
+const ErrSubject Failure = "the subject is missing, blank or too long"
+
 // Info is what does not change while a provider lives.
 type Info struct {
 	// Name is what hosts, sessions and identities call the provider: 1 to 32 of a-z, A-Z, 0-9 and

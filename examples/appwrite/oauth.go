@@ -212,10 +212,10 @@ func finishOAuth2(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cb := latchkey.OAuth2Callback{Provider: name, Parameters: c.r.URL.Query(), Session: hidden.New(c.session().Secret)}
+	cb := latchkey.OAuth2Callback{Provider: name, Parameters: c.r.URL.Query(), Session: c.session().Secret}
 	delete(cb.Parameters, "project")
 	if cookie, err := c.r.Cookie(bindingCookie); err == nil {
-		cb.Binding = hidden.New(cookie.Value)
+		cb.Binding = cookie.Value
 	}
 	result, err := c.guest().FinishOAuth2(c.r.Context(), cb)
 	var failed *latchkey.OAuth2Error

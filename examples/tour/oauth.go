@@ -102,7 +102,7 @@ func (t *tour) byService(ctx context.Context, at *service) error {
 		if err != nil {
 			return nil, err
 		}
-		return t.guest.FinishOAuth2(ctx, latchkey.OAuth2Callback{Provider: "oidc", Parameters: parameters, Binding: start.Binding, Session: session})
+		return t.guest.FinishOAuth2(ctx, latchkey.OAuth2Callback{Provider: "oidc", Parameters: parameters, Binding: start.Binding.Reveal(), Session: session.Reveal()})
 	}
 	request := latchkey.OAuth2Request{Provider: "oidc", RedirectURL: callback}
 	var last latchkey.Secret

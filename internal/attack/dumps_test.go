@@ -255,7 +255,7 @@ func heldByHosts(t *testing.T) []held {
 		holds(session, planted), holds(latchkey.SessionList{Total: 1, Sessions: []*latchkey.Session{&session}}, planted), holds(latchkey.Token{ID: "t", Secret: secret}, planted),
 		holds(oauth.Flow{State: secret, Nonce: secret, Verifier: secret, Callback: oauth.Callback{Code: secret}}, planted), holds(oauth.Callback{Code: secret}, planted), holds(oauth.Tokens{Access: secret, Refresh: secret, ID: secret}, planted),
 		holds(latchkey.OAuth2Start{Binding: secret}, planted), holds(latchkey.ProviderTokens{Access: secret, Refresh: secret}, planted), holds(latchkey.OAuth2Result{Session: &session, Token: &latchkey.Token{Secret: secret}}, planted),
-		holdsPlain(latchkey.OAuth2Callback{Parameters: url.Values{"code": {planted}}, Binding: secret, Session: secret}, planted),
+		holdsPlain(latchkey.OAuth2Callback{Parameters: url.Values{"code": {planted}}, Binding: planted, Session: planted}, planted),
 		holds(latchkey.InvitationLink{TeamID: "t", Secret: secret}, planted), holds(latchkey.Accepted{Membership: &latchkey.Membership{ID: "m"}, Session: &session}, planted),
 		holds(latchkey.MFAChallenge{ID: "c", Code: secret}, planted), holds(latchkey.MFAAuthenticator{Secret: secret, URI: secret}, planted), holds(latchkey.MFARecoveryCodes{Codes: []latchkey.Secret{secret}, Left: 1}, planted),
 		holds(latchkey.Event{Name: "e", Payload: &session}, planted), holds(message, planted), holds(outbox, planted), holds(app, uri, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"),

@@ -296,12 +296,12 @@ func TestIssuer10UserInfo(t *testing.T) {
 			lie    func(*authtest.IssuerSettings)
 			reason string
 		}{
-			"another subject": {told(map[string]any{"sub": "mallory"}), badSub}, "the subject in another case": {told(map[string]any{"sub": f.honest.Subject + " "}), badSub}, "no subject": {answered(authtest.PathUserInfo, 200, "application/json", `{"email":"ada@example.org","email_verified":true}`), badSub},
-			"a number": {told(map[string]any{"sub": 248289761001}), badClaims}, "null": {told(map[string]any{"sub": nil}), badSub}, "an error": {answered(authtest.PathUserInfo, 200, "application/json", `{"error":"hide-me","error_description":"hide-me"}`), badSub},
+			"another subject": {told(map[string]any{"sub": "mallory"}), badPerson}, "the subject in another case": {told(map[string]any{"sub": f.honest.Subject + " "}), badPerson}, "no subject": {answered(authtest.PathUserInfo, 200, "application/json", `{"email":"ada@example.org","email_verified":true}`), badPerson},
+			"a number": {told(map[string]any{"sub": 248289761001}), badClaims}, "null": {told(map[string]any{"sub": nil}), badPerson}, "an error": {answered(authtest.PathUserInfo, 200, "application/json", `{"error":"hide-me","error_description":"hide-me"}`), badPerson},
 			"an address that is a list": {told(map[string]any{"email": []string{kit.Ada}}), badClaims},
 			"alg none":                  {jwt(signed("none", nil, claims(nil))), badHeader}, "HS256 with the secret": {jwt(signed("HS256", []byte(f.honest.ClientSecret.Reveal()), claims(nil))), badHeader}, "signed by another key": {jwt(signed("ES256", ecKey(elliptic.P256()), claims(nil))), badSig},
 			"signed for another client": {jwt(signed("ES256", own.Private, claims(map[string]any{"aud": "other"}))), badToken}, "signed without a client": {jwt(signed("ES256", own.Private, claims(map[string]any{"aud": []string{}}))), badToken}, "signed by another issuer": {jwt(signed("ES256", own.Private, claims(map[string]any{"iss": "https://evil.example.com"}))), badToken},
-			"signed, of another subject": {jwt(signed("ES256", own.Private, claims(map[string]any{"sub": "mallory"}))), badSub}, "signed, with a line break": {jwt(signed("ES256", own.Private, claims(nil)) + "\n"), badForm}, "JSON that is said to be signed": {jwt(`{"sub":"248289761001"}`), badForm},
+			"signed, of another subject": {jwt(signed("ES256", own.Private, claims(map[string]any{"sub": "mallory"}))), badPerson}, "signed, with a line break": {jwt(signed("ES256", own.Private, claims(nil)) + "\n"), badForm}, "JSON that is said to be signed": {jwt(`{"sub":"248289761001"}`), badForm},
 			"a signed answer that is said to be JSON": {answered(authtest.PathUserInfo, 200, "application/json", signed("ES256", own.Private, claims(nil))), badClaims},
 		} {
 			f.try(attempt{name: name, lie: row.lie, reason: row.reason})
@@ -599,7 +599,7 @@ func TestIssuer14TwoIdentities(t *testing.T) {
 			}
 			_, parameters, err := by.Visit(begun.URL)
 			k.Must(err)
-			return latchkey.OAuth2Callback{Provider: provider, Parameters: parameters, Binding: begun.Binding, Session: secret}
+			return latchkey.OAuth2Callback{Provider: provider, Parameters: parameters, Binding: begun.Binding.Reveal(), Session: secret.Reveal()}
 		}
 		in := func(by *authtest.Issuer, provider string) *latchkey.Session {
 			result, err := f.guest.FinishOAuth2(k.Ctx, callback(by, provider, latchkey.Secret{}))
@@ -739,7 +739,7 @@ func TestAC071ProvidersAreNotMixedUp(t *testing.T) {
 			begun := k.Begin(f.guest, latchkey.OAuth2Request{Provider: "good"})
 			_, parameters, err := good.Visit(begun.URL)
 			k.Must(err)
-			return latchkey.OAuth2Callback{Provider: "good", Parameters: parameters, Binding: begun.Binding}
+			return latchkey.OAuth2Callback{Provider: "good", Parameters: parameters, Binding: begun.Binding.Reveal()}
 		}
 		k.Must(kit.Err(f.guest.FinishOAuth2(k.Ctx, victims())))
 		redeemed, asked := good.Count(authtest.PathToken), f.issuer.Count(authtest.PathToken)
@@ -831,7 +831,7 @@ func TestAC075NoAddressOfTheHostIsReached(t *testing.T) {
 					k.Must(err)
 					u, err := url.Parse(begun.URL)
 					k.Must(err)
-					err = kit.Err(guest.FinishOAuth2(k.Ctx, latchkey.OAuth2Callback{Provider: "oidc", Parameters: url.Values{"state": {u.Query().Get("state")}, "code": {"x"}}, Binding: begun.Binding}))
+					err = kit.Err(guest.FinishOAuth2(k.Ctx, latchkey.OAuth2Callback{Provider: "oidc", Parameters: url.Values{"state": {u.Query().Get("state")}, "code": {"x"}}, Binding: begun.Binding.Reveal()}))
 					if !errors.Is(err, latchkey.ErrProviderFailed) {
 						k.Errorf("%s, %s: %v", host, name, err)
 					}

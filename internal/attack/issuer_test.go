@@ -95,7 +95,7 @@ type attempt struct {
 	visit    func(q url.Values)
 	callback func(cb *latchkey.OAuth2Callback)
 	want     error
-	reason   string // a part of the reason in the log; then want is ErrProviderFailed
+	reason   string // a part of the reason in the log; then want is ErrProviderFailed, or ErrProviderSubject for badSub
 	subject  string // of a sign-in; "" means that of the honest issuer
 	check    func(result *latchkey.OAuth2Result)
 }
@@ -159,7 +159,7 @@ func (f *federation) begin(a attempt) (cb latchkey.OAuth2Callback, err error) {
 	_, parameters, err := f.issuer.Visit(u.String())
 	f.Must(err)
 	f.note(parameters.Get("code"))
-	cb = latchkey.OAuth2Callback{Provider: "oidc", Parameters: parameters, Binding: start.Binding}
+	cb = latchkey.OAuth2Callback{Provider: "oidc", Parameters: parameters, Binding: start.Binding.Reveal()}
 	if a.callback != nil {
 		a.callback(&cb)
 	}
@@ -191,7 +191,11 @@ func (f *federation) try(a attempt) {
 	if err == nil {
 		result, err = f.guest.FinishOAuth2(f.Ctx, cb)
 	}
-	if a.reason != "" {
+	switch a.reason {
+	case "":
+	case badSub:
+		a.want = latchkey.ErrProviderSubject
+	default:
 		a.want = latchkey.ErrProviderFailed
 	}
 	f.shows(a.name, err)
@@ -385,7 +389,8 @@ const (
 	badToken  = "the ID token is not one of the issuer for the client"
 	badAud    = "the ID token is for another client"
 	badTimes  = "the times of the ID token"
-	badSub    = "the subject is missing, blank, too long, or not the one"
+	badSub    = "the subject is missing, blank or too long"
+	badPerson = "the subject of the userinfo endpoint is not the one"
 	badForm   = "the token is not a JWS in compact form"
 	badKey    = "no key of the service fits the token"
 	badSig    = "the signature of the token is wrong"
@@ -637,7 +642,7 @@ func TestIssuer7Headers(t *testing.T) {
 			reason string
 		}{
 			"the honest key": {nil, ""}, "RS256 by an RSA key": {resigned("RS256", rsaKey(), `{"alg":"RS256","kid":"rsa"}`), ""}, "PS256 by an RSA key": {resigned("PS256", rsaKey(), `{"alg":"PS256","kid":"rsa"}`), ""},
-			"no key id, one key fits": {headed(map[string]string{"kid": ""}), ""}, "no type": {headed(map[string]string{"typ": ""}), ""},
+			"no key id, one key fits": {headed(map[string]string{"kid": ""}), ""}, "no type": {headed(map[string]string{"typ": ""}), ""}, "an access token": {headed(map[string]string{"typ": `"at+jwt"`}), badHeader}, "a logout token": {headed(map[string]string{"typ": `"logout+jwt"`}), badHeader},
 			"none": {resigned("none", nil, `{"alg":"none"}`), badHeader}, "NONE": {resigned("none", nil, `{"alg":"NONE"}`), badHeader}, "nOnE": {resigned("none", nil, `{"alg":"nOnE","kid":"key-1"}`), badHeader},
 			"none with a signature":    {headed(map[string]string{"alg": `"none"`}), badHeader},
 			"HS256 with the PEM":       {resigned("HS256", strong.PEM(), `{"alg":"HS256","kid":"rsa"}`), badHeader},

@@ -201,18 +201,18 @@ func TestAC066AStartLinksOnlyWhatItWasBegunFor(t *testing.T) {
 		bob, _ := k.SignIn(kit.Bob)
 		begin := func() kit.Began { return k.Begin(account, latchkey.OAuth2Request{Provider: "acme"}) }
 		cb := begin().Callback(k.Other.Code(adaAt))
-		cb.Provider, cb.Session = "other", ada.Secret
+		cb.Provider, cb.Session = "other", ada.Secret.Reveal()
 		k.RefusesCallback("another provider", latchkey.ErrInvalidToken, cb)
 		cb = begin().Callback(k.Acme.Code(adaAt))
-		cb.Session = bob.Secret
+		cb.Session = bob.Secret.Reveal()
 		k.RefusesCallback("another user's session", latchkey.ErrUnauthorized, cb)
 		other, _ := k.SignIn(kit.Ada)
 		cb = begin().Callback(k.Acme.Code(adaAt))
-		cb.Session = other.Secret
+		cb.Session = other.Secret.Reveal()
 		k.RefusesCallback("another session of the user", latchkey.ErrUnauthorized, cb)
 		cb = begin().Callback(k.Acme.Code(adaAt))
 		k.Must(account.DeleteSession(k.Ctx, latchkey.CurrentSession))
-		cb.Session = ada.Secret
+		cb.Session = ada.Secret.Reveal()
 		k.RefusesCallback("a session that has ended", latchkey.ErrUnauthorized, cb)
 	})
 }
@@ -233,7 +233,7 @@ func TestAC067ACallbackBelongsToAStart(t *testing.T) {
 			}, latchkey.ErrInvalidToken},
 			"two states":              {func(cb *latchkey.OAuth2Callback) { cb.Parameters.Add("state", cb.Parameters.Get("state")) }, latchkey.ErrInvalidToken},
 			"another browser":         {func(cb *latchkey.OAuth2Callback) { cb.Binding = good().Binding }, latchkey.ErrInvalidToken},
-			"no value at the browser": {func(cb *latchkey.OAuth2Callback) { cb.Binding = latchkey.Secret{} }, latchkey.ErrInvalidToken},
+			"no value at the browser": {func(cb *latchkey.OAuth2Callback) { cb.Binding = "" }, latchkey.ErrInvalidToken},
 			"another provider":        {func(cb *latchkey.OAuth2Callback) { cb.Provider = "other" }, latchkey.ErrInvalidToken},
 			"no provider":             {func(cb *latchkey.OAuth2Callback) { cb.Provider = "" }, latchkey.ErrInvalidToken},
 			"another issuer":          {func(cb *latchkey.OAuth2Callback) { cb.Parameters.Set("iss", "https://other.example.com") }, latchkey.ErrInvalidToken},
@@ -312,11 +312,11 @@ func TestAC067OfCallbacksAtOnceOneIsTaken(t *testing.T) {
 // begun, and dies with what it stands for.
 func TestAC068TheHandOverServesOnceAtItsBrowser(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		hand := func(unbound bool) (*latchkey.Token, latchkey.Secret) {
+		hand := func(unbound bool) (*latchkey.Token, string) {
 			begun := k.Begin(k.Visitor, latchkey.OAuth2Request{Provider: "acme", Token: true, Unbound: unbound})
 			result, err := k.Visitor.FinishOAuth2(k.Ctx, begun.Callback(k.Acme.Code(adaAt)))
 			k.Must(err)
-			return result.Token, begun.Binding
+			return result.Token, begun.Binding.Reveal()
 		}
 		token, binding := hand(false)
 		_, another := hand(false) // which ends the one before
@@ -527,7 +527,7 @@ func TestAC077ABrowserFinishesOnlyWhatItHasBegun(t *testing.T) {
 			"a sign-in of the attacker": k.Begin(k.Visitor, latchkey.OAuth2Request{Provider: "acme"}).Callback(k.Acme.Code(mallory)),
 			"a link of the attacker":    k.Begin(attacker, latchkey.OAuth2Request{Provider: "other"}).Callback(k.Other.Code(mallory)),
 		} {
-			cb.Binding, cb.Session = mine.Binding, victim.Secret
+			cb.Binding, cb.Session = mine.Binding.Reveal(), victim.Secret.Reveal()
 			k.RefusesCallback(what, latchkey.ErrInvalidToken, cb)
 		}
 		for _, r := range []latchkey.OAuth2Request{{Provider: "acme", RedirectURL: kit.CallbackURL, Unbound: true, Token: true}, {Provider: "acme", RedirectURL: kit.CallbackURL, Unbound: true}} {

@@ -123,7 +123,7 @@ func (k *Kit) Begin(by interface {
 
 // Callback returns the call of the callback with a code.
 func (b Began) Callback(code string) latchkey.OAuth2Callback {
-	return latchkey.OAuth2Callback{Provider: b.Provider, Parameters: url.Values{"state": {b.State}, "code": {code}}, Binding: b.Binding}
+	return latchkey.OAuth2Callback{Provider: b.Provider, Parameters: url.Values{"state": {b.State}, "code": {code}}, Binding: b.Binding.Reveal()}
 }
 
 // SignInBy signs a person in by a provider and returns the session.
@@ -140,7 +140,7 @@ func (k *Kit) LinkBy(g *latchkey.Guest, secret latchkey.Secret, p *Provider, who
 	account, err := g.Authenticate(k.Ctx, secret.Reveal())
 	k.Must(err)
 	cb := k.Begin(account, latchkey.OAuth2Request{Provider: p.About.Name}).Callback(p.Code(who))
-	cb.Session = secret
+	cb.Session = secret.Reveal()
 	return g.FinishOAuth2(k.Ctx, cb)
 }
 

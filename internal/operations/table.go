@@ -154,7 +154,7 @@ var Table = []Operation{
 		return w.Visitor.PostOAuth2(w.Ctx, "acme", w.Back.Parameters)
 	}},
 	{Name: "Guest.RedeemOAuth2Token", Free: true, Begun: true, Do: func(w *World) error {
-		return kit.Err(w.Visitor.RedeemOAuth2Token(w.Ctx, w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding))
+		return kit.Err(w.Visitor.RedeemOAuth2Token(w.Ctx, w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding.Reveal()))
 	}},
 	{Name: "Account.GetIdentity", Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
 		return kit.Err(w.Account.GetIdentity(w.Ctx, w.Identity))

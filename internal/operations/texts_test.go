@@ -49,9 +49,11 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Account.StartOAuth2": func(*operations.World) []any {
 		return []any{latchkey.OAuth2Request{Provider: "acme", RedirectURL: kit.CallbackURL, Success: "https://app.example.org/in", Failure: "https://app.example.org/out", Scopes: []string{"calendar"}}}
 	},
-	"Guest.FinishOAuth2":       func(w *operations.World) []any { return []any{w.NewBack()} },
-	"Guest.PostOAuth2":         func(w *operations.World) []any { return []any{"acme", w.NewBack().Parameters} },
-	"Guest.RedeemOAuth2Token":  func(w *operations.World) []any { return []any{w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding} },
+	"Guest.FinishOAuth2": func(w *operations.World) []any { return []any{w.NewBack()} },
+	"Guest.PostOAuth2":   func(w *operations.World) []any { return []any{"acme", w.NewBack().Parameters} },
+	"Guest.RedeemOAuth2Token": func(w *operations.World) []any {
+		return []any{w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding.Reveal()}
+	},
 	"Account.GetIdentity":      func(w *operations.World) []any { return []any{w.Identity} },
 	"Account.DeleteIdentity":   func(w *operations.World) []any { return []any{w.Identity} },
 	"Account.ProviderTokens":   func(w *operations.World) []any { return []any{w.Identity} },

@@ -119,7 +119,7 @@ func (p *Provider) Info() oauth.Info { return oauth.Info{Name: p.config.Name, Is
 // The failures of a sign-in.
 const (
 	errAnother oauth.Failure = "the callback names another issuer"
-	errProfile oauth.Failure = "the profile has no subject, or a member of another type"
+	errProfile oauth.Failure = "the profile has a member of another type"
 )
 
 // endpoint returns the client of the library.
@@ -213,6 +213,9 @@ func (p *Provider) read(body []byte) (*oauth.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
+	if subject == nil {
+		return nil, oauth.ErrSubject
+	}
 	if err := json.Unmarshal(subject, &who.Subject); err != nil { // or a whole number
 		n, err := strconv.ParseUint(string(subject), 10, 64)
 		if err != nil {
@@ -221,7 +224,7 @@ func (p *Provider) read(body []byte) (*oauth.Profile, error) {
 		who.Subject = strconv.FormatUint(n, 10)
 	}
 	if strings.TrimSpace(who.Subject) == "" {
-		return nil, errProfile
+		return nil, oauth.ErrSubject
 	}
 	for _, f := range []struct {
 		path string

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ const (
 	errTimes     oauth.Failure = "the times of the ID token are not those of now"
 	errNonce     oauth.Failure = "the nonce of the ID token is not that of the sign-in"
 	errHash      oauth.Failure = "the ID token belongs to another access token or code"
-	errSubject   oauth.Failure = "the subject is missing, blank, too long, or not the one of the ID token"
+	errPerson    oauth.Failure = "the subject of the userinfo endpoint is not the one of the ID token"
 )
 
 // audience is a text or a list of texts.
@@ -122,14 +123,14 @@ func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (
 		return nil, errVerify
 	case !p.isAudience(&c):
 		return nil, errAudience
-	case !inTime(&c, f.Now):
+	case !inTime(&c, f.Now), !p.isFresh(&c, f.Now):
 		return nil, errTimes
 	case !p.config.NoNonce && (f.Nonce.IsZero() || !hidden.New(c.Nonce).Equal(f.Nonce)):
 		return nil, errNonce
 	case c.AccessHash != nil && !isHalf(h.Algorithm, t.Access, *c.AccessHash), c.CodeHash != nil && !isHalf(h.Algorithm, f.Callback.Code, *c.CodeHash):
 		return nil, errHash
 	case c.Subject == nil || strings.TrimSpace(*c.Subject) == "" || len(*c.Subject) > maxSubject:
-		return nil, errSubject
+		return nil, oauth.ErrSubject
 	}
 	return &c, nil
 }
@@ -170,6 +171,16 @@ func inTime(c *claims, now time.Time) bool {
 	return c.SignedIn == nil || !at(c.SignedIn).After(now.Add(leeway))
 }
 
+// isFresh reports whether the user has signed in at the service within the time that the host asks
+// for.
+func (p *Provider) isFresh(c *claims, now time.Time) bool {
+	if p.config.Parameters.Get("max_age") == "" {
+		return true
+	}
+	seconds, err := strconv.ParseUint(p.config.Parameters.Get("max_age"), 10, 32)
+	return err == nil && c.SignedIn != nil && !time.Unix(*c.SignedIn, 0).Add(time.Duration(seconds)*time.Second+leeway).Before(now)
+}
+
 // isHalf reports whether a text is the left half of the digest of a token, by the hash of an
 // algorithm.
 func isHalf(algorithm string, token hidden.Text, text string) bool {
@@ -205,7 +216,7 @@ func (p *Provider) Profile(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) 
 			return nil, err
 		}
 		if who.Subject == nil || *who.Subject != *c.Subject {
-			return nil, errSubject
+			return nil, errPerson
 		}
 	}
 	return &oauth.Profile{

@@ -108,6 +108,7 @@ func (k key) fits(algorithm string) bool {
 type header struct {
 	Algorithm string          `json:"alg"`
 	KeyID     string          `json:"kid"`
+	Type      string          `json:"typ"`
 	Critical  json.RawMessage `json:"crit"`
 	Plain     json.RawMessage `json:"b64"`
 	JKU       json.RawMessage `json:"jku"`
@@ -140,6 +141,11 @@ func readHeader(token string, algorithms []string) (*header, error) {
 		if refused != nil {
 			return nil, errHeader
 		}
+	}
+	switch strings.ToUpper(h.Type) {
+	case "", "JWT", "JWS", "APPLICATION/JWT": // and no access or logout token of the same issuer
+	default:
+		return nil, errHeader
 	}
 	if !slices.Contains(algorithms, h.Algorithm) {
 		return nil, errHeader

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,7 +59,8 @@ type Config struct {
 	// replayed by whoever can also make the service hand it out for a code.
 	NoNonce bool
 	// Parameters are added to the authorization address, for example prompt. They do not replace
-	// those of the flow.
+	// those of the flow. With max_age, a number of seconds, the ID token must say that the user has
+	// signed in at the service within that time, and a minute more.
 	Parameters url.Values
 	// Private allows http, and addresses of loopback and of private networks. Without it the
 	// service is called by https at public addresses only, whatever its documents name.
@@ -98,6 +100,8 @@ func New(c Config) (*Provider, error) {
 		return nil, errors.New("oidc: no client id")
 	case !slices.Contains([]Auth{Discovered, Basic, Post, None}, c.Auth):
 		return nil, errors.New("oidc: an unknown way of client authentication")
+	case !isAge(c.Parameters["max_age"]):
+		return nil, errors.New("oidc: max_age is not one number of seconds, at most a year")
 	case c.ClientSecret.IsZero() && (c.Auth == Basic || c.Auth == Post):
 		return nil, errors.New("oidc: no client secret")
 	}
@@ -116,6 +120,15 @@ func New(c Config) (*Provider, error) {
 	p.about = aged[discovery]{now: c.Now, read: p.discover, turn: make(chan struct{}, 1)}
 	p.keys = keySet{provider: p, aged: aged[[]key]{now: c.Now, read: p.readKeys, turn: make(chan struct{}, 1)}}
 	return p, nil
+}
+
+// isAge reports whether values are none, or one number of seconds.
+func isAge(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	n, err := strconv.ParseUint(values[0], 10, 32)
+	return err == nil && len(values) == 1 && n <= 365*24*60*60
 }
 
 // Close closes idle connections to the service.

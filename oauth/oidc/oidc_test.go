@@ -602,3 +602,48 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// With max_age the service must say when the user has signed in there, and that is not long ago.
+func TestMaxAgeAsksForTheTimeOfTheSignIn(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	settings := issuer.Settings()
+	now := time.Now()
+	for _, bad := range []string{"", "x", "-1", "1.5", "31536001"} {
+		if _, err := New(Config{Issuer: issuer.URL, ClientID: "c", Private: true, Parameters: url.Values{"max_age": {bad}}}); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	p, err := New(Config{Issuer: issuer.URL, ClientID: settings.ClientID, ClientSecret: settings.ClientSecret, Private: true, Parameters: url.Values{"max_age": {"300"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for signedIn, good := range map[time.Duration]bool{0: true, -359 * time.Second: true, -362 * time.Second: false, time.Hour: false} {
+		for _, told := range []bool{true, false} {
+			issuer.Set(func(s *authtest.IssuerSettings) {
+				s.EditClaims = func(claims map[string]any) {
+					if delete(claims, "auth_time"); told {
+						claims["auth_time"] = now.Add(signedIn).Unix()
+					}
+				}
+			})
+			f := &oauth.Flow{RedirectURL: "https://app.example.org/cb", State: hidden.New("state"), Nonce: hidden.New("nonce"), Verifier: hidden.New(strings.Repeat("v", 64)), Now: now}
+			address, err := p.Authorize(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, back, err := issuer.Visit(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Callback = oauth.Callback{Code: hidden.New(back.Get("code")), Issuer: back.Get("iss")}
+			tokens, err := p.Exchange(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Profile(t.Context(), f, tokens); (err == nil) != (good && told) {
+				t.Errorf("signed in at %v, told %v: %v", signedIn, told, err)
+			}
+		}
+	}
+}

@@ -209,7 +209,7 @@ func finishes(name string, s store.Store, at *issuer, workers int, raw func() er
 				return err
 			}
 			q := to.Query()
-			begun <- latchkey.OAuth2Callback{Provider: "oidc", Parameters: url.Values{"state": q["state"], "code": q["nonce"]}, Binding: start.Binding}
+			begun <- latchkey.OAuth2Callback{Provider: "oidc", Parameters: url.Values{"state": q["state"], "code": q["nonce"]}, Binding: start.Binding.Reveal()}
 			guests <- guest
 			return nil
 		})(turn)
