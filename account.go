@@ -301,13 +301,13 @@ func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err
 		if renewed, err = c.renewTokens(ctx, read); err != nil {
 			return nil, err
 		}
+		if err := c.update(ctx, func(ctx context.Context, tx *txn) error { return tx.keepRenewal(ctx, renewed) }); err != nil {
+			return nil, err
+		}
 	}
 	return accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, id)
 		if err != nil {
-			return nil, err
-		}
-		if err := tx.keepRenewal(ctx, renewed); err != nil {
 			return nil, err
 		}
 		if end := tx.policy.Sessions.end(row, tx.now); end.After(row.Expire) {

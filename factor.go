@@ -44,6 +44,7 @@ const (
 	factorPhone     = string(FactorPhone)
 	factorToken     = "token"
 	factorOAuth2    = "oauth2"
+	byProvider      = factorOAuth2 + ":"               // before the name of a provider by which a user may sign in
 	trustedOAuth2   = factorEmail + " " + factorOAuth2 // of a provider that is trusted to ask for two
 	factRecovered   = "recovered"                      // not a factor: the password was set by mail and proves only the mailbox
 )

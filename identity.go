@@ -2,6 +2,8 @@ package latchkey
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"example.com/latchkey/internal/canon"
@@ -102,22 +104,24 @@ func (tx *txn) insertIdentity(ctx context.Context, user *record.User, i *record.
 	return tx.log(ctx, logIdentityCreate, user)
 }
 
-// countIdentities brings the number of a user's identities up to date, with the sessions.
+// countIdentities brings the providers of a user up to date, with the sessions.
 func (tx *txn) countIdentities(ctx context.Context, user *record.User) error {
 	rows, err := identitiesOf(ctx, tx, user.ID)
 	if err != nil {
 		return err
 	}
-	var n int64
+	var names []string
 	for _, i := range rows {
 		if i.Pending == "" {
-			n++
+			names = append(names, i.Provider)
 		}
 	}
-	if n == user.Identities {
+	slices.Sort(names)
+	all := strings.Join(slices.Compact(names), " ")
+	if all == user.Providers {
 		return nil
 	}
-	user.Identities = n
+	user.Providers = all
 	return tx.changeFacts(ctx, user)
 }
 
@@ -139,7 +143,7 @@ func (tx *txn) dropIdentity(ctx context.Context, user *record.User, i *record.Id
 	if err := tx.countIdentities(ctx, user); err != nil {
 		return err
 	}
-	if user.Identities == 0 {
+	if user.Providers == "" {
 		err := tx.dropFactors(ctx, user, "", func(_ *record.Session, f string) bool { return f == factorOAuth2 })
 		if err != nil {
 			return err
@@ -163,18 +167,19 @@ func (tx *txn) dropIdentities(ctx context.Context, user *record.User) error {
 	return nil
 }
 
-// confirmIdentities makes the identities count that a session has made which owed a second
-// factor, and has proven it.
-func (tx *txn) confirmIdentities(ctx context.Context, user *record.User, sessionID string) error {
+// confirmIdentity makes the identity of a session count. proven says that the session has proven a
+// second factor.
+func (tx *txn) confirmIdentity(ctx context.Context, user *record.User, s *record.Session, proven bool) error {
 	rows, err := identitiesOf(ctx, tx, user.ID)
 	if err != nil {
 		return err
 	}
 	for _, i := range rows {
-		if i.Pending != sessionID {
+		if i.ID != s.Identity || i.Pending != "" && i.Pending != s.ID {
 			continue
 		}
 		i.Pending = ""
+		i.Found, i.Single = i.Found && !proven, i.Single && !proven
 		if i.Email == user.Email { // the proven address that has led to the user
 			i.Reserved = i.Email
 		}
@@ -192,28 +197,79 @@ func (tx *txn) enterByIdentity(ctx context.Context, user *record.User, i *record
 	if user.Blocked {
 		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
 	}
-	if tx.policy.TrustProviderMFA && i.Pending == "" {
+	if tx.policy.TrustProviderMFA && i.Pending == "" && !i.Single {
 		in.factors = trustedOAuth2
 	}
 	if i.Pending == "" {
 		return tx.createSession(ctx, user, &in)
+	}
+	if user.MFA { // the person was found by the address, so this proves the mailbox and no more
+		in.factors = factorEmail
 	}
 	i.Pending = in.id
 	if err := record.Identities.Replace(ctx, tx, i); err != nil {
 		return nil, err
 	}
 	session, err := tx.createSession(ctx, user, &in)
+	if err != nil || user.MFA { // with MFA on, the mailbox alone makes no further way in
+		return session, err
+	}
+	return session, tx.confirmIdentity(ctx, user, &record.Session{ID: in.id, Identity: i.ID}, false)
+}
+
+// weighIdentities follows MFA that is switched on, except for the identity of the session that does
+// it. What proves the mailbox alone counts no more until a session of it has proven a second factor,
+// and any other identity is one factor until then: a thief may have prepared both while one proof
+// was enough.
+func (tx *txn) weighIdentities(ctx context.Context, user *record.User, kept string) error {
+	rows, err := identitiesOf(ctx, tx, user.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	row, err := tx.liveSession(ctx, tx, user.ID, in.id)
+	for _, i := range rows {
+		if i.ID == kept || i.Pending != "" {
+			continue
+		}
+		i.Single = true
+		was := i.Reserved
+		if i.Found {
+			i.Pending, i.Reserved = i.ID, ""
+		}
+		if err := record.Identities.Replace(ctx, tx, i); err != nil {
+			return err
+		}
+		if !i.Found {
+			continue
+		}
+		if err := tx.releaseAddress(ctx, was); err != nil {
+			return err
+		}
+		if err := tx.endToken(ctx, kindOAuth2.name, i.ID); err != nil {
+			return err
+		}
+		if err := tx.endSessionsIf(ctx, user, func(s *record.Session) bool { return s.Identity == i.ID }); err != nil {
+			return err
+		}
+	}
+	return tx.countIdentities(ctx, user)
+}
+
+// dropPending deletes the identities of a user that do not count yet and were found by an address
+// that the user has no more.
+func (tx *txn) dropPending(ctx context.Context, user *record.User, address string) error {
+	rows, err := identitiesOf(ctx, tx, user.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !tx.owes(checkOf(row)) { // the factor has gone meanwhile
-		return session, tx.confirmIdentities(ctx, user, in.id)
+	for _, i := range rows {
+		if i.Pending == "" || i.Email != address {
+			continue
+		}
+		if err := tx.dropIdentity(ctx, user, i); err != nil {
+			return err
+		}
 	}
-	return session, nil
+	return nil
 }
 
 // enterByHandOver makes the session of the bearer of a token that hands a sign-in over.
@@ -238,4 +294,14 @@ func checkIdentityID(id string) error {
 		return invalid("identityId", err)
 	}
 	return nil
+}
+
+// provenByIdentity reports whether an identity of a user, which counts, has proven their address.
+func (tx *txn) provenByIdentity(ctx context.Context, user *record.User, by *contact) (bool, error) {
+	if by != byEmail || user.Providers == "" || user.Email == "" {
+		return false, nil
+	}
+	rows, err := identitiesOf(ctx, tx, user.ID)
+	own := func(i *record.Identity) bool { return i.Reserved == user.Email }
+	return slices.ContainsFunc(rows, own), err
 }

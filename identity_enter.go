@@ -59,29 +59,29 @@ type entering struct {
 	fresh *record.User     // the user, if there is none yet
 }
 
-// known returns the identity of the person, nil if there is none. One that never counted, because
-// its session did not prove the second factor, is deleted.
+// known returns the identity of the person, nil if there is none.
 func (e *entering) known(ctx context.Context) (*record.Identity, error) {
-	tx := e.tx
-	i, err := record.Identities.Find(ctx, tx, record.Identities.Index("subject"), store.Text(e.drawn.Provider), store.Text(e.drawn.Issuer), store.Text(e.drawn.Subject))
-	if i == nil || err != nil || i.Pending == "" {
-		return i, err
-	}
-	user, err := getUser(ctx, tx, i.UserID)
-	if err != nil {
-		return nil, err
-	}
-	return nil, tx.dropIdentity(ctx, user, i)
+	return record.Identities.Find(ctx, e.tx, record.Identities.Index("subject"), store.Text(e.drawn.Provider), store.Text(e.drawn.Issuer), store.Text(e.drawn.Subject))
 }
 
-// find returns the user whom the person may sign in as, and their identity.
+// drop deletes an identity that does not count.
+func (e *entering) drop(ctx context.Context, i *record.Identity) error {
+	user, err := getUser(ctx, e.tx, i.UserID)
+	if err != nil {
+		return err
+	}
+	return e.tx.dropIdentity(ctx, user, i)
+}
+
+// find returns the user whom the person may sign in as, and their identity. An identity that does
+// not count is found by the address again.
 func (e *entering) find(ctx context.Context) (*record.User, *record.Identity, error) {
 	tx := e.tx
 	i, err := e.known(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if i != nil {
+	if i != nil && i.Pending == "" {
 		user, err := getUser(ctx, tx, i.UserID)
 		if err != nil || user.Blocked {
 			return user, i, err
@@ -89,11 +89,25 @@ func (e *entering) find(ctx context.Context) (*record.User, *record.Identity, er
 		if err := e.refresh(ctx, user, i); err != nil {
 			return nil, nil, err
 		}
+		if user.MFA { // the session may owe a factor, and an address that is proven would be one
+			return user, i, nil
+		}
 		return user, i, e.fill(ctx, user)
 	}
 	user, err := e.match(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if i, err = e.known(ctx); err != nil { // a claim of the account, or the loss of its address, deletes it
+		return nil, nil, err
+	}
+	if i != nil && user != nil && user.ID == i.UserID {
+		return user, i, e.refresh(ctx, user, i)
+	}
+	if i != nil {
+		if err := e.drop(ctx, i); err != nil {
+			return nil, nil, err
+		}
 	}
 	if user == nil {
 		if user, err = e.signUp(ctx); err != nil {
@@ -104,7 +118,7 @@ func (e *entering) find(ctx context.Context) (*record.User, *record.Identity, er
 	if user.Blocked {
 		return nil, nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
 	}
-	e.drawn.Pending = e.drawn.ID // until the session has proven what it owes
+	e.drawn.Pending, e.drawn.Found = e.drawn.ID, true // until the session has proven what it owes
 	tx.noticeTo(notify.IdentityChanged, user)
 	return user, e.drawn, e.insert(ctx, user)
 }
@@ -160,8 +174,18 @@ func (e *entering) signUp(ctx context.Context) (*record.User, error) {
 	return e.fresh, err
 }
 
+// maxIdentities is the largest number of identities of a user.
+const maxIdentities = 100
+
 // insert makes the identity of a user.
 func (e *entering) insert(ctx context.Context, user *record.User) error {
+	n, err := e.tx.Count(ctx, store.Query{Index: record.Identities.Index("user"), Equal: []store.Value{store.Text(user.ID)}, Limit: maxIdentities})
+	switch {
+	case err != nil:
+		return err
+	case n >= maxIdentities:
+		return invalid("provider", errors.New("the user has 100 identities"))
+	}
 	e.drawn.UserID = user.ID
 	if err := e.keep(ctx, user, e.drawn); err != nil {
 		return err
@@ -244,6 +268,12 @@ func (e *entering) link(ctx context.Context, a *Account, start *record.Start, in
 	i, err := e.known(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if i != nil && i.Pending != "" {
+		if err := e.drop(ctx, i); err != nil {
+			return nil, err
+		}
+		i = nil
 	}
 	if i != nil && i.UserID != user.ID {
 		return nil, ErrIdentityAlreadyExists

@@ -28,6 +28,7 @@ const (
 	maxParameters = 4_096 // bytes of all values but the code and the user
 	maxParameter  = 2_048 // bytes of one
 	maxPerson     = 4_096 // bytes of the user
+	maxPosted     = 8_192 // bytes of a form post as it is kept
 )
 
 // OAuth2Callback is a call of the host's callback.
@@ -82,7 +83,8 @@ func (e *OAuth2Error) Unwrap() error { return e.reason }
 //
 // A person without an identity is let into the account that has their address, if the provider has
 // proven it and its word counts (package oauth): the identity is made, and the user gets a notice.
-// If the user has a second factor, the session owes it, and the identity counts once it is proven.
+// If the user has MFA on, that proves the mailbox and no more, as a code to it does, and the identity
+// counts once the session has proven what it owes.
 // An account that has the address and never proved it is claimed as by a link
 // ([Guest.CreateSession]): its parts are removed, or another person's account loses the address. If
 // no account has the address, one is made, with the address if it is proven, and with the name of
@@ -109,6 +111,7 @@ func (e *OAuth2Error) Unwrap() error { return e.reason }
 //     person in. They sign in in another way and link the identity. Linking: another user has
 //     proven the address.
 //   - [ErrIdentityAlreadyExists]: linking: the identity is another user's.
+//   - [ErrArgumentInvalid]: the user has 100 identities.
 //   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
 //     Policy.Addresses refuses the address of a new user.
 //   - [ErrUserBlocked]
@@ -160,6 +163,9 @@ func (g *Guest) PostOAuth2(ctx context.Context, provider string, parameters url.
 	})
 	if err != nil {
 		return err
+	}
+	if malformed == nil && len(kept) > maxPosted {
+		malformed = invalid("parameters", fmt.Errorf("more than %d bytes", maxPosted))
 	}
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
 		start, err := record.Starts.Find(ctx, tx, record.Starts.Index("digest"), store.Bytes(digest[:]))

@@ -73,7 +73,7 @@ type OAuth2Start struct {
 //
 // A client address may have 40 unfinished ones, and a share of the addresses of which there are
 // 2,048 has 50: one more ends the oldest of the address that has most. So all unfinished starts
-// are at most 102,400 rows, each of at most 8 KiB and mostly less than one.
+// are at most 102,400 rows, each mostly less than a KiB, and at most 16 KiB with a form post.
 //
 // Errors:
 //   - [ErrArgumentInvalid]

@@ -52,7 +52,7 @@ func (a *Account) ProviderTokens(ctx context.Context, identityID string) (_ *Pro
 	if i == nil || i.UserID != user.ID {
 		return nil, ErrIdentityNotFound
 	}
-	return c.openTokens(ctx, i)
+	return c.shownTokens(ctx, i)
 }
 
 // ProviderTokens returns the tokens of an identity.
@@ -74,6 +74,14 @@ func (u *Users) ProviderTokens(ctx context.Context, identityID string) (_ *Provi
 	}
 	if i == nil {
 		return nil, ErrIdentityNotFound
+	}
+	return c.shownTokens(ctx, i)
+}
+
+// shownTokens returns the tokens of an identity, if the policy keeps them.
+func (c *call) shownTokens(ctx context.Context, i *record.Identity) (*ProviderTokens, error) {
+	if !c.policy.KeepProviderTokens {
+		return new(ProviderTokens), nil
 	}
 	return c.openTokens(ctx, i)
 }
@@ -110,6 +118,7 @@ func (c *call) sealTokens(i *record.Identity, t *oauth.Tokens) {
 		i.Access = c.ring.Seal(seal.Provider, seal.AccessPlace(i.ID, i.UserID), []byte(t.Access.Reveal()))
 	}
 	if !t.Refresh.IsZero() {
+		i.Renewing = time.Time{}
 		i.Refresh = c.ring.Seal(seal.Provider, seal.RefreshPlace(i.ID, i.UserID), []byte(t.Refresh.Reveal()))
 	}
 }
@@ -149,8 +158,8 @@ func (c *call) renewTokens(ctx context.Context, s *record.Session) (*renewal, er
 		return nil, nil
 	}
 	kept, err := c.openTokens(ctx, i)
-	if err != nil {
-		return nil, err
+	if err != nil { // which is logged
+		return nil, nil
 	}
 	r := &renewal{identity: i.ID, spent: i.Refresh}
 	refused := false

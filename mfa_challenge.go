@@ -330,8 +330,8 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	if err := tx.factsAfter(ctx, user, row, factor); err != nil {
 		return nil, err
 	}
-	if owed && row.Identity != "" {
-		if err := tx.confirmIdentities(ctx, user, row.ID); err != nil {
+	if owed && row.Identity != "" && !tx.owes(checkOf(row)) {
+		if err := tx.confirmIdentity(ctx, user, row, true); err != nil {
 			return nil, err
 		}
 	}

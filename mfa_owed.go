@@ -37,8 +37,8 @@ func userFacts(u *record.User) facts {
 	if u.PhoneVerified {
 		factors = append(factors, factorPhone)
 	}
-	if u.Identities > 0 {
-		factors = append(factors, factorOAuth2)
+	for _, name := range strings.Fields(u.Providers) {
+		factors = append(factors, byProvider+name)
 	}
 	return facts{u.Blocked, u.MustReset, u.MFA, strings.Join(factors, " "), u.PasswordEpoch}
 }
@@ -128,14 +128,21 @@ func (e *Engine) owes(s *record.Check) bool {
 // user has a factor that serves as a second one and can prove two different ones.
 func (e *Engine) owesFactor(proven, userFactors []string) bool {
 	second := e.secondFactors(userFactors)
+	provider := !slices.Contains(proven, factorOAuth2) && slices.ContainsFunc(userFactors, func(f string) bool {
+		name, is := strings.CutPrefix(f, byProvider)
+		return is && e.providers[name] != nil
+	})
 	if slices.Contains(userFactors, factRecovered) && slices.Contains(proven, factorPassword) {
 		byMail := func(f string) bool { return f == factorEmail }
 		others := slices.DeleteFunc(slices.Clone(second), byMail)
 		if slices.Contains(userFactors, string(FactorRecoveryCode)) {
 			others = append(others, string(FactorRecoveryCode))
 		}
-		if len(others) > 0 { // the password was set by mail, so password and code by mail prove one mailbox
-			proven, second = slices.DeleteFunc(slices.Clone(proven), byMail), others
+		if len(others) > 0 || provider { // the password was set by mail, so password and code by mail prove one mailbox
+			proven = slices.DeleteFunc(slices.Clone(proven), byMail)
+		}
+		if len(others) > 0 {
+			second = others
 		}
 	}
 	distinct := len(proven)
@@ -148,7 +155,7 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 	if canSignIn && slices.Contains(userFactors, factorPassword) && !slices.Contains(proven, factorPassword) {
 		distinct++
 	}
-	if len(e.providers) > 0 && slices.Contains(userFactors, factorOAuth2) && !slices.Contains(proven, factorOAuth2) {
+	if provider {
 		distinct++
 	}
 	return len(proven) < 2 && len(second) > 0 && distinct >= 2
@@ -157,7 +164,7 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 // secondFactors returns those of a user's factors that serve as a second one.
 func (e *Engine) secondFactors(userFactors []string) []string {
 	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
-		return f == factorPassword || f == factorOAuth2 || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f))
+		return f == factorPassword || strings.HasPrefix(f, byProvider) || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f))
 	})
 }
 

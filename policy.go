@@ -29,6 +29,8 @@ type Policy struct {
 	DiscloseAccounts bool
 	// TrustProviderMFA lets a sign-in by an [oauth.Provider] count as two factors, email and
 	// oauth2: the host trusts every provider to ask for a second one. Without it, it is one.
+	// Sessions keep what they were made with. An identity that a user had before MFA was switched
+	// on is one factor until a session of it has proven another one.
 	TrustProviderMFA bool
 	// KeepProviderTokens keeps the access and refresh tokens of providers, sealed, for
 	// [Account.ProviderTokens]. Without it they are dropped once the user is signed in.

@@ -432,7 +432,22 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 // bearer has not shown, or is blocked; then it takes the address from that account. edit, unless it is nil, is a further change of the user.
 func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact, edit func(*record.User) error) (*record.User, error) {
 	proven := by.verified(user)
+	own, err := tx.provenByIdentity(ctx, user, by)
+	if err != nil {
+		return nil, err
+	}
 	switch {
+	case own && user.Blocked:
+		return user, nil
+	case own && (!proven || user.Half == by.name) && (edit == nil || !guarded(user)): // by the same person
+		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+			provedBy(u, by)
+			if edit != nil {
+				return edit(u)
+			}
+			return nil
+		})
+		return user, err
 	case proven && user.Half == by.name: // the account is that of whoever has proven the other address
 		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
 			by.set(u, "")
@@ -472,7 +487,7 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 			return nil, err
 		}
 	}
-	_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+	_, err = tx.changeUser(ctx, user, func(u *record.User) error {
 		u.TOTP, u.RecoveryCodes, u.Unclaimed = false, false, false
 		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
 		u.MFA = u.MFA && u.MFADemanded // by the server, and not by a stranger
@@ -485,4 +500,15 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 		return nil
 	})
 	return user, err
+}
+
+// provedBy proves an address of a user by the owner of the account: the reader of a link had it
+// sent, or a provider says that it is that of the person who links it. It says nothing of the
+// other address.
+func provedBy(u *record.User, by *contact) {
+	u.Unclaimed = u.Unclaimed && by.other().verified(u)
+	if u.Half == by.name {
+		u.Half = ""
+	}
+	by.setVerified(u, true)
 }

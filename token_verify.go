@@ -268,17 +268,6 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 	})
 }
 
-// provedBy proves an address of a user by the owner of the account: the reader of a link had it
-// sent, or a provider says that it is that of the person who links it. It says nothing of the
-// other address.
-func provedBy(u *record.User, by *contact) {
-	u.Unclaimed = u.Unclaimed && by.other().verified(u)
-	if u.Half == by.name {
-		u.Half = ""
-	}
-	by.setVerified(u, true)
-}
-
 // openedLink proves an address of a user by a link whose reader may be another person than the
 // owner of the account.
 func openedLink(u *record.User, by *contact) {

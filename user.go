@@ -124,14 +124,14 @@ func showTarget(t *record.Target) *Target {
 
 // anonymous reports whether a user has no way to sign in again.
 func anonymous(user *record.User) bool {
-	return user.Email == "" && user.Phone == "" && user.Password == nil && user.Identities == 0
+	return user.Email == "" && user.Phone == "" && user.Password == nil && user.Providers == ""
 }
 
 // provenBeside reports whether a user has proven to be somebody beside having an address: by the
 // other address, or by an account at a provider. Then who proves the address may be another
 // person.
 func provenBeside(user *record.User, by *contact) bool {
-	return by.other().verified(user) || user.Identities > 0
+	return by.other().verified(user) || user.Providers != ""
 }
 
 // userTexts is the search text of a user.

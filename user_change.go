@@ -124,6 +124,11 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 	if err := tx.moveAddresses(ctx, &old, user); err != nil {
 		return nil, err
 	}
+	if user.Email != old.Email && old.Email != "" {
+		if err := tx.dropPending(ctx, user, old.Email); err != nil {
+			return nil, err
+		}
+	}
 	if err := tx.endInvitationsAfter(ctx, &old, user); err != nil {
 		return nil, err
 	}
@@ -246,7 +251,7 @@ func changesOf(old, user *record.User) (changes []string) {
 
 // switchedMFA follows a change of the MFA switch. When it is switched on, what sessions have
 // proven beyond their first factor counts no more, except for the one that does it, and the
-// recovery codes of other sessions are void: a thief may have prepared both while one proof was
+// recovery codes of other sessions are void, and so are identities that the mailbox has made: a thief may have prepared them while one proof was
 // enough. When it is switched off, sessions lose the factors that they were assumed to
 // have. If the server does that, wrong answers are forgotten, because the server starts over
 // with a user who lost a factor.
@@ -257,6 +262,15 @@ func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
 			kept = tx.session
 		}
 		if err := tx.dropFactors(ctx, user, kept, func(*record.Session, string) bool { return true }); err != nil {
+			return err
+		}
+		own := ""
+		if s, err := record.Sessions.Find(ctx, tx, record.Sessions.Primary(), store.Text(kept)); err != nil {
+			return err
+		} else if s != nil {
+			own = s.Identity
+		}
+		if err := tx.weighIdentities(ctx, user, own); err != nil {
 			return err
 		}
 		return tx.voidCodes(ctx, user, kept)

@@ -129,6 +129,9 @@ func startOAuth2(token bool) func(c *call) (any, error) {
 		}
 		c.w.Header().Set("Cache-Control", "no-store")
 		var start *latchkey.OAuth2Start
+		if c.signedIn && !token && !c.fromOwnPage() {
+			return nil, problem(http.StatusForbidden, "general_unknown_origin", "Invalid Origin. A provider is linked only from a page of the project")
+		}
 		if c.signedIn && !token {
 			start, err = c.account.StartOAuth2(c.r.Context(), r)
 		} else {
@@ -145,6 +148,17 @@ func startOAuth2(token bool) func(c *call) (any, error) {
 		}
 		return redirection(start.URL), nil
 	}
+}
+
+// fromOwnPage reports whether a page of the project, or the person by hand, has sent the browser
+// here. The page of a stranger must not: it could have put the browser into the stranger's account
+// at the provider before, and that would be linked.
+func (c *call) fromOwnPage() bool {
+	if referer := c.r.Referer(); referer != "" {
+		u, err := url.Parse(referer)
+		return err == nil && c.allowed(u.Hostname()) || strings.HasPrefix(referer, c.config.publicURL+"/")
+	}
+	return c.r.Header.Get("Sec-Fetch-Site") != "cross-site"
 }
 
 // callback passes a callback of the provider on to the address to which the browser sends its

@@ -651,3 +651,22 @@ func TestStartsAreBoundedAndAFloodPushesOutItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// An identity that does not count goes with the address that has led to it, also in the sign-in that
+// takes the address away.
+func TestAnIdentityThatDoesNotCountGoesWithTheAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account, _, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, account.UserID(), true)))
+		k.SignInBy(k.Visitor, k.Acme, adaAt)
+		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, account.UserID(), false)))
+		if s := k.SignInBy(k.Visitor, k.Acme, adaAt); s.UserID == account.UserID() {
+			k.Error("signed in to the account with the authenticator")
+		}
+		list, err := k.Users().Identities(k.Ctx)
+		k.Must(err)
+		if list.Total != 1 || list.Identities[0].UserID == account.UserID() {
+			k.Errorf("%+v", list.Identities)
+		}
+	})
+}

@@ -31,14 +31,14 @@ func (k *Kit) Broken() (rules []string) {
 		u := record.Users.Record(row)
 		users[u.ID] = u
 	}
-	reserved, counted := make(map[string]string), make(map[string]int64)
+	reserved, counted := make(map[string]string), make(map[string][]string)
 	for _, row := range all(record.Identities.Table) {
 		i := record.Identities.Record(row)
 		if i.Reserved != "" {
 			reserved[i.Reserved] = i.UserID
 		}
-		if i.Pending == "" {
-			counted[i.UserID]++
+		if i.Pending == "" && !slices.Contains(counted[i.UserID], i.Provider) {
+			counted[i.UserID] = append(counted[i.UserID], i.Provider)
 		}
 		if i.Reserved != "" && i.Pending != "" {
 			say("identity %s does not count, and reserves an address", i.ID)
@@ -90,8 +90,8 @@ func (k *Kit) Broken() (rules []string) {
 		if u.EmailVerified && u.Email == "" || u.PhoneVerified && u.Phone == "" {
 			say("%s has proven an address that is not there", u.ID)
 		}
-		if u.Identities != counted[u.ID] {
-			say("%s has %d identities, and counts %d", u.ID, counted[u.ID], u.Identities)
+		if got := strings.Join(slices.Sorted(slices.Values(counted[u.ID])), " "); u.Providers != got {
+			say("%s has identities of %q, and counts %q", u.ID, got, u.Providers)
 		}
 		if (u.Password != nil) && u.PasswordUpdated.IsZero() {
 			say("the password of %s has no date", u.ID)
@@ -141,8 +141,8 @@ func (k *Kit) Broken() (rules []string) {
 		if u.PhoneVerified {
 			factors = append(factors, "phone")
 		}
-		if u.Identities > 0 {
-			factors = append(factors, "oauth2")
+		for _, name := range strings.Fields(u.Providers) {
+			factors = append(factors, "oauth2:"+name)
 		}
 		if s.UserBlocked != u.Blocked || s.UserMustReset != u.MustReset || s.UserMFA != u.MFA || s.UserFactors != strings.Join(factors, " ") || s.UserPasswordEpoch != u.PasswordEpoch {
 			say("a session of %s has other facts than its user: %+v", u.ID, s)

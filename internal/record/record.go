@@ -75,7 +75,7 @@ type User struct {
 	Half                                   string // email or phone: that address was proven, but not by who has proven the other one; "" for neither
 	MFADemanded                            bool   // the server has switched MFA on
 	Memberships                            int64  // number of teams whose member the user is
-	Identities                             int64  // number of identities by which the user may sign in
+	Providers                              string // of the identities by which the user may sign in, separated by spaces
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -109,7 +109,7 @@ func (u *User) bind(b *store.Binder) {
 	b.Text("half", &u.Half)
 	b.Bool("mfa_demanded", &u.MFADemanded)
 	b.Int("memberships", &u.Memberships)
-	b.Int("identities", &u.Identities)
+	b.Text("providers", &u.Providers)
 }
 
 // Users is keyed by id.
@@ -676,6 +676,12 @@ type Identity struct {
 	// Pending is the id of the session, or of the token, that has made the identity and owes a
 	// second factor; "" for an identity that counts.
 	Pending string
+	// Found says that the address has led to the user: until a session of the identity has proven a
+	// second factor, it proves the mailbox and no more.
+	Found bool
+	// Single says that the identity is one factor, although its provider is trusted to ask for two:
+	// it was made before MFA was switched on.
+	Single bool
 }
 
 func (i *Identity) bind(b *store.Binder) {
@@ -694,6 +700,8 @@ func (i *Identity) bind(b *store.Binder) {
 	b.NullTime("expire", &i.Expire)
 	b.NullTime("renewing", &i.Renewing)
 	b.Text("pending", &i.Pending)
+	b.Bool("found", &i.Found)
+	b.Bool("single", &i.Single)
 }
 
 // Identities is keyed by id. A subject of an issuer is the identity of one user.

@@ -94,6 +94,7 @@ type account struct {
 	word     *word
 	device   *device
 	codes    []*oneTime
+	links    int    // identities that count
 	half     string // an address that was proven by such a link beside another one
 	demanded bool   // the server has switched MFA on
 	loose    bool   // proven by a link that was opened without a session, and the password was not shown since
@@ -102,7 +103,9 @@ type account struct {
 }
 
 // anonymous reports whether the user has nothing to lose.
-func (a *account) anonymous() bool { return a.user.Email == "" && a.user.Phone == "" && a.word == nil }
+func (a *account) anonymous() bool {
+	return a.user.Email == "" && a.user.Phone == "" && a.word == nil && a.links == 0
+}
 
 // proven reports whether any address of the user is.
 func (a *account) proven() bool { return a.user.EmailVerification || a.user.PhoneVerification }
@@ -118,6 +121,7 @@ type session struct {
 	shown   []proof
 	word    *word   // the password that was shown
 	gift    []proof // that it was taken to have given when it switched MFA on
+	ident   *ident  // that has made it; nil for another way in
 	excused bool    // it is a case of a known fault, see the comment of model
 
 	created, challenged, strong, used, end time.Time
@@ -335,7 +339,7 @@ func (m *model) lifeOver(s *session) string {
 	switch {
 	case slices.Equal(s.shown, []proof{byNothing}):
 		idle, absolute = p.Anonymous.Idle, p.Anonymous.Absolute
-	case slices.Contains(s.shown, byApp) || len(s.gift) > 0 || s.excused: // it may have lost the factor
+	case slices.Contains(s.shown, byApp) || slices.Contains(s.shown, byProvider) || len(s.gift) > 0 || s.excused: // it may have lost the factor
 		idle, absolute = longer(idle, p.MultiFactor.Idle), longer(absolute, p.MultiFactor.Absolute)
 	case len(s.shown) > 1:
 		idle, absolute = p.MultiFactor.Idle, p.MultiFactor.Absolute
@@ -377,6 +381,14 @@ func (m *model) demand(name string, c *credential, off bool, text string) string
 		case c.jwt:
 			return "a JWT made something permanent"
 		case !free && !recent:
+			return "the session is not fresh"
+		}
+		return ""
+	case "StartOAuth2", "DeleteIdentity":
+		switch {
+		case c.jwt:
+			return "a JWT made something permanent"
+		case !free && !recent && !(a.anonymous() && name == "StartOAuth2"):
 			return "the session is not fresh"
 		}
 		return ""

@@ -53,6 +53,11 @@ var table = []operation{
 	{weight: 3, do: then(signIn, then(ask, answer))},
 	{do: guess},
 
+	{name: "Guest.FinishOAuth2", weight: 4, do: signInBy},
+	{weight: 3, do: then(signInBy, then(ask, answer))},
+	{name: "Account.StartOAuth2", weight: 2, do: linkBy},
+	{name: "Account.DeleteIdentity", do: unlink},
+
 	// with a session
 	{name: "Account.UpdatePassword", weight: 3, do: updatePassword},
 	{name: "Account.UpdateEmail", weight: 2, do: updateEmail},
@@ -122,7 +127,9 @@ var (
 // the same code.
 var quiet = []string{
 	"Guest.Authenticate", "Guest.AuthenticateJWT", // after every step
-	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors", "Account.Identities",
+	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors", "Account.Identities", "Account.GetIdentity", "Account.ProviderTokens",
+	"Guest.StartOAuth2", "Guest.PostOAuth2", "Guest.RedeemOAuth2Token", // as of Guest.FinishOAuth2
+
 	"Account.UserID", "Account.SessionID", "Account.Format", "Pending.UserID", "Pending.SessionID", "Pending.Format", "Pending.MFAFactors",
 	"Guest.AuthenticateProfile", "Account.Profile", "Account.ImpersonatorID",
 	"Account.Impersonate",                                                              // nobody has the right to it: its rules have tests of their own
@@ -325,10 +332,10 @@ func (w *world) entersByAddress(a *actor, t *oneTime, before *account, made *lat
 	case !strings.Contains(t.to, "@"):
 		shown = byTelephone
 	}
-	if by && before != nil && before.half == t.to && before.id == made.UserID {
+	if by && before != nil && before.half == t.to && before.id == made.UserID && !w.vouched(before, t.to) {
 		w.fail("an address that is proven by half has signed in to %s", before.id)
 	}
-	if by && before != nil && before.id == made.UserID && (!before.proven() || before.loose && !before.user.MFA) {
+	if by && before != nil && before.id == made.UserID && (!before.proven() && before.links == 0 || before.loose && !before.user.MFA) {
 		w.firstProof(before)
 	}
 	c := w.entered(a, made, shown, nil)
@@ -384,7 +391,7 @@ func confirmRecovery(w *world, a *actor, s step) string {
 	if err == nil {
 		w.take(t)
 		a.words = append(a.words, wd)
-		if !acc.proven() && !acc.guarded() || acc.proven() && acc.loose && !acc.user.MFA {
+		if !acc.proven() && !acc.guarded() && acc.links == 0 || acc.proven() && acc.loose && !acc.user.MFA {
 			w.firstProof(acc)
 		}
 		w.setWord(acc, wd, nil, true)
@@ -422,7 +429,7 @@ func (w *world) loosened(t *oneTime) {
 	}
 	switch {
 	case proven:
-	case other && !acc.loose:
+	case (other || acc.links > 0) && !acc.loose:
 		acc.half = t.to
 	case acc.word != nil:
 		acc.loose = true
@@ -870,6 +877,7 @@ func answer(w *world, a *actor, s step) string {
 		}
 	}
 	me.show(proofOf[q.factor])
+	me.counts()
 	me.challenged, me.own = w.now(), true
 	if me.account.half == q.to {
 		me.account.half = ""

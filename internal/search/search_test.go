@@ -69,6 +69,7 @@ const (
 	withApp
 	withCodes
 	withMFA
+	withProvider
 )
 
 // round is a plan: everything that is drawn at random is in it.
@@ -85,7 +86,7 @@ type round struct {
 func draw(seed, n uint64) round {
 	r := rand.New(rand.NewPCG(seed, n))
 	p := round{policy: int(n) % len(policies), store: storeOf(n), planted: r.IntN(5) == 0}
-	for f, percent := range []int{85, 88, 45, 60, 45, 85} {
+	for f, percent := range []int{85, 88, 45, 60, 45, 85, 60} {
 		if r.IntN(100) < percent {
 			p.features = append(p.features, feature(f))
 		}
@@ -137,7 +138,7 @@ func draw(seed, n uint64) round {
 		default:
 			s.who = 3 + r.IntN(len(p.roles))
 			s.ops = []*operation{one(ops), one(ops), one(ops), one(ops)}
-			reader := slices.Contains([]role{readsMailbox, readsTelephone}, p.roles[s.who-3])
+			reader := slices.Contains([]role{readsMailbox, readsTelephone, hasProvider}, p.roles[s.who-3])
 			if reader && len(mail) > 0 && r.IntN(3) == 0 {
 				s.ops = []*operation{one(mail), one(mail)}
 			}
@@ -173,7 +174,7 @@ func (p round) run(k *kit.Kit) (history []string, fault string) {
 	k.Told.Take()
 	*k.Box = notify.Outbox{}
 	k.Clock.Set(authtest.NewClock().Now())
-	w := &world{k: k, model: &model{policy: k.Policy, now: k.Clock.Now}}
+	w := &world{k: k, model: &model{policy: k.Policy, now: k.Clock.Now}, idents: make(map[string]*ident)}
 	me := &actor{role: owner, at: kit.At(kit.Owner), mailbox: mailB, telephone: callB, reads: []string{mailA, mailB, callA, callB}}
 	w.actors = []*actor{me, {role: theServer}, {role: theClock}}
 	for i, r := range p.roles {
@@ -251,6 +252,9 @@ func (p round) begin(w *world, do func(step)) {
 	}
 	if has(withCodes) {
 		by(0, recoveryCodes("CreateMFARecoveryCodes", (*latchkey.Account).CreateMFARecoveryCodes), 1, 1, 1)
+	}
+	if has(withProvider) {
+		by(0, linkBy, 1, 1, 1)
 	}
 	if has(withMFA) {
 		by(0, updateMFA, 1, 1, 1)

@@ -38,7 +38,7 @@ const (
 )
 
 // attackerRoles are those of the accounts that the owner has made.
-var attackerRoles = []role{knowsWord, readsMailbox, readsTelephone, stealsSession, stealsJWT, readsBackup}
+var attackerRoles = []role{knowsWord, readsMailbox, readsTelephone, stealsSession, stealsJWT, readsBackup, hasProvider}
 
 // device is an authenticator app. Last is the step of the last code that was accepted.
 type device struct {
@@ -99,9 +99,10 @@ type world struct {
 	actors     []*actor
 	main       *account // the owner's
 	challenges []*challenge
-	mails      []*oneTime // every link and code that was sent
-	switches   bool       // the step may switch MFA
-	proved     []string   // the addresses that the step has proven
+	mails      []*oneTime        // every link and code that was sent
+	switches   bool              // the step may switch MFA
+	idents     map[string]*ident // by subject
+	proved     []string          // the addresses that the step has proven
 	leap       time.Duration
 	high       time.Time // the latest time that a right clock has shown
 	kept       *session  // the session that makes the change of the present step
@@ -195,7 +196,11 @@ func (w *world) refreshAll() {
 		}
 		before := *a
 		w.refresh(a)
+		a.links = w.linked(a)
 		w.followed(&before, a, w.kept)
+		if a.user.MFA && !before.user.MFA {
+			w.weighIdentities(a, w.kept)
+		}
 		w.unasked(&before, a)
 		if before.user.Email != a.user.Email || before.user.Phone != a.user.Phone {
 			for _, t := range w.mails {
@@ -398,6 +403,8 @@ func (w *world) headline(c *credential) {
 			if w.canShowWord(a) && a.factors.RecoveryCode {
 				others = append(others, byCode)
 			}
+		case hasProvider: // the provider tells the address of the mailbox
+			without(byMailbox)
 		case readsTelephone:
 			without(byTelephone)
 			if w.canShowWord(a) {

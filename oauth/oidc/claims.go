@@ -55,11 +55,14 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 		*a = audience{one}
 		return nil
 	}
-	var all []string
-	if err := json.Unmarshal(text, &all); err != nil || bytes.Contains(text, []byte("null")) {
+	var all []*string
+	if err := json.Unmarshal(text, &all); err != nil || slices.Contains(all, nil) {
 		return errClaims
 	}
-	*a = all
+	*a = nil
+	for _, one := range all {
+		*a = append(*a, *one)
+	}
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (a *aged[T]) known(want bool) (value *T, due bool, err error) {
 		value = a.value
 	}
 	recent := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) >= 0 && now.Sub(t) < retryAge }
-	due = (value == nil || now.Sub(a.got) >= freshAge) && !recent(a.tried) || want && !recent(a.wanted)
+	due = (value == nil || now.Sub(a.got) >= freshAge || a.got.After(now)) && !recent(a.tried) || want && !recent(a.wanted)
 	if value == nil && !due {
 		err = a.err
 	}

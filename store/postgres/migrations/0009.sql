@@ -1,6 +1,6 @@
 -- Identities at other services, and sign-ins by them that have begun.
 
-ALTER TABLE {s}.{p}users ADD COLUMN identities bigint NOT NULL DEFAULT 0;
+ALTER TABLE {s}.{p}users ADD COLUMN providers text COLLATE "C" NOT NULL DEFAULT '';
 
 ALTER TABLE {s}.{p}sessions ADD COLUMN identity text COLLATE "C" NOT NULL DEFAULT '';
 
@@ -20,6 +20,8 @@ CREATE TABLE {s}.{p}identities (
 	expire timestamptz,
 	renewing timestamptz,
 	pending text COLLATE "C" NOT NULL,
+	found boolean NOT NULL,
+	single boolean NOT NULL,
 	PRIMARY KEY (id),
 	FOREIGN KEY (user_id) REFERENCES {s}.{p}users (id),
 	FOREIGN KEY (reserved) REFERENCES {s}.{p}addresses (address)

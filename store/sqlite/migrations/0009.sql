@@ -1,6 +1,6 @@
 -- Identities at other services, and sign-ins by them that have begun.
 
-ALTER TABLE users ADD COLUMN identities INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN providers TEXT NOT NULL DEFAULT '';
 
 ALTER TABLE sessions ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 
@@ -20,6 +20,8 @@ CREATE TABLE identities (
 	expire INTEGER,
 	renewing INTEGER,
 	pending TEXT NOT NULL,
+	found INTEGER NOT NULL,
+	single INTEGER NOT NULL,
 	PRIMARY KEY (id),
 	FOREIGN KEY (user_id) REFERENCES users (id),
 	FOREIGN KEY (reserved) REFERENCES addresses (address)

@@ -1,0 +1,240 @@
+package search_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/oauth"
+)
+
+// hasProvider is an attacker who has the owner's account at a provider, and nothing else.
+const hasProvider role = "provider thief"
+
+// byProvider is the proof of an account at a provider.
+const byProvider proof = "provider"
+
+// ident is an account at a provider, by its subject.
+type ident struct {
+	subject string
+	account *account
+	counted bool // it is a proof of its own, and not only of the mailbox by which it was found
+	found   bool // the mailbox has led to the account
+	mailbox string
+}
+
+// vouched reports whether an identity that counts has proven an address of an account.
+func (w *world) vouched(a *account, address string) bool {
+	for _, i := range w.idents {
+		if i.account == a && i.counted && i.mailbox == address {
+			return true
+		}
+	}
+	return false
+}
+
+// weighIdentities follows MFA that is switched on: what the mailbox has led to counts no more, but
+// for the identity of the session that does it.
+func (w *world) weighIdentities(a *account, kept *session) {
+	for _, i := range w.idents {
+		if i.account != a || !i.counted || !i.found || kept != nil && kept.ident == i {
+			continue
+		}
+		i.counted = false
+		w.end(a, "was made by an identity that the mailbox has led to, before MFA was switched on", func(x *session) bool { return x.ident == i })
+	}
+	a.links = w.linked(a)
+}
+
+// vouching returns the address that a provider has proven, "" without one.
+func vouching(who oauth.Profile) string {
+	if who.EmailVerified {
+		return who.Email
+	}
+	return ""
+}
+
+// linked reports how many identities of an account count.
+func (w *world) linked(a *account) (n int) {
+	for _, i := range w.idents {
+		if i.account == a && i.counted {
+			n++
+		}
+	}
+	return n
+}
+
+// person picks who an actor is at the provider: each has an account with the own mailbox, and
+// one for every mailbox that they read. The owner's account is also that of its thief.
+func person(w *world, a *actor, s step) oauth.Profile {
+	mine := oauth.Profile{Subject: string(a.role), Email: a.mailbox, EmailVerified: s.y%5 != 0}
+	switch {
+	case a.role == owner && s.z%3 != 0:
+		mine.Email, mine.EmailVerified = mailA, true
+	case a.role == hasProvider && s.z%3 != 0:
+		mine.Subject = string(owner)
+		if s.y%2 == 0 {
+			mine.Email = mailA
+		}
+	case a.role == readsMailbox && s.z%3 != 0:
+		mine = oauth.Profile{Subject: "made by the " + string(a.role), Email: mailA, EmailVerified: true}
+	}
+	return mine
+}
+
+// byPerson begins a sign-in and returns the callback of a person.
+func byPerson(w *world, by interface {
+	StartOAuth2(ctx context.Context, r latchkey.OAuth2Request) (*latchkey.OAuth2Start, error)
+}, who oauth.Profile, r latchkey.OAuth2Request) (latchkey.OAuth2Callback, error) {
+	r.Provider, r.RedirectURL = "acme", kit.CallbackURL
+	start, err := by.StartOAuth2(w.k.Ctx, r)
+	if err != nil {
+		return latchkey.OAuth2Callback{}, err
+	}
+	u, err := url.Parse(start.URL)
+	w.k.Must(err)
+	return latchkey.OAuth2Callback{Provider: "acme", Binding: start.Binding.Reveal(), Parameters: url.Values{"state": {u.Query().Get("state")}, "code": {w.k.Acme.Code(who)}}}, nil
+}
+
+// signInBy signs in by a provider, half of the time by a token that is handed over.
+func signInBy(w *world, a *actor, s step) string {
+	who := person(w, a, s)
+	g := w.k.Guest(a.at)
+	line := fmt.Sprintf("signs in by the provider as %q with %s (%v): ", who.Subject, who.Email, who.EmailVerified)
+	cb, err := byPerson(w, g, who, latchkey.OAuth2Request{Token: s.x%2 == 0})
+	if err != nil {
+		return line + w.told(err)
+	}
+	before := w.at(who.Email)
+	was := account{}
+	if before != nil {
+		was = *before
+	}
+	whole := before != nil && w.vouched(before, who.Email)
+	result, err := g.FinishOAuth2(w.k.Ctx, cb)
+	if err != nil {
+		return line + w.told(err)
+	}
+	made := result.Session
+	if result.Token != nil {
+		made, err = g.RedeemOAuth2Token(w.k.Ctx, result.Token.UserID, result.Token.Secret.Reveal(), cb.Binding)
+		if err != nil {
+			return line + "and redeems the token: " + w.told(err)
+		}
+	}
+	known := w.idents[who.Subject]
+	acc := w.named(made.UserID)
+	shown := byProvider
+	switch {
+	case known != nil && known.account == acc && known.counted:
+		known.mailbox = vouching(who)
+		if !acc.user.MFA && who.EmailVerified {
+			w.proved = append(w.proved, who.Email)
+		}
+	case before != nil && before.id == made.UserID:
+		if !who.EmailVerified {
+			w.fail("an address that the provider has not proven has signed in to %s", before.id)
+		}
+		if was.half == who.Email && !whole {
+			w.fail("an address that is proven by half has signed in to %s", before.id)
+		}
+		if !was.proven() && was.links == 0 || was.loose && !was.user.MFA {
+			w.firstProof(before)
+			for subject, i := range w.idents {
+				if i.account == acc {
+					delete(w.idents, subject)
+				}
+			}
+		}
+		w.proved = append(w.proved, who.Email)
+		if acc.user.MFA {
+			shown = byMailbox
+		}
+		w.idents[who.Subject] = &ident{subject: who.Subject, account: acc, counted: !acc.user.MFA, found: true, mailbox: who.Email}
+	default:
+		w.proved = append(w.proved, who.Email)
+		w.idents[who.Subject] = &ident{subject: who.Subject, account: acc, counted: true, mailbox: vouching(who)}
+	}
+	c := w.entered(a, made, shown, nil)
+	c.session.ident = w.idents[who.Subject]
+	w.kept = c.session
+	return line + c.String()
+}
+
+// linkBy links a person at the provider to the account.
+func linkBy(w *world, a *actor, s step) string {
+	who := person(w, a, s)
+	return act(w, a, s, "StartOAuth2", false, "", func(c *credential, h *latchkey.Account) error {
+		cb, err := byPerson(w, h, who, latchkey.OAuth2Request{})
+		if err != nil {
+			return err
+		}
+		cb.Session = ""
+		if !c.jwt {
+			cb.Session = c.text
+		}
+		result, err := w.k.Guest(a.at).FinishOAuth2(w.k.Ctx, cb)
+		if err != nil {
+			return err
+		}
+		if i := w.idents[who.Subject]; i != nil && i.counted && i.account != c.account && !i.account.gone {
+			w.fail("the identity of %s was linked to %s", i.account.id, c.account.id)
+		}
+		i := &ident{subject: who.Subject, account: c.account, counted: true, mailbox: vouching(who)}
+		w.idents[who.Subject] = i
+		if who.EmailVerified {
+			w.proved = append(w.proved, who.Email)
+			if c.account.half == who.Email {
+				c.account.half = ""
+			}
+			if !c.account.user.PhoneVerification && c.account.user.Email == who.Email {
+				c.account.wordShown()
+			}
+		}
+		if result.Session != nil {
+			c.session.shown, c.session.ident, c.session.used = []proof{byProvider}, i, w.now()
+			w.replaced(a, c, result.Session)
+		} else {
+			c.session.show(byProvider)
+		}
+		return nil
+	}) + fmt.Sprintf(" (%q with %s, %v)", who.Subject, who.Email, who.EmailVerified)
+}
+
+// unlink deletes an identity.
+func unlink(w *world, a *actor, s step) string {
+	return act(w, a, s, "DeleteIdentity", false, "", func(c *credential, h *latchkey.Account) error {
+		list, err := h.Identities(w.k.Ctx)
+		if err != nil {
+			return err
+		}
+		one, ok := pick(list.Identities, s.y)
+		if !ok {
+			return latchkey.ErrIdentityNotFound
+		}
+		if err := h.DeleteIdentity(w.k.Ctx, one.ID); err != nil {
+			return err
+		}
+		i := w.idents[one.ProviderUID]
+		delete(w.idents, one.ProviderUID)
+		w.end(c.account, "was made by an identity that is gone", func(x *session) bool { return x.ident == i && i != nil })
+		if w.linked(c.account) == 0 {
+			for _, x := range w.sessions {
+				if x.account == c.account && len(x.shown) > 1 {
+					x.shown = append(x.shown[:1:1], slices.DeleteFunc(slices.Clone(x.shown[1:]), func(p proof) bool { return p == byProvider })...)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// counts follows an answered challenge of a session that an identity has made.
+func (s *session) counts() {
+	if s.ident != nil && s.owing && len(s.shown) > 1 {
+		s.ident.counted, s.ident.found = true, false
+	}
+}
