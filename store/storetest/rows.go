@@ -281,6 +281,15 @@ func badFilters(s *suite) {
 			s.Errorf("%s: %v", name, err)
 		}
 	}
+	ctx := s.context()
+	for _, offset := range []int{1, -1} { // rows are left out of lists alone
+		_, err := s.Count(ctx, store.Query{Index: byRank, Offset: offset})
+		s.want(err, store.ErrInvalid)
+		s.want(s.update(func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.DeleteRange(ctx, store.Query{Index: byRank, Limit: 1, Offset: offset})
+			return err
+		}), store.ErrInvalid)
+	}
 	inFull := make([]store.Filter, 60) // all values that a query may have
 	for i := range inFull {
 		inFull[i] = store.Where("id", store.OpEqual, values(500)...)
