@@ -71,7 +71,7 @@ func TestA11ATryThatTheSiteRefusesIsNoFailureOfItsNetwork(t *testing.T) {
 		k.Engine = k.LimitedEngine(nil)
 		from := func(n int) string { return fmt.Sprintf("2001:db8:7:%x::1", n) }
 		for n := range 20 {
-			_ = k.Try(from(n), fmt.Sprintf("nobody%d@example.org", n), "wrong horse battery")
+			_ = k.Try(from(n), fmt.Sprintf("unknown%d@example.org", n), "wrong horse battery")
 		}
 		k.Clock.Advance(50 * time.Minute)
 		for range 3 {
@@ -146,8 +146,8 @@ func TestAC055WrongAnswersGoWithTheFormerAuthenticator(t *testing.T) {
 	})
 }
 
-// A switch by the user is no demand of the server: what a planter has switched after the server
-// does not shut the owner of the mailbox out.
+// A switch by the user is no demand of the server. A planter cannot shut the owner of the mailbox out
+// by switching MFA on after the server.
 func TestA29ASwitchByTheUserIsNoDemandOfTheServer(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
