@@ -51,7 +51,7 @@ func identitiesOf(ctx context.Context, r store.Reader, userID string) ([]*record
 }
 
 // addressHolder returns the id of the user who has an e-mail address, as their own or by an
-// identity; "" if nobody has it.
+// identity; "" if no user has it.
 func addressHolder(ctx context.Context, r store.Reader, address string) (string, error) {
 	row, err := record.Addresses.Find(ctx, r, record.Addresses.Primary(), store.Text(address))
 	if row == nil || err != nil {

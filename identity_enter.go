@@ -126,8 +126,8 @@ func (e *entering) find(ctx context.Context) (*record.User, *record.Identity, er
 // errLinkFirst refuses a person whose address an account has already.
 var errLinkFirst = &Error{ErrUserAlreadyExists.Type, ErrUserAlreadyExists.Category, "An account has the address; sign in to it and link the provider there"}
 
-// match returns the user whose address the provider has proven to be the person's, nil if nobody
-// has it.
+// match returns the user whose address the provider has proven to be the person's, nil if no
+// user has it.
 func (e *entering) match(ctx context.Context) (*record.User, error) {
 	if e.who.Email == "" {
 		missing := *ErrUserUnauthorized

@@ -88,7 +88,7 @@ func (e *OAuth2Error) Unwrap() error { return e.reason }
 // An account that has the address and never proved it is claimed as by a link
 // ([Guest.CreateSession]): its parts are removed, or another person's account loses the address. If
 // no account has the address, one is made, with the address if it is proven, and with the name of
-// the profile. An address that the provider has not proven lets nobody in and reserves nothing.
+// the profile. An address that the provider has not proven opens no account, and is not reserved.
 //
 // A second factor is owed as after any sign-in: see Policy.TrustProviderMFA.
 //

@@ -22,7 +22,7 @@ import (
 // Provider is another service by which users sign in. It must be safe for concurrent use, and
 // keep nothing of one sign-in for another. The engine bounds every call by a context of its own.
 //
-// An error of a provider may hold anything: the engine shows it to nobody. It logs which call has
+// An error of a provider may hold anything: the engine shows it to no caller. It logs which call has
 // failed, and a [Failure].
 type Provider interface {
 	// Info returns what does not change while the provider lives.

@@ -84,7 +84,7 @@ type Provider struct {
 	client *http.Client
 }
 
-// New returns a provider. It calls nobody.
+// New returns a provider. It makes no call.
 func New(c Config) (*Provider, error) {
 	for _, endpoint := range []string{c.Authorization, c.Token, c.Profile} {
 		if web.CheckURL(endpoint, c.Private) != nil {

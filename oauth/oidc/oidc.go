@@ -46,7 +46,7 @@ type Config struct {
 	// Scopes are always asked for; nil means openid, profile and email. openid is added.
 	Scopes []string
 	// TrustEmail lets the claim email_verified count: the host knows who may write addresses at
-	// the service. Without it no address of the service lets anybody into an account.
+	// the service. Without it no address of the service opens an account.
 	TrustEmail bool
 	Auth       Auth
 	// Algorithms are those with which ID tokens may be signed: RS256, PS256, ES256, EdDSA and
@@ -84,7 +84,7 @@ var allowed = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES
 // usual are the algorithms that need no word of the host.
 var usual = []string{"RS256", "PS256", "ES256", "EdDSA"}
 
-// New returns a provider. It calls nobody: the documents of the service are read by the first
+// New returns a provider. It makes no call: the documents of the service are read by the first
 // sign-in.
 func New(c Config) (*Provider, error) {
 	if c.Name == "" {
