@@ -647,3 +647,22 @@ func TestMaxAgeAsksForTheTimeOfTheSignIn(t *testing.T) {
 		}
 	}
 }
+
+// What was read before the clock went back is read again: it would not age until the clock is there
+// once more.
+func TestAClockThatGoesBackReadsAgain(t *testing.T) {
+	now, reads := time.Unix(1_000_000_000, 0), 0
+	a := aged[int]{now: func() time.Time { return now }, turn: make(chan struct{}, 1), read: func(context.Context) (*int, error) {
+		reads++
+		return &reads, nil
+	}}
+	for _, step := range []struct {
+		ahead time.Duration
+		reads int
+	}{{0, 1}, {time.Minute, 1}, {-2 * time.Hour, 2}, {time.Minute, 2}} {
+		now = now.Add(step.ahead)
+		if _, err := a.get(t.Context(), false); err != nil || reads != step.reads {
+			t.Errorf("after %v: %d reads, %v", step.ahead, reads, err)
+		}
+	}
+}
