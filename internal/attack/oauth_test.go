@@ -552,6 +552,7 @@ func TestAC078AnOddAnswerMakesNoUser(t *testing.T) {
 			want error
 		}{
 			"no subject":                  {oauth.Profile{Email: kit.Ada, EmailVerified: true}, latchkey.ErrProviderSubject},
+			"a blank subject":             {oauth.Profile{Subject: " \t", Email: kit.Ada, EmailVerified: true}, latchkey.ErrProviderSubject},
 			"a subject of 256 bytes":      {oauth.Profile{Subject: strings.Repeat("x", 256), Email: kit.Ada, EmailVerified: true}, latchkey.ErrProviderSubject},
 			"a subject of 1 MiB":          {oauth.Profile{Subject: strings.Repeat("x", 1<<20), Email: kit.Ada, EmailVerified: true}, latchkey.ErrProviderSubject},
 			"a subject that is not UTF-8": {oauth.Profile{Subject: "\xff", Email: kit.Ada, EmailVerified: true}, latchkey.ErrProviderSubject},
