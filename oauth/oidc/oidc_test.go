@@ -339,13 +339,25 @@ func TestTheAgesOfDocuments(t *testing.T) {
 	}
 }
 
-// Sign-ins at once share one reading, which none of them can cancel.
+// waiter is a context that tells when its end is waited for.
+type waiter struct {
+	context.Context
+	waits chan<- bool
+}
+
+func (w waiter) Done() <-chan struct{} {
+	w.waits <- true
+	return w.Context.Done()
+}
+
+// Sign-ins at once share one reading. A caller who hangs up does not cancel it for the others.
 func TestSignInsAtOnceShareOneReading(t *testing.T) {
 	p := newParty(t, nil)
-	hold := make(chan bool)
+	hold, reading, waits := make(chan bool), make(chan bool, 2), make(chan bool, 100)
 	p.issuer.Set(func(s *authtest.IssuerSettings) {
 		s.Before = func(r *http.Request) {
 			if r.URL.Path == authtest.PathDiscovery {
+				reading <- true
 				select {
 				case <-hold:
 				case <-r.Context().Done():
@@ -360,24 +372,24 @@ func TestSignInsAtOnceShareOneReading(t *testing.T) {
 			t.Errorf("the one who reads: %v", err)
 		}
 	})
-	for p.issuer.Count(authtest.PathDiscovery) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-reading
 	for range 20 {
 		all.Go(func() {
-			if _, err := p.Authorize(t.Context(), p.flow()); err != nil {
+			if _, err := p.Authorize(waiter{t.Context(), waits}, p.flow()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	waiting, leave := context.WithCancel(t.Context())
 	all.Go(func() {
-		if _, err := p.Authorize(waiting, p.flow()); err != web.ErrUnreachable {
+		if _, err := p.Authorize(waiter{waiting, waits}, p.flow()); err != web.ErrUnreachable {
 			t.Errorf("one who hangs up while another reads: %v", err)
 		}
 		close(hold)
 	})
-	time.Sleep(10 * time.Millisecond)
+	for range 21 {
+		<-waits
+	}
 	cancel() // the one who reads hangs up
 	leave()
 	all.Wait()
