@@ -129,32 +129,18 @@ func (p *Provider) endpoint(redirect string) *lib.Config {
 		style = lib.AuthStyleInParams
 	}
 	return &lib.Config{
-		ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret.Reveal(), RedirectURL: redirect,
+		ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret.Reveal(), RedirectURL: redirect, Scopes: p.config.Scopes,
 		Endpoint: lib.Endpoint{AuthURL: p.config.Authorization, TokenURL: p.config.Token, AuthStyle: style},
 	}
 }
 
 // Authorize implements [oauth.Provider].
 func (p *Provider) Authorize(_ context.Context, f *oauth.Flow) (string, error) {
-	c := p.endpoint(f.RedirectURL)
 	var options []lib.AuthCodeOption
-	for name, values := range p.config.Parameters {
-		for _, v := range values {
-			options = append(options, lib.SetAuthURLParam(name, v))
-		}
-	}
-	set := func(name, value string) { options = append(options, lib.SetAuthURLParam(name, value)) }
-	set("state", f.State.Reveal())
-	set("response_type", "code")
-	set("client_id", c.ClientID)
-	set("redirect_uri", f.RedirectURL)
-	if scopes := append(slices.Clone(p.config.Scopes), f.Scopes...); len(scopes) > 0 {
-		set("scope", strings.Join(scopes, p.config.Separator))
-	}
 	if !p.config.NoPKCE {
 		options = append(options, lib.S256ChallengeOption(f.Verifier.Reveal()))
 	}
-	return c.AuthCodeURL(f.State.Reveal(), options...), nil
+	return web.AuthorizationURL(p.endpoint(f.RedirectURL), f, p.config.Parameters, p.config.Separator, options...), nil
 }
 
 // Exchange implements [oauth.Provider].
@@ -243,7 +229,7 @@ func (p *Provider) read(body []byte) (*oauth.Profile, error) {
 	return who, err
 }
 
-// at returns the value at a path, nil if there is none. Names are exact.
+// at returns the value at a path, or nil. Names are exact.
 func at(body json.RawMessage, path string) (json.RawMessage, error) {
 	if path == "" {
 		return nil, nil

@@ -168,18 +168,8 @@ func (p *Provider) Authorize(ctx context.Context, f *oauth.Flow) (string, error)
 	if err != nil {
 		return "", err
 	}
-	c := p.endpoint(d, f.RedirectURL)
-	c.Scopes = append(slices.Clone(c.Scopes), f.Scopes...)
-	var options []oauth2.AuthCodeOption
-	for name, values := range p.config.Parameters {
-		for _, v := range values {
-			options = append(options, oauth2.SetAuthURLParam(name, v))
-		}
-	}
-	options = append(options, oauth2.SetAuthURLParam("state", f.State.Reveal()), oauth2.SetAuthURLParam("response_type", "code"),
-		oauth2.SetAuthURLParam("client_id", c.ClientID), oauth2.SetAuthURLParam("redirect_uri", f.RedirectURL),
-		oauth2.SetAuthURLParam("scope", strings.Join(c.Scopes, " ")), oauth2.SetAuthURLParam("nonce", f.Nonce.Reveal()), oauth2.S256ChallengeOption(f.Verifier.Reveal()))
-	return c.AuthCodeURL(f.State.Reveal(), options...), nil
+	return web.AuthorizationURL(p.endpoint(d, f.RedirectURL), f, p.config.Parameters, " ",
+		oauth2.SetAuthURLParam("nonce", f.Nonce.Reveal()), oauth2.S256ChallengeOption(f.Verifier.Reveal())), nil
 }
 
 // Exchange implements [oauth.Provider].

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,26 @@ const (
 	JSON    Form = iota + 1
 	AnyForm      // or that of a web form, which some services without OpenID Connect use
 )
+
+// AuthorizationURL returns the address at which a sign-in begins. The parameters of the host come
+// before those of the flow and more, which replace them.
+func AuthorizationURL(c *oauth2.Config, f *oauth.Flow, parameters url.Values, separator string, more ...oauth2.AuthCodeOption) string {
+	var options []oauth2.AuthCodeOption
+	set := func(name, value string) { options = append(options, oauth2.SetAuthURLParam(name, value)) }
+	for name, values := range parameters {
+		for _, v := range values {
+			set(name, v)
+		}
+	}
+	set("state", f.State.Reveal())
+	set("response_type", "code")
+	set("client_id", c.ClientID)
+	set("redirect_uri", f.RedirectURL)
+	if scopes := slices.Concat(c.Scopes, f.Scopes); len(scopes) > 0 {
+		set("scope", strings.Join(scopes, separator))
+	}
+	return c.AuthCodeURL(f.State.Reveal(), append(options, more...)...)
+}
 
 // Redeem calls a token endpoint by the library. It reads the answer before the library does, and
 // replaces errors that may hold secrets. The expiry of the access token counts from now.
