@@ -184,7 +184,7 @@ type Config struct {
 	// [Users.GetMFAChallenge] returns its code. A user never owes a factor because of it.
 	CustomCodes bool
 	// Providers are the other services by which users sign in. Their names differ. Identities of a
-	// provider that is not there any more stay, and sign nobody in.
+	// provider that is removed from the list stay in the store. No user can sign in by them.
 	Providers []oauth.Provider
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed
 	// code of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else they are like

@@ -21,8 +21,8 @@ type Identity struct {
 	// Issuer is the service that has named the user: two services of one provider are different.
 	Issuer      string
 	ProviderUID string // of the user at the issuer
-	// ProviderEmail is the address that the provider has told last, "" if none. It is only shown:
-	// it may be another one than the user's.
+	// ProviderEmail is the last address that the provider has told, or empty. It is only shown: it
+	// may be another one than the user's.
 	ProviderEmail string
 	// ProviderEmailVerified says that the provider has proven that address, and that its word
 	// counts. Then no other user may have the address.

@@ -55,11 +55,11 @@ func (tx *txn) handOverSignIn(ctx context.Context, user *record.User, i *record.
 type entering struct {
 	tx    *txn
 	who   *person
-	drawn *record.Identity // the identity, if there is none yet
-	fresh *record.User     // the user, if there is none yet
+	drawn *record.Identity // inserted if the person has no identity
+	fresh *record.User     // inserted if the person has no user
 }
 
-// known returns the identity of the person, nil if there is none.
+// known returns the stored identity of the person, or nil.
 func (e *entering) known(ctx context.Context) (*record.Identity, error) {
 	return record.Identities.Find(ctx, e.tx, record.Identities.Index("subject"), store.Text(e.drawn.Provider), store.Text(e.drawn.Issuer), store.Text(e.drawn.Subject))
 }

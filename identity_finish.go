@@ -84,7 +84,7 @@ func (e *OAuth2Error) Unwrap() error { return e.reason }
 // A person without an identity is let into the account that has their address, if the provider has
 // proven it and its word counts (package oauth): the identity is made, and the user gets a notice.
 // If the user has MFA on, that proves the mailbox and no more, as a code to it does, and the identity
-// counts once the session has proven what it owes.
+// counts as soon as the session has shown the factor that it owes.
 // An account that has the address and never proved it is claimed as by a link
 // ([Guest.CreateSession]): its parts are removed, or another person's account loses the address. If
 // no account has the address, one is made, with the address if it is proven, and with the name of

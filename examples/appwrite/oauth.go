@@ -271,7 +271,7 @@ func with(page string, add url.Values) (any, error) {
 	if len(add) > 0 && u.RawQuery != "" {
 		u.RawQuery += "&"
 	}
-	u.RawQuery += add.Encode() // what the page has stays as it is
+	u.RawQuery += add.Encode() // the page keeps its own parameters
 	return redirection(u.String()), nil
 }
 
