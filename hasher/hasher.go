@@ -35,6 +35,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
+	"example.com/latchkey/hasher/internal/phc"
 	"example.com/latchkey/hasher/internal/seam"
 )
 
@@ -189,31 +190,30 @@ func (h *Hasher) For(group string) Group { return Group{h, group} }
 func (g Group) Hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltSize)
 	_, _ = rand.Read(salt) // never returns an error: without randomness it ends the program
-	p := phc{Params: g.hasher.params, salt: salt}
+	p := g.hasher.params.of(salt)
 	tag, err := g.derive(ctx, p, password, tagSize)
 	if err != nil {
 		return "", err
 	}
-	p.tag = tag
+	p.Tag = tag
 	return p.String(), nil
 }
 
 // Verify is [Hasher.Verify], for the group.
 func (g Group) Verify(ctx context.Context, hash, password string) (bool, error) {
 	if hash == "" {
-		decoy := phc{Params: g.hasher.params, salt: make([]byte, saltSize)}
-		_, err := g.derive(ctx, decoy, password, tagSize)
+		_, err := g.derive(ctx, g.hasher.params.of(make([]byte, saltSize)), password, tagSize)
 		return false, err
 	}
 	p, err := parse(hash)
 	if err != nil {
 		return false, err
 	}
-	tag, err := g.derive(ctx, p, password, len(p.tag))
+	tag, err := g.derive(ctx, p, password, len(p.Tag))
 	if err != nil {
 		return false, err
 	}
-	return subtle.ConstantTimeCompare(tag, p.tag) == 1, nil
+	return subtle.ConstantTimeCompare(tag, p.Tag) == 1, nil
 }
 
 // Hash returns the hash of a password with a new salt. The password is brought
@@ -234,18 +234,55 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error
 // hashes.
 func (h *Hasher) Outdated(hash string) bool {
 	p, err := parse(hash)
-	return err != nil || p.Params != h.params || len(p.tag) != tagSize || len(p.salt) != saltSize
+	return err != nil || paramsOf(p) != h.params || len(p.Tag) != tagSize || len(p.Salt) != saltSize
 }
 
-func (g Group) derive(ctx context.Context, p phc, password string, size int) ([]byte, error) {
-	h := g.hasher
-	if err := h.gate.enter(ctx, g.name, p.cost()); err != nil {
-		return nil, err
+// Run runs a hash of another kind, for example of package foreign, when there is a place for
+// it: it counts twice its memory, in bytes, and takes one slot. memory is at most 256 MiB.
+//
+// Errors:
+//   - [ErrBusy]
+//   - [ErrFormat]: the hash needs more memory
+func (g Group) Run(ctx context.Context, memory int64, hash func()) error {
+	if memory < 0 || memory > maxMemory {
+		return ErrFormat
 	}
-	defer h.gate.leave(p.cost())
-	h.hashes.Add(1)
-	return argon2.IDKey(norm.NFC.Bytes([]byte(password)), p.salt, p.Time, p.Memory, p.Threads, uint32(size)), nil
+	if err := g.hasher.gate.enter(ctx, g.name, memory); err != nil {
+		return err
+	}
+	defer g.hasher.gate.leave(memory)
+	g.hasher.hashes.Add(1)
+	hash()
+	return nil
 }
+
+func (g Group) derive(ctx context.Context, p phc.Hash, password string, size int) (tag []byte, err error) {
+	err = g.Run(ctx, paramsOf(p).cost(), func() {
+		tag = argon2.IDKey(norm.NFC.Bytes([]byte(password)), p.Salt, p.Time, p.Memory, p.Threads, uint32(size))
+	})
+	return tag, err
+}
+
+// maxMemory is the largest memory of one hash, in bytes.
+const maxMemory = 256 << 20
+
+// parse reads a hash of this package.
+func parse(text string) (phc.Hash, error) {
+	p, ok := phc.Parse(text)
+	if !ok || p.Variant != phc.ID {
+		return phc.Hash{}, ErrFormat
+	}
+	return p, nil
+}
+
+// of returns a hash with these parameters and a salt, without a tag.
+func (p Params) of(salt []byte) phc.Hash {
+	return phc.Hash{Variant: phc.ID, Memory: p.Memory, Time: p.Time, Threads: p.Threads, Salt: salt}
+}
+
+func paramsOf(p phc.Hash) Params { return Params{Memory: p.Memory, Time: p.Time, Threads: p.Threads} }
+
+func (p Params) bounded() bool { return phc.Bounded(p.Memory, p.Time, p.Threads) }
 
 // cost is the memory of one hash in bytes.
 func (p Params) cost() int64 { return int64(p.Memory) << 10 }
