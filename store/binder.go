@@ -294,6 +294,15 @@ func (t Typed[T]) Insert(ctx context.Context, tx Tx, record *T) error {
 	return tx.Insert(ctx, t.Table, t.Row(record))
 }
 
+// InsertAll adds records. See [Tx.InsertAll].
+func (t Typed[T]) InsertAll(ctx context.Context, tx Tx, records []*T) error {
+	rows := make([]Row, len(records))
+	for i, record := range records {
+		rows[i] = t.Row(record)
+	}
+	return tx.InsertAll(ctx, t.Table, rows)
+}
+
 // Replace stores a record in the place of the record with the same primary key.
 func (t Typed[T]) Replace(ctx context.Context, tx Tx, record *T) error {
 	return tx.Replace(ctx, t.Table, t.Row(record))

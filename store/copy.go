@@ -75,14 +75,7 @@ func Copy(ctx context.Context, to, from Store, schema *Schema, progress func(tab
 }
 
 func insertAll(ctx context.Context, s Store, t *Table, rows []Row) error {
-	return s.Update(ctx, func(ctx context.Context, tx Tx) error {
-		for _, row := range rows {
-			if err := tx.Insert(ctx, t, row); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.Update(ctx, func(ctx context.Context, tx Tx) error { return tx.InsertAll(ctx, t, rows) })
 }
 
 // pages calls visit with all rows of a table in the order of the primary key.

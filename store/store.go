@@ -27,9 +27,19 @@
 //     the caller's goroutine.
 //   - Updates are serializable and in real-time order.
 //   - A commit whose outcome is not known is [ErrUnknownOutcome].
-//   - Under the context of a closure, Update of the same store is [ErrNested],
-//     and so is a read of the store instead of the transaction. A Tx kept after
-//     its closure returns [ErrDone].
+//   - A View reads one snapshot, which has everything that was committed before
+//     View was called, and nothing that is committed after its closure has begun.
+//     Updates go on while the closure runs.
+//   - The closure of View runs at most once. Its error, its panic and
+//     runtime.Goexit reach the caller of View. After an error of a read other
+//     than [ErrNotFound], further reads return [ErrAborted], and View returns an
+//     error even if the closure hides it. A View leaves nothing behind, however
+//     it ends.
+//   - Under the context of a closure, Update and View of the same store are
+//     [ErrNested], and so is a read of the store instead of the transaction or
+//     the snapshot. A Tx or a Reader kept after its closure returns [ErrDone].
+//   - InsertAll is Insert of each of the rows. If one of them is refused, none of
+//     them is kept.
 //   - A null never collides in a unique index. A listing by the index has it
 //     before every value. Comparing with a null selects nothing.
 //   - Text compares bytewise.
@@ -72,7 +82,7 @@ var (
 	ErrInvalid        = errors.New("store: invalid argument")
 	ErrAborted        = errors.New("store: transaction has failed and can only roll back")
 	ErrDone           = errors.New("store: transaction is over")
-	ErrNested         = errors.New("store: store used inside its own transaction")
+	ErrNested         = errors.New("store: store used inside its own closure")
 	ErrUnknownOutcome = errors.New("store: outcome of the commit is unknown")
 	ErrLocked         = errors.New("store: held by another process")
 	ErrClosed         = errors.New("store: closed")
@@ -98,7 +108,7 @@ func IsTaken(err error, ix *Index) bool {
 	return errors.As(err, &e) && e.Table == ix.table.name && e.Index == ix.name
 }
 
-// Reader reads rows.
+// Reader reads rows, in a transaction, in a snapshot, or each time as of the present.
 type Reader interface {
 	// Get returns the row with that key in a unique index, or [ErrNotFound].
 	// A null in the key finds nothing.
@@ -120,6 +130,10 @@ type Tx interface {
 	Reader
 	// Insert adds a row.
 	Insert(ctx context.Context, t *Table, row Row) error
+	// InsertAll adds rows of one table. It is Insert of each of them in order, but
+	// many rows are faster in one call. If several rows are refused, the error is
+	// that of one of them. No rows are no error.
+	InsertAll(ctx context.Context, t *Table, rows []Row) error
 	// Replace stores row in the place of the row with the same primary key,
 	// or returns [ErrNotFound].
 	Replace(ctx context.Context, t *Table, row Row) error
@@ -143,8 +157,18 @@ type Store interface {
 	// caller's, one that runs the closures of other callers too: if it waits for
 	// anything else than the transaction, it delays them.
 	Update(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
+	// View runs fn once, on the caller's goroutine, with a reader of one snapshot:
+	// every read sees what was committed before View was called, and nothing that
+	// is committed while fn runs. Only fn may use the reader, and one goroutine at
+	// a time.
+	//
+	// Updates go on meanwhile, but an open snapshot costs the backend memory,
+	// space in its file or a connection, so fn should not wait for long. View does
+	// not run fn again if the connection to a database is lost, because fn may
+	// have had effects already. The error of fn is the error of View.
+	View(ctx context.Context, fn func(ctx context.Context, r Reader) error) error
 	// Close waits for running calls and frees the resources of the store. A
-	// closure of Update must not call it: it would wait for itself.
+	// closure of Update or View must not call it: it would wait for itself.
 	Close() error
 }
 

@@ -397,7 +397,7 @@ func TestAttackOnAFullDiskARightPasswordIsTold(t *testing.T) {
 		} {
 			hook := k.Store.Hook
 			k.Store.Hook = func(c storetest.Call) error {
-				if c.Inside && !c.Done && slices.Contains([]string{"Insert", "Replace", "Delete", "DeleteRange"}, c.Name) {
+				if c.Inside && !c.Done && slices.Contains([]string{"Insert", "InsertAll", "Replace", "Delete", "DeleteRange"}, c.Name) {
 					return kit.ErrDisk
 				}
 				return nil
@@ -576,7 +576,7 @@ func TestAttackAFailingStoreTellsNothingUncounted(t *testing.T) {
 		}}
 	}
 	faults := map[string]func() func(storetest.Call) error{}
-	for _, kinds := range [][]string{{"Insert"}, {"Insert", "Replace"}, {"Delete"}, {"DeleteRange"}, {"Delete", "DeleteRange"}} {
+	for _, kinds := range [][]string{{"Insert", "InsertAll"}, {"Insert", "InsertAll", "Replace"}, {"Delete"}, {"DeleteRange"}, {"Delete", "DeleteRange"}} {
 		faults[fmt.Sprint(kinds)] = func() func(storetest.Call) error {
 			return func(c storetest.Call) error {
 				if c.Inside && !c.Done && slices.Contains(kinds, c.Name) {

@@ -106,7 +106,7 @@ func TestA2OnAFullDiskAKnownClientLearnsNothing(t *testing.T) {
 		owner := owned(k)
 		hook := k.Store.Hook
 		k.Store.Hook = func(c storetest.Call) error {
-			if c.Name == "Insert" || c.Name == "Replace" || c.Name == "Delete" || c.Name == "DeleteRange" {
+			if c.Name == "Insert" || c.Name == "InsertAll" || c.Name == "Replace" || c.Name == "Delete" || c.Name == "DeleteRange" {
 				return kit.ErrDisk
 			}
 			return hook(c)

@@ -10,6 +10,22 @@
 // true for a file that an attacker has made: if a page points to itself, bbolt
 // follows it until the stack overflows. Keep the file where only the host writes.
 //
+// # Long views
+//
+// A View holds one read transaction of bbolt. The pages that were current when it
+// began are not used again before it ends, so the file grows by what is written
+// meanwhile.
+//
+// bbolt has to map the file anew when it outgrows its map. It waits for open
+// Views then, and all other calls wait for it. On systems with 64-bit addresses
+// other than Windows, this package maps 64 GB at opening, so that only a larger
+// file makes calls wait. On Windows, on 32-bit systems, and where the process may
+// not use so many addresses (ulimit -v), the map is the file's size, rounded up to
+// a power of two or a gigabyte. There a closure of View must not wait for a call of
+// Update, and should be short.
+//
+// # Deletions
+//
 // In a transaction that has deleted rows, a descending query reads its whole
 // range, because bbolt does not move backwards over emptied pages.
 package bbolt
@@ -18,8 +34,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -69,14 +88,7 @@ func openFile(path string, schema *store.Schema) (_ *driver, err error) {
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:      lockWait,
-		FreelistType: bolt.FreelistMapType,
-		// The freelist stays in the file. Without it, bbolt reads every page at
-		// opening, on a goroutine of its own, where a damaged page ends the
-		// program.
-		NoFreelistSync: false,
-	})
+	db, err := openMapped(path, room())
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("bbolt: %w", store.ErrLocked)
 	}
@@ -89,6 +101,42 @@ func openFile(path string, schema *store.Schema) (_ *driver, err error) {
 	}
 	d.writer = backend.NewWriter(d.begin)
 	return d, nil
+}
+
+// openMapped opens a file and maps so many bytes of it, or its size if that is more.
+func openMapped(path string, bytes int) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:         lockWait,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: bytes,
+		// The freelist stays in the file. Without it, bbolt reads every page at
+		// opening, on a goroutine of its own, where a damaged page ends the
+		// program.
+		NoFreelistSync: false,
+	})
+	if bytes > 0 && errors.Is(err, syscall.ENOMEM) { // the process may not use so many addresses
+		return openMapped(path, 0)
+	}
+	if err == nil {
+		db.AllocSize = growth
+	}
+	return db, err
+}
+
+// growth is the number of bytes by which the file grows beyond its need.
+const growth = 1 << 20
+
+// room returns the number of bytes to map at opening. bbolt cannot map a grown
+// file anew while a View is open: its writer would wait for the View, and every
+// reader for the writer. Addresses beyond the end of the file cost nothing,
+// except on Windows, where bbolt makes the file as long as the map. A short
+// address space has no room for them.
+func room() int {
+	if runtime.GOOS == "windows" || math.MaxInt == math.MaxInt32 {
+		return 0
+	}
+	const gigabyte = 1 << 30
+	return min(64*gigabyte, math.MaxInt)
 }
 
 type driver struct {
@@ -115,7 +163,7 @@ func (d *driver) read(fn func(kv.Reader) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer backend.Caught(&err) // bbolt panics on a damaged page, and on a fault in the mapped file
 	return d.db.View(func(tx *bolt.Tx) error {
-		return fn(kv.Reader{Space: &space{driver: d, tx: tx}})
+		return fn(kv.Reader{Source: &space{driver: d, tx: tx}})
 	})
 }
 
@@ -159,7 +207,7 @@ func (d *driver) Check(ctx context.Context) error {
 	return d.read(func(r kv.Reader) error {
 		// Not tx.Check, which reads pages on a goroutine of its own, where a
 		// damaged page ends the program.
-		return kv.Check(ctx, r.Space, d.schema)
+		return kv.Check(ctx, r.Source, d.schema)
 	})
 }
 
@@ -256,6 +304,11 @@ func (b *batch) Count(ctx context.Context, q store.Query) (n int, err error) {
 func (b *batch) Insert(ctx context.Context, t *store.Table, row store.Row) (err error) {
 	defer backend.Caught(&err)
 	return b.Tx.Insert(ctx, t, row)
+}
+
+func (b *batch) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) (err error) {
+	defer backend.Caught(&err)
+	return b.Tx.InsertAll(ctx, t, rows)
 }
 
 func (b *batch) Replace(ctx context.Context, t *store.Table, row store.Row) (err error) {

@@ -9,8 +9,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/tidwall/btree"
-
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/internal/backend"
@@ -43,11 +41,13 @@ func OpenWith(o Options) store.Store {
 	return backend.New(m, o.Schema)
 }
 
-// table is the ordered map of one index.
+// table is the maps of one index. Those of a clustering key hold the rows. The
+// ordered maps can be copied in no time, by View. The others are for lookups in one
+// step.
 type table struct {
-	order   btree.Map[string, string] // from entry to cluster key, or to "" if this is the clustering key
-	rows    map[string]store.Row      // of a clustering key
-	entries map[string]string         // of another unique index: the same as order, for lookups in one step
+	ordered
+	rows    map[string]store.Row // the same as sorted
+	entries map[string]string    // the same as order, if the index is unique
 }
 
 // memory is a driver, and the space in which it keeps tables.
@@ -113,7 +113,7 @@ func (m *memory) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value)
 		return part, parent, err
 	}
 	defer m.mu.RUnlock()
-	return kv.Reader{Space: m}.GetBoth(ctx, p, key...)
+	return kv.Reader{Source: m}.GetBoth(ctx, p, key...)
 }
 
 func (m *memory) List(ctx context.Context, q store.Query) ([]store.Row, error) {
@@ -121,7 +121,7 @@ func (m *memory) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 		return nil, err
 	}
 	defer m.mu.RUnlock()
-	return kv.Reader{Space: m}.List(ctx, q)
+	return kv.Reader{Source: m}.List(ctx, q)
 }
 
 func (m *memory) Count(ctx context.Context, q store.Query) (int, error) {
@@ -129,7 +129,7 @@ func (m *memory) Count(ctx context.Context, q store.Query) (int, error) {
 		return 0, err
 	}
 	defer m.mu.RUnlock()
-	return kv.Reader{Space: m}.Count(ctx, q)
+	return kv.Reader{Source: m}.Count(ctx, q)
 }
 
 func (m *memory) Update(ctx context.Context, body func(store.Tx) error) error {
@@ -177,14 +177,14 @@ func (m *memory) SetRow(t *store.Table, key []byte, row store.Row) error {
 	b := &m.maps[t.Cluster().Ordinal()]
 	k := string(key)
 	b.rows[k] = row
-	b.order.Set(k, "")
+	b.sorted.Set(k, row)
 	return nil
 }
 
 func (m *memory) DropRow(t *store.Table, key []byte) error {
 	b := &m.maps[t.Cluster().Ordinal()]
 	delete(b.rows, string(key))
-	b.order.Delete(string(key))
+	b.sorted.Delete(string(key))
 	return nil
 }
 
@@ -215,29 +215,5 @@ func (m *memory) DropEntry(ix *store.Index, key []byte) error {
 }
 
 func (m *memory) Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool) {
-	b := &m.maps[ix.Ordinal()]
-	low, high := string(from), string(to)
-	each := func(key, cluster string) bool {
-		if b.rows != nil {
-			cluster = key
-		}
-		return visit([]byte(key), []byte(cluster))
-	}
-	if !backwards {
-		b.order.Ascend(low, func(key, cluster string) bool {
-			return (to == nil || key < high) && each(key, cluster)
-		})
-		return
-	}
-	down := func(key, cluster string) bool {
-		if to != nil && key >= high {
-			return true // Descend begins at high itself, which is left out
-		}
-		return key >= low && each(key, cluster)
-	}
-	if to == nil {
-		b.order.Reverse(down)
-		return
-	}
-	b.order.Descend(high, down)
+	m.maps[ix.Ordinal()].scan(ix, from, to, backwards, visit)
 }

@@ -124,6 +124,15 @@ func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
 	return err
 }
 
+func (b *batch) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
+	for _, row := range rows {
+		if err := b.Insert(ctx, t, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *batch) Replace(_ context.Context, t *store.Table, row store.Row) error {
 	text, args := b.texts.Replace(t, row)
 	return b.one(text, args)

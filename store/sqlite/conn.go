@@ -16,7 +16,8 @@ import (
 // its own, readers take turns with a few others, and each call costs less.
 type conn struct {
 	driver.Conn
-	stmts map[string]driver.Stmt
+	stmts  map[string]driver.Stmt
+	broken bool // it must not be used again
 }
 
 func connect(ctx context.Context, c driver.Connector) (*conn, error) {
@@ -24,7 +25,7 @@ func connect(ctx context.Context, c driver.Connector) (*conn, error) {
 	if err != nil {
 		return nil, wrap("open", err)
 	}
-	return &conn{raw, make(map[string]driver.Stmt)}, nil
+	return &conn{Conn: raw, stmts: make(map[string]driver.Stmt)}, nil
 }
 
 // close closes the statements and the connection. A connection with an open
@@ -267,7 +268,13 @@ func (p *pool) use(ctx context.Context, fn func(*conn) error) (err error) {
 			return ctx.Err()
 		}
 	}
-	defer func() { p.free <- c }()
+	defer func() { // also after a panic in fn
+		if c != nil && c.broken {
+			_ = c.close() // the next reader opens another
+			c = nil
+		}
+		p.free <- c
+	}()
 	if c == nil {
 		if c, err = connect(ctx, p.connector); err != nil {
 			return err
@@ -275,8 +282,7 @@ func (p *pool) use(ctx context.Context, fn func(*conn) error) (err error) {
 	}
 	err = fn(c)
 	if v, ok := c.Conn.(driver.Validator); err != nil && ok && !v.IsValid() {
-		_ = c.close() // interrupted in the middle: the next reader opens another
-		c = nil
+		c.broken = true // interrupted in the middle
 	}
 	return err
 }

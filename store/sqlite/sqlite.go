@@ -24,8 +24,12 @@ import (
 	"example.com/latchkey/store/internal/sqltext"
 )
 
-// readers is the number of connections for reading.
-const readers = 4
+// readers is the number of connections for reading, and viewers the number of
+// connections for View, which holds one of them for its whole time.
+const (
+	readers = 4
+	viewers = 4
+)
 
 // Options of [OpenWith]. The zero Options are those of [Open].
 type Options struct {
@@ -86,6 +90,7 @@ func openFile(path string, o Options) (*file, error) {
 		texts:   sqltext.NewTexts(dialect, o.Schema),
 		indexes: indexNames(o.Schema),
 		reads:   newPool(reads, readers),
+		views:   newPool(reads, viewers),
 	}
 	if f.conn, err = connect(background, writes); err != nil {
 		return nil, err
@@ -138,6 +143,7 @@ type file struct {
 	indexes map[string]*store.Index // by the columns that the database names in an error
 
 	reads  *pool
+	views  *pool
 	conn   *conn // of the writer's goroutine
 	writer *backend.Writer
 }
@@ -246,5 +252,5 @@ func (f *file) Close() error {
 	f.writer.Close()
 	// The last connection that is closed moves the log into the file, which a
 	// connection for reading could not do.
-	return errors.Join(f.reads.close(), f.conn.close())
+	return errors.Join(f.reads.close(), f.views.close(), f.conn.close())
 }

@@ -11,17 +11,18 @@ import (
 
 // Call is one call of a store, as a [Hooked] store reports it.
 type Call struct {
-	// Name is Get, GetBoth, List, Count, Insert, Replace, Delete, DeleteRange, or Commit
-	// for the end of an Update.
+	// Name is Get, GetBoth, List, Count, Insert, InsertAll, Replace, Delete,
+	// DeleteRange, View, or Commit for the end of an Update.
 	Name string
-	// Inside says that the call belongs to a transaction.
+	// Inside says that the call belongs to a transaction or to a View.
 	Inside bool
 	// Done says that the call has had its effect.
 	Done bool
 }
 
 // Hooked is a store that calls Hook before and after every call, and fails the
-// call with the error of Hook. A failure after the call does not undo its effect.
+// call with the error of Hook. A failure after the call does not undo its effect. The
+// calls before and after a View are before its snapshot and after its closure.
 // In a transaction, the effect is rolled back with all others. After a failure
 // after Commit, the transaction is committed.
 type Hooked struct {
@@ -58,7 +59,7 @@ func ReadOnly(s store.Store, err error) *Hooked { return OutOfSpace(s, 0, err) }
 func OutOfSpace(s store.Store, n int, err error) *Hooked {
 	var changes atomic.Int64
 	return &Hooked{s, func(c Call) error {
-		grows := c.Name == "Insert" || c.Name == "Replace" || n == 0 && strings.HasPrefix(c.Name, "Delete")
+		grows := c.Name == "Insert" || c.Name == "InsertAll" || c.Name == "Replace" || n == 0 && strings.HasPrefix(c.Name, "Delete")
 		if !c.Done && grows && changes.Add(1) > int64(n) {
 			return err
 		}
@@ -120,17 +121,30 @@ func (h *Hooked) Update(ctx context.Context, fn func(context.Context, store.Tx) 
 	})
 }
 
-// hookedTx is a transaction of a hooked store, or its reads outside a
-// transaction.
+// View implements [store.Store].
+func (h *Hooked) View(ctx context.Context, fn func(context.Context, store.Reader) error) error {
+	return h.around(Call{Name: "View"}, func() error {
+		return h.Store.View(ctx, func(ctx context.Context, r store.Reader) error {
+			var failed error
+			if err := fn(ctx, hookedTx{hook: h, Reader: r, failed: &failed}); err != nil {
+				return err
+			}
+			return failed
+		})
+	})
+}
+
+// hookedTx is a transaction or a snapshot of a hooked store, or the reads of the
+// store itself.
 type hookedTx struct {
 	store.Reader
 	hook   *Hooked
-	tx     store.Tx // nil outside
-	failed *error
+	tx     store.Tx // nil outside a transaction
+	failed *error   // nil outside a closure
 }
 
 func (t hookedTx) call(name string, call func() error) error {
-	if t.tx == nil {
+	if t.failed == nil {
 		return t.hook.around(Call{Name: name}, call)
 	}
 	if *t.failed != nil {
@@ -167,6 +181,10 @@ func (t hookedTx) Insert(ctx context.Context, table *store.Table, row store.Row)
 	return t.call("Insert", func() error { return t.tx.Insert(ctx, table, row) })
 }
 
+func (t hookedTx) InsertAll(ctx context.Context, table *store.Table, rows []store.Row) error {
+	return t.call("InsertAll", func() error { return t.tx.InsertAll(ctx, table, rows) })
+}
+
 func (t hookedTx) Replace(ctx context.Context, table *store.Table, row store.Row) error {
 	return t.call("Replace", func() error { return t.tx.Replace(ctx, table, row) })
 }
@@ -183,9 +201,9 @@ func (t hookedTx) DeleteRange(ctx context.Context, q store.Query) (n int, err er
 // Counted is a store that counts its calls.
 type Counted struct {
 	*Hooked
-	Reads   atomic.Int64 // Get, GetBoth, List and Count outside transactions
+	Reads   atomic.Int64 // Get, GetBoth, List, Count and View outside closures
 	Updates atomic.Int64
-	Calls   atomic.Int64 // inside transactions
+	Calls   atomic.Int64 // inside closures
 }
 
 // Count returns a store that counts the calls of s.
@@ -213,8 +231,8 @@ func (c *Counted) Reset() {
 	c.Calls.Store(0)
 }
 
-// Twice is a store that runs every closure twice. The first run is in a
-// transaction that is always rolled back.
+// Twice is a store that runs every closure of Update twice. The first run is in a
+// transaction that is always rolled back. A closure of View runs once.
 type Twice struct{ store.Store }
 
 // Update implements [store.Store].

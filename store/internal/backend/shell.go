@@ -6,7 +6,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,6 +23,9 @@ type Driver interface {
 	// body may run on another goroutine, and more than once. A panic in it, and
 	// runtime.Goexit, end Update in the same way.
 	Update(ctx context.Context, body func(tx store.Tx) error) error
+	// View runs body once, on the caller's goroutine, with a reader of a snapshot.
+	// It releases the snapshot when body returns, panics or calls runtime.Goexit.
+	View(ctx context.Context, body func(r store.Reader) error) error
 	store.Checker
 	// Close is called once, when no call is running and no other will come.
 	Close() error
@@ -167,18 +169,23 @@ func (s *Shell) run(ctx context.Context, raw store.Tx, fn func(context.Context, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	tx := &closureTx{shell: s, outer: ctx, raw: raw}
-	inner, m := marked(ctx, s)
-	defer tx.end()
-	defer m.live.Store(false)
-	if err := fn(inner, tx); err != nil {
-		return err
-	}
-	m.live.Store(false)
-	if err := tx.end(); err != nil {
+	tx := &closureTx{closure[store.Tx]{shell: s, outer: ctx, raw: raw}}
+	if err := inside(&tx.closure, func(ctx context.Context) error { return fn(ctx, tx) }); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// View implements [store.Store].
+func (s *Shell) View(ctx context.Context, fn func(context.Context, store.Reader) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.driver.View(ctx, func(raw store.Reader) error {
+		r := &closure[store.Reader]{shell: s, outer: ctx, raw: raw}
+		return inside(r, func(ctx context.Context) error { return fn(ctx, r) })
+	})
 }
 
 // Check implements [store.Checker].
@@ -200,129 +207,6 @@ func (s *Shell) Close() error {
 		s.closing = s.driver.Close()
 	})
 	return s.closing
-}
-
-// closureTx is the transaction that a closure receives.
-type closureTx struct {
-	shell *Shell
-	outer context.Context // of the caller of Update
-
-	mu     sync.Mutex // a goroutine that outlives the closure must not use the next closure's transaction
-	raw    store.Tx   // nil after the end
-	failed error
-}
-
-// end takes the transaction away from the closure and returns the error with
-// which it had failed.
-func (c *closureTx) end() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.raw = nil
-	return c.failed
-}
-
-func (c *closureTx) do(ctx context.Context, call func(store.Tx) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.raw == nil {
-		return store.ErrDone
-	}
-	if c.failed != nil {
-		return store.ErrAborted
-	}
-	c.failed = store.ErrAborted // stands if the call panics
-	err := c.outer.Err()
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err == nil {
-		err = call(c.raw)
-	}
-	c.failed = nil
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		c.failed = err
-	}
-	return err
-}
-
-func (c *closureTx) Get(ctx context.Context, ix *store.Index, key ...store.Value) (row store.Row, err error) {
-	err = c.do(ctx, func(tx store.Tx) error {
-		row, err = c.shell.get(ctx, tx, ix, key)
-		return err
-	})
-	return row, err
-}
-
-func (c *closureTx) GetBoth(ctx context.Context, p *store.Pair, key ...store.Value) (part, parent store.Row, err error) {
-	err = c.do(ctx, func(tx store.Tx) error {
-		part, parent, err = c.shell.getBoth(ctx, tx, p, key)
-		return err
-	})
-	return part, parent, err
-}
-
-func (c *closureTx) List(ctx context.Context, q store.Query) (rows []store.Row, err error) {
-	err = c.do(ctx, func(tx store.Tx) error {
-		rows, err = c.shell.list(ctx, tx, q)
-		return err
-	})
-	return rows, err
-}
-
-func (c *closureTx) Count(ctx context.Context, q store.Query) (n int, err error) {
-	err = c.do(ctx, func(tx store.Tx) error {
-		n, err = c.shell.count(ctx, tx, q)
-		return err
-	})
-	return n, err
-}
-
-func (c *closureTx) Insert(ctx context.Context, t *store.Table, row store.Row) error {
-	return c.do(ctx, func(tx store.Tx) error {
-		if err := c.shell.checkRow(t, row); err != nil {
-			return err
-		}
-		return tx.Insert(ctx, t, row)
-	})
-}
-
-func (c *closureTx) Replace(ctx context.Context, t *store.Table, row store.Row) error {
-	return c.do(ctx, func(tx store.Tx) error {
-		if err := c.shell.checkRow(t, row); err != nil {
-			return err
-		}
-		return tx.Replace(ctx, t, row)
-	})
-}
-
-func (c *closureTx) Delete(ctx context.Context, t *store.Table, key ...store.Value) error {
-	return c.do(ctx, func(tx store.Tx) error {
-		if err := c.shell.checkTable(t); err != nil {
-			return err
-		}
-		if err := c.shell.checkKey(t.Primary(), key); err != nil {
-			return err
-		}
-		if hasNull(key) {
-			return store.ErrNotFound
-		}
-		return tx.Delete(ctx, t, key...)
-	})
-}
-
-func (c *closureTx) DeleteRange(ctx context.Context, q store.Query) (n int, err error) {
-	err = c.do(ctx, func(tx store.Tx) error {
-		possible, err := c.shell.checkQuery(q, false)
-		if err == nil && q.Offset != 0 {
-			err = invalid(q.Index.Table(), "offset %d", q.Offset)
-		}
-		if err != nil || !possible {
-			return err
-		}
-		n, err = tx.DeleteRange(ctx, forwards(q))
-		return err
-	})
-	return n, err
 }
 
 type markKey struct{}

@@ -14,7 +14,7 @@ func damaged(ix *store.Index, what string) error {
 // Check reads every row of a schema. It looks for the row's entry in every index
 // and for the rows that it refers to. It also checks that each index has as many
 // entries as its table has rows.
-func Check(ctx context.Context, s Space, schema *store.Schema) error {
+func Check(ctx context.Context, s Source, schema *store.Schema) error {
 	for _, t := range schema.Tables() {
 		rows, err := checkRows(ctx, s, t)
 		if err != nil {
@@ -34,8 +34,8 @@ func Check(ctx context.Context, s Space, schema *store.Schema) error {
 	return nil
 }
 
-func checkRows(ctx context.Context, s Space, t *store.Table) (rows int, err error) {
-	tx := NewTx(s)
+func checkRows(ctx context.Context, s Source, t *store.Table) (rows int, err error) {
+	r := Reader{s}
 	s.Scan(t.Cluster(), nil, nil, false, func(key, _ []byte) bool {
 		rows++
 		if err = ctx.Err(); err != nil {
@@ -45,13 +45,13 @@ func checkRows(ctx context.Context, s Space, t *store.Table) (rows int, err erro
 		if row, _, err = s.Row(t, key); err != nil {
 			return false
 		}
-		err = checkRow(tx, t, key, row)
+		err = checkRow(r, t, key, row)
 		return err == nil
 	})
 	return rows, err
 }
 
-func checkRow(tx *Tx, t *store.Table, key []byte, row store.Row) error {
+func checkRow(r Reader, t *store.Table, key []byte, row store.Row) error {
 	for _, ix := range t.Indexes() {
 		entry := entryOf(ix, row)
 		if ix == t.Cluster() {
@@ -60,12 +60,12 @@ func checkRow(tx *Tx, t *store.Table, key []byte, row store.Row) error {
 			}
 			continue
 		}
-		if cluster, found := tx.Space.Entry(ix, entry); !found || string(cluster) != string(key) {
+		if cluster, found := r.Source.Entry(ix, entry); !found || string(cluster) != string(key) {
 			return damaged(ix, "a row without its entry")
 		}
 	}
 	for _, ref := range t.References() {
-		if err := tx.parentStands(ref, row); err != nil {
+		if err := r.parentStands(ref, row); err != nil {
 			return damaged(ref.Child, "a row that refers to nothing")
 		}
 	}

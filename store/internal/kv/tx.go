@@ -14,34 +14,39 @@ import (
 // holds the rows. The maps of the other indexes hold keys of that map. Slices that
 // a method receives belong to the space, and slices that it returns to the caller.
 type Space interface {
-	Row(t *store.Table, key []byte) (row store.Row, found bool, err error)
+	Source
 	SetRow(t *store.Table, key []byte, row store.Row) error
 	DropRow(t *store.Table, key []byte) error
-	Entry(ix *store.Index, key []byte) (cluster []byte, found bool)
 	SetEntry(ix *store.Index, key, cluster []byte) error
 	DropEntry(ix *store.Index, key []byte) error
+}
+
+// Source is a space that can be read.
+type Source interface {
+	Row(t *store.Table, key []byte) (row store.Row, found bool, err error)
+	Entry(ix *store.Index, key []byte) (cluster []byte, found bool)
 	// Scan visits the entries of an index until visit returns false. from is
 	// included and to excluded. visit must not keep the slices or change the
 	// space. For a clustering key, key and cluster are the same.
 	Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool)
 }
 
-// Reader reads tables in a space. It implements [store.Reader] for arguments
+// Reader reads tables in a source. It implements [store.Reader] for arguments
 // that have been checked.
-type Reader struct{ Space Space }
+type Reader struct{ Source Source }
 
 // Get implements [store.Reader].
 func (r Reader) Get(_ context.Context, ix *store.Index, key ...store.Value) (store.Row, error) {
 	var buf [128]byte
 	k := AppendKey(buf[:0], ix, key)
 	if ix != ix.Table().Cluster() {
-		cluster, found := r.Space.Entry(ix, k)
+		cluster, found := r.Source.Entry(ix, k)
 		if !found {
 			return store.Row{}, store.ErrNotFound
 		}
 		k = cluster
 	}
-	row, found, err := r.Space.Row(ix.Table(), k)
+	row, found, err := r.Source.Row(ix.Table(), k)
 	if err == nil && !found {
 		err = store.ErrNotFound
 	}
@@ -99,7 +104,7 @@ func (r Reader) scan(ctx context.Context, q store.Query, visit func(cluster []by
 	looked := 0
 	matches := store.Matcher(q.Index.Table(), q.Where)
 	from, to := span(q)
-	r.Space.Scan(q.Index, from, to, q.Descending, func(_, cluster []byte) bool {
+	r.Source.Scan(q.Index, from, to, q.Descending, func(_, cluster []byte) bool {
 		if looked++; looked%1024 == 0 {
 			if err = ctx.Err(); err != nil {
 				return false
@@ -121,7 +126,7 @@ func (r Reader) scan(ctx context.Context, q store.Query, visit func(cluster []by
 
 // row returns the row that an entry of an index points to.
 func (r Reader) row(ix *store.Index, cluster []byte) (store.Row, error) {
-	row, found, err := r.Space.Row(ix.Table(), cluster)
+	row, found, err := r.Source.Row(ix.Table(), cluster)
 	if err == nil && !found {
 		err = damaged(ix, "an entry without its row")
 	}
@@ -166,6 +171,7 @@ func (r Reader) Count(ctx context.Context, q store.Query) (int, error) {
 // changes. It implements [store.Tx] for arguments that have been checked.
 type Tx struct {
 	Reader
+	Space   Space // the source of the reader
 	journal []step
 }
 
@@ -179,7 +185,7 @@ type step struct {
 }
 
 // NewTx returns a transaction over a space.
-func NewTx(s Space) *Tx { return &Tx{Reader: Reader{s}} }
+func NewTx(s Space) *Tx { return &Tx{Reader: Reader{s}, Space: s} }
 
 // Mark returns the present point of the journal, for [Tx.Undo].
 func (tx *Tx) Mark() int { return len(tx.journal) }
@@ -227,6 +233,16 @@ func (tx *Tx) Insert(_ context.Context, t *store.Table, row store.Row) error {
 	cluster := clusterKey(t, entries)
 	for i, ix := range t.Indexes() {
 		if err := tx.set(ix, entries[i], cluster, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// InsertAll implements [store.Tx].
+func (tx *Tx) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
+	for _, row := range rows {
+		if err := tx.Insert(ctx, t, row); err != nil {
 			return err
 		}
 	}
@@ -290,7 +306,7 @@ func (tx *Tx) change(ix *store.Index, key, oldCluster, newCluster []byte, oldRow
 	return tx.Space.SetEntry(ix, key, newCluster)
 }
 
-func (tx *Tx) parentStands(ref store.Reference, row store.Row) error {
+func (r Reader) parentStands(ref store.Reference, row store.Row) error {
 	key := make([]store.Value, len(ref.Columns))
 	for i, c := range ref.Columns {
 		key[i] = row.At(c)
@@ -298,7 +314,7 @@ func (tx *Tx) parentStands(ref store.Reference, row store.Row) error {
 			return nil
 		}
 	}
-	_, err := tx.Get(context.Background(), ref.Parent, key...)
+	_, err := r.Get(context.Background(), ref.Parent, key...)
 	if err == store.ErrNotFound {
 		return store.ErrReference
 	}
