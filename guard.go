@@ -242,6 +242,24 @@ func (tx *txn) forgetPasswordGuesses(ctx context.Context, user *record.User) err
 	return g.forgetWrong(ctx, tx)
 }
 
+// forgetGuesses is forgetPasswordGuesses, for many users.
+func (tx *txn) forgetGuesses(ctx context.Context, users []*record.User) error {
+	var subjects []store.Value
+	for _, user := range users {
+		subjects = append(subjects, store.Bytes(tx.ring.Digest(failPassword, passwordSubject(user))))
+	}
+	rows, err := rowsIn(ctx, tx, record.Failures.Primary(), subjects, failPassword)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := tx.Delete(ctx, record.Failures.Table, record.Failures.Primary().Key(row)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forgetFactorGuesses forgets the wrong answers that strangers have given for a
 // factor of a user.
 func (tx *txn) forgetFactorGuesses(ctx context.Context, user *record.User, factor Factor) error {

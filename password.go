@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"example.com/latchkey/hasher"
+	"example.com/latchkey/hasher/foreign"
 	"example.com/latchkey/internal/dictionary"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
@@ -121,7 +122,7 @@ func (c *call) hashNew(ctx context.Context, user *record.User, password string) 
 	}
 	used := false
 	for _, hash := range history {
-		same, err := hashes.Verify(ctx, hash, password)
+		same, err := verifyHash(ctx, hashes, hash, password)
 		if err != nil {
 			return n, hasherError(err)
 		}
@@ -143,6 +144,19 @@ func (c *call) hashNew(ctx context.Context, user *record.User, password string) 
 // queue.
 func (c *call) hashes() hasher.Group {
 	return c.hasher.For(cmp.Or(c.client.site(), c.client.network()))
+}
+
+// verifyHash compares a password with a stored hash: one of package hasher, or one of package
+// foreign that a user has come with. An empty one costs as much as a new hash.
+func verifyHash(ctx context.Context, g hasher.Group, hash, password string) (bool, error) {
+	if hash == "" || hasher.Own(hash) {
+		return g.Verify(ctx, hash, password)
+	}
+	h, err := foreign.Parse(hash)
+	if err != nil {
+		return false, err
+	}
+	return foreign.Verify(ctx, g, h, password)
 }
 
 // noPassword removes the password of a user, and remembers it in the history.
@@ -247,7 +261,7 @@ func (c *call) verifyPassword(ctx context.Context, user *record.User, password s
 			return false, false, c.sealFault(ctx, sealedPassword, user.ID, err)
 		}
 	}
-	right, err = compare(ctx, func() (bool, error) { return hashes.Verify(ctx, string(hash), password) })
+	right, err = compare(ctx, func() (bool, error) { return verifyHash(ctx, hashes, string(hash), password) })
 	return right, right && c.hasher.Outdated(string(hash)), hasherError(err)
 }
 

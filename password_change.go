@@ -226,7 +226,7 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 					return err
 				}
 			}
-			return checkPasswordForm(password, passwordMin)
+			return checkPasswordForm(password, 1)
 		},
 		edit: func(user *record.User) { byEmail.set(user, address) },
 	})
@@ -255,7 +255,7 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 			if _, err := c.checkTextable(phone); err != nil {
 				return err
 			}
-			return checkPasswordForm(password, passwordMin)
+			return checkPasswordForm(password, 1)
 		},
 		edit: func(user *record.User) { byPhone.set(user, phone) },
 	})

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
@@ -155,6 +156,31 @@ func (tx *txn) has(ctx context.Context, index *store.Index, text string) (bool, 
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// rowsOf selects the rows with leading values of an index.
+func rowsOf(index *store.Index, values ...string) store.Query {
+	q := store.Query{Index: index, Limit: store.MaxLimit}
+	for _, v := range values {
+		q.Equal = append(q.Equal, store.Text(v))
+	}
+	return q
+}
+
+// rowsIn returns the rows that have one of some values in the last column of a unique index.
+// leading are the values of the columns before it.
+func rowsIn(ctx context.Context, r store.Reader, index *store.Index, values []store.Value, leading ...string) (rows []store.Row, err error) {
+	q := rowsOf(index, leading...)
+	last := index.Columns()[len(index.Columns())-1]
+	for part := range slices.Chunk(values, store.MaxFilterValues) {
+		q.Where = []store.Filter{store.Where(index.Table().Columns()[last].Name, store.OpEqual, part...)}
+		found, err := r.List(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, found...)
+	}
+	return rows, nil
 }
 
 // batch is the number of rows of a table that maintenance looks at in one transaction.

@@ -3,7 +3,6 @@ package latchkey
 import (
 	"bytes"
 	"context"
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,64 +25,6 @@ func (tx *txn) checkUserLimit(ctx context.Context) error {
 		err = ErrUserCountExceeded
 	}
 	return err
-}
-
-// insertUser is the one place where users are made, with the addresses and targets
-// of their e-mail and phone.
-func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error) {
-	for _, unique := range []struct {
-		index *store.Index
-		key   string
-	}{
-		{record.Users.Primary(), user.ID}, {record.Addresses.Primary(), user.Email}, {record.Users.Index("phone"), user.Phone},
-	} {
-		taken, err := tx.has(ctx, unique.index, unique.key)
-		if err != nil {
-			return nil, err
-		}
-		if taken {
-			return nil, ErrUserAlreadyExists
-		}
-	}
-	kept, err := tx.isDeleted(ctx, user.ID)
-	switch {
-	case err != nil:
-		return nil, err
-	case kept:
-		return nil, ErrUserAlreadyExists
-	}
-	if user.Email != "" {
-		if err := record.Addresses.Insert(ctx, tx, &record.Address{Address: user.Email, UserID: user.ID}); err != nil {
-			return nil, err
-		}
-		if err := tx.forgetPasswordGuesses(ctx, user); err != nil {
-			return nil, err
-		}
-	}
-	if err := record.Users.Insert(ctx, tx, user); err != nil {
-		return nil, err
-	}
-	none := record.User{ID: user.ID, Targets: user.Targets}
-	for _, by := range []*contact{byEmail, byPhone} {
-		err := tx.moveTarget(ctx, by, &none, user)
-		if err != nil && !errors.Is(err, ErrTargetAlreadyExists) {
-			return nil, err
-		}
-	}
-	if user.Targets != none.Targets {
-		if err := record.Users.Replace(ctx, tx, user); err != nil {
-			return nil, err
-		}
-	}
-	if err := words.Set(ctx, tx, "users", user.ID, userTexts(user)...); err != nil {
-		return nil, err
-	}
-	shown, err := showUser(user)
-	if err != nil {
-		return nil, err
-	}
-	tx.userEvent("create", shown)
-	return shown, tx.log(ctx, logUserCreate, user)
 }
 
 // userEvent gathers an event of a user whose payload is the user.

@@ -38,15 +38,6 @@ var personal = []struct {
 	}},
 }
 
-// rowsOf selects the rows with leading values of an index.
-func rowsOf(index *store.Index, values ...string) store.Query {
-	q := store.Query{Index: index, Limit: store.MaxLimit}
-	for _, v := range values {
-		q.Equal = append(q.Equal, store.Text(v))
-	}
-	return q
-}
-
 // byUserID selects the rows under the id of the user.
 func byUserID(index *store.Index) func(user *record.User) []store.Query {
 	return func(user *record.User) []store.Query { return []store.Query{rowsOf(index, user.ID)} }

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,6 +229,19 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // pass it when there is no password to compare with.
 func (h *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
 	return h.For("").Verify(ctx, hash, password)
+}
+
+// Own reports whether a text has the form of a hash of this package, which begins with
+// $argon2id$. It does not look at the rest.
+func Own(hash string) bool { return strings.HasPrefix(hash, "$"+phc.ID+"$") }
+
+// Check refuses a text that is not a hash of this package within the bounds.
+//
+// Errors:
+//   - [ErrFormat]
+func Check(hash string) error {
+	_, err := parse(hash)
+	return err
 }
 
 // Outdated reports whether the parameters of a hash differ from those of new

@@ -103,9 +103,11 @@ type parsed struct {
 const wrapPrefix = "$wrapped$"
 
 // Parse reads the text of a hash. salt, tag and their like are in base64 without padding, and
-// numbers are decimal:
+// numbers are decimal. A text that begins with $argon2id$ is none of them: it is a hash of
+// package hasher, which brings passwords to Unicode normal form C.
 //
-//	$argon2id$v=19$m=19456,t=2,p=1$salt$tag           also argon2i and argon2d
+//	$argon2i$v=19$m=19456,t=2,p=1$salt$tag            also argon2d
+//	$raw$argon2id$v=19$m=19456,t=2,p=1$salt$tag       of the password as it was typed
 //	$2b$10$...                                        also 2a and 2y, 60 characters
 //	$cut$2b$10$...                                    of BcryptTruncated
 //	$wp$2y$10$...                                     WordPress 6.8
@@ -174,7 +176,7 @@ func parsePlain(text string) (parsed, error) {
 // schemes are the readers of all schemes, by the name at the beginning of their texts. A
 // reader gets the name and what follows the $ after it.
 var schemes = map[string]func(scheme, rest string) (parsed, error){
-	phc.ID: readArgon2, phc.I: readArgon2, phc.D: readArgon2,
+	phc.I: readArgon2, phc.D: readArgon2, "raw": readRaw,
 	"2a": readBcrypt, "2b": readBcrypt, "2y": readBcrypt, "cut": readCut, "wp": readWordPress,
 	"P": readPHPass, "H": readPHPass,
 	"scrypt": readScrypt, "scrypt-modified": readScryptModified,

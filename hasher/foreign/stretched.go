@@ -52,7 +52,21 @@ func Argon2(text string) (Hash, error) {
 	if !strings.HasPrefix(text, "$argon2") {
 		return Hash{}, malformed("an argon2 hash begins with $argon2id$, $argon2i$ or $argon2d$")
 	}
+	if strings.HasPrefix(text, "$"+phc.ID+"$") {
+		text = "$raw" + text
+	}
 	return Parse(text)
+}
+
+// readRaw reads an argon2id hash. Its mark keeps it apart from those of package hasher.
+func readRaw(_, rest string) (p parsed, err error) {
+	rest, found := strings.CutPrefix(rest, phc.ID+"$")
+	if !found {
+		return p, malformed("an argon2id hash begins with $raw$argon2id$")
+	}
+	p, err = readArgon2(phc.ID, rest)
+	p.blank = "$raw" + p.blank
+	return p, err
 }
 
 func readArgon2(scheme, rest string) (p parsed, err error) {

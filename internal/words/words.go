@@ -78,6 +78,14 @@ func Set(ctx context.Context, tx store.Tx, scope, rowID string, texts ...string)
 	return nil
 }
 
+// Of returns the words of a new row, to be inserted.
+func Of(scope, rowID string, texts ...string) (all []*record.Word) {
+	for _, word := range splitWords(texts...) {
+		all = append(all, &record.Word{Scope: scope, Word: word, RowID: rowID})
+	}
+	return all
+}
+
 // term is one word of a search.
 type term struct {
 	word  string

@@ -1,0 +1,284 @@
+package latchkey
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/words"
+	"example.com/latchkey/store"
+)
+
+// arrival is a user who is about to be made, with the rows that come along.
+type arrival struct {
+	user *record.User
+	// targets are those of the user. nil means one for each address.
+	targets        []*record.Target
+	authenticators []*record.Authenticator
+	recoveryCodes  []*record.RecoveryCode
+	identities     []*record.Identity
+
+	kept    []*record.Target // those that the user gets
+	exists  bool             // the id has a user
+	refused error            // why the user cannot be made; nil if the user was made
+}
+
+// insertUser makes one user, with the addresses and targets of their e-mail and phone.
+func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error) {
+	kept, err := tx.isDeleted(ctx, user.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case kept:
+		return nil, ErrUserAlreadyExists
+	}
+	one := &arrival{user: user}
+	if err := tx.insertUsers(ctx, []*arrival{one}); err != nil {
+		return nil, err
+	}
+	if one.refused != nil {
+		return nil, one.refused
+	}
+	return showUser(user)
+}
+
+// insertUsers is the one place where users are made. It reads and writes for all of them
+// together, and refuses each of them by itself.
+func (tx *txn) insertUsers(ctx context.Context, all []*arrival) error {
+	for _, a := range all { // the closure may run again
+		a.exists, a.refused = false, nil
+	}
+	if err := tx.refuseTaken(ctx, all); err != nil {
+		return err
+	}
+	come := slices.DeleteFunc(slices.Clone(all), func(a *arrival) bool { return a.refused != nil })
+	if err := tx.settleTargets(ctx, come); err != nil {
+		return err
+	}
+	var rows arrivalRows
+	for _, a := range come {
+		if err := rows.add(tx, a); err != nil {
+			return err
+		}
+	}
+	return rows.insert(ctx, tx)
+}
+
+// taken are the texts that rows have.
+type taken map[string]bool
+
+// take reports whether a text is free, and takes it.
+func (t taken) take(text string) bool {
+	if t[text] {
+		return false
+	}
+	t[text] = true
+	return true
+}
+
+// takenIn returns those of the texts that the last column of a unique index holds. leading are
+// the values of the columns before it.
+func (tx *txn) takenIn(ctx context.Context, index *store.Index, texts []string, leading ...string) (taken, error) {
+	var keys []store.Value
+	for _, text := range texts {
+		if text != "" {
+			keys = append(keys, store.Text(text))
+		}
+	}
+	rows, err := rowsIn(ctx, tx, index, keys, leading...)
+	found := make(taken)
+	last := index.Columns()[len(index.Columns())-1]
+	for _, row := range rows {
+		found[row.At(last).Text()] = true
+	}
+	return found, err
+}
+
+// refuseTaken refuses the users whose id, address, number or identity another one has, among
+// the stored users and among themselves.
+func (tx *txn) refuseTaken(ctx context.Context, all []*arrival) error {
+	var ids, emails, phones []string
+	subjects := make(map[[2]string][]string) // by provider and issuer
+	for _, a := range all {
+		ids, emails, phones = append(ids, a.user.ID), append(emails, a.user.Email), append(phones, a.user.Phone)
+		for _, i := range a.identities {
+			emails = append(emails, i.Reserved)
+			service := [2]string{i.Provider, i.Issuer}
+			subjects[service] = append(subjects[service], i.Subject)
+		}
+	}
+	haveIDs, err := tx.takenIn(ctx, record.Users.Primary(), ids)
+	if err != nil {
+		return err
+	}
+	haveEmails, err := tx.takenIn(ctx, record.Addresses.Primary(), emails)
+	if err != nil {
+		return err
+	}
+	havePhones, err := tx.takenIn(ctx, byPhone.index, phones)
+	if err != nil {
+		return err
+	}
+	haveSubjects := make(map[[2]string]taken)
+	for service, some := range subjects {
+		if haveSubjects[service], err = tx.takenIn(ctx, record.Identities.Index("subject"), some, service[0], service[1]); err != nil {
+			return err
+		}
+	}
+	for _, a := range all {
+		if haveIDs[a.user.ID] {
+			a.exists, a.refused = true, ErrUserAlreadyExists
+			continue
+		}
+		own := func(i *record.Identity) bool { return haveSubjects[[2]string{i.Provider, i.Issuer}][i.Subject] }
+		switch {
+		case a.user.Email != "" && haveEmails[a.user.Email], a.user.Phone != "" && havePhones[a.user.Phone]:
+			a.refused = ErrUserAlreadyExists
+		case slices.ContainsFunc(a.identities, func(i *record.Identity) bool { return i.Reserved != "" && haveEmails[i.Reserved] }):
+			a.refused = ErrEmailAlreadyExists
+		case slices.ContainsFunc(a.identities, own):
+			a.refused = ErrIdentityAlreadyExists
+		}
+		if a.refused != nil {
+			continue
+		}
+		haveIDs[a.user.ID], haveEmails[a.user.Email], havePhones[a.user.Phone] = true, true, true
+		for _, i := range a.identities {
+			haveEmails[i.Reserved] = true
+			haveSubjects[[2]string{i.Provider, i.Issuer}][i.Subject] = true
+		}
+	}
+	return nil
+}
+
+// settleTargets gives the users their targets. An address that is a target of another user
+// gets none.
+func (tx *txn) settleTargets(ctx context.Context, all []*arrival) error {
+	identifiers := make(map[string][]string) // by kind
+	for _, a := range all {
+		if a.targets == nil {
+			for _, by := range []*contact{byEmail, byPhone} {
+				identifiers[by.target] = append(identifiers[by.target], by.address(a.user))
+			}
+		}
+		for _, t := range a.targets {
+			identifiers[t.ProviderType] = append(identifiers[t.ProviderType], t.Identifier)
+		}
+	}
+	have := make(map[string]taken)
+	for kind, some := range identifiers {
+		found, err := tx.takenIn(ctx, record.Targets.Index("identifier"), some, kind)
+		if err != nil {
+			return err
+		}
+		have[kind] = found
+	}
+	for _, a := range all {
+		wanted := a.targets
+		if wanted == nil {
+			for _, by := range []*contact{byEmail, byPhone} {
+				if address := by.address(a.user); address != "" {
+					wanted = append(wanted, &record.Target{
+						ID: newID(), UserID: a.user.ID, Created: tx.now, Updated: tx.now, ProviderType: by.target, Identifier: address,
+					})
+				}
+			}
+		}
+		var kept []*record.Target
+		for _, t := range wanted {
+			if have[t.ProviderType].take(t.Identifier) {
+				kept = append(kept, t)
+			}
+		}
+		text, err := record.EncodeTargets(kept)
+		if err != nil {
+			return err
+		}
+		a.user.Targets = text
+		a.kept = kept
+	}
+	return nil
+}
+
+// arrivalRows are the rows of users who are made together.
+type arrivalRows struct {
+	addresses      []*record.Address
+	users          []*record.User
+	targets        []*record.Target
+	authenticators []*record.Authenticator
+	recoveryCodes  []*record.RecoveryCode
+	identities     []*record.Identity
+	words          []*record.Word
+	logs           []*record.Log
+	guesses        []*record.User // users whose address strangers may have tried
+}
+
+// add gathers the rows of a user, with the events.
+func (r *arrivalRows) add(tx *txn, a *arrival) error {
+	user := a.user
+	r.users = append(r.users, user)
+	addresses := []string{user.Email}
+	var providers []string
+	for _, i := range a.identities {
+		addresses = append(addresses, i.Reserved)
+		if i.Pending == "" {
+			providers = append(providers, i.Provider)
+		}
+	}
+	slices.Sort(addresses)
+	for _, address := range slices.Compact(addresses) {
+		if address != "" {
+			r.addresses = append(r.addresses, &record.Address{Address: address, UserID: user.ID})
+		}
+	}
+	slices.Sort(providers)
+	user.Providers = strings.Join(slices.Compact(providers), " ")
+	user.TOTP = slices.ContainsFunc(a.authenticators, func(a *record.Authenticator) bool { return a.Verified })
+	user.RecoveryCodes = len(a.recoveryCodes) > 0
+	r.targets = append(r.targets, a.kept...)
+	r.authenticators = append(r.authenticators, a.authenticators...)
+	r.recoveryCodes = append(r.recoveryCodes, a.recoveryCodes...)
+	r.identities = append(r.identities, a.identities...)
+	r.words = append(r.words, words.Of("users", user.ID, userTexts(user)...)...)
+	r.logs = append(r.logs, tx.logOf(logUserCreate, user))
+	if user.Email != "" {
+		r.guesses = append(r.guesses, user)
+	}
+	for _, i := range a.identities {
+		r.logs = append(r.logs, tx.logOf(logIdentityCreate, user))
+		if tx.onEvent != nil {
+			tx.event(user.ID, "identities."+i.ID+".create", showIdentity(i))
+		}
+	}
+	if tx.onEvent == nil {
+		return nil
+	}
+	shown, err := showUser(user)
+	if err == nil {
+		tx.userEvent("create", shown)
+	}
+	return err
+}
+
+// insert stores the rows, parents before children.
+func (r *arrivalRows) insert(ctx context.Context, tx *txn) error {
+	if err := tx.forgetGuesses(ctx, r.guesses); err != nil {
+		return err
+	}
+	for _, table := range []func() error{
+		func() error { return record.Addresses.InsertAll(ctx, tx, r.addresses) },
+		func() error { return record.Users.InsertAll(ctx, tx, r.users) },
+		func() error { return record.Targets.InsertAll(ctx, tx, r.targets) },
+		func() error { return record.Authenticators.InsertAll(ctx, tx, r.authenticators) },
+		func() error { return record.RecoveryCodes.InsertAll(ctx, tx, r.recoveryCodes) },
+		func() error { return record.Identities.InsertAll(ctx, tx, r.identities) },
+		func() error { return record.Words.InsertAll(ctx, tx, r.words) },
+		func() error { return record.Logs.InsertAll(ctx, tx, r.logs) },
+	} {
+		if err := table(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
