@@ -10,8 +10,9 @@ import (
 )
 
 // Bench measures the operations of a backend that matter most to a host, on new
-// places of a factory: reading a row by its key, reading a page of 25 rows, and a
-// durable change by one writer and by 64 writers.
+// places of a factory: reading a row by its key, reading a page of 25 rows, reading
+// 10,000 rows in a View, a durable change by one writer and by 64 writers, and
+// inserting 1,000 rows in one call.
 //
 //	func BenchmarkStore(b *testing.B) { storetest.Bench(b, factory) }
 func Bench(b *testing.B, open Factory) {
@@ -27,12 +28,11 @@ func Bench(b *testing.B, open Factory) {
 	insert := func(n int) func(context.Context, store.Tx) error {
 		first := next.Add(int64(n)) - int64(n)
 		return func(ctx context.Context, tx store.Tx) error {
-			for i := range n {
-				if err := parents.Insert(ctx, tx, person(int(first)+i)); err != nil {
-					return err
-				}
+			people := make([]*parent, n)
+			for i := range people {
+				people[i] = person(int(first) + i)
 			}
-			return nil
+			return parents.InsertAll(ctx, tx, people)
 		}
 	}
 	for range rows / 1000 {
@@ -57,6 +57,24 @@ func Bench(b *testing.B, open Factory) {
 			}
 		}
 	})
+	b.Run("view", func(b *testing.B) { // 10,000 rows, in pages of 1,000
+		b.ReportAllocs()
+		for b.Loop() {
+			n := 0
+			err := s.View(ctx, func(ctx context.Context, r store.Reader) error {
+				for page, err := range parents.Pages(ctx, r, store.Query{Index: byID, Limit: 1000}) {
+					if err != nil {
+						return err
+					}
+					n += len(page)
+				}
+				return nil
+			})
+			if err != nil || n != rows {
+				b.Fatalf("%d rows, %v", n, err)
+			}
+		}
+	})
 	b.Run("insert", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -76,5 +94,13 @@ func Bench(b *testing.B, open Factory) {
 				}
 			}
 		})
+	})
+	b.Run("insert-all", func(b *testing.B) { // 1,000 rows in one call
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.Update(ctx, insert(1000)); err != nil {
+				b.Fatal(err)
+			}
+		}
 	})
 }

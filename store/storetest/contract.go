@@ -38,6 +38,19 @@ var contract = []struct {
 	{"ClosureSeesItsOwnChanges", ownChanges},
 	{"NestedUseIsRefused", nested},
 	{"TransactionEndsWithItsClosure", keptTransaction},
+	{"ViewIsOneSnapshot", snapshot},
+	{"ViewIsOfItsMoment", viewIsOfItsMoment},
+	{"ViewsAndWritersGoOnTogether", viewsAmongWriters},
+	{"ViewLeavesNothingBehind", viewEnds},
+	{"ViewHidesNoError", viewHidesNoError},
+	{"NestedUseOfAViewIsRefused", nestedView},
+	{"ReaderEndsWithItsView", keptReader},
+	{"CloseWaitsForAView", closeWaits},
+	{"InsertAllIsInsertOfEach", insertAll},
+	{"InsertAllGoesWithOtherChanges", insertAllAmongChanges},
+	{"InsertAllRefusesWhatInsertRefuses", insertAllRefused},
+	{"InsertAllRollsBack", insertAllRollsBack},
+	{"InsertAllHasOneWinner", insertAllWinner},
 	{"NullsNeverCollide", nullsNeverCollide},
 	{"NullsAreListedFirst", nullsFirst},
 	{"CursorMayStandOnANull", cursorOnNull},
@@ -269,6 +282,7 @@ func changeAll(ctx context.Context, tx store.Tx) error {
 	for _, err := range []error{
 		parents.Insert(ctx, tx, person(5)),
 		children.Insert(ctx, tx, &child{ParentID: person(5).ID, Number: 1, Friend: person(2).Name, Label: "x"}),
+		children.InsertAll(ctx, tx, []*child{{ParentID: person(5).ID, Number: 2}, {ParentID: person(2).ID, Number: 2, Label: "x"}}),
 		parents.Replace(ctx, tx, p),
 		parents.Delete(ctx, tx, store.Text(person(1).ID)),
 	} {
@@ -505,7 +519,7 @@ func ownChanges(s *suite) {
 		if want := []string{person(2).ID, person(5).ID, person(0).ID}; !slices.Equal(ids, want) {
 			s.Errorf("listed %v inside, want %v", ids, want)
 		}
-		if n, err := tx.Count(ctx, store.Query{Index: children.Primary()}); err != nil || n != 1 {
+		if n, err := tx.Count(ctx, store.Query{Index: children.Primary()}); err != nil || n != 3 {
 			s.Errorf("counted %d children inside, %v", n, err)
 		}
 		if _, err := parents.Get(ctx, tx, byName, store.Text("moved")); err != nil {

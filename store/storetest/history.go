@@ -197,6 +197,7 @@ func faults(s *suite) {
 			s.unchanged()
 		}
 	}
+	s.viewFaults(mine)
 	s.want(UnknownOutcome(s.Store).Update(s.context(), changeAll), store.ErrUnknownOutcome)
 	s.undoAll()
 	s.want(OutOfSpace(s.Store, 2, mine).Update(s.context(), changeAll), mine)
@@ -207,12 +208,44 @@ func faults(s *suite) {
 	s.unchanged()
 }
 
+// viewFaults fails every call of a View in turn, before and after its effect.
+func (s *suite) viewFaults(mine error) {
+	s.Helper()
+	for _, after := range []bool{false, true} {
+		for n := 1; ; n++ {
+			ran := 0
+			err := FailNth(s.Store, n, after, mine).View(s.context(), func(ctx context.Context, r store.Reader) error {
+				ran++
+				_, _ = r.Count(ctx, store.Query{Index: byRank}) // View does not hide its error
+				_, err := r.List(ctx, store.Query{Index: byRank, Limit: 1})
+				return err
+			})
+			if err == nil {
+				if n != 4 || ran != 1 {
+					s.Errorf("a View of %d calls, run %d times", n-1, ran)
+				}
+				break
+			}
+			if !errors.Is(err, mine) && !errors.Is(err, store.ErrAborted) || ran > 1 {
+				s.Errorf("call %d of a View failed: %v, run %d times", n, err, ran)
+			}
+		}
+	}
+	runs := 0
+	s.must(Twice{Delayed(s.Store, func() {})}.View(s.context(), func(context.Context, store.Reader) error { runs++; return nil }))
+	if runs != 1 {
+		s.Errorf("a closure of View ran %d times", runs)
+	}
+}
+
 // undoAll undoes the changes of changeAll by further changes.
 func (s *suite) undoAll() {
 	s.Helper()
 	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
 		for _, err := range []error{
 			children.Delete(ctx, tx, store.Text(person(5).ID), store.Int(1)),
+			children.Delete(ctx, tx, store.Text(person(5).ID), store.Int(2)),
+			children.Delete(ctx, tx, store.Text(person(2).ID), store.Int(2)),
 			parents.Delete(ctx, tx, store.Text(person(5).ID)),
 			parents.Replace(ctx, tx, person(0)),
 			parents.Insert(ctx, tx, person(1)),

@@ -19,47 +19,69 @@ import (
 // list of rows that is filtered and sorted.
 func model(s *suite) {
 	rapid.Check(s.TB.(rapid.TB), func(t *rapid.T) {
-		s.must(s.update(func(ctx context.Context, tx store.Tx) error {
-			for {
-				n, err := tx.DeleteRange(ctx, store.Query{Index: byID, Limit: 100})
-				if n == 0 || err != nil {
-					return err
-				}
-			}
-		}))
+		s.removeAll()
 		var rows []*parent
 		for range rapid.IntRange(0, 12).Draw(t, "rows") {
 			rows = modelInsert(t, s, rows, drawParent(t))
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "calls of InsertAll") {
+			rows = modelInsertAll(t, s, rows)
 		}
 		for range rapid.IntRange(0, 4).Draw(t, "replacements") {
 			if len(rows) > 0 {
 				modelReplace(t, s, rows, drawParent(t))
 			}
 		}
-		for range rapid.IntRange(1, 10).Draw(t, "queries") {
-			q := drawQuery(t, rows)
-			want := modelList(rows, q)
-			got, err := s.List(s.context(), q)
-			if err != nil {
-				t.Fatalf("list: %v", err)
-			}
-			if !slices.EqualFunc(got, want, sameRow) {
-				t.Fatalf("listed %d rows by %s, want %d: %+v", len(got), q.Index.Name(), len(want), q)
-			}
-			q.Offset = 0
-			want = modelList(rows, q)
-			n, err := s.Count(s.context(), q)
-			if err != nil || n != len(want) {
-				t.Fatalf("counted %d, %v, want %d", n, err, len(want))
-			}
-			q.Limit = 0
-			n, err = s.Count(s.context(), q)
-			q.Limit = store.MaxLimit
-			if want := len(modelList(rows, q)); err != nil || n != want {
-				t.Fatalf("counted %d without a limit, %v, want %d", n, err, want)
+		if rapid.Bool().Draw(t, "in a View") {
+			s.must(s.view(func(_ context.Context, r store.Reader) error {
+				s.removeAll() // which the View does not see
+				modelQueries(t, s, r, rows)
+				return nil
+			}))
+			return
+		}
+		modelQueries(t, s, s.Store, rows)
+	})
+}
+
+// removeAll deletes all parents.
+func (s *suite) removeAll() {
+	s.Helper()
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		for {
+			n, err := tx.DeleteRange(ctx, store.Query{Index: byID, Limit: 100})
+			if n == 0 || err != nil {
+				return err
 			}
 		}
-	})
+	}))
+}
+
+// modelQueries compares the answers of a reader with those of the model.
+func modelQueries(t *rapid.T, s *suite, r store.Reader, rows []*parent) {
+	for range rapid.IntRange(1, 10).Draw(t, "queries") {
+		q := drawQuery(t, rows)
+		want := modelList(rows, q)
+		got, err := r.List(s.context(), q)
+		if err != nil {
+			t.Fatalf("list: %v", err)
+		}
+		if !slices.EqualFunc(got, want, sameRow) {
+			t.Fatalf("listed %d rows by %s, want %d: %+v", len(got), q.Index.Name(), len(want), q)
+		}
+		q.Offset = 0
+		want = modelList(rows, q)
+		n, err := r.Count(s.context(), q)
+		if err != nil || n != len(want) {
+			t.Fatalf("counted %d, %v, want %d", n, err, len(want))
+		}
+		q.Limit = 0
+		n, err = r.Count(s.context(), q)
+		q.Limit = store.MaxLimit
+		if want := len(modelList(rows, q)); err != nil || n != want {
+			t.Fatalf("counted %d without a limit, %v, want %d", n, err, want)
+		}
+	}
 }
 
 var (
@@ -103,6 +125,27 @@ func modelInsert(t *rapid.T, s *suite, rows []*parent, p *parent) []*parent {
 		t.Fatalf("insert: %v", err)
 	}
 	return append(rows, p)
+}
+
+// modelInsertAll inserts some rows in one call, all or none.
+func modelInsertAll(t *rapid.T, s *suite, rows []*parent) []*parent {
+	all, taken := slices.Clone(rows), false
+	for range rapid.IntRange(0, 4).Draw(t, "rows of a call") {
+		p := drawParent(t)
+		taken = taken || collides(all, p, -1)
+		all = append(all, p)
+	}
+	err := s.update(func(ctx context.Context, tx store.Tx) error { return parents.InsertAll(ctx, tx, all[len(rows):]) })
+	if taken {
+		if !errors.Is(err, store.ErrExists) {
+			t.Fatalf("rows with a taken key: %v", err)
+		}
+		return rows
+	}
+	if err != nil {
+		t.Fatalf("insert of %d rows: %v", len(all)-len(rows), err)
+	}
+	return all
 }
 
 func modelReplace(t *rapid.T, s *suite, rows []*parent, p *parent) {

@@ -58,7 +58,9 @@ func (s *Shell) enter(ctx context.Context) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
-	s.mu.RLock()
+	if !s.mu.TryRLock() { // Close waits for a View, which must not wait for this call
+		return store.ErrClosed
+	}
 	if s.closed.Load() {
 		s.mu.RUnlock()
 		return store.ErrClosed
