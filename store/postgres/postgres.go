@@ -25,6 +25,7 @@
 //   - collation "C"
 //   - json and jsonb with the operator ?|
 //   - comparison of rows
+//   - COPY FROM STDIN in binary form
 //   - pg_advisory_xact_lock around changes of the tables
 //
 // If advisory locks do nothing, let only one process make or change the tables.

@@ -285,15 +285,6 @@ func (c *caller) Insert(_ context.Context, t *store.Table, row store.Row) error 
 	return err
 }
 
-func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
-	for _, row := range rows {
-		if err := c.Insert(ctx, t, row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (c *caller) Replace(_ context.Context, t *store.Table, row store.Row) error {
 	text, args := c.texts.Replace(t, row)
 	return c.one("replace", text, args)
