@@ -124,7 +124,31 @@ func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
 	return err
 }
 
+// rowsAtOnce is the number of rows of a statement of InsertAll. With 16, 1,000 rows
+// took two thirds of the time of single statements. With 64 they took longer than
+// with 16.
+const rowsAtOnce = 16
+
+// insertTexts returns the statements that insert rowsAtOnce rows.
+func insertTexts(s *store.Schema) map[*store.Table]string {
+	texts := make(map[*store.Table]string)
+	for _, t := range s.Tables() {
+		texts[t] = dialect.Insert(t, rowsAtOnce)
+	}
+	return texts
+}
+
 func (b *batch) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
+	args := make([]store.Value, 0, rowsAtOnce*len(t.Columns()))
+	for ; len(rows) >= rowsAtOnce; rows = rows[rowsAtOnce:] {
+		args = args[:0]
+		for _, row := range rows[:rowsAtOnce] {
+			args = append(args, row.Values()...)
+		}
+		if _, err := b.change(b.inserts[t], args); err != nil {
+			return err
+		}
+	}
 	for _, row := range rows {
 		if err := b.Insert(ctx, t, row); err != nil {
 			return err

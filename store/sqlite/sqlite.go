@@ -88,6 +88,7 @@ func openFile(path string, o Options) (*file, error) {
 	f := &file{
 		schema:  o.Schema,
 		texts:   sqltext.NewTexts(dialect, o.Schema),
+		inserts: insertTexts(o.Schema),
 		indexes: indexNames(o.Schema),
 		reads:   newPool(reads, readers),
 		views:   newPool(reads, viewers),
@@ -140,6 +141,7 @@ func openURI(path string, query url.Values) (driver.Connector, error) {
 type file struct {
 	schema  *store.Schema
 	texts   *sqltext.Texts
+	inserts map[*store.Table]string // the statements of InsertAll
 	indexes map[string]*store.Index // by the columns that the database names in an error
 
 	reads  *pool

@@ -145,14 +145,21 @@ func (d Dialect) GetBoth(p *store.Pair) string {
 	return b.String()
 }
 
-// Insert adds a row. Its parameters are the values of the row.
-func (d Dialect) Insert(t *store.Table) string {
-	var columns, places []string
+// Insert adds some rows. Its parameters are the values of the first row, then of
+// the next.
+func (d Dialect) Insert(t *store.Table, rows int) string {
+	columns := make([]string, len(t.Columns()))
 	for i, c := range t.Columns() {
-		columns = append(columns, c.Name)
-		places = append(places, d.Placeholder(i+1))
+		columns[i] = c.Name
 	}
-	return "INSERT INTO " + d.Table(t.Name()) + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(places, ", ") + ")"
+	places, groups := make([]string, len(columns)), make([]string, rows)
+	for n := range groups {
+		for i := range places {
+			places[i] = d.Placeholder(n*len(places) + i + 1)
+		}
+		groups[n] = "(" + strings.Join(places, ", ") + ")"
+	}
+	return "INSERT INTO " + d.Table(t.Name()) + " (" + strings.Join(columns, ", ") + ") VALUES " + strings.Join(groups, ", ")
 }
 
 // Replace sets the columns of the row with a primary key. Its parameters are the

@@ -38,7 +38,7 @@ func NewTexts(d Dialect, s *store.Schema) *Texts {
 		shapes:  make(map[shape]string),
 	}
 	for _, t := range s.Tables() {
-		x.insert[t] = d.Insert(t)
+		x.insert[t] = d.Insert(t, 1)
 		x.delete[t] = d.Delete(t)
 		text, order := d.Replace(t)
 		x.replace[t] = replacement{text, order}
