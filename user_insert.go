@@ -46,9 +46,6 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 // insertUsers is the one place where users are made. It reads and writes for all of them
 // together, and refuses each of them by itself.
 func (tx *txn) insertUsers(ctx context.Context, all []*arrival) error {
-	for _, a := range all { // the closure may run again
-		a.exists, a.refused = false, nil
-	}
 	if err := tx.refuseTaken(ctx, all); err != nil {
 		return err
 	}
@@ -95,58 +92,113 @@ func (tx *txn) takenIn(ctx context.Context, index *store.Index, texts []string, 
 	return found, err
 }
 
+// haves is what stored users have, and users who are made together.
+type haves struct {
+	ids, emails, phones, targets, identities taken
+	subjects                                 map[service]taken
+}
+
+// service is a provider and its issuer.
+type service struct{ provider, issuer string }
+
+// serviceOf returns the service of an identity.
+func serviceOf(i *record.Identity) service { return service{i.Provider, i.Issuer} }
+
+// readHaves reads what stored users have of that which the arrivals would have.
+func (tx *txn) readHaves(ctx context.Context, all []*arrival) (h haves, err error) {
+	var ids, emails, phones, targets, identities []string
+	subjects := make(map[service][]string)
+	for _, a := range all {
+		ids, emails, phones = append(ids, a.user.ID), append(emails, a.user.Email), append(phones, a.user.Phone)
+		for _, t := range a.targets {
+			targets = append(targets, t.ID)
+		}
+		for _, i := range a.identities {
+			emails, identities = append(emails, i.Reserved), append(identities, i.ID)
+			subjects[serviceOf(i)] = append(subjects[serviceOf(i)], i.Subject)
+		}
+	}
+	for _, read := range []struct {
+		to    *taken
+		index *store.Index
+		texts []string
+	}{
+		{&h.ids, record.Users.Primary(), ids}, {&h.emails, record.Addresses.Primary(), emails}, {&h.phones, byPhone.index, phones},
+		{&h.targets, record.Targets.Primary(), targets}, {&h.identities, record.Identities.Primary(), identities},
+	} {
+		if *read.to, err = tx.takenIn(ctx, read.index, read.texts); err != nil {
+			return h, err
+		}
+	}
+	h.subjects = make(map[service]taken)
+	for of, some := range subjects {
+		if h.subjects[of], err = tx.takenIn(ctx, record.Identities.Index("subject"), some, of.provider, of.issuer); err != nil {
+			return h, err
+		}
+	}
+	return h, nil
+}
+
+// conflict returns why an arrival cannot be made; nil if it can.
+func (h *haves) conflict(a *arrival) error {
+	user := a.user
+	switch {
+	case h.ids[user.ID], user.Email != "" && h.emails[user.Email], user.Phone != "" && h.phones[user.Phone]:
+		return ErrUserAlreadyExists
+	}
+	own := make(taken)
+	for _, t := range a.targets {
+		if h.targets[t.ID] || !own.take(t.ID) {
+			return ErrTargetAlreadyExists
+		}
+	}
+	subjects := make(map[service]taken)
+	for _, i := range a.identities {
+		of := serviceOf(i)
+		if subjects[of] == nil {
+			subjects[of] = make(taken)
+		}
+		if h.identities[i.ID] || h.subjects[of][i.Subject] || !subjects[of].take(i.Subject) || !own.take("identity "+i.ID) {
+			return ErrIdentityAlreadyExists
+		}
+	}
+	return nil
+}
+
+// add takes what an arrival has. An identity keeps its proven address unless another user has
+// it.
+func (h *haves) add(a *arrival) {
+	own := taken{"": true, a.user.Email: true}
+	for _, i := range a.identities {
+		switch {
+		case own[i.Reserved]:
+		case h.emails[i.Reserved]:
+			i.Reserved = ""
+		default:
+			own[i.Reserved] = true
+		}
+		h.identities[i.ID], h.subjects[serviceOf(i)][i.Subject] = true, true
+	}
+	h.ids[a.user.ID], h.phones[a.user.Phone] = true, true
+	for address := range own {
+		h.emails[address] = true
+	}
+	for _, t := range a.targets {
+		h.targets[t.ID] = true
+	}
+}
+
 // refuseTaken refuses the users whose id, address, number or identity another one has, among
 // the stored users and among themselves.
 func (tx *txn) refuseTaken(ctx context.Context, all []*arrival) error {
-	var ids, emails, phones []string
-	subjects := make(map[[2]string][]string) // by provider and issuer
-	for _, a := range all {
-		ids, emails, phones = append(ids, a.user.ID), append(emails, a.user.Email), append(phones, a.user.Phone)
-		for _, i := range a.identities {
-			emails = append(emails, i.Reserved)
-			service := [2]string{i.Provider, i.Issuer}
-			subjects[service] = append(subjects[service], i.Subject)
-		}
-	}
-	haveIDs, err := tx.takenIn(ctx, record.Users.Primary(), ids)
+	h, err := tx.readHaves(ctx, all)
 	if err != nil {
 		return err
-	}
-	haveEmails, err := tx.takenIn(ctx, record.Addresses.Primary(), emails)
-	if err != nil {
-		return err
-	}
-	havePhones, err := tx.takenIn(ctx, byPhone.index, phones)
-	if err != nil {
-		return err
-	}
-	haveSubjects := make(map[[2]string]taken)
-	for service, some := range subjects {
-		if haveSubjects[service], err = tx.takenIn(ctx, record.Identities.Index("subject"), some, service[0], service[1]); err != nil {
-			return err
-		}
 	}
 	for _, a := range all {
-		if haveIDs[a.user.ID] {
-			a.exists, a.refused = true, ErrUserAlreadyExists
-			continue
-		}
-		own := func(i *record.Identity) bool { return haveSubjects[[2]string{i.Provider, i.Issuer}][i.Subject] }
-		switch {
-		case a.user.Email != "" && haveEmails[a.user.Email], a.user.Phone != "" && havePhones[a.user.Phone]:
-			a.refused = ErrUserAlreadyExists
-		case slices.ContainsFunc(a.identities, func(i *record.Identity) bool { return i.Reserved != "" && haveEmails[i.Reserved] }):
-			a.refused = ErrEmailAlreadyExists
-		case slices.ContainsFunc(a.identities, own):
-			a.refused = ErrIdentityAlreadyExists
-		}
-		if a.refused != nil {
-			continue
-		}
-		haveIDs[a.user.ID], haveEmails[a.user.Email], havePhones[a.user.Phone] = true, true, true
-		for _, i := range a.identities {
-			haveEmails[i.Reserved] = true
-			haveSubjects[[2]string{i.Provider, i.Issuer}][i.Subject] = true
+		a.exists, a.refused = h.ids[a.user.ID], h.conflict(a)
+		if a.refused == nil {
+			h.add(a)
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ import (
 
 // ErrFormat says that a text is not a hash of a known scheme within the bounds. The message
 // has the reason, and never a part of the text.
-var ErrFormat = errors.New("foreign: not a hash within bounds")
+var ErrFormat = errors.New("not a password hash within the bounds")
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrFormat, reason) }
 

@@ -1,0 +1,232 @@
+package latchkey
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Portable is one record on its way into the engine or out of it: a user, a team or a
+// membership. Package transfer reads and writes files of them.
+type Portable struct {
+	// Line is the place of the record in its source, for [ImportResult]; 0 if it has none.
+	Line int
+	// One of these is set.
+	User       *PortableUser
+	Team       *PortableTeam
+	Membership *PortableMembership
+}
+
+// PortableUser is a user with everything that a user brings along. Zero fields mean that the
+// source does not have it.
+type PortableUser struct {
+	// ID is the id of the user here, in the form of NewUser.UserID; "" means a fresh one.
+	ID    string
+	Email string
+	Phone string
+	Name  string
+	// EmailVerified and PhoneVerified say that the source has proven the address. See
+	// ImportOptions.TrustVerified.
+	EmailVerified, PhoneVerified bool
+	// Password is a stored hash, as [Users.PasswordHash] returns it: one of package hasher, or a
+	// text of package foreign. Empty means that the user has no password.
+	Password Secret
+	// PasswordHistory are the hashes of former passwords, the oldest first, which the policy may
+	// forbid.
+	PasswordHistory []Secret
+
+	CreatedAt      time.Time // zero means the time of the import
+	UpdatedAt      time.Time // zero means CreatedAt, and so for the next two
+	Registration   time.Time
+	AccessedAt     time.Time
+	PasswordUpdate time.Time // zero means CreatedAt if there is a password
+
+	Blocked      bool
+	MustReset    bool // the user must reset the password, see [ErrPasswordResetRequired]
+	MFA          bool
+	Impersonator bool
+	Labels       []string
+	Prefs        json.RawMessage // an object; empty means {}
+
+	// Authenticator is an authenticator app; nil without one.
+	Authenticator *PortableAuthenticator
+	RecoveryCodes []PortableRecoveryCode
+	Identities    []PortableIdentity
+	// Targets are the targets of the user. nil means one for each address.
+	Targets []Target
+
+	// Only another engine knows these. See the fields of the same names in its own export.
+	State PortableState
+}
+
+// PortableState is what an engine remembers of a user for its own rules.
+type PortableState struct {
+	// Recovered says that the password came by mail: a code by mail is no second factor to it.
+	Recovered bool
+	// Unclaimed says that the address was proven by a link, and no one has shown the password
+	// since.
+	Unclaimed bool
+	// Half is email or phone if that address was proven, but not by the person who has proven
+	// the other one.
+	Half string
+	// MFADemanded says that the server has switched MFA on.
+	MFADemanded bool
+}
+
+// PortableAuthenticator is an authenticator app: codes of 30 seconds.
+type PortableAuthenticator struct {
+	Seed      Secret // in base32, 10 to 64 bytes
+	Algorithm string // SHA1 or SHA256; "" means SHA1
+	Digits    int    // 6 or 8; 0 means 6
+	Pending   bool   // no code of it was ever shown: it is no factor yet
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Step      int64 // of the last accepted code, as the number of 30 seconds since 1970
+}
+
+// PortableRecoveryCode is an unused recovery code.
+type PortableRecoveryCode struct {
+	// Code is the code, or empty if only Digest is known: that of a long one
+	// (Policy.Factors.StrongRecoveryCodes), which is shown once. Digest is bound to the id of
+	// the user.
+	Code      Secret
+	Digest    []byte
+	CreatedAt time.Time
+	// SessionID is the session that has made it. See [Account.UpdateMFA].
+	SessionID string
+}
+
+// PortableIdentity is an account of the user at a provider.
+type PortableIdentity struct {
+	ID       string // "" means a fresh one
+	Provider string // as in oauth.Info
+	Issuer   string // as in oauth.Info: identities are found by it
+	Subject  string // of the user at the issuer
+	Email    string
+	Name     string
+	// EmailVerified says that the provider has proven the address. See
+	// ImportOptions.TrustVerified.
+	EmailVerified bool
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	Access        Secret // the tokens of the provider, see Policy.KeepProviderTokens
+	Refresh       Secret
+	Expire        time.Time // of Access
+
+	// Only another engine knows these: the identity does not count before a second factor, was
+	// found by its address, and is one factor whatever the policy trusts.
+	Pending, Found, Single bool
+}
+
+// PortableTeam is a team without its members.
+type PortableTeam struct {
+	ID        string
+	Name      string
+	Prefs     json.RawMessage // an object; empty means {}
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// PortableMembership is the place of a user in a team. Invitations do not travel.
+type PortableMembership struct {
+	ID        string // "" means a fresh one
+	TeamID    string
+	UserID    string
+	Roles     []string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Invited   time.Time
+	Joined    time.Time
+}
+
+// kind names the record.
+func (p Portable) kind() string {
+	switch {
+	case p.Team != nil:
+		return "team"
+	case p.Membership != nil:
+		return "membership"
+	}
+	return "user"
+}
+
+// id returns the id of the record.
+func (p Portable) id() string {
+	switch {
+	case p.User != nil:
+		return p.User.ID
+	case p.Team != nil:
+		return p.Team.ID
+	case p.Membership != nil:
+		return p.Membership.ID
+	}
+	return ""
+}
+
+// RecordError says that one record of a source cannot be read. The others can.
+type RecordError struct {
+	Line   int
+	Reason string // without a value of the record
+}
+
+func (e *RecordError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+// ImportOutcome is what an import has done with a record.
+type ImportOutcome string
+
+// The outcomes.
+const (
+	ImportCreated ImportOutcome = "created"
+	// ImportExisted says that the record was there, and was left as it is.
+	ImportExisted ImportOutcome = "existed"
+	ImportRefused ImportOutcome = "refused"
+)
+
+// ImportResult is what an import has done with one record.
+type ImportResult struct {
+	Line    int
+	Kind    string // user, team or membership; "" if the record cannot be read
+	ID      string // as in the source, or the fresh one
+	Outcome ImportOutcome
+	Err     error // why the record is refused; nil otherwise
+}
+
+// Imported counts the records of an import.
+type Imported struct{ Created, Existed, Refused int }
+
+// count adds a result.
+func (n *Imported) count(r ImportResult) {
+	switch r.Outcome {
+	case ImportCreated:
+		n.Created++
+	case ImportExisted:
+		n.Existed++
+	default:
+		n.Refused++
+	}
+}
+
+// ImportOptions are the choices of [Engine.Import]. The zero value is the safe one.
+type ImportOptions struct {
+	// TrustVerified lets addresses that the source calls verified count as proven. Without it,
+	// each user proves them anew. Who can write the source can then take over what an address
+	// proves: recovery by mail, and sign-in by code.
+	TrustVerified bool
+	// TrustRoles takes teams, memberships and impersonators. Without it they are refused: they
+	// give rights. Labels are always taken.
+	TrustRoles bool
+	// DryRun checks everything and changes nothing. Records of one batch of 500 see one another,
+	// others do not.
+	DryRun bool
+	// OnResult, unless nil, is told the result of each record, in the order of the source, after
+	// its batch is committed. It is called on the caller's goroutine, and may use the engine.
+	OnResult func(ImportResult)
+}
+
+// ExportOptions are the choices of [Engine.Export]. The zero value writes no secret.
+type ExportOptions struct {
+	// Secrets opens the hashes of passwords, the seeds of authenticators, recovery codes, and the
+	// tokens of providers. Without it they are left out. The bearer of the export can then guess
+	// at passwords, and has the second factors.
+	Secrets bool
+}

@@ -1,0 +1,281 @@
+package latchkey
+
+import (
+	"context"
+	"encoding/json"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/store"
+)
+
+// exportPage is the number of rows that an export holds at a time.
+const exportPage = 1_000
+
+// Export calls fn with everything that [Engine.Import] takes: all users, oldest id first, then
+// all teams, then all memberships. It reads one snapshot: what changes meanwhile is as it was
+// when Export was called. Writers go on, see [store.Store].View for what a long snapshot costs.
+//
+// What ends by itself stays behind: sessions with their push targets, links, codes and
+// challenges, invitations, counts of wrong passwords, and the log. An import into an empty store
+// gives the same users: an identity that waited for a second factor waits for it still.
+//
+// fn runs on the caller's goroutine. Its error ends the export and is the error of Export.
+//
+// Errors: that of fn, and faults, for example a hash that does not open.
+func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) error) (err error) {
+	defer publicError("export", &err)
+	c, err := e.Users().begin()
+	if err != nil {
+		return err
+	}
+	return c.store.View(ctx, func(ctx context.Context, r store.Reader) error {
+		out := &exporting{call: c, reader: r, secrets: o.Secrets, fn: fn}
+		if err := out.users(ctx); err != nil {
+			return err
+		}
+		if err := out.teams(ctx); err != nil {
+			return err
+		}
+		return out.memberships(ctx)
+	})
+}
+
+// exporting is a running export.
+type exporting struct {
+	*call
+	reader  store.Reader
+	secrets bool
+	fn      func(Portable) error
+}
+
+func (out *exporting) users(ctx context.Context) error {
+	q := store.Query{Index: record.Users.Primary(), Limit: exportPage}
+	for page, err := range record.Users.Pages(ctx, out.reader, q) {
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			continue
+		}
+		beside, err := out.beside(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, user := range page {
+			p, err := out.user(ctx, user, beside)
+			if err != nil {
+				return err
+			}
+			if err := out.fn(Portable{User: p}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// besides are the rows beside the users of a page, by user.
+type besides struct {
+	authenticators map[string][]*record.Authenticator
+	recoveryCodes  map[string][]*record.RecoveryCode
+	identities     map[string][]*record.Identity
+	push           map[string][]*record.Target
+}
+
+// beside reads the rows beside the users of a page.
+func (out *exporting) beside(ctx context.Context, page []*record.User) (b besides, err error) {
+	first, last := page[0].ID, page[len(page)-1].ID
+	b.authenticators, err = ofUsers(ctx, out.reader, record.Authenticators, first, last, func(a *record.Authenticator) string { return a.UserID })
+	if err != nil {
+		return b, err
+	}
+	b.recoveryCodes, err = ofUsers(ctx, out.reader, record.RecoveryCodes, first, last, func(code *record.RecoveryCode) string { return code.UserID })
+	if err != nil {
+		return b, err
+	}
+	b.identities, err = ofUsers(ctx, out.reader, record.Identities, first, last, func(i *record.Identity) string { return i.UserID })
+	return b, err
+}
+
+// ofUsers reads the rows of a table that belong to the users from one id to another.
+func ofUsers[T any](ctx context.Context, r store.Reader, table store.Typed[T], first, last string, of func(*T) string) (map[string][]*T, error) {
+	all := make(map[string][]*T)
+	q := store.Query{
+		Index: table.Index("user"), Limit: exportPage,
+		From: store.Including(store.Text(first)), To: store.Including(store.Text(last)),
+	}
+	for page, err := range table.Pages(ctx, r, q) {
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page {
+			all[of(row)] = append(all[of(row)], row)
+		}
+	}
+	return all, nil
+}
+
+// user returns a user as it travels.
+func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p *PortableUser, err error) {
+	p = &PortableUser{
+		ID: user.ID, Email: user.Email, Phone: user.Phone, Name: user.Name, EmailVerified: user.EmailVerified, PhoneVerified: user.PhoneVerified,
+		CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed, PasswordUpdate: user.PasswordUpdated,
+		Blocked: user.Blocked, MustReset: user.MustReset, MFA: user.MFA, Impersonator: user.Impersonator, Prefs: json.RawMessage(user.Prefs),
+		State: PortableState{Recovered: user.Recovered, Unclaimed: user.Unclaimed, Half: user.Half, MFADemanded: user.MFADemanded},
+	}
+	if p.Labels, err = labelsOf(user); err != nil {
+		return nil, err
+	}
+	if p.Targets, err = out.targets(ctx, user); err != nil {
+		return nil, err
+	}
+	for _, i := range b.identities[user.ID] {
+		identity, err := out.identity(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		p.Identities = append(p.Identities, *identity)
+	}
+	if !out.secrets {
+		return p, nil
+	}
+	if p.Password, err = out.open(ctx, sealedPassword, user.ID, seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password); err != nil {
+		return nil, err
+	}
+	if p.PasswordHistory, err = out.formerHashes(ctx, user); err != nil {
+		return nil, err
+	}
+	for _, a := range b.authenticators[user.ID] {
+		seed, err := out.open(ctx, sealedTOTP, user.ID, seal.TOTP, seal.SeedPlace(a.ID, user.ID), a.Seed)
+		if err != nil {
+			return nil, err
+		}
+		p.Authenticator = &PortableAuthenticator{
+			Seed: hide(totpOf(a, []byte(seed.Reveal())).Text()), Algorithm: a.Algorithm, Digits: int(a.Digits), Pending: !a.Verified,
+			CreatedAt: a.Created, UpdatedAt: a.Updated, Step: a.Step,
+		}
+	}
+	for _, row := range b.recoveryCodes[user.ID] {
+		code := PortableRecoveryCode{CreatedAt: row.Created, SessionID: row.Session}
+		if row.Sealed == nil {
+			code.Digest = row.Digest
+		} else if code.Code, err = out.open(ctx, sealedRecoveryCode, user.ID, seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), row.Sealed); err != nil {
+			return nil, err
+		}
+		p.RecoveryCodes = append(p.RecoveryCodes, code)
+	}
+	return p, nil
+}
+
+// open opens a sealed column. One that does not open ends the export.
+func (out *exporting) open(ctx context.Context, value sealed, userID, purpose string, place seal.Place, column []byte) (Secret, error) {
+	if len(column) == 0 {
+		return Secret{}, nil
+	}
+	text, err := out.ring.Open(purpose, place, column)
+	if err != nil {
+		return Secret{}, out.sealFault(ctx, value, userID, err)
+	}
+	return hide(string(text)), nil
+}
+
+// formerHashes opens the hashes of former passwords.
+func (out *exporting) formerHashes(ctx context.Context, user *record.User) (hashes []Secret, err error) {
+	text, err := out.open(ctx, sealedHistory, user.ID, seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory)
+	if err != nil || text.IsZero() {
+		return nil, err
+	}
+	var former []string
+	if err := json.Unmarshal([]byte(text.Reveal()), &former); err != nil {
+		return nil, err
+	}
+	for _, hash := range former {
+		hashes = append(hashes, hide(hash))
+	}
+	return hashes, nil
+}
+
+// targets returns the targets of a user that belong to no session.
+func (out *exporting) targets(ctx context.Context, user *record.User) ([]Target, error) {
+	rows, err := record.TargetsOf(user)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range rows {
+		if t.ProviderType == TargetPush { // the row of the user does not tell the session
+			if rows, err = record.Targets.List(ctx, out.reader, record.ListTargets(user.ID)); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	targets := []Target{}
+	for _, t := range rows {
+		if t.SessionID == "" {
+			targets = append(targets, *showTarget(t))
+		}
+	}
+	return targets, nil
+}
+
+// identity returns an identity as it travels.
+func (out *exporting) identity(ctx context.Context, i *record.Identity) (p *PortableIdentity, err error) {
+	p = &PortableIdentity{
+		ID: i.ID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, Name: i.Name, EmailVerified: i.Reserved != "",
+		CreatedAt: i.Created, UpdatedAt: i.Updated, Pending: i.Pending != "", Found: i.Found, Single: i.Single,
+	}
+	if !out.secrets {
+		return p, nil
+	}
+	if p.Access, err = out.open(ctx, sealedProvider, i.UserID, seal.Provider, seal.AccessPlace(i.ID, i.UserID), i.Access); err != nil {
+		return nil, err
+	}
+	if !p.Access.IsZero() {
+		p.Expire = i.Expire
+	}
+	p.Refresh, err = out.open(ctx, sealedProvider, i.UserID, seal.Provider, seal.RefreshPlace(i.ID, i.UserID), i.Refresh)
+	return p, err
+}
+
+func (out *exporting) teams(ctx context.Context) error {
+	q := store.Query{Index: record.Teams.Primary(), Limit: exportPage}
+	for page, err := range record.Teams.Pages(ctx, out.reader, q) {
+		if err != nil {
+			return err
+		}
+		for _, t := range page {
+			p := &PortableTeam{ID: t.ID, Name: t.Name, Prefs: json.RawMessage(t.Prefs), CreatedAt: t.Created, UpdatedAt: t.Updated}
+			if err := out.fn(Portable{Team: p}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (out *exporting) memberships(ctx context.Context) error {
+	q := store.Query{
+		Index: record.Memberships.Primary(), Limit: exportPage,
+		Where: []store.Filter{store.Where("confirm", store.OpEqual, store.Bool(true))},
+	}
+	for page, err := range record.Memberships.Pages(ctx, out.reader, q) {
+		if err != nil {
+			return err
+		}
+		for _, m := range page {
+			roles, err := rolesIn(m)
+			if err != nil {
+				return err
+			}
+			p := &PortableMembership{
+				ID: m.ID, TeamID: m.TeamID, UserID: m.UserID, Roles: roles,
+				CreatedAt: m.Created, UpdatedAt: m.Updated, Invited: m.Invited, Joined: m.Joined,
+			}
+			if err := out.fn(Portable{Membership: p}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
