@@ -122,32 +122,45 @@ func (g *guard) admit(ctx context.Context, r store.Reader) (*record.Failure, err
 	if !f.Expire.After(g.now) {
 		f.Count = 0
 	}
-	if most := g.policy.Guessing.DisableAfter; most != 0 && f.Count >= int64(most) {
-		switch g.purpose {
-		case failPassword:
+	if g.disables(f) {
+		if g.purpose == failPassword {
 			return nil, ErrPasswordResetRequired
-		case failFactor + string(FactorTOTP), failFactor + string(FactorRecoveryCode): // until the server removes it, or a year has passed
-			return nil, &ThrottledError{RetryAfter: min(f.Expire.Sub(g.now), year)}
 		}
-	}
-	free := int64(g.policy.Guessing.FreeFailures)
-	if f.Count <= free {
-		return f, nil
+		return nil, &ThrottledError{RetryAfter: min(f.Expire.Sub(g.now), year)} // until the server removes it, or a year has passed
 	}
 	if g.promised && f.Count < promisedMost {
 		return f, nil
+	}
+	if wait := g.wait(f); wait > 0 {
+		return nil, &ThrottledError{RetryAfter: wait}
+	}
+	return f, nil
+}
+
+// disables reports whether so many wrong answers were given that none is compared any more.
+func (g *guard) disables(f *record.Failure) bool {
+	most := g.policy.Guessing.DisableAfter
+	if most == 0 || f.Count < int64(most) {
+		return false
+	}
+	switch g.purpose {
+	case failPassword, failFactor + string(FactorTOTP), failFactor + string(FactorRecoveryCode):
+		return true
+	}
+	return false
+}
+
+// wait returns how long the next answer has to wait.
+func (g *guard) wait(f *record.Failure) time.Duration {
+	free := int64(g.policy.Guessing.FreeFailures)
+	if f.Count <= free || g.ahead(f.Last, g.now) { // ahead: the clock was wrong then, and the next wrong answer has the right time
+		return 0
 	}
 	delay := failureMaximum
 	if doublings := f.Count - free - 1; doublings < 7 {
 		delay = failureDelay << doublings
 	}
-	if g.ahead(f.Last, g.now) { // the clock was wrong then: the next wrong answer has the right time
-		return f, nil
-	}
-	if wait := min(f.Last.Add(delay).Sub(g.now), delay); wait > 0 {
-		return nil, &ThrottledError{RetryAfter: wait}
-	}
-	return f, nil
+	return min(f.Last.Add(delay).Sub(g.now), delay)
 }
 
 // countWrong counts a wrong answer. Of answers that are given at once, one that

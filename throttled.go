@@ -1,0 +1,99 @@
+package latchkey
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+// Throttled is an identifier whose answers wait, or are not compared any more, because of wrong
+// ones in a row.
+type Throttled struct {
+	// Kind says what was guessed at: password, code, or factor/ with the name of a factor.
+	Kind string
+	// Subject is a digest of the identifier. The store does not have the identifier itself, which
+	// may belong to no user.
+	Subject  string
+	Failures int // wrong answers in a row
+	Last     time.Time
+	// Until is when the next answer is compared.
+	Until time.Time
+	// Disabled says that no answer is compared before the server ends that
+	// (Policy.Guessing.DisableAfter).
+	Disabled bool
+}
+
+// Throttled calls fn for every identifier that is slowed now, in the order of their kinds and
+// digests. Counts of calls, which Config.Limiter keeps, are not among them. The error of fn
+// ends the list.
+func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err error) {
+	defer publicError("list throttled", &err)
+	c, err := e.maintenance()
+	if err != nil {
+		return err
+	}
+	q := store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit}
+	for page, err := range record.Failures.Pages(ctx, c.store, q) {
+		if err != nil {
+			return err
+		}
+		for _, f := range page {
+			if t, slowed := c.throttled(f); slowed {
+				if err := fn(t); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Throttled returns what is slowed of a user: passwords, second factors, and codes to the
+// addresses of the user.
+func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err error) {
+	defer publicError("list throttled", &err)
+	return usersRead(ctx, u, id, func(c *call, user *record.User) ([]Throttled, error) {
+		guards := []guard{{purpose: failPassword, key: passwordSubject(user)}}
+		for _, f := range allFactors {
+			guards = append(guards, guard{purpose: failFactor + string(f), key: user.Key})
+		}
+		for _, by := range []*contact{byEmail, byPhone} {
+			if address := by.address(user); address != "" {
+				guards = append(guards, guard{purpose: failCode, key: address})
+			}
+		}
+		for _, g := range guards {
+			row, err := loadFailure(ctx, c.store, g.purpose, c.ring.Digest(g.purpose, g.key))
+			if err != nil {
+				return nil, err
+			}
+			if t, slowed := c.throttled(row); slowed {
+				all = append(all, t)
+			}
+		}
+		return all, nil
+	})
+}
+
+// throttled returns a count as it is shown, if it slows.
+func (c *call) throttled(f *record.Failure) (t Throttled, slowed bool) {
+	switch f.Purpose {
+	case failProbe, failDeleted, failKnown:
+		return t, false
+	}
+	if !f.Expire.After(c.now) {
+		return t, false
+	}
+	t = Throttled{Kind: f.Purpose, Subject: hex.EncodeToString(f.Subject), Failures: int(f.Count), Last: f.Last}
+	g := guard{call: c, purpose: f.Purpose}
+	if g.disables(f) {
+		t.Disabled, t.Until = true, f.Expire
+		return t, true
+	}
+	wait := g.wait(f)
+	t.Until = c.now.Add(wait)
+	return t, wait > 0
+}

@@ -1,0 +1,452 @@
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hidden"
+)
+
+// version is that of the format.
+const version = 1
+
+// The kinds of lines.
+const (
+	kindHead       = "latchkey"
+	kindUser       = "user"
+	kindTeam       = "team"
+	kindMembership = "membership"
+	kindEnd        = "end"
+)
+
+// headLine is the first line, and endLine the last one.
+type headLine struct {
+	Kind      string    `json:"kind"`
+	Version   int       `json:"version"`
+	Secrets   bool      `json:"secrets"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+type endLine struct {
+	Kind        string `json:"kind"`
+	Users       int    `json:"users"`
+	Teams       int    `json:"teams"`
+	Memberships int    `json:"memberships"`
+}
+
+// userLine is a user.
+type userLine struct {
+	Kind            string             `json:"kind"`
+	ID              string             `json:"id,omitzero"`
+	Email           string             `json:"email,omitzero"`
+	EmailVerified   bool               `json:"emailVerified,omitzero"`
+	Phone           string             `json:"phone,omitzero"`
+	PhoneVerified   bool               `json:"phoneVerified,omitzero"`
+	Name            string             `json:"name,omitzero"`
+	Password        string             `json:"password,omitzero"`
+	PasswordHistory []string           `json:"passwordHistory,omitempty"`
+	CreatedAt       time.Time          `json:"createdAt,omitzero"`
+	UpdatedAt       time.Time          `json:"updatedAt,omitzero"`
+	Registration    time.Time          `json:"registration,omitzero"`
+	AccessedAt      time.Time          `json:"accessedAt,omitzero"`
+	PasswordUpdate  time.Time          `json:"passwordUpdate,omitzero"`
+	Blocked         bool               `json:"blocked,omitzero"`
+	MustReset       bool               `json:"mustReset,omitzero"`
+	MFA             bool               `json:"mfa,omitzero"`
+	Impersonator    bool               `json:"impersonator,omitzero"`
+	Labels          []string           `json:"labels,omitempty"`
+	Prefs           jsontext.Value     `json:"prefs,omitzero"`
+	Authenticator   *authenticatorLine `json:"authenticator,omitzero"`
+	RecoveryCodes   []codeLine         `json:"recoveryCodes,omitempty"`
+	Identities      []identityLine     `json:"identities,omitempty"`
+	Targets         *[]targetLine      `json:"targets,omitzero"`
+	State           stateLine          `json:"state,omitzero"`
+}
+
+type stateLine struct {
+	Recovered   bool   `json:"recovered,omitzero"`
+	Unclaimed   bool   `json:"unclaimed,omitzero"`
+	Half        string `json:"half,omitzero"`
+	MFADemanded bool   `json:"mfaDemanded,omitzero"`
+}
+
+type authenticatorLine struct {
+	Seed      string    `json:"seed"`
+	Algorithm string    `json:"algorithm,omitzero"`
+	Digits    int       `json:"digits,omitzero"`
+	Pending   bool      `json:"pending,omitzero"`
+	CreatedAt time.Time `json:"createdAt,omitzero"`
+	UpdatedAt time.Time `json:"updatedAt,omitzero"`
+	Step      int64     `json:"step,omitzero"`
+}
+
+type codeLine struct {
+	Code      string    `json:"code,omitzero"`
+	Digest    []byte    `json:"digest,omitempty"`
+	CreatedAt time.Time `json:"createdAt,omitzero"`
+	SessionID string    `json:"sessionId,omitzero"`
+}
+
+type identityLine struct {
+	ID            string    `json:"id,omitzero"`
+	Provider      string    `json:"provider"`
+	Issuer        string    `json:"issuer"`
+	Subject       string    `json:"subject"`
+	Email         string    `json:"email,omitzero"`
+	EmailVerified bool      `json:"emailVerified,omitzero"`
+	Name          string    `json:"name,omitzero"`
+	CreatedAt     time.Time `json:"createdAt,omitzero"`
+	UpdatedAt     time.Time `json:"updatedAt,omitzero"`
+	Access        string    `json:"access,omitzero"`
+	Refresh       string    `json:"refresh,omitzero"`
+	Expire        time.Time `json:"expire,omitzero"`
+	Pending       bool      `json:"pending,omitzero"`
+	Found         bool      `json:"found,omitzero"`
+	Single        bool      `json:"single,omitzero"`
+}
+
+type targetLine struct {
+	ID           string    `json:"id,omitzero"`
+	ProviderType string    `json:"providerType"`
+	Identifier   string    `json:"identifier"`
+	ProviderID   string    `json:"providerId,omitzero"`
+	Name         string    `json:"name,omitzero"`
+	Expired      bool      `json:"expired,omitzero"`
+	CreatedAt    time.Time `json:"createdAt,omitzero"`
+	UpdatedAt    time.Time `json:"updatedAt,omitzero"`
+}
+
+type teamLine struct {
+	Kind      string         `json:"kind"`
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Prefs     jsontext.Value `json:"prefs,omitzero"`
+	CreatedAt time.Time      `json:"createdAt,omitzero"`
+	UpdatedAt time.Time      `json:"updatedAt,omitzero"`
+}
+
+type membershipLine struct {
+	Kind      string    `json:"kind"`
+	ID        string    `json:"id,omitzero"`
+	TeamID    string    `json:"teamId"`
+	UserID    string    `json:"userId"`
+	Roles     []string  `json:"roles"`
+	CreatedAt time.Time `json:"createdAt,omitzero"`
+	UpdatedAt time.Time `json:"updatedAt,omitzero"`
+	Invited   time.Time `json:"invited,omitzero"`
+	Joined    time.Time `json:"joined,omitzero"`
+}
+
+// line turns a user into its line.
+func userLineOf(u *latchkey.PortableUser) *userLine {
+	l := &userLine{
+		Kind: kindUser, ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Phone: u.Phone, PhoneVerified: u.PhoneVerified, Name: u.Name,
+		Password: u.Password.Reveal(), CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Registration: u.Registration, AccessedAt: u.AccessedAt,
+		PasswordUpdate: u.PasswordUpdate, Blocked: u.Blocked, MustReset: u.MustReset, MFA: u.MFA, Impersonator: u.Impersonator, Labels: u.Labels,
+		State: stateLine(u.State),
+	}
+	if string(u.Prefs) != "{}" {
+		l.Prefs = jsontext.Value(u.Prefs)
+	}
+	for _, hash := range u.PasswordHistory {
+		l.PasswordHistory = append(l.PasswordHistory, hash.Reveal())
+	}
+	if a := u.Authenticator; a != nil {
+		l.Authenticator = &authenticatorLine{a.Seed.Reveal(), a.Algorithm, a.Digits, a.Pending, a.CreatedAt, a.UpdatedAt, a.Step}
+	}
+	for _, c := range u.RecoveryCodes {
+		l.RecoveryCodes = append(l.RecoveryCodes, codeLine{c.Code.Reveal(), c.Digest, c.CreatedAt, c.SessionID})
+	}
+	for _, i := range u.Identities {
+		l.Identities = append(l.Identities, identityLine{
+			i.ID, i.Provider, i.Issuer, i.Subject, i.Email, i.EmailVerified, i.Name, i.CreatedAt, i.UpdatedAt,
+			i.Access.Reveal(), i.Refresh.Reveal(), i.Expire, i.Pending, i.Found, i.Single,
+		})
+	}
+	if u.Targets != nil {
+		targets := make([]targetLine, 0, len(u.Targets))
+		for _, t := range u.Targets {
+			targets = append(targets, targetLine{t.ID, t.ProviderType, t.Identifier, t.ProviderID, t.Name, t.Expired, t.CreatedAt, t.UpdatedAt})
+		}
+		l.Targets = &targets
+	}
+	return l
+}
+
+// user turns a line into its user.
+func (l *userLine) user() *latchkey.PortableUser {
+	u := &latchkey.PortableUser{
+		ID: l.ID, Email: l.Email, EmailVerified: l.EmailVerified, Phone: l.Phone, PhoneVerified: l.PhoneVerified, Name: l.Name,
+		Password: hidden.New(l.Password), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, Registration: l.Registration, AccessedAt: l.AccessedAt,
+		PasswordUpdate: l.PasswordUpdate, Blocked: l.Blocked, MustReset: l.MustReset, MFA: l.MFA, Impersonator: l.Impersonator, Labels: l.Labels,
+		Prefs: []byte(l.Prefs), State: latchkey.PortableState(l.State),
+	}
+	for _, hash := range l.PasswordHistory {
+		u.PasswordHistory = append(u.PasswordHistory, hidden.New(hash))
+	}
+	if a := l.Authenticator; a != nil {
+		u.Authenticator = &latchkey.PortableAuthenticator{
+			Seed: hidden.New(a.Seed), Algorithm: a.Algorithm, Digits: a.Digits, Pending: a.Pending, CreatedAt: a.CreatedAt, UpdatedAt: a.UpdatedAt, Step: a.Step,
+		}
+	}
+	for _, c := range l.RecoveryCodes {
+		u.RecoveryCodes = append(u.RecoveryCodes, latchkey.PortableRecoveryCode{Code: hidden.New(c.Code), Digest: c.Digest, CreatedAt: c.CreatedAt, SessionID: c.SessionID})
+	}
+	for _, i := range l.Identities {
+		u.Identities = append(u.Identities, latchkey.PortableIdentity{
+			ID: i.ID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, EmailVerified: i.EmailVerified, Name: i.Name,
+			CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt, Access: hidden.New(i.Access), Refresh: hidden.New(i.Refresh), Expire: i.Expire,
+			Pending: i.Pending, Found: i.Found, Single: i.Single,
+		})
+	}
+	if l.Targets != nil {
+		u.Targets = []latchkey.Target{}
+		for _, t := range *l.Targets {
+			u.Targets = append(u.Targets, latchkey.Target{
+				ID: t.ID, ProviderType: t.ProviderType, Identifier: t.Identifier, ProviderID: t.ProviderID, Name: t.Name, Expired: t.Expired,
+				CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
+			})
+		}
+	}
+	return u
+}
+
+// Writer writes records in the format [Latchkey]. Make one with [NewWriter].
+type Writer struct {
+	out  *bufio.Writer
+	head headLine
+	end  endLine
+	err  error
+}
+
+// NewWriter returns a writer of a file. secrets is told in the head. The caller ends the file
+// with [Writer.Close].
+func NewWriter(w io.Writer, secrets bool, now time.Time) *Writer {
+	out := &Writer{out: bufio.NewWriterSize(w, 64<<10), head: headLine{kindHead, version, secrets, now.UTC().Truncate(time.Second)}, end: endLine{Kind: kindEnd}}
+	out.line(&out.head)
+	return out
+}
+
+// Write writes a record. Its error is the first one of the file.
+func (w *Writer) Write(p latchkey.Portable) error {
+	switch {
+	case p.User != nil:
+		w.end.Users++
+		w.line(userLineOf(p.User))
+	case p.Team != nil:
+		w.end.Teams++
+		t := &teamLine{Kind: kindTeam, ID: p.Team.ID, Name: p.Team.Name, CreatedAt: p.Team.CreatedAt, UpdatedAt: p.Team.UpdatedAt}
+		if string(p.Team.Prefs) != "{}" {
+			t.Prefs = jsontext.Value(p.Team.Prefs)
+		}
+		w.line(t)
+	case p.Membership != nil:
+		w.end.Memberships++
+		m := p.Membership
+		w.line(&membershipLine{kindMembership, m.ID, m.TeamID, m.UserID, m.Roles, m.CreatedAt, m.UpdatedAt, m.Invited, m.Joined})
+	}
+	return w.err
+}
+
+// Close ends the file. It does not close the writer below.
+func (w *Writer) Close() error {
+	w.line(&w.end)
+	if w.err == nil {
+		w.err = w.out.Flush()
+	}
+	return w.err
+}
+
+// line writes a line.
+func (w *Writer) line(value any) {
+	if w.err != nil {
+		return
+	}
+	if w.err = json.MarshalWrite(w.out, value); w.err == nil {
+		w.err = w.out.WriteByte('\n')
+	}
+}
+
+// readLines reads the format [Latchkey].
+func readLines(r io.Reader, _ Options) Records {
+	return func(yield func(latchkey.Portable, error) bool) {
+		var have endLine
+		state := kindHead
+		whole := error(nil)
+		err := lines(r, func(number int, line []byte) bool {
+			var kind string
+			if line != nil {
+				kind = kindOf(line)
+			}
+			switch {
+			case state == kindHead:
+				whole = readHead(line)
+				state = kindUser
+				return whole == nil
+			case state == kindEnd:
+				whole = fmt.Errorf("%w: a line follows the end", ErrFormat)
+				return false
+			case kind == kindEnd:
+				var end endLine
+				if err := decode(line, &end); err != nil || end.Users != have.Users || end.Teams != have.Teams || end.Memberships != have.Memberships {
+					whole = fmt.Errorf("%w: the end counts other records", ErrFormat)
+				}
+				state = kindEnd
+				return whole == nil
+			}
+			p, err := readRecord(number, kind, line)
+			have.count(kind)
+			return yield(p, err) || stop(&state)
+		})
+		switch {
+		case state == "stopped":
+		case err != nil:
+			yield(latchkey.Portable{}, err)
+		case whole != nil:
+			yield(latchkey.Portable{}, whole)
+		case state == kindHead:
+			yield(latchkey.Portable{}, fmt.Errorf("%w: it is empty", ErrFormat))
+		case state != kindEnd:
+			yield(latchkey.Portable{}, ErrTooShort)
+		}
+	}
+}
+
+// stop notes that the caller has read enough.
+func stop(state *string) bool {
+	*state = "stopped"
+	return false
+}
+
+// count counts a line of a kind.
+func (e *endLine) count(kind string) {
+	switch kind {
+	case kindUser:
+		e.Users++
+	case kindTeam:
+		e.Teams++
+	case kindMembership:
+		e.Memberships++
+	}
+}
+
+// readHead checks the first line.
+func readHead(line []byte) error {
+	var head headLine
+	if kindOf(line) != kindHead || json.Unmarshal(line, &head) != nil { // a newer head may have more members
+		return fmt.Errorf("%w: the first line is no head", ErrFormat)
+	}
+	switch {
+	case head.Version > version:
+		return ErrVersion
+	case head.Version != version:
+		return fmt.Errorf("%w: the version is not known", ErrFormat)
+	}
+	return nil
+}
+
+// readRecord reads a line of a kind.
+func readRecord(number int, kind string, line []byte) (p latchkey.Portable, err error) {
+	p.Line = number
+	switch kind {
+	case kindUser:
+		var l userLine
+		if err = decode(line, &l); err == nil {
+			p.User = l.user()
+		}
+	case kindTeam:
+		var l teamLine
+		if err = decode(line, &l); err == nil {
+			p.Team = &latchkey.PortableTeam{ID: l.ID, Name: l.Name, Prefs: []byte(l.Prefs), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt}
+		}
+	case kindMembership:
+		var l membershipLine
+		if err = decode(line, &l); err == nil {
+			p.Membership = &latchkey.PortableMembership{
+				ID: l.ID, TeamID: l.TeamID, UserID: l.UserID, Roles: l.Roles, CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, Invited: l.Invited, Joined: l.Joined,
+			}
+		}
+	default:
+		err = errors.New("it is no record of a known kind")
+		if line == nil {
+			err = fmt.Errorf("it is longer than %d bytes", MaxLine)
+		}
+	}
+	if err != nil {
+		return p, refuse(number, "%v", err)
+	}
+	return p, nil
+}
+
+// kindOf returns the kind of a line; "" if it has none.
+func kindOf(line []byte) string {
+	if rest, found := bytes.CutPrefix(line, []byte(`{"kind":"`)); found { // as Writer writes it
+		if end := bytes.IndexByte(rest, '"'); end >= 0 {
+			return string(rest[:end])
+		}
+	}
+	var l struct {
+		Kind string `json:"kind"`
+	}
+	_ = json.Unmarshal(line, &l)
+	return l.Kind
+}
+
+// decode reads an object: every member is known, and comes once. The error holds no value.
+func decode(line []byte, into any) error {
+	err := json.Unmarshal(line, into, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	var where jsontext.Pointer
+	var semantic *json.SemanticError
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &semantic):
+		where = semantic.JSONPointer
+	case errors.As(err, &syntactic):
+		where = syntactic.JSONPointer
+	}
+	if errors.Is(err, json.ErrUnknownName) {
+		return errors.New("it has a member that this format does not have")
+	}
+	if name := knownName(string(where)); name != "" {
+		return fmt.Errorf("its member %s has another form", name)
+	}
+	return errors.New("it is not a JSON object with a member of each name at most once")
+}
+
+// knownName returns the first name of a pointer, if it is one of a line's members; "" if it may
+// be a value of the file.
+func knownName(pointer string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
+	if members[name] {
+		return name
+	}
+	return ""
+}
+
+// members are the names of all members of records.
+var members = namesOf(userLine{}, teamLine{}, membershipLine{})
+
+// namesOf returns the names of the members of lines.
+func namesOf(lines ...any) map[string]bool {
+	names := make(map[string]bool)
+	for _, line := range lines {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(line)) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			names[name] = true
+		}
+	}
+	return names
+}
