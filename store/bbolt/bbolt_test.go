@@ -403,6 +403,14 @@ func TestDeepDamageIsAnError(t *testing.T) {
 			}
 			_, list := s.List(ctx, store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit})
 			_, get := s.Get(ctx, record.Failures.Primary(), store.Text("p"), store.Bytes([]byte("subject 7")))
+			list = errors.Join(list, s.View(ctx, func(ctx context.Context, r store.Reader) error {
+				_, err := r.List(ctx, store.Query{Index: record.Failures.Primary(), Limit: store.MaxLimit})
+				return err
+			}))
+			get = errors.Join(get, s.View(ctx, func(ctx context.Context, r store.Reader) error {
+				_, err := r.Get(ctx, record.Failures.Primary(), store.Text("p"), store.Bytes([]byte("subject 8")))
+				return err
+			}))
 			update := s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 				_, err := tx.DeleteRange(ctx, store.Query{Index: record.Failures.Index("expire"), Limit: store.MaxLimit})
 				return err

@@ -2,7 +2,8 @@
 // and for hosts whose accounts may be gone after a restart.
 //
 // Closures of Update run one at a time on their callers' goroutines, and reads
-// wait while one runs. No goroutine runs in the background.
+// wait while one runs. No goroutine runs in the background. A View shares its rows
+// with the store: nothing is copied before an Update changes it.
 package memory
 
 import (

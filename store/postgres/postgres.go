@@ -12,6 +12,17 @@
 // An acknowledged Update is as durable as the server makes its commits: fsync
 // and synchronous_commit must be on, as they are by default.
 //
+// # Long views
+//
+// A View is one transaction (REPEATABLE READ, READ ONLY) on one connection of the
+// pool. Its snapshot is a moment in the order of commits. It takes no part in the
+// serialization of Updates, so it neither makes one run again nor fails with a
+// conflict. While it is open, the server removes no rows that were deleted or
+// replaced after it began, and a newer version of this program waits for it before
+// it changes the tables. A server that limits idle transactions
+// (idle_in_transaction_session_timeout) ends a View whose closure pauses for longer
+// than that.
+//
 // # Tested versions
 //
 // The tests of the whole contract pass on PostgreSQL 15, directly and through
@@ -66,9 +77,10 @@ type Options struct {
 	TransactionPooler bool
 	// MaxConns is the greatest number of connections of [OpenWith]. 0 means
 	// pool_max_conns of the address, or 16 without it. The pool of [OpenPool] has
-	// its own limit.
+	// its own limit. Every running call holds one connection, and a View holds it
+	// until its closure ends.
 	MaxConns int
-	// OnRetry, unless nil, is called before an Update runs again. sqlstate says
+	// OnRetry, unless nil, is called before a call runs again. sqlstate says
 	// how the last run ended: 40001 for a conflict, 40P01 for a deadlock, 23505
 	// for a taken key (once), other codes or "" for a lost connection. OnRetry
 	// must be safe for concurrent use.

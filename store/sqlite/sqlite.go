@@ -6,6 +6,13 @@
 // Closures that wait for one another share a commit. There is one connection
 // for writing and four for reading. Several processes may have the file open: a
 // writer waits for the commit of another process until its context ends.
+//
+// # Long views
+//
+// A View holds a read transaction on one of four connections that no other read
+// uses. A fifth View waits for one of the others until its context ends. The log of
+// the file begins anew only when no View reads from it. So during a View the log
+// grows by what is written, and it keeps its size until the store is closed.
 package sqlite
 
 import (

@@ -1,0 +1,81 @@
+package bbolt
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+)
+
+func failure(n int) *record.Failure {
+	subject := bytes.Repeat([]byte{byte(n), byte(n >> 8)}, 400)
+	return &record.Failure{Purpose: "test", Subject: subject, Expire: time.UnixMicro(int64(n))}
+}
+
+// Neither writers nor other readers wait for a View while the file grows.
+func TestFileGrowsDuringAView(t *testing.T) {
+	if room() == 0 {
+		t.Skip("bbolt cannot map the grown file while a View is open")
+	}
+	path := filepath.Join(t.TempDir(), "test.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const calls, rows = 20, 500
+	count := func(r store.Reader) int {
+		n, err := r.Count(t.Context(), store.Query{Index: record.Failures.Primary()})
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	if err := s.View(t.Context(), func(ctx context.Context, r store.Reader) error {
+		for call := range calls {
+			if err := s.Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
+				var all []*record.Failure
+				for n := range rows {
+					all = append(all, failure(call*rows+n))
+				}
+				return record.Failures.InsertAll(ctx, tx, all)
+			}); err != nil {
+				return err
+			}
+			if n := count(s); n != (call+1)*rows {
+				t.Errorf("%d rows after %d calls", n, call+1)
+			}
+		}
+		if n := count(r); n != 0 {
+			t.Errorf("%d rows in the View", n)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() < calls*rows*800 || info.Size() > 1<<28 {
+		t.Errorf("the file has %d bytes, %v", info.Size(), err)
+	}
+}
+
+// An address space without room is no reason not to open a file.
+func TestOpensWithoutRoom(t *testing.T) {
+	if math.MaxInt == math.MaxInt32 {
+		t.Skip("the number does not fit")
+	}
+	tooMany := 1
+	tooMany <<= 47
+	db, err := openMapped(filepath.Join(t.TempDir(), "test.db"), tooMany)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
