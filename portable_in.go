@@ -210,7 +210,8 @@ func (c *call) checkArrival(ctx context.Context, r *importRecord, o ImportOption
 	}
 	var refused *Error
 	if errors.As(err, &refused) && !errors.Is(err, ErrBusy) {
-		r.refused, err = err, nil
+		*r = importRecord{Portable: r.Portable, refused: err}
+		return nil
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -243,6 +244,7 @@ func (tx *txn) settleTargets(ctx context.Context, all []*arrival) error {
 				kept = append(kept, t)
 			}
 		}
+		slices.SortFunc(kept, func(a, b *record.Target) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) }) // as they are listed
 		text, err := record.EncodeTargets(kept)
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ func scryptOf(digits string, o ScryptOptions) func() (Hash, error) {
 
 // Those of the documents, of their reference (users-teams 9.3), of RFC 6070 with their known
 // counterparts for SHA-256 and SHA-512, and of the tests of
-// the systems. Those with "appwrite" that the documents lack were made with Python's hashlib, and
+// Django (test_hashers.py) and ASP.NET Core (PasswordHasherTest.cs). Those with "appwrite" that the documents lack were made with Python's hashlib, and
 // with the npm packages hash-wasm and bcryptjs.
 var vectors = []vector{
 	{"md5", "appwrite", of(MD5, "144fa7eaa4904e8ee120651997f70dcc"), true},
@@ -104,6 +104,15 @@ var vectors = []vector{
 	{"pbkdf2-sha1", "appwrite", of(ASPNETIdentity, "AQAAAAAAAASwAAAAEAABAgMEBQYHCAkKCwwNDg9usc2Z3+8QfT5PyOd14mT7FvcNQLLZ65K4x8hJj5EZHw=="), true},
 	{"pbkdf2-sha256", "appwrite", of(ASPNETIdentity, "AQAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ=="), true},
 	{"pbkdf2-sha512", "appwrite", of(ASPNETIdentity, "AQAAAAIAAYagAAAAEAABAgMEBQYHCAkKCwwNDg9QzVH1UeJ5dlQgLGEdkOxExpb99pj7RH0piQ1qHRsLmw=="), false},
+	{"pbkdf2-sha256", "lètmein", of(Django, "pbkdf2_sha256$390000$seasalt2$geC/uZ92nRXDSjSxeoiBqYyRcrLzMm8xK3ro1QS1uo8="), false},
+	{"pbkdf2-sha1", "lètmein", of(Django, "pbkdf2_sha1$390000$seasalt2$aDapRanzW8aHTz97v2TcfHzWD+I="), false},
+	{"pbkdf2-sha1", "my password", of(ASPNETIdentity, "AAABAgMEBQYHCAkKCwwNDg+ukCEMDf0yyQ29NYubggHIVY0sdEUfdyeM+E1LtH1uJg=="), true},
+	{"pbkdf2-sha1", "my password", of(ASPNETIdentity, "ANXrDknc7fGPpigibZXXZFMX4aoqz44JveK6jQuwY3eH/UyPhvr5xTPeGYEckLxz9A=="), true},
+	{"pbkdf2-sha1", "my password", of(ASPNETIdentity, "AQAAAAAAAAD6AAAAEAhftMyfTJylOlZT+eEotFXd1elee8ih5WsjXaR3PA9M"), true},
+	{"pbkdf2-sha256", "my password", of(ASPNETIdentity, "AQAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUEw=="), true},
+	{"pbkdf2-sha256", "my password", of(ASPNETIdentity, "AQAAAAEAA9CQAAAAIESkQuj2Du8Y+kbc5lcN/W/3NiAZFEm11P27nrSN5/tId+bR1SwV8CO1Jd72r4C08OLvplNlCDc3oQZ8efcW+jQ="), false},
+	{"pbkdf2-sha512", "my password", of(ASPNETIdentity, "AQAAAAIAAAAyAAAAEOMwvh3+FZxqkdMBz2ekgGhwQ4B6pZWND6zgESBuWiHw"), true},
+	{"pbkdf2-sha512", "my password", of(ASPNETIdentity, "AQAAAAIAAAD6AAAAIJbVi5wbMR+htSfFp8fTw8N8GOS/Sje+S/4YZcgBfU7EQuqv4OkVYmc4VJl9AGZzmRTxSkP7LtVi9IWyUxX8IAAfZ8v+ZfhjCcudtC1YERSqE1OEdXLW9VukPuJWBBjLuw=="), true},
 	{"wordpress", " appwrite\n", of(WordPress, "$wp$2y$04$abcdefghijklmnopqrstuuhz7k8Lis15UO9eEgHsL/bygISqBAfsu"), false},
 	{"phpass", "pass123", of(WordPress, "$P$BVKPmJBZuLch27D4oiMRTEykGLQ9tX0"), true},
 	{"md5", "appwrite", of(WordPress, "144fa7eaa4904e8ee120651997f70dcc"), true},
@@ -252,7 +261,8 @@ func TestAC012AC108FormsAndBounds(t *testing.T) {
 			"pbkdf2_sha256$1000$seasalt2$!!!", "pbkdf2_sha256$1000$seasalt2$" + b64 + "$", "pbkdf2_md5$1000$seasalt2$" + b64, "bcrypt$$2b$10$" + strings.Repeat("a", 53), "pbkdf2_sha256$1000$seasalt2$QUFB", "sha1$a$b",
 		}},
 		{hash(ASPNETIdentity), []string{
-			"", "AA==", "AAAA", strings.Repeat("A", 64), "AQAAAAMAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==", "AQAAAAH/////AAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==",
+			"AAABAgMEBQYHCAkKCwwNDg+ukCEMDf0yyQ29NYubggE=", "AAABAgMEBQYHCAkKCwwNDg+ukCEMDf0yyQ29NYubggHIVY0sdEUfdyeM+E1LtH1uJgAAAAAAAAAAAAA=", "AQAAAAIAAAAyAAAAEOMwvh3+FZxqkdMBz2ekgGhwQ4A=",
+			"AQAAAAEAACcQAAAACAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUEw==", "", "AA==", "AAAA", strings.Repeat("A", 64), "AQAAAAMAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==", "AQAAAAH/////AAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==",
 			"AQAAAAEAACcQ/////wABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==", "AgAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==",
 		}},
 		{hash(WordPress), []string{"", "$wp$2a$10$" + strings.Repeat("a", 53), "$wp$P$B" + strings.Repeat("a", 30), "$wp$2y$31$" + strings.Repeat("a", 53), "*0", "$generic$hash", "plaintext password of 32 letters"}},

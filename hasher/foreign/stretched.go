@@ -368,10 +368,12 @@ func Django(text string) (Hash, error) {
 	return PBKDF2(digest, int(rounds), []byte(fields[2]), tag)
 }
 
-// The first byte of a hash of ASP.NET Identity.
+// The first byte of a hash of ASP.NET Identity, and its least salt.
 const (
 	identityV2 = 0
 	identityV3 = 1
+
+	identitySalt = 16 // bytes at least
 )
 
 // ASPNETIdentity returns a hash from the text of ASP.NET Identity, of version 2 or 3, in
@@ -382,12 +384,12 @@ func ASPNETIdentity(text string) (Hash, error) {
 		return Hash{}, malformed("it is not base64")
 	}
 	switch {
-	case len(value) == 1+16+32 && value[0] == identityV2:
-		return PBKDF2("sha1", 1000, value[1:17], value[17:])
+	case len(value) == 1+identitySalt+32 && value[0] == identityV2:
+		return PBKDF2("sha1", 1000, value[1:1+identitySalt], value[1+identitySalt:])
 	case len(value) > 13 && value[0] == identityV3:
 		kind, rounds, size := binary.BigEndian.Uint32(value[1:]), binary.BigEndian.Uint32(value[5:]), binary.BigEndian.Uint32(value[9:])
 		value = value[13:]
-		if kind > 2 || rounds > pbkdf2Most || uint64(size) > uint64(len(value)) {
+		if kind > 2 || rounds > pbkdf2Most || size < identitySalt || uint64(size) > uint64(len(value)) {
 			break
 		}
 		return PBKDF2([]string{"sha1", "sha256", "sha512"}[kind], int(rounds), value[:size], value[size:])
