@@ -64,7 +64,6 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 	defer publicError("import", &err)
 	in := &importing{engine: e, options: o}
 	defer func() { done = in.done }()
-	defer in.wait()
 	var read []importRecord
 	for p, err := range records {
 		var bad *RecordError
@@ -72,19 +71,16 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 		case errors.As(err, &bad):
 			p = Portable{Line: bad.Line}
 		case err != nil:
-			return done, errors.Join(err, in.flush(ctx, read), in.settle())
+			return done, errors.Join(err, in.write(ctx, read))
 		}
 		if read = append(read, importRecord{Portable: p, refused: err}); len(read) == importBatch {
-			if err := in.flush(ctx, read); err != nil {
+			if err := in.write(ctx, read); err != nil {
 				return done, err
 			}
 			read = nil
 		}
 	}
-	if err := in.flush(ctx, read); err != nil {
-		return done, err
-	}
-	return done, in.settle()
+	return done, in.write(ctx, read)
 }
 
 // importRecord is a record with its fate.
@@ -98,29 +94,26 @@ type importRecord struct {
 	existed bool
 }
 
-// importing is a running import. While one batch is written, the next one is read and checked.
+// importing is a running import.
 type importing struct {
 	engine  *Engine
 	options ImportOptions
 	done    Imported
-	written chan error // nil unless a batch is being written
-	batch   []importRecord
 }
 
-// wait waits for the batch that is being written.
-func (in *importing) wait() (err error) {
-	if in.written != nil {
-		err = <-in.written
-		in.written = nil
+// write checks a batch, makes it and tells its results.
+func (in *importing) write(ctx context.Context, batch []importRecord) error {
+	if len(batch) == 0 {
+		return nil
 	}
-	return err
-}
-
-// settle waits for the batch that is being written and tells its results.
-func (in *importing) settle() error {
-	batch := in.batch
-	in.batch = nil
-	if err := in.wait(); err != nil {
+	c, err := in.engine.Users().begin()
+	if err != nil {
+		return err
+	}
+	if err := c.checkArrivals(ctx, batch, in.options); err != nil {
+		return err
+	}
+	if err := c.writeArrivals(ctx, batch, in.options.DryRun); err != nil {
 		return err
 	}
 	for i := range batch {
@@ -150,24 +143,6 @@ func (r *importRecord) result() ImportResult {
 		out.ID = r.member.ID
 	}
 	return out
-}
-
-// flush checks a batch, waits for the one before, and begins to write it.
-func (in *importing) flush(ctx context.Context, batch []importRecord) error {
-	if len(batch) == 0 {
-		return nil
-	}
-	c, err := in.engine.Users().begin()
-	if err != nil {
-		return errors.Join(err, in.settle())
-	}
-	err = c.checkArrivals(ctx, batch, in.options)
-	if settled := in.settle(); err != nil || settled != nil {
-		return cmp.Or(settled, err)
-	}
-	in.batch, in.written = batch, make(chan error, 1)
-	go func() { in.written <- c.writeArrivals(ctx, batch, in.options.DryRun) }()
-	return nil
 }
 
 // checkArrivals checks the records of a batch and makes their rows, on several processors,

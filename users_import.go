@@ -2,6 +2,8 @@ package latchkey
 
 import (
 	"context"
+	"errors"
+	"unicode/utf8"
 
 	"example.com/latchkey/hasher/foreign"
 	"example.com/latchkey/internal/canon"
@@ -67,8 +69,11 @@ func (u *Users) CreateSHAUser(ctx context.Context, n HashedUser, version string)
 }
 
 // CreateScryptUser is [Users.CreateArgon2User] for the hexadecimal digits, in lower case, of an
-// scrypt hash.
+// scrypt hash. The salt is a text in UTF-8.
 func (u *Users) CreateScryptUser(ctx context.Context, n HashedUser, o foreign.ScryptOptions) (*User, error) {
+	if !utf8.ValidString(o.Salt) {
+		return u.createHashed(ctx, n, foreign.Hash{}, errors.New("the salt is not UTF-8"))
+	}
 	h, err := foreign.Scrypt(n.Hash.Reveal(), o)
 	return u.createHashed(ctx, n, h, err)
 }

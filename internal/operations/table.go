@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hasher/foreign"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/permission"
 )
@@ -47,6 +49,16 @@ type Operation struct {
 	// Aged is the operation's answer to a session that signed in, and answered a
 	// challenge, long ago.
 	Aged error
+}
+
+const (
+	scryptHash = "9c590c2c5811bd800bb0a945d46ec5cd07509ce6e362c3d7fbae9a65129a3fa3da9501ad60ed29ecaab41418bdee4301de973a0ae5e409af0798f3074423f5b7"
+	signerKey  = "XyEKE9RcTDeLEsL/RjwPDBv/RqDl8fb3gpYEOQaPihbxf1ZAtSOHCjuAAa7Q3oHpCYhXSN9tizHgVOwn6krflQ=="
+)
+
+// hashed is a user with a hash of another system.
+func hashed(hash string) latchkey.HashedUser {
+	return latchkey.HashedUser{Email: "new@example.org", Hash: hidden.New(hash), Name: "New"}
 }
 
 // Table has every exported method of the handles.
@@ -245,6 +257,50 @@ var Table = []Operation{
 	{Name: "Users.Create", Free: true, Do: func(w *World) error {
 		return kit.Err(w.Users().Create(w.Ctx, latchkey.NewUser{Email: "new@example.org", Phone: kit.Phone, Password: kit.Password}))
 	}},
+
+	{Name: "Users.CreateArgon2User", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateArgon2User(w.Ctx, hashed("$argon2i$v=19$m=20,t=3,p=2$YXBwd3JpdGU$A/54i238ed09ZR4NwlACU5XnkjNBZU9QeOEuhjLiexI")))
+	}},
+	{Name: "Users.CreateBcryptUser", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateBcryptUser(w.Ctx, hashed("$2a$05$IjrtSz6SN7UJ6Sh3l.b5jODEvEG2LMJTPAHIaLWRvlWx7if3VMkFO")))
+	}},
+	{Name: "Users.CreateMD5User", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateMD5User(w.Ctx, hashed("144fa7eaa4904e8ee120651997f70dcc")))
+	}},
+	{Name: "Users.CreatePHPassUser", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreatePHPassUser(w.Ctx, hashed("$P$Br387rwferoKN7uwHZqNMu98q3U8RO.")))
+	}},
+	{Name: "Users.CreateSHAUser", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateSHAUser(w.Ctx, hashed("31c315b0262695ce861bc17c63d2362684d5724c"), "sha1"))
+	}},
+	{Name: "Users.CreateScryptUser", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateScryptUser(w.Ctx, hashed(scryptHash), foreign.ScryptOptions{Salt: "appwrite"}))
+	}},
+	{Name: "Users.CreateScryptModifiedUser", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Users().CreateScryptModifiedUser(w.Ctx, hashed(signerKey), foreign.ScryptModifiedOptions{Salt: "UxLMreBr6tYyjQ==", Separator: "Bw==", SignerKey: signerKey, MemoryCost: 4}))
+	}},
+	{Name: "Engine.Import", Free: true, Do: func(w *World) error {
+		one := func(yield func(latchkey.Portable, error) bool) {
+			yield(latchkey.Portable{User: &latchkey.PortableUser{
+				Email: "new@example.org", Phone: kit.Phone, Password: hidden.New("$md5$144fa7eaa4904e8ee120651997f70dcc"),
+				Authenticator: &latchkey.PortableAuthenticator{Seed: hidden.New("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")},
+				Identities:    []latchkey.PortableIdentity{{Provider: "acme", Issuer: "https://acme.example.com", Subject: "imported"}},
+			}}, nil)
+		}
+		var refused error
+		done, err := w.Import(w.Ctx, one, latchkey.ImportOptions{OnResult: func(r latchkey.ImportResult) { refused = r.Err }})
+		if err == nil && done.Created != 1 {
+			err = refused
+		}
+		return err
+	}},
+	{Name: "Engine.Export", Free: true, Quiet: true, Many: true, Do: func(w *World) error {
+		return w.Export(w.Ctx, latchkey.ExportOptions{Secrets: true}, func(latchkey.Portable) error { return nil })
+	}},
+	{Name: "Engine.Throttled", Free: true, Quiet: true, Do: func(w *World) error {
+		return w.Throttled(w.Ctx, func(latchkey.Throttled) error { return nil })
+	}},
+	{Name: "Users.Throttled", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Throttled(w.Ctx, w.User.ID)) }},
 
 	{Name: "Account.Teams", Free: true, Quiet: true, Do: func(w *World) error { w.Account.Teams(); return nil }},
 	{Name: "Engine.Teams", Free: true, Quiet: true, Do: func(w *World) error { w.Engine.Teams(); return nil }},

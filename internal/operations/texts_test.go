@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hasher/foreign"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/operations"
 	"example.com/latchkey/permission"
@@ -112,6 +114,23 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Users.Create": func(*operations.World) []any {
 		return []any{latchkey.NewUser{UserID: "wanted", Email: "new@example.org", Phone: kit.Phone, Password: kit.Password, Name: "New"}}
 	},
+	"Users.CreateArgon2User": func(*operations.World) []any {
+		return []any{hashedUser("$argon2i$v=19$m=20,t=3,p=2$YXBwd3JpdGU$A/54i238ed09ZR4NwlACU5XnkjNBZU9QeOEuhjLiexI")}
+	},
+	"Users.CreateBcryptUser": func(*operations.World) []any {
+		return []any{hashedUser("$2a$05$IjrtSz6SN7UJ6Sh3l.b5jODEvEG2LMJTPAHIaLWRvlWx7if3VMkFO")}
+	},
+	"Users.CreateMD5User":    func(*operations.World) []any { return []any{hashedUser("144fa7eaa4904e8ee120651997f70dcc")} },
+	"Users.CreatePHPassUser": func(*operations.World) []any { return []any{hashedUser("$P$Br387rwferoKN7uwHZqNMu98q3U8RO.")} },
+	"Users.CreateSHAUser": func(*operations.World) []any {
+		return []any{hashedUser("31c315b0262695ce861bc17c63d2362684d5724c"), "sha1"}
+	},
+	"Users.CreateScryptUser": func(*operations.World) []any {
+		return []any{hashedUser("9c590c2c5811bd800bb0a945d46ec5cd07509ce6e362c3d7fbae9a65129a3fa3da9501ad60ed29ecaab41418bdee4301de973a0ae5e409af0798f3074423f5b7"), foreign.ScryptOptions{Salt: "appwrite"}}
+	},
+	"Users.CreateScryptModifiedUser": func(*operations.World) []any {
+		return []any{hashedUser(signerKey), foreign.ScryptModifiedOptions{Salt: "UxLMreBr6tYyjQ==", Separator: "Bw==", SignerKey: signerKey, MemoryCost: 4}}
+	},
 	"Users.CreateJWT":      func(w *operations.World) []any { return []any{w.User.ID, w.Other.ID, time.Minute} },
 	"Users.DeleteSession":  func(w *operations.World) []any { return []any{w.User.ID, w.Other.ID} },
 	"Users.UpdateEmail":    func(w *operations.World) []any { return []any{w.User.ID, "countess@example.org"} },
@@ -120,6 +139,12 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Users.UpdatePassword": func(w *operations.World) []any { return []any{w.User.ID, "another horse"} },
 	"Users.UpdatePhone":    func(w *operations.World) []any { return []any{w.User.ID, kit.OwnPhone} },
 	"Users.UpdatePrefs":    func(w *operations.World) []any { return []any{w.User.ID, json.RawMessage(`{"name":"text"}`)} },
+}
+
+const signerKey = "XyEKE9RcTDeLEsL/RjwPDBv/RqDl8fb3gpYEOQaPihbxf1ZAtSOHCjuAAa7Q3oHpCYhXSN9tizHgVOwn6krflQ=="
+
+func hashedUser(hash string) latchkey.HashedUser {
+	return latchkey.HashedUser{UserID: "wanted", Email: "new@example.org", Hash: hidden.New(hash), Name: "New"}
 }
 
 var newAccount = latchkey.NewAccount{UserID: "wanted", Email: "new@example.org", Password: kit.Password, Name: "New"}
