@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hidden"
+	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/internal/rawstore"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/bbolt"
+	"example.com/latchkey/store/postgres"
+	"example.com/latchkey/store/sqlite"
+	"example.com/latchkey/transfer"
+)
+
+// moveCases imports -rows users with argon2id hashes, and exports them. The limits insert the same
+// rows, batch by batch, and scan the users, each with the library alone.
+func moveCases(dir string) error {
+	return errors.Join(
+		moves("bbolt", func() (store.Store, *rawstore.Mover, error) {
+			s, err := bbolt.Open(filepath.Join(dir, "moved.bolt"))
+			if err != nil {
+				return nil, nil, err
+			}
+			raw, err := rawstore.BoltMover(filepath.Join(dir, "moved.raw"))
+			return s, raw, err
+		}),
+		moves("SQLite", func() (store.Store, *rawstore.Mover, error) {
+			s, err := sqlite.Open(filepath.Join(dir, "moved.db"))
+			if err != nil {
+				return nil, nil, err
+			}
+			path := filepath.Join(dir, "moved-raw.db")
+			tables, err := sqlite.Open(path)
+			if err != nil {
+				return nil, nil, err
+			}
+			raw, err := rawstore.SQLiteMover(path)
+			return s, raw, errors.Join(err, tables.Close())
+		}),
+		movesOnPostgres(),
+	)
+}
+
+func movesOnPostgres() error {
+	server, err := pgtest.Start()
+	if err != nil {
+		fmt.Println("PostgreSQL:", err)
+		return nil
+	}
+	defer server.Stop()
+	ctx := context.Background()
+	return moves("PostgreSQL", func() (store.Store, *rawstore.Mover, error) {
+		s, err := postgres.Open(ctx, server.Address())
+		if err != nil {
+			return nil, nil, err
+		}
+		tables, err := postgres.OpenWith(ctx, server.Address(), postgres.Options{Namespace: "raw"})
+		if err != nil {
+			return nil, nil, err
+		}
+		raw, err := rawstore.PostgresMover(server.Address(), "raw")
+		return s, raw, errors.Join(err, tables.Close())
+	})
+}
+
+// mirrored is a store that hands the rows of each transaction to a limit, after its commit.
+type mirrored struct {
+	store.Store
+	raw   *rawstore.Mover
+	spent time.Duration // by the limit
+	heap  *heap
+}
+
+func (m *mirrored) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	var batch []rawstore.Rows
+	err := m.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		batch = nil
+		return fn(ctx, mirroredTx{tx, &batch})
+	})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = m.raw.Insert(batch)
+	m.heap.look()
+	m.spent += time.Since(began)
+	return err
+}
+
+type mirroredTx struct {
+	store.Tx
+	batch *[]rawstore.Rows
+}
+
+func (t mirroredTx) InsertAll(ctx context.Context, table *store.Table, rows []store.Row) error {
+	*t.batch = append(*t.batch, rawstore.Rows{Table: table, Rows: rows})
+	return t.Tx.InsertAll(ctx, table, rows)
+}
+
+// heap is the growth of the live heap.
+type heap struct {
+	base, peak uint64
+	looks      int
+}
+
+func (h *heap) look() {
+	if h.looks++; h.looks%20 != 1 {
+		return
+	}
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	if h.base == 0 {
+		h.base = m.HeapAlloc
+	}
+	h.peak = max(h.peak, m.HeapAlloc-min(h.base, m.HeapAlloc))
+}
+
+// moves measures a store beside its limit.
+func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err error) {
+	if *only != "" && !strings.Contains("import export "+name, *only) {
+		return nil
+	}
+	s, raw, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, raw.Close(), s.Close()) }()
+	m := &mirrored{Store: s, raw: raw, heap: new(heap)}
+	engine, err := latchkey.New(m, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	m.spent = 0
+	ctx := context.Background()
+	began := time.Now()
+	done, err := engine.Import(ctx, manyPeople(*rows), latchkey.ImportOptions{})
+	ours := time.Since(began) - m.spent
+	if err == nil && done.Created != *rows {
+		err = fmt.Errorf("imported %+v", done)
+	}
+	if err != nil {
+		return err
+	}
+	report(fmt.Sprintf("import of %d users with argon2id hashes, %s (once, heap at most %d MB more)", *rows, name, m.heap.peak>>20), ours, m.spent)
+
+	for _, secrets := range []bool{false, true} {
+		ratios := time.Duration(0)
+		began = time.Now()
+		n, err := raw.Scan()
+		limit := time.Since(began)
+		if err != nil || n != *rows {
+			return errors.Join(err, fmt.Errorf("%d users in the scan", n))
+		}
+		began = time.Now()
+		var written atomic.Int64
+		w := transfer.NewWriter(io.Discard, secrets, time.Now())
+		grown := new(heap)
+		err = engine.Export(ctx, latchkey.ExportOptions{Secrets: secrets}, func(p latchkey.Portable) error {
+			if written.Add(1)%20_000 == 1 {
+				looked := time.Now()
+				grown.looks = 0
+				grown.look()
+				ratios += time.Since(looked)
+			}
+			return w.Write(p)
+		})
+		ours := time.Since(began) - ratios
+		if err := errors.Join(err, w.Close()); err != nil {
+			return err
+		}
+		what := "without hashes"
+		if secrets {
+			what = "with hashes"
+		}
+		report(fmt.Sprintf("export of %d users %s as lines, against a raw scan, %s (once, heap at most %d MB more)", written.Load(), what, name, grown.peak>>20), ours, limit)
+	}
+	return nil
+}
+
+// report prints a row of the table. The ratio is that of the rates.
+func report(name string, ours, limit time.Duration) {
+	fmt.Printf("| %s | %v | %v | %.2f of its rate | |\n", name, ours.Round(time.Millisecond), limit.Round(time.Millisecond), float64(limit)/float64(ours))
+}
+
+// manyPeople returns n users with hashes of package hasher.
+func manyPeople(n int) transfer.Records {
+	return func(yield func(latchkey.Portable, error) bool) {
+		for i := range n {
+			at := rawstore.Began.Add(time.Duration(i) * time.Second)
+			u := &latchkey.PortableUser{
+				ID: fmt.Sprintf("person%010d", i), Email: fmt.Sprintf("person%d@example.org", i), Name: fmt.Sprintf("Person %d", i), CreatedAt: at,
+				Password: hidden.New(fmt.Sprintf("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzYWx0c2Fs$%043d", i)),
+			}
+			if !yield(latchkey.Portable{Line: i + 1, User: u}, nil) {
+				return
+			}
+		}
+	}
+}
