@@ -3,6 +3,7 @@ package bbolt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -77,5 +78,40 @@ func TestOpensWithoutRoom(t *testing.T) {
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Each read of a View turns a fault into an error.
+func TestFaultInAViewIsAnError(t *testing.T) {
+	reads := map[string]func(store.Reader) error{
+		"Get": func(r store.Reader) error {
+			_, err := r.Get(t.Context(), record.Failures.Primary(), store.Text("p"), store.Bytes([]byte("subject 7")))
+			return err
+		},
+		"List": func(r store.Reader) error {
+			_, err := r.List(t.Context(), store.Query{Index: record.Failures.Primary(), Limit: 1000})
+			return err
+		},
+		"Count": func(r store.Reader) error {
+			_, err := r.Count(t.Context(), store.Query{Index: record.Failures.Primary()})
+			return err
+		},
+	}
+	for name, read := range reads {
+		path, _ := full(t)
+		d, err := openFile(path, record.Schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.View(t.Context(), func(r store.Reader) error {
+			if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
+				t.Error(err)
+			}
+			return read(r)
+		})
+		if !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s of a file cut under a View: %v", name, err)
+		}
+		_ = d.Close()
 	}
 }
