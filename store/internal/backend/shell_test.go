@@ -17,7 +17,7 @@ func TestACallDoesNotWaitForAClosingStore(t *testing.T) {
 	closed := make(chan struct{})
 	go func() {
 		s.mu.Lock() // Close, before it has said that the store is closed
-		s.mu.Unlock()
+		defer s.mu.Unlock()
 		close(closed)
 	}()
 	for s.mu.TryRLock() {
