@@ -43,7 +43,7 @@ func family(first int, people []*parent) (of []*child) {
 func insertAll(s *suite) {
 	single := newSuite(s.TB, s.open)
 	first := 0
-	for _, n := range []int{0, 1, 2, 16, 17, 63, 64, 65, 129, 1000} {
+	for _, n := range []int{0, 1, 2, 16, 17, 63, 64, 65, 129, 300} {
 		people := crowd(first, n)
 		s.must(s.update(func(ctx context.Context, tx store.Tx) error {
 			if err := parents.InsertAll(ctx, tx, people); err != nil {
