@@ -247,6 +247,7 @@ func (n names) dialect() sqltext.Dialect {
 		Table:       n.table,
 		Index:       n.index,
 		NullsFirst:  true,
+		LooksUp:     true,
 		Select:      plain,
 		By:          func(string) string { return "" },
 		Unindexed:   plain,

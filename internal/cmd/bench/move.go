@@ -201,7 +201,7 @@ func manyPeople(n int) transfer.Records {
 			at := rawstore.Began.Add(time.Duration(i) * time.Second)
 			u := &latchkey.PortableUser{
 				ID: fmt.Sprintf("person%010d", i), Email: fmt.Sprintf("person%d@example.org", i), Name: fmt.Sprintf("Person %d", i), CreatedAt: at,
-				Password: hidden.New(fmt.Sprintf("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzYWx0c2Fs$%043d", i)),
+				Password: hidden.New(fmt.Sprintf("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzYWx0c2Fs$%042dA", i)),
 			}
 			if !yield(latchkey.Portable{Line: i + 1, User: u}, nil) {
 				return

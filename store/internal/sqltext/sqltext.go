@@ -27,6 +27,10 @@ type Dialect struct {
 	NullsFirst bool
 	// PartsInOrder says that the rows of a union come in the order of its parts.
 	PartsInOrder bool
+	// LooksUp says that a list looks values up one by one in a later column of an index. The database
+	// may read all rows with the leading columns instead, because it knows too little of a young
+	// table.
+	LooksUp bool
 	// LimitSign stands before the parameter of a limit.
 	LimitSign string
 	// By returns the words after the table of a select that name the index to
@@ -199,7 +203,7 @@ func (d Dialect) Count(q store.Query) Statement {
 	b := &builder{Dialect: d}
 	if ranges := behind(q); q.Limit == 0 && len(ranges) == 1 {
 		b.words("SELECT count(*) FROM ", b.Table(q.Index.Table().Name()))
-		b.where(q, ranges[0])
+		b.where(q, ranges[0], false)
 		return b.done()
 	}
 	if q.Limit == 0 {
@@ -319,13 +323,54 @@ func (b *builder) slice(q store.Query, r keyRange, list func(*store.Table), limi
 	t := q.Index.Table()
 	b.words("SELECT ")
 	list(t)
-	b.words(" FROM ", b.Table(t.Name()))
-	if hasOrder(q.Index) {
-		b.words(b.By(IndexName(q.Index) + orderSuffix))
+	b.words(" FROM ")
+	if values := b.looked(q); len(values) > 1 {
+		b.lookup(q, r, values)
+	} else {
+		b.words(b.Table(t.Name()))
+		if hasOrder(q.Index) {
+			b.words(b.By(IndexName(q.Index) + orderSuffix))
+		}
+		b.where(q, r, false)
 	}
-	b.where(q, r)
 	b.order(q)
 	b.limit(limit, offset)
+}
+
+// looked returns the values that a list looks up one by one in the last column of the index. There
+// are none if the database finds a list of values by itself.
+func (b *builder) looked(q store.Query) (values []store.Value) {
+	at := seek.Filter(q)
+	if !b.LooksUp || len(q.Equal) == 0 || at < 0 {
+		return nil
+	}
+	seen := map[store.Value]bool{store.Null: true}
+	for _, v := range q.Where[at].Values {
+		if !seen[v] {
+			seen[v] = true
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// lookup writes a source of the rows with some values in the last column of a unique index: each
+// value has one row at most.
+func (b *builder) lookup(q store.Query, r keyRange, values []store.Value) {
+	columns := q.Index.Columns()
+	kind, _, _ := strings.Cut(b.Type(q.Index.Table().Columns()[columns[len(columns)-1]]), " ") // without a collation
+	b.words("(VALUES ")
+	for i, v := range values {
+		if i > 0 {
+			b.words(", ")
+		}
+		b.words("(CAST(")
+		b.param(v)
+		b.words(" AS ", kind, "))")
+	}
+	b.words(") AS wanted (wanted_value) CROSS JOIN LATERAL (SELECT * FROM ", b.Table(q.Index.Table().Name()))
+	b.where(q, r, true)
+	b.words(" LIMIT 1) AS found")
 }
 
 func (b *builder) order(q store.Query) {
@@ -361,8 +406,9 @@ func (b *builder) limit(limit, offset int) {
 	}
 }
 
-// where writes the conditions of a query and of a range.
-func (b *builder) where(q store.Query, r keyRange) {
+// where writes the conditions of a query and of a range. looked says that the condition that the
+// index serves compares with the value of a lookup.
+func (b *builder) where(q store.Query, r keyRange, looked bool) {
 	t, columns := q.Index.Table(), q.Index.Columns()
 	and := " WHERE "
 	term := func(write func()) {
@@ -390,7 +436,13 @@ func (b *builder) where(q store.Query, r keyRange) {
 	at := seek.Filter(q)
 	for i, f := range q.Where {
 		if values := slices.DeleteFunc(slices.Clone(f.Values), store.Value.IsNull); i == at && len(values) > 0 {
-			term(func() { b.words(f.Column, " IN (", b.params(values), ")") })
+			term(func() {
+				if looked {
+					b.words(f.Column, " = wanted_value")
+				} else {
+					b.words(f.Column, " IN (", b.params(values), ")")
+				}
+			})
 			continue
 		}
 		term(func() { b.filter(t, f) })
