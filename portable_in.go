@@ -20,6 +20,7 @@ import (
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/internal/words"
 	"example.com/latchkey/store"
 )
 
@@ -64,6 +65,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 	defer publicError("import", &err)
 	in := &importing{engine: e, options: o}
 	defer func() { done = in.done }()
+	defer in.wait() // also after a panic of the iterator
 	var read []importRecord
 	for p, err := range records {
 		var bad *RecordError
@@ -71,7 +73,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 		case errors.As(err, &bad):
 			p = Portable{Line: bad.Line}
 		case err != nil:
-			return done, errors.Join(err, in.write(ctx, read))
+			return done, errors.Join(err, in.write(ctx, read), in.settle())
 		}
 		if read = append(read, importRecord{Portable: p, refused: err}); len(read) == importBatch {
 			if err := in.write(ctx, read); err != nil {
@@ -80,7 +82,10 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 			read = nil
 		}
 	}
-	return done, in.write(ctx, read)
+	if err := in.write(ctx, read); err != nil {
+		return done, err
+	}
+	return done, in.settle()
 }
 
 // importRecord is a record with its fate.
@@ -94,27 +99,57 @@ type importRecord struct {
 	existed bool
 }
 
-// importing is a running import.
+// importing is a running import. While one batch is written, the next one is read and checked.
 type importing struct {
 	engine  *Engine
 	options ImportOptions
 	done    Imported
+	batch   []importRecord // that is being written
+	written chan struct{}  // closed when it is; nil if there is none
+	failed  error          // why it is not
+	panicky any            // the value of a panic of the store
 }
 
-// write checks a batch, makes it and tells its results.
+// write checks a batch, waits for the one before, and begins to write it.
 func (in *importing) write(ctx context.Context, batch []importRecord) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	c, err := in.engine.Users().begin()
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.checkArrivals(ctx, batch, in.options)
 	}
-	if err := c.checkArrivals(ctx, batch, in.options); err != nil {
-		return err
+	if settled := in.settle(); settled != nil || err != nil {
+		return cmp.Or(settled, err)
 	}
-	if err := c.writeArrivals(ctx, batch, in.options.DryRun); err != nil {
-		return err
+	in.batch, in.written, in.failed = batch, make(chan struct{}), errors.New("latchkey: the store has ended the goroutine of an import")
+	go func() {
+		defer close(in.written)
+		defer func() { in.panicky = recover() }()
+		in.failed = c.writeArrivals(ctx, batch, in.options.DryRun)
+	}()
+	return nil
+}
+
+// wait waits for the batch that is being written.
+func (in *importing) wait() {
+	if in.written != nil {
+		<-in.written
+	}
+}
+
+// settle waits for the batch that is being written and tells its results.
+func (in *importing) settle() error {
+	in.wait()
+	batch := in.batch
+	in.batch, in.written = nil, nil
+	switch {
+	case batch == nil:
+		return nil
+	case in.panicky != nil:
+		panic(in.panicky)
+	case in.failed != nil:
+		return in.failed
 	}
 	for i := range batch {
 		r := batch[i].result()
@@ -390,6 +425,7 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 	if a.identities, err = c.identitiesOf(user, p.Identities, o.TrustVerified); err != nil {
 		return nil, err
 	}
+	a.words = words.Of("users", user.ID, userTexts(user)...)
 	a.targets, err = c.targetsOf(user, p.Targets)
 	return a, err
 }

@@ -19,6 +19,7 @@ type arrival struct {
 	authenticators []*record.Authenticator
 	recoveryCodes  []*record.RecoveryCode
 	identities     []*record.Identity
+	words          []*record.Word
 
 	kept    []*record.Target // those that the user gets
 	exists  bool             // the id has a user
@@ -34,7 +35,7 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 	case kept:
 		return nil, ErrUserAlreadyExists
 	}
-	one := &arrival{user: user}
+	one := &arrival{user: user, words: words.Of("users", user.ID, userTexts(user)...)}
 	if err := tx.insertUsers(ctx, []*arrival{one}); err != nil {
 		return nil, err
 	}
@@ -294,7 +295,7 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 	r.authenticators = append(r.authenticators, a.authenticators...)
 	r.recoveryCodes = append(r.recoveryCodes, a.recoveryCodes...)
 	r.identities = append(r.identities, a.identities...)
-	r.words = append(r.words, words.Of("users", user.ID, userTexts(user)...)...)
+	r.words = append(r.words, a.words...)
 	r.logs = append(r.logs, tx.logOf(logUserCreate, user))
 	if user.Email != "" {
 		r.guesses = append(r.guesses, user)

@@ -377,6 +377,8 @@ func (s *space) Entry(ix *store.Index, key []byte) ([]byte, bool) {
 	return append([]byte(nil), b...), b != nil
 }
 
+func (s *space) Has(ix *store.Index, key []byte) bool { return s.bucket(ix).Get(key) != nil }
+
 func (s *space) SetEntry(ix *store.Index, key, cluster []byte) error {
 	return s.bucket(ix).Put(key, cluster)
 }

@@ -198,6 +198,15 @@ func (m *memory) Entry(ix *store.Index, key []byte) ([]byte, bool) {
 	return []byte(cluster), found
 }
 
+func (m *memory) Has(ix *store.Index, key []byte) (found bool) {
+	if ix == ix.Table().Cluster() {
+		_, found = m.maps[ix.Ordinal()].rows[string(key)]
+	} else {
+		_, found = m.Entry(ix, key)
+	}
+	return found
+}
+
 func (m *memory) SetEntry(ix *store.Index, key, cluster []byte) error {
 	b := &m.maps[ix.Ordinal()]
 	k, c := string(key), string(cluster)

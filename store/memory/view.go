@@ -86,6 +86,15 @@ func (s snapshot) Entry(ix *store.Index, key []byte) ([]byte, bool) {
 	return []byte(cluster), found
 }
 
+func (s snapshot) Has(ix *store.Index, key []byte) (found bool) {
+	if ix == ix.Table().Cluster() {
+		_, found, _ = s.Row(ix.Table(), key)
+	} else {
+		_, found = s.Entry(ix, key)
+	}
+	return found
+}
+
 func (s snapshot) Scan(ix *store.Index, from, to []byte, backwards bool, visit func(key, cluster []byte) bool) {
 	s[ix.Ordinal()].scan(ix, from, to, backwards, visit)
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"example.com/latchkey"
@@ -73,13 +74,19 @@ func movesOnPostgres() error {
 	})
 }
 
-// mirrored is a store that hands the rows of each transaction to a limit, after its commit.
+// mirrored is a store that hands the rows of its transactions to a limit, now and then: the turns of
+// both are long, so that neither finds the disk busy with the other.
 type mirrored struct {
 	store.Store
 	raw   *rawstore.Mover
-	spent time.Duration // by the limit
+	rows  [][]rawstore.Rows // of the transactions of this turn
+	spent time.Duration     // by the limit
+	apart time.Duration     // by neither
 	heap  *heap
 }
+
+// turn is the number of transactions after which the limit inserts their rows.
+const turn = 40
 
 func (m *mirrored) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
 	var batch []rawstore.Rows
@@ -90,11 +97,30 @@ func (m *mirrored) Update(ctx context.Context, fn func(context.Context, store.Tx
 	if err != nil {
 		return err
 	}
+	if m.rows = append(m.rows, batch); len(m.rows) < turn {
+		return nil
+	}
+	return m.limit()
+}
+
+// limit inserts the rows of a turn.
+func (m *mirrored) limit() error {
 	began := time.Now()
-	err = m.raw.Insert(batch)
 	m.heap.look()
+	syscall.Sync()
+	m.apart += time.Since(began)
+	began = time.Now()
+	for _, batch := range m.rows {
+		if err := m.raw.Insert(batch); err != nil {
+			return err
+		}
+	}
 	m.spent += time.Since(began)
-	return err
+	began = time.Now()
+	m.rows = nil
+	syscall.Sync()
+	m.apart += time.Since(began)
+	return nil
 }
 
 type mirroredTx struct {
@@ -108,15 +134,9 @@ func (t mirroredTx) InsertAll(ctx context.Context, table *store.Table, rows []st
 }
 
 // heap is the growth of the live heap.
-type heap struct {
-	base, peak uint64
-	looks      int
-}
+type heap struct{ base, peak uint64 }
 
 func (h *heap) look() {
-	if h.looks++; h.looks%20 != 1 {
-		return
-	}
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
@@ -142,11 +162,14 @@ func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	m.spent = 0
+	m.rows = nil
 	ctx := context.Background()
 	began := time.Now()
 	done, err := engine.Import(ctx, manyPeople(*rows), latchkey.ImportOptions{})
-	ours := time.Since(began) - m.spent
+	if err == nil {
+		err = m.limit()
+	}
+	ours := time.Since(began) - m.spent - m.apart
 	if err == nil && done.Created != *rows {
 		err = fmt.Errorf("imported %+v", done)
 	}
@@ -170,7 +193,6 @@ func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err 
 		err = engine.Export(ctx, latchkey.ExportOptions{Secrets: secrets}, func(p latchkey.Portable) error {
 			if written.Add(1)%20_000 == 1 {
 				looked := time.Now()
-				grown.looks = 0
 				grown.look()
 				ratios += time.Since(looked)
 			}

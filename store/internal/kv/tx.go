@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -25,6 +26,8 @@ type Space interface {
 type Source interface {
 	Row(t *store.Table, key []byte) (row store.Row, found bool, err error)
 	Entry(ix *store.Index, key []byte) (cluster []byte, found bool)
+	// Has reports whether an index has an entry, or its row, at a key.
+	Has(ix *store.Index, key []byte) bool
 	// Scan visits the entries of an index until visit returns false. from is
 	// included and to excluded. visit must not keep the slices or change the
 	// space. For a clustering key, key and cluster are the same.
@@ -239,10 +242,47 @@ func (tx *Tx) Insert(_ context.Context, t *store.Table, row store.Row) error {
 	return nil
 }
 
-// InsertAll implements [store.Tx].
-func (tx *Tx) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
+// InsertAll implements [store.Tx]. It fills one index after the other, each in its order: that
+// touches the pages of a file one after the other.
+func (tx *Tx) InsertAll(_ context.Context, t *store.Table, rows []store.Row) error {
+	parents := !slices.ContainsFunc(t.References(), func(ref store.Reference) bool { return ref.Parent.Table() == t })
+	if !parents { // a row may refer to one before it
+		return tx.insertEach(t, rows)
+	}
+	for _, ref := range t.References() {
+		for _, row := range rows {
+			if err := tx.parentStands(ref, row); err != nil {
+				return err
+			}
+		}
+	}
+	clusters := make([][]byte, len(rows))
+	for i, row := range rows {
+		clusters[i] = entryOf(t.Cluster(), row)
+	}
+	tx.journal = slices.Grow(tx.journal, len(rows)*len(t.Indexes()))
+	keys, order := make([][]byte, len(rows)), make([]int, len(rows))
+	for _, ix := range t.Indexes() {
+		for i, row := range rows {
+			keys[i], order[i] = entryOf(ix, row), i
+		}
+		slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
+		for _, i := range order {
+			if err := tx.free(ix, keys[i]); err != nil {
+				return err
+			}
+			if err := tx.set(ix, keys[i], clusters[i], rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// insertEach inserts rows one by one.
+func (tx *Tx) insertEach(t *store.Table, rows []store.Row) error {
 	for _, row := range rows {
-		if err := tx.Insert(ctx, t, row); err != nil {
+		if err := tx.Insert(context.Background(), t, row); err != nil {
 			return err
 		}
 	}
@@ -264,17 +304,7 @@ func (tx *Tx) free(ix *store.Index, key []byte) error {
 	if !ix.Unique() {
 		return nil
 	}
-	taken := false
-	if ix == ix.Table().Cluster() {
-		_, found, err := tx.Space.Row(ix.Table(), key)
-		if err != nil {
-			return err
-		}
-		taken = found
-	} else {
-		_, taken = tx.Space.Entry(ix, key)
-	}
-	if taken {
+	if tx.Space.Has(ix, key) {
 		return store.Taken(ix)
 	}
 	return nil
@@ -307,18 +337,20 @@ func (tx *Tx) change(ix *store.Index, key, oldCluster, newCluster []byte, oldRow
 }
 
 func (r Reader) parentStands(ref store.Reference, row store.Row) error {
-	key := make([]store.Value, len(ref.Columns))
-	for i, c := range ref.Columns {
-		key[i] = row.At(c)
-		if key[i].IsNull() {
+	var values [2]store.Value
+	key := values[:0]
+	for _, c := range ref.Columns {
+		v := row.At(c)
+		if v.IsNull() {
 			return nil
 		}
+		key = append(key, v)
 	}
-	_, err := r.Get(context.Background(), ref.Parent, key...)
-	if err == store.ErrNotFound {
+	var buf [128]byte
+	if !r.Source.Has(ref.Parent, AppendKey(buf[:0], ref.Parent, key)) {
 		return store.ErrReference
 	}
-	return err
+	return nil
 }
 
 // childless returns ErrReference if a row of another table refers to row. If next
