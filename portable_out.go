@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
@@ -49,30 +50,59 @@ type exporting struct {
 	fn      func(Portable) error
 }
 
+// users exports the users. While one page is read and told, the next one is opened and turned into
+// what travels, which needs no store.
 func (out *exporting) users(ctx context.Context) error {
 	q := store.Query{Index: record.Users.Primary(), Limit: exportPage}
+	var ready chan turned // the page before
 	for page, err := range record.Users.Pages(ctx, out.reader, q) {
 		if err != nil {
 			return err
-		}
-		if len(page) == 0 {
-			continue
 		}
 		beside, err := out.beside(ctx, page)
 		if err != nil {
 			return err
 		}
-		for _, user := range page {
-			p, err := out.user(ctx, user, beside)
-			if err != nil {
-				return err
-			}
-			if err := out.fn(Portable{User: p}); err != nil {
-				return err
-			}
+		next := make(chan turned, 1)
+		go func() { next <- out.turn(ctx, page, beside) }()
+		if err := out.tell(ready); err != nil {
+			return err
+		}
+		ready = next
+	}
+	return out.tell(ready)
+}
+
+// turned is a page of users as they travel.
+type turned struct {
+	users []*PortableUser
+	err   error
+}
+
+// turn turns a page into users as they travel.
+func (out *exporting) turn(ctx context.Context, page []*record.User, b besides) (t turned) {
+	for _, user := range page {
+		p, err := out.user(ctx, user, b)
+		if err != nil {
+			return turned{t.users, err}
+		}
+		t.users = append(t.users, p)
+	}
+	return t
+}
+
+// tell waits for a page and calls fn with its users.
+func (out *exporting) tell(ready chan turned) error {
+	if ready == nil {
+		return nil
+	}
+	t := <-ready
+	for _, p := range t.users {
+		if err := out.fn(Portable{User: p}); err != nil {
+			return err
 		}
 	}
-	return nil
+	return t.err
 }
 
 // besides are the rows beside the users of a page, by user.
@@ -80,7 +110,7 @@ type besides struct {
 	authenticators map[string][]*record.Authenticator
 	recoveryCodes  map[string][]*record.RecoveryCode
 	identities     map[string][]*record.Identity
-	push           map[string][]*record.Target
+	push           map[string][]*record.Target // all targets of a user who may have one of that kind
 }
 
 // beside reads the rows beside the users of a page.
@@ -95,7 +125,20 @@ func (out *exporting) beside(ctx context.Context, page []*record.User) (b beside
 		return b, err
 	}
 	b.identities, err = ofUsers(ctx, out.reader, record.Identities, first, last, func(i *record.Identity) string { return i.UserID })
-	return b, err
+	if err != nil {
+		return b, err
+	}
+	b.push = make(map[string][]*record.Target)
+	for _, user := range page {
+		if !strings.Contains(user.Targets, `"`+TargetPush+`"`) {
+			continue
+		}
+		// The row of the user does not tell the session of a target.
+		if b.push[user.ID], err = record.Targets.List(ctx, out.reader, record.ListTargets(user.ID)); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
 // ofUsers reads the rows of a table that belong to the users from one id to another.
@@ -127,7 +170,7 @@ func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p
 	if p.Labels, err = labelsOf(user); err != nil {
 		return nil, err
 	}
-	if p.Targets, err = out.targets(ctx, user); err != nil {
+	if p.Targets, err = targetsOf(user, b.push); err != nil {
 		return nil, err
 	}
 	for _, i := range b.identities[user.ID] {
@@ -196,21 +239,16 @@ func (out *exporting) formerHashes(ctx context.Context, user *record.User) (hash
 	return hashes, nil
 }
 
-// targets returns the targets of a user that belong to no session.
-func (out *exporting) targets(ctx context.Context, user *record.User) ([]Target, error) {
-	rows, err := record.TargetsOf(user)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range rows {
-		if t.ProviderType == TargetPush { // the row of the user does not tell the session
-			if rows, err = record.Targets.List(ctx, out.reader, record.ListTargets(user.ID)); err != nil {
-				return nil, err
-			}
-			break
+// targetsOf returns the targets of a user that belong to no session.
+func targetsOf(user *record.User, push map[string][]*record.Target) ([]Target, error) {
+	rows, known := push[user.ID]
+	if !known {
+		var err error
+		if rows, err = record.TargetsOf(user); err != nil {
+			return nil, err
 		}
 	}
-	targets := []Target{}
+	targets := make([]Target, 0, len(rows))
 	for _, t := range rows {
 		if t.SessionID == "" {
 			targets = append(targets, *showTarget(t))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -21,8 +22,11 @@ type Rows struct {
 	Rows  []store.Row
 }
 
+// scanned are the tables that Scan reads: those with rows about every user that travels.
+var scanned = []*store.Table{record.Users.Table, record.Targets.Table}
+
 // Mover inserts the rows of the engine's tables with a library alone, many at a time, and scans
-// the users.
+// users and targets.
 type Mover struct {
 	insert func(batch []Rows) error
 	scan   func() (int, error)
@@ -32,7 +36,7 @@ type Mover struct {
 // Insert inserts rows in one transaction.
 func (m *Mover) Insert(batch []Rows) error { return m.insert(batch) }
 
-// Scan reads all columns of all users, and returns the number of users.
+// Scan reads all columns of all users and targets, and returns the number of rows.
 func (m *Mover) Scan() (int, error) { return m.scan() }
 
 // Close closes the file or the connection.
@@ -75,13 +79,18 @@ func BoltMover(path string) (*Mover, error) {
 		})
 	}
 	scan := func() (n int, err error) {
-		columns := len(record.Users.Columns())
 		err = db.View(func(tx *bolt.Tx) error {
-			return tx.Bucket(bucket(record.Users.Primary())).ForEach(func(_, v []byte) error {
-				n++
-				_, err := boltValues(v, columns)
-				return err
-			})
+			for _, t := range scanned {
+				err := tx.Bucket(bucket(t.Cluster())).ForEach(func(_, v []byte) error {
+					n++
+					_, err := boltValues(v, len(t.Columns()))
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		return n, err
 	}
@@ -201,23 +210,27 @@ func SQLiteMover(path string) (*Mover, error) {
 		return err
 	}
 	scan := func() (n int, err error) {
-		rows, err := conn.QueryContext(ctx, "SELECT "+columnNames(record.Users.Table)+" FROM users ORDER BY id")
-		if err != nil {
-			return 0, err
-		}
-		defer rows.Close()
-		values := make([]any, len(record.Users.Columns()))
-		into := make([]any, len(values))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		for rows.Next() {
-			n++
-			if err := rows.Scan(into...); err != nil {
+		for _, t := range scanned {
+			rows, err := conn.QueryContext(ctx, "SELECT "+columnNames(t)+" FROM "+t.Name()+" ORDER BY id")
+			if err != nil {
+				return 0, err
+			}
+			values := make([]any, len(t.Columns()))
+			into := make([]any, len(values))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			for rows.Next() {
+				n++
+				if err := rows.Scan(into...); err != nil {
+					return n, err
+				}
+			}
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 				return n, err
 			}
 		}
-		return n, rows.Err()
+		return n, nil
 	}
 	return &Mover{insert, scan, db.Close}, nil
 }
@@ -242,18 +255,23 @@ func PostgresMover(address, namespace string) (*Mover, error) {
 		})
 	}
 	scan := func() (n int, err error) {
-		rows, err := conn.Query(ctx, "SELECT "+columnNames(record.Users.Table)+" FROM "+namespace+".users ORDER BY id")
-		if err != nil {
-			return 0, err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			n++
-			if _, err := rows.Values(); err != nil {
+		for _, t := range scanned {
+			rows, err := conn.Query(ctx, "SELECT "+columnNames(t)+" FROM "+namespace+"."+t.Name()+" ORDER BY id")
+			if err != nil {
+				return 0, err
+			}
+			for rows.Next() {
+				n++
+				if _, err := rows.Values(); err != nil {
+					rows.Close()
+					return n, err
+				}
+			}
+			if err := rows.Err(); err != nil {
 				return n, err
 			}
 		}
-		return n, rows.Err()
+		return n, nil
 	}
 	return &Mover{insert, scan, func() error { return conn.Close(ctx) }}, nil
 }

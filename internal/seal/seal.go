@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"sync"
 
 	"example.com/latchkey/hidden"
 )
@@ -59,8 +60,15 @@ const (
 type Ring struct {
 	active [idSize]byte
 	keys   map[[idSize]byte]hidden.Text
-	order  [][idSize]byte // of the keys, the active one first
-	index  hidden.Text    // subkey of the active key for Digest
+	order  [][idSize]byte           // of the keys, the active one first
+	index  hidden.Text              // subkey of the active key for Digest
+	aeads  func(aeadOf) cipher.AEAD // those made so far, and others as they are needed
+}
+
+// aeadOf names the cipher of a root key for a purpose.
+type aeadOf struct {
+	root    [idSize]byte
+	purpose string
 }
 
 // NewRing returns a ring. Each key has KeySize bytes.
@@ -75,7 +83,22 @@ func NewRing(active []byte, old ...[]byte) *Ring {
 		r.keys[id] = hidden.New(string(key))
 	}
 	r.index = hidden.New(string(subkey(active, Index)))
+	r.aeads = r.rememberAEADs()
 	return r
+}
+
+// rememberAEADs returns a function that makes each cipher once. A dump shows the address of the
+// function, and not what it remembers.
+func (r *Ring) rememberAEADs() func(aeadOf) cipher.AEAD {
+	var made sync.Map
+	return func(of aeadOf) cipher.AEAD {
+		if have, found := made.Load(of); found {
+			return have.(cipher.AEAD)
+		}
+		root, _ := r.root(of.root[:])
+		have, _ := made.LoadOrStore(of, aead(root, of.purpose))
+		return have.(cipher.AEAD)
+	}
 }
 
 // root returns a root key by its id.
@@ -169,7 +192,7 @@ func (r *Ring) Seal(purpose string, p Place, text []byte) []byte {
 	copy(out[2:], r.active[:])
 	nonce := out[2+idSize : headSize]
 	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
-	return aead(r.activeRoot(), purpose).Seal(out, nonce, text, p.associated())
+	return r.aeads(aeadOf{r.active, purpose}).Seal(out, nonce, text, p.associated())
 }
 
 // Open decrypts a value that Seal made for the same purpose and place.
@@ -181,11 +204,11 @@ func (r *Ring) Open(purpose string, p Place, sealed []byte) ([]byte, error) {
 	if len(sealed) < headSize || sealed[0] != format || sealed[1] != algorithm {
 		return nil, ErrDamaged
 	}
-	root, found := r.root(sealed[2 : 2+idSize])
-	if !found {
+	id := [idSize]byte(sealed[2 : 2+idSize])
+	if _, found := r.keys[id]; !found {
 		return nil, ErrUnknownKey
 	}
-	text, err := aead(root, purpose).Open(nil, sealed[2+idSize:headSize], sealed[headSize:], p.associated())
+	text, err := r.aeads(aeadOf{id, purpose}).Open(nil, sealed[2+idSize:headSize], sealed[headSize:], p.associated())
 	if err != nil {
 		return nil, ErrDamaged
 	}

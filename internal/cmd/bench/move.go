@@ -183,8 +183,8 @@ func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err 
 		began = time.Now()
 		n, err := raw.Scan()
 		limit := time.Since(began)
-		if err != nil || n != *rows {
-			return errors.Join(err, fmt.Errorf("%d users in the scan", n))
+		if err != nil || n != 2**rows {
+			return errors.Join(err, fmt.Errorf("%d rows in the scan", n))
 		}
 		began = time.Now()
 		var written atomic.Int64
