@@ -280,13 +280,21 @@ func (s *Schema) Filling(version int, fill Fill) *Schema {
 	return s
 }
 
+// FillsAfter returns the versions after one that fill columns, in their order.
+func (s *Schema) FillsAfter(after int) (versions []int) {
+	for v := after + 1; v <= s.version; v++ {
+		if s.fills[v] != nil {
+			versions = append(versions, v)
+		}
+	}
+	return versions
+}
+
 // Fill fills the new columns of all versions after one, in their order.
 func (s *Schema) Fill(ctx context.Context, tx Tx, after int) error {
-	for v := after + 1; v <= s.version; v++ {
-		if fill := s.fills[v]; fill != nil {
-			if err := fill(ctx, tx); err != nil {
-				return err
-			}
+	for _, v := range s.FillsAfter(after) {
+		if err := s.fills[v](ctx, tx); err != nil {
+			return err
 		}
 	}
 	return nil

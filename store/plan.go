@@ -1,0 +1,16 @@
+package store
+
+// Plan is what opening a place would do to its tables. The Plan function of a backend returns
+// it, and changes nothing.
+type Plan struct {
+	// Exists says that the place has tables of the schema. Without them, opening makes them.
+	Exists bool
+	// Version is that of the tables, 0 without tables. To is the version that opening leads to.
+	Version, To int
+	// Steps are the changes in their order: the statements of a SQL backend, or what another
+	// backend does in words. None means that opening changes no table.
+	Steps []string
+}
+
+// Upgrades reports whether opening would change tables that are there.
+func (p Plan) Upgrades() bool { return p.Exists && p.Version < p.To }
