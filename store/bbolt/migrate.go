@@ -33,25 +33,14 @@ type layout struct {
 // them ([store.Schema.Fill]).
 func (d *driver) migrate(schema *store.Schema) (err error) {
 	defer backend.Caught(&err)
-	want := layout{Name: schema.Name(), Version: schema.Version()}
-	for _, name := range d.names {
-		want.Buckets = append(want.Buckets, string(name))
-	}
+	want := d.layout()
 	var have layout
 	err = d.db.View(func(tx *bolt.Tx) (err error) {
-		have, err = readLayout(tx)
+		have, err = d.readLayout(tx)
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil || have.Version == want.Version {
 		return err
-	case have.Name == "":
-	case have.Name != want.Name:
-		return fmt.Errorf("bbolt: %w: its schema is %q", store.ErrForeign, have.Name)
-	case have.Version > want.Version:
-		return fmt.Errorf("bbolt: %w: version %d, not %d", store.ErrNewer, have.Version, want.Version)
-	case have.Version == want.Version:
-		return nil
 	}
 	return d.db.Update(func(tx *bolt.Tx) error {
 		s := &space{driver: d, tx: tx, buckets: make([]*bolt.Bucket, len(d.names))}
@@ -69,7 +58,30 @@ func (d *driver) migrate(schema *store.Schema) (err error) {
 	})
 }
 
-func readLayout(tx *bolt.Tx) (have layout, err error) {
+// layout returns the layout of the driver's schema.
+func (d *driver) layout() layout {
+	l := layout{Name: d.schema.Name(), Version: d.schema.Version()}
+	for _, name := range d.names {
+		l.Buckets = append(l.Buckets, string(name))
+	}
+	return l
+}
+
+// readLayout reads the layout of the file, which is zero for a new one. It refuses another
+// schema and a newer version.
+func (d *driver) readLayout(tx *bolt.Tx) (have layout, err error) {
+	have, err = layoutOf(tx)
+	switch {
+	case err != nil || have.Name == "":
+	case have.Name != d.schema.Name():
+		err = fmt.Errorf("bbolt: %w: its schema is %q", store.ErrForeign, have.Name)
+	case have.Version > d.schema.Version():
+		err = fmt.Errorf("bbolt: %w: version %d, not %d", store.ErrNewer, have.Version, d.schema.Version())
+	}
+	return have, err
+}
+
+func layoutOf(tx *bolt.Tx) (have layout, err error) {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
 		if k, _ := tx.Cursor().First(); k != nil {
