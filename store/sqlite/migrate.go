@@ -44,8 +44,14 @@ func prepare(path string, schema *store.Schema) error {
 	// SQLite itself waits for most locks, but not for the lock with which it
 	// changes the journal's mode, and not as long as another process may take to
 	// make the tables.
+	return whileBusy(func() error { return makeTables(path, schema) })
+}
+
+// whileBusy runs fn until another process does not lock it out any more, or for as long as
+// Open waits.
+func whileBusy(fn func() error) error {
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		err = makeTables(path, schema)
+		err := fn()
 		wait := openWait
 		if errors.Is(err, errUpgrading) {
 			wait = upgradeWait
@@ -227,12 +233,10 @@ func upgrade(c *conn, schema *store.Schema) error {
 	if err != nil || version == schema.Version() {
 		return err
 	}
-	steps, err := stepsFrom(version, schema)
+	steps, err := upgradeFrom(version, schema)
 	if err != nil {
 		return err
 	}
-	steps = append(steps, fmt.Sprintf("PRAGMA application_id = %d", applicationID(schema)),
-		fmt.Sprintf("PRAGMA user_version = %d", schema.Version()))
 	for _, text := range steps {
 		if err := run(c, text); err != nil {
 			return err
@@ -241,7 +245,14 @@ func upgrade(c *conn, schema *store.Schema) error {
 	return nil
 }
 
-// stepsFrom returns the statements that lead from a version to the schema's.
+// upgradeFrom returns the statements of an upgrade.
+func upgradeFrom(version int, schema *store.Schema) ([]string, error) {
+	steps, err := stepsFrom(version, schema)
+	return append(steps, fmt.Sprintf("PRAGMA application_id = %d", applicationID(schema)),
+		fmt.Sprintf("PRAGMA user_version = %d", schema.Version())), err
+}
+
+// stepsFrom returns the statements that make or change the tables.
 func stepsFrom(version int, schema *store.Schema) (steps []string, err error) {
 	if schema != record.Schema {
 		if version != 0 {
