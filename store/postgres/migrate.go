@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -37,12 +38,7 @@ func (d *database) migrate(ctx context.Context) error {
 		return wrap(ctx, opening, err)
 	}
 	defer conn.Release()
-	for _, side := range []string{"client_encoding", "server_encoding"} {
-		if encoding := conn.Conn().PgConn().ParameterStatus(side); encoding != "UTF8" && encoding != "" {
-			return fmt.Errorf("postgres: open: %w: %s is %s, not UTF8", store.ErrInvalid, side, encoding)
-		}
-	}
-	version, err := d.version(ctx, conn)
+	version, err := d.checked(ctx, conn)
 	if err != nil || version == d.schema.Version() {
 		return err
 	}
@@ -60,6 +56,17 @@ func (d *database) migrate(ctx context.Context) error {
 		}
 		return wrap(ctx, opening, err)
 	}
+}
+
+// checked refuses a connection in another encoding than UTF-8, and returns the version of the
+// tables.
+func (d *database) checked(ctx context.Context, conn *pgxpool.Conn) (version int, err error) {
+	for _, side := range []string{"client_encoding", "server_encoding"} {
+		if encoding := conn.Conn().PgConn().ParameterStatus(side); encoding != "UTF8" && encoding != "" {
+			return 0, fmt.Errorf("postgres: open: %w: %s is %s, not UTF8", store.ErrInvalid, side, encoding)
+		}
+	}
+	return d.version(ctx, conn)
 }
 
 // stepError is an error that is already wrapped.

@@ -108,6 +108,20 @@ func Open(ctx context.Context, address string) (store.Store, error) {
 
 // OpenWith opens the database at an address with options.
 func OpenWith(ctx context.Context, address string, o Options) (store.Store, error) {
+	pool, err := newPool(ctx, address, o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openPool(ctx, pool, o, true)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newPool returns a pool of connections to an address.
+func newPool(ctx context.Context, address string, o Options) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w: the address cannot be read", store.ErrInvalid) // err may show it
@@ -126,12 +140,7 @@ func OpenWith(ctx context.Context, address string, o Options) (store.Store, erro
 	if err != nil {
 		return nil, wrap(ctx, opening, err)
 	}
-	s, err := openPool(ctx, pool, o, true)
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return s, nil
+	return pool, nil
 }
 
 // OpenPool uses a pool of the host, which closes the pool itself after the store.
@@ -141,6 +150,18 @@ func OpenPool(ctx context.Context, pool *pgxpool.Pool, o Options) (store.Store, 
 }
 
 func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (store.Store, error) {
+	d, err := newDatabase(pool, o, own)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.migrate(ctx); err != nil {
+		return nil, err
+	}
+	return backend.New(d, d.schema), nil
+}
+
+// newDatabase returns the driver of a pool, and asks the server nothing.
+func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
@@ -179,10 +200,7 @@ func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (sto
 			d.indexes[names.constraint(ix)] = ix
 		}
 	}
-	if err := d.migrate(ctx); err != nil {
-		return nil, err
-	}
-	return backend.New(d, o.Schema), nil
+	return d, nil
 }
 
 // database is the driver of one namespace and prefix.
