@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"golang.org/x/term"
+
+	"example.com/latchkey"
+	"example.com/latchkey/store"
+	"example.com/latchkey/transfer"
+)
+
+// usageError is an error of the command line, or of what it needs.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// errRefusals ends a command that is done and has refused records. They are told already.
+var errRefusals = errors.New("some records were refused")
+
+// report writes the error of a run and returns the exit code.
+func (t *tool) report(err error) int {
+	var usage *usageError
+	code := exitFailed
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errRefusals):
+		return exitRefused
+	case errors.As(err, &usage):
+		code = exitUsage
+	}
+	if !t.json {
+		fmt.Fprintln(t.errs, "latchkey:", explain(err))
+		return code
+	}
+	writeJSON(t.errs, struct {
+		Error string `json:"error"`
+		Type  string `json:"type,omitempty"`
+		Exit  int    `json:"exit"`
+	}{explain(err), typeOf(err), code})
+	return code
+}
+
+// advice says what to do about an error.
+var advice = []struct {
+	err  error
+	text string
+}{
+	{store.ErrLocked, "Another process has the store open. Stop the service first"},
+	{store.ErrForeign, "Check the name of the store"},
+	{store.ErrNewer, "Use the command of that version"},
+	{store.ErrDamaged, "Keep a copy of the store, and restore a backup"},
+	{store.ErrNotEmpty, "Name a store that is new or empty"},
+	{store.ErrChanged, "Stop the service, and begin again with a new store"},
+	{latchkey.ErrKeyUnknown, "Name the key of the service. Old keys go into the file of LATCHKEY_OLD_KEYS_FILE"},
+	{transfer.ErrFormat, "Check the file, and -format"},
+	{transfer.ErrTooShort, "Get the whole file, and run the import again"},
+	{transfer.ErrVersion, "Use the command of that version"},
+}
+
+// explain returns the text of an error with what to do next. The engine hides the cause of a
+// fault from the users of a service. The operator needs it.
+func explain(err error) string {
+	text := causeOf(err)
+	var answer *latchkey.Error
+	if errors.As(err, &answer) && text == answer.Error() {
+		text = answer.Message
+	}
+	text = strings.TrimPrefix(text, "latchkey: ")
+	for _, a := range advice {
+		if errors.Is(err, a.err) {
+			return text + ". " + a.text + "."
+		}
+	}
+	return text
+}
+
+// causeOf returns the text of an error, with the causes of faults.
+func causeOf(err error) string {
+	text := err.Error()
+	if joined, is := err.(interface{ Unwrap() []error }); is {
+		var plain, causes []string
+		for _, e := range joined.Unwrap() {
+			plain, causes = append(plain, e.Error()), append(causes, causeOf(e))
+		}
+		if text == strings.Join(plain, "\n") { // of errors.Join
+			return strings.Join(causes, "; ")
+		}
+	}
+	if cause := errors.Unwrap(err); cause != nil && strings.HasSuffix(text, ": internal error") {
+		return causeOf(cause)
+	}
+	return text
+}
+
+// typeOf returns the type of an answer of the engine, "" for another error.
+func typeOf(err error) string {
+	var answer *latchkey.Error
+	if errors.As(err, &answer) {
+		return answer.Type
+	}
+	return ""
+}
+
+// result writes the result of a command, as an object or for a person.
+func (t *tool) result(object any, format string, args ...any) {
+	if t.json {
+		writeJSON(t.out, object)
+		return
+	}
+	fmt.Fprintf(t.out, format, args...)
+}
+
+// writeJSON writes a line of JSON.
+func writeJSON(w io.Writer, object any) {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	_ = out.Encode(object) // a closed pipe ends the process anyhow
+}
+
+// plain returns a text of a user for a terminal: without characters that a terminal obeys.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, isFile := stream.(*os.File)
+	return isFile && term.IsTerminal(int(f.Fd()))
+}
+
+// confirm asks whether to go on. act completes the question and the error.
+func (t *tool) confirm(act string) error {
+	switch {
+	case t.yes:
+		return nil
+	case !isTerminal(t.in):
+		return usagef("to %s, add -yes, because standard input is no terminal", act)
+	}
+	fmt.Fprintf(t.errs, "Really %s? Type yes: ", act)
+	if answer, _ := bufio.NewReader(t.in).ReadString('\n'); strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing was changed, because the answer was not yes")
+	}
+	return nil
+}
+
+// newFile is a file that gets its name when it is complete.
+type newFile struct {
+	*os.File
+	name string
+}
+
+// create begins a file. It asks before it replaces one.
+func (t *tool) create(name string) (*newFile, error) {
+	info, err := os.Lstat(name)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", name)
+	case err == nil:
+		if err := t.confirm("overwrite " + name); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") // with mode 0600
+	if err != nil {
+		return nil, err
+	}
+	return &newFile{f, name}, nil
+}
+
+// finish completes the file, or removes it if there was an error. It returns that error, or its
+// own.
+func (f *newFile) finish(err error) error {
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), f.name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// write calls fn with a new file, or with standard output for -.
+func (t *tool) write(name string, fn func(io.Writer) error) error {
+	if name == "-" {
+		return fn(t.out)
+	}
+	f, err := t.create(name)
+	if err != nil {
+		return err
+	}
+	return f.finish(fn(f))
+}
