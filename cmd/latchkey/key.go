@@ -55,7 +55,7 @@ func writeKey(name string, key latchkey.Key) error {
 // The states of a key.
 const (
 	keyRight      = "right"
-	keyUnrecorded = "unrecorded" // no engine has used it with the store, and the store needs no other
+	keyUnrecorded = "unrecorded" // the store has no record of it, and needs no other
 	keyNotGiven   = "not given"
 )
 
@@ -82,7 +82,7 @@ func keyCheck(*flag.FlagSet) action {
 			}
 			text := "The key " + out.Key + " is right for " + p.String() + "."
 			if out.State == keyUnrecorded {
-				text = "No service has used key " + out.Key + " with " + p.String() + " yet. The store needs no key that is missing."
+				text = p.String() + " has no record of key " + out.Key + " yet. It needs no key that is missing."
 			}
 			if len(out.Old) > 0 {
 				text += " Old keys: " + strings.Join(out.Old, ", ") + "."

@@ -46,7 +46,7 @@
 //	latchkey user find -limit 100 '"ada lovelace"'
 //	latchkey user show ada@example.org
 //	latchkey user add -email ada@example.org -name Ada -password-file password.txt
-//	latchkey user add -email ada@example.org -password-file - # asks on a terminal, without echo
+//	latchkey user add -id ada -phone +12125550123 -password-file - # asks on a terminal, without echo
 //	latchkey user block ada@example.org
 //	latchkey user unblock ada@example.org
 //	latchkey user sessions ada@example.org
@@ -69,6 +69,7 @@
 //	latchkey export users.jsonl
 //	latchkey export -secrets users.jsonl
 //	latchkey import -dry-run users.jsonl
+//	latchkey import -keep-tokens users.jsonl
 //	latchkey import -trust-verified -trust-roles -rejects refused.txt users.jsonl
 //	latchkey import -format latchkey - < users.jsonl
 //
@@ -76,13 +77,16 @@
 // and no second factors, so its users need new ones. An import refuses records by themselves:
 // each goes with its line and the reason to standard error, or to the file of -rejects, and the
 // others are imported. It may run again, because it leaves users alone that have come already.
-// With -dry-run it changes nothing, and makes no store.
+// With -dry-run it changes nothing, and makes no store. A dry run refuses a membership if its
+// user or its team is new and stands more than 500 records before. The tokens of providers are
+// dropped without -keep-tokens.
 //
 // # The store
 //
 //	latchkey check
 //	latchkey limits
 //	latchkey limits ada@example.org
+//	latchkey limits -free-failures 5 -disable-after 100
 //	latchkey sweep
 //	latchkey sweep -log-days 90
 //	latchkey reseal
@@ -91,8 +95,9 @@
 //	latchkey migrate
 //	latchkey migrate -apply
 //
-// check reads the whole store and looks for damage, and tries the key if there is one. limits
-// shows what wrong passwords and codes have slowed. sweep deletes what has expired, and log
+// check looks for damage, and tries the key if there is one. It reads the whole store, or every
+// reference on PostgreSQL. limits shows what wrong passwords and codes have slowed, by the
+// policy that its flags name. sweep deletes what has expired, and log
 // lines that are older than -log-days, which is ten years unless it is set. reseal is the third step of a change of keys, which
 // [example.com/latchkey.Keys] describes. copy copies everything to a new store, and needs no
 // key. The service must not write meanwhile. migrate shows what an upgrade of the tables would
@@ -120,7 +125,7 @@
 //
 //	key make        {"id","file","key"}: file, or key without a file
 //	key check       {"key","oldKeys","state"}: right, or unrecorded if no engine has used the key yet
-//	user find       a user; the last line is {"more":true} if there are others
+//	user find       users, and {"more":true} as the last line if there are others
 //	user show, add, block, unblock
 //	                a user: {"id","createdAt","updatedAt","accessedAt","name","email","emailVerified",
 //	                "phone","phoneVerified","passwordUpdate","blocked","mfa","labels","impersonator",
@@ -130,8 +135,8 @@
 //	user sign-out   {"id","ended"}
 //	user reset-factors
 //	                {"id","authenticator","mfa","recoveryCodes"}: what was removed
-//	import          {"created","existed","refused","dryRun"}; a refused record is
-//	                {"line","kind","id","reason","type"}
+//	import          {"created","existed","refused","dryRun"}, and for each refused record
+//	                {"line","kind","id","reason","type"} on standard error or in the file of -rejects
 //	export          {"users","teams","memberships","secrets","file"}
 //	check           {"store","version","whole","key"}: key is right, unrecorded, or not given
 //	limits          {"kind","subject","failures","last","until","disabled"}
@@ -156,6 +161,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -173,6 +179,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, in io.Reader, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	t := &tool{in: in, out: out, errs: errs}
 	return t.report(t.dispatch(ctx, args))
 }
@@ -193,7 +200,7 @@ type tool struct {
 func (t *tool) globals(fs *flag.FlagSet) {
 	fs.StringVar(&t.store, "store", t.store, "the `STORE`: bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE")
 	fs.StringVar(&t.storeFile, "store-file", t.storeFile, "a `FILE` that holds the name of the store, for an address with a password")
-	fs.StringVar(&t.namespace, "namespace", t.namespace, "the `NAME` of the PostgreSQL schema; latchkey without it")
+	fs.StringVar(&t.namespace, "namespace", t.namespace, "the `NAME` of the PostgreSQL schema, latchkey without it")
 	fs.StringVar(&t.prefix, "prefix", t.prefix, "the `PREFIX` of the names of the tables in PostgreSQL")
 	fs.BoolVar(&t.pooler, "pooler", t.pooler, "a transaction pooler is between the command and PostgreSQL")
 	fs.StringVar(&t.keyFile, "key-file", t.keyFile, "the `FILE` of the key")
@@ -243,25 +250,25 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 	fs := newFlags("latchkey")
 	t.globals(fs)
 	if err := fs.Parse(args); err != nil {
-		return t.badFlags(err, "")
+		return t.badFlags(err, "", args)
 	}
 	args = fs.Args()
 	if len(args) == 0 {
-		return usagef("no command; latchkey help lists them")
+		return usagef("no command. Run latchkey help to see them")
 	}
 	if args[0] == "help" {
 		return t.help(strings.Join(args[1:], " "))
 	}
 	c, rest := find(args)
 	if c == nil {
-		return usagef("no such command; latchkey help lists them")
+		return noCommand(args[0])
 	}
 	fs = newFlags(c.name)
 	t.globals(fs)
 	act := c.setup(fs)
 	given, err := parse(fs, rest)
 	if err != nil {
-		return t.badFlags(err, c.name)
+		return t.badFlags(err, c.name, rest)
 	}
 	if len(given) < c.least || len(given) > c.most {
 		return usagef("latchkey %s takes other arguments: %s", c.name, strings.TrimSpace(c.name+" "+c.args))
@@ -277,16 +284,18 @@ func newFlags(name string) *flag.FlagSet {
 }
 
 // badFlags shows the help of a command if it was asked for. Otherwise the flags are wrong. The
-// text of err may hold a value, which may be a secret, so it is not shown.
-func (t *tool) badFlags(err error, command string) error {
+// text of err may hold a value, which may be a secret, so it is not shown. -json may stand
+// behind the wrong flag.
+func (t *tool) badFlags(err error, command string, args []string) error {
+	t.json = t.json || slices.Contains(args, "-json") || slices.Contains(args, "--json")
 	if errors.Is(err, flag.ErrHelp) {
 		return t.help(command)
 	}
 	name, found := strings.CutPrefix(err.Error(), "flag provided but not defined: ")
 	if found && !strings.Contains(name, "=") {
-		return usagef("there is no flag %s; latchkey %s shows the flags", name, strings.TrimSpace("help "+command))
+		return usagef("there is no flag %s. Run latchkey %s to see the flags", name, strings.TrimSpace("help "+command))
 	}
-	return usagef("a flag has a wrong value, or none; latchkey %s shows the flags", strings.TrimSpace("help "+command))
+	return usagef("a flag has a wrong value, or none. Run latchkey %s to see the flags", strings.TrimSpace("help "+command))
 }
 
 // find returns the command that the first words name, and the words after them.
@@ -298,6 +307,16 @@ func find(args []string) (*command, []string) {
 		}
 	}
 	return nil, nil
+}
+
+// noCommand says that a word begins no command, or only a longer one.
+func noCommand(word string) error {
+	for _, c := range commands {
+		if group, _, _ := strings.Cut(c.name, " "); group == word {
+			return usagef("latchkey %s needs another word. Run latchkey help %s to see the commands", word, word)
+		}
+	}
+	return usagef("there is no such command. Run latchkey help to see the commands")
 }
 
 // parse reads flags and arguments in any order. After -- everything is an argument.
@@ -341,7 +360,7 @@ func (t *tool) help(topic string) error {
 		fmt.Fprintln(t.out)
 	}
 	if !found {
-		return usagef("no help for that; latchkey help lists the commands")
+		return usagef("there is no help for that. Run latchkey help to see the commands")
 	}
 	fmt.Fprintln(t.out, "latchkey help shows the flags of every command.")
 	return nil
@@ -350,7 +369,7 @@ func (t *tool) help(topic string) error {
 // helpEnvironment ends the help.
 const helpEnvironment = `
 Environment:
-  LATCHKEY_STORE          the store, if no flag names it; the place for an address with a password
+  LATCHKEY_STORE          the store, if no flag names it. An address with a password belongs here
   LATCHKEY_KEY_FILE       the file of the key, if no flag names it
   LATCHKEY_KEY            the key, if there is no file
   LATCHKEY_OLD_KEYS_FILE  a file with the old keys, one a line

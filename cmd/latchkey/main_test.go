@@ -6,7 +6,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -156,6 +158,8 @@ func (b *bench) seed(ts *testscript.TestScript, args []string) error {
 		return errors.Join(copyFile(path, filepath.Join(from, name)), copyFile(ts.MkAbs("app.key"), filepath.Join(from, "key")))
 	case "newer":
 		return newer(kind, path)
+	case "damaged":
+		return damage(kind, path)
 	case "held":
 		return b.held(ts, kind, path)
 	}
@@ -245,6 +249,28 @@ func newer(kind, path string) error {
 	return errors.Join(err, db.Close())
 }
 
+// damage removes an address to which a user refers.
+func damage(kind, path string) error {
+	if kind == "sqlite" {
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			return err
+		}
+		_, err = db.Exec("DELETE FROM addresses WHERE address = 'ada@example.org'")
+		return errors.Join(err, db.Close())
+	}
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		rows := tx.Bucket([]byte("addresses.primary"))
+		first, _ := rows.Cursor().First()
+		return rows.Delete(first)
+	})
+	return errors.Join(err, db.Close())
+}
+
 // held keeps a store locked until the script ends.
 func (b *bench) held(ts *testscript.TestScript, kind, path string) error {
 	if kind == "bbolt" {
@@ -321,16 +347,57 @@ func TestProgressIsABarOnATerminalAndALineElsewhere(t *testing.T) {
 	(&progress{now: time.Now}).show(1, 2, "nothing with -json")
 }
 
-// The package comment is the manual. It names every command and every flag of a command.
-func TestPackageCommentNamesEveryCommand(t *testing.T) {
+// The package comment is the manual.
+func TestPackageCommentNamesEveryCommandAndFlag(t *testing.T) {
 	text, err := os.ReadFile("main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	manual, _, _ := strings.Cut(string(text), "package main")
+	manual, _, _ := strings.Cut(string(text), "\npackage main")
+	flags := 0
 	for _, c := range commands {
-		if !strings.Contains(manual, "latchkey "+c.name) && !strings.Contains(manual, c.name+"\n") {
+		if !strings.Contains(manual, "latchkey "+c.name) && !strings.Contains(manual, " "+c.name+"\n") {
 			t.Errorf("%s is not in the package comment", c.name)
 		}
+		fs := newFlags(c.name)
+		(&tool{}).globals(fs)
+		c.setup(fs)
+		fs.VisitAll(func(f *flag.Flag) {
+			flags++
+			if !regexp.MustCompile(`[ ,(]-` + f.Name + `\b`).MatchString(manual) {
+				t.Errorf("the flag -%s of %s is not in the package comment", f.Name, c.name)
+			}
+		})
+	}
+	if flags < 8*len(commands) {
+		t.Errorf("%d flags were looked for", flags)
+	}
+}
+
+func TestAFileThatIsNotCompleteLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "old.txt")
+	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	err := (&tool{yes: true}).write(context.Background(), name, func(w io.Writer) error {
+		_, err := io.WriteString(w, "half")
+		return errors.Join(err, broken)
+	})
+	kept, readErr := os.ReadFile(name)
+	entries, dirErr := os.ReadDir(dir)
+	if !errors.Is(err, broken) || string(kept) != "old" || len(entries) != 1 || readErr != nil || dirErr != nil {
+		t.Errorf("%v, %q, %v, %v, %v", err, kept, entries, readErr, dirErr)
+	}
+}
+
+func TestAQuestionEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	wait := make(chan struct{})
+	defer close(wait)
+	if _, err := awaited(ctx, func() (none struct{}, err error) { <-wait; return none, nil }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

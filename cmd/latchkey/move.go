@@ -75,7 +75,7 @@ func importFile(fs *flag.FlagSet) action {
 			return err
 		}
 		in := &importing{tool: t, records: records, options: o, progress: t.newProgress("import"), read: counted, size: size}
-		return t.withRejects(*rejects, func(w io.Writer) error {
+		return t.withRejects(ctx, *rejects, func(w io.Writer) error {
 			in.rejects = w
 			return t.withEngine(ctx, useOf(o), latchkey.Policy{KeepProviderTokens: *keepTokens}, func(e *latchkey.Engine) error { return in.run(ctx, e) })
 		})
@@ -125,11 +125,11 @@ func begun(records transfer.Records) (transfer.Records, error) {
 
 // withRejects calls fn with the writer of refused records. nil is standard error. The file is
 // kept even if fn fails, because it tells of an import that broke off.
-func (t *tool) withRejects(name string, fn func(io.Writer) error) error {
+func (t *tool) withRejects(ctx context.Context, name string, fn func(io.Writer) error) error {
 	if name == "" {
 		return fn(nil)
 	}
-	f, err := t.create(name)
+	f, err := t.create(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -215,11 +215,11 @@ func exportFile(fs *flag.FlagSet) action {
 	secrets := fs.Bool("secrets", false, "write password hashes, second factors and tokens of providers too")
 	return func(ctx context.Context, t *tool, args []string) error {
 		if *secrets && args[0] == "-" && isTerminal(t.out) {
-			return usagef("secrets are not written to a terminal; name a file")
+			return usagef("secrets are not written to a terminal. Name a file")
 		}
 		return t.withEngine(ctx, look, latchkey.Policy{}, func(engine *latchkey.Engine) error {
 			out := exported{Secrets: *secrets, File: args[0]}
-			if err := t.write(args[0], func(w io.Writer) error { return t.export(ctx, engine, w, &out) }); err != nil {
+			if err := t.write(ctx, args[0], func(w io.Writer) error { return t.export(ctx, engine, w, &out) }); err != nil {
 				return err
 			}
 			if out.File == "-" {
@@ -234,6 +234,9 @@ func exportFile(fs *flag.FlagSet) action {
 // export writes all records.
 func (t *tool) export(ctx context.Context, engine *latchkey.Engine, w io.Writer, out *exported) error {
 	bar := t.newProgress("export")
+	if w == t.out && isTerminal(w) { // the records are progress enough
+		bar = &progress{now: time.Now}
+	}
 	defer bar.end()
 	file := transfer.NewWriter(w, out.Secrets, time.Now())
 	err := engine.Export(ctx, latchkey.ExportOptions{Secrets: out.Secrets}, func(p latchkey.Portable) error {

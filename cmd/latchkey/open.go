@@ -49,6 +49,9 @@ func (t *tool) placeOf(text string) (p place, err error) {
 	case "bbolt", "sqlite":
 		p = place{kind: kind, at: at}
 	case "postgres", "postgresql":
+		if !strings.HasPrefix(at, "//") {
+			break
+		}
 		p = place{"postgres", text, postgres.Options{Namespace: t.namespace, Prefix: t.prefix, TransactionPooler: t.pooler, MaxConns: 4}}
 	}
 	if at == "" || p.kind == "" {
@@ -61,7 +64,7 @@ func (t *tool) placeOf(text string) (p place, err error) {
 func (t *tool) argument(text, other string) (place, error) {
 	p, err := t.placeOf(text)
 	if err == nil && p.kind == "postgres" && hasPassword(text) {
-		err = usagef("a password does not belong on the command line, where others can read it; put the address into %s", other)
+		err = usagef("a password does not belong on the command line, where others can read it. Put the address into %s", other)
 	}
 	return p, err
 }
@@ -73,15 +76,15 @@ func hasPassword(address string) bool {
 		return true
 	}
 	_, found := u.User.Password()
-	query := u.Query()
-	return found || query.Has("password") || query.Has("sslpassword")
+	query, err := url.QueryUnescape(u.RawQuery)
+	return found || err != nil || strings.Contains(strings.ToLower(query), "password")
 }
 
 // where returns the place of the store.
 func (t *tool) where() (place, error) {
 	switch {
 	case t.store != "" && t.storeFile != "":
-		return place{}, usagef("-store and -store-file both name a store; leave one of them out")
+		return place{}, usagef("-store and -store-file both name a store. Leave one of them out")
 	case t.store != "":
 		return t.argument(t.store, "LATCHKEY_STORE or the file of -store-file")
 	case t.storeFile != "":
@@ -89,7 +92,7 @@ func (t *tool) where() (place, error) {
 	case os.Getenv("LATCHKEY_STORE") != "":
 		return t.placeOf(os.Getenv("LATCHKEY_STORE"))
 	}
-	return place{}, usagef("no store; name it with -store or LATCHKEY_STORE")
+	return place{}, usagef("no store. Name it with -store or LATCHKEY_STORE")
 }
 
 // placeIn reads the name of a store in a file.
@@ -176,7 +179,7 @@ const (
 )
 
 // errKeyUnrecorded says that no engine has used the key with the store.
-var errKeyUnrecorded = errors.New("no service has used this key with the store yet. Check the key, or start the service with it once")
+var errKeyUnrecorded = errors.New("the store has no record of this key yet. Check the key, and start the service with it once")
 
 // keyed is a store for the start of an engine, which would record a new key.
 type keyed struct {
@@ -263,9 +266,9 @@ func (t *tool) keys() (keys latchkey.Keys, err error) {
 	}
 	switch {
 	case file != "" && text != "":
-		return keys, usagef("LATCHKEY_KEY_FILE and LATCHKEY_KEY both name a key; leave one of them out")
+		return keys, usagef("LATCHKEY_KEY_FILE and LATCHKEY_KEY both name a key. Leave one of them out")
 	case file == "" && text == "":
-		return keys, usagef("no key; name its file with -key-file or LATCHKEY_KEY_FILE")
+		return keys, usagef("no key. Name its file with -key-file or LATCHKEY_KEY_FILE")
 	case file != "":
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -274,7 +277,7 @@ func (t *tool) keys() (keys latchkey.Keys, err error) {
 		text = string(b)
 	}
 	if keys.Active, err = latchkey.ParseKey(strings.TrimSpace(text)); err != nil {
-		return keys, errors.New("the key does not have the form of a key; latchkey key make makes one")
+		return keys, errors.New("the key does not have the form of a key. Run latchkey key make to make one")
 	}
 	if old := os.Getenv("LATCHKEY_OLD_KEYS_FILE"); old != "" {
 		keys.Old, err = oldKeys(old)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func causeOf(err error) string {
 			plain, causes = append(plain, e.Error()), append(causes, causeOf(e))
 		}
 		if text == strings.Join(plain, "\n") { // of errors.Join
-			return strings.Join(causes, "; ")
+			return strings.Join(causes, ". ")
 		}
 	}
 	if cause := errors.Unwrap(err); cause != nil && strings.HasSuffix(text, ": internal error") {
@@ -147,7 +148,7 @@ func isTerminal(stream any) bool {
 }
 
 // confirm asks whether to go on. act completes the question and the error.
-func (t *tool) confirm(act string) error {
+func (t *tool) confirm(ctx context.Context, act string) error {
 	switch {
 	case t.yes:
 		return nil
@@ -155,10 +156,33 @@ func (t *tool) confirm(act string) error {
 		return usagef("to %s, add -yes, because standard input is no terminal", act)
 	}
 	fmt.Fprintf(t.errs, "Really %s? Type yes: ", act)
-	if answer, _ := bufio.NewReader(t.in).ReadString('\n'); strings.TrimSpace(answer) != "yes" {
+	answer, err := awaited(ctx, func() (string, error) { return bufio.NewReader(t.in).ReadString('\n') })
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if strings.TrimSpace(answer) != "yes" {
 		return errors.New("nothing was changed, because the answer was not yes")
 	}
 	return nil
+}
+
+// awaited waits for an answer of a person, until the context ends.
+func awaited[T any](ctx context.Context, ask func() (T, error)) (answer T, err error) {
+	type answered struct {
+		answer T
+		err    error
+	}
+	done := make(chan answered, 1)
+	go func() {
+		answer, err := ask()
+		done <- answered{answer, err}
+	}()
+	select {
+	case a := <-done:
+		return a.answer, a.err
+	case <-ctx.Done():
+		return answer, ctx.Err()
+	}
 }
 
 // newFile is a file that gets its name when it is complete.
@@ -168,13 +192,13 @@ type newFile struct {
 }
 
 // create begins a file. It asks before it replaces one.
-func (t *tool) create(name string) (*newFile, error) {
+func (t *tool) create(ctx context.Context, name string) (*newFile, error) {
 	info, err := os.Lstat(name)
 	switch {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no file", name)
 	case err == nil:
-		if err := t.confirm("overwrite " + name); err != nil {
+		if err := t.confirm(ctx, "overwrite "+name); err != nil {
 			return nil, err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
@@ -204,11 +228,11 @@ func (f *newFile) finish(err error) error {
 }
 
 // write calls fn with a new file, or with standard output for -.
-func (t *tool) write(name string, fn func(io.Writer) error) error {
+func (t *tool) write(ctx context.Context, name string, fn func(io.Writer) error) error {
 	if name == "-" {
 		return fn(t.out)
 	}
-	f, err := t.create(name)
+	f, err := t.create(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -142,7 +142,7 @@ func reseal(*flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		if err := t.confirm("seal everything with key " + keys.Active.ID() + ", which every machine must have as its active key"); err != nil {
+		if err := t.confirm(ctx, "seal everything with key "+keys.Active.ID()+", which every machine must have as its active key"); err != nil {
 			return err
 		}
 		return t.withExisting(ctx, func(engine *latchkey.Engine) error {

@@ -236,16 +236,16 @@ func stamp(at time.Time) string {
 
 func userAdd(fs *flag.FlagSet) action {
 	var n latchkey.NewUser
-	fs.StringVar(&n.UserID, "id", "", "the `ID`; a fresh one without it")
+	fs.StringVar(&n.UserID, "id", "", "the `ID`, a fresh one without it")
 	fs.StringVar(&n.Email, "email", "", "the e-mail `ADDRESS`")
 	fs.StringVar(&n.Phone, "phone", "", "the phone `NUMBER`: + and the country code first")
 	fs.StringVar(&n.Name, "name", "", "the `NAME`")
-	file := fs.String("password-file", "", "a `FILE` whose first line is the password; - for standard input, without echo on a terminal")
+	file := fs.String("password-file", "", "a `FILE` whose first line is the password, or - for standard input, without echo on a terminal")
 	return func(ctx context.Context, t *tool, _ []string) (err error) {
 		if n.Email == "" && n.Phone == "" && n.UserID == "" {
 			return usagef("a user needs -email, -phone or -id")
 		}
-		if n.Password, err = t.password(*file); err != nil {
+		if n.Password, err = t.password(ctx, *file); err != nil {
 			return err
 		}
 		return t.withEngine(ctx, found, latchkey.Policy{}, func(engine *latchkey.Engine) error {
@@ -261,13 +261,13 @@ func userAdd(fs *flag.FlagSet) action {
 
 // password reads the password of a new user: from a file, from standard input for -, or from
 // the environment. "" means that the user gets none.
-func (t *tool) password(file string) (string, error) {
+func (t *tool) password(ctx context.Context, file string) (string, error) {
 	switch file {
 	case "":
 		return os.Getenv("LATCHKEY_PASSWORD"), nil
 	case "-":
 		if isTerminal(t.in) {
-			return t.askPassword()
+			return t.askPassword(ctx)
 		}
 		return firstLine(t.in)
 	}
@@ -279,11 +279,19 @@ func (t *tool) password(file string) (string, error) {
 	return firstLine(f)
 }
 
-// askPassword asks on the terminal, without echo.
-func (t *tool) askPassword() (string, error) {
+// askPassword asks on the terminal, without echo. It brings the echo back if it is interrupted.
+func (t *tool) askPassword(ctx context.Context) (string, error) {
+	terminal := int(t.in.(*os.File).Fd())
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return "", err
+	}
 	fmt.Fprint(t.errs, "Password: ")
-	text, err := term.ReadPassword(int(t.in.(*os.File).Fd()))
+	text, err := awaited(ctx, func() ([]byte, error) { return term.ReadPassword(terminal) })
 	fmt.Fprintln(t.errs)
+	if ctx.Err() != nil {
+		return "", errors.Join(ctx.Err(), term.Restore(terminal, before))
+	}
 	if err == nil && len(text) == 0 {
 		err = usagef("the password is empty")
 	}
@@ -322,7 +330,7 @@ func setStatus(status bool, done string) action {
 func userDelete(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
 		return t.withUser(ctx, change, args[0], func(users *latchkey.Users, u *latchkey.User) error {
-			if err := t.confirm("delete user " + plain(u.ID+" "+u.Email)); err != nil {
+			if err := t.confirm(ctx, "delete user "+plain(u.ID+" "+u.Email)); err != nil {
 				return err
 			}
 			if err := users.Delete(ctx, u.ID); err != nil {
@@ -384,7 +392,7 @@ func userSignOut(*flag.FlagSet) action {
 			if len(args) == 2 {
 				what, n = "end the session "+plain(args[1]), 1
 			}
-			if err := t.confirm(what); err != nil {
+			if err := t.confirm(ctx, what); err != nil {
 				return err
 			}
 			if len(args) == 2 {
@@ -412,7 +420,7 @@ type factorsReset struct {
 func userResetFactors(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
 		return t.withUser(ctx, change, args[0], func(users *latchkey.Users, u *latchkey.User) error {
-			if err := t.confirm("remove the second factors of user " + plain(u.ID+" "+u.Email)); err != nil {
+			if err := t.confirm(ctx, "remove the second factors of user "+plain(u.ID+" "+u.Email)); err != nil {
 				return err
 			}
 			out, err := resetFactors(ctx, users, u)
@@ -459,7 +467,7 @@ func userExport(*flag.FlagSet) action {
 			to = args[1]
 		}
 		return t.withUser(ctx, look, args[0], func(users *latchkey.Users, u *latchkey.User) error {
-			return t.write(to, func(w io.Writer) error {
+			return t.write(ctx, to, func(w io.Writer) error {
 				err := users.ExportTo(ctx, u.ID, w)
 				if err == nil {
 					_, err = io.WriteString(w, "\n")
