@@ -57,12 +57,17 @@
 //	latchkey user delete ada@example.org
 //
 // A user is named by the id, the e-mail address or the phone number. user find looks for the
-// beginnings of words of the id, the address, the number, the name and the labels. The password
-// of user add is the first line of a file or of standard input, or LATCHKEY_PASSWORD. Without
-// any, the user has none. user block keeps the sessions of the user, which are refused until
-// user unblock. user sign-out ends them. user reset-factors is for a user who has lost the
-// second factor: it removes the authenticator, switches multi-factor authentication off, and
-// replaces recovery codes that are left by others that it does not show.
+// beginnings of words of the id, the address, the number, the name and the labels. An empty text
+// finds every user.
+//
+// The password of user add is the first line of a file or of standard input, or
+// LATCHKEY_PASSWORD. Without any, the user has none. It must meet the rules of the default
+// policy, not those of the service.
+//
+// user block keeps the sessions of the user, which are refused until user unblock. user sign-out
+// ends them. user reset-factors is for a user who has lost the second factor. It removes the
+// authenticator, switches multi-factor authentication off, and replaces the recovery codes that
+// are left by others that it does not show.
 //
 // # Moving users
 //
@@ -164,6 +169,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // The exit codes.
@@ -179,7 +185,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, in io.Reader, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	// A second signal ends the process at once. Some programs send the first one twice.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	t := &tool{in: in, out: out, errs: errs}
 	return t.report(t.dispatch(ctx, args))
 }

@@ -59,6 +59,7 @@ var advice = []struct {
 	err  error
 	text string
 }{
+	{context.Canceled, "The command was interrupted. Changes that were complete stay"},
 	{store.ErrLocked, "Another process has the store open. Stop the service first"},
 	{store.ErrForeign, "Check the name of the store"},
 	{store.ErrNewer, "Use the command of that version"},

@@ -327,10 +327,13 @@ func setStatus(status bool, done string) action {
 	}
 }
 
+// label names a user in a question.
+func label(u *latchkey.User) string { return plain(strings.TrimSpace(u.ID + " " + u.Email)) }
+
 func userDelete(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
 		return t.withUser(ctx, change, args[0], func(users *latchkey.Users, u *latchkey.User) error {
-			if err := t.confirm(ctx, "delete user "+plain(u.ID+" "+u.Email)); err != nil {
+			if err := t.confirm(ctx, "delete user "+label(u)); err != nil {
 				return err
 			}
 			if err := users.Delete(ctx, u.ID); err != nil {
@@ -420,7 +423,7 @@ type factorsReset struct {
 func userResetFactors(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
 		return t.withUser(ctx, change, args[0], func(users *latchkey.Users, u *latchkey.User) error {
-			if err := t.confirm(ctx, "remove the second factors of user "+plain(u.ID+" "+u.Email)); err != nil {
+			if err := t.confirm(ctx, "remove the second factors of user "+label(u)); err != nil {
 				return err
 			}
 			out, err := resetFactors(ctx, users, u)
