@@ -32,7 +32,7 @@
 // # Keys
 //
 //	latchkey key make /etc/app/latchkey.key
-//	latchkey key make > new.key
+//	latchkey key make
 //	latchkey -store sqlite:app.db -key-file latchkey.key key check
 //
 // key make writes a new key to a file that does not exist, with mode 0600, or to standard

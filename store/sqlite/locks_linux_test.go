@@ -54,6 +54,9 @@ func TestSecondStoreLeavesTheLocksOfTheFirst(t *testing.T) {
 	if !held() {
 		t.Error("the locks are gone")
 	}
+	if plan, err := Plan(path); err != nil || len(plan.Steps) > 0 || !held() {
+		t.Errorf("after a plan the locks are there: %v; %+v, %v", held(), plan, err)
+	}
 	if err := insert(1); err != nil {
 		t.Fatal(err)
 	}
