@@ -59,9 +59,15 @@ const (
 // proven address of an identity is kept for its user unless another user has it.
 //
 // The records come from an iterator. If it yields a [*RecordError], that record is refused. Any
-// other error of it ends the import, and so does a fault of the store: batches that are committed
-// stay. The counts are always those of what is committed.
+// other error of it ends the import and is the error of Import. So does a fault of the store:
+// batches that are committed stay. The counts are always those of what is committed.
 func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error], o ImportOptions) (done Imported, err error) {
+	var source error // of the iterator, which the caller knows
+	defer func() {
+		if source != nil {
+			err = errors.Join(source, err)
+		}
+	}()
 	defer publicError("import", &err)
 	in := &importing{engine: e, options: o}
 	defer func() { done = in.done }()
@@ -73,7 +79,8 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 		case errors.As(err, &bad):
 			p = Portable{Line: bad.Line}
 		case err != nil:
-			return done, errors.Join(err, in.write(ctx, read), in.settle())
+			source = err
+			return done, errors.Join(in.write(ctx, read), in.settle())
 		}
 		if read = append(read, importRecord{Portable: p, refused: err}); len(read) == importBatch {
 			if err := in.write(ctx, read); err != nil {

@@ -25,13 +25,22 @@ const exportPage = 1_000
 //
 // Errors: that of fn, and faults, for example a hash that does not open.
 func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) error) (err error) {
+	var told error // of fn, which the caller knows
+	defer func() {
+		if told != nil {
+			err = told
+		}
+	}()
 	defer publicError("export", &err)
 	c, err := e.Users().begin()
 	if err != nil {
 		return err
 	}
 	return c.store.View(ctx, func(ctx context.Context, r store.Reader) error {
-		out := &exporting{call: c, reader: r, secrets: o.Secrets, fn: fn}
+		out := &exporting{call: c, reader: r, secrets: o.Secrets, fn: func(p Portable) error {
+			told = fn(p)
+			return told
+		}}
 		if err := out.users(ctx); err != nil {
 			return err
 		}
