@@ -36,7 +36,7 @@ const (
 )
 
 // routes is the whole API.
-var routes = slices.Concat(userRoutes, oauthRoutes, teamRoutes)
+var routes = slices.Concat(userRoutes, importRoutes, oauthRoutes, teamRoutes)
 
 // userRoutes is the part of the API about accounts and users.
 var userRoutes = []route{

@@ -14,7 +14,6 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/geoip"
-	"example.com/latchkey/hasher"
 )
 
 // version is the version that the API reports.
@@ -162,10 +161,9 @@ func (c *call) serverUserModel(u *latchkey.User) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := hasher.Default()
 	m := c.userModel(u)
-	m["password"], m["hash"] = hash.Reveal(), "argon2"
-	m["hashOptions"] = object{"type": "argon2", "memoryCost": p.Memory, "timeCost": p.Time, "threads": p.Threads}
+	m["password"] = hash.Reveal()
+	m["hash"], m["hashOptions"] = hashModel(hash.Reveal())
 	return m, nil
 }
 

@@ -577,6 +577,35 @@ for (const kind of ['memory', 'bbolt', 'sqlite', 'postgres']) {
           await refused(u.list([node.Query.equal('labels', ['x'])]), 400, 'general_argument_invalid');
         });
 
+        test('the server: users whose passwords other systems have hashed', async () => {
+          const u = users();
+          const id = () => node.ID.unique();
+          const key = 'XyEKE9RcTDeLEsL/RjwPDBv/RqDl8fb3gpYEOQaPihbxf1ZAtSOHCjuAAa7Q3oHpCYhXSN9tizHgVOwn6krflQ==';
+          const scrypt = '3fdef49701bc4cfaacd551fe017283513284b4731e6945c263246ef948d3cf63b5d269c31fd697246085111a428245e24a4ddc6b64c687bc60a8910dbafc1d5b';
+          for (const [hash, typed, create] of [
+            ['argon2', 'appwrite', (email) => u.createArgon2User(id(), email, '$argon2i$v=19$m=20,t=3,p=2$YXBwd3JpdGU$A/54i238ed09ZR4NwlACU5XnkjNBZU9QeOEuhjLiexI', 'Ada')],
+            ['bcrypt', 'hello-world', (email) => u.createBcryptUser(id(), email, '$2a$05$IjrtSz6SN7UJ6Sh3l.b5jODEvEG2LMJTPAHIaLWRvlWx7if3VMkFO', 'Ada')],
+            ['md5', 'appwrite', (email) => u.createMD5User(id(), email, '144fa7eaa4904e8ee120651997f70dcc', 'Ada')],
+            ['phpass', 'appwrite', (email) => u.createPHPassUser(id(), email, '$P$Br387rwferoKN7uwHZqNMu98q3U8RO.', 'Ada')],
+            ['sha', 'appwrite', (email) => u.createSHAUser(id(), email, '867a758eea6f62ccb37cc3f8945137def93d0638259ff4dcfc0f21629d2666fb', 'sha3-256', 'Ada')],
+            ['scrypt', 'appwrite', (email) => u.createScryptUser(id(), email, scrypt, 'appwrite', 16384, 13, 2, 64, 'Ada')],
+            ['scryptMod', 'appwrite', (email) => u.createScryptModifiedUser(id(), email, 'UlM7JiXRcQhzAGlaonpSqNSLIz475WMddOgLjej5De9vxTy48K6WtqlEzrRFeK4t0COfMhWCb8wuMHgxOFCHFQ==', 'UxLMreBr6tYyjQ==', 'Bw==', key, 'Ada')],
+          ]) {
+            const email = fresh(hash.toLowerCase());
+            const user = await create(email);
+            checkUser(user, { email, name: 'Ada', hash });
+            assert.equal(user.hashOptions.type, hash);
+            assert.match(user.passwordUpdate, dateForm);
+            await refused(browser().account.createEmailPasswordSession(email, typed + '!'), 401, 'user_invalid_credentials');
+            await browser().account.createEmailPasswordSession(email, typed);
+            assert.equal((await u.get(user.$id)).hash, 'argon2');
+            await refused(create(email), 409, 'user_already_exists');
+          }
+          await refused(u.createMD5User(id(), fresh('x'), 'plain password', 'Ada'), 400, 'general_argument_invalid');
+          await refused(u.createSHAUser(id(), fresh('x'), 'ab', 'sha9', 'Ada'), 400, 'general_argument_invalid');
+          await refused(u.createScryptUser(id(), fresh('x'), scrypt, 'appwrite', 1 << 30, 13, 2, 64, 'Ada'), 400, 'general_argument_invalid');
+        });
+
         test('the server: create, get, change, delete', async () => {
           const u = users();
           const email = fresh('server');
