@@ -142,6 +142,14 @@ func invalid(argument string, reason error) error {
 	return &e
 }
 
+// asTold gives the caller of an operation the error of a function of theirs as it is. It is
+// deferred before publicError.
+func asTold(told, err *error) {
+	if *told != nil {
+		*err = *told
+	}
+}
+
 // fault is an error that the caller cannot mend. Its text names only the
 // operation, since a driver's text may hold anything. Unwrap gives the cause.
 type fault struct {

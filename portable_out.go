@@ -26,11 +26,7 @@ const exportPage = 1_000
 // Errors: that of fn, and faults, for example a hash that does not open.
 func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) error) (err error) {
 	var told error // of fn, which the caller knows
-	defer func() {
-		if told != nil {
-			err = told
-		}
-	}()
+	defer asTold(&told, &err)
 	defer publicError("export", &err)
 	c, err := e.Users().begin()
 	if err != nil {

@@ -30,6 +30,8 @@ type Throttled struct {
 // digests. Counts of calls, which Config.Limiter keeps, are not among them. The error of fn
 // ends the list.
 func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err error) {
+	var told error // of fn, which the caller knows
+	defer asTold(&told, &err)
 	defer publicError("list throttled", &err)
 	c, err := e.maintenance()
 	if err != nil {
@@ -42,8 +44,8 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 		}
 		for _, f := range page {
 			if t, slowed := c.throttled(f); slowed {
-				if err := fn(t); err != nil {
-					return err
+				if told = fn(t); told != nil {
+					return told
 				}
 			}
 		}

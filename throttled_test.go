@@ -1,0 +1,86 @@
+package latchkey_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/internal/kit"
+)
+
+// slowed lists what an engine slows.
+func slowed(k *kit.Kit, engine *latchkey.Engine) (all []latchkey.Throttled) {
+	k.Helper()
+	k.Must(engine.Throttled(k.Ctx, func(t latchkey.Throttled) error {
+		all = append(all, t)
+		return nil
+	}))
+	return all
+}
+
+// wrongly tries a wrong password n times.
+func wrongly(k *kit.Kit, ip, email string, n int) {
+	for range n {
+		_ = k.Try(ip, email, "wrong horse")
+	}
+}
+
+// What is slowed is listed under a digest, for known and unknown identifiers, for as long as
+// it is slowed. What belongs to a user is found by the user.
+func TestThrottledListsWhatIsSlowed(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		wrongly(k, "192.0.2.7", kit.Ada, 10)
+		if all := slowed(k, k.Engine); len(all) != 0 {
+			k.Errorf("after ten: %+v", all)
+		}
+		wrongly(k, "192.0.2.7", kit.Ada, 12)
+		wrongly(k, "192.0.2.8", "unknown@example.org", 12)
+		all := slowed(k, k.Engine)
+		own, err := k.Users().Throttled(k.Ctx, user.ID)
+		k.Must(err)
+		if len(all) != 2 || len(own) != 1 || own[0].Kind != "password" || own[0] != all[0] && own[0] != all[1] {
+			k.Fatalf("all %+v, own %+v", all, own)
+		}
+		for _, one := range all {
+			if one.Failures < 11 || one.Disabled || !one.Until.After(k.Clock.Now()) || one.Subject == "" || one.Last.After(k.Clock.Now()) {
+				k.Errorf("%+v", one)
+			}
+		}
+		var wait *latchkey.ThrottledError
+		if err := k.Try("192.0.2.9", kit.Ada, kit.Password); !errors.As(err, &wait) || !own[0].Until.Equal(k.Clock.Now().Add(wait.RetryAfter)) {
+			k.Errorf("the list says %v, the refusal %v", own[0].Until, err)
+		}
+		k.Clock.Advance(time.Hour)
+		if all := slowed(k, k.Engine); len(all) != 0 {
+			k.Errorf("an hour later: %+v", all)
+		}
+		stop := errors.New("enough")
+		wrongly(k, "192.0.2.7", kit.Ada, 12)
+		if err := k.Throttled(k.Ctx, func(latchkey.Throttled) error { return stop }); err != stop {
+			k.Errorf("%v", err)
+		}
+	})
+}
+
+// A password that is not compared any more is listed so, with the policy that says it.
+func TestThrottledTellsWhatIsDisabled(t *testing.T) {
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{DisableAfter: 20}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		for range 20 {
+			_ = k.Try("192.0.2.7", kit.Ada, "wrong horse")
+			k.Clock.Advance(time.Hour)
+		}
+		own, err := k.Users().Throttled(k.Ctx, user.ID)
+		k.Must(err)
+		if len(own) != 1 || !own[0].Disabled || own[0].Failures != 20 {
+			k.Errorf("%+v", own)
+		}
+		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another horse")))
+		if own, err := k.Users().Throttled(k.Ctx, user.ID); len(own) != 0 || err != nil {
+			k.Errorf("%+v, %v", own, err)
+		}
+	})
+}
