@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,6 +17,9 @@ import (
 
 // version is that of the format.
 const version = 1
+
+// strict refuses a member that version 1 does not have.
+var strict = json.RejectUnknownMembers(true)
 
 // The kinds of lines.
 const (
@@ -147,6 +148,48 @@ type membershipLine struct {
 	Joined    time.Time `json:"joined,omitzero"`
 }
 
+// line turns a user into its line.
+func userLineOf(u *latchkey.PortableUser) *userLine {
+	l := &userLine{
+		Kind: kindUser, ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Phone: u.Phone, PhoneVerified: u.PhoneVerified, Name: u.Name,
+		Password: u.Password.Reveal(), CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Registration: u.Registration, AccessedAt: u.AccessedAt,
+		PasswordUpdate: u.PasswordUpdate, Blocked: u.Blocked, MustReset: u.MustReset, MFA: u.MFA, Impersonator: u.Impersonator, Labels: u.Labels,
+		State: stateLine(u.State),
+	}
+	l.Prefs = prefsLine(u.Prefs)
+	for _, hash := range u.PasswordHistory {
+		l.PasswordHistory = append(l.PasswordHistory, hash.Reveal())
+	}
+	if a := u.Authenticator; a != nil {
+		l.Authenticator = &authenticatorLine{a.Seed.Reveal(), a.Algorithm, a.Digits, a.Pending, a.CreatedAt, a.UpdatedAt, a.Step}
+	}
+	for _, c := range u.RecoveryCodes {
+		l.RecoveryCodes = append(l.RecoveryCodes, codeLine{c.Code.Reveal(), c.Digest, c.CreatedAt, c.SessionID})
+	}
+	for _, i := range u.Identities {
+		l.Identities = append(l.Identities, identityLine{
+			i.ID, i.Provider, i.Issuer, i.Subject, i.Email, i.EmailVerified, i.Name, i.CreatedAt, i.UpdatedAt,
+			i.Access.Reveal(), i.Refresh.Reveal(), i.Expire, i.Pending, i.Found, i.Single,
+		})
+	}
+	if u.Targets != nil {
+		targets := make([]targetLine, 0, len(u.Targets))
+		for _, t := range u.Targets {
+			targets = append(targets, targetLine{t.ID, t.ProviderType, t.Identifier, t.ProviderID, t.Name, t.Expired, t.CreatedAt, t.UpdatedAt})
+		}
+		l.Targets = &targets
+	}
+	return l
+}
+
+// prefsLine returns preferences, or nil if they are empty.
+func prefsLine(prefs []byte) jsontext.Value {
+	if len(prefs) == 0 || string(prefs) == "{}" {
+		return nil
+	}
+	return jsontext.Value(prefs)
+}
+
 // user turns a line into its user.
 func (l *userLine) user() *latchkey.PortableUser {
 	u := &latchkey.PortableUser{
@@ -187,11 +230,10 @@ func (l *userLine) user() *latchkey.PortableUser {
 
 // Writer writes records in the format [Latchkey]. Make one with [NewWriter].
 type Writer struct {
-	out    *bufio.Writer
-	head   headLine
-	end    endLine
-	buffer []byte // of a line
-	err    error
+	out  *bufio.Writer
+	head headLine
+	end  endLine
+	err  error
 }
 
 // NewWriter returns a writer of a file. secrets is told in the head. The caller ends the file
@@ -207,19 +249,10 @@ func (w *Writer) Write(p latchkey.Portable) error {
 	switch {
 	case p.User != nil:
 		w.end.Users++
-		if w.err != nil {
-			return w.err
-		}
-		if w.buffer, w.err = appendUser(w.buffer[:0], p.User); w.err == nil {
-			_, w.err = w.out.Write(append(w.buffer, '\n'))
-		}
+		w.line(userLineOf(p.User))
 	case p.Team != nil:
 		w.end.Teams++
-		t := &teamLine{Kind: kindTeam, ID: p.Team.ID, Name: p.Team.Name, CreatedAt: p.Team.CreatedAt, UpdatedAt: p.Team.UpdatedAt}
-		if string(p.Team.Prefs) != "{}" {
-			t.Prefs = jsontext.Value(p.Team.Prefs)
-		}
-		w.line(t)
+		w.line(&teamLine{kindTeam, p.Team.ID, p.Team.Name, prefsLine(p.Team.Prefs), p.Team.CreatedAt, p.Team.UpdatedAt})
 	case p.Membership != nil:
 		w.end.Memberships++
 		m := p.Membership
@@ -250,10 +283,10 @@ func (w *Writer) line(value any) {
 // readLines reads the format [Latchkey].
 func readLines(r io.Reader, _ Options) Records {
 	return func(yield func(latchkey.Portable, error) bool) {
-		var have endLine
+		var have counts
 		state := kindHead
 		whole := error(nil)
-		err := lines(r, func(number int, line []byte) bool {
+		err := lines(buffered(r), func(number int, line []byte) bool {
 			var kind string
 			if line != nil {
 				kind = kindOf(line)
@@ -268,7 +301,7 @@ func readLines(r io.Reader, _ Options) Records {
 				return false
 			case kind == kindEnd:
 				var end endLine
-				if err := decode(line, &end); err != nil || end.Users != have.Users || end.Teams != have.Teams || end.Memberships != have.Memberships {
+				if err := decode(line, &end, strict); err != nil || !have.match(end) {
 					whole = fmt.Errorf("%w: the end counts other records", ErrFormat)
 				}
 				state = kindEnd
@@ -298,16 +331,31 @@ func stop(state *string) bool {
 	return false
 }
 
+// counts are the lines that a reader has seen. The kind of a line that is no JSON, or too long, is
+// not known.
+type counts struct {
+	endLine
+	unknown int
+}
+
 // count counts a line of a kind.
-func (e *endLine) count(kind string) {
+func (c *counts) count(kind string) {
 	switch kind {
 	case kindUser:
-		e.Users++
+		c.Users++
 	case kindTeam:
-		e.Teams++
+		c.Teams++
 	case kindMembership:
-		e.Memberships++
+		c.Memberships++
+	default:
+		c.unknown++
 	}
+}
+
+// match reports whether the end of a file can count these lines.
+func (c *counts) match(end endLine) bool {
+	users, teams, memberships := end.Users-c.Users, end.Teams-c.Teams, end.Memberships-c.Memberships
+	return min(users, teams, memberships) >= 0 && users+teams+memberships == c.unknown
 }
 
 // readHead checks the first line.
@@ -331,17 +379,17 @@ func readRecord(number int, kind string, line []byte) (p latchkey.Portable, err 
 	switch kind {
 	case kindUser:
 		var l userLine
-		if err = decode(line, &l); err == nil {
+		if err = decode(line, &l, strict); err == nil {
 			p.User = l.user()
 		}
 	case kindTeam:
 		var l teamLine
-		if err = decode(line, &l); err == nil {
+		if err = decode(line, &l, strict); err == nil {
 			p.Team = &latchkey.PortableTeam{ID: l.ID, Name: l.Name, Prefs: []byte(l.Prefs), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt}
 		}
 	case kindMembership:
 		var l membershipLine
-		if err = decode(line, &l); err == nil {
+		if err = decode(line, &l, strict); err == nil {
 			p.Membership = &latchkey.PortableMembership{
 				ID: l.ID, TeamID: l.TeamID, UserID: l.UserID, Roles: l.Roles, CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, Invited: l.Invited, Joined: l.Joined,
 			}
@@ -349,7 +397,7 @@ func readRecord(number int, kind string, line []byte) (p latchkey.Portable, err 
 	default:
 		err = errors.New("it is no record of a known kind")
 		if line == nil {
-			err = fmt.Errorf("it is longer than %d bytes", MaxLine)
+			err = errTooLong
 		}
 	}
 	if err != nil {
@@ -361,7 +409,7 @@ func readRecord(number int, kind string, line []byte) (p latchkey.Portable, err 
 // kindOf returns the kind of a line; "" if it has none.
 func kindOf(line []byte) string {
 	if rest, found := bytes.CutPrefix(line, []byte(`{"kind":"`)); found { // as Writer writes it
-		if end := bytes.IndexByte(rest, '"'); end >= 0 {
+		if end := bytes.IndexAny(rest, `"\\`); end >= 0 && rest[end] == '"' {
 			return string(rest[:end])
 		}
 	}
@@ -370,53 +418,4 @@ func kindOf(line []byte) string {
 	}
 	_ = json.Unmarshal(line, &l)
 	return l.Kind
-}
-
-// decode reads an object: every member is known, and comes once. The error holds no value.
-func decode(line []byte, into any) error {
-	err := json.Unmarshal(line, into, json.RejectUnknownMembers(true))
-	if err == nil {
-		return nil
-	}
-	var where jsontext.Pointer
-	var semantic *json.SemanticError
-	var syntactic *jsontext.SyntacticError
-	switch {
-	case errors.As(err, &semantic):
-		where = semantic.JSONPointer
-	case errors.As(err, &syntactic):
-		where = syntactic.JSONPointer
-	}
-	if errors.Is(err, json.ErrUnknownName) {
-		return errors.New("it has a member that this format does not have")
-	}
-	if name := knownName(string(where)); name != "" {
-		return fmt.Errorf("its member %s has another form", name)
-	}
-	return errors.New("it is not a JSON object with a member of each name at most once")
-}
-
-// knownName returns the first name of a pointer, if it is one of a line's members; "" if it may
-// be a value of the file.
-func knownName(pointer string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
-	if members[name] {
-		return name
-	}
-	return ""
-}
-
-// members are the names of all members of records.
-var members = namesOf(userLine{}, teamLine{}, membershipLine{})
-
-// namesOf returns the names of the members of lines.
-func namesOf(lines ...any) map[string]bool {
-	names := make(map[string]bool)
-	for _, line := range lines {
-		for _, f := range reflect.VisibleFields(reflect.TypeOf(line)) {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			names[name] = true
-		}
-	}
-	return names
 }
