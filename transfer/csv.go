@@ -180,16 +180,18 @@ func (r *rows) next() (first int, raw []byte, err error) {
 			return 0, nil, ErrTooShort
 		}
 		r.line++
-		switch trimmed := trimEnd(raw); {
-		case open:
-		case len(trimmed) > MaxLine:
+		if open {
+			continue
+		}
+		size := len(raw)
+		switch raw = trimEnd(raw); {
+		case len(raw) > MaxLine || size == MaxLine+3:
 			return first, nil, nil
-		case len(trimmed) > 0:
-			return first, trimmed, nil
+		case len(raw) > 0:
+			return first, raw, nil
 		case ended:
 			return 0, nil, io.EOF
-		default:
-			raw = nil
 		}
+		raw = nil
 	}
 }

@@ -2,9 +2,9 @@ package transfer
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"example.com/latchkey"
@@ -93,12 +93,16 @@ const (
 	firebasePasswordHash
 	firebaseSalt
 	firebaseName
+	firebasePhoto
 	firebaseCreated  = 23
 	firebaseSignedIn = 24
 	firebasePhone    = 25
 	firebaseDisabled = 26
-	firebaseLeast    = 27 // columns of a row
 )
+
+// firebaseWidths are the numbers of columns of a row: in 2017, until May 2026, and since. The tool
+// did not double quotes, so a name may move the columns, and another number is refused.
+var firebaseWidths = []int{27, 29, 53}
 
 // firebaseProviders are the first columns of the identities: the id, the address and the name.
 var firebaseProviders = []struct {
@@ -126,8 +130,10 @@ func firebaseRow(raw []byte) (*firebaseUser, error) {
 	switch {
 	case !ok:
 		return nil, errNoRow
-	case len(fields) < firebaseLeast:
-		return nil, errors.New("it has fewer than 27 columns")
+	case !slices.Contains(firebaseWidths, len(fields)):
+		return nil, errors.New("its number of columns is not 27, 29 or 53")
+	case fields[firebasePhoto] != "" && !strings.Contains(fields[firebasePhoto], "://"):
+		return nil, errors.New("its column photoUrl has no address: a quote in the name may have moved the columns")
 	case fields[firebaseEmailVerified] != "true" && fields[firebaseEmailVerified] != "false":
 		return nil, anotherColumn("emailVerified")
 	}
@@ -155,51 +161,11 @@ func firebaseRow(raw []byte) (*firebaseUser, error) {
 	return f, nil
 }
 
-// firebaseJoined is the largest number of lines that are put together to a row.
-const firebaseJoined = 16
-
-// splitFirebase cuts a file into rows. The tool does not double each quote, so their number does
-// not tell where a row ends: a row is a line, unless a quote is open, the line is no whole row,
-// and neither is the next one.
+// splitFirebase cuts a file into lines. The tool does not double each quote, so a quote does not
+// tell whether a row goes on: each line is a row, and a name has no line break here anyway.
 func splitFirebase(in *bufio.Reader, yield func(int, []byte) bool) error {
-	var open []byte
-	first, joined, stopped, empty := 0, 0, false, true
-	give := func(number int, raw []byte) bool {
-		open, stopped = nil, !yield(number, raw)
-		return !stopped
-	}
-	err := lines(in, func(number int, line []byte) bool {
-		empty = false
-		whole := isWhole(line)
-		if open != nil && (whole || line == nil || joined == firebaseJoined || len(open)+len(line) >= MaxLine) && !give(first, open) {
-			return false
-		}
-		if open != nil {
-			joined++
-			if open = append(append(open, '\n'), line...); isWhole(open) {
-				return give(first, open)
-			}
-			return true
-		}
-		if whole || bytes.Count(line, []byte{'"'})%2 == 0 {
-			return give(number, line)
-		}
-		open, first, joined = line, number, 1
-		return true
-	})
-	switch {
-	case err != nil || stopped:
-		return err
-	case empty:
+	if _, err := in.Peek(1); err != nil {
 		return notFound(in)
-	case open != nil:
-		return ErrTooShort
 	}
-	return nil
-}
-
-// isWhole reports whether a text is a whole row.
-func isWhole(raw []byte) bool {
-	_, err := firebaseRow(raw)
-	return err == nil
+	return lines(in, yield)
 }

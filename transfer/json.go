@@ -30,7 +30,7 @@ func (l layout) split(in *bufio.Reader, yield func(number int, raw []byte) bool)
 	switch {
 	case first == '[' && l.array:
 		c.array(yield)
-	case first == '{' && (!l.lines || name == l.member || slices.Contains(l.before, name)):
+	case first == '{' && (!l.lines || name != "" && (name == l.member || slices.Contains(l.before, name))):
 		c.document(l.member, yield)
 	case first == '{':
 		return lines(in, yield)

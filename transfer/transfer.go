@@ -30,8 +30,8 @@
 // # Files of other systems
 //
 // They hold users, and no teams. Members and columns that are not named here are ignored, so that
-// a newer export is still read, and nothing that gives a right comes along: no roles, groups or
-// claims. A member of another type than in the documents refuses its record, and so does a member
+// a newer export is still read, and no roles, groups or claims come along, because they give
+// rights. A member of another type than in the documents refuses its record, and so does a member
 // that comes twice. In a list of JSON, the line of a record is its number, from 1. In CSV it is
 // the line on which the row begins, and a separator of comma, semicolon, tab or colon is found by
 // the names of the columns. A byte order mark at the beginning is skipped.
@@ -43,9 +43,9 @@
 // "auth:import and auth:export" (https://firebase.google.com/docs/cli/auth) and its source
 // (https://github.com/firebase/firebase-tools, src/accountExporter.ts). Along come address,
 // number, name, password, times, identities, and disabled users. Numbers count as unverified,
-// because the file makes no claim. Second factors by SMS stay behind. A user without a hash has
-// none: Firebase leaves a hash out that was imported and never used. Needs Options.Firebase, and
-// Options.Providers for others than Google and Apple.
+// because the file makes no claim. Second factors by SMS stay behind. A user without a hash comes
+// without a password: Firebase leaves a hash out that was imported and never used. Needs
+// Options.Firebase, and Options.Providers for others than Google and Apple.
 //
 // [Auth0] is a bulk user export, as JSON lines, a list, or CSV, as in "Bulk Export User Data"
 // (https://auth0.com/docs/manage-users/user-migration/bulk-user-exports) and "Auth0 User Profile
@@ -93,9 +93,9 @@
 // factors are not in it, and impersonators stay behind. A password without passwordUpdate is none.
 //
 // [WordPress] is the table wp_users as CSV with a header, or the file of a plugin with the same
-// columns and source_user_id, as in "wp_check_password()"
-// (https://developer.wordpress.org/reference/functions/wp_check_password/) and the table of
-// "Database Description" (https://codex.wordpress.org/Database_Description). Along come address,
+// columns and source_user_id, as that of "Import and export users and customers". The forms of
+// hashes are those of "wp_check_password()"
+// (https://developer.wordpress.org/reference/functions/wp_check_password/). Along come address,
 // display name, password, the time of registration, and spam users as blocked. Roles and metadata
 // stay behind. The address is unverified.
 package transfer
