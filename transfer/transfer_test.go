@@ -381,7 +381,7 @@ func (e *endless) Read(p []byte) (int, error) {
 			e.rest, e.head = e.head, ""
 		case e.times > 0:
 			e.times--
-			if e.rest = e.record; e.times == 0 {
+			if e.rest = e.record; e.times == 0 && e.tail == "]}" {
 				e.rest = strings.TrimSuffix(e.rest, ",\n")
 			}
 		case e.tail != "":
