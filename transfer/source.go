@@ -112,7 +112,7 @@ var namespace = uuid.MustParse("3f0a1d52-6c0e-4d6b-9a57-1f2d3b8c7e41")
 // same in each run.
 func UserID(f Format, id string) string {
 	plain := id
-	if f == Auth0 {
+	if f == Auth0 || f == Auth0Passwords {
 		plain = strings.TrimPrefix(id, auth0Database)
 	}
 	if canon.ID(plain) == nil {

@@ -29,75 +29,89 @@
 //
 // # Files of other systems
 //
-// They hold users, and no teams. Members and columns that are not named here are ignored, so that
-// a newer export is still read, and no roles, groups or claims come along, because they give
-// rights. A member of another type than in the documents refuses its record, and so does a member
-// that comes twice. In a list of JSON, the line of a record is its number, from 1. In CSV it is
-// the line on which the row begins, and a separator of comma, semicolon, tab or colon is found by
-// the names of the columns. A byte order mark at the beginning is skipped.
+// These files hold users, and no teams. Members and columns that are not listed here are ignored,
+// so that a newer export is still read. Roles, groups and claims do not come along, because they
+// give rights. A known member of the wrong type refuses its record, and so does a member that comes
+// twice.
 //
-// Ids stay as [UserID] says. Verified addresses count only with ImportOptions.TrustVerified. A user
-// without an address or identity comes too: the rows of the host may name them.
+// In a JSON list, the line of a record is its number, from 1. In CSV it is the line on which the
+// row begins. The separator of a CSV file with a header is the comma, semicolon, tab or colon with
+// which the needed columns are found. A byte order mark at the beginning is skipped.
 //
-// [Firebase] and [FirebaseCSV] are the two files of the command firebase auth:export, as in
-// "auth:import and auth:export" (https://firebase.google.com/docs/cli/auth) and its source
-// (https://github.com/firebase/firebase-tools, src/accountExporter.ts). Along come address,
-// number, name, password, times, identities, and disabled users. Numbers count as unverified,
-// because the file makes no claim. Second factors by SMS stay behind. A user without a hash comes
-// without a password: Firebase leaves a hash out that was imported and never used. Needs
-// Options.Firebase, and Options.Providers for others than Google and Apple.
+// [UserID] tells the ids. A verified address counts only with ImportOptions.TrustVerified. A user
+// without an address or identity comes too, because rows of the host may name the user.
 //
-// [Auth0] is a bulk user export, as JSON lines, a list, or CSV, as in "Bulk Export User Data"
-// (https://auth0.com/docs/manage-users/user-migration/bulk-user-exports) and "Auth0 User Profile
-// Attribute Schema" (https://auth0.com/docs/manage-users/user-accounts/user-profiles/user-profile-structure).
-// Fields keep their own names. Along come address, number, name, times, user_metadata as
-// preferences (not in CSV), identities, and blocked users. If the file has no identities, the id
-// of the user tells one. Passwords are in the export of password hashes, as in "How to Use the
-// Password Hashes Export from Auth0" (https://support.auth0.com/center/s/article/How-to-Use-the-Password-Hashes-Export-from-Auth0):
-// needs Options.Auth0Hashes. Options.Providers has the name of a connection, or of a provider
-// with one connection. Second factors stay behind. [Auth0Passwords] is that export alone:
-// addresses and passwords.
+// [Firebase] and [FirebaseCSV] are the two files of firebase auth:export.
+//   - Documents: "auth:import and auth:export" (https://firebase.google.com/docs/cli/auth), and
+//     src/accountExporter.ts of https://github.com/firebase/firebase-tools.
+//   - Come along: address, number, name, password, times, identities, disabled users.
+//   - Stay behind: second factors by SMS. A number counts as unverified, because the file does not
+//     say. A user without a hash comes without a password: Firebase leaves out hashes that were
+//     imported and never used.
+//   - Options: Firebase, and Providers for others than Google and Apple.
+//   - The tool did not always double quotes in CSV. A row whose columns may have moved is refused.
 //
-// [Supabase] is the table auth.users as CSV with a header, JSON lines or a list, as in the
-// migrations of its source (https://github.com/supabase/auth, migrations). Along come address,
-// number, password, times, raw_user_meta_data as preferences and its full_name or name as the
-// name, and banned users. Each row of JSON may have the rows of two other tables, for identities
-// and authenticator apps:
+// [Auth0] is a bulk user export, as JSON lines, a list or CSV. [Auth0Passwords] is an export of
+// password hashes without the other file.
+//   - Documents: "Bulk Export User Data"
+//     (https://auth0.com/docs/manage-users/user-migration/bulk-user-exports), "Auth0 User Profile
+//     Attribute Schema" (.../manage-users/user-accounts/user-profiles/user-profile-structure), and
+//     "How to Use the Password Hashes Export from Auth0"
+//     (https://support.auth0.com/center/s/article/How-to-Use-the-Password-Hashes-Export-from-Auth0).
+//   - Come along: address, number, name, password, times, user_metadata as preferences (not in
+//     CSV), identities, blocked users. Without identities in the file, the id of the user tells the
+//     first one.
+//   - Stay behind: second factors, app_metadata. Fields that were renamed are not found.
+//   - Options: Auth0Hashes, and Providers by the name of a connection, or of a provider that has one
+//     connection.
+//
+// [Supabase] is the table auth.users, as JSON lines, a list or CSV.
+//   - Documents: the migrations of https://github.com/supabase/auth.
+//   - Come along: address, number, name, password, times, raw_user_meta_data as preferences and
+//     its full_name or name as the name, banned users. A record of JSON may have the rows of two
+//     other tables, see below, for identities and an authenticator app.
+//   - Stay behind: other second factors. No identity is taken from raw_user_meta_data, because the
+//     user can write it. Deleted users are refused.
+//   - Options: Providers for others than Google and Apple.
+//
+// This query writes such records:
 //
 //	select to_jsonb(u) || jsonb_build_object(
 //	  'identities', (select jsonb_agg(to_jsonb(i)) from auth.identities i where i.user_id = u.id),
 //	  'mfa_factors', (select jsonb_agg(to_jsonb(f)) from auth.mfa_factors f where f.user_id = u.id))
 //	from auth.users u
 //
-// Other second factors stay behind. No identity is taken from raw_user_meta_data, which the
-// user can write.
+// [PocketBase] is the records of a collection of users, as a list, JSON lines, or an answer of the
+// API.
+//   - Documents: core/field_password.go and core/external_auth_model.go of
+//     https://github.com/pocketbase/pocketbase.
+//   - Come along: address, name, password, times. A record may have the rows of _externalAuths as
+//     its member externalAuths, for identities. Only a file from the database has hashes, for
+//     example one of sqlite3 -json.
+//   - Options: Providers for others than Google and Apple.
 //
-// [PocketBase] is the records of a collection of users, as a list, JSON lines, or an answer of its
-// API, as in its source (https://github.com/pocketbase/pocketbase, core/field_password.go and
-// core/external_auth_model.go). Along come address, name, password and times. Only a file out of
-// the database has passwords, for example of sqlite3 -json. A record may have the rows of
-// _externalAuths as its member externalAuths.
+// [Keycloak] is a realm with its users, or a file of users of a realm, as kc.sh export writes them.
+//   - Documents: "Importing and Exporting Realms" (https://www.keycloak.org/server/importExport), and
+//     AbstractUserRepresentation.java, CredentialRepresentation.java and OTPCredentialModel.java of
+//     https://github.com/keycloak/keycloak.
+//   - Come along: address, name, password, time of creation, authenticator app, identities, the
+//     order to set a new password, disabled users. A user without the member enabled counts as
+//     disabled. The username is the name of a user without one.
+//   - Stay behind: attributes, security keys, recovery codes. Accounts of clients are refused.
+//   - Options: Providers for each provider, because the realm has named them.
 //
-// [Keycloak] is one realm with its users, or the users of a realm, as kc.sh export writes them, as
-// in "Importing and Exporting Realms" (https://www.keycloak.org/server/importExport) and its source
-// (https://github.com/keycloak/keycloak, AbstractUserRepresentation.java, CredentialRepresentation.java,
-// OTPCredentialModel.java). Along come address, name, password (PBKDF2 and argon2), the time of
-// creation, an authenticator app, identities, the order to set a new password, and disabled users.
-// A user who does not say that it is enabled counts as disabled. Attributes and usernames stay
-// behind, except as the name of a user without one, and so do security keys and recovery codes.
-// Needs Options.Providers for each provider.
+// [Appwrite] is a list of users, as JSON lines, a list, or an answer with total and users.
+//   - Document: "User" (https://appwrite.io/docs/models/user).
+//   - Come along: address, number, name, password of each kind of hash, times, labels,
+//     preferences, the switch mfa, blocked users. A password without passwordUpdate is none.
+//   - Stay behind: impersonators, targets. Identities and factors are not in the file.
 //
-// [Appwrite] is the users of the model "User" (https://appwrite.io/docs/models/user), as a list, an
-// answer with total and users, or JSON lines. Along come addresses, name, password of all kinds of
-// hashes, times, labels, preferences, the switch mfa, and blocked users. Identities, targets and
-// factors are not in it, and impersonators stay behind. A password without passwordUpdate is none.
-//
-// [WordPress] is the table wp_users as CSV with a header, or the file of a plugin with the same
-// columns and source_user_id, as that of "Import and export users and customers". The forms of
-// hashes are those of "wp_check_password()"
-// (https://developer.wordpress.org/reference/functions/wp_check_password/). Along come address,
-// display name, password, the time of registration, and spam users as blocked. Roles and metadata
-// stay behind. The address is unverified.
+// [WordPress] is the table wp_users as CSV with a header, or the file of the plugin "Import and
+// export users and customers", which names the id source_user_id.
+//   - Document: "wp_check_password()"
+//     (https://developer.wordpress.org/reference/functions/wp_check_password/) for the hashes.
+//   - Come along: address, display name, password, time of registration, spam users as blocked.
+//   - Stay behind: roles, metadata. Deleted users of a network are refused.
 package transfer
 
 import (
@@ -134,6 +148,8 @@ type Options struct {
 	// Providers are the providers of identities, by their names in the source. Google and Apple
 	// are known, except in the format [Keycloak], where the realm names them itself. A user with
 	// an identity at another provider is refused. The zero Provider leaves the identities out.
+	// Apple and others give each developer other ids of their users: there, this host needs the
+	// account that the source had.
 	Providers map[string]Provider
 	// WithoutPassword takes users whose hash is missing or not known, without a password: they
 	// set one by recovery. Without it they are refused.
