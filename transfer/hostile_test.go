@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/latchkey"
 	"example.com/latchkey/transfer"
 )
 
@@ -142,4 +143,38 @@ func TestReadingStops(t *testing.T) {
 			t.Errorf("%s: %d", f, count)
 		}
 	}
+}
+
+func TestListsMayBeEmpty(t *testing.T) {
+	for f, text := range map[transfer.Format]string{
+		transfer.Firebase: "{\"users\": [\n]}", transfer.Keycloak: `{"users":[],"clients":[]}`, transfer.Appwrite: `{"total":0,"users":[]}`,
+		transfer.PocketBase: "[ ]", transfer.Auth0: "[]", transfer.Supabase: "id,email,encrypted_password\n", transfer.WordPress: "ID,user_email,user_pass",
+	} {
+		if r := read(text, f, transfer.Options{}); r.told() != "" || len(r.users) != 0 {
+			t.Errorf("%s: %d users, %s", f, len(r.users), r.told())
+		}
+	}
+}
+
+// A member that is null is one that is missing.
+func TestNullIsMissing(t *testing.T) {
+	for f, text := range map[transfer.Format]string{
+		transfer.Firebase:   firebaseDoc(`"email":null,"emailVerified":null,"passwordHash":null,"createdAt":null,"providerUserInfo":null`),
+		transfer.Keycloak:   `{"users":[{"id":"ada","enabled":true,"createdTimestamp":null,"credentials":null,"requiredActions":null}]}`,
+		transfer.Appwrite:   `[{"$id":"ada","status":true,"prefs":null,"labels":null,"password":"x","passwordUpdate":null,"hash":null}]`,
+		transfer.Supabase:   `{"id":"ada","email":null,"encrypted_password":null,"banned_until":null,"raw_user_meta_data":null,"identities":null}`,
+		transfer.Auth0:      `{"user_id":"email|x","user_metadata":null,"created_at":null,"identities":[{"user_id":null,"provider":"email"}]}`,
+		transfer.PocketBase: `[{"id":"ada","verified":null,"created":null,"externalAuths":null}]`,
+	} {
+		r := read(text, f, transfer.Options{WithoutPassword: true})
+		sameUsers(t, r, []*latchkey.PortableUser{{ID: transfer.UserID(f, map[bool]string{true: "email|x", false: "ada"}[f == transfer.Auth0])}})
+	}
+}
+
+// An identity may have a number for its id.
+func TestIdentitiesOfAuth0MayHaveNumbers(t *testing.T) {
+	text := `{"user_id":"google-oauth2|12","identities":[{"user_id":12,"provider":"google-oauth2"}]}`
+	sameUsers(t, read(text, transfer.Auth0, transfer.Options{}), []*latchkey.PortableUser{{
+		ID: transfer.UserID(transfer.Auth0, "google-oauth2|12"), Identities: []latchkey.PortableIdentity{{Provider: "google", Issuer: googleIssuer, Subject: "12"}},
+	}})
 }

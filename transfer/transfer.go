@@ -69,7 +69,7 @@
 //   - Documents: the migrations of https://github.com/supabase/auth.
 //   - Come along: address, number, name, password, times, raw_user_meta_data as preferences and
 //     its full_name or name as the name, banned users. A record of JSON may have the rows of two
-//     other tables, see below, for identities and an authenticator app.
+//     other tables, see below, for identities and an authenticator app, which switches MFA on.
 //   - Stay behind: other second factors. No identity is taken from raw_user_meta_data, because the
 //     user can write it. Deleted users are refused.
 //   - Options: Providers for others than Google and Apple.
@@ -94,9 +94,9 @@
 //   - Documents: "Importing and Exporting Realms" (https://www.keycloak.org/server/importExport), and
 //     AbstractUserRepresentation.java, CredentialRepresentation.java and OTPCredentialModel.java of
 //     https://github.com/keycloak/keycloak.
-//   - Come along: address, name, password, time of creation, authenticator app, identities, the
-//     order to set a new password, disabled users. A user without the member enabled counts as
-//     disabled. The username is the name of a user without one.
+//   - Come along: address, name, password, time of creation, authenticator app, which switches MFA
+//     on, identities, the order to set a new password, disabled users. A user without the member
+//     enabled counts as disabled. The username is the name of a user without one.
 //   - Stay behind: attributes, security keys, recovery codes. Accounts of clients are refused.
 //   - Options: Providers for each provider, because the realm has named them.
 //
