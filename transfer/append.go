@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"encoding/base64"
+	"errors"
 	"strconv"
 	"time"
 
@@ -78,12 +79,17 @@ func (o *object) bytes(name string, value []byte) {
 	}
 }
 
-// raw writes JSON. An empty object is left out.
-func (o *object) raw(name string, value []byte) {
-	if len(value) > 0 && string(value) != "{}" {
-		o.name(name)
-		o.text = append(o.text, value...)
+// prefs writes preferences on one line, unless they are empty.
+func (o *object) prefs(name string, prefs []byte) {
+	value := prefsLine(prefs)
+	if value == nil {
+		return
 	}
+	if value = value.Clone(); value.Compact() != nil && o.err == nil {
+		o.err = errors.New("transfer: preferences are no JSON")
+	}
+	o.name(name)
+	o.text = append(o.text, value...)
 }
 
 // list writes a list of n items.
@@ -138,7 +144,7 @@ func appendUser(line []byte, u *latchkey.PortableUser) ([]byte, error) {
 		o.bool("mfa", u.MFA)
 		o.bool("impersonator", u.Impersonator)
 		o.strings("labels", u.Labels)
-		o.raw("prefs", u.Prefs)
+		o.prefs("prefs", u.Prefs)
 		o.factors(u)
 		o.identities(u.Identities)
 		o.targets(u.Targets)

@@ -145,40 +145,6 @@ type membershipLine struct {
 	Joined    time.Time `json:"joined,omitzero"`
 }
 
-// line turns a user into its line.
-func userLineOf(u *latchkey.PortableUser) *userLine {
-	l := &userLine{
-		Kind: kindUser, ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Phone: u.Phone, PhoneVerified: u.PhoneVerified, Name: u.Name,
-		Password: u.Password.Reveal(), CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, Registration: u.Registration, AccessedAt: u.AccessedAt,
-		PasswordUpdate: u.PasswordUpdate, Blocked: u.Blocked, MustReset: u.MustReset, MFA: u.MFA, Impersonator: u.Impersonator, Labels: u.Labels,
-		State: stateLine(u.State),
-	}
-	l.Prefs = prefsLine(u.Prefs)
-	for _, hash := range u.PasswordHistory {
-		l.PasswordHistory = append(l.PasswordHistory, hash.Reveal())
-	}
-	if a := u.Authenticator; a != nil {
-		l.Authenticator = &authenticatorLine{a.Seed.Reveal(), a.Algorithm, a.Digits, a.Pending, a.CreatedAt, a.UpdatedAt, a.Step}
-	}
-	for _, c := range u.RecoveryCodes {
-		l.RecoveryCodes = append(l.RecoveryCodes, codeLine{c.Code.Reveal(), c.Digest, c.CreatedAt, c.SessionID})
-	}
-	for _, i := range u.Identities {
-		l.Identities = append(l.Identities, identityLine{
-			i.ID, i.Provider, i.Issuer, i.Subject, i.Email, i.EmailVerified, i.Name, i.CreatedAt, i.UpdatedAt,
-			i.Access.Reveal(), i.Refresh.Reveal(), i.Expire, i.Pending, i.Found, i.Single,
-		})
-	}
-	if u.Targets != nil {
-		targets := make([]targetLine, 0, len(u.Targets))
-		for _, t := range u.Targets {
-			targets = append(targets, targetLine{t.ID, t.ProviderType, t.Identifier, t.ProviderID, t.Name, t.Expired, t.CreatedAt, t.UpdatedAt})
-		}
-		l.Targets = &targets
-	}
-	return l
-}
-
 // prefsLine returns preferences, or nil if they are empty.
 func prefsLine(prefs []byte) jsontext.Value {
 	if len(prefs) == 0 || string(prefs) == "{}" {
@@ -227,10 +193,11 @@ func (l *userLine) user() *latchkey.PortableUser {
 
 // Writer writes records in the format [Latchkey]. Make one with [NewWriter].
 type Writer struct {
-	out  *bufio.Writer
-	head headLine
-	end  endLine
-	err  error
+	out    *bufio.Writer
+	head   headLine
+	end    endLine
+	buffer []byte // of a line
+	err    error
 }
 
 // NewWriter returns a writer of a file. secrets is told in the head. The caller ends the file
@@ -246,7 +213,12 @@ func (w *Writer) Write(p latchkey.Portable) error {
 	switch {
 	case p.User != nil:
 		w.end.Users++
-		w.line(userLineOf(p.User))
+		if w.err != nil {
+			return w.err
+		}
+		if w.buffer, w.err = appendUser(w.buffer[:0], p.User); w.err == nil {
+			_, w.err = w.out.Write(append(w.buffer, '\n'))
+		}
 	case p.Team != nil:
 		w.end.Teams++
 		w.line(&teamLine{kindTeam, p.Team.ID, p.Team.Name, prefsLine(p.Team.Prefs), p.Team.CreatedAt, p.Team.UpdatedAt})
