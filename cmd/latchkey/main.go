@@ -77,6 +77,9 @@
 //	latchkey import -keep-tokens users.jsonl
 //	latchkey import -trust-verified -trust-roles -rejects refused.txt users.jsonl
 //	latchkey import -format latchkey - < users.jsonl
+//	latchkey import -format firebase -firebase key.json -provider facebook.com= users.json
+//	latchkey import -format auth0 -auth0-hashes hashes.ndjson users.ndjson
+//	latchkey import -format keycloak -provider github=github,https://github.com realm.json
 //
 // Package transfer describes the formats. Without -secrets, an export has no password hashes
 // and no second factors, so its users need new ones. An import refuses records by themselves:
@@ -85,6 +88,12 @@
 // With -dry-run it changes nothing, and makes no store. A dry run refuses a membership if its
 // user or its team is new and stands more than 500 records before. The tokens of providers are
 // dropped without -keep-tokens.
+//
+// The file of -firebase is JSON with base64_signer_key, base64_salt_separator, rounds and mem_cost,
+// which the console of Firebase shows. -provider names an identity provider of the file as the
+// service knows it, by its name and issuer. It may be repeated. Without a name and an issuer, its
+// identities stay behind. -without-password takes users whose hash is missing or not known: they
+// set a password by recovery.
 //
 // # The store
 //

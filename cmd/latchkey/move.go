@@ -38,7 +38,7 @@ func refusalOf(r latchkey.ImportResult) refusal {
 	out := refusal{r.Line, r.Kind, r.ID, explain(r.Err), typeOf(r.Err)}
 	var bad *latchkey.RecordError
 	if errors.As(r.Err, &bad) {
-		out.Reason = bad.Reason
+		out.Reason = options.Replace(bad.Reason)
 	}
 	return out
 }
@@ -59,6 +59,8 @@ func importFile(fs *flag.FlagSet) action {
 	format := fs.String("format", string(transfer.Latchkey), "the `FORMAT` of the file: "+strings.Join(formats, ", "))
 	rejects := fs.String("rejects", "", "a new `FILE` for the refused records, instead of standard error")
 	keepTokens := fs.Bool("keep-tokens", false, "keep the tokens of providers")
+	var from source
+	from.flags(fs)
 	var o latchkey.ImportOptions
 	fs.BoolVar(&o.DryRun, "dry-run", false, "check everything and change nothing")
 	fs.BoolVar(&o.TrustVerified, "trust-verified", false, "take addresses as proven that the file calls verified")
@@ -69,8 +71,15 @@ func importFile(fs *flag.FlagSet) action {
 			return err
 		}
 		defer file.Close()
+		options, hashes, err := from.open()
+		if err != nil {
+			return err
+		}
+		if hashes != nil {
+			defer hashes.Close()
+		}
 		counted := &countedReader{Reader: file}
-		records, err := begun(transfer.Read(counted, transfer.Format(*format), transfer.Options{}))
+		records, err := begun(transfer.Read(counted, transfer.Format(*format), options))
 		if err != nil {
 			return err
 		}
