@@ -27,15 +27,15 @@ import (
 // rows, batch by batch, and scan the users, each with the library alone.
 func moveCases(dir string) error {
 	return errors.Join(
-		moves("bbolt", func() (store.Store, *rawstore.Mover, error) {
+		moves("bbolt", func() (store.Store, *mover, error) {
 			s, err := bbolt.Open(filepath.Join(dir, "moved.bolt"))
 			if err != nil {
 				return nil, nil, err
 			}
-			raw, err := rawstore.BoltMover(filepath.Join(dir, "moved.raw"))
+			raw, err := boltMover(filepath.Join(dir, "moved.raw"))
 			return s, raw, err
 		}),
-		moves("SQLite", func() (store.Store, *rawstore.Mover, error) {
+		moves("SQLite", func() (store.Store, *mover, error) {
 			s, err := sqlite.Open(filepath.Join(dir, "moved.db"))
 			if err != nil {
 				return nil, nil, err
@@ -45,7 +45,7 @@ func moveCases(dir string) error {
 			if err != nil {
 				return nil, nil, err
 			}
-			raw, err := rawstore.SQLiteMover(path)
+			raw, err := sqliteMover(path)
 			return s, raw, errors.Join(err, tables.Close())
 		}),
 		movesOnPostgres(),
@@ -60,7 +60,7 @@ func movesOnPostgres() error {
 	}
 	defer server.Stop()
 	ctx := context.Background()
-	return moves("PostgreSQL", func() (store.Store, *rawstore.Mover, error) {
+	return moves("PostgreSQL", func() (store.Store, *mover, error) {
 		s, err := postgres.Open(ctx, server.Address())
 		if err != nil {
 			return nil, nil, err
@@ -69,7 +69,7 @@ func movesOnPostgres() error {
 		if err != nil {
 			return nil, nil, err
 		}
-		raw, err := rawstore.PostgresMover(server.Address(), "raw")
+		raw, err := postgresMover(server.Address(), "raw")
 		return s, raw, errors.Join(err, tables.Close())
 	})
 }
@@ -78,10 +78,10 @@ func movesOnPostgres() error {
 // both are long, so that neither finds the disk busy with the other.
 type mirrored struct {
 	store.Store
-	raw   *rawstore.Mover
-	rows  [][]rawstore.Rows // of the transactions of this turn
-	spent time.Duration     // by the limit
-	apart time.Duration     // by neither
+	raw   *mover
+	rows  [][]insertedRows // of the transactions of this turn
+	spent time.Duration    // by the limit
+	apart time.Duration    // by neither
 	heap  *heap
 }
 
@@ -89,7 +89,7 @@ type mirrored struct {
 const turn = 40
 
 func (m *mirrored) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
-	var batch []rawstore.Rows
+	var batch []insertedRows
 	err := m.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		batch = nil
 		return fn(ctx, mirroredTx{tx, &batch})
@@ -111,7 +111,7 @@ func (m *mirrored) limit() error {
 	m.apart += time.Since(began)
 	began = time.Now()
 	for _, batch := range m.rows {
-		if err := m.raw.Insert(batch); err != nil {
+		if err := m.raw.insert(batch); err != nil {
 			return err
 		}
 	}
@@ -125,11 +125,11 @@ func (m *mirrored) limit() error {
 
 type mirroredTx struct {
 	store.Tx
-	batch *[]rawstore.Rows
+	batch *[]insertedRows
 }
 
 func (t mirroredTx) InsertAll(ctx context.Context, table *store.Table, rows []store.Row) error {
-	*t.batch = append(*t.batch, rawstore.Rows{Table: table, Rows: rows})
+	*t.batch = append(*t.batch, insertedRows{Table: table, Rows: rows})
 	return t.Tx.InsertAll(ctx, table, rows)
 }
 
@@ -147,7 +147,7 @@ func (h *heap) look() {
 }
 
 // moves measures a store beside its limit.
-func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err error) {
+func moves(name string, open func() (store.Store, *mover, error)) (err error) {
 	if *only != "" && !strings.Contains("import export "+name, *only) {
 		return nil
 	}
@@ -155,7 +155,7 @@ func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, raw.Close(), s.Close()) }()
+	defer func() { err = errors.Join(err, raw.close(), s.Close()) }()
 	m := &mirrored{Store: s, raw: raw, heap: new(heap)}
 	engine, err := latchkey.New(m, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
 	if err != nil {
@@ -181,7 +181,7 @@ func moves(name string, open func() (store.Store, *rawstore.Mover, error)) (err 
 	for _, secrets := range []bool{false, true} {
 		ratios := time.Duration(0)
 		began = time.Now()
-		n, err := raw.Scan()
+		n, err := raw.scan()
 		limit := time.Since(began)
 		if err != nil || n != 2**rows {
 			return errors.Join(err, fmt.Errorf("%d rows in the scan", n))

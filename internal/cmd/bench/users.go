@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"example.com/latchkey"
@@ -75,15 +74,6 @@ func fillUsers(s store.Store) error {
 	return nil
 }
 
-// columnNames returns the names of the columns of users, for a select.
-func columnNames() string {
-	var names []string
-	for _, c := range record.Users.Columns() {
-		names = append(names, c.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
 // scan reads all columns of users.
 func scan(rows *sql.Rows, err error, want int) error {
 	return read(rows, err, len(record.Users.Columns()), want)
@@ -99,7 +89,7 @@ func usersOn(s store.Store, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	page, err := db.PrepareContext(ctx, "SELECT "+columnNames()+" FROM users WHERE (name, id) > (?, ?) AND blocked = 0 ORDER BY name, id LIMIT 25")
+	page, err := db.PrepareContext(ctx, "SELECT "+columnNames(record.Users.Table)+" FROM users WHERE (name, id) > (?, ?) AND blocked = 0 ORDER BY name, id LIMIT 25")
 	if err != nil {
 		return err
 	}
@@ -133,7 +123,7 @@ func usersOn(s store.Store, db *sql.DB) error {
 		return err
 	}
 	defer words.Close()
-	user, err := db.PrepareContext(ctx, "SELECT "+columnNames()+" FROM users WHERE id = ?")
+	user, err := db.PrepareContext(ctx, "SELECT "+columnNames(record.Users.Table)+" FROM users WHERE id = ?")
 	if err != nil {
 		return err
 	}

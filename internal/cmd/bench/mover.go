@@ -1,4 +1,4 @@
-package rawstore
+package main
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Rows are rows of one table that are inserted together.
-type Rows struct {
+// insertedRows are rows of one table that are inserted together.
+type insertedRows struct {
 	Table *store.Table
 	Rows  []store.Row
 }
@@ -25,25 +25,16 @@ type Rows struct {
 // scanned are the tables that Scan reads: those with rows about every user that travels.
 var scanned = []*store.Table{record.Users.Table, record.Targets.Table}
 
-// Mover inserts the rows of the engine's tables with a library alone, many at a time, and scans
+// mover inserts the rows of the engine's tables with a library alone, many at a time, and scans
 // users and targets.
-type Mover struct {
-	insert func(batch []Rows) error
+type mover struct {
+	insert func(batch []insertedRows) error
 	scan   func() (int, error)
 	close  func() error
 }
 
-// Insert inserts rows in one transaction.
-func (m *Mover) Insert(batch []Rows) error { return m.insert(batch) }
-
-// Scan reads all columns of all users and targets, and returns the number of rows.
-func (m *Mover) Scan() (int, error) { return m.scan() }
-
-// Close closes the file or the connection.
-func (m *Mover) Close() error { return m.close() }
-
-// BoltMover makes a file with a bucket for each index.
-func BoltMover(path string) (*Mover, error) {
+// boltMover makes a file with a bucket for each index.
+func boltMover(path string) (*mover, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, err
@@ -59,7 +50,7 @@ func BoltMover(path string) (*Mover, error) {
 		}
 		return nil
 	})
-	insert := func(batch []Rows) error {
+	insert := func(batch []insertedRows) error {
 		return db.Update(func(tx *bolt.Tx) error {
 			for _, part := range batch {
 				for _, ix := range part.Table.Indexes() {
@@ -94,7 +85,7 @@ func BoltMover(path string) (*Mover, error) {
 		})
 		return n, err
 	}
-	return &Mover{insert, scan, db.Close}, err
+	return &mover{insert, scan, db.Close}, err
 }
 
 // boltKey returns the columns of an index, and those of the primary key, as bytes in their order.
@@ -156,8 +147,8 @@ func boltValues(value []byte, columns int) ([]any, error) {
 // sqliteRows is the number of rows of one INSERT.
 const sqliteRows = 16
 
-// SQLiteMover opens a file whose tables a store has made.
-func SQLiteMover(path string) (*Mover, error) {
+// sqliteMover opens a file whose tables a store has made.
+func sqliteMover(path string) (*mover, error) {
 	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=secure_delete(1)" +
 		"&_pragma=mmap_size(1073741824)&_pragma=cache_size(-16384)"
 	db, err := sql.Open("sqlite", path+settings)
@@ -182,7 +173,7 @@ func SQLiteMover(path string) (*Mover, error) {
 		}
 		return stmts[text], nil
 	}
-	insert := func(batch []Rows) error {
+	insert := func(batch []insertedRows) error {
 		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return err
 		}
@@ -232,17 +223,17 @@ func SQLiteMover(path string) (*Mover, error) {
 		}
 		return n, nil
 	}
-	return &Mover{insert, scan, db.Close}, nil
+	return &mover{insert, scan, db.Close}, nil
 }
 
-// PostgresMover opens the tables that a store has made in a namespace.
-func PostgresMover(address, namespace string) (*Mover, error) {
+// postgresMover opens the tables that a store has made in a namespace.
+func postgresMover(address, namespace string) (*mover, error) {
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	insert := func(batch []Rows) error {
+	insert := func(batch []insertedRows) error {
 		return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
 			for _, part := range batch {
 				names := strings.Split(columnNames(part.Table), ", ")
@@ -273,7 +264,7 @@ func PostgresMover(address, namespace string) (*Mover, error) {
 		}
 		return n, nil
 	}
-	return &Mover{insert, scan, func() error { return conn.Close(ctx) }}, nil
+	return &mover{insert, scan, func() error { return conn.Close(ctx) }}, nil
 }
 
 // columnNames returns the names of the columns of a table, with commas.
