@@ -84,7 +84,7 @@ func (c *call) knownAs(ctx context.Context, r store.Reader, proof string, user *
 		userKey, epoch = user.Key, strconv.FormatInt(user.Epoch, 10)
 	}
 	network := c.client.network()
-	k.subject, k.key = c.ring.Digest(failKnown, proof, userKey, epoch, network), userKey+"\n"+network+"\n"+epoch
+	k.subject, k.key = c.ring.Digest(failKnown, proof, userKey, epoch, network), knownKey(userKey, epoch, network)
 	row, err := loadFailure(ctx, r, failKnown, k.subject)
 	if err != nil {
 		return k, err
@@ -94,6 +94,9 @@ func (c *call) knownAs(ctx context.Context, r store.Reader, proof string, user *
 	k.is = network != "" && user != nil && inTime
 	return k, nil
 }
+
+// knownKey names a user and a network from which the user is known.
+func knownKey(userKey, epoch, network string) string { return userKey + "\n" + network + "\n" + epoch }
 
 // codeBy is the proof of an address by a code or a link that was sent there.
 func codeBy(by *contact) string { return failCode + "/" + by.name }

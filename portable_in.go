@@ -26,13 +26,13 @@ import (
 
 // Limits of what a user brings along.
 const (
-	importBatch    = 500 // records of one transaction
-	maxCodes       = 100 // recovery codes
-	maxHistory     = 100 // former passwords
-	seedLeast      = 10  // bytes of an authenticator's seed
-	seedMost       = 64
-	maxServiceText = 255   // bytes of a provider's issuer and subject
-	maxTokenText   = 8_192 // bytes of a provider's token
+	importBatch  = 500 // records of one transaction
+	maxCodes     = 100 // recovery codes
+	maxHistory   = 100 // former passwords
+	seedLeast    = 10  // bytes of an authenticator's seed
+	seedMost     = 64
+	maxStep      = 253_402_300_799 / 30 // of the year 9999
+	maxTokenText = 64 << 10             // bytes of a provider's token
 )
 
 // Import makes users, teams and memberships that come from elsewhere, in one pass and in batches
@@ -80,7 +80,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 			p = Portable{Line: bad.Line}
 		case err != nil:
 			source = err
-			return done, errors.Join(in.write(ctx, read), in.settle())
+			return done, errors.Join(in.write(ctx, read), in.settle(ctx))
 		}
 		if read = append(read, importRecord{Portable: p, refused: err}); len(read) == importBatch {
 			if err := in.write(ctx, read); err != nil {
@@ -92,7 +92,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 	if err := in.write(ctx, read); err != nil {
 		return done, err
 	}
-	return done, in.settle()
+	return done, in.settle(ctx)
 }
 
 // importRecord is a record with its fate.
@@ -115,6 +115,7 @@ type importing struct {
 	written chan struct{}  // closed when it is; nil if there is none
 	failed  error          // why it is not
 	panicky any            // the value of a panic of the store
+	after   *txn           // with the events that follow
 }
 
 // write checks a batch, waits for the one before, and begins to write it.
@@ -126,14 +127,14 @@ func (in *importing) write(ctx context.Context, batch []importRecord) error {
 	if err == nil {
 		err = c.checkArrivals(ctx, batch, in.options)
 	}
-	if settled := in.settle(); settled != nil || err != nil {
+	if settled := in.settle(ctx); settled != nil || err != nil {
 		return cmp.Or(settled, err)
 	}
 	in.batch, in.written, in.failed = batch, make(chan struct{}), errors.New("latchkey: the store has ended the goroutine of an import")
 	go func() {
 		defer close(in.written)
 		defer func() { in.panicky = recover() }()
-		in.failed = c.writeArrivals(ctx, batch, in.options.DryRun)
+		in.after, in.failed = c.writeArrivals(ctx, batch, in.options.DryRun)
 	}()
 	return nil
 }
@@ -146,10 +147,10 @@ func (in *importing) wait() {
 }
 
 // settle waits for the batch that is being written and tells its results.
-func (in *importing) settle() error {
+func (in *importing) settle(ctx context.Context) error {
 	in.wait()
-	batch := in.batch
-	in.batch, in.written = nil, nil
+	batch, after := in.batch, in.after
+	in.batch, in.written, in.after = nil, nil, nil
 	switch {
 	case batch == nil:
 		return nil
@@ -158,12 +159,18 @@ func (in *importing) settle() error {
 	case in.failed != nil:
 		return in.failed
 	}
+	results := make([]ImportResult, len(batch))
 	for i := range batch {
-		r := batch[i].result()
-		in.done.count(r)
+		results[i] = batch[i].result()
+		in.done.count(results[i])
+	}
+	for _, r := range results {
 		if in.options.OnResult != nil {
 			in.options.OnResult(r)
 		}
+	}
+	if after != nil {
+		after.follow(ctx, nil)
 	}
 	return nil
 }
@@ -190,6 +197,13 @@ func (r *importRecord) result() ImportResult {
 // checkArrivals checks the records of a batch and makes their rows, on several processors,
 // because fast hashes are wrapped.
 func (c *call) checkArrivals(ctx context.Context, batch []importRecord, o ImportOptions) error {
+	for i := range batch { // here, because it may ask the host
+		if r := &batch[i]; r.refused == nil && r.User != nil {
+			if email, err := canon.Email(r.User.Email); err == nil {
+				r.refused = c.admitEmail(ctx, email)
+			}
+		}
+	}
 	var wg sync.WaitGroup
 	var failed error
 	var once sync.Once
@@ -236,24 +250,25 @@ func (c *call) checkArrival(ctx context.Context, r *importRecord, o ImportOption
 // errDryRun rolls the transaction of a dry run back.
 var errDryRun = errors.New("latchkey: dry run")
 
-// writeArrivals writes a batch in one transaction.
-func (c *call) writeArrivals(ctx context.Context, batch []importRecord, dry bool) error {
-	err := c.update(ctx, func(ctx context.Context, tx *txn) error {
+// writeArrivals writes a batch in one transaction. What follows its commit, for example events, is
+// left to the caller. There is none after a dry run.
+func (c *call) writeArrivals(ctx context.Context, batch []importRecord, dry bool) (*txn, error) {
+	_, done, _, err := commit(ctx, c, func(ctx context.Context, tx *txn) (none, error) {
 		if err := tx.writeUsers(ctx, batch); err != nil {
-			return err
+			return none{}, err
 		}
 		if err := tx.writeTeams(ctx, batch); err != nil {
-			return err
+			return none{}, err
 		}
 		if dry {
-			return errDryRun
+			return none{}, errDryRun
 		}
-		return nil
+		return none{}, nil
 	})
 	if errors.Is(err, errDryRun) {
-		return nil
+		return nil, nil
 	}
-	return err
+	return done, err
 }
 
 // writeUsers makes the users of a batch.
@@ -392,14 +407,13 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.admitEmail(ctx, user.Email); err != nil {
-		return nil, err
-	}
 	switch {
 	case p.EmailVerified && user.Email == "":
 		return nil, invalid("emailVerified", errors.New("there is no address"))
 	case p.PhoneVerified && user.Phone == "":
 		return nil, invalid("phoneVerified", errors.New("there is no number"))
+	case p.ID == "" && p.Email == "" && p.Phone == "" && len(p.Identities) == 0:
+		return nil, invalid("userId", errors.New("without an id, an address or an identity, another run could not know the user again"))
 	case p.Impersonator && !o.TrustRoles:
 		return nil, invalid("impersonator", errRoles)
 	}
@@ -413,10 +427,10 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 			return nil, err
 		}
 	}
-	if err := c.timesOf(user, p); err != nil {
+	if err := timesOf(user, p, c.now); err != nil {
 		return nil, err
 	}
-	if err := c.stateOf(user, p.State); err != nil {
+	if err := stateOf(user, p.State); err != nil {
 		return nil, err
 	}
 	if err := c.hashesOf(ctx, user, p); err != nil {
@@ -437,27 +451,25 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 	return a, err
 }
 
-// errAhead says why a time is refused.
-var errAhead = errors.New("the time is in the future")
+// errNoTime says why a time is refused.
+var errNoTime = errors.New("the year is not 1970 to 9999")
 
-// pastOr returns a time of a record, or another one if it is zero.
-func (c *call) pastOr(field string, t, otherwise time.Time) (time.Time, error) {
+// timeOr returns a time of a record, or another one if it is zero. It may be in the future: a
+// machine's clock was ahead when it was written.
+func timeOr(field string, t, otherwise time.Time) (time.Time, error) {
 	if t.IsZero() {
 		return otherwise, nil
 	}
 	t = t.UTC().Truncate(time.Microsecond)
-	switch {
-	case c.ahead(t, c.now):
-		return t, invalid(field, errAhead)
-	case t.Year() < 1970:
-		return t, invalid(field, errors.New("the time is before 1970"))
+	if t.Year() < 1970 || t.Year() > 9999 {
+		return t, invalid(field, errNoTime)
 	}
 	return t, nil
 }
 
 // timesOf gives a user their times.
-func (c *call) timesOf(user *record.User, p *PortableUser) (err error) {
-	if user.Created, err = c.pastOr("createdAt", p.CreatedAt, c.now); err != nil {
+func timesOf(user *record.User, p *PortableUser, now time.Time) (err error) {
+	if user.Created, err = timeOr("createdAt", p.CreatedAt, now); err != nil {
 		return err
 	}
 	for _, field := range []struct {
@@ -467,7 +479,7 @@ func (c *call) timesOf(user *record.User, p *PortableUser) (err error) {
 	}{
 		{"updatedAt", &user.Updated, p.UpdatedAt}, {"registration", &user.Registered, p.Registration}, {"accessedAt", &user.Accessed, p.AccessedAt},
 	} {
-		if *field.to, err = c.pastOr(field.name, field.from, user.Created); err != nil {
+		if *field.to, err = timeOr(field.name, field.from, user.Created); err != nil {
 			return err
 		}
 	}
@@ -475,18 +487,18 @@ func (c *call) timesOf(user *record.User, p *PortableUser) (err error) {
 	if !p.Password.IsZero() {
 		usual = user.Created
 	}
-	user.PasswordUpdated, err = c.pastOr("passwordUpdate", p.PasswordUpdate, usual)
+	user.PasswordUpdated, err = timeOr("passwordUpdate", p.PasswordUpdate, usual)
 	return err
 }
 
 // stateOf gives a user what another engine remembers of them.
-func (c *call) stateOf(user *record.User, s PortableState) error {
+func stateOf(user *record.User, s PortableState) error {
 	switch s.Half {
 	case "", byEmail.name, byPhone.name:
 	default:
 		return invalid("half", errors.New("not email or phone"))
 	}
-	user.Recovered, user.MFADemanded, user.Unclaimed = s.Recovered, s.MFADemanded, s.Unclaimed && user.EmailVerified
+	user.Recovered, user.MFADemanded, user.Unclaimed = s.Recovered, s.MFADemanded, s.Unclaimed && (user.EmailVerified || user.PhoneVerified)
 	if s.Half == byEmail.name && user.EmailVerified || s.Half == byPhone.name && user.PhoneVerified {
 		user.Half = s.Half
 	}
@@ -498,9 +510,18 @@ func (c *call) hashesOf(ctx context.Context, user *record.User, p *PortableUser)
 	if len(p.PasswordHistory) > maxHistory {
 		return invalid("passwordHistory", fmt.Errorf("more than %d", maxHistory))
 	}
+	kept := make(map[string]string) // by the hash of the source: a hash that comes twice is kept as one
+	keep := func(hash Secret) (text string, err error) {
+		text, found := kept[hash.Reveal()]
+		if !found {
+			text, err = c.storable(ctx, hash.Reveal())
+			kept[hash.Reveal()] = text
+		}
+		return text, err
+	}
 	var former []string
 	for _, hash := range p.PasswordHistory {
-		text, err := c.storable(ctx, hash.Reveal())
+		text, err := keep(hash)
 		if err != nil {
 			return err
 		}
@@ -516,7 +537,7 @@ func (c *call) hashesOf(ctx context.Context, user *record.User, p *PortableUser)
 	if p.Password.IsZero() {
 		return nil
 	}
-	text, err := c.storable(ctx, p.Password.Reveal())
+	text, err := keep(p.Password)
 	if err != nil {
 		return err
 	}
@@ -533,11 +554,14 @@ func (c *call) storable(ctx context.Context, text string) (string, error) {
 	var h foreign.Hash
 	var err error
 	if hasher.Own(text) {
-		if h, err = foreign.Argon2(text); err == nil && (!h.Fast() || !c.hasher.Outdated(text)) {
+		if h, err = foreign.Argon2(text); err == nil && !c.isWeak(text) {
 			return text, nil
 		}
 	} else {
 		h, err = foreign.Parse(text)
+	}
+	if err == nil && h.Wrapped() && c.isWeak(h.Around()) {
+		err = errors.New("the hash around it can be guessed too fast")
 	}
 	if err != nil {
 		return "", invalid("password", err)
@@ -549,6 +573,13 @@ func (c *call) storable(ctx context.Context, text string) (string, error) {
 		}
 		return kept.Text().Reveal(), err
 	}
+}
+
+// isWeak reports whether a hash of package hasher can be guessed fast, and is weaker than those
+// that the engine makes.
+func (c *call) isWeak(hash string) bool {
+	h, err := foreign.Argon2(hash)
+	return err != nil || h.Fast() && c.hasher.Outdated(hash)
 }
 
 // authenticatorOf makes the row of an authenticator app.
@@ -568,14 +599,14 @@ func (c *call) authenticatorOf(user *record.User, p *PortableAuthenticator) ([]*
 	row := &record.Authenticator{
 		ID: newID(), UserID: user.ID, Kind: string(FactorTOTP), Algorithm: n.Algorithm, Digits: int64(n.Digits), Verified: !p.Pending, Step: max(p.Step, 0),
 	}
-	if row.Created, err = c.pastOr("authenticator", p.CreatedAt, user.Created); err != nil {
+	if row.Created, err = timeOr("authenticator", p.CreatedAt, user.Created); err != nil {
 		return nil, err
 	}
-	if row.Updated, err = c.pastOr("authenticator", p.UpdatedAt, row.Created); err != nil {
+	if row.Updated, err = timeOr("authenticator", p.UpdatedAt, row.Created); err != nil {
 		return nil, err
 	}
-	if row.Step > c.now.Add(c.clockStep).Unix()/30+1 {
-		return nil, invalid("step", errAhead)
+	if row.Step > maxStep {
+		return nil, invalid("step", errNoTime)
 	}
 	row.Seed = c.ring.Seal(seal.TOTP, seal.SeedPlace(row.ID, user.ID), seed)
 	return []*record.Authenticator{row}, nil
@@ -586,9 +617,10 @@ func (c *call) recoveryCodesOf(user *record.User, all []PortableRecoveryCode) (r
 	if len(all) > maxCodes {
 		return nil, invalid("recoveryCodes", fmt.Errorf("more than %d", maxCodes))
 	}
+	have := make(taken)
 	for _, p := range all {
 		row := &record.RecoveryCode{ID: newID(), UserID: user.ID, Session: p.SessionID}
-		if row.Created, err = c.pastOr("recoveryCodes", p.CreatedAt, user.Created); err != nil {
+		if row.Created, err = timeOr("recoveryCodes", p.CreatedAt, user.Created); err != nil {
 			return nil, err
 		}
 		if p.SessionID != "" {
@@ -606,6 +638,9 @@ func (c *call) recoveryCodesOf(user *record.User, all []PortableRecoveryCode) (r
 		default:
 			return nil, invalid("recoveryCodes", errors.New("not ten characters, nor a digest of 32 bytes"))
 		}
+		if !have.take(code + string(p.Digest)) {
+			return nil, invalid("recoveryCodes", errors.New("a code comes twice"))
+		}
 		rows = append(rows, row)
 	}
 	return rows, nil
@@ -621,8 +656,8 @@ func (c *call) identitiesOf(user *record.User, all []PortableIdentity, trust boo
 			ID: cmp.Or(p.ID, newID()), UserID: user.ID, Provider: p.Provider, Issuer: p.Issuer, Subject: p.Subject, Name: p.Name,
 			Found: p.Found, Single: p.Single,
 		}
-		if err := cmp.Or(checkIdentityID(row.ID), checkServiceText("provider", p.Provider), checkServiceText("issuer", p.Issuer),
-			checkServiceText("subject", p.Subject), checkName(p.Name)); err != nil {
+		if err := cmp.Or(checkIdentityID(row.ID), checkProviderText("provider", p.Provider), checkProviderText("issuer", p.Issuer),
+			checkProviderText("subject", p.Subject), checkName(p.Name)); err != nil {
 			return nil, err
 		}
 		if p.Email != "" {
@@ -636,10 +671,10 @@ func (c *call) identitiesOf(user *record.User, all []PortableIdentity, trust boo
 		if p.EmailVerified && trust && !p.Pending {
 			row.Reserved = row.Email
 		}
-		if row.Created, err = c.pastOr("identities", p.CreatedAt, user.Created); err != nil {
+		if row.Created, err = timeOr("identities", p.CreatedAt, user.Created); err != nil {
 			return nil, err
 		}
-		if row.Updated, err = c.pastOr("identities", p.UpdatedAt, row.Created); err != nil {
+		if row.Updated, err = timeOr("identities", p.UpdatedAt, row.Created); err != nil {
 			return nil, err
 		}
 		if err := c.keepTokens(row, p); err != nil {
@@ -655,11 +690,12 @@ func (c *call) keepTokens(row *record.Identity, p PortableIdentity) error {
 	if len(p.Access.Reveal()) > maxTokenText || len(p.Refresh.Reveal()) > maxTokenText {
 		return invalid("identities", fmt.Errorf("a token has more than %d bytes", maxTokenText))
 	}
-	if !c.policy.KeepProviderTokens {
-		return nil
+	expire, err := timeOr("expire", p.Expire, time.Time{})
+	if err != nil || !c.policy.KeepProviderTokens {
+		return err
 	}
 	if !p.Access.IsZero() {
-		row.Access, row.Expire = c.ring.Seal(seal.Provider, seal.AccessPlace(row.ID, row.UserID), []byte(p.Access.Reveal())), p.Expire.UTC().Truncate(time.Microsecond)
+		row.Access, row.Expire = c.ring.Seal(seal.Provider, seal.AccessPlace(row.ID, row.UserID), []byte(p.Access.Reveal())), expire
 	}
 	if !p.Refresh.IsZero() {
 		row.Refresh = c.ring.Seal(seal.Provider, seal.RefreshPlace(row.ID, row.UserID), []byte(p.Refresh.Reveal()))
@@ -667,10 +703,10 @@ func (c *call) keepTokens(row *record.Identity, p PortableIdentity) error {
 	return nil
 }
 
-// checkServiceText refuses a text that cannot name a provider, an issuer or a subject.
-func checkServiceText(field, text string) error {
-	if text == "" || len(text) > maxServiceText || canon.Identifier(text) != nil {
-		return invalid(field, fmt.Errorf("not 1 to %d bytes without control characters", maxServiceText))
+// checkProviderText refuses a text that cannot be a provider's, as a sign-in does.
+func checkProviderText(field, text string) error {
+	if !isProviderText(text) {
+		return invalid(field, fmt.Errorf("blank, longer than %d bytes or not UTF-8", maxIssuer))
 	}
 	return nil
 }
@@ -690,10 +726,10 @@ func (c *call) targetsOf(user *record.User, all []Target) (rows []*record.Target
 			return nil, err
 		}
 		row.UserID, row.Expired = user.ID, t.Expired
-		if row.Created, err = c.pastOr("targets", t.CreatedAt, user.Created); err != nil {
+		if row.Created, err = timeOr("targets", t.CreatedAt, user.Created); err != nil {
 			return nil, err
 		}
-		if row.Updated, err = c.pastOr("targets", t.UpdatedAt, row.Created); err != nil {
+		if row.Updated, err = timeOr("targets", t.UpdatedAt, row.Created); err != nil {
 			return nil, err
 		}
 		rows = append(rows, row)
@@ -712,10 +748,10 @@ func (c *call) teamOf(p *PortableTeam) (team *record.Team, err error) {
 			return nil, err
 		}
 	}
-	if team.Created, err = c.pastOr("createdAt", p.CreatedAt, c.now); err != nil {
+	if team.Created, err = timeOr("createdAt", p.CreatedAt, c.now); err != nil {
 		return nil, err
 	}
-	team.Updated, err = c.pastOr("updatedAt", p.UpdatedAt, team.Created)
+	team.Updated, err = timeOr("updatedAt", p.UpdatedAt, team.Created)
 	return team, err
 }
 
@@ -732,7 +768,7 @@ func (c *call) memberOf(p *PortableMembership) (m *record.Membership, err error)
 	if err := setRoles(m, roles); err != nil {
 		return nil, err
 	}
-	if m.Created, err = c.pastOr("createdAt", p.CreatedAt, c.now); err != nil {
+	if m.Created, err = timeOr("createdAt", p.CreatedAt, c.now); err != nil {
 		return nil, err
 	}
 	for _, field := range []struct {
@@ -740,7 +776,7 @@ func (c *call) memberOf(p *PortableMembership) (m *record.Membership, err error)
 		to   *time.Time
 		from time.Time
 	}{{"updatedAt", &m.Updated, p.UpdatedAt}, {"invited", &m.Invited, p.Invited}, {"joined", &m.Joined, p.Joined}} {
-		if *field.to, err = c.pastOr(field.name, field.from, m.Created); err != nil {
+		if *field.to, err = timeOr(field.name, field.from, m.Created); err != nil {
 			return nil, err
 		}
 	}

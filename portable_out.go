@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"example.com/latchkey/internal/record"
@@ -32,7 +33,7 @@ func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) 
 	if err != nil {
 		return err
 	}
-	return c.store.View(ctx, func(ctx context.Context, r store.Reader) error {
+	err = c.store.View(ctx, func(ctx context.Context, r store.Reader) error {
 		out := &exporting{call: c, reader: r, secrets: o.Secrets, fn: func(p Portable) error {
 			told = fn(p)
 			return told
@@ -45,6 +46,11 @@ func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) 
 		}
 		return out.memberships(ctx)
 	})
+	var broken *brokenError
+	if errors.As(err, &broken) { // told after the snapshot: the host may use the engine
+		return c.sealFault(ctx, broken.value, broken.userID, broken.cause)
+	}
+	return err
 }
 
 // exporting is a running export.
@@ -54,6 +60,11 @@ type exporting struct {
 	secrets bool
 	fn      func(Portable) error
 }
+
+// brokenError says that a sealed value does not open.
+type brokenError struct{ unopened }
+
+func (e *brokenError) Error() string { return e.cause.Error() }
 
 // users exports the users. While one page is read and told, the next one is opened and turned into
 // what travels, which needs no store.
@@ -69,7 +80,7 @@ func (out *exporting) users(ctx context.Context) error {
 			return err
 		}
 		next := make(chan turned, 1)
-		go func() { next <- out.turn(ctx, page, beside) }()
+		go func() { next <- out.turn(page, beside) }()
 		if err := out.tell(ready); err != nil {
 			return err
 		}
@@ -85,9 +96,9 @@ type turned struct {
 }
 
 // turn turns a page into users as they travel.
-func (out *exporting) turn(ctx context.Context, page []*record.User, b besides) (t turned) {
+func (out *exporting) turn(page []*record.User, b besides) (t turned) {
 	for _, user := range page {
-		p, err := out.user(ctx, user, b)
+		p, err := out.user(user, b)
 		if err != nil {
 			return turned{t.users, err}
 		}
@@ -165,7 +176,7 @@ func ofUsers[T any](ctx context.Context, r store.Reader, table store.Typed[T], f
 }
 
 // user returns a user as it travels.
-func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p *PortableUser, err error) {
+func (out *exporting) user(user *record.User, b besides) (p *PortableUser, err error) {
 	p = &PortableUser{
 		ID: user.ID, Email: user.Email, Phone: user.Phone, Name: user.Name, EmailVerified: user.EmailVerified, PhoneVerified: user.PhoneVerified,
 		CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed, PasswordUpdate: user.PasswordUpdated,
@@ -179,7 +190,7 @@ func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p
 		return nil, err
 	}
 	for _, i := range b.identities[user.ID] {
-		identity, err := out.identity(ctx, i)
+		identity, err := out.identity(i)
 		if err != nil {
 			return nil, err
 		}
@@ -188,14 +199,14 @@ func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p
 	if !out.secrets {
 		return p, nil
 	}
-	if p.Password, err = out.open(ctx, sealedPassword, user.ID, seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password); err != nil {
+	if p.Password, err = out.open(sealedPassword, user.ID, seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password); err != nil {
 		return nil, err
 	}
-	if p.PasswordHistory, err = out.formerHashes(ctx, user); err != nil {
+	if p.PasswordHistory, err = out.formerHashes(user); err != nil {
 		return nil, err
 	}
 	for _, a := range b.authenticators[user.ID] {
-		seed, err := out.open(ctx, sealedTOTP, user.ID, seal.TOTP, seal.SeedPlace(a.ID, user.ID), a.Seed)
+		seed, err := out.open(sealedTOTP, user.ID, seal.TOTP, seal.SeedPlace(a.ID, user.ID), a.Seed)
 		if err != nil {
 			return nil, err
 		}
@@ -208,7 +219,7 @@ func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p
 		code := PortableRecoveryCode{CreatedAt: row.Created, SessionID: row.Session}
 		if row.Sealed == nil {
 			code.Digest = row.Digest
-		} else if code.Code, err = out.open(ctx, sealedRecoveryCode, user.ID, seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), row.Sealed); err != nil {
+		} else if code.Code, err = out.open(sealedRecoveryCode, user.ID, seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), row.Sealed); err != nil {
 			return nil, err
 		}
 		p.RecoveryCodes = append(p.RecoveryCodes, code)
@@ -217,20 +228,20 @@ func (out *exporting) user(ctx context.Context, user *record.User, b besides) (p
 }
 
 // open opens a sealed column. One that does not open ends the export.
-func (out *exporting) open(ctx context.Context, value sealed, userID, purpose string, place seal.Place, column []byte) (Secret, error) {
+func (out *exporting) open(value sealed, userID, purpose string, place seal.Place, column []byte) (Secret, error) {
 	if len(column) == 0 {
 		return Secret{}, nil
 	}
 	text, err := out.ring.Open(purpose, place, column)
 	if err != nil {
-		return Secret{}, out.sealFault(ctx, value, userID, err)
+		return Secret{}, &brokenError{unopened{value, userID, err}}
 	}
 	return hide(string(text)), nil
 }
 
 // formerHashes opens the hashes of former passwords.
-func (out *exporting) formerHashes(ctx context.Context, user *record.User) (hashes []Secret, err error) {
-	text, err := out.open(ctx, sealedHistory, user.ID, seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory)
+func (out *exporting) formerHashes(user *record.User) (hashes []Secret, err error) {
+	text, err := out.open(sealedHistory, user.ID, seal.PasswordHash, seal.HistoryPlace(user.ID), user.PasswordHistory)
 	if err != nil || text.IsZero() {
 		return nil, err
 	}
@@ -263,7 +274,7 @@ func targetsOf(user *record.User, push map[string][]*record.Target) ([]Target, e
 }
 
 // identity returns an identity as it travels.
-func (out *exporting) identity(ctx context.Context, i *record.Identity) (p *PortableIdentity, err error) {
+func (out *exporting) identity(i *record.Identity) (p *PortableIdentity, err error) {
 	p = &PortableIdentity{
 		ID: i.ID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, Name: i.Name, EmailVerified: i.Reserved != "",
 		CreatedAt: i.Created, UpdatedAt: i.Updated, Pending: i.Pending != "", Found: i.Found, Single: i.Single,
@@ -271,13 +282,13 @@ func (out *exporting) identity(ctx context.Context, i *record.Identity) (p *Port
 	if !out.secrets {
 		return p, nil
 	}
-	if p.Access, err = out.open(ctx, sealedProvider, i.UserID, seal.Provider, seal.AccessPlace(i.ID, i.UserID), i.Access); err != nil {
+	if p.Access, err = out.open(sealedProvider, i.UserID, seal.Provider, seal.AccessPlace(i.ID, i.UserID), i.Access); err != nil {
 		return nil, err
 	}
 	if !p.Access.IsZero() {
 		p.Expire = i.Expire
 	}
-	p.Refresh, err = out.open(ctx, sealedProvider, i.UserID, seal.Provider, seal.RefreshPlace(i.ID, i.UserID), i.Refresh)
+	p.Refresh, err = out.open(sealedProvider, i.UserID, seal.Provider, seal.RefreshPlace(i.ID, i.UserID), i.Refresh)
 	return p, err
 }
 

@@ -3,6 +3,8 @@ package latchkey
 import (
 	"context"
 	"encoding/hex"
+	"net/netip"
+	"strconv"
 	"time"
 
 	"example.com/latchkey/internal/record"
@@ -54,7 +56,9 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 }
 
 // Throttled returns what is slowed of a user: passwords, second factors, and codes to the
-// addresses of the user.
+// addresses of the user. Clients that are known, from which the user has signed in, have counts of
+// their own: they are among them if a live session or one of the last 1,000 lines of the log has
+// their address.
 func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err error) {
 	defer publicError("list throttled", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) ([]Throttled, error) {
@@ -67,7 +71,11 @@ func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err 
 				guards = append(guards, guard{purpose: failCode, key: address})
 			}
 		}
-		for _, g := range guards {
+		known, err := c.knownGuards(ctx, user, guards)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range append(guards, known...) {
 			row, err := loadFailure(ctx, c.store, g.purpose, c.ring.Digest(g.purpose, g.key))
 			if err != nil {
 				return nil, err
@@ -78,6 +86,39 @@ func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err 
 		}
 		return all, nil
 	})
+}
+
+// knownGuards returns the guards of the clients from which a user has come.
+func (c *call) knownGuards(ctx context.Context, user *record.User, of []guard) (guards []guard, err error) {
+	addresses := make(map[string]bool)
+	sessions, err := sessionRows(ctx, c.store, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sessions {
+		addresses[s.IP] = true
+	}
+	q := store.Query{Index: record.Logs.Index("user"), Equal: []store.Value{store.Text(user.Key)}, Descending: true, Limit: 1_000}
+	lines, err := record.Logs.List(ctx, c.store, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lines {
+		addresses[l.IP] = true
+	}
+	networks := make(map[string]bool)
+	for address := range addresses {
+		if ip, err := netip.ParseAddr(address); err == nil {
+			networks[Client{IP: ip}.canonical().network()] = true
+		}
+	}
+	epoch := strconv.FormatInt(user.Epoch, 10)
+	for network := range networks {
+		for _, g := range of {
+			guards = append(guards, guard{purpose: g.purpose, key: knownKey(user.Key, epoch, network)})
+		}
+	}
+	return guards, nil
 }
 
 // throttled returns a count as it is shown, if it slows.

@@ -31,10 +31,21 @@ func (r *refusal) Error() string { return r.reason.Error() }
 // tells the events and sends the notices that fn gathered. fn may run again, so it
 // changes nothing outside. A refusal of fn commits; every other error rolls back.
 func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) (T, error)) (T, error) {
-	var result, zero T
-	var done *txn
-	var refused *refusal
-	err := c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
+	var zero T
+	result, done, refused, err := commit(ctx, c, fn)
+	if err != nil {
+		return zero, err
+	}
+	done.follow(ctx, result)
+	if refused != nil {
+		return zero, refused.reason
+	}
+	return result, nil
+}
+
+// commit is update without what follows the commit: the caller calls follow.
+func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) (T, error)) (result T, done *txn, refused *refusal, err error) {
+	err = c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
 		refused, done = nil, &txn{Tx: s, call: c, by: c.by}
 		result, err = fn(ctx, done)
 		if err != nil && errors.As(err, &refused) {
@@ -48,19 +59,17 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 			c.tellUnopened(ctx, u)
 		}
 	}
-	if err != nil {
-		return zero, err
-	}
+	return result, done, refused, err
+}
+
+// follow tells the events and sends the notices of a transaction that is committed.
+func (tx *txn) follow(ctx context.Context, result any) {
 	ctx = context.WithoutCancel(ctx) // the caller may have gone meanwhile
-	c.describe(ctx, done.shown(result)...)
-	for _, event := range done.events {
-		c.tell(ctx, event)
+	tx.describe(ctx, tx.shown(result)...)
+	for _, event := range tx.events {
+		tx.tell(ctx, event)
 	}
-	c.sendNotices(ctx, done.notices)
-	if refused != nil {
-		return zero, refused.reason
-	}
-	return result, nil
+	tx.sendNotices(ctx, tx.notices)
 }
 
 // shown returns the users in the result and in the events of a transaction.

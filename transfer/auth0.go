@@ -223,7 +223,7 @@ func readAuth0Hashes(r io.Reader) (map[string]auth0Hash, error) {
 	}
 	hashes := make(map[string]auth0Hash)
 	var bad error
-	err := lines(buffered(r), func(number int, line []byte) bool {
+	err := lines(buffered(r), MaxRecord, func(number int, line []byte) bool {
 		var p auth0Password
 		reason := errTooLong
 		if line != nil {

@@ -169,7 +169,7 @@ func (r *rows) next() (first int, raw []byte, err error) {
 			first = r.line + 1
 		}
 		open = open != (bytes.Count(part, []byte{'"'})%2 == 1)
-		raw = append(raw, part[:min(len(part), MaxLine+3-len(raw))]...)
+		raw = append(raw, part[:min(len(part), MaxRecord+3-len(raw))]...)
 		ended := errors.Is(err, io.EOF)
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
@@ -185,7 +185,7 @@ func (r *rows) next() (first int, raw []byte, err error) {
 		}
 		size := len(raw)
 		switch raw = trimEnd(raw); {
-		case len(raw) > MaxLine || size == MaxLine+3:
+		case len(raw) > MaxRecord || size == MaxRecord+3:
 			return first, nil, nil
 		case len(raw) > 0:
 			return first, raw, nil

@@ -167,5 +167,5 @@ func splitFirebase(in *bufio.Reader, yield func(int, []byte) bool) error {
 	if _, err := in.Peek(1); err != nil {
 		return notFound(in)
 	}
-	return lines(in, yield)
+	return lines(in, MaxRecord, yield)
 }

@@ -19,7 +19,7 @@ var (
 func TestHostileJSON(t *testing.T) {
 	const good = `{"localId":"ada","email":"ada@example.org"}`
 	doc := func(records string) string { return `{"users":[` + records + `]}` }
-	tooLong := fmt.Sprintf("line 1: it is longer than %d bytes", transfer.MaxLine)
+	tooLong := fmt.Sprintf("line 1: it is longer than %d bytes", transfer.MaxRecord)
 	refuses(t, transfer.Firebase, transfer.Options{}, []broken{
 		{"empty", "", notBegun},
 		{"white space", " \r\n\t ", notBegun},
@@ -74,9 +74,9 @@ func TestHostileCSV(t *testing.T) {
 		{"more columns", head + "a,b,c,d,e\n" + good, "line 2: it has 5 columns, and the header has 4"},
 		{"quote inside", head + "a\"b\",,,\n" + good, "line 2: it is not a row of CSV in UTF-8"},
 		{"quote that stays open", head + good + "\"b,,,\n" + good, cutOff},
-		{"bomb", head + "\"b" + isTen + isTen + "\",,,\n" + good, fmt.Sprintf("line 2: it is longer than %d bytes", transfer.MaxLine)},
-		{"bomb of lines", head + "\"b" + strings.Repeat("\n", 8<<20) + "\",,,\n" + good + "c\n", fmt.Sprintf("line 2: it is longer than %d bytes\nline %d: it has 1 columns, and the header has 4", transfer.MaxLine, 2+(8<<20)+2)},
-		{"bomb of columns", head + strings.Repeat(",", transfer.MaxLine-1) + "\n" + good, fmt.Sprintf("line 2: it has %d columns, and the header has 4", transfer.MaxLine)},
+		{"bomb", head + "\"b" + isTen + isTen + "\",,,\n" + good, fmt.Sprintf("line 2: it is longer than %d bytes", transfer.MaxRecord)},
+		{"bomb of lines", head + "\"b" + strings.Repeat("\n", 8<<20) + "\",,,\n" + good + "c\n", fmt.Sprintf("line 2: it is longer than %d bytes\nline %d: it has 1 columns, and the header has 4", transfer.MaxRecord, 2+(8<<20)+2)},
+		{"bomb of columns", head + strings.Repeat(",", transfer.MaxRecord-1) + "\n" + good, fmt.Sprintf("line 2: it has %d columns, and the header has 4", transfer.MaxRecord)},
 		{"NUL", head + "a,b\x00,,\n" + good, "line 2: it is not a row of CSV in UTF-8"},
 		{"not UTF-8", head + "a,\xff,,\n" + good, "line 2: it is not a row of CSV in UTF-8"},
 		{"row over two lines", head + "a,b,\"x\ny\",\n\n" + "c\n", "line 2: its password: the scheme of its hash is not known\nline 5: it has 1 columns, and the header has 4"},

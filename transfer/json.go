@@ -33,7 +33,7 @@ func (l layout) split(in *bufio.Reader, yield func(number int, raw []byte) bool)
 	case first == '{' && (!l.lines || name != "" && (name == l.member || slices.Contains(l.before, name))):
 		c.document(l.member, yield)
 	case first == '{':
-		return lines(in, yield)
+		return lines(in, MaxRecord, yield)
 	default:
 		return notFound(in)
 	}
@@ -143,7 +143,7 @@ func (c *cutter) document(member string, yield func(int, []byte) bool) {
 	c.take("{")
 	for seen, more := false, true; more && c.err == nil; {
 		var name string
-		if err := json.Unmarshal(c.value(MaxLine), &name); err != nil {
+		if err := json.Unmarshal(c.value(MaxRecord), &name); err != nil {
 			c.fail(errNoJSON)
 		}
 		c.take(":")
@@ -170,7 +170,7 @@ func (c *cutter) array(yield func(int, []byte) bool) {
 		return
 	}
 	for number, more := 1, true; more && c.err == nil; number++ {
-		raw := c.value(MaxLine)
+		raw := c.value(MaxRecord)
 		if c.err == nil && !yield(number, raw) {
 			c.stopped = true
 			c.fail(io.EOF)

@@ -208,7 +208,8 @@ func NewWriter(w io.Writer, secrets bool, now time.Time) *Writer {
 	return out
 }
 
-// Write writes a record. Its error is the first one of the file.
+// Write writes a record. Its error is the first one of the file. A user of more than [MaxLine] is
+// [ErrTooLong].
 func (w *Writer) Write(p latchkey.Portable) error {
 	switch {
 	case p.User != nil:
@@ -216,7 +217,11 @@ func (w *Writer) Write(p latchkey.Portable) error {
 		if w.err != nil {
 			return w.err
 		}
-		if w.buffer, w.err = appendUser(w.buffer[:0], p.User); w.err == nil {
+		w.buffer, w.err = appendUser(w.buffer[:0], p.User)
+		switch {
+		case w.err == nil && len(w.buffer) > MaxLine:
+			w.err = ErrTooLong
+		case w.err == nil:
 			_, w.err = w.out.Write(append(w.buffer, '\n'))
 		}
 	case p.Team != nil:

@@ -17,7 +17,7 @@ func readLines(r io.Reader, _ Options) Records {
 		var have counts
 		state := kindHead
 		whole := error(nil)
-		err := lines(buffered(r), func(number int, line []byte) bool {
+		err := lines(buffered(r), MaxLine, func(number int, line []byte) bool {
 			var kind string
 			if line != nil {
 				kind = kindOf(line)
@@ -128,7 +128,7 @@ func readRecord(number int, kind string, line []byte) (p latchkey.Portable, err 
 	default:
 		err = errors.New("it is no record of a known kind")
 		if line == nil {
-			err = errTooLong
+			err = tooLong(MaxLine)
 		}
 	}
 	if err != nil {

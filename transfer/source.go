@@ -94,7 +94,9 @@ func either(r io.Reader, asJSON, asCSV func(io.Reader) Records) Records {
 	}
 }
 
-var errTooLong = fmt.Errorf("it is longer than %d bytes", MaxLine)
+var errTooLong = tooLong(MaxRecord)
+
+func tooLong(most int) error { return fmt.Errorf("it is longer than %d bytes", most) }
 
 func anotherForm(name string) error { return fmt.Errorf("its member %s has another form", name) }
 

@@ -25,7 +25,7 @@
 // version 1 does not have is an error of its line, and a head with a higher version is an error of
 // the file. The members of a record are those of [latchkey.PortableUser], [latchkey.PortableTeam]
 // and [latchkey.PortableMembership], with a small first letter: times are in RFC 3339, digests in
-// base64, and a password is a text of package hasher or foreign. A line has at most 4 MiB.
+// base64, and a password is a text of package hasher or foreign. A line has at most 16 MiB.
 //
 // # Files of other systems
 //
@@ -126,8 +126,12 @@ import (
 	"example.com/latchkey/hasher/foreign"
 )
 
-// MaxLine is the largest size of a record in bytes.
-const MaxLine = 4 << 20
+// The largest sizes in bytes: MaxLine of a line of [Latchkey], which has all that a user may have,
+// and MaxRecord of a record of another system.
+const (
+	MaxLine   = 16 << 20
+	MaxRecord = 4 << 20
+)
 
 // Format names the form of a file.
 type Format string
@@ -161,6 +165,7 @@ var (
 	ErrFormat   = errors.New("transfer: the file does not have this format")
 	ErrVersion  = errors.New("transfer: a newer version of this program has written the file")
 	ErrTooShort = errors.New("transfer: the file has been cut off")
+	ErrTooLong  = errors.New("transfer: a record is longer than MaxLine")
 )
 
 // Records are the records of a file. A record that cannot be read comes as a
@@ -216,13 +221,13 @@ func buffered(r io.Reader) *bufio.Reader {
 
 // lines calls yield with each line of a file that is not empty, until it returns false. A line
 // that is too long is nil. The error is that of the reader.
-func lines(in *bufio.Reader, yield func(number int, line []byte) bool) error {
+func lines(in *bufio.Reader, most int, yield func(number int, line []byte) bool) error {
 	for number := 1; ; number++ {
-		line, err := readLine(in)
+		line, err := readLine(in, most)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if len(line) > MaxLine {
+		if len(line) > most {
 			line = nil
 		} else if len(line) == 0 {
 			if err != nil {
@@ -237,11 +242,11 @@ func lines(in *bufio.Reader, yield func(number int, line []byte) bool) error {
 }
 
 // readLine returns the next line without its end. Of a line that is too long it keeps a byte more
-// than MaxLine.
-func readLine(in *bufio.Reader) (line []byte, err error) {
+// than most.
+func readLine(in *bufio.Reader, most int) (line []byte, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
-		line = append(line, part[:min(len(part), MaxLine+2-len(line))]...)
+		line = append(line, part[:min(len(part), most+2-len(line))]...)
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue

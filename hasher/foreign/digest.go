@@ -80,8 +80,8 @@ const (
 
 func readPHPass(scheme, rest string) (p parsed, err error) {
 	const head = phpassRounds + phpassSalt
-	if len(rest) != phpassLength || strings.Trim(rest[head:], phpassDigits) != "" {
-		return p, malformed("a PHPass hash has 34 characters, and ends in 22 digits of its own")
+	if len(rest) != phpassLength || strings.Trim(rest, phpassDigits) != "" {
+		return p, malformed("a PHPass hash has 34 characters, of which 31 are digits of its own")
 	}
 	rounds := strings.IndexByte(phpassDigits, rest[0])
 	if rounds < phpassLeast || rounds > phpassMost {

@@ -81,6 +81,15 @@ func (h Hash) Scheme() string {
 // Wrapped reports whether [Wrap] has wrapped the hash.
 func (h Hash) Wrapped() bool { return strings.HasPrefix(h.text.Reveal(), wrapPrefix) }
 
+// Around returns the argon2id hash in which the hash is wrapped; "" if it is not.
+func (h Hash) Around() string {
+	p, err := parse(h.text.Reveal())
+	if err != nil {
+		return ""
+	}
+	return p.wrap
+}
+
 // Fast reports whether the hash can be guessed so fast that it must be wrapped.
 func (h Hash) Fast() bool {
 	p, err := parse(h.text.Reveal())
