@@ -190,3 +190,31 @@ func TestAttack23AWrappedHashIsNotFast(t *testing.T) {
 		}
 	})
 }
+
+// A user whose row was written while a machine's clock was ahead is moved as the others are.
+func TestAttack23AMoveKeepsUsersOfAClockThatWasAhead(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		right := k.Clock.Now()
+		k.Clock.Advance(10 * 24 * time.Hour)
+		k.SignUp(kit.Ada)
+		k.Clock.Set(right)
+		k.SignUp(kit.Bob)
+		other := moved(k, k.Engine)
+		k.Same("users after the move", other.Rows()["users"], 2)
+	})
+}
+
+// A record that cannot be read does not make the whole file a wrong one: a line that is too long.
+func TestAttack23ALongLineIsRefusedByItself(t *testing.T) {
+	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+		file := `{"kind":"latchkey","version":1,"secrets":false,"createdAt":"2026-01-02T03:04:05Z"}
+{"kind":"user","id":"ada","name":"` + strings.Repeat("x", transfer.MaxLine) + `"}
+{"kind":"user","id":"bob"}
+{"kind":"end","users":2,"teams":0,"memberships":0}
+`
+		done, err := k.Import(k.Ctx, transfer.Read(strings.NewReader(file), transfer.Latchkey, transfer.Options{}), latchkey.ImportOptions{})
+		if err != nil || done != (latchkey.Imported{Created: 1, Refused: 1}) {
+			k.Errorf("%+v, %v", done, err)
+		}
+	})
+}
