@@ -179,6 +179,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"example.com/latchkey"
 )
 
 // The exit codes.
@@ -196,8 +198,13 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	defer stop()
 	// A second signal ends the process at once. Some programs send the first one twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
-	t := &tool{in: in, out: out, errs: errs}
-	return t.report(t.dispatch(ctx, args))
+	written := &sure{Writer: out}
+	t := &tool{in: in, out: written, errs: errs}
+	err := t.dispatch(ctx, args)
+	if written.err != nil {
+		err = errors.Join(err, fmt.Errorf("the result is not written: %w", written.err))
+	}
+	return t.report(err)
 }
 
 // tool is one run of the command: its streams and its global flags.
@@ -210,6 +217,9 @@ type tool struct {
 	pooler            bool
 	keyFile           string
 	json, yes         bool
+
+	known latchkey.Keys // once they are read
+	reads []string      // the files that the command reads
 }
 
 // globals adds the global flags. They may stand before the name of the command and after it.

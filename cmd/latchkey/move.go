@@ -104,6 +104,7 @@ func (t *tool) input(name string) (r io.ReadCloser, size int64, err error) {
 	if name == "-" {
 		return io.NopCloser(t.in), 0, nil
 	}
+	t.reads = append(t.reads, name)
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err
@@ -144,7 +145,10 @@ func (t *tool) withRejects(ctx context.Context, name string, fn func(io.Writer) 
 	}
 	out := bufio.NewWriter(f)
 	result := fn(out)
-	return errors.Join(result, f.finish(out.Flush()))
+	if err := f.finish(out.Flush()); err != nil {
+		return errors.Join(result, fmt.Errorf("the refused records are not written: %w", err))
+	}
+	return result
 }
 
 // importing is a running import.

@@ -258,8 +258,19 @@ func (t *tool) storeFor(ctx context.Context, u use) (store.Store, error) {
 	return p.open(ctx, u == found)
 }
 
-// keys reads the keys of the service.
-func (t *tool) keys() (keys latchkey.Keys, err error) {
+// keys reads the keys of the service, once: their file may be a pipe.
+func (t *tool) keys() (latchkey.Keys, error) {
+	if !t.known.Active.IsZero() {
+		return t.known, nil
+	}
+	keys, err := t.readKeys()
+	if err == nil {
+		t.known = keys
+	}
+	return keys, err
+}
+
+func (t *tool) readKeys() (keys latchkey.Keys, err error) {
 	file, text := os.Getenv("LATCHKEY_KEY_FILE"), os.Getenv("LATCHKEY_KEY")
 	if t.keyFile != "" {
 		file, text = t.keyFile, ""

@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
 	"golang.org/x/term"
 
@@ -37,7 +39,7 @@ func (t *tool) report(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errRefusals):
+	case areRefusals(err):
 		return exitRefused
 	case errors.As(err, &usage):
 		code = exitUsage
@@ -52,6 +54,14 @@ func (t *tool) report(err error) int {
 		Exit  int    `json:"exit"`
 	}{explain(err), typeOf(err), code})
 	return code
+}
+
+// areRefusals reports whether an error is errRefusals and nothing else.
+func areRefusals(err error) bool {
+	if joined, is := err.(interface{ Unwrap() []error }); is {
+		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !areRefusals(e) })
+	}
+	return err == errRefusals
 }
 
 // advice says what to do about an error.
@@ -125,11 +135,39 @@ func (t *tool) result(object any, format string, args ...any) {
 	fmt.Fprintf(t.out, format, args...)
 }
 
-// writeJSON writes a line of JSON.
+// writeJSON writes a line of JSON. Characters that a terminal obeys are escaped. An error of the
+// writer shows in its own way.
 func writeJSON(w io.Writer, object any) {
-	out := json.NewEncoder(w)
+	var text strings.Builder
+	out := json.NewEncoder(&text)
 	out.SetEscapeHTML(false)
-	_ = out.Encode(object) // a closed pipe ends the process anyhow
+	_ = out.Encode(object) // never fails for these objects
+	var line strings.Builder
+	for _, r := range text.String() {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			line.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&line, "\\u%04x\\u%04x", high, low)
+		default:
+			fmt.Fprintf(&line, "\\u%04x", r)
+		}
+	}
+	_, _ = io.WriteString(w, line.String())
+}
+
+// sure is a stream that keeps its first error.
+type sure struct {
+	io.Writer
+	err error
+}
+
+func (c *sure) Write(b []byte) (n int, err error) {
+	if c.err == nil {
+		n, c.err = c.Writer.Write(b)
+	}
+	return n, c.err
 }
 
 // plain returns a text of a user for a terminal: without characters that a terminal obeys.
@@ -144,6 +182,9 @@ func plain(text string) string {
 
 // isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
+	if out, is := stream.(*sure); is {
+		stream = out.Writer
+	}
 	f, isFile := stream.(*os.File)
 	return isFile && term.IsTerminal(int(f.Fd()))
 }
@@ -198,6 +239,8 @@ func (t *tool) create(ctx context.Context, name string) (*newFile, error) {
 	switch {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no file", name)
+	case err == nil && t.isInUse(info):
+		return nil, fmt.Errorf("%s is in use by this command. Name another file", name)
 	case err == nil:
 		if err := t.confirm(ctx, "overwrite "+name); err != nil {
 			return nil, err
@@ -210,6 +253,18 @@ func (t *tool) create(ctx context.Context, name string) (*newFile, error) {
 		return nil, err
 	}
 	return &newFile{f, name}, nil
+}
+
+// isInUse reports whether a file is the store, the key, or another file that the command reads.
+func (t *tool) isInUse(info fs.FileInfo) bool {
+	names := append([]string{t.keyFile, os.Getenv("LATCHKEY_KEY_FILE"), os.Getenv("LATCHKEY_OLD_KEYS_FILE"), t.storeFile}, t.reads...)
+	if p, err := t.where(); err == nil && p.kind != "postgres" {
+		names = append(names, p.at, p.at+"-wal", p.at+"-shm")
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		other, err := os.Stat(name)
+		return err == nil && os.SameFile(info, other)
+	})
 }
 
 // finish completes the file, or removes it if there was an error. It returns that error, or its
