@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -27,7 +28,7 @@ import (
 // rows, batch by batch, and scan the users, each with the library alone.
 func moveCases(dir string) error {
 	return errors.Join(
-		moves("bbolt", func() (store.Store, *mover, error) {
+		moves(dir, "bbolt", func(dir string) (store.Store, *mover, error) {
 			s, err := bbolt.Open(filepath.Join(dir, "moved.bolt"))
 			if err != nil {
 				return nil, nil, err
@@ -35,7 +36,7 @@ func moveCases(dir string) error {
 			raw, err := boltMover(filepath.Join(dir, "moved.raw"))
 			return s, raw, err
 		}),
-		moves("SQLite", func() (store.Store, *mover, error) {
+		moves(dir, "SQLite", func(dir string) (store.Store, *mover, error) {
 			s, err := sqlite.Open(filepath.Join(dir, "moved.db"))
 			if err != nil {
 				return nil, nil, err
@@ -48,11 +49,11 @@ func moveCases(dir string) error {
 			raw, err := sqliteMover(path)
 			return s, raw, errors.Join(err, tables.Close())
 		}),
-		movesOnPostgres(),
+		movesOnPostgres(dir),
 	)
 }
 
-func movesOnPostgres() error {
+func movesOnPostgres(dir string) error {
 	server, err := pgtest.Start()
 	if err != nil {
 		fmt.Println("PostgreSQL:", err)
@@ -60,7 +61,7 @@ func movesOnPostgres() error {
 	}
 	defer server.Stop()
 	ctx := context.Background()
-	return moves("PostgreSQL", func() (store.Store, *mover, error) {
+	return moves(dir, "PostgreSQL", func(string) (store.Store, *mover, error) {
 		s, err := postgres.Open(ctx, server.Address())
 		if err != nil {
 			return nil, nil, err
@@ -147,11 +148,15 @@ func (h *heap) look() {
 }
 
 // moves measures a store beside its limit.
-func moves(name string, open func() (store.Store, *mover, error)) (err error) {
+func moves(dir, name string, open func(dir string) (store.Store, *mover, error)) (err error) {
 	if *only != "" && !strings.Contains("import export "+name, *only) {
 		return nil
 	}
-	s, raw, err := open()
+	if dir, err = os.MkdirTemp(dir, "moves"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // some gigabytes
+	s, raw, err := open(dir)
 	if err != nil {
 		return err
 	}
