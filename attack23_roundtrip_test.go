@@ -218,3 +218,16 @@ func TestAttack23ALongLineIsRefusedByItself(t *testing.T) {
 		}
 	})
 }
+
+// One row does not end an export: a token is a text that a file can hold, or its user is refused.
+func TestAttack23ATokenIsText(t *testing.T) {
+	kit.OnEveryStore(t, latchkey.Policy{KeepProviderTokens: true}, func(k *kit.Kit) {
+		imports(k, trusted, the(person(latchkey.PortableUser{ID: "ada", Identities: []latchkey.PortableIdentity{
+			{Provider: "acme", Issuer: "https://acme.example", Subject: "1", Access: hidden.New("token \xff"), Refresh: hidden.New("\xfe")},
+		}})))
+		w := transfer.NewWriter(new(bytes.Buffer), true, k.Clock.Now())
+		if err := k.Export(k.Ctx, latchkey.ExportOptions{Secrets: true}, w.Write); err != nil {
+			k.Errorf("an export: %v", err)
+		}
+	})
+}
