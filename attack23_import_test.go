@@ -288,3 +288,44 @@ func TestAttack23AnImportBesideTargetsNumbersAndIdentities(t *testing.T) {
 		k.Same("records", done.Created+done.Refused, 1_000)
 	})
 }
+
+// Codes and second factors of a user that are slowed are shown too.
+func TestAttack23ThrottledShowsSlowedCodesAndFactors(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		account, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		id := account.UserID()
+		session, err := k.Answers(account, latchkey.FactorTOTP, app.Code()) // the client is known for the factor
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		var slowed *latchkey.ThrottledError
+		for what, do := range map[string]func() error{
+			"a code that nobody has asked for": func() error { return kit.Err(k.Visitor.CreateSession(k.Ctx, id, "000000")) },
+			"an authenticator": func() error {
+				challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
+				if err != nil {
+					return err
+				}
+				return kit.Err(account.ConfirmMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
+			},
+		} {
+			before := 0
+			k.Must(k.Throttled(k.Ctx, func(latchkey.Throttled) error { before++; return nil }))
+			ownBefore, err := k.Users().Throttled(k.Ctx, id)
+			k.Must(err)
+			slowed = nil
+			for range 60 {
+				if err := do(); errors.As(err, &slowed) {
+					break
+				}
+			}
+			after := 0
+			k.Must(k.Throttled(k.Ctx, func(latchkey.Throttled) error { after++; return nil }))
+			own, err := k.Users().Throttled(k.Ctx, id)
+			k.Must(err)
+			if slowed == nil || after-before != len(own)-len(ownBefore) {
+				k.Errorf("%s: slowed %v; of the store %d more, of the user %d more", what, slowed, after-before, len(own)-len(ownBefore))
+			}
+		}
+	})
+}
