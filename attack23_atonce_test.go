@@ -82,6 +82,7 @@ func TestAttack23FaultsLeaveCountsRight(t *testing.T) {
 // engine goes on.
 func TestAttack23PanicsReachTheCaller(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var end func()
 		panics := func(what string, do func()) {
 			k.Helper()
 			for _, goexit := range []bool{false, true} {
@@ -118,8 +119,6 @@ func TestAttack23PanicsReachTheCaller(t *testing.T) {
 		})
 	})
 }
-
-var end func()
 
 // The memory of an import is bounded, whatever a file brings: 600 users of 320 KB each.
 func TestAttack23TheMemoryOfAnImportIsBounded(t *testing.T) {

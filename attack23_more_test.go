@@ -166,3 +166,31 @@ func TestAttack23AnImportEndsWhenItsEngineCloses(t *testing.T) {
 		}
 	})
 }
+
+// An export finds what belongs to each user, however their ids sort.
+func TestAttack23AnExportOfIdsThatSortOddly(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var all []latchkey.Portable
+		for n := range 2_100 {
+			id := fmt.Sprintf("%c%c%d%c%c", "aAzZ09"[n%6], "-_.aAZz0"[n%8], n/48, "._-xX"[n%5], "aAbB"[n%4])
+			all = append(all, person(latchkey.PortableUser{
+				ID: id, Identities: []latchkey.PortableIdentity{{ID: fmt.Sprint("i", n), Provider: "acme", Issuer: "https://acme.example", Subject: id}},
+				Targets: []latchkey.Target{{ProviderType: "push", Identifier: id}}, RecoveryCodes: []latchkey.PortableRecoveryCode{{Code: hidden.New(fmt.Sprintf("%010x", n))}},
+			}))
+		}
+		_, done := imports(k, trusted, the(all...))
+		seen := make(map[string]bool)
+		k.Must(k.Export(k.Ctx, latchkey.ExportOptions{Secrets: true}, func(p latchkey.Portable) error {
+			u := p.User
+			if seen[u.ID] || len(u.Identities) != 1 || u.Identities[0].Subject != u.ID || len(u.Targets) != 1 || u.Targets[0].Identifier != u.ID || len(u.RecoveryCodes) != 1 {
+				return fmt.Errorf("%s: %+v", u.ID, u)
+			}
+			seen[u.ID] = true
+			return nil
+		}))
+		k.Same("users", []int{len(seen), done.Refused}, []int{done.Created, 2_100 - done.Created})
+		if done.Created < 2_000 {
+			k.Errorf("%+v", done)
+		}
+	})
+}
