@@ -14,8 +14,8 @@
 //
 //   - argon2: those of package hasher, in version 19
 //   - bcrypt: a cost of 4 to 16, versions 2a, 2b and 2y
-//   - scrypt: N a power of two, 128 x N x r at most 256 MiB, p at most 16, and
-//     N x r x p at most 2^24
+//   - scrypt: N a power of two, 128 x r x (N + p + 2) bytes of at most 256 MiB, p at most 16,
+//     and N x r x p at most 2^22
 //   - PBKDF2: 1 to 2,500,000 rounds
 //   - PHPass: 2^7 to 2^20 rounds
 //   - a salt of 8 to 64 bytes for argon2 and PBKDF2, 8 to 128 for scrypt, 1 to 64 for Firebase

@@ -35,7 +35,7 @@ const (
 
 	scryptMemory = 256 << 20 // bytes
 	scryptLanes  = 16
-	scryptWork   = 1 << 24 // N x r x p
+	scryptWork   = 1 << 22 // N x r x p
 	scryptFast   = 8 << 20 // bytes
 
 	pbkdf2Most = 2_500_000 // rounds
@@ -206,9 +206,12 @@ func Scrypt(digits string, o ScryptOptions) (Hash, error) {
 
 // scryptBounded reports whether parameters of scrypt are within the bounds.
 func scryptBounded(n, r, p uint64) bool {
-	return n > 1 && n&(n-1) == 0 && r >= 1 && r <= scryptMemory/128 && n <= scryptMemory/128/r &&
-		p >= 1 && p <= scryptLanes && n*r*p <= scryptWork
+	return n > 1 && n&(n-1) == 0 && r >= 1 && r <= scryptMemory/128 && n <= scryptMemory/128 &&
+		p >= 1 && p <= scryptLanes && scryptBytes(n, r, p) <= scryptMemory && n*r*p <= scryptWork
 }
+
+// scryptBytes is the memory of a hash: N blocks, one for each lane, and two to mix them.
+func scryptBytes(n, r, p uint64) uint64 { return 128 * r * (n + p + 2) }
 
 func readScrypt(scheme, rest string) (p parsed, err error) {
 	fields := strings.Split(rest, "$")
@@ -217,15 +220,15 @@ func readScrypt(scheme, rest string) (p parsed, err error) {
 	}
 	numbers, ok := phc.Numbers(fields[0], "n", "r", "p")
 	if !ok || !scryptBounded(uint64(numbers[0]), uint64(numbers[1]), uint64(numbers[2])) {
-		return p, malformed("scrypt needs an N that is a power of two, 128 x N x r of at most 256 MiB, a p of at most 16, and N x r x p of at most 2^24")
+		return p, malformed("scrypt needs an N that is a power of two, 128 x r x (N + p + 2) of at most 256 MiB, a p of at most 16, and N x r x p of at most 2^22")
 	}
 	salt, tag, err := saltAndTag(fields[1], fields[2], scryptSalt)
 	if err != nil {
 		return p, err
 	}
 	n, r, lanes := int(numbers[0]), int(numbers[1]), int(numbers[2])
-	p = parsed{scheme: scheme, memory: 128 * int64(n) * int64(r), output: tag}
-	p.fast = p.memory < scryptFast
+	p = parsed{scheme: scheme, memory: int64(scryptBytes(uint64(n), uint64(r), uint64(lanes))), output: tag}
+	p.fast = 128*n*r < scryptFast
 	p.blank = "$" + scheme + "$" + fields[0] + "$" + fields[1] + "$" + phc.Base64.EncodeToString(make([]byte, len(tag)))
 	p.derive = func(password []byte) []byte {
 		out, err := scrypt.Key(password, salt, n, r, lanes, len(tag))
@@ -274,7 +277,7 @@ func readScryptModified(scheme, rest string) (p parsed, err error) {
 	}
 	numbers, ok := phc.Numbers(fields[0], "n", "r")
 	if !ok || !scryptBounded(uint64(numbers[0]), uint64(numbers[1]), 1) {
-		return p, malformed("128 x N x r of a hash of Firebase is at most 256 MiB")
+		return p, malformed("a hash of Firebase takes at most 256 MiB, and its N x r is at most 2^22")
 	}
 	var values [4][]byte
 	for i, field := range fields[1:] {
@@ -287,8 +290,8 @@ func readScryptModified(scheme, rest string) (p parsed, err error) {
 		return p, malformed("a hash of Firebase has a salt of 1 to 64 bytes, a separator of at most 64, and a signer key of 16 to 128, as long as the hash")
 	}
 	n, r := int(numbers[0]), int(numbers[1])
-	p = parsed{scheme: scheme, memory: 128 * int64(n) * int64(r), output: tag}
-	p.fast = p.memory < scryptFast
+	p = parsed{scheme: scheme, memory: int64(scryptBytes(uint64(n), uint64(r), 1)), output: tag}
+	p.fast = 128*n*r < scryptFast
 	p.blank = "$" + scheme + "$" + strings.Join(fields[:4], "$") + "$" + phc.Base64.EncodeToString(make([]byte, len(tag)))
 	p.derive = func(password []byte) []byte {
 		key, err := scrypt.Key(password, append(bytes.Clone(salt), separator...), n, r, 1, 32)
