@@ -55,14 +55,17 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 	return nil
 }
 
-// Throttled returns what is slowed of a user: passwords, second factors, and codes to the
-// addresses of the user. Clients that are known, from which the user has signed in, have counts of
+// Throttled returns what is slowed of a user: passwords, second factors, and codes for the id or
+// the addresses of the user. Clients that are known, from which the user has signed in, have counts of
 // their own: they are among them if a live session or one of the last 1,000 lines of the log has
 // their address.
 func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err error) {
 	defer publicError("list throttled", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) ([]Throttled, error) {
-		guards := []guard{{purpose: failPassword, key: passwordSubject(user)}}
+		guards := []guard{
+			{purpose: failPassword, key: passwordSubject(user)},
+			{purpose: failCode, key: codesOf(user.ID)},
+		}
 		for _, f := range allFactors {
 			guards = append(guards, guard{purpose: failFactor + string(f), key: user.Key})
 		}

@@ -284,7 +284,7 @@ func (tx *txn) candidatesOf(ctx context.Context, userID string, user *record.Use
 		some.codes = append(some.codes, t)
 	}
 	if len(live) == 0 {
-		if _, err := add("id "+userID, user, false); err != nil {
+		if _, err := add(codesOf(userID), user, false); err != nil {
 			return nil, err
 		}
 	}
@@ -306,7 +306,7 @@ func (tx *txn) countedUnder(ctx context.Context, t *record.Token, userID string,
 		by = byEmail
 	}
 	if t.Alias != userID || t.UserID == userID && user != nil && by.verified(user) {
-		return "id " + userID, user, nil
+		return codesOf(userID), user, nil
 	}
 	// A client known to the user of that id is not known to the address of another.
 	if t.UserID == "" {
@@ -322,6 +322,9 @@ func (tx *txn) countedUnder(ctx context.Context, t *record.Token, userID string,
 	}
 	return t.Slot, owner, nil
 }
+
+// codesOf is the identifier under which wrong codes for an id are counted.
+func codesOf(userID string) string { return "id " + userID }
 
 // countWrongCode charges a wrong code to every live one that it could have been.
 func (tx *txn) countWrongCode(ctx context.Context, text string, all []*candidates) error {
