@@ -150,6 +150,23 @@ func (p Portable) kind() string {
 	return "user"
 }
 
+// size is about the number of bytes of the texts of a record that may be long.
+func (p Portable) size() (n int) {
+	switch {
+	case p.User != nil:
+		u := p.User
+		n = 500 + len(u.Prefs) + 40*len(u.Labels) + 200*len(u.PasswordHistory) + 60*len(u.RecoveryCodes) + 300*len(u.Targets)
+		for i := range u.Identities {
+			n += 500 + len(u.Identities[i].Access.Reveal()) + len(u.Identities[i].Refresh.Reveal())
+		}
+	case p.Team != nil:
+		n = 200 + len(p.Team.Prefs)
+	case p.Membership != nil:
+		n = 200 + 40*len(p.Membership.Roles)
+	}
+	return n
+}
+
 // id returns the id of the record.
 func (p Portable) id() string {
 	switch {
@@ -215,7 +232,7 @@ type ImportOptions struct {
 	// TrustRoles takes teams, memberships and impersonators. Without it they are refused: they
 	// give rights. Labels are always taken.
 	TrustRoles bool
-	// DryRun checks everything and changes nothing. Records of one batch of 500 see one another,
+	// DryRun checks everything and changes nothing. Records of one batch see one another,
 	// others do not.
 	DryRun bool
 	// OnResult, unless nil, is told the result of each record, in the order of the source, after

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/foreign"
@@ -26,7 +27,9 @@ import (
 
 // Limits of what a user brings along.
 const (
-	importBatch  = 500 // records of one transaction
+	importBatch  = 500     // records of one transaction
+	importBytes  = 4 << 20 // of their texts, about
+	busyPause    = 100 * time.Millisecond
 	maxCodes     = 100 // recovery codes
 	maxHistory   = 100 // former passwords
 	seedLeast    = 10  // bytes of an authenticator's seed
@@ -36,7 +39,7 @@ const (
 )
 
 // Import makes users, teams and memberships that come from elsewhere, in one pass and in batches
-// of 500, each in one transaction. The engine may be used meanwhile.
+// of at most 500, each in one transaction. The engine may be used meanwhile.
 //
 // A record is made as a whole or not at all: nothing of it is guessed, and no record that is
 // there is changed. If the id of a user has a user with the same addresses, the user has come
@@ -73,6 +76,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 	defer func() { done = in.done }()
 	defer in.wait() // also after a panic of the iterator
 	var read []importRecord
+	size := 0
 	for p, err := range records {
 		var bad *RecordError
 		switch {
@@ -82,11 +86,12 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 			source = err
 			return done, errors.Join(in.write(ctx, read), in.settle(ctx))
 		}
-		if read = append(read, importRecord{Portable: p, refused: err}); len(read) == importBatch {
+		read, size = append(read, importRecord{Portable: p, refused: err}), size+p.size()
+		if len(read) == importBatch || size > importBytes {
 			if err := in.write(ctx, read); err != nil {
 				return done, err
 			}
-			read = nil
+			read, size = nil, 0
 		}
 	}
 	if err := in.write(ctx, read); err != nil {
@@ -228,6 +233,8 @@ func (c *call) checkArrival(ctx context.Context, r *importRecord, o ImportOption
 		return nil
 	}
 	switch {
+	case r.User != nil && r.Team != nil, r.User != nil && r.Membership != nil, r.Team != nil && r.Membership != nil:
+		err = invalid("record", errors.New("it is more than one"))
 	case r.User != nil:
 		r.checked, err = c.arrivalOf(ctx, r.User, o)
 	case !o.TrustRoles && (r.Team != nil || r.Membership != nil):
@@ -568,8 +575,13 @@ func (c *call) storable(ctx context.Context, text string) (string, error) {
 	}
 	for {
 		kept, err := foreign.Wrap(ctx, c.hashes(), h)
-		if errors.Is(err, hasher.ErrBusy) && ctx.Err() == nil {
-			continue // people sign in meanwhile: it has waited for its turn
+		if errors.Is(err, hasher.ErrBusy) { // people sign in meanwhile
+			select {
+			case <-time.After(busyPause):
+				continue
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
 		}
 		return kept.Text().Reveal(), err
 	}
@@ -687,8 +699,10 @@ func (c *call) identitiesOf(user *record.User, all []PortableIdentity, trust boo
 
 // keepTokens seals the tokens of a provider, if the policy keeps them.
 func (c *call) keepTokens(row *record.Identity, p PortableIdentity) error {
-	if len(p.Access.Reveal()) > maxTokenText || len(p.Refresh.Reveal()) > maxTokenText {
-		return invalid("identities", fmt.Errorf("a token has more than %d bytes", maxTokenText))
+	for _, token := range []string{p.Access.Reveal(), p.Refresh.Reveal()} {
+		if len(token) > maxTokenText || !utf8.ValidString(token) {
+			return invalid("identities", fmt.Errorf("a token has more than %d bytes, or is not UTF-8", maxTokenText))
+		}
 	}
 	expire, err := timeOr("expire", p.Expire, time.Time{})
 	if err != nil || !c.policy.KeepProviderTokens {

@@ -14,6 +14,9 @@ import (
 // exportPage is the number of rows that an export holds at a time.
 const exportPage = 1_000
 
+// exportBytes is about the size of a page of users.
+const exportBytes = 4 << 20
+
 // Export calls fn with everything that [Engine.Import] takes: all users, oldest id first, then
 // all teams, then all memberships. It reads one snapshot: what changes meanwhile is as it was
 // when Export was called. Writers go on, see [store.Store].View for what a long snapshot costs.
@@ -69,12 +72,17 @@ func (e *brokenError) Error() string { return e.cause.Error() }
 // users exports the users. While one page is read and told, the next one is opened and turned into
 // what travels, which needs no store.
 func (out *exporting) users(ctx context.Context) error {
-	q := store.Query{Index: record.Users.Primary(), Limit: exportPage}
+	q := store.Query{Index: record.Users.Primary(), Limit: 16}
 	var ready chan turned // the page before
-	for page, err := range record.Users.Pages(ctx, out.reader, q) {
+	for {
+		page, err := record.Users.List(ctx, out.reader, q)
 		if err != nil {
 			return err
 		}
+		if len(page) == 0 {
+			return out.tell(ready)
+		}
+		q.After = q.Index.Position(record.Users.Row(page[len(page)-1]))
 		beside, err := out.beside(ctx, page)
 		if err != nil {
 			return err
@@ -84,9 +92,21 @@ func (out *exporting) users(ctx context.Context) error {
 		if err := out.tell(ready); err != nil {
 			return err
 		}
-		ready = next
+		ready, q.Limit = next, nextPage(page, beside)
 	}
-	return out.tell(ready)
+}
+
+// nextPage returns the number of users of the next page, by the size of this one: users may have
+// much.
+func nextPage(page []*record.User, b besides) int {
+	size := 1
+	for _, user := range page {
+		size += 500 + len(user.Prefs) + len(user.Targets) + len(user.PasswordHistory)
+		for _, i := range b.identities[user.ID] {
+			size += 500 + len(i.Access) + len(i.Refresh)
+		}
+	}
+	return max(1, min(exportPage, len(page)*exportBytes/size, 4*len(page)))
 }
 
 // turned is a page of users as they travel.

@@ -300,20 +300,21 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 	if user.Email != "" {
 		r.guesses = append(r.guesses, user)
 	}
-	for _, i := range a.identities {
+	for range a.identities {
 		r.logs = append(r.logs, tx.logOf(logIdentityCreate, user))
-		if tx.onEvent != nil {
-			tx.event(user.ID, "identities."+i.ID+".create", showIdentity(i))
-		}
 	}
 	if tx.onEvent == nil {
 		return nil
 	}
 	shown, err := showUser(user)
-	if err == nil {
-		tx.userEvent("create", shown)
+	if err != nil {
+		return err
 	}
-	return err
+	tx.userEvent("create", shown)
+	for _, i := range a.identities {
+		tx.event(user.ID, "identities."+i.ID+".create", showIdentity(i))
+	}
+	return nil
 }
 
 // insert stores the rows, parents before children.
