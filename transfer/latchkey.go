@@ -249,7 +249,7 @@ func (w *Writer) line(value any) {
 	if w.err != nil {
 		return
 	}
-	if w.err = json.MarshalWrite(w.out, value); w.err == nil {
+	if w.err = json.MarshalWrite(w.out, value, jsontext.PreserveRawStrings(true)); w.err == nil {
 		w.err = w.out.WriteByte('\n')
 	}
 }

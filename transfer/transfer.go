@@ -244,12 +244,17 @@ func lines(in *bufio.Reader, most int, yield func(number int, line []byte) bool)
 // readLine returns the next line without its end. Of a line that is too long it keeps a byte more
 // than most.
 func readLine(in *bufio.Reader, most int) (line []byte, err error) {
+	size := 0
 	for {
 		part, err := in.ReadSlice('\n')
-		line = append(line, part[:min(len(part), most+2-len(line))]...)
+		if size += len(part); len(line) < most+3 {
+			line = append(line, part[:min(len(part), most+3-len(line))]...)
+		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
+		case size > most+2:
+			return line[:most+1], err
 		case err == nil:
 			line = trimEnd(line)
 		}
