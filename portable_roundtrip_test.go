@@ -34,7 +34,7 @@ func moved(k *kit.Kit, engine *latchkey.Engine) *kit.Kit {
 
 // Who has planted an account with the number of another person loses it when the owner of the
 // number comes, also after a move: the mark that a number was proven without a session travels.
-func TestAttack23AMoveKeepsWhatIsKnownOfANumberProvenWithoutASession(t *testing.T) {
+func TestAMoveKeepsWhatIsKnownOfANumberProvenWithoutASession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada) // by the attacker, who has the password
 		_, account := k.SignIn(kit.Ada)
@@ -79,7 +79,7 @@ func (p longTokens) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens,
 
 // What a provider may tell the engine, an import takes back: long tokens, and a subject that is not
 // plain.
-func TestAttack23AMoveKeepsIdentitiesAsTheEngineMakesThem(t *testing.T) {
+func TestAMoveKeepsIdentitiesAsTheEngineMakesThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		size    int
 		subject string
@@ -105,7 +105,7 @@ func TestAttack23AMoveKeepsIdentitiesAsTheEngineMakesThem(t *testing.T) {
 }
 
 // An export has no line that an import refuses for its length, whatever a user has.
-func TestAttack23AnExportHasNoLineThatIsTooLong(t *testing.T) {
+func TestAnExportHasNoLineThatIsTooLong(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{KeepProviderTokens: true}, func(k *kit.Kit) {
 		p := latchkey.PortableUser{ID: "ada", Email: kit.Ada}
 		for i := range 90 {
@@ -122,7 +122,7 @@ func TestAttack23AnExportHasNoLineThatIsTooLong(t *testing.T) {
 }
 
 // A time that no file can hold is refused, and does not end in an export that cannot be read.
-func TestAttack23ATimeThatNoFileHoldsIsRefused(t *testing.T) {
+func TestATimeThatNoFileHoldsIsRefused(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{KeepProviderTokens: true}, func(k *kit.Kit) {
 		for name, at := range map[string]time.Time{
 			"year 20000": time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC), "year 400000": time.Date(400_000, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -143,7 +143,7 @@ func TestAttack23ATimeThatNoFileHoldsIsRefused(t *testing.T) {
 
 // A hash is a text that a file can hold, so one row does not end an export, and the rule on former
 // passwords works.
-func TestAttack23AHashIsText(t *testing.T) {
+func TestAHashIsText(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		user, err := k.Users().CreatePHPassUser(k.Ctx, latchkey.HashedUser{UserID: "ada", Email: kit.Ada, Hash: hidden.New("$P$B\xff\xff\xff\xff\xff\xff\xff\xffKfdE7H4Uy7ajxpijsjAJW0")})
 		if errors.Is(err, latchkey.ErrArgumentInvalid) {
@@ -161,7 +161,7 @@ func TestAttack23AHashIsText(t *testing.T) {
 }
 
 // The present hash among the former ones takes no place of another former one.
-func TestAttack23AnImportedHistoryForbidsWhatItHas(t *testing.T) {
+func TestAnImportedHistoryForbidsWhatItHas(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 2}}, func(k *kit.Kit) {
 		const former = "$md5$5f4dcc3b5aa765d61d8327deb882cf99" // of password
 		results, _ := imports(k, trusted, the(person(latchkey.PortableUser{
@@ -174,7 +174,7 @@ func TestAttack23AnImportedHistoryForbidsWhatItHas(t *testing.T) {
 
 // No hash is kept that can be guessed fast: the hash around a fast one costs as much as one of the
 // engine's.
-func TestAttack23AWrappedHashIsNotFast(t *testing.T) {
+func TestAWrappedHashIsNotFast(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		// 8 KiB and one pass around MD5. The hasher of the tests has 64 KiB.
 		thin := "$wrapped$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc$md5$" + strings.Repeat("0", 32)
@@ -192,7 +192,7 @@ func TestAttack23AWrappedHashIsNotFast(t *testing.T) {
 }
 
 // A user whose row was written while a machine's clock was ahead is moved as the others are.
-func TestAttack23AMoveKeepsUsersOfAClockThatWasAhead(t *testing.T) {
+func TestAMoveKeepsUsersOfAClockThatWasAhead(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		right := k.Clock.Now()
 		k.Clock.Advance(10 * 24 * time.Hour)
@@ -205,7 +205,7 @@ func TestAttack23AMoveKeepsUsersOfAClockThatWasAhead(t *testing.T) {
 }
 
 // A record that cannot be read does not make the whole file a wrong one: a line that is too long.
-func TestAttack23ALongLineIsRefusedByItself(t *testing.T) {
+func TestALongLineIsRefusedByItself(t *testing.T) {
 	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
 		file := `{"kind":"latchkey","version":1,"secrets":false,"createdAt":"2026-01-02T03:04:05Z"}
 {"kind":"user","id":"ada","name":"` + strings.Repeat("x", transfer.MaxLine) + `"}
@@ -220,7 +220,7 @@ func TestAttack23ALongLineIsRefusedByItself(t *testing.T) {
 }
 
 // One row does not end an export: a token is a text that a file can hold, or its user is refused.
-func TestAttack23ATokenIsText(t *testing.T) {
+func TestATokenIsText(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{KeepProviderTokens: true}, func(k *kit.Kit) {
 		imports(k, trusted, the(person(latchkey.PortableUser{ID: "ada", Identities: []latchkey.PortableIdentity{
 			{Provider: "acme", Issuer: "https://acme.example", Subject: "1", Access: hidden.New("token \xff"), Refresh: hidden.New("\xfe")},
