@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,11 +111,37 @@ func TestAC012StoredParametersOutOfBounds(t *testing.T) {
 		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ=$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"$argon2id$v=19$m=64,t=1,p=1" + rest + "\n",
 		"$argon2id$v=19$m=64,t=1,p=1" + rest + "$",
+		"x$argon2id$v=19$m=64,t=1,p=1" + rest,
+		"$argon2id$v=19$m=524288,t=1,p=1" + rest,
+		"$argon2id$v=19$m=64,t=1,p=1,x=1" + rest,
+		"$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 87) + "$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + strings.Repeat("A", 87),
+		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHR$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"plain", "$", "$$$$$", strings.Repeat("$", 2000), "$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 1<<20) + "$AAAA",
 	} {
 		if _, err := h.Verify(context.Background(), hash, "password"); !errors.Is(err, ErrFormat) {
 			t.Errorf("%.60s: %v", hash, err)
 		}
+		if err := Check(hash); !errors.Is(err, ErrFormat) {
+			t.Errorf("%.60s is taken: %v", hash, err)
+		}
+	}
+	long := "$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("AAAA", 1<<18) + "$AAAA"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := Check(long)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrFormat) || n > 64<<10 {
+		t.Errorf("a long text costs %d bytes: %v", n, err)
+	}
+	ran := false
+	for _, memory := range []int64{-1, 256<<20 + 1} {
+		if err := h.For("").Run(context.Background(), memory, func() { ran = true }); !errors.Is(err, ErrFormat) || ran {
+			t.Errorf("another hash of %d bytes: %v", memory, err)
+		}
+	}
+	if err := h.For("").Run(context.Background(), 256<<20, func() { ran = true }); err != nil || !ran {
+		t.Errorf("another hash of 256 MiB: %v", err)
 	}
 }
 

@@ -6,8 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/hashertest"
@@ -143,6 +147,9 @@ func TestEachSchemeVerifiesItsPasswordOnly(t *testing.T) {
 			if err != nil || kept.Wrapped() != v.fast || kept.Fast() || kept.Scheme() != v.scheme {
 				t.Fatalf("%v, wrapped %v, fast %v", err, kept.Wrapped(), kept.Fast())
 			}
+			if twice, err := Wrap(ctx, hashertest.New(t).For(""), kept); err != nil || !twice.Text().Equal(kept.Text()) {
+				t.Errorf("a hash that may be kept is wrapped again: %v", err)
+			}
 			if again, err := Parse(kept.Text().Reveal()); err != nil || !again.Text().Equal(kept.Text()) {
 				t.Errorf("the text does not parse: %v", err)
 			}
@@ -192,6 +199,45 @@ func TestASaltOrABlockSizeIsPartOfAnScryptHash(t *testing.T) {
 	}
 }
 
+// A hash is taken as what its caller says that it is, and not as what it looks like.
+func TestAConstructorTakesItsOwnSchemesOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(string) (Hash, error)
+		own  []string // beginnings
+	}{
+		"Argon2": {Argon2, []string{"$argon2"}}, "Bcrypt": {Bcrypt, []string{"$2"}}, "BcryptTruncated": {BcryptTruncated, []string{"$2"}},
+		"PHPass": {PHPass, []string{"$P$", "$H$"}}, "WordPress": {WordPress, []string{"$wp$2y$", "$P$", "$2"}}, "MD5": {MD5, nil},
+		"Django": {Django, nil}, "ASPNETIdentity": {ASPNETIdentity, nil},
+	} {
+		for _, v := range vectors {
+			h, err := v.made()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := h.Text().Reveal()
+			if slices.ContainsFunc(c.own, func(own string) bool { return strings.HasPrefix(text, own) }) {
+				continue
+			}
+			if _, err := c.make(text); !errors.Is(err, ErrFormat) {
+				t.Errorf("%s takes a hash of %s: %v", name, v.scheme, err)
+			}
+		}
+	}
+}
+
+// Firebase lets a project choose a cost that is too low.
+func TestAFirebaseHashOfALowCostIsFast(t *testing.T) {
+	o := ScryptModifiedOptions{Salt: "c2FsdA==", Separator: "Bw==", SignerKey: k1, MemoryCost: 12}
+	h, err := ScryptModified(k1, o)
+	if err != nil || !h.Fast() {
+		t.Errorf("4 MiB: %v", err)
+	}
+	o.MemoryCost = 13
+	if h, err = ScryptModified(k1, o); err != nil || h.Fast() {
+		t.Errorf("8 MiB: %v", err)
+	}
+}
+
 // Systems hash what their users type. A device that composes differently sends other bytes.
 func TestPasswordsAreComparedAsTypedAndThenComposed(t *testing.T) {
 	const composed, apart = "Z\u00fcrich!!", "Zu\u0308rich!!"
@@ -219,8 +265,14 @@ func TestAC009BcryptDoesNotCut(t *testing.T) {
 	if err != nil || !verify(t, truncated, long+"b") || verify(t, truncated, long[:71]) {
 		t.Errorf("truncated: %v", err)
 	}
-	if verify(t, whole, long[:40]+"\x00"+long[:31]) {
-		t.Error("a password with NUL")
+	// Bcrypt repeats a password, with a NUL behind it, until it has 72 bytes: aa and aa NUL aa are one.
+	made, err := bcrypt.GenerateFromPassword([]byte("aa"), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := Bcrypt(string(made))
+	if err != nil || !verify(t, short, "aa") || verify(t, short, "aa\x00aa") {
+		t.Errorf("a password with NUL: %v", err)
 	}
 }
 
@@ -241,16 +293,20 @@ func TestAC012AC108FormsAndBounds(t *testing.T) {
 			"$argon2d$v=19$m=64,t=1,p=4294967295$YXBwd3JpdGU$" + tag, "$argon2id$v=19$m=262144,t=5,p=1$YXBwd3JpdGU$" + tag, "$argon2id$v=16$m=64,t=1,p=1$YXBwd3JpdGU$" + tag,
 			"$argon2id$m=64,t=1,p=1$YXBwd3JpdGU$" + tag, "$argon2id$v=19$m=64,t=1,p=1$$" + tag, "$argon2id$v=19$m=64,t=1,p=1$c2FsdA$" + tag, "$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGU$",
 			"$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGU=$" + tag, "$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGU$" + tag + "\n", "$argon2x$v=19$m=64,t=1,p=1$YXBwd3JpdGU$" + tag, "$2a$" + tag,
-			"$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 1024) + "$" + tag,
+			"$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 1024) + "$" + tag, "$argon2id$v=19$m=524288,t=1,p=1$YXBwd3JpdGU$" + tag,
+			"$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 87) + "$" + tag, "$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGU$" + strings.Repeat("A", 87),
+			"$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGV$" + tag, "$argon2id$v=19$m=64,t=1,p=1,x=1$YXBwd3JpdGU$" + tag, "$argon2id$v=19$m=64,t=1,x=1$YXBwd3JpdGU$" + tag,
+			"$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGVz!$" + tag, "$argon2id$v=19$m=64,t=1,p=1$YXBwd3JpdGU$" + tag[:40] + "!",
 		}},
 		{hash(Bcrypt), []string{
 			"", "$2a$31$" + strings.Repeat("a", 53), "$2a$17$" + strings.Repeat("a", 53), "$2a$03$" + strings.Repeat("a", 53), "$2x$10$" + strings.Repeat("a", 53), "$2$10$" + strings.Repeat("a", 53),
-			"$2a$10$" + strings.Repeat("a", 52), "$2a$10$" + strings.Repeat("a", 54), "$2a$+5$" + strings.Repeat("a", 53), "$2a$10$" + strings.Repeat("a", 52) + "=", "$2a$1a$" + strings.Repeat("a", 53), "$2a$10",
+			"$2a$10$" + strings.Repeat("a", 52), "$2a$10$" + strings.Repeat("a", 54), "$2a$+5$" + strings.Repeat("a", 53), "$2a$10$" + strings.Repeat("a", 52) + "=", "$2a$1a$" + strings.Repeat("a", 53), "$2a$10", "$2a$10a" + strings.Repeat("a", 53),
 		}},
 		{hash(BcryptTruncated), []string{"$wp$2y$10$" + strings.Repeat("a", 53), "$2x$10$" + strings.Repeat("a", 53)}},
 		{hash(MD5), []string{"", "144FA7EAA4904E8EE120651997F70DCC", "144fa7eaa4904e8ee120651997f70dc", "144fa7eaa4904e8ee120651997f70dcc0", "144fa7eaa4904e8ee120651997f70dcg", "correct horse battery staple xxx"}},
 		{func(text string) error { _, err := SHA("sha256", text); return err }, []string{"", "31c315b0262695ce861bc17c63d2362684d5724c", strings.Repeat("A", 64), strings.Repeat("0", 66), "$sha1$31c315b0262695ce861bc17c63d2362684d5724c"}},
 		{func(text string) error { _, err := SHA(text, strings.Repeat("0", 32)); return err }, []string{"md5", "sha-256", "SHA256", "scrypt", "sha2"}},
+		{func(text string) error { _, err := SHA("2a", text); return err }, []string{"10$" + strings.Repeat("a", 53)}},
 		{hash(PHPass), []string{
 			"", "$P$", "$P$4" + strings.Repeat("a", 30), "$P$J" + strings.Repeat("a", 30), "$P$z" + strings.Repeat("a", 30), "$P$B" + strings.Repeat("a", 29), "$P$B" + strings.Repeat("a", 31),
 			"$S$B" + strings.Repeat("a", 30), "$P$B" + strings.Repeat("a", 29) + "=", "$2a$10$" + strings.Repeat("a", 53),
@@ -258,11 +314,12 @@ func TestAC012AC108FormsAndBounds(t *testing.T) {
 		{func(digits string) error { _, err := Scrypt(digits, ScryptOptions{Salt: "some-salt"}); return err }, []string{"", strings.Repeat("A", 128), strings.Repeat("0", 126), strings.Repeat("0", 127), strings.Repeat("x", 128)}},
 		{hash(Django), []string{
 			"", "pbkdf2_sha256$10000$seasalt2", "pbkdf2_sha256$0$seasalt2$" + b64, "pbkdf2_sha256$10000000000$seasalt2$" + b64, "pbkdf2_sha256$2500001$seasalt2$" + b64, "pbkdf2_sha256$1000$$" + b64,
-			"pbkdf2_sha256$1000$seasalt2$!!!", "pbkdf2_sha256$1000$seasalt2$" + b64 + "$", "pbkdf2_md5$1000$seasalt2$" + b64, "bcrypt$$2b$10$" + strings.Repeat("a", 53), "pbkdf2_sha256$1000$seasalt2$QUFB", "sha1$a$b",
+			"pbkdf2_sha256$1000$seasalt2$!!!", "pbkdf2_sha256$1000$seasalt2$" + b64 + "$", "pbkdf2_md5$1000$seasalt2$" + b64, "pbkdf2_sha512$1000$seasalt2$" + b64, "sha256$1000$seasalt2$" + b64,
+			"pbkdf2_sha256$10000$seasalt2$skPdPHnAsVEsRcqTNPTvR47tkLzsQWTgrRtM6x/bAR1=", "bcrypt$$2b$10$" + strings.Repeat("a", 53), "pbkdf2_sha256$1000$seasalt2$QUFB", "sha1$a$b",
 		}},
 		{hash(ASPNETIdentity), []string{
 			"AAABAgMEBQYHCAkKCwwNDg+ukCEMDf0yyQ29NYubggE=", "AAABAgMEBQYHCAkKCwwNDg+ukCEMDf0yyQ29NYubggHIVY0sdEUfdyeM+E1LtH1uJgAAAAAAAAAAAAA=", "AQAAAAIAAAAyAAAAEOMwvh3+FZxqkdMBz2ekgGhwQ4A=",
-			"AQAAAAEAACcQAAAACAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUEw==", "", "AA==", "AAAA", strings.Repeat("A", 64), "AQAAAAMAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==", "AQAAAAH/////AAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==",
+			"AQAAAAEAACcQAAAACAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUEw==", "", "AA==", "AAAA", "AQ==", "AAABAgMEBQYHCAkKCwwNDg+ukCEMDf0yyQ29NYubggHIVY0sdEUfdyeM+E1LtH1uJh==", strings.Repeat("A", 64), "AQAAAAMAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==", "AQAAAAH/////AAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==",
 			"AQAAAAEAACcQ/////wABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==", "AgAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg/2fl02JQNmPeKseNdayFA1OoDyT/bW4xva3FiQfEyWLQ==",
 		}},
 		{hash(WordPress), []string{"", "$wp$2a$10$" + strings.Repeat("a", 53), "$wp$P$B" + strings.Repeat("a", 30), "$wp$2y$31$" + strings.Repeat("a", 53), "*0", "$generic$hash", "plaintext password of 32 letters"}},
@@ -272,6 +329,14 @@ func TestAC012AC108FormsAndBounds(t *testing.T) {
 			"$scrypt$n=16384,r=8,p=17$c29tZXNhbHQ$" + tag, "$scrypt$n=262144,r=8,p=16$c29tZXNhbHQ$" + tag, "$scrypt$n=16384,r=8,p=1$c2FsdA$" + tag, "$scrypt$n=016384,r=8,p=1$c29tZXNhbHQ$" + tag,
 			"$pbkdf2-sha256$i=2500001$c29tZXNhbHQ$" + tag, "$pbkdf2-sha256$i=10000000000$c29tZXNhbHQ$" + tag, "$pbkdf2-sha3$i=1$c29tZXNhbHQ$" + tag, "$pbkdf2-sha256$i=1$c29tZXNhbHQ$QUFB",
 			"$scrypt-modified$n=16384,r=8$$Bw$" + tag + "$" + tag, "$scrypt-modified$n=16384,r=8$c2FsdA$Bw$QUFB$QUFB", "$scrypt-modified$n=16384,r=8$c2FsdA$Bw$" + tag + "$QUFB", "$scrypt-modified$n=1073741824,r=8$c2FsdA$Bw$" + tag + "$" + tag,
+			"$raw$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + tag, "$cut$2x$10$" + strings.Repeat("a", 53), "$wp$10$" + strings.Repeat("a", 53),
+			"$scrypt$n=16384,r=8,p=0$c29tZXNhbHQ$" + tag, "$scrypt$n=16384,r=8,p=1$c29tZXNhbHQ$" + tag + "$", "$scrypt$n=16384,r=8,p=1$" + strings.Repeat("AAAA", 43) + "$" + tag,
+			"$scrypt$n=16384,r=8,p=1$c29tZXNhbHQ$" + strings.Repeat("A", 87), "$scrypt$n=16384,r=8,p=1$c29tZXNhbHRz!$" + tag, "$scrypt$n=16384,r=8,p=1$c29tZXNhbHQ$" + tag[:40] + "!",
+			"$scrypt$n=16384,r=8,p=1$c29t\nZXNhbHQ$" + tag, "$pbkdf2-sha256$i=1$c29tZXNhbHQ$" + tag + "\r\n", "$pbkdf2-sha256$i=1$c29tZXNhbHQ$" + tag + "$",
+			"$pbkdf2-sha256$i=1$" + strings.Repeat("A", 87) + "$" + tag, "$pbkdf2-sha256$i=1$c29tZXNhbHQ$" + strings.Repeat("A", 87), "$pbkdf2-sha256$i=1$c29tZXNhbHR$" + tag,
+			"$scrypt-modified$n=16384,r=8$c2FsdA$Bw$" + tag + "$" + tag + "$", "$scrypt-modified$n=16384,r=8$" + strings.Repeat("A", 87) + "$Bw$" + tag + "$" + tag,
+			"$scrypt-modified$n=16384,r=8$c2FsdA$" + strings.Repeat("A", 87) + "$" + tag + "$" + tag, "$scrypt-modified$n=16384,r=8$c2FsdA$Bw$" + strings.Repeat("AAAA", 43) + "$" + strings.Repeat("AAAA", 43),
+			"$wrapped$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + tag + "$scrypt$n=16384,r=8,p=1$c29tZXNhbHQ$" + strings.Repeat("A", 43),
 			"$wrapped$", "$wrapped$$$$$$", "$wrapped$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + tag, "$wrapped$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + tag + "$md5$" + strings.Repeat("0", 32),
 			"$wrapped$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHQ$" + tag + "$md5$" + strings.Repeat("0", 32), "$wrapped$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + tag + "$md5$144fa7eaa4904e8ee120651997f70dcc",
 			"$wrapped$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + tag + "$2a$10$" + strings.Repeat("a", 53),
@@ -289,6 +354,12 @@ func TestAC012AC108FormsAndBounds(t *testing.T) {
 	}
 	if _, err := ScryptModified(k1, ScryptModifiedOptions{Salt: "c2FsdA==", SignerKey: k1, MemoryCost: 31}); !errors.Is(err, ErrFormat) {
 		t.Errorf("memory cost 31: %v", err)
+	}
+	if _, err := ScryptModified(k1, ScryptModifiedOptions{Salt: "c2FsdA==", SignerKey: k1, MemoryCost: -1}); !errors.Is(err, ErrFormat) {
+		t.Errorf("memory cost -1: %v", err)
+	}
+	if _, err := ScryptModified(k1, ScryptModifiedOptions{Salt: "c2Fs\ndA==", SignerKey: k1}); !errors.Is(err, ErrFormat) {
+		t.Errorf("a salt with a line break: %v", err)
 	}
 	if _, err := PBKDF2("md5", 1000, []byte("somesalt"), make([]byte, 32)); !errors.Is(err, ErrFormat) {
 		t.Errorf("md5: %v", err)
@@ -339,6 +410,74 @@ func TestForeignHashesWaitForAPlace(t *testing.T) {
 	release()
 	if right, err := Verify(context.Background(), h.For(""), hash, "appwrite"); !right || err != nil {
 		t.Errorf("%v, %v", right, err)
+	}
+}
+
+// The memory of a hash counts, so that many of them together stay within the budget.
+func TestForeignHashesCountTheirMemory(t *testing.T) {
+	const salt, tag = "c29tZXNhbHQ", "A/54i238ed09ZR4NwlACU5XnkjNBZU9QeOEuhjLiexI"
+	h, err := hasher.New(hasher.Config{Slots: 2, Queue: 2, Wait: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"$argon2i$v=19$m=131072,t=1,p=1$" + salt + "$" + tag, "$scrypt$n=131072,r=8,p=1$" + salt + "$" + tag,
+		"$scrypt-modified$n=131072,r=8$" + salt + "$Bw$" + tag + "$" + tag,
+	} {
+		hash, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.For("").Run(context.Background(), 200<<20, func() {
+			if _, err := Verify(context.Background(), h.For(""), hash, "appwrite"); !errors.Is(err, hasher.ErrBusy) {
+				t.Errorf("%s: 128 MiB beside 200 MiB, of 256 MiB: %v", hash.Scheme(), err)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A wrong password costs one hash, and two if it composes to another text.
+func TestAWrongPasswordCostsNoMoreThanItsForms(t *testing.T) {
+	h := hashertest.New(t)
+	hash, err := MD5("144fa7eaa4904e8ee120651997f70dcc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for password, want := range map[string]int64{"wrong": 1, "Z\u00fcrich": 1, "Zu\u0308rich": 2} {
+		before := h.Hashes()
+		if right, err := Verify(context.Background(), h.For(""), hash, password); right || err != nil {
+			t.Errorf("%q: %v, %v", password, right, err)
+		}
+		if n := h.Hashes() - before; n != want {
+			t.Errorf("%q costs %d hashes", password, n)
+		}
+	}
+}
+
+// A text that is too long is refused before anything is made of it.
+func TestALongTextCostsNothing(t *testing.T) {
+	long := strings.Repeat("abcd", 1<<18)
+	whole := "$pbkdf2-sha256$i=1$c29tZXNhbHQ$" + long
+	for name, make := range map[string]func() (Hash, error){
+		"Parse":          of(Parse, whole),
+		"Argon2":         of(Argon2, "$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$"+long),
+		"MD5":            of(MD5, long),
+		"Scrypt":         scryptOf(long, ScryptOptions{Salt: "some-salt"}),
+		"ScryptModified": firebase(long, "UxLMreBr6tYyjQ=="),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := make()
+		runtime.ReadMemStats(&after)
+		limit := uint64(64 << 10)
+		if name == "MD5" { // it joins the text to the name of its scheme
+			limit += uint64(len(long))
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrFormat) || n > limit {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
 	}
 }
 
