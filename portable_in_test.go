@@ -1,8 +1,12 @@
 package latchkey_test
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,8 +186,18 @@ func TestAPanicOfAnImportIsTheCallers(t *testing.T) {
 			return hook(c)
 		}
 		caught("the disk is gone", the(person(latchkey.PortableUser{ID: "zoe"})))
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Name == "Commit" && !c.Done {
+				runtime.Goexit()
+			}
+			return hook(c)
+		}
+		done, err := k.Import(k.Ctx, the(person(latchkey.PortableUser{ID: "zoe"})), latchkey.ImportOptions{})
 		k.Store.Hook = hook
-		k.Same("after the second", k.Rows()["users"], 500)
+		if err == nil || done != (latchkey.Imported{}) {
+			k.Errorf("the store ends its goroutine: %+v, %v", done, err)
+		}
+		k.Same("after the first batch", k.Rows()["users"], 500)
 	})
 }
 
@@ -460,5 +474,100 @@ func TestAnImportEndsWithTheFaultOfTheBatchBefore(t *testing.T) {
 			k.Errorf("%+v, %d results, %v", done, told, err)
 		}
 		k.Same("users", k.Rows()["users"], 0)
+	})
+}
+
+// again is a store that runs one transaction once without effect, then makes a change, and runs
+// the transaction again.
+type again struct {
+	store.Store
+	change func()
+}
+
+func (a *again) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	if change := a.change; change != nil {
+		a.change = nil
+		undone := errors.New("undone")
+		if err := a.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error { return cmp.Or(fn(ctx, tx), undone) }); err != undone {
+			return err
+		}
+		change()
+	}
+	return a.Store.Update(ctx, fn)
+}
+
+// A transaction that runs again begins anew: what its first run has found does not count.
+func TestABatchThatRunsAgainBeginsAnew(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		team := func(id string) latchkey.Portable {
+			return latchkey.Portable{Team: &latchkey.PortableTeam{ID: id, Name: id}}
+		}
+		member := func(id, team string) latchkey.Portable {
+			return latchkey.Portable{Membership: &latchkey.PortableMembership{ID: id, TeamID: team, UserID: "ada", Roles: []string{"owner"}}}
+		}
+		bob := person(latchkey.PortableUser{ID: "bob", Email: kit.Bob})
+		_, done := imports(k, trusted, the(person(latchkey.PortableUser{ID: "ada"}), bob, person(latchkey.PortableUser{ID: "eve", Phone: kit.Phone, Email: "eve@example.org"}), team("club"), member("m1", "club")))
+		k.Same("before", done, latchkey.Imported{Created: 5})
+		s := &again{Store: k.Raw}
+		engine, err := latchkey.New(s, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now})
+		k.Must(err)
+		s.change = func() {
+			k.Must(k.Users().Delete(k.Ctx, "bob"))
+			k.Must(k.Users().Delete(k.Ctx, "eve"))
+			k.Must(k.Teams().Delete(k.Ctx, "club"))
+			k.Must(kit.Err(k.Teams().Create(k.Ctx, latchkey.NewTeam{ID: "late", Name: "Late"})))
+		}
+		proven := at("acme", "1")
+		proven.ID, proven.Email, proven.EmailVerified = "i1", "eve@example.org", true
+		var outcomes []string
+		_, err = engine.Import(k.Ctx, the(
+			bob, person(latchkey.PortableUser{ID: "number", Phone: kit.Phone}), person(latchkey.PortableUser{ID: "proof", Identities: []latchkey.PortableIdentity{proven}}),
+			team("club"), member("m1", "club"), member("m2", "late"),
+		), latchkey.ImportOptions{TrustVerified: true, TrustRoles: true, OnResult: func(r latchkey.ImportResult) {
+			outcomes = append(outcomes, string(r.Outcome))
+			if r.Err != nil {
+				k.Errorf("line %d: %v", r.Line, r.Err)
+			}
+		}})
+		k.Must(err)
+		k.Same("outcomes", outcomes, slices.Repeat([]string{"created"}, 6))
+		identity, err := k.Users().GetIdentity(k.Ctx, "i1")
+		k.Must(err)
+		k.Same("its proof", identity.ProviderEmailVerified, true)
+		k.Must(engine.Close())
+	})
+}
+
+// Each result is told once, also if the end of the source and a fault meet.
+func TestEachResultOfAnImportIsToldOnce(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		ctx, cancel := context.WithCancel(k.Ctx)
+		torn := errors.New("the file is torn")
+		told := 0
+		done, err := k.Import(ctx, func(yield func(latchkey.Portable, error) bool) {
+			for _, p := range somePeople(500) {
+				yield(p, nil)
+			}
+			for k.Rows()["users"] < 500 {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(50 * time.Millisecond) // until the transaction has ended
+			yield(person(latchkey.PortableUser{Password: hidden.New("$md5$" + md5Hash)}), nil)
+			cancel()
+			yield(latchkey.Portable{}, torn)
+		}, latchkey.ImportOptions{OnResult: func(latchkey.ImportResult) { told++ }})
+		if !errors.Is(err, torn) || !errors.Is(err, context.Canceled) || done != (latchkey.Imported{Created: 500}) || told != 500 {
+			k.Errorf("%+v, %d results, %v", done, told, err)
+		}
+	})
+}
+
+// A user without an id gets a fresh one, and the result tells it.
+func TestAnImportTellsFreshIDs(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var id string
+		_, err := k.Import(k.Ctx, the(person(latchkey.PortableUser{Email: kit.Ada})), latchkey.ImportOptions{OnResult: func(r latchkey.ImportResult) { id = r.ID }})
+		k.Must(err)
+		k.Same("the id", id, k.IDOf(kit.Ada))
 	})
 }
