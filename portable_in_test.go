@@ -98,6 +98,10 @@ func TestWhatWaitsIsImportedAsWaiting(t *testing.T) {
 		factors, err := k.Users().MFAFactors(k.Ctx, "ada")
 		k.Must(err)
 		k.Same("TOTP", factors.TOTP, false)
+		k.Must(k.Export(k.Ctx, latchkey.ExportOptions{Secrets: true}, func(p latchkey.Portable) error {
+			k.Same("the step", []any{p.User.Authenticator.Pending, p.User.Authenticator.Step}, []any{true, int64(0)})
+			return nil
+		}))
 		k.SignUp("waits@example.org")
 	})
 }
@@ -107,12 +111,14 @@ func TestWhatWaitsIsImportedAsWaiting(t *testing.T) {
 func TestAnImportTellsWhatItMakes(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada", Email: kit.Ada})))
-		logs, events := k.Logs(), k.Events("ada", "ID")
+		events := k.Events("ada", "ID")
+		k.Forget()
 		identity := at("acme", "1")
 		identity.ID = "i1"
 		imports(k, trusted, the(person(latchkey.PortableUser{ID: "bob", Email: kit.Bob, Identities: []latchkey.PortableIdentity{identity}})))
-		k.Same("the log", k.Logs(), append([]string{"identity.create by server"}, logs...))
-		k.Same("the events", k.Events("bob", "ID"), append([]string{"users.ID.identities.i1.create by server"}, events...))
+		k.Same("the log", k.Logs(), []string{"identity.create by server", "user.create by server"})
+		k.Same("the events", k.Events("bob", "ID"), []string{"users.ID.identities.i1.create by server", "users.ID.create by server"})
+		k.Same("the event of a creation", events, []string{"users.ID.create by server"})
 		found, err := k.Users().List(k.Ctx)
 		k.Must(err)
 		k.Same("users", found.Total, 2)
@@ -376,6 +382,13 @@ func TestATeamOrMembershipThatIsThereStays(t *testing.T) {
 			"8 m2 refused membership_already_confirmed", "9 m3 refused team_not_found",
 		})
 		k.Same("the rows", k.Everything(), before)
+		// An invitation is no membership yet.
+		k.Must(kit.Err(k.Teams().CreateMembership(k.Ctx, "club", latchkey.NewMembership{UserID: k.SignUp("owner@example.org").ID, Roles: []string{"owner"}})))
+		_, owner := k.SignIn("owner@example.org")
+		invited, err := owner.Teams().CreateMembership(k.Ctx, "club", latchkey.NewMembership{UserID: k.SignUp("guest@example.org").ID, Roles: []string{}, URL: kit.JoinURL})
+		k.Must(err)
+		results, _ = imports(k, trusted, the(member(invited.ID, "club", invited.UserID)))
+		k.Same("an invitation", results, []string{"1 " + invited.ID + " refused general_argument_invalid"})
 		results, _ = imports(k, trusted, the(person(latchkey.PortableUser{ID: "ada", Email: kit.Ada}), person(latchkey.PortableUser{ID: "bob", Phone: kit.Phone})))
 		k.Same("others", results, []string{"1 ada refused user_already_exists", "2 bob refused user_already_exists"})
 	})
@@ -569,5 +582,20 @@ func TestAnImportTellsFreshIDs(t *testing.T) {
 		_, err := k.Import(k.Ctx, the(person(latchkey.PortableUser{Email: kit.Ada})), latchkey.ImportOptions{OnResult: func(r latchkey.ImportResult) { id = r.ID }})
 		k.Must(err)
 		k.Same("the id", id, k.IDOf(kit.Ada))
+	})
+}
+
+// An empty list of targets says that another user has the target of the address.
+func TestAnImportMakesNoTargetOutOfAnEmptyList(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		imports(k, trusted, the(
+			person(latchkey.PortableUser{ID: "ada", Email: kit.Ada, Targets: []latchkey.Target{}}),
+			person(latchkey.PortableUser{ID: "bob", Targets: []latchkey.Target{{ProviderType: "email", Identifier: kit.Ada}}}),
+		))
+		for id, want := range map[string]int{"ada": 0, "bob": 1} {
+			user, err := k.Users().Get(k.Ctx, id)
+			k.Must(err)
+			k.Same(id, len(user.Targets), want)
+		}
 	})
 }
