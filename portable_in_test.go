@@ -312,8 +312,8 @@ func TestAnImportChecksTheFormsOfWhatComesAlong(t *testing.T) {
 		for name, p := range map[string]latchkey.PortableUser{
 			"identity id":             with(func(i *latchkey.PortableIdentity) { i.ID = "-" }),
 			"identity without issuer": with(func(i *latchkey.PortableIdentity) { i.Issuer = "" }),
-			"a long issuer":           with(func(i *latchkey.PortableIdentity) { i.Issuer = strings.Repeat("x", 256) }),
-			"a long subject":          with(func(i *latchkey.PortableIdentity) { i.Subject = strings.Repeat("x", 256) }),
+			"a long issuer":           with(func(i *latchkey.PortableIdentity) { i.Issuer = strings.Repeat("ä", 128) }),
+			"a long subject":          with(func(i *latchkey.PortableIdentity) { i.Subject = strings.Repeat("ä", 128) }),
 			"identity name":           with(func(i *latchkey.PortableIdentity) { i.Name = strings.Repeat("x", 129) }),
 			"a long refresh token":    with(func(i *latchkey.PortableIdentity) { i.Refresh = hidden.New(strings.Repeat("x", 9000)) }),
 			"identity made ahead":     with(func(i *latchkey.PortableIdentity) { i.CreatedAt = far }),
