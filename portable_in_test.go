@@ -388,6 +388,12 @@ func TestATeamOrMembershipThatIsThereStays(t *testing.T) {
 		invited, err := owner.Teams().CreateMembership(k.Ctx, "club", latchkey.NewMembership{UserID: k.SignUp("guest@example.org").ID, Roles: []string{}, URL: kit.JoinURL})
 		k.Must(err)
 		results, _ = imports(k, trusted, the(member(invited.ID, "club", invited.UserID)))
+		k.Must(k.Export(k.Ctx, latchkey.ExportOptions{}, func(p latchkey.Portable) error {
+			if p.Membership != nil && p.Membership.ID == invited.ID {
+				k.Error("an invitation is exported")
+			}
+			return nil
+		}))
 		k.Same("an invitation", results, []string{"1 " + invited.ID + " refused general_argument_invalid"})
 		results, _ = imports(k, trusted, the(person(latchkey.PortableUser{ID: "ada", Email: kit.Ada}), person(latchkey.PortableUser{ID: "bob", Phone: kit.Phone})))
 		k.Same("others", results, []string{"1 ada refused user_already_exists", "2 bob refused user_already_exists"})
@@ -430,6 +436,11 @@ func TestAnImportKeepsTokensOnlyIfThePolicyDoes(t *testing.T) {
 				k.Must(k.Export(k.Ctx, latchkey.ExportOptions{Secrets: true}, func(p latchkey.Portable) error {
 					got := p.User.Identities[0]
 					k.Same("tokens", []any{got.Access.IsZero(), got.Refresh.IsZero(), got.Expire.IsZero(), got.Email}, []any{!keep, !keep, !keep, kit.Ada})
+					return nil
+				}))
+				k.Must(k.Export(k.Ctx, latchkey.ExportOptions{}, func(p latchkey.Portable) error {
+					got := p.User.Identities[0]
+					k.Same("tokens unasked", []any{got.Access.IsZero(), got.Refresh.IsZero()}, []any{true, true})
 					return nil
 				}))
 			})

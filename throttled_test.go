@@ -61,6 +61,11 @@ func TestThrottledListsWhatIsSlowed(t *testing.T) {
 		if err := k.Throttled(k.Ctx, func(latchkey.Throttled) error { return stop }); err != stop {
 			k.Errorf("%v", err)
 		}
+		closed := k.Configured(func(*latchkey.Config) {})
+		k.Must(closed.Close())
+		if err := closed.Throttled(k.Ctx, func(latchkey.Throttled) error { return nil }); !errors.Is(err, latchkey.ErrClosed) {
+			k.Errorf("a closed engine: %v", err)
+		}
 	})
 }
 
@@ -78,6 +83,11 @@ func TestThrottledTellsWhatIsDisabled(t *testing.T) {
 		if len(own) != 1 || !own[0].Disabled || own[0].Failures != 20 {
 			k.Errorf("%+v", own)
 		}
+		k.Clock.Advance(366 * 24 * time.Hour)
+		if own, err := k.Users().Throttled(k.Ctx, user.ID); len(own) != 0 || err != nil || len(slowed(k, k.Engine)) != 0 {
+			k.Errorf("a year later: %+v, %v", own, err)
+		}
+		k.Clock.Advance(-366 * 24 * time.Hour)
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another horse")))
 		if own, err := k.Users().Throttled(k.Ctx, user.ID); len(own) != 0 || err != nil {
 			k.Errorf("%+v, %v", own, err)
