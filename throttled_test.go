@@ -94,3 +94,33 @@ func TestThrottledTellsWhatIsDisabled(t *testing.T) {
 		}
 	})
 }
+
+// Second factors and codes to the addresses of a user are found by the user too.
+func TestThrottledFindsFactorsAndCodesOfAUser(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		_, app, _ := k.Enrolled(latchkey.NewMFAAuthenticator{})
+		id := k.IDOf(kit.Ada)
+		for range 4 { // each code is void after some wrong answers
+			token, code := k.AskCode(kit.Ada)
+			for range 5 {
+				_ = kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, kit.OtherCode(code)))
+			}
+			k.Clock.Advance(time.Minute)
+		}
+		_, pending := k.Owing(k.Guest(kit.At(kit.Attacker))) // a client that the user is not known from
+		for range 12 {
+			challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)
+			if err != nil {
+				break
+			}
+			_ = kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, kit.OtherCode(app.Code())))
+		}
+		own, err := k.Users().Throttled(k.Ctx, id)
+		k.Must(err)
+		var kinds []string
+		for _, one := range own {
+			kinds = append(kinds, one.Kind)
+		}
+		k.Same("kinds", kinds, []string{"factor/totp", "code"})
+	})
+}
