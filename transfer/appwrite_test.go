@@ -76,4 +76,10 @@ func TestAppwriteRefuses(t *testing.T) {
 	})
 }
 
+// A password that was never set does not sign in at Appwrite.
+func TestAppwriteHasNoPasswordWithoutItsTime(t *testing.T) {
+	text := `[{"$id":"ada","status":true,"password":"144fa7eaa4904e8ee120651997f70dcc","hash":"md5"}]`
+	sameUsers(t, read(text, transfer.Appwrite, transfer.Options{}), []*latchkey.PortableUser{{ID: "ada"}})
+}
+
 func FuzzAppwrite(f *testing.F) { fuzz(f, transfer.Appwrite, transfer.Options{}, "appwrite.json") }

@@ -66,6 +66,16 @@ func TestAuth0Passwords(t *testing.T) {
 		{ID: "5dea9f9c82dd7c0e76e4ec01", Email: "ada@example.org", EmailVerified: true, PasswordUpdate: at(t, "2023-02-01T10:00:00.123Z")},
 		{ID: "euclid", Email: "grace@example.org"},
 	}, "5dea9f9c82dd7c0e76e4ec01", "euclid")
+	text := `{"alt_id":"ada","identifiers":[{"type":"phone_number","value":"+14155550101","verified":true},{"type":"username","value":"ada@other.example","verified":true}]}`
+	sameUsers(t, read(text, transfer.Auth0Passwords, transfer.Options{WithoutPassword: true}), []*latchkey.PortableUser{{ID: "ada"}})
+}
+
+// An identity without an address has no proven one.
+func TestAuth0ProvesNoMissingAddress(t *testing.T) {
+	text := `{"user_id":"google-oauth2|1","email_verified":true,"phone_verified":true,"identities":[{"user_id":"1","provider":"google-oauth2","profileData":{"email_verified":true}}]}`
+	sameUsers(t, read(text, transfer.Auth0, transfer.Options{}), []*latchkey.PortableUser{{
+		ID: transfer.UserID(transfer.Auth0, "google-oauth2|1"), Identities: []latchkey.PortableIdentity{{Provider: "google", Issuer: googleIssuer, Subject: "1"}},
+	}})
 }
 
 func TestAuth0Refuses(t *testing.T) {

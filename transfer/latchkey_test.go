@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -108,6 +109,26 @@ func TestEmptyPrefsAreLeftOut(t *testing.T) {
 		if strings.Contains(text, "prefs") {
 			t.Errorf("%q: %s", prefs, text)
 		}
+	}
+}
+
+// What cannot be read again is not written, and what is written is not changed.
+func TestWriterRefusesWhatIsNoJSON(t *testing.T) {
+	for name, u := range map[string]latchkey.PortableUser{
+		"not UTF-8": {Name: "a\xff"}, "label": {Labels: []string{"a\xff"}}, "preferences": {Prefs: json.RawMessage(`{"a":`)},
+	} {
+		w := transfer.NewWriter(io.Discard, false, time.Now())
+		if err := w.Write(latchkey.Portable{User: &u}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if err := w.Close(); err == nil {
+			t.Errorf("%s: no error at the end", name)
+		}
+	}
+	prefs := json.RawMessage(`{ "a" : 1 }`)
+	text := written(t, latchkey.Portable{User: &latchkey.PortableUser{Prefs: prefs, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}})
+	if string(prefs) != `{ "a" : 1 }` || !strings.Contains(text, `"createdAt":"2026-01-02T02:04:05Z"`) || !strings.Contains(text, `"prefs":{"a":1}`) {
+		t.Errorf("%s, and the preferences are %s now", text, prefs)
 	}
 }
 
