@@ -33,6 +33,9 @@ func TestHostileJSON(t *testing.T) {
 		{"name is no text", `{1:[]}`, notJSON},
 		{"no comma", `{"users":[{"localId":"a"} {}]}`, notJSON},
 		{"no value", `{"users":[,]}`, notJSON},
+		{"no colon", `{"users";[]}`, notJSON},
+		{"list that ends as an object", `{"users":[{"localId":"a"}}}`, notJSON},
+		{"object that ends as a list", `{"users":[]]`, notJSON},
 		{"after the end", doc(good) + "x", notJSON},
 		{"cut in a record", `{"users":[{"localId":"a`, cutOff},
 		{"cut after a record", `{"users":[` + good, cutOff},
@@ -52,7 +55,7 @@ func TestHostileJSON(t *testing.T) {
 	})
 	for name, text := range map[string]string{
 		"byte order mark": "\ufeff" + doc(good), "other members": `{"a":[1,{"users":[2]}],"users":[` + good + `],"b":"]}"}`,
-		"white space": "\r\n { \"users\" :\t[ \n" + good + " \r\n] } \n", "long other member": `{"a":"` + isTen + `","users":[` + good + `]}`,
+		"white space": "\r\n { \"users\" :\t[ \n" + good + " \r\n] } \n", "quotes in a text": doc(`{"localId":"a","displayName":"\"]}\\"}`), "long other member": `{"a":"` + isTen + `","users":[` + good + `]}`,
 	} {
 		if r := read(text, transfer.Firebase, transfer.Options{}); len(r.users) != 1 || r.told() != "" {
 			t.Errorf("%s: %d users, %s", name, len(r.users), r.told())

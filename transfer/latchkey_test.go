@@ -121,6 +121,9 @@ func TestWriterRefusesWhatIsNoJSON(t *testing.T) {
 		if err := w.Write(latchkey.Portable{User: &u}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+		if err := w.Write(latchkey.Portable{User: &latchkey.PortableUser{ID: "ada"}}); err == nil {
+			t.Errorf("%s: another record follows", name)
+		}
 		if err := w.Close(); err == nil {
 			t.Errorf("%s: no error at the end", name)
 		}

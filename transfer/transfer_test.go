@@ -300,3 +300,29 @@ func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
 		})
 	}
 }
+
+// Of a record that is too long, no more is held than of the longest one.
+func TestALongRecordIsNotHeld(t *testing.T) {
+	part := strings.Repeat("x", 1<<20)
+	for f, file := range map[transfer.Format]*endless{
+		transfer.Firebase:  {head: `{"users":[{"localId":"`, record: part, tail: `"}]} `},
+		transfer.WordPress: {head: "ID,user_email,user_pass\n\"", record: part, tail: "\",,\n"},
+		transfer.Latchkey:  {head: `{"kind":"latchkey","version":1}` + "\n" + `{"kind":"user","id":"`, record: part, tail: "\"}\n" + `{"kind":"end","users":1}`},
+	} {
+		file.times = 64
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		refused := 0
+		for _, err := range transfer.Read(file, f, transfer.Options{}) {
+			var bad *latchkey.RecordError
+			if !errors.As(err, &bad) {
+				t.Fatalf("%s: %v", f, err)
+			}
+			refused++
+		}
+		runtime.ReadMemStats(&after)
+		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; refused != 1 || n > 48 {
+			t.Errorf("%s: %d refused, %d MiB", f, refused, n)
+		}
+	}
+}
