@@ -82,4 +82,10 @@ func TestAppwriteHasNoPasswordWithoutItsTime(t *testing.T) {
 	sameUsers(t, read(text, transfer.Appwrite, transfer.Options{}), []*latchkey.PortableUser{{ID: "ada"}})
 }
 
+// Without the password, its time does not come either.
+func TestAppwriteHasNoTimeWithoutItsPassword(t *testing.T) {
+	text := `[{"$id":"ada","status":true,"password":"x","passwordUpdate":"2023-01-01T10:00:00.000+00:00","hash":"none"}]`
+	sameUsers(t, read(text, transfer.Appwrite, transfer.Options{WithoutPassword: true}), []*latchkey.PortableUser{{ID: "ada"}})
+}
+
 func FuzzAppwrite(f *testing.F) { fuzz(f, transfer.Appwrite, transfer.Options{}, "appwrite.json") }

@@ -70,6 +70,16 @@ func TestAuth0Passwords(t *testing.T) {
 	sameUsers(t, read(text, transfer.Auth0Passwords, transfer.Options{WithoutPassword: true}), []*latchkey.PortableUser{{ID: "ada"}})
 }
 
+// A connection tells more than the kind of its provider.
+func TestAuth0TakesTheConnectionFirst(t *testing.T) {
+	acme := transfer.Provider{Name: "acme", Issuer: "https://id.acme.example"}
+	o := transfer.Options{Providers: map[string]transfer.Provider{"acme": acme, "oidc": {Name: "other", Issuer: "https://other.example"}}}
+	text := `{"user_id":"oidc|acme|7","identities":[{"user_id":"acme|7","provider":"oidc","connection":"acme"}]}`
+	sameUsers(t, read(text, transfer.Auth0, o), []*latchkey.PortableUser{{
+		ID: transfer.UserID(transfer.Auth0, "oidc|acme|7"), Identities: []latchkey.PortableIdentity{{Provider: acme.Name, Issuer: acme.Issuer, Subject: "7"}},
+	}})
+}
+
 // An identity without an address has no proven one.
 func TestAuth0ProvesNoMissingAddress(t *testing.T) {
 	text := `{"user_id":"google-oauth2|1","email_verified":true,"phone_verified":true,"identities":[{"user_id":"1","provider":"google-oauth2","profileData":{"email_verified":true}}]}`

@@ -210,6 +210,8 @@ func TestLinesOfLatchkeyAreRefused(t *testing.T) {
 		{"just not too long", one(`{"kind":"user","id":"` + strings.Repeat("x", transfer.MaxLine-23) + `"}`), ""},
 		{"unknown member", one(`{"kind":"user","idd":"ada"}`), "line 2: it has a member that this format does not have"},
 		{"unknown member inside", one(`{"kind":"user","authenticator":{"secret":"x"}}`), "line 2: it has a member that this format does not have"},
+		{"unknown member of a team", head + `{"kind":"team","id":"t","more":1}` + "\n" + end(0, 1, 0), "line 2: it has a member that this format does not have"},
+		{"unknown member of a membership", head + `{"kind":"membership","more":1}` + "\n" + end(0, 0, 1), "line 2: it has a member that this format does not have"},
 		{"member of another case", one(`{"kind":"user","ID":"ada"}`), "line 2: it has a member that this format does not have"},
 		{"member twice", one(`{"kind":"user","id":"ada","id":"bob"}`), "line 2: an object in it has a member twice"},
 		{"kind twice", one(`{"kind":"user","id":"ada","kind":"user"}`), "line 2: an object in it has a member twice"},

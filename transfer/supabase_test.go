@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"example.com/latchkey"
@@ -66,6 +67,8 @@ func TestSupabaseRefuses(t *testing.T) {
 		{"raw_user_meta_data in CSV", "id,email,encrypted_password,raw_user_meta_data\nada,,,{\n", "line 2: its member raw_user_meta_data has another form"},
 		{"deleted", line(`"deleted_at":"2023-01-01T10:00:00+00:00"`), "line 1: it has been deleted"},
 		{"provider", line(`"identities":[{"provider":"github","provider_id":"7"}]`), "line 1: the provider github is not in Options.Providers"},
+		{"provider with a long name", line(`"identities":[{"provider":"` + strings.Repeat("a", 33) + `","provider_id":"7"}]`), "line 1: the provider of its identity is not in Options.Providers"},
+		{"raw_user_meta_data with a member twice in CSV", "id,email,encrypted_password,raw_user_meta_data\nada,,,\"{\"\"a\"\":1,\"\"a\"\":2}\"\n", "line 2: its member raw_user_meta_data has another form"},
 		{"no provider_id", line(`"identities":[{"provider":"google"}]`), "line 1: it has an identity without the id at its provider"},
 		{"two apps", line(`"mfa_factors":[` + totp + "," + totp + "]"), "line 1: it has two authenticator apps, and a user here has one"},
 		{"encrypted app", line(`"mfa_factors":[{"factor_type":"totp","status":"verified","secret":"{\"alg\":\"aes-gcm-hkdf\"}"}]`), "line 1: the secret of its authenticator app is encrypted"},
@@ -73,6 +76,11 @@ func TestSupabaseRefuses(t *testing.T) {
 		{"plain text", line(`"encrypted_password":"secret"`), "line 1: its password: the scheme of its hash is not known"},
 		{"bcrypt", line(`"encrypted_password":"$2a$10$x"`), form + "a bcrypt hash has 60 characters: its version, two digits of its cost, and 53 of salt and hash"},
 		{"argon2", line(`"encrypted_password":"$argon2id$v=16$m=64,t=2,p=1$c29tZXNhbHQ$c29tZXNhbHRzb21lc2FsdA"`), form + "an argon2 hash has the form $argon2id$v=19$m=...,t=...,p=...$salt$tag, within bounds"},
+		{"another scheme with five fields", line(`"encrypted_password":"$scrypt$v=1,n=14,r=8,p=1$AA==$AA=="`), "line 1: its password: the scheme of its hash is not known"},
+		{"text before the scheme", line(`"encrypted_password":"x$fbscrypt$v=1,n=14,r=8,p=1$AA==$AA=="`), "line 1: its password: the scheme of its hash is not known"},
+		{"fbscrypt with another field", line(fb + `v=1,n=14,r=8,p=1$AA==$AA==$AA=="`), "line 1: its password: the scheme of its hash is not known"},
+		{"fbscrypt of no cost", line(fb + `v=1,n=0,r=8,p=1$AA==$AA=="`), "line 1: its password: a parameter of its hash is not known"},
+		{"fbscrypt of no block size", line(fb + `v=1,n=14,r=0,p=1$AA==$AA=="`), "line 1: its password: a parameter of its hash is not known"},
 		{"fbscrypt of another version", line(fb + `v=2,n=14,r=8,p=1$AA==$AA=="`), "line 1: its password: a parameter of its hash is not known"},
 		{"fbscrypt with more lanes", line(fb + `v=1,n=14,r=8,p=2$AA==$AA=="`), "line 1: its password: a parameter of its hash is not known"},
 		{"fbscrypt without a number", line(fb + `v=1,n=x$AA==$AA=="`), "line 1: its password: a parameter of its hash is not known"},
@@ -80,6 +88,17 @@ func TestSupabaseRefuses(t *testing.T) {
 		{"fbscrypt without a key", line(fb + `v=1,n=14,r=8,p=1,ss=Bw==$AA==$AA=="`), form + "a hash of Firebase has a salt of 1 to 64 bytes, a separator of at most 64, and a signer key of 16 to 128, as long as the hash"},
 		{"fbscrypt with too much memory", line(fb + `v=1,n=40,r=8,p=1$AA==$AA=="`), form + "the memory cost is 1 to 30"},
 	})
+}
+
+// A factor that is no authenticator app, or an address that is missing, proves nothing. The full
+// name comes before the other one.
+func TestSupabaseTakesWhatItsFormSays(t *testing.T) {
+	text := `{"id":"a","raw_user_meta_data":{"full_name":"Ada","name":"ada99"},"email_confirmed_at":"2023-01-01T10:00:00+00:00",` +
+		`"mfa_factors":[{"factor_type":"phone","status":"verified"}],"identities":[{"provider":"google","provider_id":"1","identity_data":{"email_verified":true}}]}`
+	sameUsers(t, read(text, transfer.Supabase, transfer.Options{}), []*latchkey.PortableUser{{
+		ID: "a", Name: "Ada", Prefs: json.RawMessage(`{"full_name":"Ada","name":"ada99"}`),
+		Identities: []latchkey.PortableIdentity{{Provider: "google", Issuer: googleIssuer, Subject: "1"}},
+	}})
 }
 
 // A ban that is over is none.
