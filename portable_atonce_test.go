@@ -47,7 +47,7 @@ func TestTwoImportsAtOnce(t *testing.T) {
 // The n-th fault of an import in batches and of an export leaves no half of a record, and no count
 // of what is not there.
 func TestFaultsLeaveCountsRight(t *testing.T) {
-	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		all := somePeople(1_050)
 		for n := 1; n < 60; n += 9 {
 			k.DeleteAll()

@@ -21,7 +21,7 @@ func TestAMoveKeepsPreferences(t *testing.T) {
 		"minus zero": `{"a":-0}`, "U+2028": "{\"a\":\"\u2028\u0085\"}", "escapes": `{"a":"\u003c\/"}`, "a pair": `{"a":"\ud83d\ude00"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 				user := k.SignUp(kit.Ada)
 				_, err := k.Users().UpdatePrefs(k.Ctx, user.ID, json.RawMessage(prefs))
 				if errors.Is(err, latchkey.ErrArgumentInvalid) {
@@ -99,7 +99,7 @@ func TestAnExportFeedsAnImport(t *testing.T) {
 
 // Results and errors of an import hold nothing of a value of the file.
 func TestAC108NoErrorHoldsAValue(t *testing.T) {
-	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		const s = "Hush"
 		long := strings.Repeat(s, 3_000)
 		all := []latchkey.Portable{}
@@ -141,7 +141,7 @@ func TestAC108NoErrorHoldsAValue(t *testing.T) {
 
 // A line has one end: what follows MaxLine bytes is not dropped.
 func TestNoPartOfALineIsDropped(t *testing.T) {
-	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		head := `{"kind":"latchkey","version":1,"secrets":false,"createdAt":"2026-01-02T03:04:05Z"}` + "\n"
 		user := `{"kind":"user","id":"ada"` + strings.Repeat(" ", transfer.MaxLine-26) + `}`
 		file := head + user + "\r\r" + `,"blocked":true}` + "\n" + `{"kind":"end","users":1,"teams":0,"memberships":0}`

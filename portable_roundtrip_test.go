@@ -93,7 +93,7 @@ func TestAMoveKeepsIdentitiesAsTheEngineMakesThem(t *testing.T) {
 		"a subject that begins spaced": {10, " a "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kit.OnAShare(t, latchkey.Policy{KeepProviderTokens: true}, func(k *kit.Kit) {
+			kit.OnEveryStore(t, latchkey.Policy{KeepProviderTokens: true}, func(k *kit.Kit) {
 				engine := k.Configured(func(c0 *latchkey.Config) { c0.Providers = []oauth.Provider{longTokens{k.Acme, c.size}, k.Other} })
 				who := oauth.Profile{Subject: c.subject, Email: kit.Ada, EmailVerified: true}
 				k.SignInBy(engine.Guest(kit.Client), k.Acme, who)
@@ -206,7 +206,7 @@ func TestAMoveKeepsUsersOfAClockThatWasAhead(t *testing.T) {
 
 // A record that cannot be read does not make the whole file a wrong one: a line that is too long.
 func TestALongLineIsRefusedByItself(t *testing.T) {
-	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		file := `{"kind":"latchkey","version":1,"secrets":false,"createdAt":"2026-01-02T03:04:05Z"}
 {"kind":"user","id":"ada","name":"` + strings.Repeat("x", transfer.MaxLine) + `"}
 {"kind":"user","id":"bob"}
