@@ -21,6 +21,14 @@ func TestWordPress(t *testing.T) {
 	}, "4")
 }
 
+// A plugin puts an apostrophe before what a spreadsheet would compute. Others are of the name.
+func TestWordPressNamesKeepTheirApostrophes(t *testing.T) {
+	text := "ID,user_email,user_pass,display_name\n1,,,'t Hooft\n2,,,'=1\n3,,,'\n"
+	sameUsers(t, read(text, transfer.WordPress, transfer.Options{WithoutPassword: true}), []*latchkey.PortableUser{
+		{ID: "1", Name: "'t Hooft"}, {ID: "2", Name: "=1"}, {ID: "3", Name: "'"},
+	})
+}
+
 func TestWordPressRefuses(t *testing.T) {
 	const head = "ID,user_email,user_pass,user_registered,display_name,spam,deleted\n"
 	const md5 = "575bbfeef07ce3c765c1c1d7b831d28d"
