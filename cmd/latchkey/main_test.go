@@ -359,6 +359,16 @@ func TestProgressIsABarOnATerminalAndALineElsewhere(t *testing.T) {
 	(&progress{now: time.Now}).show(1, 2, "nothing with -json")
 }
 
+// A refused record does not stand behind a bar.
+func TestARefusalTakesThePlaceOfTheBar(t *testing.T) {
+	var out strings.Builder
+	in := &importing{tool: &tool{errs: &out}, progress: &progress{to: &out, live: true, shown: true}}
+	in.refuse(refusal{Line: 7, Kind: "user", ID: "ada", Reason: "it is torn"})
+	if got, want := out.String(), "\r\x1b[Kline 7: user ada: it is torn\n"; got != want {
+		t.Errorf("%q", got)
+	}
+}
+
 // The package comment is the manual.
 func TestPackageCommentNamesEveryCommandAndFlag(t *testing.T) {
 	text, err := os.ReadFile("main.go")
