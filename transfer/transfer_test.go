@@ -321,7 +321,7 @@ func TestALongRecordIsNotHeld(t *testing.T) {
 			refused++
 		}
 		runtime.ReadMemStats(&after)
-		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; refused != 1 || n > 48 {
+		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; refused != 1 || n > 128 { // a line of 16 MiB grows by a quarter each time
 			t.Errorf("%s: %d refused, %d MiB", f, refused, n)
 		}
 	}
