@@ -31,6 +31,7 @@ import (
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
+	"example.com/latchkey/transfer"
 )
 
 // tests runs the tests with the server of PostgreSQL that they share.
@@ -357,6 +358,50 @@ func TestProgressIsABarOnATerminalAndALineElsewhere(t *testing.T) {
 		}
 	}
 	(&progress{now: time.Now}).show(1, 2, "nothing with -json")
+}
+
+// A file may grow while it is read, and JSON has no progress.
+func TestProgressStaysWithinItsTotal(t *testing.T) {
+	var out strings.Builder
+	later := time.Now().Add(time.Hour)
+	p := (&tool{errs: &out}).newProgress("import")
+	p.now = func() time.Time { return later }
+	p.show(3, 2, "5 records")
+	if got, want := out.String(), "import: 5 records, 100%\n"; got != want {
+		t.Errorf("%q", got)
+	}
+	if got, want := bar(3, 2), "["+strings.Repeat("#", 30)+"]"; got != want {
+		t.Errorf("%q", got)
+	}
+	out.Reset()
+	p = (&tool{errs: &out, json: true}).newProgress("import")
+	p.now = func() time.Time { return later }
+	p.show(1, 2, "5 records")
+	if out.Len() > 0 {
+		t.Errorf("with -json: %q", out.String())
+	}
+}
+
+// hiddenFault is a fault as the engine tells it.
+type hiddenFault struct{ cause error }
+
+func (f hiddenFault) Error() string { return "latchkey: list users: internal error" }
+func (f hiddenFault) Unwrap() error { return f.cause }
+
+// The operator is told what the users of the service are not.
+func TestAFaultIsToldWithItsCause(t *testing.T) {
+	if got, want := explain(errors.Join(hiddenFault{errors.New("the disk is full")}, errors.New("not closed"))), "the disk is full. not closed"; got != want {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAProviderNeedsItsNameInTheSource(t *testing.T) {
+	s := &source{options: transfer.Options{Providers: map[string]transfer.Provider{}}}
+	for text, ok := range map[string]bool{"a=b,c": true, "a=": true, "": false, "a": false, "=": false, "=b,c": false, "a=b": false, "a=b,": false, "a=,c": false} {
+		if err := s.provider(text); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
 
 // A refused record does not stand behind a bar.
