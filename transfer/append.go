@@ -17,6 +17,10 @@ import (
 type object struct {
 	text []byte
 	err  error
+
+	last  time.Time // written before, at text[begin:end]: most times of a user are the same
+	begin int
+	end   int
 }
 
 // name writes the name of the next member.
@@ -66,10 +70,17 @@ func (o *object) int(name string, value int64) {
 }
 
 func (o *object) time(name string, value time.Time) {
-	if !value.IsZero() {
-		o.name(name)
-		o.text = append(value.UTC().AppendFormat(append(o.text, '"'), time.RFC3339Nano), '"')
+	if value.IsZero() {
+		return
 	}
+	o.name(name)
+	if value.Equal(o.last) {
+		o.text = append(o.text, o.text[o.begin:o.end]...)
+		return
+	}
+	o.last, o.begin = value, len(o.text)
+	o.text = append(value.UTC().AppendFormat(append(o.text, '"'), time.RFC3339Nano), '"')
+	o.end = len(o.text)
 }
 
 func (o *object) bytes(name string, value []byte) {

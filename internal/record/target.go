@@ -121,8 +121,8 @@ func (r *reader) text() (text string, ok bool) {
 	if !r.skip(`"`) {
 		return "", false
 	}
-	end := strings.IndexAny(r.left, `"\\`)
-	if end < 0 || r.left[end] != '"' {
+	end := strings.IndexByte(r.left, '"')
+	if end < 0 || strings.IndexByte(r.left[:end], '\\') >= 0 {
 		return "", false
 	}
 	text, r.left = r.left[:end], r.left[end+1:]
