@@ -60,6 +60,7 @@ var contract = []struct {
 	{"TimesAreMicroseconds", times},
 	{"ValuesComeBackAsTheyWent", roundTrip},
 	{"ListIsOrderedAndNeedsALimit", listOrder},
+	{"SomeValuesOfAUniqueIndexAreListedOnce", someValues},
 	{"ReplaceMovesEveryIndex", replaceMoves},
 	{"DeleteRangeTakesWhatListShows", deleteRange},
 	{"DescendingSeesDeletionsOfItsTransaction", descendingAfterDelete},

@@ -507,6 +507,54 @@ func listOrder(s *suite) {
 	s.want(err, store.ErrInvalid)
 }
 
+// someValues lists rows with one of some values in the last column of a unique index of two.
+func someValues(s *suite) {
+	people := []*parent{person(0), person(1), person(2)}
+	s.add(people...)
+	var rows []*child
+	for n := range int64(4) {
+		rows = append(rows, &child{ParentID: people[0].ID, Number: n, Label: "x"}, &child{ParentID: people[1].ID, Number: n}, &child{ParentID: people[2].ID, Number: n})
+	}
+	rows[0].Friend = people[1].Name
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error { return children.InsertAll(ctx, tx, rows) }))
+	number := func(values ...store.Value) store.Filter { return store.Where("number", store.OpEqual, values...) }
+	x, other, id := store.Text("x"), store.Text("other"), store.Text(people[0].ID)
+	for name, test := range map[string]struct {
+		q    store.Query
+		want []int64
+	}{
+		"in the order of the index": {store.Query{Index: byLabel, Equal: []store.Value{x}, Where: []store.Filter{number(store.Int(3), store.Int(1))}}, []int64{1, 3}},
+		"descending":                {store.Query{Index: byLabel, Equal: []store.Value{x}, Where: []store.Filter{number(store.Int(3), store.Int(1))}, Descending: true}, []int64{3, 1}},
+		"a value twice":             {store.Query{Index: byLabel, Equal: []store.Value{x}, Where: []store.Filter{number(store.Int(1), store.Int(2), store.Int(1))}}, []int64{1, 2}},
+		"a value that no row has":   {store.Query{Index: byLabel, Equal: []store.Value{x}, Where: []store.Filter{number(store.Int(9), store.Int(2))}}, []int64{2}},
+		"a beginning without rows":  {store.Query{Index: byLabel, Equal: []store.Value{other}, Where: []store.Filter{number(store.Int(1), store.Int(2))}}, nil},
+		"another condition": {store.Query{Index: children.Primary(), Equal: []store.Value{id}, Where: []store.Filter{
+			number(store.Int(0), store.Int(1), store.Int(2)), store.Where("friend", store.OpEqual, store.Text(people[1].Name)),
+		}}, []int64{0}},
+		"two lists": {store.Query{Index: children.Primary(), Equal: []store.Value{id}, Where: []store.Filter{
+			number(store.Int(0), store.Int(1), store.Int(2)), number(store.Int(2), store.Int(3)),
+		}}, []int64{2}},
+		"a null, which nothing equals": {store.Query{Index: byLabel, Equal: []store.Value{store.Null}, Where: []store.Filter{number(store.Int(2), store.Int(1))}}, nil},
+	} {
+		for _, limit := range []int{10, 1} {
+			q, want := test.q, test.want
+			q.Limit = limit
+			found, err := children.List(s.context(), s.Store, q)
+			s.must(err)
+			var got []int64
+			for _, c := range found {
+				got = append(got, c.Number)
+			}
+			if want = want[:min(limit, len(want))]; !slices.Equal(got, want) {
+				s.Errorf("%s, at most %d: %v, want %v", name, limit, got, want)
+			}
+		}
+		if n, err := s.Count(s.context(), test.q); err != nil || n != len(test.want) {
+			s.Errorf("%s: counted %d, %v", name, n, err)
+		}
+	}
+}
+
 func replaceMoves(s *suite) {
 	s.add(person(0), person(1))
 	old := person(0)
