@@ -124,3 +124,26 @@ func TestThrottledFindsFactorsAndCodesOfAUser(t *testing.T) {
 		k.Same("kinds", kinds, []string{"factor/totp", "code"})
 	})
 }
+
+// DisableAfter is for passwords and factors that are kept. A code by mail is new each time, so no
+// one can keep a user from codes for ever.
+func TestCodesAreNeverDisabled(t *testing.T) {
+	policy := latchkey.Policy{Guessing: latchkey.GuessingPolicy{DisableAfter: 20}}
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		for range 25 {
+			token, code := k.AskCode(kit.Ada)
+			_ = kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, kit.OtherCode(code)))
+			k.Clock.Advance(time.Hour)
+		}
+		wrong, err := k.Users().Throttled(k.Ctx, user.ID)
+		k.Must(err)
+		for _, one := range wrong {
+			if one.Disabled {
+				k.Errorf("%+v", one)
+			}
+		}
+		token, code := k.AskCode(kit.Ada)
+		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, code)))
+	})
+}
