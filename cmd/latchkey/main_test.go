@@ -404,6 +404,14 @@ func TestAProviderNeedsItsNameInTheSource(t *testing.T) {
 	}
 }
 
+// A refused record may have any id, and no terminal obeys it.
+func TestARefusalIsPlain(t *testing.T) {
+	r := refusal{Line: 7, Kind: "user", ID: "a\x1b[2J", Reason: "b\x1b[2J\r"}
+	if got, want := r.String(), "line 7: user a?[2J: b?[2J?"; got != want {
+		t.Errorf("%q", got)
+	}
+}
+
 // A refused record does not stand behind a bar.
 func TestARefusalTakesThePlaceOfTheBar(t *testing.T) {
 	var out strings.Builder
