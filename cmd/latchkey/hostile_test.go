@@ -143,7 +143,7 @@ func TestJSONHoldsNoControlCharacters(t *testing.T) {
 	var out, errs bytes.Buffer
 	run([]string{"-json", "-key-file", key, "import", in}, strings.NewReader(""), &out, &errs)
 	run([]string{"-json", "-key-file", key, "user", "show", "bob"}, strings.NewReader(""), &out, &errs)
-	for _, r := range []rune(evil) {
+	for _, r := range evil {
 		if r > 'y' && strings.ContainsRune(out.String()+errs.String(), r) {
 			t.Errorf("the output holds %U: %q", r, out.String()+errs.String())
 		}
