@@ -151,18 +151,6 @@ func TestARecordErrorIsToldWithItsLine(t *testing.T) {
 	})
 }
 
-// slow makes each transaction of a kit take a while.
-func slow(k *kit.Kit) (back func()) {
-	hook := k.Store.Hook
-	k.Store.Hook = func(c storetest.Call) error {
-		if c.Name == "Commit" && !c.Done {
-			time.Sleep(100 * time.Millisecond)
-		}
-		return hook(c)
-	}
-	return func() { k.Store.Hook = hook }
-}
-
 // A panic of the iterator, or of the store, is the caller's, and comes when no batch is being
 // written any more.
 func TestAPanicOfAnImportIsTheCallers(t *testing.T) {
@@ -175,16 +163,25 @@ func TestAPanicOfAnImportIsTheCallers(t *testing.T) {
 			}()
 			_, _ = k.Import(k.Ctx, records, latchkey.ImportOptions{})
 		}
-		back := slow(k)
+		hook := k.Store.Hook
+		leaving := make(chan struct{})
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Name == "Commit" && !c.Done {
+				<-leaving
+				for range 1_000 { // an import that does not wait is back before the commit
+					runtime.Gosched()
+				}
+			}
+			return hook(c)
+		}
 		caught("the file is gone", func(yield func(latchkey.Portable, error) bool) {
 			for _, p := range somePeople(500) {
 				yield(p, nil)
 			}
+			close(leaving)
 			panic("the file is gone")
 		})
-		back()
 		k.Same("the first batch", k.Rows()["users"], 500)
-		hook := k.Store.Hook
 		k.Store.Hook = func(c storetest.Call) error {
 			if c.Name == "Commit" && !c.Done {
 				panic("the disk is gone")
@@ -568,18 +565,23 @@ func TestEachResultOfAnImportIsToldOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(k.Ctx)
 		torn := errors.New("the file is torn")
 		told := 0
+		committed, hook := make(chan struct{}), k.Store.Hook
+		k.Store.Hook = func(c storetest.Call) error {
+			if c.Name == "Commit" && c.Done {
+				close(committed)
+			}
+			return hook(c)
+		}
 		done, err := k.Import(ctx, func(yield func(latchkey.Portable, error) bool) {
 			for _, p := range somePeople(500) {
 				yield(p, nil)
 			}
-			for k.Rows()["users"] < 500 {
-				time.Sleep(time.Millisecond)
-			}
-			time.Sleep(50 * time.Millisecond) // until the transaction has ended
+			<-committed
 			yield(person(latchkey.PortableUser{Password: hidden.New("$md5$" + md5Hash)}), nil)
 			cancel()
 			yield(latchkey.Portable{}, torn)
 		}, latchkey.ImportOptions{OnResult: func(latchkey.ImportResult) { told++ }})
+		k.Store.Hook = hook
 		if !errors.Is(err, torn) || !errors.Is(err, context.Canceled) || done != (latchkey.Imported{Created: 500}) || told != 500 {
 			k.Errorf("%+v, %d results, %v", done, told, err)
 		}
