@@ -59,7 +59,7 @@ type PortableUser struct {
 	State PortableState
 }
 
-// PortableState is what an engine remembers of a user for its own rules.
+// PortableState has the facts about a user that an engine keeps for its own rules.
 type PortableState struct {
 	// Recovered says that the password came by mail: a code by mail is no second factor to it.
 	Recovered bool
@@ -188,7 +188,7 @@ type RecordError struct {
 
 func (e *RecordError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// ImportOutcome is what an import has done with a record.
+// ImportOutcome names the outcome of a record.
 type ImportOutcome string
 
 // The outcomes.
@@ -199,7 +199,7 @@ const (
 	ImportRefused ImportOutcome = "refused"
 )
 
-// ImportResult is what an import has done with one record.
+// ImportResult is the outcome of one record, with its reason.
 type ImportResult struct {
 	Line    int
 	Kind    string // user, team or membership; "" if the record cannot be read

@@ -94,7 +94,7 @@ func (tx *txn) takenIn(ctx context.Context, index *store.Index, texts []string, 
 	return found, err
 }
 
-// haves is what stored users have, and users who are made together.
+// haves has the unique texts of stored users, and of users who are made together.
 type haves struct {
 	ids, emails, phones, targets, identities taken
 	subjects                                 map[service]taken

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -576,7 +577,7 @@ func (s *IssuerSettings) isClient(r *http.Request) bool {
 	} else if secret == "" {
 		return id == s.ClientID && slices.Contains(s.AuthMethods, "none")
 	}
-	return id == s.ClientID && secret == s.ClientSecret.Reveal() && slices.Contains(s.AuthMethods, method)
+	return id == s.ClientID && subtle.ConstantTimeCompare([]byte(secret), []byte(s.ClientSecret.Reveal())) == 1 && slices.Contains(s.AuthMethods, method)
 }
 
 // redeemCode spends a code and returns its grant, or nil if the request is wrong. Every

@@ -139,7 +139,7 @@ type Format string
 // Latchkey is the format of this package.
 const Latchkey Format = "latchkey"
 
-// Options are what the file of another system does not say.
+// Options complete the file of another system, which lacks them.
 type Options struct {
 	// Firebase are the parameters of the project's hashes, which its console shows: SignerKey,
 	// Separator, Rounds and MemoryCost. Salt comes from the file. Without SignerKey, each user

@@ -110,12 +110,13 @@
 //	latchkey migrate -apply
 //
 // check looks for damage, and tries the key if there is one. It reads the whole store, or every
-// reference on PostgreSQL. limits shows what wrong passwords and codes have slowed, by the
-// policy that its flags name. sweep deletes what has expired, and log
-// lines that are older than -log-days, which is ten years unless it is set. reseal is the third step of a change of keys, which
-// [example.com/latchkey.Keys] describes. copy copies everything to a new store, and needs no
-// key. The service must not write meanwhile. migrate shows what an upgrade of the tables would
-// do. After migrate -apply, older versions of the service refuse the store.
+// reference on PostgreSQL. limits shows the identifiers that wrong passwords and codes have
+// slowed, by the policy that its flags name. sweep deletes what has expired, and log lines that
+// are older than -log-days, which is ten years unless it is set. reseal is the third step of a
+// change of keys, which [example.com/latchkey.Keys] describes. copy copies everything to a new
+// store, and needs no key. The service must not write meanwhile. migrate shows the steps that an
+// upgrade of the tables would take. After migrate -apply, older versions of the service refuse
+// the store.
 //
 // # Files
 //
@@ -148,7 +149,7 @@
 //	user sessions   {"id","createdAt","expire","provider","factors","ip","device","country"}
 //	user sign-out   {"id","ended"}
 //	user reset-factors
-//	                {"id","authenticator","mfa","recoveryCodes"}: what was removed
+//	                {"id","authenticator","mfa","recoveryCodes"}: the parts that were removed
 //	import          {"created","existed","refused","dryRun"}, and for each refused record
 //	                {"line","kind","id","reason","type"} on standard error or in the file of -rejects
 //	export          {"users","teams","memberships","secrets","file"}

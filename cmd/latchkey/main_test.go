@@ -51,7 +51,7 @@ var secrets = []string{
 	"$argon2id$", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "abcdefghjk", "token-of-a-provider",
 }
 
-// bench is what the scripts of one store share.
+// bench has the values that the scripts of one store share.
 type bench struct {
 	hasher *hasher.Hasher // fast
 	vars   []string
@@ -118,7 +118,7 @@ func number(ts *testscript.TestScript, text string) int {
 	return n
 }
 
-// tool1 runs the command once, and looks for secrets in what it writes.
+// tool1 runs the command once. Its output must not have a secret.
 func tool1(ts *testscript.TestScript, want int, args []string) {
 	code := 0
 	if err := ts.Exec("latchkey", args...); err != nil {
@@ -388,7 +388,7 @@ type hiddenFault struct{ cause error }
 func (f hiddenFault) Error() string { return "latchkey: list users: internal error" }
 func (f hiddenFault) Unwrap() error { return f.cause }
 
-// The operator is told what the users of the service are not.
+// The operator sees reasons that the service hides from its users.
 func TestAFaultIsToldWithItsCause(t *testing.T) {
 	if got, want := explain(errors.Join(hiddenFault{errors.New("the disk is full")}, errors.New("not closed"))), "the disk is full. not closed"; got != want {
 		t.Errorf("%q", got)

@@ -163,7 +163,7 @@ func (t *tool) withStore(ctx context.Context, fn func(place, store.Store) error)
 	return errors.Join(fn(p, s), s.Close())
 }
 
-// use is what a command does with the engine.
+// use says how a command uses the engine.
 type use int
 
 const (

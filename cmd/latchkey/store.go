@@ -43,7 +43,7 @@ func check(*flag.FlagSet) action {
 	}
 }
 
-// limited is what is slowed, in JSON.
+// limited is a slowed identifier, as -json prints it.
 type limited struct {
 	Kind     string    `json:"kind"`
 	Subject  string    `json:"subject"`

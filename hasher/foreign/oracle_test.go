@@ -126,7 +126,7 @@ console.log(JSON.stringify(passwords.map((password) => ({
 // Node's OpenSSL makes hashes of random passwords, which are verified here.
 func TestHashesOfOpenSSL(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("no node")
+		t.Skip("needs Node, which .ci/run installs")
 	}
 	passwords, salt, signer := somePasswords(20), make([]byte, 16), make([]byte, 64)
 	_, _ = rand.Read(salt)

@@ -22,7 +22,7 @@ func failure(n int) *record.Failure {
 // Neither writers nor other readers wait for a View while the file grows.
 func TestFileGrowsDuringAView(t *testing.T) {
 	if room() == 0 {
-		t.Skip("bbolt cannot map the grown file while a View is open")
+		t.Skip("an address space of 32 bits has no room to map the grown file")
 	}
 	path := filepath.Join(t.TempDir(), "test.db")
 	s, err := Open(path)
@@ -68,7 +68,7 @@ func TestFileGrowsDuringAView(t *testing.T) {
 // An address space without room is no reason not to open a file.
 func TestOpensWithoutRoom(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {
-		t.Skip("the number does not fit")
+		t.Skip("an address space of 32 bits: the number does not fit")
 	}
 	tooMany := 1
 	tooMany <<= 47
