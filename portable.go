@@ -32,9 +32,10 @@ type PortableUser struct {
 	// text of package foreign. Empty means that the user has no password.
 	Password Secret
 	// PasswordHistory are the hashes of former passwords, the oldest first, which the policy may
-	// forbid.
+	// forbid: at most 100.
 	PasswordHistory []Secret
 
+	// Times are from 1970 to 9999, to the microsecond.
 	CreatedAt      time.Time // zero means the time of the import
 	UpdatedAt      time.Time // zero means CreatedAt, and so for the next two
 	Registration   time.Time
@@ -50,9 +51,10 @@ type PortableUser struct {
 
 	// Authenticator is an authenticator app; nil without one.
 	Authenticator *PortableAuthenticator
-	RecoveryCodes []PortableRecoveryCode
-	Identities    []PortableIdentity
-	// Targets are the targets of the user. nil means one for each address.
+	RecoveryCodes []PortableRecoveryCode // at most 100, none twice
+	Identities    []PortableIdentity     // at most 100
+	// Targets are the targets of the user, at most 100. nil means one for each address. A list
+	// is taken as it is, also without a target for an address.
 	Targets []Target
 
 	// Only another engine knows these. See the fields of the same names in its own export.
@@ -100,8 +102,8 @@ type PortableRecoveryCode struct {
 type PortableIdentity struct {
 	ID       string // "" means a fresh one
 	Provider string // as in oauth.Info
-	Issuer   string // as in oauth.Info: identities are found by it
-	Subject  string // of the user at the issuer
+	Issuer   string // as in oauth.Info: identities are found by it; at most 255 bytes
+	Subject  string // of the user at the issuer, at most 255 bytes
 	Email    string
 	Name     string
 	// EmailVerified says that the provider has proven the address. See
@@ -109,7 +111,7 @@ type PortableIdentity struct {
 	EmailVerified bool
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
-	Access        Secret // the tokens of the provider, see Policy.KeepProviderTokens
+	Access        Secret // the tokens of the provider, UTF-8 of at most 64 KiB each; see Policy.KeepProviderTokens
 	Refresh       Secret
 	Expire        time.Time // of Access
 

@@ -19,7 +19,8 @@ const (
 )
 
 // Import makes users, teams and memberships that come from elsewhere, in one pass and in batches
-// of at most 500, each in one transaction. The engine may be used meanwhile.
+// of at most 500, or about 4 MiB, each in one transaction. The engine may be used meanwhile. While
+// the hasher is busy with people who sign in, the import waits, until ctx ends.
 //
 // A record is made as a whole or not at all: nothing of it is guessed, and no record that is
 // there is changed. If the id of a user has a user with the same addresses, the user has come

@@ -76,14 +76,7 @@ func TestPlanOfAMissingFileMakesNone(t *testing.T) {
 }
 
 func TestPlanRefusesWhatOpenRefuses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	s, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	path := madeFile(t)
 	release := hold(t, path, "BEGIN EXCLUSIVE", "UPDATE users SET name = 'x' WHERE 0", "COMMIT")
 	if _, err := Plan(path); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("held by another: %v", err)

@@ -533,8 +533,10 @@ func hold(t *testing.T, path string, statements ...string) (release func()) {
 	}
 }
 
-func TestFileThatIsHeldExclusivelyIsLocked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
+// madeFile returns the file of a store that is closed.
+func madeFile(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "test.db")
 	s, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -542,12 +544,18 @@ func TestFileThatIsHeldExclusivelyIsLocked(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+func TestFileThatIsHeldExclusivelyIsLocked(t *testing.T) {
+	path := madeFile(t)
 	release := hold(t, path, "BEGIN EXCLUSIVE", "UPDATE users SET name = 'x' WHERE 0", "COMMIT")
 	if _, err := Open(path); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("held by another: %v", err)
 	}
 	release()
-	if s, err = Open(path); err != nil {
+	s, err := Open(path)
+	if err != nil {
 		t.Fatalf("let go: %v", err)
 	}
 	if err := s.Close(); err != nil {
