@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/storetest"
 )
 
 // full is a stream on a full disk.
@@ -147,5 +150,36 @@ func TestJSONHoldsNoControlCharacters(t *testing.T) {
 		if r > 'y' && strings.ContainsRune(out.String()+errs.String(), r) {
 			t.Errorf("the output holds %U: %q", r, out.String()+errs.String())
 		}
+	}
+}
+
+// A copy that breaks off says that it is not whole, once it has a row.
+func TestACopyThatBreaksOffIsCalledBroken(t *testing.T) {
+	s := memory.Open()
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine.Users().Create(t.Context(), latchkey.NewUser{UserID: "ada", Email: "ada@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("the disk is gone")
+	begun := 0
+	for n := 1; ; n++ {
+		to := place{kind: "bbolt", at: filepath.Join(t.TempDir(), "copy.db")}
+		var errs bytes.Buffer
+		err := (&tool{out: io.Discard, errs: &errs}).copyTo(t.Context(), storetest.FailNth(s, n, false, gone), to)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, gone) {
+			t.Fatal(err)
+		}
+		if strings.Contains(err.Error(), "The copy in "+to.String()+" is not whole: delete it") {
+			begun++
+		}
+	}
+	if begun == 0 {
+		t.Error("no broken copy was called one")
 	}
 }
