@@ -127,7 +127,7 @@ func signInBy(w *world, a *actor, s step) string {
 	}
 	known := w.idents[who.Subject]
 	acc := w.named(made.UserID)
-	shown := byProvider
+	shown, mfa := byProvider, acc.user.MFA
 	switch {
 	case known != nil && known.account == acc && known.counted:
 		known.mailbox = vouching(who)
@@ -143,6 +143,7 @@ func signInBy(w *world, a *actor, s step) string {
 		}
 		if !was.proven() && was.links == 0 || was.loose && !was.user.MFA {
 			w.firstProof(before)
+			mfa = mfa && acc.demanded // what a planter has switched on is off again
 			for subject, i := range w.idents {
 				if i.account == acc {
 					delete(w.idents, subject)
@@ -150,10 +151,10 @@ func signInBy(w *world, a *actor, s step) string {
 			}
 		}
 		w.proved = append(w.proved, who.Email)
-		if acc.user.MFA {
+		if mfa {
 			shown = byMailbox
 		}
-		w.idents[who.Subject] = &ident{subject: who.Subject, account: acc, counted: !acc.user.MFA, found: true, mailbox: who.Email}
+		w.idents[who.Subject] = &ident{subject: who.Subject, account: acc, counted: !mfa, found: true, mailbox: who.Email}
 	default:
 		w.proved = append(w.proved, who.Email)
 		w.idents[who.Subject] = &ident{subject: who.Subject, account: acc, counted: true, mailbox: vouching(who)}
