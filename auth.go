@@ -42,8 +42,10 @@
 //     with the user's session; [Account.CreatePhoneVerification], then
 //     [Guest.ConfirmPhoneVerification]
 //   - sign in by another service, and link it to an account: packages oauth/oidc and
-//     oauth/oauth2, [Config].Providers, [Guest.StartOAuth2], [Account.StartOAuth2], and on the
-//     host's callback [Guest.FinishOAuth2]; to show and unlink it: [Account.Identities],
+//     oauth/oauth2, or oauth/preset for a known one, [Config].Providers, [Guest.StartOAuth2],
+//     [Account.StartOAuth2], and on the host's callback [Guest.FinishOAuth2]; in an app by the
+//     SDK of its platform: [Guest.CreateIDTokenSession], [Account.LinkIDToken]; to show and
+//     unlink it: [Account.Identities],
 //     [Account.DeleteIdentity]; to call the service for the user: [Account.ProviderTokens]
 //   - set up two-factor authentication: [Account.CreateMFAAuthenticator] (package qr
 //     draws it), [Account.VerifyMFAAuthenticator], [Account.CreateMFARecoveryCodes],
@@ -128,6 +130,7 @@ import (
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/errands"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/notify"
@@ -274,7 +277,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
-		limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
+		errands: errands.New(), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -308,12 +311,13 @@ func (e *Engine) Close() error {
 }
 
 // CloseContext ends the engine: every later call of it and of its handles is [ErrClosed].
-// It waits until the waiting messages are sent or given up, or the context ends; then it
-// drops the rest. It does not close the store. It fails if a notifier does not return
+// It waits until the waiting messages are sent or given up and the tokens of deleted identities
+// are revoked, or the context ends; then it drops the rest. It does not close the store. It fails if a notifier does not return
 // within a second after its context has ended: that goroutine is left behind.
 func (e *Engine) CloseContext(ctx context.Context) error {
 	e.closed.Store(true)
-	return e.courier.Close(ctx)
+	errands := e.errands.Close(ctx)
+	return errors.Join(e.courier.Close(ctx), errands)
 }
 
 // Schema returns the tables of the engine, for the author of a backend: a store that is

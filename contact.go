@@ -62,9 +62,6 @@ func (c *contact) set(user *record.User, address string) {
 		user.Email = address
 	}
 	c.setVerified(user, false)
-	if user.Half == c.name {
-		user.Half = ""
-	}
 }
 
 // setVerified records whether the user has proven the address.
@@ -73,6 +70,9 @@ func (c *contact) setVerified(user *record.User, verified bool) {
 		user.PhoneVerified = verified
 	} else {
 		user.EmailVerified = verified
+	}
+	if !verified && user.Half == c.name { // half of nothing
+		user.Half = ""
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/errands"
 	"example.com/latchkey/internal/jws"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
@@ -64,7 +65,8 @@ type Engine struct {
 	jwtKey      *jws.Key
 	jwts        *jws.Set
 
-	courier   *courier.Courier  // nil without a notifier
+	courier   *courier.Courier // nil without a notifier
+	errands   *errands.Errands
 	mocks     map[string]Secret // codes by phone number
 	redirects *redirect.List
 	providers map[string]oauth.Provider

@@ -34,6 +34,7 @@ const (
 	failFactor   = "factor/" // followed by the factor
 	failProbe    = "probe"   // not a failure: shows that the store can be written
 	failDeleted  = "deleted" // not a failure: the id of a deleted user
+	failIDToken  = "idtoken" // not a failure: an ID token that was used
 	failKnown    = "known"   // not a failure: a client address that an identifier is known from
 )
 

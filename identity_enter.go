@@ -27,7 +27,8 @@ type OAuth2Result struct {
 type person struct {
 	oauth.Profile // with the address in canonical form, "" without a usable one
 	tokens        *oauth.Tokens
-	refused       error // of Policy.Addresses, for a new user
+	refused       error           // of Policy.Addresses, for a new user
+	token         *record.Failure // takes the ID token of an app once; nil for another way
 }
 
 // handOverSignIn makes a token of which the page or the app that has begun makes a session.

@@ -1,21 +1,17 @@
 package latchkey
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
-	"strings"
 
 	"example.com/latchkey/hidden"
-	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/internal/strictjson"
@@ -27,7 +23,6 @@ import (
 const (
 	maxParameters = 4_096 // bytes of all values but the code and the user
 	maxParameter  = 2_048 // bytes of one
-	maxPerson     = 4_096 // bytes of the user
 	maxPosted     = 8_192 // bytes of a form post as it is kept
 )
 
@@ -417,78 +412,7 @@ func (c *call) askProvider(ctx context.Context, p oauth.Provider, flow *oauth.Fl
 	if err != nil {
 		return nil, err
 	}
-	info := p.Info()
-	if !isProviderText(found.Subject) {
-		return nil, ErrProviderSubject
-	}
-	if !isProviderText(found.Issuer) || found.Issuer != info.Issuer && !info.Issuers {
-		return nil, ErrProviderFailed
-	}
-	email, err := canon.Email(found.Email)
-	if err != nil {
-		found.EmailVerified = false
-	}
-	found.Email, found.Name = email, cleanName(cmp.Or(found.Name, answer.name))
-	if found.Email != "" {
-		found.refused = c.admitEmail(ctx, found.Email)
-	}
-	return found, nil
-}
-
-// cleanName makes a name of what a provider calls one: without control characters, and cut to the
-// length of a name.
-func cleanName(text string) string {
-	if len(text) > maxPerson {
-		text = text[:maxPerson]
-	}
-	kept := []rune(strings.TrimSpace(strings.Map(func(r rune) rune {
-		if canon.Name(string(r)) != nil {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, ""))))
-	return string(kept[:min(len(kept), canon.MaxName)])
-}
-
-// settlePerson signs a person in, or links their identity to an account.
-func (c *call) settlePerson(ctx context.Context, start *record.Start, who *person, account *Account, binding string) (*OAuth2Result, error) {
-	info := c.providers[start.Provider].Info()
-	i := &record.Identity{
-		ID: newID(), Created: c.now, Updated: c.now, Provider: info.Name, Issuer: who.Issuer, Subject: who.Subject, Email: who.Email, Name: who.Name,
-	}
-	in := c.newSignIn(ctx, "", "", "")
-	fresh := newUser(newID(), c.now)
-	secret := newSecret()
-	handed := c.newToken(kindOAuth2, "", "", secret.Reveal())
-	if start.Binding != nil {
-		handed.secret = boundSecret(secret.Reveal(), binding)
-	}
-	return update(ctx, c, func(ctx context.Context, tx *txn) (*OAuth2Result, error) {
-		drawn, n, user := *i, *handed, *fresh
-		e := &entering{tx: tx, who: who, drawn: &drawn, fresh: &user}
-		if account != nil {
-			return e.link(ctx, account, start, in, &n, secret)
-		}
-		owner, own, err := e.find(ctx)
-		if err != nil {
-			return nil, err
-		}
-		result := &OAuth2Result{Identity: showIdentity(own)}
-		if start.Token {
-			result.Token, err = tx.handOverSignIn(ctx, owner, own, &n, secret)
-		} else {
-			result.Session, err = tx.enterByIdentity(ctx, owner, own, *in)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return result, nil
-	})
-}
-
-// boundSecret returns what proves a token that is bound to the value at the browser.
-func boundSecret(secret, binding string) string {
-	return hex.EncodeToString(seal.PlainDigest("bound/v1", secret, binding))
+	return c.personOf(ctx, p, found.Profile, found.tokens, answer.name)
 }
 
 // RedeemOAuth2Token is [Guest.CreateSession] for the token of [OAuth2Result] whose start had a

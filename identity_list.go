@@ -119,6 +119,10 @@ func (c *call) getIdentity(ctx context.Context, id, userID string) (*Identity, e
 // address is free. The sessions that it has opened end, also the one that makes the call. The user
 // gets a notice. The session must be fresh, as for [Account.UpdateMFA].
 //
+// If the engine has kept tokens of the identity (Policy.KeepProviderTokens) and the provider has a way
+// to take them back (oauth.Revoker), it is asked to after the commit. The caller does not wait for it.
+// It is tried once, and a failure is logged.
+//
 // Errors:
 //   - [ErrIdentityNotFound]: also for another user's identity.
 //   - [ErrLastWayIn]: the user has no other way to sign in: no identity of a provider of the
@@ -189,6 +193,7 @@ func (tx *txn) unlink(ctx context.Context, user *record.User, i *record.Identity
 		return ErrLastWayIn
 	}
 	tx.noticeTo(notify.IdentityChanged, user)
+	tx.revokeLater(i)
 	return tx.dropIdentity(ctx, user, i)
 }
 

@@ -143,7 +143,7 @@ func (a *Account) mayLink(ctx context.Context, c *call, r store.Reader) (*record
 // check refuses a request that cannot be one.
 func (r *OAuth2Request) check(e *Engine) error {
 	if !isProviderName(r.Provider) {
-		return invalid("provider", errors.New("not a letter and then letters, digits and hyphens, at most 32"))
+		return errProviderName
 	}
 	if u, err := redirect.Read(r.RedirectURL); err != nil || u.Host == "" || strings.Contains(r.RedirectURL, "#") || u.Scheme != "https" && u.Scheme != "http" {
 		return invalid("RedirectURL", fmt.Errorf("not an address of http or https without a fragment, of at most %d bytes", redirect.MaxLength))

@@ -164,7 +164,7 @@ func (c *call) renewTokens(ctx context.Context, s *record.Session) (*renewal, er
 	r := &renewal{identity: i.ID, spent: i.Refresh}
 	refused := false
 	r.tokens, err = callProvider(ctx, c, p, func(ctx context.Context) (*oauth.Tokens, error) {
-		t, err := p.Refresh(ctx, kept.Refresh)
+		t, err := p.Refresh(ctx, &oauth.Grant{Issuer: i.Issuer, Access: kept.Access, Refresh: kept.Refresh})
 		refused = errors.Is(err, oauth.ErrRefused)
 		return t, err
 	})

@@ -28,6 +28,7 @@ const (
 	limitPhoneToken
 	limitStartOAuth2
 	limitFinishOAuth2
+	limitIDToken
 	limitSession
 	limitSessionByClient
 	limitFailuresByClient
@@ -86,6 +87,7 @@ var limits = [...]struct {
 	limitPhoneToken:           {name: "createPhoneToken", rule: perHour(10)},
 	limitStartOAuth2:          {name: "createOAuth2Session", rule: perHour(50)},
 	limitFinishOAuth2:         {name: "finishOAuth2Session", rule: perHour(50)},
+	limitIDToken:              {name: "createIDTokenSession", rule: perHour(50)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
 	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, quiet: true},

@@ -24,7 +24,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"failuresByClient": 300, "changes": 600,
 		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
-		"createMFAChallenge": 10, "updateMFAChallenge": 10, "createMembership": 10, "createOAuth2Session": 50, "finishOAuth2Session": 50,
+		"createMFAChallenge": 10, "updateMFAChallenge": 10, "createMembership": 10, "createOAuth2Session": 50, "finishOAuth2Session": 50, "createIDTokenSession": 50,
 	}
 	rules := latchkey.DefaultLimits()
 	for name, rule := range map[string]ratelimit.Rule{ // no single call reaches these limits: internal/attack has their tests (AC-057, A5, A22)

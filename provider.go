@@ -40,8 +40,16 @@ func providersByName(providers []oauth.Provider) (map[string]oauth.Provider, err
 		}
 		byName[info.Name] = p
 	}
+	for name, p := range byName {
+		if live := p.Info().Sandbox; live != "" && byName[live] != nil {
+			return nil, fmt.Errorf("latchkey: Config.Providers has %q, whose people are made up, beside %q", name, live)
+		}
+	}
 	return byName, nil
 }
+
+// errProviderName refuses a text that cannot be the name of a provider.
+var errProviderName = invalid("provider", errors.New("not a letter and then letters, digits and hyphens, at most 32"))
 
 // isProviderName reports whether a text is a letter and then letters, digits and hyphens.
 func isProviderName(name string) bool {

@@ -127,7 +127,7 @@ func (c *call) knownGuards(ctx context.Context, user *record.User, of []guard) (
 // throttled returns a count as it is shown, if it slows.
 func (c *call) throttled(f *record.Failure) (t Throttled, slowed bool) {
 	switch f.Purpose {
-	case failProbe, failDeleted, failKnown:
+	case failProbe, failDeleted, failKnown, failIDToken:
 		return t, false
 	}
 	if !f.Expire.After(c.now) {

@@ -18,7 +18,8 @@ type txn struct {
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
 	notices []notice
-	broken  []unopened // told also if the transaction rolls back
+	after   []func(context.Context) // what else follows
+	broken  []unopened              // told also if the transaction rolls back
 }
 
 // refusal is an error that commits: the transaction has recorded why it refuses,
@@ -70,6 +71,9 @@ func (tx *txn) follow(ctx context.Context, result any) {
 		tx.tell(ctx, event)
 	}
 	tx.sendNotices(ctx, tx.notices)
+	for _, do := range tx.after {
+		do(ctx)
+	}
 }
 
 // shown returns the users in the result and in the events of a transaction.

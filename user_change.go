@@ -369,6 +369,13 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 	if _, err := tx.DeleteRange(ctx, record.ListTargets(user.ID)); err != nil {
 		return err
 	}
+	identities, err := identitiesOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, i := range identities {
+		tx.revokeLater(i)
+	}
 	if _, err := tx.DeleteRange(ctx, record.ListIdentities(user.ID)); err != nil {
 		return err
 	}

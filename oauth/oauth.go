@@ -36,9 +36,27 @@ type Provider interface {
 	// it returns: for OpenID Connect the signature of the ID token, its issuer, audience, times
 	// and nonce.
 	Profile(ctx context.Context, f *Flow, t *Tokens) (*Profile, error)
-	// Refresh returns new tokens for a refresh token. The error is ErrRefused if the service does
-	// not take that token any more.
-	Refresh(ctx context.Context, refresh hidden.Text) (*Tokens, error)
+	// Refresh returns new tokens for the refresh token of a grant. The error is ErrRefused if the
+	// service does not take that token any more.
+	Refresh(ctx context.Context, g *Grant) (*Tokens, error)
+}
+
+// Revoker is a [Provider] whose service takes tokens back. The engine calls it when an identity was
+// unlinked, or its user deleted, if it has kept the tokens (Policy.KeepProviderTokens).
+type Revoker interface {
+	Provider
+	// Revoke ends a grant. The error is [errors.ErrUnsupported] if the service has no way to do it.
+	Revoke(ctx context.Context, g *Grant) error
+}
+
+// Native is a [Provider] of a platform whose SDK signs users in inside an app, and gives the app an
+// ID token.
+type Native interface {
+	Provider
+	// VerifyIDToken returns the person of an ID token, after it has verified everything that
+	// Profile verifies, and that the token is one for an app of the host. The error is
+	// [errors.ErrUnsupported] if the host has configured no app.
+	VerifyIDToken(ctx context.Context, t *IDToken) (*Verified, error)
 }
 
 // ErrRefused is the error of [Provider].Refresh for a refresh token that the service does not
@@ -54,6 +72,10 @@ func (f Failure) Error() string { return "oauth: " + string(f) }
 // ErrSubject is the error of [Provider].Profile for a person whom the service does not name.
 const ErrSubject Failure = "the subject is missing, blank or too long"
 
+// ErrIDToken is the error of [Native].VerifyIDToken for a token that is none of the service for an
+// app of the host, or is too old, or has another nonce.
+const ErrIDToken Failure = "the ID token is not one of the service for an app of the host, of the last ten minutes, with the nonce"
+
 // Info is what does not change while a provider lives.
 type Info struct {
 	// Name is what hosts, sessions and identities call the provider: 1 to 32 of a-z, A-Z, 0-9 and
@@ -66,6 +88,9 @@ type Info struct {
 	// Issuers says that profiles name issuers of their own, of which Issuer is the common place: a
 	// service with many tenants.
 	Issuers bool
+	// Sandbox is the name of the provider of which this is the place for tests: its people are made
+	// up. An engine takes only one of the two. "" for a provider that is none.
+	Sandbox string
 }
 
 // Flow is one sign-in, as it was started. The engine draws State, Nonce and Verifier anew for
@@ -84,6 +109,9 @@ type Flow struct {
 type Callback struct {
 	Code   hidden.Text
 	Issuer string // parameter iss; "" without one
+	// Server is the parameter accounts-server: the data centre of the user, as Zoho says. It comes
+	// through the browser, so that it must be looked up in a list. "" without one.
+	Server string
 }
 
 // Tokens are what a service hands out.
@@ -93,6 +121,32 @@ type Tokens struct {
 	ID      hidden.Text // of OpenID Connect; zero without one
 	Expire  time.Time   // of Access; zero if it is not known
 	Scopes  []string    // that the service names; nil if it names none
+	// Answer is what the token endpoint has answered, for Profile. The engine does not keep it.
+	Answer hidden.Text
+}
+
+// Grant is what the engine has kept of a sign-in.
+type Grant struct {
+	Issuer          string // of the identity
+	Access, Refresh hidden.Text
+}
+
+// IDToken is an ID token that an app has got from the SDK of its platform.
+type IDToken struct {
+	Token hidden.Text
+	// Nonce is the text of which the app has given the SDK the SHA-256 digest, in lower-case hex.
+	// Empty without one.
+	Nonce hidden.Text
+	Now   time.Time // the engine's clock
+}
+
+// Verified is the person of an ID token.
+type Verified struct {
+	Profile
+	// Claims are those of the token, as the service has signed them. The engine takes them once.
+	Claims hidden.Text
+	// Expire is when VerifyIDToken takes the token no more.
+	Expire time.Time
 }
 
 // Profile is a person at a service.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 )
 
 // LimitedCalls has a call for each operation with a limit. However often a test makes
@@ -16,6 +17,9 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	},
 	"createEmailPasswordSession": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateEmailPasswordSession(k.Ctx, "stranger@example.org", "wrong horse"))
+	},
+	"createIDTokenSession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).CreateIDTokenSession(k.Ctx, latchkey.IDTokenSignIn{Provider: "acme", Token: hidden.New("unknown")}))
 	},
 	"createAnonymousSession": func(k *Kit, c latchkey.Client) error { return Err(k.Guest(c).CreateAnonymousSession(k.Ctx)) },
 	"updateSession": func(k *Kit, c latchkey.Client) error {

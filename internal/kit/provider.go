@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -24,8 +25,10 @@ type Provider struct {
 	next    int
 	Renewed int // calls of Refresh
 	// The errors of calls, and what runs before an answer.
-	AuthorizeErr, ExchangeErr, ProfileErr, RefreshErr error
-	Before                                            func(ctx context.Context, call string)
+	AuthorizeErr, ExchangeErr, ProfileErr, RefreshErr, RevokeErr, VerifyErr error
+
+	Before  func(ctx context.Context, call string)
+	Revoked chan oauth.Grant // gets the grants of Revoke; nil for a test that does not look
 }
 
 // NewProvider returns a provider of a name, with an issuer of that name.
@@ -86,7 +89,7 @@ func (p *Provider) Profile(ctx context.Context, _ *oauth.Flow, t *oauth.Tokens) 
 }
 
 // Refresh implements [oauth.Provider].
-func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tokens, error) {
+func (p *Provider) Refresh(ctx context.Context, g *oauth.Grant) (*oauth.Tokens, error) {
 	p.before(ctx, "refresh")
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +97,34 @@ func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tok
 	if p.RefreshErr != nil {
 		return nil, p.RefreshErr
 	}
-	return &oauth.Tokens{Access: hidden.New("new access"), Refresh: hidden.New(refresh.Reveal() + "+")}, nil
+	return &oauth.Tokens{Access: hidden.New("new access"), Refresh: hidden.New(g.Refresh.Reveal() + "+")}, nil
+}
+
+// Revoke implements [oauth.Revoker]. It hands the grant to the test that waits for it.
+func (p *Provider) Revoke(ctx context.Context, g *oauth.Grant) error {
+	p.before(ctx, "revoke")
+	if p.Revoked != nil {
+		p.Revoked <- *g
+	}
+	return p.RevokeErr
+}
+
+// IDToken returns an ID token that stands for a person, with an hour to live.
+func (p *Provider) IDToken(who oauth.Profile) latchkey.Secret { return hidden.New(p.Code(who)) }
+
+// VerifyIDToken implements [oauth.Native].
+func (p *Provider) VerifyIDToken(ctx context.Context, t *oauth.IDToken) (*oauth.Verified, error) {
+	p.before(ctx, "verify")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	who, known := p.people[t.Token.Reveal()]
+	switch {
+	case p.VerifyErr != nil:
+		return nil, p.VerifyErr
+	case !known:
+		return nil, oauth.ErrIDToken
+	}
+	return &oauth.Verified{Profile: who, Claims: t.Token, Expire: t.Now.Add(10 * time.Minute)}, nil
 }
 
 // CallbackURL is the callback of the host of tests.

@@ -168,6 +168,12 @@ var Table = []Operation{
 	{Name: "Guest.RedeemOAuth2Token", Free: true, Begun: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.RedeemOAuth2Token(w.Ctx, w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding.Reveal()))
 	}},
+	{Name: "Guest.CreateIDTokenSession", Free: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.CreateIDTokenSession(w.Ctx, latchkey.IDTokenSignIn{Provider: "acme", Token: w.IDToken}))
+	}},
+	{Name: "Account.LinkIDToken", Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.LinkIDToken(w.Ctx, latchkey.IDTokenSignIn{Provider: "acme", Token: w.IDToken}))
+	}},
 	{Name: "Account.GetIdentity", Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
 		return kit.Err(w.Account.GetIdentity(w.Ctx, w.Identity))
 	}},

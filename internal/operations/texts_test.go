@@ -56,6 +56,12 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Guest.RedeemOAuth2Token": func(w *operations.World) []any {
 		return []any{w.Handed.UserID, w.Handed.Secret.Reveal(), w.Binding.Reveal()}
 	},
+	"Guest.CreateIDTokenSession": func(w *operations.World) []any {
+		return []any{latchkey.IDTokenSignIn{Provider: "acme", Token: w.IDToken, Nonce: hidden.New("nonce"), Name: "Nora"}}
+	},
+	"Account.LinkIDToken": func(w *operations.World) []any {
+		return []any{latchkey.IDTokenSignIn{Provider: "acme", Token: w.IDToken, Nonce: hidden.New("nonce"), Name: "Nora"}}
+	},
 	"Account.GetIdentity":      func(w *operations.World) []any { return []any{w.Identity} },
 	"Account.DeleteIdentity":   func(w *operations.World) []any { return []any{w.Identity} },
 	"Account.ProviderTokens":   func(w *operations.World) []any { return []any{w.Identity} },

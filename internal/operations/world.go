@@ -39,7 +39,8 @@ type World struct {
 	Back, BackWithToken latchkey.OAuth2Callback
 	Handed              *latchkey.Token
 	Binding             latchkey.Secret
-	Identity            string // of the user
+	Identity            string          // of the user
+	IDToken             latchkey.Secret // of an app, of a person that no user is
 
 	Push string // the id of a push target of the first session
 
@@ -81,6 +82,7 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	for _, op := range ops {
 		w.Enrol(op.Factors)
 	}
+	w.IDToken = k.Acme.IDToken(oauth.Profile{Subject: "nora", Email: "nora@example.com", EmailVerified: true, Name: "Nora"})
 	w.Handed = &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
 	w.Identity, w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host = "unknown", "unknown", "unknown", "unknown", "unknown", "unknown", k.Users()
 	for _, op := range ops {

@@ -99,31 +99,54 @@ func byPerson(w *world, by interface {
 	return latchkey.OAuth2Callback{Provider: "acme", Binding: start.Binding.Reveal(), Parameters: url.Values{"state": {u.Query().Get("state")}, "code": {w.k.Acme.Code(who)}}}, nil
 }
 
-// signInBy signs in by a provider, half of the time by a token that is handed over.
-func signInBy(w *world, a *actor, s step) string {
-	who := person(w, a, s)
+// byBrowser makes the session of a person who comes back from the provider, half of the time by a
+// token that is handed over.
+func byBrowser(w *world, a *actor, s step, who oauth.Profile) (*latchkey.Session, error) {
 	g := w.k.Guest(a.at)
-	line := fmt.Sprintf("signs in by the provider as %q with %s (%v): ", who.Subject, who.Email, who.EmailVerified)
 	cb, err := byPerson(w, g, who, latchkey.OAuth2Request{Token: s.x%2 == 0})
 	if err != nil {
-		return line + w.told(err)
+		return nil, err
 	}
+	result, err := g.FinishOAuth2(w.k.Ctx, cb)
+	switch {
+	case err != nil:
+		return nil, err
+	case result.Token == nil:
+		return result.Session, nil
+	}
+	return g.RedeemOAuth2Token(w.k.Ctx, result.Token.UserID, result.Token.Secret.Reveal(), cb.Binding)
+}
+
+// byIDToken makes the session of a person whose app has an ID token of the provider. The token signs in
+// once.
+func byIDToken(w *world, a *actor, _ step, who oauth.Profile) (*latchkey.Session, error) {
+	r := latchkey.IDTokenSignIn{Provider: "acme", Token: w.k.Acme.IDToken(who)}
+	made, err := w.k.Guest(a.at).CreateIDTokenSession(w.k.Ctx, r)
+	if err == nil {
+		if again, err := w.k.Guest(a.at).CreateIDTokenSession(w.k.Ctx, r); err == nil {
+			w.fail("an ID token has signed in twice, as %s", again.UserID)
+		}
+	}
+	return made, err
+}
+
+// signInBy signs in by a provider.
+func signInBy(enter func(*world, *actor, step, oauth.Profile) (*latchkey.Session, error)) func(*world, *actor, step) string {
+	return func(w *world, a *actor, s step) string { return w.signInBy(a, s, enter) }
+}
+
+func (w *world) signInBy(a *actor, s step, enter func(*world, *actor, step, oauth.Profile) (*latchkey.Session, error)) string {
+	who := person(w, a, s)
+	line := fmt.Sprintf("signs in by the provider as %q with %s (%v): ", who.Subject, who.Email, who.EmailVerified)
 	before := w.at(who.Email)
 	was := account{}
 	if before != nil {
 		was = *before
 	}
 	whole := before != nil && w.vouched(before, who.Email)
-	result, err := g.FinishOAuth2(w.k.Ctx, cb)
+	made, err := enter(w, a, s, who)
 	if err != nil {
 		return line + w.told(err)
-	}
-	made := result.Session
-	if result.Token != nil {
-		made, err = g.RedeemOAuth2Token(w.k.Ctx, result.Token.UserID, result.Token.Secret.Reveal(), cb.Binding)
-		if err != nil {
-			return line + "and redeems the token: " + w.told(err)
-		}
 	}
 	known := w.idents[who.Subject]
 	acc := w.named(made.UserID)
@@ -165,19 +188,32 @@ func signInBy(w *world, a *actor, s step) string {
 	return line + c.String()
 }
 
+// linkByBrowser links a person who comes back from the provider.
+func linkByBrowser(w *world, a *actor, c *credential, h *latchkey.Account, who oauth.Profile) (*latchkey.OAuth2Result, error) {
+	cb, err := byPerson(w, h, who, latchkey.OAuth2Request{})
+	if err != nil {
+		return nil, err
+	}
+	cb.Session = ""
+	if !c.jwt {
+		cb.Session = c.text
+	}
+	return w.k.Guest(a.at).FinishOAuth2(w.k.Ctx, cb)
+}
+
+// linkByIDToken links a person whose app has an ID token of the provider.
+func linkByIDToken(w *world, _ *actor, _ *credential, h *latchkey.Account, who oauth.Profile) (*latchkey.OAuth2Result, error) {
+	return h.LinkIDToken(w.k.Ctx, latchkey.IDTokenSignIn{Provider: "acme", Token: w.k.Acme.IDToken(who)})
+}
+
 // linkBy links a person at the provider to the account.
 func linkBy(w *world, a *actor, s step) string {
-	who := person(w, a, s)
+	who, link := person(w, a, s), linkByBrowser
+	if s.x%3 == 0 {
+		link = linkByIDToken
+	}
 	return act(w, a, s, "StartOAuth2", false, "", func(c *credential, h *latchkey.Account) error {
-		cb, err := byPerson(w, h, who, latchkey.OAuth2Request{})
-		if err != nil {
-			return err
-		}
-		cb.Session = ""
-		if !c.jwt {
-			cb.Session = c.text
-		}
-		result, err := w.k.Guest(a.at).FinishOAuth2(w.k.Ctx, cb)
+		result, err := link(w, a, c, h, who)
 		if err != nil {
 			return err
 		}

@@ -476,7 +476,7 @@ func (m *model) followed(before, a *account, kept *session) {
 	if p.EndOnBlock && before.user.Status && !a.user.Status {
 		m.end(a, "has ended with the block", but(nil))
 	}
-	if a.half != a.user.Email && a.half != a.user.Phone {
+	if (a.half != a.user.Email || !a.user.EmailVerification) && (a.half != a.user.Phone || !a.user.PhoneVerification) {
 		a.half = ""
 	}
 	if before.user.MFA == a.user.MFA {

@@ -53,8 +53,9 @@ var table = []operation{
 	{weight: 3, do: then(signIn, then(ask, answer))},
 	{do: guess},
 
-	{name: "Guest.FinishOAuth2", weight: 4, do: signInBy},
-	{weight: 3, do: then(signInBy, then(ask, answer))},
+	{name: "Guest.FinishOAuth2", weight: 3, do: signInBy(byBrowser)},
+	{name: "Guest.CreateIDTokenSession", weight: 2, do: signInBy(byIDToken)},
+	{weight: 3, do: then(signInBy(byBrowser), then(ask, answer))},
 	{name: "Account.StartOAuth2", weight: 2, do: linkBy},
 	{name: "Account.DeleteIdentity", do: unlink},
 
@@ -129,6 +130,7 @@ var quiet = []string{
 	"Guest.Authenticate", "Guest.AuthenticateJWT", // after every step
 	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors", "Account.Identities", "Account.GetIdentity", "Account.ProviderTokens",
 	"Guest.StartOAuth2", "Guest.PostOAuth2", "Guest.RedeemOAuth2Token", // as of Guest.FinishOAuth2
+	"Account.LinkIDToken", // as of Account.StartOAuth2
 
 	"Account.UserID", "Account.SessionID", "Account.Format", "Pending.UserID", "Pending.SessionID", "Pending.Format", "Pending.MFAFactors",
 	"Guest.AuthenticateProfile", "Account.Profile", "Account.ImpersonatorID",

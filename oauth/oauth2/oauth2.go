@@ -12,13 +12,12 @@
 package oauth2
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/oauth"
+	"example.com/latchkey/oauth/internal/quirk"
 	"example.com/latchkey/oauth/internal/web"
 )
 
@@ -61,8 +61,11 @@ type Config struct {
 	Parameters url.Values // added to the authorization address; they do not replace those of the flow
 	// NoPKCE is for a service that refuses the parameters of PKCE. Then a stolen code can be
 	// redeemed by any client that has the secret.
-	NoPKCE  bool
-	Private bool // as of oidc.Config
+	NoPKCE bool
+	// Revocation is the endpoint that takes tokens back (RFC 7009); "" if the service has none.
+	Revocation string
+	Private    bool              // as of oidc.Config
+	Transport  http.RoundTripper // as of oidc.Config
 }
 
 // Mapping says where the facts are in the JSON of the profile endpoint: names of members, with a
@@ -75,18 +78,24 @@ type Mapping struct {
 	// Verified is a truth value: true says that the service has proven the address. "" means that
 	// it has not.
 	Verified string
-	Name     string
+	// Name may be several paths: with + between those whose texts are joined by a space, and with |
+	// between those of which the first that has a text is taken.
+	Name string
 }
 
-// Provider signs users in by a service. It implements [oauth.Provider].
+// Provider signs users in by a service. It implements [oauth.Revoker].
 type Provider struct {
 	config Config
 	client *http.Client
+	quirk  quirk.OAuth2
 }
 
 // New returns a provider. It makes no call.
-func New(c Config) (*Provider, error) {
-	for _, endpoint := range []string{c.Authorization, c.Token, c.Profile} {
+func New(c Config) (*Provider, error) { return NewWith(c, quirk.OAuth2{}) }
+
+// NewWith is New for the services that package oauth/preset knows, with their quirks.
+func NewWith(c Config, q quirk.OAuth2) (*Provider, error) {
+	for _, endpoint := range []string{c.Authorization, at(c.Token, "centre"), at(c.Profile, "centre")} {
 		if web.CheckURL(endpoint, c.Private) != nil {
 			return nil, errors.New("oauth2: an endpoint is not an address of https")
 		}
@@ -104,7 +113,13 @@ func New(c Config) (*Provider, error) {
 	if c.Separator == "" {
 		c.Separator = " "
 	}
-	return &Provider{c, web.NewClient(c.Private)}, nil
+	if c.Revocation != "" {
+		if web.CheckURL(c.Revocation, c.Private) != nil {
+			return nil, errors.New("oauth2: the revocation endpoint is not an address of https")
+		}
+		q.Revocation = c.Revocation
+	}
+	return &Provider{c, web.NewClient(c.Private, c.Transport), q}, nil
 }
 
 // Close closes idle connections to the service.
@@ -114,23 +129,58 @@ func (p *Provider) Close() error {
 }
 
 // Info implements [oauth.Provider].
-func (p *Provider) Info() oauth.Info { return oauth.Info{Name: p.config.Name, Issuer: p.config.Issuer} }
+func (p *Provider) Info() oauth.Info {
+	return oauth.Info{Name: p.config.Name, Issuer: p.config.Issuer, Issuers: len(p.quirk.Centres) > 0}
+}
 
 // The failures of a sign-in.
 const (
 	errAnother oauth.Failure = "the callback names another issuer"
-	errProfile oauth.Failure = "the profile has a member of another type"
+	errCentre  oauth.Failure = "the callback names a data centre that the service is not known to have"
 )
 
+// centre returns the host of the user's data centre, "" for a service that has one place.
+func (p *Provider) centre(f *oauth.Flow) (string, error) {
+	centres, server := p.quirk.Centres, f.Callback.Server
+	switch {
+	case len(centres) == 0:
+		return "", nil
+	case server == "":
+		return centres[0], nil
+	}
+	for _, host := range centres {
+		if server == "https://"+host {
+			return host, nil
+		}
+	}
+	return "", errCentre
+}
+
+// at returns an endpoint of a data centre.
+func at(endpoint, centre string) string { return strings.ReplaceAll(endpoint, "{centre}", centre) }
+
+// issuer returns the issuer of the people of a data centre.
+func (p *Provider) issuer(centre string) string {
+	if centre == "" {
+		return p.config.Issuer
+	}
+	return "https://" + centre
+}
+
+// tokens returns the token endpoint.
+func (p *Provider) tokens() *web.TokenEndpoint {
+	return &web.TokenEndpoint{Client: p.client, Form: web.AnyForm, Request: p.quirk.Request, Answer: p.quirk.Answer}
+}
+
 // endpoint returns the client of the library.
-func (p *Provider) endpoint(redirect string) *lib.Config {
+func (p *Provider) endpoint(redirect, token string) *lib.Config {
 	style := lib.AuthStyleInHeader
 	if p.config.Auth == Post || p.config.Auth == None || p.config.ClientSecret.IsZero() {
 		style = lib.AuthStyleInParams
 	}
 	return &lib.Config{
 		ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret.Reveal(), RedirectURL: redirect, Scopes: p.config.Scopes,
-		Endpoint: lib.Endpoint{AuthURL: p.config.Authorization, TokenURL: p.config.Token, AuthStyle: style},
+		Endpoint: lib.Endpoint{AuthURL: p.config.Authorization, TokenURL: token, AuthStyle: style},
 	}
 }
 
@@ -140,7 +190,7 @@ func (p *Provider) Authorize(_ context.Context, f *oauth.Flow) (string, error) {
 	if !p.config.NoPKCE {
 		options = append(options, lib.S256ChallengeOption(f.Verifier.Reveal()))
 	}
-	return web.AuthorizationURL(p.endpoint(f.RedirectURL), f, p.config.Parameters, p.config.Separator, options...), nil
+	return web.AuthorizationURL(p.endpoint(f.RedirectURL, ""), f, p.config.Parameters, p.config.Separator, options...), nil
 }
 
 // Exchange implements [oauth.Provider].
@@ -148,33 +198,64 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 	if f.Callback.Issuer != "" && f.Callback.Issuer != p.config.Issuer {
 		return nil, errAnother
 	}
+	centre, err := p.centre(f)
+	if err != nil {
+		return nil, err
+	}
 	var options []lib.AuthCodeOption
 	if !p.config.NoPKCE {
 		options = append(options, lib.VerifierOption(f.Verifier.Reveal()))
 	}
-	return web.Redeem(ctx, p.client, web.AnyForm, f.Now, func(ctx context.Context) (*lib.Token, error) {
-		return p.endpoint(f.RedirectURL).Exchange(ctx, f.Callback.Code.Reveal(), options...)
+	return p.tokens().Redeem(ctx, f.Now, func(ctx context.Context) (*lib.Token, error) {
+		return p.endpoint(f.RedirectURL, at(p.config.Token, centre)).Exchange(ctx, f.Callback.Code.Reveal(), options...)
 	})
+}
+
+// centreOf returns the host of the data centre of a grant.
+func (p *Provider) centreOf(g *oauth.Grant) (string, error) {
+	return p.centre(&oauth.Flow{Callback: oauth.Callback{Server: g.Issuer}})
 }
 
 // Refresh implements [oauth.Provider].
-func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tokens, error) {
-	return web.Redeem(ctx, p.client, web.AnyForm, time.Now(), func(ctx context.Context) (*lib.Token, error) {
-		return p.endpoint("").TokenSource(ctx, &lib.Token{RefreshToken: refresh.Reveal()}).Token()
+func (p *Provider) Refresh(ctx context.Context, g *oauth.Grant) (*oauth.Tokens, error) {
+	centre, err := p.centreOf(g)
+	if err != nil {
+		return nil, err
+	}
+	endpoint := p.endpoint("", at(cmp.Or(p.quirk.Refresh, p.config.Token), centre))
+	return p.tokens().Redeem(ctx, time.Now(), func(ctx context.Context) (*lib.Token, error) {
+		return endpoint.TokenSource(ctx, &lib.Token{RefreshToken: g.Refresh.Reveal()}).Token()
 	})
 }
 
-// Profile implements [oauth.Provider].
-func (p *Provider) Profile(ctx context.Context, _ *oauth.Flow, t *oauth.Tokens) (*oauth.Profile, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.config.Profile, http.NoBody)
+// Revoke implements [oauth.Revoker].
+func (p *Provider) Revoke(ctx context.Context, g *oauth.Grant) error {
+	if p.quirk.Revocation == "" {
+		return errors.ErrUnsupported
+	}
+	centre, err := p.centreOf(g)
+	if err != nil {
+		return err
+	}
+	return p.tokens().Revoke(ctx, at(p.quirk.Revocation, centre), p.endpoint("", ""), g)
+}
+
+// ask asks an endpoint with the access token.
+func (p *Provider) ask(ctx context.Context, address, access string) (web.Fields, error) {
+	method := cmp.Or(p.quirk.Method, http.MethodGet)
+	r, err := http.NewRequestWithContext(ctx, method, address, http.NoBody)
 	if err != nil {
 		return nil, web.ErrAddress
 	}
 	for name, values := range p.config.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
-	r.Header.Set("Authorization", "Bearer "+t.Access.Reveal())
 	r.Header.Set("Accept", "application/json")
+	if p.quirk.Ask != nil {
+		p.quirk.Ask(r, access)
+	} else {
+		r.Header.Set("Authorization", "Bearer "+access)
+	}
 	a, err := web.Do(ctx, p.client, r, web.AnswerSize)
 	switch {
 	case err != nil:
@@ -184,78 +265,66 @@ func (p *Provider) Profile(ctx context.Context, _ *oauth.Flow, t *oauth.Tokens) 
 	case !web.IsJSON(a.Type):
 		return nil, web.ErrType
 	}
-	return p.read(a.Body)
+	return web.Read(a.Body)
 }
 
-// read reads a profile by the mapping.
-func (p *Provider) read(body []byte) (*oauth.Profile, error) {
-	var whole struct{}
-	if err := web.Decode(body, &whole); err != nil { // each name once
-		return nil, err
-	}
-	m := p.config.Mapping
-	who := &oauth.Profile{Issuer: p.config.Issuer}
-	subject, err := at(body, m.Subject)
+// Profile implements [oauth.Provider].
+func (p *Provider) Profile(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (*oauth.Profile, error) {
+	centre, err := p.centre(f)
 	if err != nil {
 		return nil, err
 	}
-	if subject == nil {
-		return nil, oauth.ErrSubject
+	v := &quirk.Visit{
+		Access: t.Access.Reveal(), Profile: at(p.config.Profile, centre),
+		Get: func(ctx context.Context, address string) (web.Fields, error) {
+			return p.ask(ctx, address, t.Access.Reveal())
+		},
 	}
-	if err := json.Unmarshal(subject, &who.Subject); err != nil { // or a whole number
-		n, err := strconv.ParseUint(string(subject), 10, 64)
-		if err != nil {
-			return nil, errProfile
-		}
-		who.Subject = strconv.FormatUint(n, 10)
+	if v.Answer, err = web.Read([]byte(t.Answer.Reveal())); err != nil {
+		v.Answer = nil // it was a form
 	}
-	if strings.TrimSpace(who.Subject) == "" {
-		return nil, oauth.ErrSubject
+	person := p.person
+	if p.quirk.Person != nil {
+		person = p.quirk.Person
 	}
-	for _, f := range []struct {
-		path string
-		to   *string
-	}{{m.Email, &who.Email}, {m.Name, &who.Name}} {
-		value, err := at(body, f.path)
-		if err != nil {
-			return nil, err
-		}
-		if value != nil && json.Unmarshal(value, f.to) != nil {
-			return nil, errProfile
-		}
+	who, err := person(ctx, v)
+	if err != nil {
+		return nil, err
 	}
-	verified, err := at(body, m.Verified)
-	who.EmailVerified = p.config.TrustEmail && string(verified) == "true"
-	return who, err
+	who.Issuer = p.issuer(centre)
+	who.EmailVerified = who.EmailVerified && p.config.TrustEmail
+	return who, nil
 }
 
-// at returns the value at a path, or nil. Names are exact.
-func at(body json.RawMessage, path string) (json.RawMessage, error) {
-	if path == "" {
-		return nil, nil
+// person asks the profile endpoint.
+func (p *Provider) person(ctx context.Context, v *quirk.Visit) (*oauth.Profile, error) {
+	body, err := v.Get(ctx, v.Profile)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range strings.Split(path, ".") {
-		if body == nil {
-			return nil, nil
+	return p.read(body)
+}
+
+// read reads a profile by the mapping.
+func (p *Provider) read(body web.Fields) (who *oauth.Profile, err error) {
+	if p.quirk.Check != nil {
+		if err := p.quirk.Check(body); err != nil {
+			return nil, err
 		}
-		if n, err := strconv.ParseUint(name, 10, 16); err == nil && strings.HasPrefix(string(body), "[") {
-			var list []json.RawMessage
-			if json.Unmarshal(body, &list) != nil {
-				return nil, errProfile
-			}
-			if body = nil; n < uint64(len(list)) {
-				body = list[n]
-			}
-			continue
-		}
-		var object map[string]json.RawMessage
-		if json.Unmarshal(body, &object) != nil {
-			return nil, errProfile
-		}
-		body = object[name]
 	}
-	if string(body) == "null" {
-		return nil, nil
+	m := p.config.Mapping
+	who = new(oauth.Profile)
+	if who.Subject, err = body.Subject(m.Subject); err != nil {
+		return nil, err
 	}
-	return body, nil
+	if who.Email, err = body.Text(m.Email); err != nil {
+		return nil, err
+	}
+	if who.Name, err = body.Name(strings.Split(m.Name, "|")...); err != nil {
+		return nil, err
+	}
+	if who.EmailVerified = body.Is(m.Verified, "true"); p.quirk.Verified != nil {
+		who.EmailVerified = p.quirk.Verified(body)
+	}
+	return who, nil
 }

@@ -79,6 +79,9 @@ type claims struct {
 	Nonce      string   `json:"nonce"`
 	AccessHash *string  `json:"at_hash"`
 	CodeHash   *string  `json:"c_hash"`
+
+	algorithm string     // of the signature
+	all       web.Fields // as they were signed
 }
 
 // person are the claims about a person, in an ID token or an answer of userinfo.
@@ -89,9 +92,9 @@ type person struct {
 	Name     *string         `json:"name"`
 }
 
-// verify returns the claims of an ID token, if everything about it is right.
-func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (*claims, error) {
-	text := t.ID.Reveal()
+// signed returns the claims of an ID token that the service has signed, with all of them as they
+// were signed. It checks the signature, the issuer and the subject.
+func (p *Provider) signed(ctx context.Context, text string) (*claims, error) {
 	d, err := p.about.get(ctx, false)
 	if err != nil {
 		return nil, err
@@ -100,11 +103,10 @@ func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (
 	if err != nil {
 		return nil, err
 	}
-	// The library checks issuer, audience and signature. The rest follows, and these once more by
-	// a decoder that knows one reading.
+	// The library checks the signature. The rest follows, by a decoder that knows one reading.
 	keys := &failing{keySet: &p.keys}
-	verifier := lib.NewVerifier(p.config.Issuer, keys, &lib.Config{
-		ClientID: p.config.ClientID, SupportedSigningAlgs: p.algorithms(d), SkipExpiryCheck: true,
+	verifier := lib.NewVerifier(d.Issuer, keys, &lib.Config{
+		SupportedSigningAlgs: p.algorithms(d), SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true,
 	})
 	token, err := verifier.Verify(ctx, text)
 	switch {
@@ -117,25 +119,39 @@ func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (
 	if err := token.Claims(&payload); err != nil {
 		return nil, errClaims
 	}
-	var c claims
+	c := claims{algorithm: h.Algorithm}
 	if err := web.Decode(payload, &c); err != nil {
 		return nil, errClaims
 	}
+	c.all = web.Fields(payload)
 	switch {
-	case c.Issuer != p.config.Issuer:
+	case c.Issuer != d.Issuer && (p.quirk.Named == nil || !p.quirk.Named(d.Issuer, c.Issuer, c.all)):
 		return nil, errVerify
-	case !p.isAudience(&c):
-		return nil, errAudience
-	case !inTime(&c, f.Now), !p.isFresh(&c, f.Now):
-		return nil, errTimes
-	case !p.config.NoNonce && (f.Nonce.IsZero() || !hidden.New(c.Nonce).Equal(f.Nonce)):
-		return nil, errNonce
-	case c.AccessHash != nil && !isHalf(h.Algorithm, t.Access, *c.AccessHash), c.CodeHash != nil && !isHalf(h.Algorithm, f.Callback.Code, *c.CodeHash):
-		return nil, errHash
 	case c.Subject == nil || strings.TrimSpace(*c.Subject) == "" || len(*c.Subject) > maxSubject:
 		return nil, oauth.ErrSubject
 	}
 	return &c, nil
+}
+
+// verify returns the claims of an ID token, if everything about it is right.
+func (p *Provider) verify(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (*claims, error) {
+	c, err := p.signed(ctx, t.ID.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !p.isAudience(c):
+		return nil, errAudience
+	case !inTime(c, f.Now), !p.isFresh(c, f.Now):
+		return nil, errTimes
+	case p.quirk.Tenants && f.Callback.Issuer != "" && f.Callback.Issuer != c.Issuer:
+		return nil, errAnother
+	case !p.config.NoNonce && (f.Nonce.IsZero() || !hidden.New(c.Nonce).Equal(f.Nonce)):
+		return nil, errNonce
+	case c.AccessHash != nil && !isHalf(c.algorithm, t.Access, *c.AccessHash), c.CodeHash != nil && !isHalf(c.algorithm, f.Callback.Code, *c.CodeHash):
+		return nil, errHash
+	}
+	return c, nil
 }
 
 // isAudience reports whether a token is for the client: alone, or beside clients that the host
@@ -213,19 +229,34 @@ func (p *Provider) Profile(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) 
 	if err != nil {
 		return nil, err
 	}
-	who := &c.person
+	who, from := &c.person, c.all
 	if who.Email == nil && d.UserInfo != "" {
-		if who, err = p.userInfo(ctx, d, t); err != nil {
+		if who, from, err = p.userInfo(ctx, d, t); err != nil {
 			return nil, err
 		}
 		if who.Subject == nil || *who.Subject != *c.Subject {
 			return nil, errPerson
 		}
 	}
-	return &oauth.Profile{
-		Issuer: c.Issuer, Subject: *c.Subject, Email: text(who.Email), Name: text(who.Name),
-		EmailVerified: p.config.TrustEmail && string(who.Verified) == "true",
-	}, nil
+	return p.profile(c, who, from)
+}
+
+// profile returns the person of an ID token, whose address and name stand in an object.
+func (p *Provider) profile(c *claims, who *person, from web.Fields) (*oauth.Profile, error) {
+	found := &oauth.Profile{
+		Issuer: p.Info().Issuer, Subject: *c.Subject, Email: text(who.Email), Name: text(who.Name),
+		EmailVerified: string(who.Verified) == "true",
+	}
+	if p.quirk.Tenants {
+		found.Issuer = c.Issuer
+	}
+	if p.quirk.Person != nil {
+		if err := p.quirk.Person(c.all, from, found); err != nil {
+			return nil, err
+		}
+	}
+	found.EmailVerified = found.EmailVerified && p.config.TrustEmail
+	return found, nil
 }
 
 // text returns a text that may be missing.
@@ -237,38 +268,38 @@ func text(t *string) string {
 }
 
 // userInfo asks the userinfo endpoint. A signed answer is verified like an ID token.
-func (p *Provider) userInfo(ctx context.Context, d *discovery, t *oauth.Tokens) (*person, error) {
+func (p *Provider) userInfo(ctx context.Context, d *discovery, t *oauth.Tokens) (*person, web.Fields, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.UserInfo, http.NoBody)
 	if err != nil {
-		return nil, web.ErrAddress
+		return nil, nil, web.ErrAddress
 	}
 	r.Header.Set("Authorization", "Bearer "+t.Access.Reveal())
 	r.Header.Set("Accept", "application/json, application/jwt")
 	a, err := web.Do(ctx, p.client, r, web.AnswerSize)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case a.Status != http.StatusOK:
-		return nil, web.ErrStatus
+		return nil, nil, web.ErrStatus
 	}
 	body := a.Body
 	if a.Type == "application/jwt" {
 		if body, err = p.keys.VerifySignature(ctx, string(a.Body)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var signed claims
 		if err := web.Decode(body, &signed); err != nil {
-			return nil, errClaims
+			return nil, nil, errClaims
 		}
-		if signed.Issuer != p.config.Issuer || !p.isAudience(&signed) {
-			return nil, errVerify
+		if signed.Issuer != d.Issuer || !p.isAudience(&signed) {
+			return nil, nil, errVerify
 		}
 	} else if !web.IsJSON(a.Type) {
-		return nil, web.ErrType
+		return nil, nil, web.ErrType
 	}
 	var who person
 	if err := web.Decode(body, &who); err != nil {
-		return nil, errClaims
+		return nil, nil, errClaims
 	}
-	return &who, nil
+	return &who, web.Fields(body), nil
 }

@@ -9,6 +9,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/oauth"
+	"example.com/latchkey/oauth/internal/quirk"
 	"example.com/latchkey/oauth/internal/web"
 )
 
@@ -58,6 +60,14 @@ type Config struct {
 	// NoNonce is for a service that does not return the nonce. Then a stolen ID token can be
 	// replayed by whoever can also make the service hand it out for a code.
 	NoNonce bool
+	// Apps are the client ids of the host's apps, as they stand in the audience of the ID tokens that
+	// the SDK of the platform gives them: a bundle id for Apple; for Google the id of the web client
+	// that the app names as its server, and those of the apps themselves. They may stand in azp too,
+	// beside ClientID. Nil means that the provider takes no ID token of an app.
+	Apps []string
+	// AppsWithoutNonce takes ID tokens without a nonce from apps, for an SDK that can send none. Such a
+	// token is good for whoever reads it first, for ten minutes.
+	AppsWithoutNonce bool
 	// Parameters are added to the authorization address, for example prompt. They do not replace
 	// those of the flow. With max_age, a number of seconds, the ID token must say that the user has
 	// signed in at the service within that time, and a minute more.
@@ -65,13 +75,18 @@ type Config struct {
 	// Private allows http, and addresses of loopback and of private networks. Without it the
 	// service is called by https at public addresses only, whatever its documents name.
 	Private bool
+	// Transport makes the calls of the service in the place of our own connections, for a host that
+	// reaches the internet by a proxy. Then it is the transport that has to keep calls from addresses
+	// of the host's own network. Redirects, sizes and times are bounded as before.
+	Transport http.RoundTripper
 	// Now is the clock of the ages of keys and documents; nil means time.Now.
 	Now func() time.Time
 }
 
-// Provider signs users in by a service. It implements [oauth.Provider].
+// Provider signs users in by a service. It implements [oauth.Revoker] and [oauth.Native].
 type Provider struct {
 	config Config
+	quirk  quirk.OpenID
 	client *http.Client
 	about  aged[discovery]
 	keys   keySet
@@ -86,7 +101,10 @@ var usual = []string{"RS256", "PS256", "ES256", "EdDSA"}
 
 // New returns a provider. It makes no call: the documents of the service are read by the first
 // sign-in.
-func New(c Config) (*Provider, error) {
+func New(c Config) (*Provider, error) { return NewWith(c, quirk.OpenID{}) }
+
+// NewWith is New for the services that package oauth/preset knows, with their quirks.
+func NewWith(c Config, q quirk.OpenID) (*Provider, error) {
 	if c.Name == "" {
 		c.Name = "oidc"
 	}
@@ -116,7 +134,7 @@ func New(c Config) (*Provider, error) {
 	if !slices.Contains(c.Scopes, "openid") {
 		c.Scopes = append([]string{"openid"}, c.Scopes...)
 	}
-	p := &Provider{config: c, client: web.NewClient(c.Private)}
+	p := &Provider{config: c, quirk: q, client: web.NewClient(c.Private, c.Transport)}
 	p.about = aged[discovery]{now: c.Now, read: p.discover, turn: make(chan struct{}, 1)}
 	p.keys = keySet{provider: p, aged: aged[[]key]{now: c.Now, read: p.readKeys, turn: make(chan struct{}, 1)}}
 	return p, nil
@@ -138,28 +156,43 @@ func (p *Provider) Close() error {
 }
 
 // Info implements [oauth.Provider].
-func (p *Provider) Info() oauth.Info { return oauth.Info{Name: p.config.Name, Issuer: p.config.Issuer} }
+func (p *Provider) Info() oauth.Info {
+	return oauth.Info{Name: p.config.Name, Issuer: cmp.Or(p.quirk.Issuer, p.config.Issuer), Issuers: p.quirk.Tenants}
+}
 
 // The failures of a sign-in.
 const (
 	errIssuer   oauth.Failure = "the discovery document is that of another issuer"
 	errNoIssuer oauth.Failure = "the callback does not name the issuer, as the service has promised"
 	errAnother  oauth.Failure = "the callback names another issuer"
+	errSecret   oauth.Failure = "the client secret cannot be made"
 )
 
+// tokens returns the token endpoint.
+func (p *Provider) tokens() *web.TokenEndpoint {
+	return &web.TokenEndpoint{Client: p.client, Form: web.JSON}
+}
+
 // endpoint returns the client of the library, for the documents of the service.
-func (p *Provider) endpoint(d *discovery, redirect string) *oauth2.Config {
+func (p *Provider) endpoint(d *discovery, redirect string, now time.Time) (*oauth2.Config, error) {
+	secret := p.config.ClientSecret
+	if p.quirk.Secret != nil {
+		var err error
+		if secret, err = p.quirk.Secret(now); err != nil {
+			return nil, errSecret
+		}
+	}
 	style := oauth2.AuthStyleInHeader
 	switch auth := p.config.Auth; {
-	case auth == Post, auth == None, p.config.ClientSecret.IsZero():
+	case auth == Post, auth == None, secret.IsZero():
 		style = oauth2.AuthStyleInParams
 	case auth == Discovered && len(d.TokenAuth) > 0 && !slices.Contains(d.TokenAuth, string(Basic)) && slices.Contains(d.TokenAuth, string(Post)):
 		style = oauth2.AuthStyleInParams
 	}
 	return &oauth2.Config{
-		ClientID: p.config.ClientID, ClientSecret: p.config.ClientSecret.Reveal(), RedirectURL: redirect, Scopes: p.config.Scopes,
+		ClientID: p.config.ClientID, ClientSecret: secret.Reveal(), RedirectURL: redirect, Scopes: p.config.Scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: d.Authorization, TokenURL: d.Token, AuthStyle: style},
-	}
+	}, nil
 }
 
 // Authorize implements [oauth.Provider].
@@ -168,7 +201,11 @@ func (p *Provider) Authorize(ctx context.Context, f *oauth.Flow) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return web.AuthorizationURL(p.endpoint(d, f.RedirectURL), f, p.config.Parameters, " ",
+	endpoint, err := p.endpoint(d, f.RedirectURL, f.Now)
+	if err != nil {
+		return "", err
+	}
+	return web.AuthorizationURL(endpoint, f, p.config.Parameters, " ",
 		oauth2.SetAuthURLParam("nonce", f.Nonce.Reveal()), oauth2.S256ChallengeOption(f.Verifier.Reveal())), nil
 }
 
@@ -181,11 +218,15 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 	switch {
 	case f.Callback.Issuer == "" && d.NamesIssuer:
 		return nil, errNoIssuer
-	case f.Callback.Issuer != "" && f.Callback.Issuer != p.config.Issuer:
+	case f.Callback.Issuer != "" && f.Callback.Issuer != d.Issuer && !p.quirk.Tenants:
 		return nil, errAnother
 	}
-	t, err := web.Redeem(ctx, p.client, web.JSON, f.Now, func(ctx context.Context) (*oauth2.Token, error) {
-		return p.endpoint(d, f.RedirectURL).Exchange(ctx, f.Callback.Code.Reveal(), oauth2.VerifierOption(f.Verifier.Reveal()))
+	endpoint, err := p.endpoint(d, f.RedirectURL, f.Now)
+	if err != nil {
+		return nil, err
+	}
+	t, err := p.tokens().Redeem(ctx, f.Now, func(ctx context.Context) (*oauth2.Token, error) {
+		return endpoint.Exchange(ctx, f.Callback.Code.Reveal(), oauth2.VerifierOption(f.Verifier.Reveal()))
 	})
 	if err != nil {
 		return nil, err
@@ -197,12 +238,34 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 }
 
 // Refresh implements [oauth.Provider].
-func (p *Provider) Refresh(ctx context.Context, refresh hidden.Text) (*oauth.Tokens, error) {
+func (p *Provider) Refresh(ctx context.Context, g *oauth.Grant) (*oauth.Tokens, error) {
 	d, err := p.about.get(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	return web.Redeem(ctx, p.client, web.JSON, p.config.Now(), func(ctx context.Context) (*oauth2.Token, error) {
-		return p.endpoint(d, "").TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
+	now := p.config.Now()
+	endpoint, err := p.endpoint(d, "", now)
+	if err != nil {
+		return nil, err
+	}
+	return p.tokens().Redeem(ctx, now, func(ctx context.Context) (*oauth2.Token, error) {
+		return endpoint.TokenSource(ctx, &oauth2.Token{RefreshToken: g.Refresh.Reveal()}).Token()
 	})
+}
+
+// Revoke implements [oauth.Revoker], if the discovery document names the endpoint.
+func (p *Provider) Revoke(ctx context.Context, g *oauth.Grant) error {
+	d, err := p.about.get(ctx, false)
+	if err != nil {
+		return err
+	}
+	address := cmp.Or(d.Revocation, p.quirk.Revocation)
+	if address == "" {
+		return errors.ErrUnsupported
+	}
+	endpoint, err := p.endpoint(d, "", p.config.Now())
+	if err != nil {
+		return err
+	}
+	return p.tokens().Revoke(ctx, address, endpoint, g)
 }

@@ -219,22 +219,22 @@ func TestRefresh(t *testing.T) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	p.clock.Advance(time.Minute)
-	second, err := p.Refresh(t.Context(), first.Refresh)
+	second, err := p.Refresh(t.Context(), &oauth.Grant{Refresh: first.Refresh})
 	if err != nil || second.Refresh.IsZero() || second.Refresh.Equal(first.Refresh) || second.Access.Equal(first.Access) || !second.Expire.Equal(p.clock.Now().Add(time.Hour)) {
 		t.Fatalf("%+v, %v", second, err)
 	}
 	p.issuer.Set(func(s *authtest.IssuerSettings) { s.KeepRefresh = true })
 	for range 2 { // without rotation the token stays good
-		if again, err := p.Refresh(t.Context(), second.Refresh); err != nil || !again.Refresh.Equal(second.Refresh) && !again.Refresh.IsZero() {
+		if again, err := p.Refresh(t.Context(), &oauth.Grant{Refresh: second.Refresh}); err != nil || !again.Refresh.Equal(second.Refresh) && !again.Refresh.IsZero() {
 			t.Errorf("%+v, %v", again, err)
 		}
 	}
 	for name, token := range map[string]hidden.Text{"spent": first.Refresh, "invented": hidden.New("hide-me"), "an access token": second.Access} {
-		if tokens, err := p.Refresh(t.Context(), token); err != oauth.ErrRefused || tokens != nil {
+		if tokens, err := p.Refresh(t.Context(), &oauth.Grant{Refresh: token}); err != oauth.ErrRefused || tokens != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if tokens, err := p.Refresh(t.Context(), hidden.Text{}); err == nil || errors.Is(err, oauth.ErrRefused) || tokens != nil {
+	if tokens, err := p.Refresh(t.Context(), &oauth.Grant{Refresh: hidden.Text{}}); err == nil || errors.Is(err, oauth.ErrRefused) || tokens != nil {
 		t.Errorf("no token: %v", err)
 	}
 	// Only the word of the service withdraws a token. A fault does not.
@@ -253,14 +253,14 @@ func TestRefresh(t *testing.T) {
 				return true
 			}
 		})
-		_, err := p.Refresh(t.Context(), second.Refresh)
+		_, err := p.Refresh(t.Context(), &oauth.Grant{Refresh: second.Refresh})
 		var failure oauth.Failure
 		if !errors.As(err, &failure) || !strings.Contains(string(failure), row.want) || strings.Contains(fmt.Sprintf("%+v %#v", err, err), "hide-me") || strings.Contains(fmt.Sprintf("%+v", err), second.Refresh.Reveal()) {
 			t.Errorf("%s: %+v", name, err)
 		}
 	}
 	p.issuer.Set(func(s *authtest.IssuerSettings) { s.Answer = nil })
-	if _, err := p.Refresh(t.Context(), second.Refresh); err != nil {
+	if _, err := p.Refresh(t.Context(), &oauth.Grant{Refresh: second.Refresh}); err != nil {
 		t.Error(err)
 	}
 }

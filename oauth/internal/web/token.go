@@ -50,17 +50,34 @@ func AuthorizationURL(c *oauth2.Config, f *oauth.Flow, parameters url.Values, se
 	if scopes := slices.Concat(c.Scopes, f.Scopes); len(scopes) > 0 {
 		set("scope", strings.Join(scopes, separator))
 	}
-	return c.AuthCodeURL(f.State.Reveal(), append(options, more...)...)
+	address := c.AuthCodeURL(f.State.Reveal(), append(options, more...)...)
+	page, query, _ := strings.Cut(address, "?")
+	return page + "?" + strings.ReplaceAll(query, "+", "%20") // some services take a plus as it is
 }
 
-// Redeem calls a token endpoint by the library. It reads the answer before the library does, and
+// TokenEndpoint calls the token endpoint of a service, and the one that takes tokens back.
+type TokenEndpoint struct {
+	Client  *http.Client
+	Form    Form
+	Request func(*http.Request) error // changes a request; nil for no change
+	Answer  func(*Answer) error       // changes an answer; nil for no change
+}
+
+// Redeem calls the endpoint by the library. It reads the answer before the library does, and
 // replaces errors that may hold secrets. The expiry of the access token counts from now.
-func Redeem(ctx context.Context, client *http.Client, form Form, now time.Time, call func(ctx context.Context) (*oauth2.Token, error)) (*oauth.Tokens, error) {
+func (e *TokenEndpoint) Redeem(ctx context.Context, now time.Time, call func(ctx context.Context) (*oauth2.Token, error)) (*oauth.Tokens, error) {
 	var answer tokenAnswer
-	watched := Watched(client, AnswerSize, func(a *Answer) error {
+	whole := ""
+	watched := Watched(e.Client, AnswerSize, e.Request, func(a *Answer) error {
 		switch {
 		case a.Status == http.StatusOK:
-			return answer.read(a, form)
+			if e.Answer != nil {
+				if err := e.Answer(a); err != nil {
+					return err
+				}
+			}
+			whole = string(a.Body)
+			return answer.read(a, e.Form)
 		case a.Status < 300:
 			return ErrStatus // the library would take tokens from it
 		}
@@ -73,11 +90,51 @@ func Redeem(ctx context.Context, client *http.Client, form Form, now time.Time, 
 	if t.AccessToken == "" {
 		return nil, ErrToken
 	}
-	tokens := &oauth.Tokens{Access: hidden.New(t.AccessToken), Refresh: hidden.New(t.RefreshToken), ID: hidden.New(answer.ID), Scopes: answer.scopes}
+	tokens := &oauth.Tokens{Access: hidden.New(t.AccessToken), Refresh: hidden.New(t.RefreshToken), ID: hidden.New(answer.ID), Scopes: answer.scopes, Answer: hidden.New(whole)}
 	if answer.life > 0 {
 		tokens.Expire = now.Add(answer.life)
 	}
 	return tokens, nil
+}
+
+// Revoke asks an endpoint to take the tokens of a grant back, by RFC 7009: the refresh token, with
+// which a service ends the access token too, or the access token if there is no other.
+func (e *TokenEndpoint) Revoke(ctx context.Context, address string, c *oauth2.Config, g *oauth.Grant) error {
+	token, hint := g.Refresh, "refresh_token"
+	if token.IsZero() {
+		token, hint = g.Access, "access_token"
+	}
+	if token.IsZero() {
+		return nil
+	}
+	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}}
+	if c.Endpoint.AuthStyle == oauth2.AuthStyleInParams {
+		form.Set("client_id", c.ClientID)
+		if c.ClientSecret != "" {
+			form.Set("client_secret", c.ClientSecret)
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return ErrAddress
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if c.Endpoint.AuthStyle == oauth2.AuthStyleInHeader {
+		r.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret))
+	}
+	if e.Request != nil {
+		if err := e.Request(r); err != nil {
+			return err
+		}
+	}
+	a, err := Do(ctx, e.Client, r, AnswerSize)
+	switch {
+	case err != nil:
+		return err
+	case a.Status != http.StatusOK && a.Status != http.StatusNoContent:
+		return ErrStatus
+	}
+	return nil
 }
 
 // FailureOf returns what of an error of the library may be shown.

@@ -44,8 +44,16 @@ const (
 )
 
 // NewClient returns a client that follows no redirect. Unless private is set, it connects only to
-// public addresses, whatever a name resolves to. It uses no proxy, which would connect for it.
-func NewClient(private bool) *http.Client {
+// public addresses, whatever a name resolves to. It uses no proxy, which would connect for it. A
+// transport of the host replaces all that.
+func NewClient(private bool, transport http.RoundTripper) *http.Client {
+	client := &http.Client{
+		Timeout: CallTime, Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if transport != nil {
+		return client
+	}
 	dialer := &net.Dialer{Timeout: CallTime / 2}
 	if !private {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
@@ -56,14 +64,11 @@ func NewClient(private bool) *http.Client {
 			return nil
 		}
 	}
-	return &http.Client{
-		Timeout: CallTime,
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: CallTime / 2, ForceAttemptHTTP2: true, DisableCompression: true,
-			MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	client.Transport = &http.Transport{
+		DialContext: dialer.DialContext, TLSHandshakeTimeout: CallTime / 2, ForceAttemptHTTP2: true, DisableCompression: true,
+		MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
 	}
+	return client
 }
 
 // reserved are networks that are not public, beside those that package netip knows.
@@ -185,28 +190,38 @@ func Decode[T any](text []byte, into *T) error {
 	return nil
 }
 
-// Watched returns a client for a library that reads answers by itself. Each answer is read before
-// it, within the bounds of Do. check sees it, and may refuse it.
-func Watched(client *http.Client, size int64, check func(*Answer) error) *http.Client {
+// Watched returns a client for a library that makes requests and reads answers by itself. request
+// sees each request before it is sent, and may change it; nil means no change. answer sees each
+// answer within the bounds of Do, and may change or refuse it.
+func Watched(client *http.Client, size int64, request func(*http.Request) error, answer func(*Answer) error) *http.Client {
 	watched := *client
-	watched.Transport = watching{client.Transport, size, check}
+	watched.Transport = watching{client.Transport, size, request, answer}
 	return &watched
 }
 
 type watching struct {
-	base  http.RoundTripper
-	size  int64
-	check func(*Answer) error
+	base    http.RoundTripper
+	size    int64
+	request func(*http.Request) error
+	answer  func(*Answer) error
 }
 
+// RoundTrip implements [http.RoundTripper].
 func (w watching) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Accept", "application/json") // some services answer with a form otherwise
+	if w.request != nil {
+		if err := w.request(r); err != nil {
+			return nil, err
+		}
+	}
 	response, err := w.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	a, err := read(response, w.size)
 	if err == nil {
-		err = w.check(a)
+		err = w.answer(a)
 	}
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func TestAC075NamesOfTheHostAreNotReached(t *testing.T) {
 	reached := false
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
 	defer server.Close()
-	client := NewClient(false)
+	client := NewClient(false, nil)
 	for _, address := range []string{server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1), strings.Replace(server.URL, "127.0.0.1", "[::ffff:127.0.0.1]", 1), "http://169.254.169.254/latest/meta-data/"} {
 		r, err := http.NewRequest(http.MethodGet, address, nil)
 		if err != nil {
@@ -93,7 +93,7 @@ func TestACallEnds(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	client := NewClient(true)
+	client := NewClient(true, nil)
 	if client.Timeout != CallTime {
 		t.Errorf("a call may take %s", client.Timeout)
 	}
@@ -107,7 +107,7 @@ func TestACallEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var into struct{}
-	if err := Get(ctx, NewClient(true), server.URL, 100, &into); err != ErrUnreachable {
+	if err := Get(ctx, NewClient(true, nil), server.URL, 100, &into); err != ErrUnreachable {
 		t.Errorf("a caller who has gone: %v", err)
 	}
 	if err := Get(t.Context(), client, "http://a b", 100, &into); err != ErrAddress {
@@ -126,7 +126,7 @@ func TestAnAnswerIsCutAtItsSize(t *testing.T) {
 		var into struct {
 			X string `json:"x"`
 		}
-		if err := Get(t.Context(), NewClient(true), server.URL, size, &into); err != want || err == nil && len(into.X) != 92 {
+		if err := Get(t.Context(), NewClient(true, nil), server.URL, size, &into); err != want || err == nil && len(into.X) != 92 {
 			t.Errorf("%d: %v", size, err)
 		}
 	}
@@ -161,7 +161,8 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 // redeem redeems a code at a token endpoint.
 func redeem(ctx context.Context, a answering, form Form) (*oauth.Tokens, error) {
 	config := oauth2.Config{ClientID: "id", ClientSecret: "hide-me", Endpoint: oauth2.Endpoint{TokenURL: "https://a.example.com/token", AuthStyle: oauth2.AuthStyleInHeader}}
-	return Redeem(ctx, &http.Client{Transport: a}, form, time.Unix(1_000_000, 0), func(ctx context.Context) (*oauth2.Token, error) {
+	endpoint := &TokenEndpoint{Client: &http.Client{Transport: a}, Form: form}
+	return endpoint.Redeem(ctx, time.Unix(1_000_000, 0), func(ctx context.Context) (*oauth2.Token, error) {
 		return config.Exchange(ctx, "hide-me")
 	})
 }
