@@ -130,7 +130,9 @@ func TestARefusedIDTokenChangesNothing(t *testing.T) {
 			k.Refuses(v.failure.Error(), v.want, in(func(*latchkey.IDTokenSignIn) {}))
 		}
 		k.Acme.VerifyErr = nil
-		k.Refuses("an unknown token", latchkey.ErrInvalidToken, in(func(r *latchkey.IDTokenSignIn) { r.Token = hidden.New("access token") }))
+		if err := in(func(r *latchkey.IDTokenSignIn) { r.Token = hidden.New("access token") })(); !errors.Is(err, latchkey.ErrInvalidToken) {
+			k.Errorf("an unknown token: %v", err)
+		}
 		k.Must(in(func(*latchkey.IDTokenSignIn) {})())
 
 		plain := k.Configured(func(c *latchkey.Config) { c.Providers = []oauth.Provider{onlyBrowser{k.Acme}} })
@@ -197,18 +199,17 @@ func TestTokensOfADeletedIdentityAreRevoked(t *testing.T) {
 			k.Helper()
 			k.Same("the grant", []string{grant.Issuer, grant.Access.Reveal(), grant.Refresh.Reveal()}, []string{k.Acme.About.Issuer, "access of " + code, "refresh of " + code})
 		}
-		account, s, id := adaByAcme(k)
-		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, s.UserID, kit.Password)))
+		account, _, id := adaByAcme(k)
 		k.Must(account.DeleteIdentity(k.Ctx, id)) // and returns, although the provider does not
 		want(<-k.Acme.Revoked, "acme-code-1")
 
-		s = k.SignInBy(k.Visitor, k.Acme, acmeAda)
+		k.SignInBy(k.Visitor, k.Acme, acmeAda)
 		list, err := k.Users().Identities(k.Ctx)
 		k.Must(err)
 		k.Must(k.Users().DeleteIdentity(k.Ctx, list.Identities[0].ID))
 		want(<-k.Acme.Revoked, "acme-code-2")
 
-		s = k.SignInBy(k.Visitor, k.Acme, acmeAda)
+		s := k.SignInBy(k.Visitor, k.Acme, acmeAda)
 		k.Must(k.Users().Delete(k.Ctx, s.UserID))
 		want(<-k.Acme.Revoked, "acme-code-3")
 
