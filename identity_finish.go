@@ -34,7 +34,7 @@ type OAuth2Callback struct {
 	// Provider is the one whose callback was called: each has a callback of its own.
 	Provider string
 	// Parameters are those of the query, or of the body of a form post. The engine reads state,
-	// code, error, iss and user, refuses each that comes twice, and ignores others.
+	// code, error, iss, user and accounts-server, refuses each that comes twice, and ignores others.
 	Parameters url.Values
 	// Binding is the value that the host has kept at the browser, "" if it has none.
 	Binding string
@@ -155,6 +155,7 @@ func (g *Guest) PostOAuth2(ctx context.Context, provider string, parameters url.
 	_, malformed := readAnswer(parameters)
 	kept, err := json.Marshal(map[string][]string{
 		"code": parameters["code"], "iss": parameters["iss"], "error": parameters["error"], "user": parameters["user"],
+		"accounts-server": parameters["accounts-server"],
 	})
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func (c *call) posted(start *record.Start, parameters url.Values) (url.Values, e
 	if start.Posted == nil {
 		return parameters, nil
 	}
-	for _, name := range []string{"code", "error", "iss", "user"} {
+	for _, name := range []string{"code", "error", "iss", "user", "accounts-server"} {
 		if len(parameters[name]) > 0 {
 			return nil, ErrInvalidToken
 		}
@@ -321,7 +322,7 @@ var registeredErrors = []string{
 }
 
 // callbackAnswer is what the engine reads of a callback, beside its state.
-type callbackAnswer struct{ code, issuer, failed, name string }
+type callbackAnswer struct{ code, issuer, failed, name, server string }
 
 // readAnswer reads the parameters of a callback.
 func readAnswer(parameters url.Values) (a callbackAnswer, err error) {
@@ -330,7 +331,7 @@ func readAnswer(parameters url.Values) (a callbackAnswer, err error) {
 		name string
 		to   *string
 		most int
-	}{{"code", &a.code, maxParameter}, {"iss", &a.issuer, maxParameter}, {"error", &a.failed, maxParameter}, {"user", &a.name, maxPerson}} {
+	}{{"code", &a.code, maxParameter}, {"iss", &a.issuer, maxParameter}, {"error", &a.failed, maxParameter}, {"accounts-server", &a.server, maxParameter}, {"user", &a.name, maxPerson}} {
 		values := parameters[p.name]
 		switch {
 		case len(values) > 1:
@@ -397,7 +398,7 @@ func (c *call) flowOf(start *record.Start) (*oauth.Flow, error) {
 
 // askProvider redeems the code of a callback and returns the person.
 func (c *call) askProvider(ctx context.Context, p oauth.Provider, flow *oauth.Flow, answer callbackAnswer) (*person, error) {
-	flow.Callback = oauth.Callback{Code: hide(answer.code), Issuer: answer.issuer}
+	flow.Callback = oauth.Callback{Code: hide(answer.code), Issuer: answer.issuer, Server: answer.server}
 	found, err := callProvider(ctx, c, p, func(ctx context.Context) (*person, error) {
 		tokens, err := p.Exchange(ctx, flow)
 		if err != nil {

@@ -120,7 +120,7 @@ func NewWith(c Config, q quirk.OpenID) (*Provider, error) {
 		return nil, errors.New("oidc: an unknown way of client authentication")
 	case !isAge(c.Parameters["max_age"]):
 		return nil, errors.New("oidc: max_age is not one number of seconds, at most a year")
-	case c.ClientSecret.IsZero() && (c.Auth == Basic || c.Auth == Post):
+	case c.ClientSecret.IsZero() && q.Secret == nil && (c.Auth == Basic || c.Auth == Post):
 		return nil, errors.New("oidc: no client secret")
 	}
 	for _, a := range c.Algorithms {
