@@ -230,7 +230,7 @@ func (p *Provider) Profile(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) 
 		return nil, err
 	}
 	who, from := &c.person, c.all
-	if who.Email == nil && d.UserInfo != "" {
+	if who.Email == nil && d.UserInfo != "" && !p.quirk.Alone {
 		if who, from, err = p.userInfo(ctx, d, t); err != nil {
 			return nil, err
 		}

@@ -231,7 +231,7 @@ func microsoftQuirks(r *row, o *Options, q *quirk.OpenID) {
 	tenant := func(issuer string) string {
 		return strings.TrimSuffix(strings.TrimPrefix(issuer, microsoft), "/v2.0")
 	}
-	q.Issuer, q.Tenants = strings.TrimSuffix(microsoft, "/"), true
+	q.Issuer, q.Tenants, q.Alone = strings.TrimSuffix(microsoft, "/"), true, true
 	q.Published = func(issuer string) bool {
 		id := tenant(issuer)
 		switch {
@@ -287,7 +287,7 @@ func slackQuirks(_ *row, _ *Options, q *quirk.OpenID) {
 		if err := web.Decode(id, &names); err != nil {
 			return errShape
 		}
-		if names.Team == "" || names.User == "" || strings.Contains(names.Team, "/") {
+		if strings.TrimSpace(names.Team) == "" || strings.TrimSpace(names.User) == "" || strings.Contains(names.Team, "/") {
 			return oauth.ErrSubject
 		}
 		who.Subject = names.Team + "/" + names.User

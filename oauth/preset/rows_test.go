@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"example.com/latchkey"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/oauth/preset"
@@ -166,4 +167,12 @@ func signsIn(t *testing.T, store, name string, s service) {
 		want = []string{"revoke " + token}
 	}
 	k.Same("revoked", w.took(), want)
+}
+
+// secretOf is the client secret of a service.
+func secretOf(s service) hidden.Text {
+	if s.auth == "apple" {
+		return hidden.Text{}
+	}
+	return hidden.New(clientSecret)
 }

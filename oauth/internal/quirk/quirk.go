@@ -30,6 +30,8 @@ type OpenID struct {
 	Keys string
 	// Revocation is the endpoint that revokes tokens, if the discovery document names none.
 	Revocation string
+	// Alone says that the ID token has everything, and the userinfo endpoint is not asked.
+	Alone bool
 	// Secret makes the client secret of one request.
 	Secret func(now time.Time) (hidden.Text, error)
 	// Person changes what was read of a person. id are the claims of the ID token, and from those of
