@@ -27,6 +27,11 @@ func atHost(issuer string, change func(s *service)) service {
 	if change != nil {
 		change(&s)
 	}
+	if s.in == "claims" {
+		for call := range s.calls {
+			s.calls[call] = s.claims
+		}
+	}
 	return s
 }
 
