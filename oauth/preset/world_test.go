@@ -2,6 +2,7 @@ package preset_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -61,6 +62,7 @@ type service struct {
 	// discovery document has beside the endpoints, and the address of it.
 	issuer, claims, discovery, document string
 	noNonce                             bool
+	keysAt                              string // of keys that no document names
 
 	// who is the person under the default trust, and trusted whether the address counts if the host
 	// trusts the service.
@@ -136,7 +138,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case w.issuer != "" && address == w.documentAddress():
 		name, a.body = "discovery", w.about()
-	case w.issuer != "" && address == "https://keys.example.com/keys":
+	case w.issuer != "" && address == cmp.Or(w.keysAt, "https://keys.example.com/keys"):
 		name, a.body = "keys", w.keys()
 	case address == w.token || address == w.refresh && w.refresh != "":
 		name = "token"
