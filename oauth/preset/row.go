@@ -225,9 +225,13 @@ func (r *row) openID(o *Options) (*oidc.Provider, error) {
 	if r.oidc != nil {
 		r.oidc(r, o, &q)
 	}
+	auth := oidc.Auth(r.auth)
+	if o.Public {
+		auth = oidc.None
+	}
 	return oidc.NewWith(oidc.Config{
 		Name: o.Name, Issuer: o.filled(r.issuer), ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: r.scopesFor(o),
-		TrustEmail: r.trusts(o), Auth: oidc.Auth(r.auth), NoNonce: r.noNonce, Apps: o.Apps, AppsWithoutNonce: o.AppsWithoutNonce,
+		TrustEmail: r.trusts(o), Auth: auth, NoNonce: r.noNonce, Apps: o.Apps, AppsWithoutNonce: o.AppsWithoutNonce,
 		Parameters: r.parametersFor(o), Private: o.Private, Transport: o.Transport, Now: o.Now,
 	}, q)
 }

@@ -58,6 +58,7 @@ func (s service) on(t *testing.T, store, name string, change func(o *preset.Opti
 	k := kit.New(t, kit.Open(t, store), latchkey.Policy{KeepProviderTokens: true})
 	w := &world{t: t, service: &s, key: signingKey(), clock: k.Clock}
 	p := w.provider(name, change)
+	k.Must(k.Close()) // the engine that the kit has made
 	k.Engine = k.Configured(func(c *latchkey.Config) {
 		c.Providers, c.Limiter = []oauth.Provider{p}, ratelimit.ReportOnly(ratelimit.NewMemory(0))
 	})

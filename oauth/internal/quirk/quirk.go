@@ -20,8 +20,8 @@ type OpenID struct {
 	// Published tells whether an issuer may stand in the discovery document; nil means
 	// Config.Issuer alone.
 	Published func(issuer string) bool
-	// Named tells whether an ID token may name an issuer, given that of the discovery document;
-	// nil means that one alone.
+	// Named tells whether an ID token may name an issuer, given that of the discovery document, which
+	// it may name in any case if there are no Tenants. Nil means that one alone.
 	Named func(published, issuer string, claims web.Fields) bool
 	// Tenants says that a person has the issuer that their ID token names.
 	Tenants bool
