@@ -106,7 +106,11 @@ func (p *Provider) discover(ctx context.Context) (*discovery, error) {
 	if err := web.Get(ctx, p.client, address, web.DocumentSize, &d); err != nil {
 		return nil, err
 	}
-	if d.Issuer != p.config.Issuer && (p.quirk.Published == nil || !p.quirk.Published(d.Issuer)) {
+	published := d.Issuer == p.config.Issuer
+	if p.quirk.Published != nil {
+		published = p.quirk.Published(d.Issuer)
+	}
+	if !published {
 		return nil, errIssuer
 	}
 	for _, endpoint := range []string{d.Authorization, d.Token, d.Keys} {
