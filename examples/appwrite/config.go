@@ -16,6 +16,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify/sms"
+	"example.com/latchkey/oauth"
 )
 
 // config holds the settings from the environment.
@@ -37,7 +38,7 @@ type config struct {
 	smtpAddr            string                     // SMTP_ADDR
 	smsWebhook          string                     // SMS_WEBHOOK
 	smsSecret           string                     // SMS_WEBHOOK_SECRET, signs the calls of the webhook; a new one if unset
-	oidc                [3]string                  // OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET
+	providers           []oauth.Provider           // see reader.providers
 	mockNumbers         map[string]latchkey.Secret // MOCK_NUMBERS, +15555550100=123456,...
 	membershipsHide     []string                   // MEMBERSHIPS_HIDE
 	disabledMethodNames []string                   // AUTH_DISABLED
@@ -55,8 +56,7 @@ func readConfig(env func(string) string) (c config, err error) {
 		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
 		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
 		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
-		oidc:        [3]string{env("OIDC_ISSUER"), env("OIDC_CLIENT_ID"), env("OIDC_CLIENT_SECRET")},
-		mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
+		providers: r.providers(), mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
 		refusedEmails: r.list("EMAILS_REFUSED"), customFactor: r.flag("CUSTOM_FACTOR", false),
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)

@@ -125,14 +125,12 @@ func newHost(c config, s store.Store) (*host, error) {
 	engine := latchkey.Config{
 		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now, RedirectHosts: c.redirectHosts(),
 		MockNumbers: c.mockNumbers, Issuer: c.publicURL, App: c.projectName, CustomCodes: c.customFactor,
+		Providers: c.providers,
 	}
 	if err := h.messages(&engine); err != nil {
 		return nil, err
 	}
 	var err error
-	if engine.Providers, err = c.providers(); err != nil {
-		return nil, err
-	}
 	if h.engine, err = latchkey.New(s, engine); err != nil {
 		return nil, err
 	}

@@ -1,26 +1,17 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"example.com/latchkey"
-	"example.com/latchkey/hidden"
-	"example.com/latchkey/oauth"
-	"example.com/latchkey/oauth/oidc"
+	"example.com/latchkey/oauth/preset"
 )
-
-// documented are the names of the documented providers. This host has only oidc.
-var documented = strings.Fields("amazon apple auth0 authentik autodesk bitbucket bitly box dailymotion discord disqus dropbox etsy facebook github gitlab google " +
-	"linkedin microsoft notion oidc okta paypal paypalSandbox podio salesforce slack spotify stripe tradeshift tradeshiftBox twitch wordpress yahoo yammer yandex zoho zoom")
 
 var oauthRoutes = []route{
 	on(get, anyone, http.StatusMovedPermanently, startOAuth2(false), "/account/sessions/oauth2/{provider}"),
@@ -50,49 +41,13 @@ var oauthRoutes = []route{
 	}, "/users/{userId}/{part}"),
 }
 
-// providers returns the provider oidc, if it is configured.
-func (c *config) providers() ([]oauth.Provider, error) {
-	if c.oidc[0] == "" || c.oidc[1] == "" || c.oidc[2] == "" {
-		return nil, nil
-	}
-	issuer, err := url.Parse(c.oidc[0])
-	if err != nil {
-		return nil, errors.New("OIDC_ISSUER is not an address")
-	}
-	ip := net.ParseIP(issuer.Hostname())
-	p, err := oidc.New(oidc.Config{
-		Issuer: c.oidc[0], ClientID: c.oidc[1], ClientSecret: hidden.New(c.oidc[2]), TrustEmail: true,
-		Private: ip != nil && ip.IsLoopback() || issuer.Hostname() == "localhost",
-	})
-	if err != nil {
-		return nil, err
-	}
-	return []oauth.Provider{inRealTime{p}}, nil
-}
-
-// inRealTime is a provider whose tokens have the times of the machine's clock, whatever
-// CLOCK_OFFSET_FILE says.
-type inRealTime struct{ *oidc.Provider }
-
-func (p inRealTime) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, error) {
-	now := *f
-	now.Now = time.Now()
-	return p.Provider.Exchange(ctx, &now)
-}
-
-func (p inRealTime) Profile(ctx context.Context, f *oauth.Flow, t *oauth.Tokens) (*oauth.Profile, error) {
-	now := *f
-	now.Now = time.Now()
-	return p.Provider.Profile(ctx, &now, t)
-}
-
 // redirection is an answer that sends the browser elsewhere.
 type redirection string
 
 // provider returns the provider of the path.
 func (c *call) provider() (string, error) {
 	name := c.r.PathValue("provider")
-	if !slices.Contains(documented, name) {
+	if !slices.Contains(preset.Names(), name) {
 		return "", problem(http.StatusBadRequest, "project_provider_unsupported", "The chosen OAuth provider is unsupported")
 	}
 	return name, nil
