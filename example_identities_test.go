@@ -2,12 +2,15 @@ package latchkey_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log"
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/oauth/oidc"
 	"example.com/latchkey/store/memory"
@@ -88,4 +91,41 @@ func ExampleGuest_FinishOAuth2() {
 	// Output:
 	// redirect to https://app.example.org/home
 	// Ada Lovelace ada@example.org true [oauth2]
+}
+
+// An app signs its user in by the SDK of its platform. The SDK gives the app an ID token, which the
+// app sends to its server with the nonce that it has drawn.
+func ExampleGuest_CreateIDTokenSession() {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &program{ctx: ctx}
+	platform := authtest.NewIssuer(p)
+	defer func() { cancel(); p.end() }()
+	acme, err := oidc.New(oidc.Config{
+		Name: "acme", Issuer: platform.URL, ClientID: "web", ClientSecret: hidden.New("secret"), TrustEmail: true, Private: true,
+		Apps: []string{platform.Settings().ClientID}, // the id of the app
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer acme.Close()
+	engine, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Providers: []oauth.Provider{acme}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer engine.Close()
+
+	// In the app: the SDK gets the digest, and the server gets the nonce.
+	nonce := "drawn at random for this sign-in"
+	sum := sha256.Sum256([]byte(nonce))
+	token := platform.IDToken(hex.EncodeToString(sum[:]))
+
+	// The handler of the app's sign-in
+	session, err := engine.Guest(latchkey.Client{}).CreateIDTokenSession(ctx, latchkey.IDTokenSignIn{
+		Provider: "acme", Token: hidden.New(token), Nonce: hidden.New(nonce),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(session.Provider)
+	// Output: acme
 }

@@ -1,11 +1,8 @@
 // Package oauth defines how the engine signs users in by another service: the interface
-// [Provider], which package oauth/oidc implements for services that speak OpenID Connect, and
-// package oauth/oauth2 for those that speak plain OAuth 2.0.
+// [Provider]. Package oauth/preset implements it for services that are known, and packages
+// oauth/oidc and oauth/oauth2 for any other one that speaks OpenID Connect or plain OAuth 2.0.
 //
-//	google, err := oidc.New(oidc.Config{
-//		Name: "google", Issuer: "https://accounts.google.com", ClientID: id, ClientSecret: secret,
-//		TrustEmail: true,
-//	})
+//	google, err := preset.New("google", preset.Options{ClientID: id, ClientSecret: secret})
 //	engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Providers: []oauth.Provider{google}})
 //
 // This package has no transport. A host needs it only to write a provider of its own.
