@@ -13,7 +13,7 @@ import (
 type Swept struct {
 	Sessions int
 	Tokens   int // including challenges, invitations and begun sign-ins by providers
-	Failures int // counts of wrong passwords and codes, and known clients
+	Failures int // counts of wrong passwords and codes, known clients, and used ID tokens
 	Logs     int
 	Users    int // anonymous users without a live session
 }
@@ -27,7 +27,7 @@ func (e *Engine) maintenance() (*call, error) {
 }
 
 // Sweep deletes expired rows: sessions that have expired, were idle too long or are too
-// old; links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong passwords and codes; known clients;
+// old; links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong passwords and codes; known clients; used ID tokens;
 // log lines that are older than the policy keeps them; and anonymous users (without
 // address, number and password) whose last session has expired, but not those who have
 // signed out. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A host calls it now and then, for example once a day, on one machine. It

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -11,6 +12,32 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
+// browser serves a host of an environment, and returns the client of a browser that follows nothing.
+func browser(t *testing.T, env map[string]string) (*httptest.Server, *http.Client, *host) {
+	t.Helper()
+	c, err := read(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := memory.Open()
+	h, err := newHost(c, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(func() {
+		server.Close()
+		if err := errors.Join(h.engine.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, h
+}
+
 // A provider is linked only from a page of the project, and a sign-in is finished by GET alone.
 func TestAStrangersPageLinksNothing(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
@@ -19,24 +46,7 @@ func TestAStrangersPageLinksNothing(t *testing.T) {
 		"PROJECT_ID": "demo", "ALLOWED_HOSTS": "app.example.org", "RATE_LIMITS": "off", "PUBLIC_URL": "http://127.0.0.1:1",
 		"OIDC_ISSUER": issuer.URL, "OIDC_CLIENT_ID": settings.ClientID, "OIDC_CLIENT_SECRET": settings.ClientSecret.Reveal(),
 	}
-	c, err := readConfig(func(name string) string { return env[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := memory.Open()
-	defer s.Close()
-	h, err := newHost(c, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.engine.Close()
-	server := httptest.NewServer(h)
-	defer server.Close()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	server, client, _ := browser(t, env)
 	call := func(method, path string, header ...string) *http.Response {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(""))

@@ -2,8 +2,6 @@ package main
 
 import (
 	"net/http"
-	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,7 +10,6 @@ import (
 
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/oauth/preset"
-	"example.com/latchkey/store/memory"
 )
 
 // read reads an environment.
@@ -61,27 +58,10 @@ func TestTheEnvironmentConfiguresProviders(t *testing.T) {
 func TestAProviderOfTheEnvironmentSignsIn(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
 	settings := issuer.Settings()
-	c, err := read(map[string]string{
+	server, client, h := browser(t, map[string]string{
 		"PROJECT_ID": "demo", "RATE_LIMITS": "off", "PUBLIC_URL": "http://127.0.0.1:1", "OAUTH2_PROVIDERS": "fusionauth", "OAUTH2_FUSIONAUTH_DOMAIN": issuer.URL,
 		"OAUTH2_FUSIONAUTH_CLIENT_ID": settings.ClientID, "OAUTH2_FUSIONAUTH_CLIENT_SECRET": settings.ClientSecret.Reveal(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := memory.Open()
-	defer s.Close()
-	h, err := newHost(c, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.engine.Close()
-	server := httptest.NewServer(h)
-	defer server.Close()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	visit := func(address string) *url.URL {
 		t.Helper()
 		address = strings.Replace(address, "http://127.0.0.1:1/", server.URL+"/", 1)

@@ -150,6 +150,24 @@ func disqusQuirks(_ *row, o *Options, q *quirk.OAuth2) {
 	}
 }
 
+// ofID reads the person whose id the token answer has told, of a service that marks no address.
+func (r *row) ofID(ctx context.Context, v *quirk.Visit, id string) (*oauth.Profile, error) {
+	body, err := v.Get(ctx, v.Profile+id)
+	if err != nil {
+		return nil, err
+	}
+	who, err := r.reads(body)
+	if err != nil {
+		return nil, err
+	}
+	if who.Subject != id {
+		return nil, errShape
+	}
+	who.Email, err = body.Text(r.email)
+	who.EmailVerified = who.Email != ""
+	return who, err
+}
+
 // etsyQuirks: the profile is that of the id before the token, and every call names the client.
 func etsyQuirks(r *row, o *Options, q *quirk.OAuth2) {
 	key := o.ClientID
@@ -165,20 +183,7 @@ func etsyQuirks(r *row, o *Options, q *quirk.OAuth2) {
 		if !found || strings.Trim(id, "0123456789") != "" || id == "" {
 			return nil, errShape
 		}
-		body, err := v.Get(ctx, v.Profile+id)
-		if err != nil {
-			return nil, err
-		}
-		who, err := r.reads(body)
-		if err != nil {
-			return nil, err
-		}
-		if who.Subject != id {
-			return nil, errShape
-		}
-		who.Email, err = body.Text(r.email)
-		who.EmailVerified = who.Email != ""
-		return who, err
+		return r.ofID(ctx, v, id)
 	}
 }
 
@@ -382,20 +387,7 @@ func stripeQuirks(r *row, _ *Options, q *quirk.OAuth2) {
 		}) {
 			return nil, errShape
 		}
-		body, err := v.Get(ctx, v.Profile+id)
-		if err != nil {
-			return nil, err
-		}
-		who, err := r.reads(body)
-		if err != nil {
-			return nil, err
-		}
-		if who.Subject != id {
-			return nil, errShape
-		}
-		who.Email, err = body.Text(r.email)
-		who.EmailVerified = who.Email != ""
-		return who, err
+		return r.ofID(ctx, v, id)
 	}
 }
 
