@@ -36,6 +36,7 @@ const (
 // key is a public key of a service.
 type key struct {
 	id, algorithm string // "" for one that names none
+	issuer        string // of the tokens that it signs, where the service has many tenants; "" for all
 	public        any
 }
 
@@ -83,7 +84,13 @@ func readKey(text []byte) (key, bool) {
 	if public, is := k.Key.(*rsa.PublicKey); is && (public.N.BitLen() < leastRSA || public.N.BitLen() > mostRSA) {
 		return key{}, false
 	}
-	return key{k.KeyID, k.Algorithm, k.Key}, true
+	var of struct {
+		Issuer string `json:"issuer"`
+	}
+	if web.Decode(text, &of) != nil {
+		return key{}, false
+	}
+	return key{k.KeyID, k.Algorithm, of.Issuer, k.Key}, true
 }
 
 // fits reports whether a key can have signed with an algorithm.
@@ -175,6 +182,9 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 		fitting := fittingKeys(*keys, h)
 		for _, k := range fitting {
 			if payload, err := signed.Verify(k.public); err == nil {
+				if !s.provider.signsFor(k, payload) {
+					return nil, errKey
+				}
 				return payload, nil
 			}
 		}
@@ -183,6 +193,15 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 		}
 	}
 	return nil, errKey
+}
+
+// signsFor reports whether a key of a service with many tenants is one for the tenant of a token.
+func (p *Provider) signsFor(k key, payload []byte) bool {
+	if !p.quirk.Tenants || k.issuer == "" {
+		return true
+	}
+	var c claims
+	return web.Decode(payload, &c) == nil && (k.issuer == c.Issuer || p.quirk.Named(k.issuer, c.Issuer, web.Fields(payload)))
 }
 
 // failing keeps the error of the keys for one token: the library makes a text of it.

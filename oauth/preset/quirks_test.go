@@ -166,6 +166,21 @@ func TestTenantsOfMicrosoft(t *testing.T) {
 	}
 }
 
+// A key of Microsoft signs for the tenants that it names.
+func TestKeysOfMicrosoftSignForTheirTenants(t *testing.T) {
+	for of, want := range map[string]error{
+		"": nil, "https://login.microsoftonline.com/{tenantid}/v2.0": nil, "https://login.microsoftonline.com/" + tenantA + "/v2.0": nil,
+		"https://login.microsoftonline.com/" + personal + "/v2.0": latchkey.ErrProviderFailed, "https://login.microsoftonline.com/" + tenantB + "/v2.0": latchkey.ErrProviderFailed, "https://evil.example.com/{tenantid}/v2.0": latchkey.ErrProviderFailed,
+	} {
+		s := services["microsoft"]
+		s.keysOf = of
+		w, k := s.on(t, "memory", "microsoft", nil)
+		if err := kit.Err(k.Visitor.FinishOAuth2(k.Ctx, w.begin(k, "microsoft"))); !errors.Is(err, want) {
+			t.Errorf("a key of %q: %v", of, err)
+		}
+	}
+}
+
 // An address of Microsoft counts if the host trusts the row, and the service vouches for it or the
 // tenant is the host's own.
 func TestAddressesOfMicrosoft(t *testing.T) {

@@ -63,6 +63,7 @@ type service struct {
 	issuer, claims, discovery, document string
 	noNonce                             bool
 	keysAt                              string // of keys that no document names
+	keysOf                              string // the issuer that the keys name
 
 	// who is the person under the default trust, and trusted whether the address counts if the host
 	// trusts the service.
@@ -210,6 +211,9 @@ func (w *world) keys() []byte {
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: w.key.Public(), KeyID: "key 1", Algorithm: "RS256", Use: "sig"}}})
 	if err != nil {
 		w.t.Error(err)
+	}
+	if w.keysOf != "" {
+		text = set(w.t, text, "keys.0.issuer", w.keysOf)
 	}
 	return text
 }
