@@ -536,7 +536,7 @@ func fixed(tb testing.TB) (*Provider, authtest.IssuerKey) {
 	}
 	signer := authtest.IssuerKey{ID: "key-1", Algorithm: "ES256", Private: private}
 	p.about.value, p.about.got, p.about.tried = &discovery{Issuer: "https://a.example.com", Signing: []string{"ES256", "RS256"}}, now, now
-	p.keys.aged.value, p.keys.aged.got, p.keys.aged.tried, p.keys.aged.wanted = &[]key{{signer.ID, signer.Algorithm, signer.Private.Public()}}, now, now, now
+	p.keys.aged.value, p.keys.aged.got, p.keys.aged.tried, p.keys.aged.wanted = &[]key{{id: signer.ID, algorithm: signer.Algorithm, public: signer.Private.Public()}}, now, now, now
 	return p, signer
 }
 
