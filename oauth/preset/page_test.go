@@ -27,7 +27,7 @@ github, err := preset.New("github", preset.Options{ClientID: id, ClientSecret: h
 engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Providers: []oauth.Provider{github}})
 ` + "```" + `
 
-- **Address counts** says whether the service's word that an address is verified lets a person into an account that has the address. Options.Trust changes it for all but the sandboxes. A person whose address does not count signs in by the identity alone, and gets an account without a verified address.
+- **Address counts** says whether the service's word that an address is verified lets a person into an account that has the address. Options.Trust changes it for all but the sandboxes. A person whose address does not count signs in by the identity alone, and gets an account without an address.
 - **Refresh token** says when the service gives one. Engines keep tokens with Policy.KeepProviderTokens alone.
 - **Apps** are native sign-ins: the service's SDK gives an app an ID token. Options.Apps lists the client ids of the host's apps, and Guest.CreateIDTokenSession takes the token.
 - What is under *Unconfirmed* is not in the service's documents, or sources differ: try it before you rely on it.
