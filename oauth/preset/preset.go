@@ -11,7 +11,7 @@
 // A provider's word on an address decides whether a person is let into an account that has the
 // address. Most services prove no address, or let others than the person write it. For those the word
 // does not count unless [Options].Trust says so: their people sign in by the identity alone, and get
-// accounts with an address that is not verified.
+// accounts without an address.
 package preset
 
 import (
