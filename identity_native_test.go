@@ -96,6 +96,14 @@ func TestAnIDTokenIsTakenOnce(t *testing.T) {
 		used("after a sweep, at the end of its life")
 		k.Must(k.EndAll(k.Ctx))
 		used("after EndAll")
+		other := k.Configured(func(*latchkey.Config) {})
+		if err := kit.Err(other.Guest(kit.Client).CreateIDTokenSession(k.Ctx, r)); !errors.Is(err, latchkey.ErrInvalidToken) {
+			k.Errorf("at another engine: %v", err)
+		}
+		list, err := k.Users().List(k.Ctx)
+		k.Must(err)
+		k.Must(k.Users().Delete(k.Ctx, list.Users[0].ID))
+		used("after the end of its user")
 		k.Clock.Advance(2 * time.Minute) // the provider takes it no more, on the slowest clock
 		k.Must(kit.Err(k.Sweep(k.Ctx)))
 		rows, err := record.Failures.List(k.Ctx, k.Raw, store.Query{Index: record.Failures.Primary(), Equal: []store.Value{store.Text("idtoken")}, Limit: 10})

@@ -44,7 +44,7 @@ func TestNewNamesTheProviderAndTheField(t *testing.T) {
 		change      func(o *preset.Options)
 	}{
 		{"hide-me", "", func(*preset.Options) {}}, {"", "", func(*preset.Options) {}}, {"Google", "", func(*preset.Options) {}},
-		{"google", "ClientID", func(o *preset.Options) { o.ClientID = "" }}, {"google", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }},
+		{"google", "ClientID", func(o *preset.Options) { o.ClientID = "" }}, {"google", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }}, {"etsy", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }},
 		{"google", "Public", func(o *preset.Options) { o.Public = true }}, {"google", "Public", as(preset.Options{ClientID: "id", Public: true})}, {"github", "Public", as(preset.Options{ClientID: "id", Public: true})},
 		{"google", "Trust", func(o *preset.Options) { o.Trust = 3 }}, {"google", "Trust", func(o *preset.Options) { o.Trust = -1 }}, {"paypalSandbox", "Trust", func(o *preset.Options) { o.Trust = preset.Trusted }}, {"tradeshiftBox", "Trust", func(o *preset.Options) { o.Trust = preset.Trusted }},
 		{"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{"a b"} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{""} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{"hide-me\n"} }},

@@ -121,7 +121,7 @@ func settingsOf(r row) string {
 	switch {
 	case r.name == "apple":
 		all = append(all, "Key")
-	case r.auth != "none":
+	default:
 		all = append(all, "ClientSecret")
 	}
 	for _, s := range r.settings {

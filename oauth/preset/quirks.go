@@ -170,10 +170,7 @@ func (r *row) ofID(ctx context.Context, v *quirk.Visit, id string) (*oauth.Profi
 
 // etsyQuirks: the profile is that of the id before the token, and every call names the client.
 func etsyQuirks(r *row, o *Options, q *quirk.OAuth2) {
-	key := o.ClientID
-	if !o.ClientSecret.IsZero() {
-		key += ":" + o.ClientSecret.Reveal()
-	}
+	key := o.ClientID + ":" + o.ClientSecret.Reveal()
 	q.Ask = func(request *http.Request, access string) {
 		request.Header.Set("Authorization", "Bearer "+access)
 		request.Header.Set("X-Api-Key", key)

@@ -108,7 +108,7 @@ func (r *row) check(o *Options) error {
 		return refuse("Key", "it is missing")
 	case r.name != "apple" && o.Key != nil:
 		return refuse("Key", "the service has no such setting")
-	case r.name != "apple" && o.ClientSecret.IsZero() && !o.Public && r.auth != "none":
+	case r.name != "apple" && o.ClientSecret.IsZero() && !o.Public:
 		return refuse("ClientSecret", "it is missing")
 	case o.Public && !o.ClientSecret.IsZero():
 		return refuse("Public", "there is a ClientSecret")

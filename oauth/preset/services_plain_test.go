@@ -165,7 +165,7 @@ var plainServices = map[string]service{
 	},
 	"zoho": {
 		authorize: "https://accounts.zoho.com/oauth/v2/auth", scope: "AaaServer.profile.READ", callback: "location=eu&accounts-server=https%3A%2F%2Faccounts.zoho.eu",
-		token: "https://accounts.zoho.eu/oauth/v2/token", refresh: "https://accounts.zoho.eu/oauth/v2/token", revoke: "https://accounts.zoho.eu/oauth/v2/token/revoke", auth: "post", bearer: "Zoho-oauthtoken",
+		token: "https://accounts.zoho.eu/oauth/v2/token", refresh: "https://accounts.zoho.eu/oauth/v2/token", revoke: "https://accounts.zoho.eu/oauth/v2/token/revoke", auth: "post",
 		answer: `{"access_token":"1000.x","refresh_token":"1000.y","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600,"expires_in_sec":3600,"id_token":"not.read.="}`,
 		calls:  map[string]string{"GET https://accounts.zoho.eu/oauth/user/info": `{"First_Name":"Ada","Email":"ada@example.org","Last_Name":"Lovelace","Display_Name":"Ada Lovelace","ZUID":20063567123}`},
 		in:     "GET https://accounts.zoho.eu/oauth/user/info", who: ada("https://accounts.zoho.eu", "20063567123", false), trusted: true, subject: "ZUID", email: "Email",

@@ -281,8 +281,12 @@ var plainRows = []row{
 		refresh: "always", oauth2: etsyQuirks,
 		console:     "Etsy Developers > Manage your apps > Create a new app; the field is Callback URLs",
 		documents:   []string{"Authentication (Etsy Open API v3)"},
-		quirks:      []string{"The client has no secret at the token endpoint, and PKCE is required.", "Each call of the API names the key of the app, with the shared secret if ClientSecret is set.", "The id of the user is the part of the access token before the first period."},
-		unconfirmed: []string{"sources differ on the form of x-api-key", "sources differ on the host of the token endpoint"},
+		quirks: []string{
+			"The client has no secret at the token endpoint, and PKCE is required.",
+			"Each call of the API has the key of the app and its shared secret (ClientSecret), which Etsy asks for since 9 February 2026.",
+			"The id of the user is the part of the access token before the first period.",
+		},
+		unconfirmed: []string{"sources differ on the host of the token endpoint"},
 	},
 	{
 		name: "facebook", title: "Facebook", issuer: "https://www.facebook.com",
@@ -291,7 +295,7 @@ var plainRows = []row{
 		subject: "id", email: "email", personName: "name", settings: []setting{{"Version", "v23.0"}},
 		oauth2: facebookQuirks, native: limitedLogin,
 		console:   "Meta for Developers > the app > Use cases > Facebook Login > Settings; the field is Valid OAuth Redirect URIs",
-		documents: []string{"Manually Build a Login Flow (Facebook Login)", "Limited Login: Validating the OIDC token", "Securing Graph API requests"},
+		documents: []string{"Manually Build a Login Flow (Facebook Login)", "OIDC Token for Limited Login", "Securing Graph API requests"},
 		quirks: []string{
 			"Each call proves the client by appsecret_proof.",
 			"There is no refresh.",
@@ -464,7 +468,7 @@ var plainRows = []row{
 	{
 		name: "zoho", title: "Zoho", issuer: "https://accounts.zoho.com",
 		authorization: "https://{accounts}/oauth/v2/auth", token: "https://{centre}/oauth/v2/token", profile: "https://{centre}/oauth/user/info",
-		auth: "client_secret_post", scheme: "Zoho-oauthtoken", scopes: "AaaServer.profile.READ", subject: "ZUID", email: "Email", personName: "Display_Name",
+		auth: "client_secret_post", scopes: "AaaServer.profile.READ", subject: "ZUID", email: "Email", personName: "Display_Name",
 		refresh: "with Offline", offlineBy: "access_type=offline&prompt=consent", revocation: "https://{centre}/oauth/v2/token/revoke",
 		settings: []setting{{"DataCentre", "com"}}, oauth2: zohoQuirks,
 		console:   "Zoho API Console > Add Client > Server-based Applications, with Multi DC on and one secret for all; the field is Authorized Redirect URIs",
@@ -474,7 +478,7 @@ var plainRows = []row{
 			"The person is read from the profile: the documents show two forms of the ID token, of which one is no JWS. So the row speaks OAuth 2.0.",
 			"A user has at most 20 refresh tokens: a new one ends the oldest.",
 		},
-		unconfirmed: []string{"the data centre com.cn: on some pages alone", "whether PKCE is checked: it is sent"},
+		unconfirmed: []string{"the data centre com.cn: on some pages alone", "whether the revocation takes the token in the body", "whether PKCE is checked: it is sent"},
 	},
 	{
 		name: "zoom", title: "Zoom", issuer: "https://zoom.us",
