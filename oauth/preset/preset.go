@@ -81,7 +81,7 @@ type Options struct {
 	// DataCentre is where a sign-in at zoho begins: com (the usual one), eu, in, com.au, jp, sa, uk, ca
 	// or com.cn. Each user is sent on to their own.
 	DataCentre string
-	// Version is that of Facebook's Graph API, for example v25.0; "" means the one that was current when
+	// Version is that of Facebook's Graph API, for example v27.0; "" means v26.0, which was current when
 	// the table was written. Facebook ends each after about two years.
 	Version string
 	Key     *AppleKey // required at apple

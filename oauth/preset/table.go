@@ -279,8 +279,8 @@ var plainRows = []row{
 		authorization: "https://www.etsy.com/oauth/connect", token: "https://api.etsy.com/v3/public/oauth/token", profile: "https://openapi.etsy.com/v3/application/users/",
 		auth: "none", scopes: "email_r", subject: "user_id", email: "primary_email", personName: "first_name+last_name",
 		refresh: "always", oauth2: etsyQuirks,
-		console:     "Etsy Developers > Manage your apps > Create a new app; the field is Callback URLs",
-		documents:   []string{"Authentication (Etsy Open API v3)"},
+		console:   "Etsy Developers > Manage your apps > Create a new app; the field is Callback URLs",
+		documents: []string{"Authentication (Etsy Open API v3)"},
 		quirks: []string{
 			"The client has no secret at the token endpoint, and PKCE is required.",
 			"Each call of the API has the key of the app and its shared secret (ClientSecret), which Etsy asks for since 9 February 2026.",
@@ -292,7 +292,7 @@ var plainRows = []row{
 		name: "facebook", title: "Facebook", issuer: "https://www.facebook.com",
 		authorization: "https://www.facebook.com/{version}/dialog/oauth", token: "https://graph.facebook.com/{version}/oauth/access_token",
 		profile: "https://graph.facebook.com/{version}/me?fields=id,name,email", auth: "client_secret_post", scopes: "email",
-		subject: "id", email: "email", personName: "name", settings: []setting{{"Version", "v23.0"}},
+		subject: "id", email: "email", personName: "name", settings: []setting{{"Version", "v26.0"}},
 		oauth2: facebookQuirks, native: limitedLogin,
 		console:   "Meta for Developers > the app > Use cases > Facebook Login > Settings; the field is Valid OAuth Redirect URIs",
 		documents: []string{"Manually Build a Login Flow (Facebook Login)", "OIDC Token for Limited Login", "Securing Graph API requests"},
@@ -302,7 +302,7 @@ var plainRows = []row{
 			"The id of a person differs per app.",
 			"An app of iOS uses Limited Login: its token has the id of the app in aud, and the nonce that the app has given.",
 		},
-		unconfirmed: []string{"which versions are alive: Version sets it", "whether addresses are verified: sources differ, so that the word does not count"},
+		unconfirmed: []string{"how long v26.0 of September 2026 lives: Version sets another", "whether addresses are verified: sources differ, so that the word does not count"},
 	},
 	{
 		name: "figma", title: "Figma", issuer: "https://www.figma.com",
