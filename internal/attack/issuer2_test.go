@@ -429,7 +429,7 @@ func TestAC070ATokenIsThatOfThisSignIn(t *testing.T) {
 			reason string
 		}{
 			"no at_hash":     {map[string]string{"at_hash": ""}, ""},
-			"another client": {map[string]string{"aud": `"other"`}, badToken}, "another client that is the party": {map[string]string{"azp": `"other"`}, badAud}, "two clients": {map[string]string{"aud": `[` + id + `,"other"]`, "azp": id}, badAud},
+			"another client": {map[string]string{"aud": `"other"`}, badAud}, "another client that is the party": {map[string]string{"azp": `"other"`}, badAud}, "two clients": {map[string]string{"aud": `[` + id + `,"other"]`, "azp": id}, badAud},
 			"expired": {map[string]string{"exp": fmt.Sprint(now - 3600), "iat": fmt.Sprint(now - 7200)}, badTimes}, "no end": {map[string]string{"exp": ""}, badTimes}, "issued tomorrow": {map[string]string{"iat": fmt.Sprint(now + 86_400), "exp": fmt.Sprint(now + 90_000)}, badTimes},
 			"issued an hour ago": {map[string]string{"iat": fmt.Sprint(now - 3600)}, badTimes}, "no nonce": {map[string]string{"nonce": ""}, badNonce}, "null as nonce": {map[string]string{"nonce": "null"}, badNonce}, "an empty nonce": {map[string]string{"nonce": `""`}, badNonce},
 			"another nonce": {map[string]string{"nonce": `"other"`}, badNonce}, "a nonce that is a number": {map[string]string{"nonce": "1"}, badToken}, "the nonce in a list": {map[string]string{"nonce": `["x"]`}, badToken},

@@ -502,13 +502,13 @@ func TestIssuer3Audiences(t *testing.T) {
 		id := f.honest.ClientID
 		for name, row := range map[string]struct{ aud, azp, reason string }{
 			"us": {fmt.Sprintf("%q", id), "", ""}, "a list of us": {fmt.Sprintf("[%q]", id), "", ""}, "us and a known one": {fmt.Sprintf(`["known",%q]`, id), fmt.Sprintf("%q", id), ""},
-			"none": {"", "", badToken}, "null": {"null", "", badToken}, "an empty list": {"[]", "", badToken}, "an empty text": {`""`, "", badToken}, "a stranger": {`"other"`, "", badToken},
-			"a known one alone": {`"known"`, fmt.Sprintf("%q", id), badToken}, "us and a stranger": {fmt.Sprintf(`[%q,"other"]`, id), fmt.Sprintf("%q", id), badAud},
+			"none": {"", "", badAud}, "null": {"null", "", badAud}, "an empty list": {"[]", "", badAud}, "an empty text": {`""`, "", badAud}, "a stranger": {`"other"`, "", badAud},
+			"a known one alone": {`"known"`, fmt.Sprintf("%q", id), badAud}, "us and a stranger": {fmt.Sprintf(`[%q,"other"]`, id), fmt.Sprintf("%q", id), badAud},
 			"us and null": {fmt.Sprintf(`[%q,null]`, id), fmt.Sprintf("%q", id), badClaims}, "us twice": {fmt.Sprintf("[%[1]q,%[1]q]", id), "", badAud},
 			"a list of lists": {fmt.Sprintf("[[%q]]", id), "", badToken}, "a number": {"1", "", badToken}, "true": {"true", "", badToken}, "an object": {fmt.Sprintf(`{"0":%q}`, id), "", badToken},
 			"21 members": {fmt.Sprintf("[%q", id) + strings.Repeat(`,"known"`, 20) + "]", fmt.Sprintf("%q", id), badAud}, "10,000 members": {fmt.Sprintf("[%q", id) + strings.Repeat(`,"x"`, 9_999) + "]", "", badForm},
-			"us with a slash": {fmt.Sprintf("%q", id+"/"), "", badToken}, "us in another case": {fmt.Sprintf("%q", strings.ToUpper(id)), "", badToken}, "us with a space": {fmt.Sprintf("%q", id+" "), "", badToken},
-			"us in a text of two": {fmt.Sprintf("%q", id+" other"), "", badToken},
+			"us with a slash": {fmt.Sprintf("%q", id+"/"), "", badAud}, "us in another case": {fmt.Sprintf("%q", strings.ToUpper(id)), "", badAud}, "us with a space": {fmt.Sprintf("%q", id+" "), "", badAud},
+			"us in a text of two": {fmt.Sprintf("%q", id+" other"), "", badAud},
 		} {
 			f.try(attempt{name: name, lie: claimed(map[string]string{"aud": row.aud, "azp": row.azp}), reason: row.reason})
 		}
