@@ -187,7 +187,7 @@ func (tx *txn) unlink(ctx context.Context, user *record.User, i *record.Identity
 	}
 	other := tx.signsIn(user)
 	for _, row := range rows {
-		other = other || row.ID != i.ID && row.Pending == "" && tx.providers[row.Provider] != nil
+		other = other || row.ID != i.ID && row.Pending == "" && tx.providerOf(row) != nil
 	}
 	if !other && i.Pending == "" {
 		return ErrLastWayIn

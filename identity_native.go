@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/oauth"
@@ -92,7 +93,7 @@ func (a *Account) LinkIDToken(ctx context.Context, r IDTokenSignIn) (_ *OAuth2Re
 // check refuses a sign-in that cannot be one.
 func (r *IDTokenSignIn) check() error {
 	switch n := len(r.Token.Reveal()); {
-	case !isProviderName(r.Provider):
+	case canon.Provider(r.Provider) != nil:
 		return errProviderName
 	case n == 0 || n > maxIDToken:
 		return invalid("Token", fmt.Errorf("not 1 to %d bytes", maxIDToken))
@@ -127,9 +128,9 @@ func (c *call) verifyIDToken(ctx context.Context, r IDTokenSignIn) (*person, err
 		v, err := native.VerifyIDToken(ctx, token)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
-			return nil, ErrProviderDisabled
+			return nil, providerAnswer{ErrProviderDisabled}
 		case errors.Is(err, oauth.ErrIDToken):
-			return nil, ErrInvalidToken
+			return nil, providerAnswer{ErrInvalidToken}
 		case err == nil && v.Claims.IsZero():
 			return nil, oauth.Failure("the provider names no claims")
 		}
@@ -150,9 +151,6 @@ func (c *call) verifyIDToken(ctx context.Context, r IDTokenSignIn) (*person, err
 	who.token = &record.Failure{
 		Purpose: failIDToken, Subject: seal.PlainDigest(failIDToken, who.Issuer, found.Claims.Reveal()),
 		Last: c.now, Expire: found.Expire.Add(c.clockStep),
-	}
-	if least := c.now.Add(startLength + c.clockStep); who.token.Expire.Before(least) {
-		who.token.Expire = least
 	}
 	return who, nil
 }

@@ -11,7 +11,7 @@ import (
 // revokeLater asks the provider of an identity that is deleted to take its tokens back, after the
 // commit. No caller waits for it, and it is tried once: what fails is logged.
 func (tx *txn) revokeLater(i *record.Identity) {
-	revoker, is := tx.providers[i.Provider].(oauth.Revoker)
+	revoker, is := tx.providerOf(i).(oauth.Revoker)
 	if !is || i.Access == nil && i.Refresh == nil {
 		return
 	}
@@ -22,8 +22,17 @@ func (tx *txn) revokeLater(i *record.Identity) {
 			return
 		}
 		grant := &oauth.Grant{Issuer: i.Issuer, Access: kept.Access, Refresh: kept.Refresh}
-		if !c.errands.Do(func(ctx context.Context) { c.revoke(ctx, revoker, grant) }) {
-			c.logger.WarnContext(ctx, "latchkey: tokens are not revoked", "provider", i.Provider, "reason", "the engine is closed, or too many wait")
+		lost := func(reason string) {
+			c.logger.WarnContext(ctx, "latchkey: tokens are not revoked", "provider", i.Provider, "reason", reason)
+		}
+		begun := c.errands.Do(func(ctx context.Context) {
+			defer c.recovered(ctx, "Provider")
+			if c.revoke(ctx, revoker, grant); ctx.Err() != nil {
+				lost("the engine was closed")
+			}
+		})
+		if !begun {
+			lost("the engine is closed, or too many wait")
 		}
 	})
 }

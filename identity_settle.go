@@ -19,10 +19,10 @@ const maxPerson = 4_096
 // personOf returns the person of a profile, if it can be one. name counts if the profile has none.
 func (c *call) personOf(ctx context.Context, p oauth.Provider, profile oauth.Profile, tokens *oauth.Tokens, name string) (*person, error) {
 	found, info := &person{Profile: profile, tokens: tokens}, p.Info()
-	if !isProviderText(found.Subject) {
+	if canon.Issuer(found.Subject) != nil {
 		return nil, ErrProviderSubject
 	}
-	if !isProviderText(found.Issuer) || found.Issuer != info.Issuer && !info.Issuers {
+	if canon.Issuer(found.Issuer) != nil || found.Issuer != info.Issuer && !info.Issuers {
 		return nil, ErrProviderFailed
 	}
 	email, err := canon.Email(found.Email)
@@ -100,6 +100,11 @@ func (tx *txn) useIDToken(ctx context.Context, row *record.Failure) error {
 	case err != nil:
 		return err
 	case used != nil:
+		return tx.refuse(ctx, refused{logSessionRefuse, nil, ErrInvalidToken})
+	}
+	// A sweep may have deleted the row since the token was verified. Then its end has come on this
+	// clock too, which is read after the row.
+	if end := row.Expire.Add(-tx.clockStep); !tx.Engine.now().Before(end) {
 		return tx.refuse(ctx, refused{logSessionRefuse, nil, ErrInvalidToken})
 	}
 	return record.Failures.Insert(ctx, tx, row)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/internal/seal"
@@ -142,7 +143,7 @@ func (a *Account) mayLink(ctx context.Context, c *call, r store.Reader) (*record
 
 // check refuses a request that cannot be one.
 func (r *OAuth2Request) check(e *Engine) error {
-	if !isProviderName(r.Provider) {
+	if canon.Provider(r.Provider) != nil {
 		return errProviderName
 	}
 	if u, err := redirect.Read(r.RedirectURL); err != nil || u.Host == "" || strings.Contains(r.RedirectURL, "#") || u.Scheme != "https" && u.Scheme != "http" {

@@ -153,7 +153,7 @@ func (c *call) renewTokens(ctx context.Context, s *record.Session) (*renewal, er
 	if i == nil || err != nil {
 		return nil, err
 	}
-	p := c.providers[i.Provider]
+	p := c.providerOf(i)
 	if p == nil {
 		return nil, nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/foreign"
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
@@ -345,8 +346,8 @@ func (c *call) keepTokens(row *record.Identity, p PortableIdentity) error {
 
 // checkProviderText refuses a text that cannot be a provider's, as a sign-in does.
 func checkProviderText(field, text string) error {
-	if !isProviderText(text) {
-		return invalid(field, fmt.Errorf("blank, longer than %d bytes or not UTF-8", maxIssuer))
+	if err := canon.Issuer(text); err != nil {
+		return invalid(field, err)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ type Info struct {
 	// Issuers says that profiles name issuers of their own, of which Issuer is the common place: a
 	// service with many tenants.
 	Issuers bool
-	// Sandbox is the name of the provider of which this is the place for tests: its people are made
+	// Sandbox is the issuer of the service of which this is the place for tests: its people are made
 	// up. An engine takes only one of the two. "" for a provider that is none.
 	Sandbox string
 }

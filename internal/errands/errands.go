@@ -30,7 +30,7 @@ func New() *Errands {
 }
 
 // Do runs a function soon, and reports whether it will: not after Close, and not while 256 run or
-// wait. The context of the function ends with Close. A function that still waits then is not run.
+// wait. The context of the function ends with Close. A function that still waits then finds it ended.
 func (e *Errands) Do(f func(ctx context.Context)) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -48,7 +48,6 @@ func (e *Errands) run(f func(ctx context.Context)) {
 	case e.slots <- struct{}{}:
 		defer func() { <-e.slots }()
 	case <-e.ctx.Done():
-		return
 	}
 	f(e.ctx)
 }

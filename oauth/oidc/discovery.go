@@ -19,6 +19,7 @@ const (
 
 // aged keeps what a service has published.
 type aged[T any] struct {
+	life context.Context // of the provider
 	now  func() time.Time
 	read func(ctx context.Context) (*T, error)
 	turn chan struct{} // has one element while a call reads
@@ -60,27 +61,61 @@ func (a *aged[T]) get(ctx context.Context, want bool) (*T, error) {
 	case <-ctx.Done():
 		return nil, web.ErrUnreachable
 	}
-	defer func() { <-a.turn }()
 	if value, due, err = a.known(want); !due { // another call has read it
+		<-a.turn
 		return value, err
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), web.CallTime)
-	defer cancel()
-	read, err := a.read(bounded)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		defer func() { <-a.turn }()
+		a.renew(want)
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done(): // the next caller gets what is read
+		if value == nil {
+			return nil, web.ErrUnreachable
+		}
+		return value, nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.tried, a.err = a.now(), err
-	if want {
-		a.wanted = a.tried
-	}
-	if err == nil {
-		a.value, a.got = read, a.tried
-		return read, nil
+	if a.err == nil {
+		return a.value, nil
 	}
 	if value != nil {
 		return value, nil
 	}
-	return nil, err
+	return nil, a.err
+}
+
+// renew reads what the service has published.
+func (a *aged[T]) renew(want bool) {
+	bounded, cancel := context.WithTimeout(a.life, web.CallTime)
+	defer cancel()
+	var read *T
+	var err error = web.ErrUnreachable // of a transport of the host that panics
+	defer func() {
+		_ = recover()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.tried, a.err = a.now(), err
+		if want {
+			a.wanted = a.tried
+		}
+		if err == nil {
+			a.value, a.got = read, a.tried
+		}
+	}()
+	read, err = a.read(bounded)
+}
+
+// failure returns the error of the last reading, nil if it has succeeded.
+func (a *aged[T]) failure() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
 }
 
 // discovery is the part of a discovery document that is used.

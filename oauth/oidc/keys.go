@@ -192,6 +192,9 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 			return nil, errSigned
 		}
 	}
+	if err := s.aged.failure(); err != nil { // the service may have a new key, which could not be read
+		return nil, err
+	}
 	return nil, errKey
 }
 

@@ -32,10 +32,12 @@ func (p *Provider) VerifyIDToken(ctx context.Context, t *oauth.IDToken) (*oauth.
 	if err != nil {
 		return nil, err
 	}
-	// inTime refuses a token at the earlier of these times.
 	expire := time.Unix(*c.Issued, 0).Add(mostIssued)
 	if end := time.Unix(*c.Expire, 0).Add(leeway); end.Before(expire) {
 		expire = end
+	}
+	if !t.Now.Before(expire) {
+		return nil, oauth.ErrIDToken
 	}
 	return &oauth.Verified{Profile: *who, Claims: hidden.New(string(c.all)), Expire: expire}, nil
 }

@@ -12,10 +12,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,6 +88,7 @@ type Provider struct {
 	config Config
 	quirk  quirk.OpenID
 	client *http.Client
+	end    context.CancelFunc
 	about  aged[discovery]
 	keys   keySet
 }
@@ -118,7 +119,9 @@ func NewWith(c Config, q quirk.OpenID) (*Provider, error) {
 		return nil, errors.New("oidc: no client id")
 	case !slices.Contains([]Auth{Discovered, Basic, Post, None}, c.Auth):
 		return nil, errors.New("oidc: an unknown way of client authentication")
-	case !isAge(c.Parameters["max_age"]):
+	case c.NoNonce && c.AppsWithoutNonce && slices.Contains(c.Apps, c.ClientID):
+		return nil, errors.New("oidc: a token without a nonce for ClientID may be one of a browser")
+	case !web.IsAge(c.Parameters["max_age"]):
 		return nil, errors.New("oidc: max_age is not one number of seconds, at most a year")
 	case c.ClientSecret.IsZero() && q.Secret == nil && (c.Auth == Basic || c.Auth == Post):
 		return nil, errors.New("oidc: no client secret")
@@ -134,23 +137,19 @@ func NewWith(c Config, q quirk.OpenID) (*Provider, error) {
 	if !slices.Contains(c.Scopes, "openid") {
 		c.Scopes = append([]string{"openid"}, c.Scopes...)
 	}
+	c.Apps, c.Audiences, c.Parameters = slices.Clone(c.Apps), slices.Clone(c.Audiences), maps.Clone(c.Parameters)
 	p := &Provider{config: c, quirk: q, client: web.NewClient(c.Private, c.Transport)}
-	p.about = aged[discovery]{now: c.Now, read: p.discover, turn: make(chan struct{}, 1)}
-	p.keys = keySet{provider: p, aged: aged[[]key]{now: c.Now, read: p.readKeys, turn: make(chan struct{}, 1)}}
+	life, end := context.WithCancel(context.Background())
+	p.end = end
+	p.about = aged[discovery]{life: life, now: c.Now, read: p.discover, turn: make(chan struct{}, 1)}
+	p.keys = keySet{provider: p, aged: aged[[]key]{life: life, now: c.Now, read: p.readKeys, turn: make(chan struct{}, 1)}}
 	return p, nil
 }
 
-// isAge reports whether values are none, or one number of seconds.
-func isAge(values []string) bool {
-	if len(values) == 0 {
-		return true
-	}
-	n, err := strconv.ParseUint(values[0], 10, 32)
-	return err == nil && len(values) == 1 && n <= 365*24*60*60
-}
-
-// Close closes idle connections to the service.
+// Close ends readings of the service's documents and closes idle connections. The provider is of no use
+// afterwards.
 func (p *Provider) Close() error {
+	p.end()
 	p.client.CloseIdleConnections()
 	return nil
 }

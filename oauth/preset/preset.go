@@ -173,7 +173,8 @@ func (p *Provider) VerifyIDToken(ctx context.Context, t *oauth.IDToken) (*oauth.
 	return p.native.VerifyIDToken(ctx, t)
 }
 
-// Close closes idle connections to the service.
+// Close ends readings of the service's documents and closes idle connections. The provider is of no use
+// afterwards.
 func (p *Provider) Close() error {
 	var err error
 	if p.native != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"example.com/latchkey/hidden"
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/oauth/internal/quirk"
 	"example.com/latchkey/oauth/internal/web"
@@ -60,7 +61,7 @@ type row struct {
 	offline    string // scopes that ask for one
 	offlineBy  string // parameters that do, as a query
 	revocation string // endpoint, or how it is found; "" for none
-	sandbox    string // the live service of which it is the place for tests
+	sandbox    string // the issuer of the live service of which it is the place for tests
 
 	settings []setting
 	oidc     func(r *row, o *Options, q *quirk.OpenID)
@@ -99,9 +100,18 @@ var fields = map[string]struct {
 // check refuses options that the service does not have, or cannot have, and fills in the usual ones.
 func (r *row) check(o *Options) error {
 	refuse := func(field, reason string) error { return &Error{r.name, field, reason} }
+	if err := canon.NewProvider(o.Name); o.Name != "" && err != nil {
+		return refuse("Name", err.Error())
+	}
 	switch o.Name = cmp.Or(o.Name, r.name); {
 	case o.ClientID == "":
 		return refuse("ClientID", "it is missing")
+	case o.ClientID != strings.TrimSpace(o.ClientID) || strings.ContainsFunc(o.ClientID, func(c rune) bool { return c < ' ' || c > '~' }):
+		return refuse("ClientID", "not printable ASCII without a space at its ends")
+	case !web.IsAge(o.Parameters["max_age"]):
+		return refuse("Parameters", "max_age is not one number of seconds, at most a year")
+	case r.noNonce && o.AppsWithoutNonce && slices.Contains(o.Apps, o.ClientID):
+		return refuse("Apps", "it has ClientID, and a token without a nonce may be one of a browser")
 	case r.name == "apple" && !o.ClientSecret.IsZero():
 		return refuse("ClientSecret", "it is made of Key")
 	case r.name == "apple" && o.Key == nil && !o.Public:
@@ -166,6 +176,13 @@ func (r *row) check(o *Options) error {
 				return refuse(field, f.about)
 			}
 		}
+	}
+	if len(r.settings) > 0 && canon.Issuer(o.filled(r.issuer)) != nil {
+		return refuse(r.settings[0].field, "the issuer is longer than 255 bytes")
+	}
+	if o.Key != nil {
+		key := *o.Key // the host may change its own
+		o.Key = &key
 	}
 	return nil
 }

@@ -127,6 +127,11 @@ func (w *world) provider(name string, change func(o *preset.Options)) *preset.Pr
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
 	return p
 }
 

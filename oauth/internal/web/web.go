@@ -12,8 +12,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -98,10 +101,26 @@ func IsPublic(a netip.Addr) bool {
 // CheckURL refuses an address of a service that is not of https. private allows http.
 func CheckURL(text string, private bool) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !private) {
+	if err != nil || u.Hostname() == "" || !isPort(u.Port()) || u.User != nil || strings.ContainsAny(text, "#\\") || !utf8.ValidString(text) || u.Scheme != "https" && (u.Scheme != "http" || !private) {
 		return ErrAddress
 	}
 	return nil
+}
+
+// isPort reports whether a text is a port, or empty.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
+}
+
+// IsAge reports whether the values of the parameter max_age are none, or one number of seconds, at most
+// a year.
+func IsAge(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	n, err := strconv.ParseUint(values[0], 10, 32)
+	return err == nil && len(values) == 1 && n <= 365*24*60*60
 }
 
 // Answer is what a service has answered.
