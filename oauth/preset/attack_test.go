@@ -181,7 +181,7 @@ func TestASlowServiceHoldsNoCallbackForMoreThanTwentySeconds(t *testing.T) {
 // host has moved the provider to another server.
 func TestTokensAreNotRevokedAtAnotherService(t *testing.T) {
 	s := openIDServices["gitlab"]
-	w, k := s.on(t, "memory", "gitlab", nil)
+	w, k := s.keeping(t, "memory", "gitlab")
 	session := w.signIn(k, "gitlab")
 	moved := s
 	moved.issuer, moved.revoke = "https://gitlab.example.com", "https://gitlab.example.com/oauth/revoke"

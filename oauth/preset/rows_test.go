@@ -52,10 +52,21 @@ func onEachRow(t *testing.T, test func(t *testing.T, name string, s service)) {
 	}
 }
 
-// on opens a kit on a store whose engine has the row of a service, and keeps tokens.
+// on opens a kit on a store whose engine has the row of a service.
 func (s service) on(t *testing.T, store, name string, change func(o *preset.Options)) (*world, *kit.Kit) {
 	t.Helper()
-	k := kit.New(t, kit.Open(t, store), latchkey.Policy{KeepProviderTokens: true})
+	return s.under(t, kit.Documented, store, name, change)
+}
+
+// keeping is on, for an engine that keeps tokens.
+func (s service) keeping(t *testing.T, store, name string) (*world, *kit.Kit) {
+	t.Helper()
+	return s.under(t, latchkey.Policy{KeepProviderTokens: true}, store, name, nil)
+}
+
+func (s service) under(t *testing.T, policy latchkey.Policy, store, name string, change func(o *preset.Options)) (*world, *kit.Kit) {
+	t.Helper()
+	k := kit.New(t, kit.Open(t, store), policy)
 	w := &world{t: t, service: &s, key: signingKey(), clock: k.Clock}
 	p := w.provider(name, change)
 	k.Must(k.Close()) // the engine that the kit has made
@@ -119,7 +130,7 @@ func TestEachRowSignsItsPersonIn(t *testing.T) {
 
 func signsIn(t *testing.T, store, name string, s service) {
 	t.Helper()
-	w, k := s.on(t, store, name, nil)
+	w, k := s.keeping(t, store, name)
 	first := w.signIn(k, name)
 	list, err := k.Users().Identities(k.Ctx)
 	k.Must(err)
