@@ -71,7 +71,7 @@ func (c *contact) setVerified(user *record.User, verified bool) {
 	} else {
 		user.EmailVerified = verified
 	}
-	if !verified && user.Half == c.name { // half of nothing
+	if !verified && user.Half == c.name { // it is not proven at all
 		user.Half = ""
 	}
 }

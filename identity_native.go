@@ -37,7 +37,7 @@ type IDTokenSignIn struct {
 // platform. The provider must be one that takes such tokens (oauth.Native) and be configured with the
 // client ids of the host's apps. From the person on, the rules are those of [Guest.FinishOAuth2].
 //
-// The token is what proves the sign-in: its issuer, signature, audience, age and nonce are checked,
+// The token proves the sign-in: its issuer, signature, audience, age and nonce are checked,
 // and the same claims sign in once. An access token is refused, because it does not say for which app
 // it was made.
 //

@@ -9,7 +9,7 @@ import (
 )
 
 // revokeLater asks the provider of an identity that is deleted to take its tokens back, after the
-// commit. No caller waits for it, and it is tried once: what fails is logged.
+// commit. No caller waits for it, and it is tried once. A failure is logged.
 func (tx *txn) revokeLater(i *record.Identity) {
 	revoker, is := tx.providerOf(i).(oauth.Revoker)
 	if !is || i.Access == nil && i.Refresh == nil {

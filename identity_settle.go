@@ -13,7 +13,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// maxPerson is how many bytes of what a browser or an app says of the person are read.
+// maxPerson is the longest text about a person that a browser or an app may send, in bytes.
 const maxPerson = 4_096
 
 // personOf returns the person of a profile, if it can be one. name counts if the profile has none.

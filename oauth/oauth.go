@@ -69,8 +69,8 @@ func (f Failure) Error() string { return "oauth: " + string(f) }
 // ErrSubject is the error of [Provider].Profile for a person whom the service does not name.
 const ErrSubject Failure = "the subject is missing, blank or too long"
 
-// ErrIDToken is the error of [Native].VerifyIDToken for a token that is none of the service for an
-// app of the host, or is too old, or has another nonce.
+// ErrIDToken is the error of [Native].VerifyIDToken for a token that is of another service or for
+// another app, too old, or has another nonce.
 const ErrIDToken Failure = "the ID token is not one of the service for an app of the host, of the last ten minutes, with the nonce"
 
 // Info is what does not change while a provider lives.
@@ -86,7 +86,7 @@ type Info struct {
 	// service with many tenants.
 	Issuers bool
 	// Sandbox is the issuer of the service of which this is the place for tests: its people are made
-	// up. An engine takes only one of the two. "" for a provider that is none.
+	// up. An engine takes only one of the two. "" for a live service.
 	Sandbox string
 }
 
@@ -118,11 +118,11 @@ type Tokens struct {
 	ID      hidden.Text // of OpenID Connect; zero without one
 	Expire  time.Time   // of Access; zero if it is not known
 	Scopes  []string    // that the service names; nil if it names none
-	// Answer is what the token endpoint has answered, for Profile. The engine does not keep it.
+	// Answer is the answer of the token endpoint, for Profile. The engine does not keep it.
 	Answer hidden.Text
 }
 
-// Grant is what the engine has kept of a sign-in.
+// Grant has the tokens of a sign-in that the engine has kept.
 type Grant struct {
 	Issuer          string // of the identity
 	Access, Refresh hidden.Text

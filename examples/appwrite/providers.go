@@ -66,7 +66,7 @@ func (r *reader) providers() (all []oauth.Provider) {
 	return all
 }
 
-// variables returns what the variables of a provider begin with.
+// variables returns the beginning of the names of a provider's variables.
 func variables(name string) string {
 	var b strings.Builder
 	b.WriteString("OAUTH2_")

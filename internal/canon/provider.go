@@ -29,7 +29,7 @@ func Provider(name string) error {
 	return nil
 }
 
-// NewProvider is Provider for the name that a host gives one: it is none of the other ways in.
+// NewProvider is Provider for the name that a host gives one. It also refuses the name of another way in.
 func NewProvider(name string) error {
 	if slices.Contains(waysIn, name) {
 		return errors.New("the name of another way in")

@@ -62,7 +62,7 @@ type Config struct {
 	// NoPKCE is for a service that refuses the parameters of PKCE. Then a stolen code can be
 	// redeemed by any client that has the secret.
 	NoPKCE bool
-	// Revocation is the endpoint that takes tokens back (RFC 7009); "" if the service has none.
+	// Revocation is the endpoint that takes tokens back (RFC 7009); "" if the service takes none back.
 	Revocation string
 	Private    bool              // as of oidc.Config
 	Transport  http.RoundTripper // as of oidc.Config

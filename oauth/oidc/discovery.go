@@ -73,7 +73,7 @@ func (a *aged[T]) get(ctx context.Context, want bool) (*T, error) {
 	}()
 	select {
 	case <-over:
-	case <-ctx.Done(): // the next caller gets what is read
+	case <-ctx.Done(): // the next caller gets the reading
 		if value == nil {
 			return nil, web.ErrUnreachable
 		}
@@ -90,7 +90,7 @@ func (a *aged[T]) get(ctx context.Context, want bool) (*T, error) {
 	return nil, a.err
 }
 
-// renew reads what the service has published.
+// renew reads the document of the service, within the time of one call.
 func (a *aged[T]) renew(want bool) {
 	bounded, cancel := context.WithTimeout(a.life, web.CallTime)
 	defer cancel()

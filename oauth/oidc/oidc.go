@@ -65,7 +65,7 @@ type Config struct {
 	// that the app names as its server, and those of the apps themselves. They may stand in azp too,
 	// beside ClientID. Nil means that the provider takes no ID token of an app.
 	Apps []string
-	// AppsWithoutNonce takes ID tokens without a nonce from apps, for an SDK that can send none. Such a
+	// AppsWithoutNonce takes ID tokens without a nonce from apps, for an SDK that cannot send one. Such a
 	// token is good for whoever reads it first, for ten minutes.
 	AppsWithoutNonce bool
 	// Parameters are added to the authorization address, for example prompt. They do not replace

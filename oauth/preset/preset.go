@@ -5,7 +5,7 @@
 //	engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Providers: []oauth.Provider{github}})
 //
 // The rows are one table, and docs/providers.md is made of it: how to register the host at each
-// service, and what could not be confirmed. A service that is not in it is configured by packages
+// service, and which facts could not be confirmed. A service that is not in it is configured by packages
 // oauth/oidc and oauth/oauth2.
 //
 // A provider's word on an address decides whether a person is let into an account that has the

@@ -253,7 +253,7 @@ func (r *row) openID(o *Options) (*oidc.Provider, error) {
 	}, q)
 }
 
-// readsPerson reads what the table has at another place than OpenID Connect.
+// readsPerson reads the name of a person by the table.
 func (r *row) readsPerson(q *quirk.OpenID) {
 	names := strings.Split(r.personName, "|")
 	q.Person = func(_, from web.Fields, who *oauth.Profile) (err error) {

@@ -25,16 +25,16 @@ type OpenID struct {
 	Named func(published, issuer string, claims web.Fields) bool
 	// Tenants says that a person has the issuer that their ID token names.
 	Tenants bool
-	// Keys is the address of the keys of a service that is asked for nothing else, and has no
-	// discovery document for them.
+	// Keys is the address of the keys. With it the discovery document is not read, and the service
+	// signs apps in alone.
 	Keys string
-	// Revocation is the endpoint that revokes tokens, if the discovery document names none.
+	// Revocation is the endpoint that revokes tokens, if the discovery document has no such endpoint.
 	Revocation string
 	// Alone says that the ID token has everything, and the userinfo endpoint is not asked.
 	Alone bool
 	// Secret makes the client secret of one request.
 	Secret func(now time.Time) (hidden.Text, error)
-	// Person changes what was read of a person. id are the claims of the ID token, and from those of
+	// Person changes the profile that was read. id are the claims of the ID token, and from those of
 	// the object that has told the address.
 	Person func(id, from web.Fields, who *oauth.Profile) error
 }
