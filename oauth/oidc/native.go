@@ -64,7 +64,7 @@ func (p *Provider) isOfApp(c *claims) bool {
 // hasNonce reports whether a token has the digest of a nonce, or may have none.
 func (p *Provider) hasNonce(c *claims, nonce hidden.Text) bool {
 	if nonce.IsZero() {
-		return p.config.AppsWithoutNonce && c.Nonce == ""
+		return p.config.AppsWithoutNonce && (c.Nonce == "" || !slices.Contains(c.Audience, p.config.ClientID))
 	}
 	sum := sha256.Sum256([]byte(nonce.Reveal()))
 	return hidden.New(c.Nonce).Equal(hidden.New(hex.EncodeToString(sum[:])))

@@ -65,8 +65,9 @@ type Config struct {
 	// that the app names as its server, and those of the apps themselves. They may stand in azp too,
 	// beside ClientID. Nil means that the provider takes no ID token of an app.
 	Apps []string
-	// AppsWithoutNonce takes ID tokens without a nonce from apps, for an SDK that cannot send one. Such a
-	// token is good for whoever reads it first, for ten minutes.
+	// AppsWithoutNonce takes ID tokens from apps without the nonce of the app, for an SDK that cannot send
+	// one, or puts one of its own into the token. Such a token is good for whoever reads it first, for ten
+	// minutes. A token with a nonce for ClientID is not taken: it may be one of a browser.
 	AppsWithoutNonce bool
 	// Parameters are added to the authorization address, for example prompt. They do not replace
 	// those of the flow. With max_age, a number of seconds, the ID token must say that the user has
@@ -204,8 +205,11 @@ func (p *Provider) Authorize(ctx context.Context, f *oauth.Flow) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return web.AuthorizationURL(endpoint, f, p.config.Parameters, " ",
-		oauth2.SetAuthURLParam("nonce", f.Nonce.Reveal()), oauth2.S256ChallengeOption(f.Verifier.Reveal())), nil
+	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("nonce", f.Nonce.Reveal())}
+	if !p.quirk.NoPKCE {
+		options = append(options, oauth2.S256ChallengeOption(f.Verifier.Reveal()))
+	}
+	return web.AuthorizationURL(endpoint, f, p.config.Parameters, " ", options...), nil
 }
 
 // Exchange implements [oauth.Provider].
@@ -224,8 +228,12 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 	if err != nil {
 		return nil, err
 	}
+	var options []oauth2.AuthCodeOption
+	if !p.quirk.NoPKCE {
+		options = append(options, oauth2.VerifierOption(f.Verifier.Reveal()))
+	}
 	t, err := p.tokens().Redeem(ctx, f.Now, func(ctx context.Context) (*oauth2.Token, error) {
-		return endpoint.Exchange(ctx, f.Callback.Code.Reveal(), oauth2.VerifierOption(f.Verifier.Reveal()))
+		return endpoint.Exchange(ctx, f.Callback.Code.Reveal(), options...)
 	})
 	if err != nil {
 		return nil, err

@@ -231,7 +231,7 @@ func TestATokenForTheWebClientIsGivenToTheApp(t *testing.T) {
 // A token without a nonce is taken only if the host says that its SDK can send none, and once.
 func TestATokenWithoutANonceIsTakenIfTheHostSaysSo(t *testing.T) {
 	s := openIDServices["google"]
-	w, k := s.onNative(t, "memory", "google", func(o *preset.Options) { o.AppsWithoutNonce = true })
+	w, k := s.onNative(t, "memory", "google", func(o *preset.Options) { o.AppsWithoutNonce, o.Apps = true, append(o.Apps, clientID) })
 	bare := func(claims map[string]any) { delete(claims, "nonce") }
 	for _, v := range []struct {
 		what   string
@@ -239,8 +239,9 @@ func TestATokenWithoutANonceIsTakenIfTheHostSaysSo(t *testing.T) {
 		raw    string
 		want   error
 	}{
-		{"a nonce in the token alone", nil, "", latchkey.ErrInvalidToken}, {"a nonce in the call alone", bare, nonce, latchkey.ErrInvalidToken},
-		{"none", bare, "", nil}, {"none, again", bare, "", latchkey.ErrInvalidToken}, {"both", nil, nonce, nil},
+		{"a nonce in the call alone", bare, nonce, latchkey.ErrInvalidToken}, {"another nonce", func(claims map[string]any) { claims["nonce"] = "of the SDK" }, nonce, latchkey.ErrInvalidToken},
+		{"none", bare, "", nil}, {"none, again", bare, "", latchkey.ErrInvalidToken}, {"both", nil, nonce, nil}, {"one of the SDK", func(claims map[string]any) { claims["nonce"] = "of the SDK" }, "", nil},
+		{"one in a token for the web client", func(claims map[string]any) { claims["aud"] = clientID }, "", latchkey.ErrInvalidToken}, {"none in a token for the web client", func(claims map[string]any) { bare(claims); claims["aud"] = clientID }, "", nil},
 	} {
 		if _, err := w.enters(k, "google", v.change, v.raw); !errors.Is(err, v.want) {
 			t.Errorf("%s: %v", v.what, err)

@@ -78,8 +78,8 @@ type Options struct {
 	// organizations or consumers.
 	Tenant string
 	Realm  string // at keycloak, which requires it
-	// DataCentre is where a sign-in at zoho begins: com (the usual one), eu, in, com.au, jp, sa, uk, ca
-	// or com.cn. Each user is sent on to their own.
+	// DataCentre is where a sign-in at zoho begins: com (the usual one), eu, in, com.au, jp, sa, uk, ca,
+	// com.cn or ae. Each user is sent on to their own.
 	DataCentre string
 	// Version is that of Facebook's Graph API, for example v27.0; "" means v26.0, which was current when
 	// the table was written. Facebook ends each after about two years.

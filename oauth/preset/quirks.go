@@ -58,6 +58,15 @@ func textFlag(_ *row, _ *Options, q *quirk.OpenID) {
 	}
 }
 
+// linkedinQuirks: the flag may be a text, and the token endpoint refuses a verifier.
+func linkedinQuirks(r *row, o *Options, q *quirk.OpenID) {
+	textFlag(r, o, q)
+	q.NoPKCE = true
+}
+
+// idTokenAlone: the userinfo endpoint tells less than the ID token.
+func idTokenAlone(_ *row, _ *Options, q *quirk.OpenID) { q.Alone = true }
+
 // one returns the only object of a list for which a member is true, nil if there is none or more than
 // one.
 func one(list []web.Fields, member string) web.Fields {
@@ -83,7 +92,7 @@ func primary(who *oauth.Profile, list []web.Fields, address, primary, verified s
 	if who.Email, err = entry.Text(address); err != nil {
 		return err
 	}
-	who.EmailVerified = entry.Is(verified, "true")
+	who.EmailVerified = verified == "" && who.Email != "" || entry.Is(verified, "true")
 	return nil
 }
 
@@ -204,7 +213,7 @@ func limitedLogin(r *row, o *Options) (*oidc.Provider, error) {
 	}, quirk.OpenID{
 		Keys: "https://limited.facebook.com/.well-known/oauth/openid/jwks/",
 		Named: func(_, issuer string, _ web.Fields) bool {
-			return issuer == "https://facebook.com" || issuer == "https://limited.facebook.com"
+			return issuer == "https://limited.facebook.com"
 		},
 		Person: func(_, from web.Fields, who *oauth.Profile) error {
 			who.EmailVerified = who.Email != "" // the service marks none
@@ -269,10 +278,15 @@ func microsoftQuirks(r *row, o *Options, q *quirk.OpenID) {
 		if who.Email, err = id.Text("email"); err != nil {
 			return err
 		}
-		who.EmailVerified = id.Is("xms_edov", "true", `"1"`) || !many && who.Email != ""
+		who.EmailVerified = id.Is("xms_edov", "true", `"true"`, `"1"`) || !many && who.Email != ""
 		if list, err := id.At("verified_primary_email"); err == nil && !who.EmailVerified && who.Email != "" {
 			var addresses []string
-			who.EmailVerified = json.Unmarshal(list, &addresses) == nil && slices.Contains(addresses, who.Email)
+			if text, err := id.Text("verified_primary_email"); err == nil {
+				addresses = []string{text}
+			} else if json.Unmarshal(list, &addresses) != nil {
+				addresses = nil
+			}
+			who.EmailVerified = slices.Contains(addresses, who.Email)
 		}
 		return person(id, id, who)
 	}
@@ -321,7 +335,7 @@ func answered(r *row) func(context.Context, *quirk.Visit) (*oauth.Profile, error
 
 // paypalQuirks: the id of a person is the last part of an address.
 func paypalQuirks(r *row, o *Options, q *quirk.OAuth2) {
-	listed(r.profile, "", "emails", "value", "primary", "confirmed", nil)(r, o, q)
+	listed(r.profile, "", "emails", "value", "primary", "", nil)(r, o, q)
 	read := q.Person
 	q.Person = func(ctx context.Context, v *quirk.Visit) (*oauth.Profile, error) {
 		who, err := read(ctx, v)
@@ -335,38 +349,9 @@ func paypalQuirks(r *row, o *Options, q *quirk.OAuth2) {
 	}
 }
 
-// podioQuirks: requests are JSON, the addresses are a list, and another endpoint has the name.
-func podioQuirks(r *row, _ *Options, q *quirk.OAuth2) {
-	q.Request = asJSON
-	q.Person = func(ctx context.Context, v *quirk.Visit) (who *oauth.Profile, err error) {
-		user, err := v.Get(ctx, v.Profile)
-		if err != nil {
-			return nil, err
-		}
-		who = new(oauth.Profile)
-		if who.Subject, err = user.Subject(r.subject); err != nil {
-			return nil, err
-		}
-		if who.Email, err = user.Text(r.email); err != nil {
-			return nil, err
-		}
-		mails, err := user.List("mails")
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range mails {
-			if address, err := m.Text("mail"); err == nil && address == who.Email && address != "" {
-				who.EmailVerified = m.Is("verified", "true")
-				break
-			}
-		}
-		profile, err := v.Get(ctx, v.Profile+"/profile")
-		if err != nil {
-			return nil, err
-		}
-		who.Name, err = profile.Name(r.personName)
-		return who, err
-	}
+// podioQuirks: requests are JSON.
+func podioQuirks(_ *row, _ *Options, q *quirk.OAuth2) {
+	q.Request, q.Check = asJSON, is("user.status", `"active"`)
 }
 
 // stripeQuirks: the token answer has the id of the business account, and the account is asked for by it.
@@ -416,7 +401,7 @@ func yammerQuirks(_ *row, _ *Options, q *quirk.OAuth2) {
 // zohoCentres are the hosts of the data centres, by the ends of their names.
 var zohoCentres = map[string]string{
 	"com": "accounts.zoho.com", "eu": "accounts.zoho.eu", "in": "accounts.zoho.in", "com.au": "accounts.zoho.com.au", "jp": "accounts.zoho.jp",
-	"sa": "accounts.zoho.sa", "uk": "accounts.zoho.uk", "ca": "accounts.zohocloud.ca", "com.cn": "accounts.zoho.com.cn",
+	"sa": "accounts.zoho.sa", "ae": "accounts.zoho.ae", "uk": "accounts.zoho.uk", "ca": "accounts.zohocloud.ca", "com.cn": "accounts.zoho.com.cn",
 }
 
 // zohoHost returns the host of a data centre.

@@ -93,7 +93,7 @@ var fields = map[string]struct {
 	"Server":      {func(o *Options) *string { return &o.Server }, regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`), "not 1 to 100 letters, digits, hyphens and underscores"},
 	"Tenant":      {func(o *Options) *string { return &o.Tenant }, regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,199}$`), "not an id, a domain, common, organizations or consumers"},
 	"Realm":       {func(o *Options) *string { return &o.Realm }, regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}$`), "not 1 to 100 letters, digits and -._~, the first no period"},
-	"DataCentre":  {func(o *Options) *string { return &o.DataCentre }, regexp.MustCompile(`^(com|eu|in|com\.au|jp|sa|uk|ca|com\.cn)$`), "not com, eu, in, com.au, jp, sa, uk, ca or com.cn"},
+	"DataCentre":  {func(o *Options) *string { return &o.DataCentre }, regexp.MustCompile(`^(com|eu|in|com\.au|jp|sa|uk|ca|com\.cn|ae)$`), "not com, eu, in, com.au, jp, sa, uk, ca, com.cn or ae"},
 	"Version":     {func(o *Options) *string { return &o.Version }, regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]$`), "not v, a number, a period and a digit"},
 }
 

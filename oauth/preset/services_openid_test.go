@@ -81,6 +81,7 @@ var openIDServices = map[string]service{
 	}),
 	"linkedin": atHost("https://www.linkedin.com/oauth", func(s *service) {
 		s.authorize, s.token, s.refresh, s.revoke, s.noNonce = "https://www.linkedin.com/oauth/v2/authorization", "https://www.linkedin.com/oauth/v2/accessToken", "https://www.linkedin.com/oauth/v2/accessToken", "", true
+		s.noPKCE = true
 		s.claims = `{"sub":"248289761001","email":"ada@example.org","email_verified":"true","given_name":"Ada","family_name":"Lovelace","locale":{"country":"US"}}`
 		s.who.EmailVerified, s.texts = true, true
 	}),
@@ -90,7 +91,7 @@ var openIDServices = map[string]service{
 		s.authorize, s.token, s.refresh, s.revoke = "https://login.microsoftonline.com/common/oauth2/v2.0/authorize", "https://login.microsoftonline.com/common/oauth2/v2.0/token", "https://login.microsoftonline.com/common/oauth2/v2.0/token", ""
 		s.calls = nil
 		s.claims = `{"sub":"differs per application","oid":"248289761001","tid":"aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee","ver":"2.0","email":"ada@example.org","xms_edov":"1","name":"Ada Lovelace","preferred_username":"ada_example.org#EXT#@x.onmicrosoft.com"}`
-		s.subject, s.flag = "oid", "xms_edov"
+		s.subject, s.flag, s.texts = "oid", "xms_edov", true
 	}),
 	"oidc": atHost("https://id.example.com", func(s *service) { s.options.Issuer, s.auth = "https://id.example.com", "basic" }),
 	"okta": atHost("https://example.okta.com/oauth2/default", func(s *service) {
@@ -113,6 +114,7 @@ var openIDServices = map[string]service{
 		s.who.Subject, s.subject = "T123/U123", "https://slack.com/user_id"
 	}),
 	"twitch": atHost("https://id.twitch.tv/oauth2", func(s *service) {
+		s.calls, s.discovery = nil, `{"userinfo_endpoint":"https://id.twitch.tv/oauth2/userinfo"}` // which tells less
 		s.scope, s.query = "openid user:read:email", `claims={"id_token":{"email":null,"email_verified":null,"preferred_username":null}}`
 		s.answer = `{"access_token":"an access token","token_type":"bearer","expires_in":14124,"refresh_token":"a refresh token","scope":["openid","user:read:email"]}`
 		s.claims = `{"azp":"the client","sub":"248289761001","email":"ada@example.org","email_verified":true,"preferred_username":"Ada Lovelace"}`

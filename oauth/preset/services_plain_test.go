@@ -29,7 +29,7 @@ var plainServices = map[string]service{
 		in:    "GET https://api.userprofile.autodesk.com/userinfo", who: ada("https://developer.api.autodesk.com", "ABC123", false), trusted: true, subject: "sub", email: "email", flag: "email_verified",
 	},
 	"bitbucket": {
-		authorize: "https://bitbucket.org/site/oauth2/authorize", scope: "account email", token: "https://bitbucket.org/site/oauth2/access_token", refresh: "https://bitbucket.org/site/oauth2/access_token", auth: "basic",
+		authorize: "https://bitbucket.org/site/oauth2/authorize", scope: "account email", token: "https://bitbucket.org/site/oauth2/access_token", refresh: "https://bitbucket.org/site/oauth2/access_token", auth: "basic", revoke: "https://bitbucket.org/site/oauth2/revoke",
 		answer: `{"access_token":"an access token","token_type":"bearer","expires_in":7200,"refresh_token":"a refresh token","scopes":"account email","state":"authorization_code"}`,
 		calls: map[string]string{
 			"GET https://api.bitbucket.org/2.0/user":        `{"uuid":"{0123-45}","account_id":"557058:x","display_name":"Ada Lovelace","nickname":"ada","account_status":"active"}`,
@@ -122,11 +122,8 @@ var plainServices = map[string]service{
 	"podio": {
 		authorize: "https://podio.com/oauth/authorize", token: "https://api.podio.com/oauth/token/v2", refresh: "https://api.podio.com/oauth/token/v2", auth: "post", json: true, bearer: "OAuth2",
 		answer: `{"access_token":"an access token","token_type":"bearer","expires_in":28800,"refresh_token":"a refresh token","ref":{"type":"user","id":1}}`,
-		calls: map[string]string{
-			"GET https://api.podio.com/user":         `{"user_id":1,"status":"active","mail":"ada@example.org","mails":[{"mail":"first@example.org","verified":true,"primary":false},{"mail":"ada@example.org","verified":true,"primary":true}]}`,
-			"GET https://api.podio.com/user/profile": `{"profile_id":2,"name":"Ada Lovelace"}`,
-		},
-		in: "GET https://api.podio.com/user", who: ada("https://podio.com", "1", false), trusted: true, subject: "user_id", email: "mail", flag: "mails.1.verified",
+		calls:  map[string]string{"GET https://api.podio.com/user/status": `{"user":{"user_id":1,"mail":"ada@example.org","status":"active","locale":"en_US"},"profile":{"profile_id":2,"name":"Ada Lovelace","mail":["other@example.org"]},"inbox_new":3}`},
+		in:     "GET https://api.podio.com/user/status", who: ada("https://podio.com", "1", false), trusted: true, subject: "user.user_id", email: "user.mail",
 	},
 	"spotify": {
 		authorize: "https://accounts.spotify.com/authorize", scope: "user-read-email", token: "https://accounts.spotify.com/api/token", refresh: "https://accounts.spotify.com/api/token", auth: "basic", answer: tokens,
@@ -165,7 +162,7 @@ var plainServices = map[string]service{
 	},
 	"zoho": {
 		authorize: "https://accounts.zoho.com/oauth/v2/auth", scope: "AaaServer.profile.READ", callback: "location=eu&accounts-server=https%3A%2F%2Faccounts.zoho.eu",
-		token: "https://accounts.zoho.eu/oauth/v2/token", refresh: "https://accounts.zoho.eu/oauth/v2/token", revoke: "https://accounts.zoho.eu/oauth/v2/token/revoke", auth: "post",
+		token: "https://accounts.zoho.eu/oauth/v2/token", refresh: "https://accounts.zoho.eu/oauth/v2/token", auth: "post",
 		answer: `{"access_token":"1000.x","refresh_token":"1000.y","api_domain":"https://www.zohoapis.eu","token_type":"Bearer","expires_in":3600,"expires_in_sec":3600,"id_token":"not.read.="}`,
 		calls:  map[string]string{"GET https://accounts.zoho.eu/oauth/user/info": `{"First_Name":"Ada","Email":"ada@example.org","Last_Name":"Lovelace","Display_Name":"Ada Lovelace","ZUID":20063567123}`},
 		in:     "GET https://accounts.zoho.eu/oauth/user/info", who: ada("https://accounts.zoho.eu", "20063567123", false), trusted: true, subject: "ZUID", email: "Email",
@@ -183,9 +180,9 @@ func paypal(page, api string, trusted bool) service {
 		authorize: "https://" + page + "/signin/authorize", scope: "openid email", token: "https://" + api + "/v1/oauth2/token", refresh: "https://" + api + "/v1/oauth2/token", auth: "basic",
 		answer: `{"access_token":"A21AA","token_type":"Bearer","expires_in":"28800","refresh_token":"R23AA","scope":"openid email","nonce":"x"}`,
 		in:     "GET https://" + api + "/v1/identity/oauth2/userinfo?schema=paypalv1.1", who: ada("https://"+page, "mWq6_1sU85v5EG9yHdPxJRrhGHrnMJ-1PQKtX6pcsmA", false), trusted: trusted,
-		subject: "user_id", email: "emails.0.value", flag: "emails.0.confirmed",
+		subject: "user_id", email: "emails.0.value",
 	}
-	s.calls, s.in = profile(s.in, `{"user_id":"https://www.paypal.com/webapps/auth/identity/user/mWq6_1sU85v5EG9yHdPxJRrhGHrnMJ-1PQKtX6pcsmA","name":"Ada Lovelace","payer_id":"WDJJHEBZ4X2LY","verified_account":"true","emails":[{"value":"ada@example.org","primary":true,"confirmed":true}]}`)
+	s.calls, s.in = profile(s.in, `{"user_id":"https://www.paypal.com/webapps/auth/identity/user/mWq6_1sU85v5EG9yHdPxJRrhGHrnMJ-1PQKtX6pcsmA","name":"Ada Lovelace","payer_id":"WDJJHEBZ4X2LY","verified_account":"true","emails":[{"value":"ada@example.org","primary":true}]}`)
 	return s
 }
 

@@ -61,7 +61,7 @@ type service struct {
 	// Of OpenID Connect: the issuer, the claims of the ID token beside the times and the nonce, what the
 	// discovery document has beside the endpoints, and the address of it.
 	issuer, claims, discovery, document string
-	noNonce                             bool
+	noNonce, noPKCE                     bool   // noPKCE: a verifier is refused
 	keysAt                              string // of keys that no document names
 	keysOf                              string // the issuer that the keys name
 
@@ -282,7 +282,7 @@ func (w *world) tokens(r *http.Request, address string, a *answer) {
 	switch form.Get("grant_type") {
 	case "authorization_code":
 		sum := sha256.Sum256([]byte(form.Get("code_verifier")))
-		if address != w.service.token || form.Get("code") != "the code" || form.Get("redirect_uri") != kit.CallbackURL || base64.RawURLEncoding.EncodeToString(sum[:]) != w.challenge {
+		if address != w.service.token || form.Get("code") != "the code" || form.Get("redirect_uri") != kit.CallbackURL || w.noPKCE != (form["code_verifier"] == nil) || !w.noPKCE && base64.RawURLEncoding.EncodeToString(sum[:]) != w.challenge {
 			w.t.Errorf("%s: %v", address, form)
 		}
 		w.seen = append(w.seen, "code")
@@ -402,16 +402,18 @@ func (w *world) visit(address string) url.Values {
 		w.t.Fatal(err)
 	}
 	maps.Copy(want, url.Values{
-		"client_id": {clientID}, "redirect_uri": {kit.CallbackURL}, "response_type": {"code"}, "code_challenge_method": {"S256"},
-		"state": got["state"], "code_challenge": got["code_challenge"],
+		"client_id": {clientID}, "redirect_uri": {kit.CallbackURL}, "response_type": {"code"}, "state": got["state"],
 	})
+	if !w.noPKCE {
+		maps.Copy(want, url.Values{"code_challenge_method": {"S256"}, "code_challenge": got["code_challenge"]})
+	}
 	if w.scope != "" {
 		want.Set("scope", w.scope)
 	}
 	if w.issuer != "" {
 		want["nonce"] = got["nonce"]
 	}
-	if fmt.Sprint(got) != fmt.Sprint(want) || len(w.challenge) != 43 || len(got.Get("state")) > 64 || strings.Trim(got.Get("state"), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	if fmt.Sprint(got) != fmt.Sprint(want) || !w.noPKCE && len(w.challenge) != 43 || len(got.Get("state")) > 64 || strings.Trim(got.Get("state"), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		w.t.Errorf("the page gets\n%v, want\n%v", got, want)
 	}
 	back, err := url.ParseQuery(w.service.callback)

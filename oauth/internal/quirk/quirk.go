@@ -30,6 +30,8 @@ type OpenID struct {
 	Keys string
 	// Revocation is the endpoint that revokes tokens, if the discovery document has no such endpoint.
 	Revocation string
+	// NoPKCE is for a service that refuses the parameters of PKCE.
+	NoPKCE bool
 	// Alone says that the ID token has everything, and the userinfo endpoint is not asked.
 	Alone bool
 	// Secret makes the client secret of one request.
