@@ -1,8 +1,11 @@
 package latchkey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,4 +275,65 @@ func TestAnAddressThatIsVerifiedNoMoreIsNotHalfProven(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, false)))
 		k.Same("half", []string{before, half()}, []string{"email", ""})
 	})
+}
+
+// The data centre that a callback names reaches the provider, also through a form post, and no other one
+// beside it.
+func TestTheServerOfACallbackReachesTheProvider(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		const server = "https://accounts.example.eu"
+		begin := func() latchkey.OAuth2Callback {
+			cb := k.Begin(k.Visitor, latchkey.OAuth2Request{Provider: "acme"}).Callback(k.Acme.Code(acmeAda))
+			cb.Parameters.Set("accounts-server", server)
+			return cb
+		}
+		k.Must(kit.Err(k.Visitor.FinishOAuth2(k.Ctx, begin())))
+		k.Same("by GET", k.Acme.Callback.Server, server)
+		k.Acme.Callback = oauth.Callback{}
+		cb := begin()
+		k.Must(k.Visitor.PostOAuth2(k.Ctx, "acme", cb.Parameters))
+		cb.Parameters = url.Values{"state": cb.Parameters["state"]}
+		k.Must(kit.Err(k.Visitor.FinishOAuth2(k.Ctx, cb)))
+		k.Same("by a form post", k.Acme.Callback.Server, server)
+		cb = begin()
+		k.Must(k.Visitor.PostOAuth2(k.Ctx, "acme", cb.Parameters))
+		cb.Parameters = url.Values{"state": cb.Parameters["state"], "accounts-server": {server}}
+		k.RefusesCallback("one beside a form post", latchkey.ErrInvalidToken, cb)
+		for _, values := range [][]string{{server, server}, {strings.Repeat("x", 2049)}} {
+			cb := begin()
+			cb.Parameters["accounts-server"] = values
+			k.RefusesCallback("a server", latchkey.ErrArgumentInvalid, cb)
+		}
+	})
+}
+
+// A session that may not link asks no provider.
+func TestAStaleSessionAsksNoProvider(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Clock.Advance(time.Hour)
+		k.Acme.Before = func(_ context.Context, call string) { k.Errorf("the provider is asked to %s", call) }
+		k.Refuses("a stale session", latchkey.ErrChallengeRequired, func() error {
+			return kit.Err(account.LinkIDToken(k.Ctx, inApp(k, oauth.Profile{Subject: "ada"})))
+		})
+	})
+}
+
+// A provider that has no way to take tokens back has not failed: the log says nothing.
+func TestAProviderWithoutRevocationHasNotFailed(t *testing.T) {
+	for failure, want := range map[error]bool{errors.ErrUnsupported: false, errors.New("no line"): true} {
+		var log bytes.Buffer
+		kit.OneByOne(t, keepsTokens, func(k *kit.Kit) {
+			log.Reset()
+			k.Acme.RevokeErr = failure
+			engine := k.Configured(func(c *latchkey.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			session := k.SignInBy(engine.Guest(kit.Client), k.Acme, acmeAda)
+			k.Must(engine.Users().Delete(k.Ctx, session.UserID))
+			k.Must(engine.Close()) // which waits for the revocation
+			if strings.Contains(log.String(), "a provider fails") != want {
+				k.Errorf("%v: %s", failure, log.String())
+			}
+		})
+	}
 }

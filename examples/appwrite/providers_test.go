@@ -30,6 +30,14 @@ func TestTheEnvironmentConfiguresProviders(t *testing.T) {
 		{map[string]string{"OAUTH2_PROVIDERS": "zoho", "OAUTH2_ZOHO_CLIENT_ID": "a", "OAUTH2_ZOHO_CLIENT_SECRET": "b", "OAUTH2_ZOHO_DATA_CENTRE": "moon"}, "zoho: DataCentre"},
 		{map[string]string{"OAUTH2_PROVIDERS": "gogle"}, `"gogle"`}, {map[string]string{"OAUTH2_PROVIDERS": "google", "OAUTH2_GOOGLE_TRUST": "yes"}, "OAUTH2_GOOGLE_TRUST"}, {map[string]string{"OAUTH2_PROVIDERS": "google", "OAUTH2_GOOGLE_OFFLINE": "perhaps"}, "OAUTH2_GOOGLE_OFFLINE"},
 		{map[string]string{"OAUTH2_PROVIDERS": "apple", "OAUTH2_APPLE_CLIENT_ID": "a", "OAUTH2_APPLE_KEY_FILE": filepath.Join(t.TempDir(), "none")}, "OAUTH2_APPLE_KEY_FILE"},
+		{map[string]string{"OAUTH2_PROVIDERS": "fusionauth", "OAUTH2_FUSIONAUTH_CLIENT_ID": "a", "OAUTH2_FUSIONAUTH_CLIENT_SECRET": "b", "OAUTH2_FUSIONAUTH_DOMAIN": "http://localhost:9011"}, ""},
+		{map[string]string{"OAUTH2_PROVIDERS": "fusionauth", "OAUTH2_FUSIONAUTH_CLIENT_ID": "a", "OAUTH2_FUSIONAUTH_CLIENT_SECRET": "b", "OAUTH2_FUSIONAUTH_DOMAIN": "http://id.example.com"}, "fusionauth: Domain"},
+		{map[string]string{"OAUTH2_PROVIDERS": "oidc", "OAUTH2_OIDC_CLIENT_ID": "a", "OAUTH2_OIDC_CLIENT_SECRET": "b", "OAUTH2_OIDC_ISSUER": "http://127.0.0.1:1"}, ""},
+		{map[string]string{"OAUTH2_PROVIDERS": "microsoft", "OAUTH2_MICROSOFT_CLIENT_ID": "a", "OAUTH2_MICROSOFT_CLIENT_SECRET": "b", "OAUTH2_MICROSOFT_TENANT": "a/b"}, "microsoft: Tenant"},
+		{map[string]string{"OAUTH2_PROVIDERS": "google", "OAUTH2_GOOGLE_CLIENT_ID": "a", "OAUTH2_GOOGLE_CLIENT_SECRET": "b", "OAUTH2_GOOGLE_OFFLINE": "true", "OAUTH2_GOOGLE_BESIDE_LIVE": "true"}, "google: BesideLive"},
+		{map[string]string{"OAUTH2_PROVIDERS": "facebook", "OAUTH2_FACEBOOK_CLIENT_ID": "a", "OAUTH2_FACEBOOK_CLIENT_SECRET": "b", "OAUTH2_FACEBOOK_OFFLINE": "true"}, "facebook: Offline"},
+		{map[string]string{"OAUTH2_PROVIDERS": "paypalSandbox", "OAUTH2_PAYPAL_SANDBOX_CLIENT_ID": "a", "OAUTH2_PAYPAL_SANDBOX_CLIENT_SECRET": "b", "OAUTH2_PAYPAL_SANDBOX_TRUST": "trusted"}, "paypalSandbox: Trust"},
+		{map[string]string{"OAUTH2_PROVIDERS": "paypalSandbox", "OAUTH2_PAYPAL_SANDBOX_CLIENT_ID": "a", "OAUTH2_PAYPAL_SANDBOX_CLIENT_SECRET": "b", "OAUTH2_PAYPAL_SANDBOX_TRUST": "untrusted"}, ""},
 		{map[string]string{"OIDC_ISSUER": "no address", "OIDC_CLIENT_ID": "a", "OIDC_CLIENT_SECRET": "hide-me"}, "oidc: Issuer"},
 	} {
 		c, err := read(v.env)
@@ -46,6 +54,13 @@ func TestTheEnvironmentConfiguresProviders(t *testing.T) {
 	}
 	if _, err := read(map[string]string{"OAUTH2_PROVIDERS": "apple", "OAUTH2_APPLE_CLIENT_ID": "a", "OAUTH2_APPLE_TEAM_ID": "ABCDE12345", "OAUTH2_APPLE_KEY_ID": "KEY1234567", "OAUTH2_APPLE_KEY_FILE": file}); err == nil || !strings.Contains(err.Error(), "apple: Key.PEM") || strings.Contains(err.Error(), "hide-me") {
 		t.Errorf("%v", err)
+	}
+	for _, left := range []string{"OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"} {
+		env := map[string]string{"OIDC_ISSUER": "https://id.example.com", "OIDC_CLIENT_ID": "a", "OIDC_CLIENT_SECRET": "b"}
+		delete(env, left)
+		if c, err := read(env); err != nil || len(c.providers) != 0 {
+			t.Errorf("without %s: %d providers, %v", left, len(c.providers), err)
+		}
 	}
 	for _, name := range preset.Names() {
 		if v := variables(name); v != strings.ToUpper(v) || strings.Contains(v, "__") {

@@ -18,7 +18,7 @@ func TestFourErrandsRunAtOnce(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if len(began) != atOnce {
+		if len(began) != 4 {
 			t.Errorf("%d errands run", len(began))
 		}
 		close(end)
@@ -38,7 +38,7 @@ func TestErrandsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New()
 		end := make(chan struct{})
-		for i := range waiting {
+		for i := range 256 {
 			if !e.Do(func(context.Context) { <-end }) {
 				t.Fatalf("errand %d is refused", i)
 			}
@@ -76,4 +76,10 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 			t.Errorf("%d have run", len(ran))
 		}
 	})
+}
+
+func TestCloseWithoutErrands(t *testing.T) {
+	if err := New().Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -27,8 +27,9 @@ type Provider struct {
 	// The errors of calls, and what runs before an answer.
 	AuthorizeErr, ExchangeErr, ProfileErr, RefreshErr, RevokeErr, VerifyErr error
 
-	Before  func(ctx context.Context, call string)
-	Revoked chan oauth.Grant // gets the grants of Revoke; nil for a test that does not look
+	Before   func(ctx context.Context, call string)
+	Callback oauth.Callback   // of the last Exchange
+	Revoked  chan oauth.Grant // gets the grants of Revoke; nil for a test that does not look
 }
 
 // NewProvider returns a provider of a name, with an issuer of that name.
@@ -75,6 +76,7 @@ func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, 
 		return nil, oauth.Failure("the code is not known")
 	}
 	delete(p.tokens, f.Callback.Code.Reveal())
+	p.Callback = f.Callback
 	t.ID = f.Callback.Code
 	return &t, p.ExchangeErr
 }

@@ -233,11 +233,7 @@ func (p *Provider) Revoke(ctx context.Context, g *oauth.Grant) error {
 	if p.quirk.Revocation == "" {
 		return errors.ErrUnsupported
 	}
-	centre, err := p.centreOf(g)
-	if err != nil {
-		return err
-	}
-	return p.tokens().Revoke(ctx, at(p.quirk.Revocation, centre), p.endpoint("", ""), g)
+	return p.tokens().Revoke(ctx, p.quirk.Revocation, p.endpoint("", ""), g)
 }
 
 // ask asks an endpoint with the access token.

@@ -46,6 +46,11 @@ func TestNewNamesTheProviderAndTheField(t *testing.T) {
 		{"hide-me", "", func(*preset.Options) {}}, {"", "", func(*preset.Options) {}}, {"Google", "", func(*preset.Options) {}},
 		{"google", "ClientID", func(o *preset.Options) { o.ClientID = "" }}, {"google", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }}, {"etsy", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }},
 		{"google", "Public", func(o *preset.Options) { o.Public = true }}, {"google", "Public", as(preset.Options{ClientID: "id", Public: true})}, {"github", "Public", as(preset.Options{ClientID: "id", Public: true})},
+		{"keycloak", "Public", func(o *preset.Options) { o.Domain, o.Realm, o.Public = "id.example.com", "x", true }}, {"google", "ClientID", func(o *preset.Options) { o.ClientID = "id\n" }}, {"google", "ClientID", func(o *preset.Options) { o.ClientID = "é" }},
+		{"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{"é"} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{`a"b`} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{`a\b`} }},
+		{"authentik", "Application", func(o *preset.Options) { o.Domain, o.Application = "id.example.com", strings.Repeat("x", 101) }}, {"okta", "Server", func(o *preset.Options) { o.Domain, o.Server = "id.example.com", strings.Repeat("x", 101) }}, {"microsoft", "Tenant", func(o *preset.Options) { o.Tenant = strings.Repeat("x", 201) }}, {"keycloak", "Realm", func(o *preset.Options) { o.Domain, o.Realm = "id.example.com", strings.Repeat("x", 101) }},
+		{"zoho", "DataCentre", func(o *preset.Options) { o.DataCentre = "eux" }}, {"facebook", "Version", func(o *preset.Options) { o.Version = "xv22.0" }}, {"gitea", "Domain", func(o *preset.Options) { o.Domain = "http://127.0.0.1:3000" }},
+		{"apple", "Key.TeamID", as(key(func(k *preset.AppleKey) { k.TeamID = "XABCDE12345" }))}, {"apple", "Key.KeyID", as(key(func(k *preset.AppleKey) { k.KeyID = "KEY12345678" }))},
 		{"google", "Trust", func(o *preset.Options) { o.Trust = 3 }}, {"google", "Trust", func(o *preset.Options) { o.Trust = -1 }}, {"paypalSandbox", "Trust", func(o *preset.Options) { o.Trust = preset.Trusted }}, {"tradeshiftBox", "Trust", func(o *preset.Options) { o.Trust = preset.Trusted }},
 		{"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{"a b"} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{""} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{"hide-me\n"} }},
 		{"github", "Apps", func(o *preset.Options) { o.Apps = []string{"app"} }}, {"google", "Apps", func(o *preset.Options) { o.Apps = []string{"app", ""} }}, {"google", "AppsWithoutNonce", func(o *preset.Options) { o.AppsWithoutNonce = true }},
@@ -160,6 +165,27 @@ func TestSettingsChangeTheAddresses(t *testing.T) {
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A required field that is missing is said to be missing.
+func TestAMissingSettingIsSaidToBeMissing(t *testing.T) {
+	for name, field := range map[string]string{"auth0": "Domain", "oidc": "Issuer", "authentik": "Application", "gitea": "Domain"} {
+		_, err := preset.New(name, preset.Options{ClientID: "id", ClientSecret: hidden.New("secret"), Domain: map[bool]string{true: "id.example.com"}[name == "authentik"]})
+		var refused *preset.Error
+		if !errors.As(err, &refused) || refused.Field != field || refused.Reason != "it is missing" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A host may run a service on its own machine.
+func TestAServiceOnLoopbackIsPrivate(t *testing.T) {
+	for _, name := range []string{"gitea", "fusionauth"} {
+		p, err := preset.New(name, preset.Options{ClientID: "id", ClientSecret: hidden.New("secret"), Domain: "http://127.0.0.1:3000", Private: true})
+		if err != nil || p.Info().Issuer != "http://127.0.0.1:3000" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

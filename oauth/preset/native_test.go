@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +173,14 @@ func TestEachNativeRowRefusesForeignTokens(t *testing.T) {
 			claim("token_use access", "token_use", "access")
 			claim("events, as a logout token", "events", map[string]any{})
 			refused("no raw nonce", nil, "")
+			refused("no nonce anywhere", func(claims map[string]any) { delete(claims, "nonce") }, "")
+			refused("no audience, given to the app", func(claims map[string]any) {
+				delete(claims, "aud")
+				claims["azp"] = app
+			}, nonce)
+			refused("21 audiences", func(claims map[string]any) {
+				claims["aud"], claims["azp"] = slices.Repeat([]string{app}, 21), app
+			}, nonce)
 			refused("another raw nonce", nil, "another")
 			refused("the digest as the raw nonce", nil, hashed(nonce))
 			for _, trial := range idTokenTrials(t, s) {
@@ -230,6 +239,10 @@ func TestATokenForTheWebClientIsGivenToTheApp(t *testing.T) {
 
 // A token without a nonce is taken only if the host says that its SDK can send none, and once.
 func TestATokenWithoutANonceIsTakenIfTheHostSaysSo(t *testing.T) {
+	limited := facebookLimited()
+	lw, lk := limited.onNative(t, "memory", "facebook", func(o *preset.Options) { o.AppsWithoutNonce = true })
+	_, err := lw.enters(lk, "facebook", func(claims map[string]any) { delete(claims, "nonce") }, "")
+	lk.Must(err)
 	s := openIDServices["google"]
 	w, k := s.onNative(t, "memory", "google", func(o *preset.Options) { o.AppsWithoutNonce, o.Apps = true, append(o.Apps, clientID) })
 	bare := func(claims map[string]any) { delete(claims, "nonce") }
@@ -300,5 +313,49 @@ func TestVerifyIDTokenIsStrictAboutTheFormOfATokens(t *testing.T) {
 	}
 	if v, err := p.VerifyIDToken(t.Context(), &oauth.IDToken{Token: hidden.New(good), Nonce: hidden.New(nonce), Now: k.Clock.Now()}); err != nil || !v.Expire.Equal(k.Clock.Now().Add(10*time.Minute).Truncate(time.Second)) {
 		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// The issuers of Limited Login are two.
+func TestTheIssuersOfLimitedLogin(t *testing.T) {
+	s := facebookLimited()
+	w, k := s.onNative(t, "memory", "facebook", nil)
+	for issuer, want := range map[string]error{"https://www.facebook.com": nil, "https://limited.facebook.com": nil, "https://facebook.com": latchkey.ErrInvalidToken, "https://limited.facebook.com/": latchkey.ErrInvalidToken} {
+		session, err := w.enters(k, "facebook", func(claims map[string]any) { claims["iss"] = issuer }, nonce)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", issuer, err)
+		}
+		if err == nil {
+			list, err := k.Users().Identities(k.Ctx)
+			k.Must(err)
+			k.Same("the issuer of the identity", []any{list.Identities[0].Issuer, list.Identities[0].UserID}, []any{"https://www.facebook.com", session.UserID})
+		}
+	}
+}
+
+// A token that was given to the web client for an app of the host is taken. A verified token ends with
+// the earlier of its expiry and ten minutes.
+func TestTheEndOfAVerifiedToken(t *testing.T) {
+	s := openIDServices["google"]
+	w, k := s.onNative(t, "memory", "google", nil)
+	p := w.provider("google", func(o *preset.Options) { o.Apps = []string{app} })
+	now := k.Clock.Now().Truncate(time.Second)
+	for life, want := range map[time.Duration]time.Duration{time.Hour: 10 * time.Minute, 2 * time.Minute: 3 * time.Minute} {
+		w.change = ofApp(func(claims map[string]any) { claims["exp"], claims["azp"] = now.Add(life).Unix(), clientID })
+		v, err := p.VerifyIDToken(t.Context(), &oauth.IDToken{Token: hidden.New(w.idToken(hashed(nonce))), Nonce: hidden.New(nonce), Now: now})
+		if err != nil || !v.Expire.Equal(now.Add(want)) {
+			t.Errorf("%v: %+v, %v", life, v, err)
+			continue
+		}
+		w.change = nil
+	}
+	none := w.provider("google", func(o *preset.Options) { o.Apps, o.ClientSecret, o.Public = []string{app}, hidden.Text{}, true })
+	if none.Info().Name != "google" {
+		t.Error(none.Info())
+	}
+	apple, err := preset.New("apple", preset.Options{ClientID: clientID, Public: true, Apps: []string{app}, Transport: &world{t: t, service: func() *service { s := openIDServices["apple"]; return &s }(), key: signingKey()}})
+	k.Must(err)
+	if _, err := apple.Authorize(t.Context(), &oauth.Flow{RedirectURL: kit.CallbackURL}); err == nil { // and no panic
+		t.Error("apple begins a sign-in without a key")
 	}
 }

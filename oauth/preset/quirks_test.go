@@ -109,6 +109,7 @@ func TestTenantsOfMicrosoft(t *testing.T) {
 		{"consumers", personal, map[string]bool{tenantA: false, personal: true}},
 		{tenantA, tenantA, map[string]bool{tenantA: true, tenantB: false, personal: false}},
 		{strings.ToUpper(tenantA), tenantA, map[string]bool{tenantA: true, tenantB: false}},
+		{"Common", "{tenantid}", map[string]bool{tenantA: true, personal: true}}, {"Organizations", "{tenantid}", map[string]bool{tenantA: true, personal: false}}, {"CONSUMERS", personal, map[string]bool{tenantA: false, personal: true}},
 		{"example.onmicrosoft.com", tenantA, map[string]bool{tenantA: true, tenantB: false}},
 	} {
 		s := microsoftAt(v.tenant, v.published)
@@ -143,6 +144,12 @@ func TestTenantsOfMicrosoft(t *testing.T) {
 			"a tenant that is none": func(claims map[string]any) {
 				claims["tid"], claims["iss"] = "x/../y", "https://login.microsoftonline.com/x/../y/v2.0"
 			},
+			"more than a tenant": func(claims map[string]any) {
+				claims["tid"], claims["iss"] = tenantA+"x", "https://login.microsoftonline.com/"+tenantA+"x/v2.0"
+			},
+			"before a tenant": func(claims map[string]any) {
+				claims["tid"], claims["iss"] = "x"+tenantA, "https://login.microsoftonline.com/x"+tenantA+"/v2.0"
+			},
 			"the template": func(claims map[string]any) {
 				claims["tid"], claims["iss"] = "{tenantid}", "https://login.microsoftonline.com/{tenantid}/v2.0"
 			},
@@ -152,6 +159,14 @@ func TestTenantsOfMicrosoft(t *testing.T) {
 			w.change = change
 			k.RefusesCallback(v.tenant+": "+what, latchkey.ErrProviderFailed, cb)
 			w.change = nil
+		}
+	}
+	for _, issuer := range []string{"https://evil.example.com/{tenantid}/v2.0", "https://login.microsoftonline.com/{tenantid}/v1.0", "https://login.microsoftonline.com/{tenantid}", "http://login.microsoftonline.com/{tenantid}/v2.0"} {
+		s := microsoftAt("common", "{tenantid}")
+		s.discovery = `{"issuer":"` + issuer + `"}`
+		_, k := s.on(t, "memory", "microsoft", nil)
+		if _, err := k.Visitor.StartOAuth2(k.Ctx, latchkey.OAuth2Request{Provider: "microsoft", RedirectURL: kit.CallbackURL}); err != latchkey.ErrProviderFailed {
+			t.Errorf("the document names %s: %v", issuer, err)
 		}
 	}
 	for _, v := range []struct{ tenant, published string }{
@@ -349,10 +364,12 @@ func TestRefreshAndRevocationFailCleanly(t *testing.T) {
 		if err := p.Revoke(t.Context(), &oauth.Grant{Issuer: s.who.Issuer}); err != nil || len(w.took()) != 0 {
 			t.Errorf("no tokens: %v", err)
 		}
-		at("revoke", func(a *answer) { a.status = 503 })(w)
-		var failure oauth.Failure
-		if err := p.Revoke(t.Context(), grant); !errors.As(err, &failure) {
-			t.Errorf("a fault: %v", err)
+		for status, ok := range map[int]bool{200: true, 204: true, 201: false, 302: false, 400: false, 503: false} {
+			at("revoke", func(a *answer) { a.status = status })(w)
+			var failure oauth.Failure
+			if err := p.Revoke(t.Context(), grant); (err == nil) != ok || !ok && !errors.As(err, &failure) {
+				t.Errorf("status %d: %v", status, err)
+			}
 		}
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -360,4 +377,110 @@ func TestRefreshAndRevocationFailCleanly(t *testing.T) {
 			t.Error("a context that has ended revokes")
 		}
 	})
+}
+
+// A server of the host's own has addresses of its own, and its word on addresses does not count without
+// trust.
+func TestAServerOfTheHostsOwn(t *testing.T) {
+	own := services["github"]
+	own.options.Domain = "https://git.example.com"
+	own.authorize, own.token, own.refresh = "https://git.example.com/login/oauth/authorize", "https://git.example.com/login/oauth/access_token", "https://git.example.com/login/oauth/access_token"
+	own.calls = map[string]string{
+		"GET https://git.example.com/api/v3/user": services["github"].calls["GET https://api.github.com/user"], "GET https://git.example.com/api/v3/user/emails": services["github"].calls["GET https://api.github.com/user/emails"],
+	}
+	lab := atHost("https://lab.example.com", func(s *service) { s.options.Domain, s.auth = "https://lab.example.com", "basic" })
+	for name, s := range map[string]service{"github": own, "gitlab": lab} {
+		for _, trust := range []preset.Trust{preset.ByDefault, preset.Trusted} {
+			w, k := s.on(t, "memory", name, func(o *preset.Options) { o.Trust = trust })
+			user, err := k.Users().Get(k.Ctx, w.signIn(k, name).UserID)
+			k.Must(err)
+			if user.EmailVerification != (trust == preset.Trusted) {
+				t.Errorf("%s, trust %d: %v", name, trust, user.EmailVerification)
+			}
+		}
+	}
+}
+
+// A public client proves itself by nothing, at every endpoint.
+func TestAPublicClientSendsNoSecret(t *testing.T) {
+	for _, name := range []string{"dropbox", "x", "gitlab", "keycloak"} {
+		s := services[name]
+		s.auth, s.options.Public = "none", true
+		w, k := s.keepingWith(t, name, func(o *preset.Options) { o.ClientSecret = hidden.Text{} })
+		k.Must(k.Users().Delete(k.Ctx, w.signIn(k, name).UserID))
+		k.Must(k.Close()) // waits for the revocation
+	}
+}
+
+// A service whose document names no revocation endpoint takes no token back.
+func TestNoEndpointTakesNoTokenBack(t *testing.T) {
+	for _, name := range []string{"gitlab", "auth0", "google"} {
+		s := services[name]
+		s.revoke = ""
+		w, _ := s.on(t, "memory", name, nil)
+		if err := w.provider(name, nil).Revoke(t.Context(), &oauth.Grant{Issuer: s.who.Issuer, Refresh: hidden.New("x")}); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// An access token is revoked if there is no refresh token.
+func TestAnAccessTokenAloneIsRevoked(t *testing.T) {
+	s := services["notion"]
+	s.answer = string(set(t, []byte(s.answer), "refresh_token", nil))
+	w, k := s.keeping(t, "memory", "notion")
+	session := w.signIn(k, "notion")
+	w.took()
+	k.Must(k.Users().Delete(k.Ctx, session.UserID))
+	k.Must(k.Close()) // waits for the revocation
+	k.Same("revoked", w.took(), []string{"revoke ntn_1"})
+}
+
+// A member of no workspace, or of one whose name would be another's, is refused.
+func TestAMemberOfNoWorkspaceIsRefused(t *testing.T) {
+	s := services["slack"]
+	w, k := s.on(t, "memory", "slack", nil)
+	for _, team := range []any{"", " ", "T1/U1", nil, 1} {
+		cb := w.begin(k, "slack")
+		w.change = func(claims map[string]any) { claims["https://slack.com/team_id"] = team }
+		if err := kit.Err(k.Visitor.FinishOAuth2(k.Ctx, cb)); !isProviderError(err) {
+			t.Errorf("team %v: %v", team, err)
+		}
+		w.change = nil
+	}
+}
+
+// PayPal's id is the last part of an address, and is there.
+func TestPayPalsIDIsTheLastPart(t *testing.T) {
+	for id, want := range map[string]error{"https://www.paypal.com/user/": latchkey.ErrProviderSubject, "/": latchkey.ErrProviderSubject, "plain": nil} {
+		s := services["paypal"]
+		w, k := s.on(t, "memory", "paypal", nil)
+		cb := w.begin(k, "paypal")
+		at(s.in, func(a *answer) { a.body = set(t, a.body, "user_id", id) })(w)
+		if err := kit.Err(k.Visitor.FinishOAuth2(k.Ctx, cb)); !errors.Is(err, want) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// A grant of a place that is none of the list is sent nowhere.
+func TestAGrantOfNoDataCentreIsNotRefreshed(t *testing.T) {
+	s := services["zoho"]
+	w, _ := s.on(t, "memory", "zoho", nil)
+	if _, err := w.provider("zoho", nil).Refresh(t.Context(), &oauth.Grant{Issuer: "https://evil.example.com", Refresh: hidden.New("x")}); err == nil || len(w.took()) != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+// The host's parameters come before those of the table.
+func TestParametersOfTheHostReplaceThoseOfTheTable(t *testing.T) {
+	s := services["dropbox"]
+	w, _ := s.on(t, "memory", "dropbox", nil)
+	p := w.provider("dropbox", func(o *preset.Options) {
+		o.Offline, o.Parameters = true, url.Values{"token_access_type": {"online"}}
+	})
+	address, err := p.Authorize(t.Context(), &oauth.Flow{RedirectURL: kit.CallbackURL, State: hidden.New("state"), Verifier: hidden.New("verifier")})
+	if err != nil || !strings.Contains(address, "token_access_type=online") || strings.Contains(address, "offline") {
+		t.Errorf("%s, %v", address, err)
+	}
 }

@@ -64,6 +64,12 @@ func (s service) keeping(t *testing.T, store, name string) (*world, *kit.Kit) {
 	return s.under(t, latchkey.Policy{KeepProviderTokens: true}, store, name, nil)
 }
 
+// keepingWith is keeping in memory, with other options.
+func (s service) keepingWith(t *testing.T, name string, change func(o *preset.Options)) (*world, *kit.Kit) {
+	t.Helper()
+	return s.under(t, latchkey.Policy{KeepProviderTokens: true}, "memory", name, change)
+}
+
 func (s service) under(t *testing.T, policy latchkey.Policy, store, name string, change func(o *preset.Options)) (*world, *kit.Kit) {
 	t.Helper()
 	k := kit.New(t, kit.Open(t, store), policy)

@@ -263,7 +263,7 @@ func (w *world) client(r *http.Request, form url.Values) {
 			w.t.Errorf("post: %v, %q", basic, inBody)
 		}
 	case "none":
-		if basic || inBody != [2]string{clientID, ""} {
+		if basic || inBody != [2]string{clientID, ""} || form.Has("client_secret") {
 			w.t.Errorf("none: %v, %q", basic, inBody)
 		}
 	case "apple":
@@ -278,6 +278,9 @@ func (w *world) client(r *http.Request, form url.Values) {
 // tokens is the token endpoint.
 func (w *world) tokens(r *http.Request, address string, a *answer) {
 	form := w.form(r)
+	if r.Header.Get("Accept") != "application/json" {
+		w.t.Errorf("the endpoint is asked for %q", r.Header.Get("Accept"))
+	}
 	w.client(r, form)
 	switch form.Get("grant_type") {
 	case "authorization_code":
