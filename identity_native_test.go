@@ -1,14 +1,11 @@
 package latchkey_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,82 +198,6 @@ func TestNothingIsLinkedInASessionThatEndsMeanwhile(t *testing.T) {
 	})
 }
 
-// The tokens of an identity that is unlinked, or whose user is deleted, are revoked after the commit,
-// and no caller waits for it.
-func TestTokensOfADeletedIdentityAreRevoked(t *testing.T) {
-	kit.OnEveryStore(t, keepsTokens, func(k *kit.Kit) {
-		k.Acme.Revoked = make(chan oauth.Grant)
-		want := func(grant oauth.Grant, code string) {
-			k.Helper()
-			k.Same("the grant", []string{grant.Issuer, grant.Access.Reveal(), grant.Refresh.Reveal()}, []string{k.Acme.About.Issuer, "access of " + code, "refresh of " + code})
-		}
-		account, _, id := adaByAcme(k)
-		k.Must(account.DeleteIdentity(k.Ctx, id)) // and returns, although the provider does not
-		want(<-k.Acme.Revoked, "acme-code-1")
-
-		k.SignInBy(k.Visitor, k.Acme, acmeAda)
-		list, err := k.Users().Identities(k.Ctx)
-		k.Must(err)
-		k.Must(k.Users().DeleteIdentity(k.Ctx, list.Identities[0].ID))
-		want(<-k.Acme.Revoked, "acme-code-2")
-
-		s := k.SignInBy(k.Visitor, k.Acme, acmeAda)
-		k.Must(k.Users().Delete(k.Ctx, s.UserID))
-		want(<-k.Acme.Revoked, "acme-code-3")
-
-		s = k.SignInBy(k.Visitor, k.Acme, acmeAda)
-		account, err = k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())
-		k.Must(err)
-		k.Must(account.Delete(k.Ctx))
-		want(<-k.Acme.Revoked, "acme-code-4")
-	})
-}
-
-// What is not deleted is not revoked, nor what the engine has not kept; and a provider that fails, or
-// has no way to take tokens back, changes nothing.
-func TestARevocationThatFailsChangesNothing(t *testing.T) {
-	for _, v := range []struct {
-		policy  latchkey.Policy
-		failure error
-		asked   int64
-	}{{keepsTokens, errors.New("no line"), 1}, {keepsTokens, errors.ErrUnsupported, 1}, {kit.Documented, nil, 0}} {
-		kit.OnEveryStore(t, v.policy, func(k *kit.Kit) {
-			var asked atomic.Int64
-			k.Acme.RevokeErr, k.Acme.Before = v.failure, func(_ context.Context, call string) {
-				if call == "revoke" {
-					asked.Add(1)
-				}
-			}
-			_, s, _ := adaByAcme(k)
-			k.SignInBy(k.Visitor, k.Acme, acmeAda)
-			k.Must(k.Users().Delete(k.Ctx, s.UserID))
-			k.Must(k.Close()) // which waits for revocations
-			if asked.Load() != v.asked {
-				k.Errorf("%v: the provider was asked %d times, want %d", v.failure, asked.Load(), v.asked)
-			}
-		})
-	}
-}
-
-// An address that is verified no more is not half proven either, as if it had never been.
-func TestAnAddressThatIsVerifiedNoMoreIsNotHalfProven(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		user := k.SignUp(kit.Ada)
-		session, account := k.SignIn(kit.Ada)
-		k.Must(kit.Err(k.LinkBy(k.Visitor, session.Secret, k.Acme, oauth.Profile{Subject: "ada"})))
-		k.Must(kit.Err(account.CreateEmailVerification(k.Ctx, kit.VerifyURL)))
-		k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, user.ID, k.Mail(kit.Ada).Secret)))
-		half := func() string {
-			row, err := record.Users.Get(k.Ctx, k.Raw, record.Users.Primary(), store.Text(user.ID))
-			k.Must(err)
-			return row.Half
-		}
-		before := half()
-		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, false)))
-		k.Same("half", []string{before, half()}, []string{"email", ""})
-	})
-}
-
 // The data centre that a callback names reaches the provider, also through a form post, and no other one
 // beside it.
 func TestTheServerOfACallbackReachesTheProvider(t *testing.T) {
@@ -320,20 +241,74 @@ func TestAStaleSessionAsksNoProvider(t *testing.T) {
 	})
 }
 
-// A provider that has no way to take tokens back has not failed: the log says nothing.
-func TestAProviderWithoutRevocationHasNotFailed(t *testing.T) {
-	for failure, want := range map[error]bool{errors.ErrUnsupported: false, errors.New("no line"): true} {
-		var log bytes.Buffer
-		kit.OneByOne(t, keepsTokens, func(k *kit.Kit) {
-			log.Reset()
-			k.Acme.RevokeErr = failure
-			engine := k.Configured(func(c *latchkey.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-			session := k.SignInBy(engine.Guest(kit.Client), k.Acme, acmeAda)
-			k.Must(engine.Users().Delete(k.Ctx, session.UserID))
-			k.Must(engine.Close()) // which waits for the revocation
-			if strings.Contains(log.String(), "a provider fails") != want {
-				k.Errorf("%v: %s", failure, log.String())
-			}
+// verifying is a provider whose VerifyIDToken is that of the test.
+type verifying struct {
+	oauth.Provider
+	verify func(t *oauth.IDToken) (*oauth.Verified, error)
+}
+
+func (v verifying) VerifyIDToken(_ context.Context, t *oauth.IDToken) (*oauth.Verified, error) {
+	return v.verify(t)
+}
+
+// A provider that names no claims signs nobody in, because its tokens could not be taken once. A token
+// that has ended is refused, whatever the provider says, and one that lives long is remembered to its end.
+func TestAProviderOfAHostIsHeldToTheRules(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var found oauth.Verified
+		engine := k.Configured(func(c *latchkey.Config) {
+			c.MaxClockStep = time.Minute
+			c.Providers = []oauth.Provider{verifying{k.Acme, func(*oauth.IDToken) (*oauth.Verified, error) { v := found; return &v, nil }}}
 		})
-	}
+		in := func() error {
+			return kit.Err(engine.Guest(kit.Client).CreateIDTokenSession(k.Ctx, latchkey.IDTokenSignIn{Provider: "acme", Token: hidden.New("x")}))
+		}
+		found = oauth.Verified{Profile: oauth.Profile{Issuer: k.Acme.About.Issuer, Subject: "eve", Email: "eve@example.org", EmailVerified: true}, Expire: k.Clock.Now().Add(time.Minute)}
+		k.Refuses("no claims", latchkey.ErrProviderFailed, in)
+		rows := func() []*record.Failure {
+			list, err := record.Failures.List(k.Ctx, k.Raw, store.Query{Index: record.Failures.Primary(), Equal: []store.Value{store.Text("idtoken")}, Limit: 10})
+			k.Must(err)
+			return list
+		}
+		found.Claims, found.Expire = hidden.New("{1}"), k.Clock.Now()
+		if err := in(); !errors.Is(err, latchkey.ErrInvalidToken) {
+			k.Errorf("a token that has ended: %v", err)
+		}
+		end := k.Clock.Now().Add(24 * time.Hour)
+		found.Claims, found.Expire = hidden.New("{2}"), end
+		k.Must(in())
+		latest := time.Time{}
+		for _, row := range rows() {
+			if row.Expire.After(latest) {
+				latest = row.Expire
+			}
+		}
+		if want := end.Add(time.Minute); latest.Before(want) {
+			k.Errorf("it is forgotten at %s, before a clock that is a minute behind: %s", latest, want)
+		}
+	})
+}
+
+// A refused ID token is logged as a refused sign-in, whether it is none or was used.
+func TestARefusedIDTokenIsLogged(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		refused := func() (n int) {
+			logs, err := record.Logs.List(k.Ctx, k.Raw, store.Query{Index: record.Logs.Index("created"), Limit: 100})
+			k.Must(err)
+			for _, l := range logs {
+				if l.Reason == latchkey.ErrInvalidToken.Type {
+					n += int(l.Count)
+				}
+			}
+			return n
+		}
+		r := inApp(k, oauth.Profile{Subject: "eve", Email: "eve@example.org", EmailVerified: true})
+		k.Must(kit.Err(k.Visitor.CreateIDTokenSession(k.Ctx, r)))
+		k.Same("after a sign-in", refused(), 0)
+		_ = kit.Err(k.Visitor.CreateIDTokenSession(k.Ctx, r))
+		k.Same("a used token", refused(), 1)
+		r.Token = hidden.New("none")
+		_ = kit.Err(k.Visitor.CreateIDTokenSession(k.Ctx, r))
+		k.Same("no token of the provider", refused(), 2)
+	})
 }

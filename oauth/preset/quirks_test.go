@@ -14,6 +14,7 @@ import (
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/oauth"
+	"example.com/latchkey/oauth/internal/web"
 	"example.com/latchkey/oauth/preset"
 )
 
@@ -482,5 +483,44 @@ func TestParametersOfTheHostReplaceThoseOfTheTable(t *testing.T) {
 	address, err := p.Authorize(t.Context(), &oauth.Flow{RedirectURL: kit.CallbackURL, State: hidden.New("state"), Verifier: hidden.New("verifier")})
 	if err != nil || !strings.Contains(address, "token_access_type=online") || strings.Contains(address, "offline") {
 		t.Errorf("%s, %v", address, err)
+	}
+}
+
+// A token of Etsy that is a number alone names nobody.
+func TestATokenOfEtsyHasAPeriod(t *testing.T) {
+	s := services["etsy"]
+	w, k := s.on(t, "memory", "etsy", nil)
+	cb := w.begin(k, "etsy")
+	at("token", func(a *answer) { a.body = []byte(`{"access_token":"248289761001"}`) })(w)
+	if _, err := k.Visitor.FinishOAuth2(k.Ctx, cb); !isProviderError(err) {
+		t.Errorf("%v", err)
+	}
+	k.Same("seen", w.took(), []string{"code"})
+}
+
+// The revocation endpoint of the discovery document is one of https, and comes before that of the table.
+func TestTheRevocationOfTheDocument(t *testing.T) {
+	brokenDocument(t, "google", services["google"], "discovery", "revocation by http", func(a *answer) {
+		a.body = set(t, a.body, "revocation_endpoint", "http://oauth2.googleapis.com/revoke")
+	})
+	s := services["twitch"]
+	s.revoke = "https://elsewhere.example.com/revoke"
+	w, k := s.on(t, "memory", "twitch", nil)
+	w.begin(k, "twitch")
+	k.Must(w.provider("twitch", nil).Revoke(t.Context(), &oauth.Grant{Issuer: s.who.Issuer, Refresh: hidden.New("refresh")}))
+	k.Same("seen", w.took(), []string{"revoke refresh"})
+}
+
+// Without Private, a row that speaks OAuth 2.0 calls no address of the host's own network.
+func TestAPlainRowCallsNoPrivateAddress(t *testing.T) {
+	for private, want := range map[bool]error{false: web.ErrAddress, true: web.ErrUnreachable} {
+		p, err := preset.New("gitea", preset.Options{ClientID: "id", ClientSecret: hidden.New("secret"), Domain: "https://127.0.0.1:1", Private: private})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &oauth.Flow{RedirectURL: kit.CallbackURL, Callback: oauth.Callback{Code: hidden.New("code")}, Verifier: hidden.New("verifier")}
+		if _, err := p.Exchange(t.Context(), f); !errors.Is(err, want) {
+			t.Errorf("private %v: %v", private, err)
+		}
 	}
 }

@@ -95,7 +95,7 @@ var plainServices = map[string]service{
 			"GET https://git.example.com/api/v1/user":        `{"id":7,"login":"ada","full_name":"Ada Lovelace","email":"ada@noreply.example.com","active":true}`,
 			"GET https://git.example.com/api/v1/user/emails": `[{"email":"ada@example.org","verified":true,"primary":true},{"email":"other@example.org","verified":true,"primary":false}]`,
 		},
-		in: "GET https://git.example.com/api/v1/user", who: ada("https://git.example.com", "7", true), trusted: true, subject: "id",
+		in: "GET https://git.example.com/api/v1/user", who: ada("https://git.example.com", "7", false), trusted: true, subject: "id",
 	},
 	"github": {
 		authorize: "https://github.com/login/oauth/authorize", scope: "read:user user:email", token: "https://github.com/login/oauth/access_token", refresh: "https://github.com/login/oauth/access_token", auth: "post",

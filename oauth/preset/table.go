@@ -322,10 +322,10 @@ var plainRows = []row{
 		name: "gitea", title: "Gitea", issuer: "{domain}",
 		authorization: "{domain}/login/oauth/authorize", token: "{domain}/login/oauth/access_token", profile: "{domain}/api/v1/user",
 		auth: "client_secret_post", public: true, scheme: "token", scopes: "read:user", subject: "id", email: "the entry of /api/v1/user/emails where primary", verified: "verified of the same entry",
-		personName: "full_name|login", word: counts, refresh: "always", settings: own, oauth2: giteaQuirks,
+		personName: "full_name|login", refresh: "always", settings: own, oauth2: giteaQuirks,
 		console:   "Settings > Applications > Manage OAuth2 applications; the field is Redirect URIs",
 		documents: []string{"OAuth2 provider (Gitea documentation)"},
-		quirks:    []string{"Requests of tokens are JSON.", "An account that is not active is refused."},
+		quirks:    []string{"Requests of tokens are JSON.", "An account that is not active is refused.", "A server without confirmation by mail, as it is set at first, calls every address verified. So its word counts with Trusted alone."},
 	},
 	{
 		name: "github", title: "GitHub", issuer: "{domain}",

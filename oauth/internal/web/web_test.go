@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/oauth"
 )
 
@@ -256,4 +258,109 @@ func FuzzTokenAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// tripper answers requests in the place of the internet.
+type tripper func(r *http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// answered is an answer with a status.
+func answered(status int) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"access_token":"a"}`))}
+}
+
+// A revocation is the request of RFC 7009, by the client as it is, and only 200 and 204 are its success.
+func TestRevokeIsThatOfTheStandard(t *testing.T) {
+	for _, v := range []struct {
+		secret string
+		style  oauth2.AuthStyle
+		grant  oauth.Grant
+		want   string
+	}{
+		{"", oauth2.AuthStyleInParams, oauth.Grant{Access: hidden.New("a"), Refresh: hidden.New("r")}, "client_id=id&token=r&token_type_hint=refresh_token"},
+		{"s", oauth2.AuthStyleInParams, oauth.Grant{Access: hidden.New("a")}, "client_id=id&client_secret=s&token=a&token_type_hint=access_token"},
+		{"s", oauth2.AuthStyleInHeader, oauth.Grant{Refresh: hidden.New("r")}, "token=r&token_type_hint=refresh_token"},
+	} {
+		for status, fails := range map[int]bool{200: false, 204: false, 201: true, 202: true, 302: true, 400: true, 401: true, 503: true} {
+			transport := tripper(func(r *http.Request) (*http.Response, error) {
+				body, err := io.ReadAll(r.Body)
+				_, _, basic := r.BasicAuth()
+				if err != nil || string(body) != v.want || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || basic != (v.style == oauth2.AuthStyleInHeader) {
+					t.Errorf("%s %s, %v, %v", r.Method, body, r.Header, err)
+				}
+				return answered(status), nil
+			})
+			e := &TokenEndpoint{Client: NewClient(false, transport), Form: JSON}
+			c := &oauth2.Config{ClientID: "id", ClientSecret: v.secret, Endpoint: oauth2.Endpoint{AuthStyle: v.style}}
+			if err := e.Revoke(t.Context(), "https://a.example.com/revoke", c, &v.grant); (err != nil) != fails {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+	}
+}
+
+// A transport of the host has the bounds of our own, and a request is changed on a copy.
+func TestATransportOfTheHostIsBounded(t *testing.T) {
+	calls := 0
+	client := NewClient(false, tripper(func(r *http.Request) (*http.Response, error) {
+		calls++
+		a := answered(307)
+		a.Header.Set("Location", "https://169.254.169.254/")
+		return a, nil
+	}))
+	var into struct{}
+	if err := Get(t.Context(), client, "https://a.example.com", 100, &into); err != ErrRedirect || calls != 1 || client.Timeout != CallTime {
+		t.Errorf("%v, %d calls, %s", err, calls, client.Timeout)
+	}
+	seen := 0
+	client = NewClient(false, tripper(func(r *http.Request) (*http.Response, error) {
+		if seen++; r.Header.Get("Accept") != "application/json" || r.Header.Get("X-Changed") != "yes" {
+			t.Errorf("%v", r.Header)
+		}
+		return answered(200), nil
+	}))
+	fault := errors.New("no")
+	for _, failure := range []error{nil, fault} {
+		watched := Watched(client, 100, func(r *http.Request) error {
+			r.Header.Set("X-Changed", "yes")
+			return failure
+		}, func(*Answer) error { return nil })
+		r, err := http.NewRequest(http.MethodPost, "https://a.example.com", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := watched.Do(r)
+		if !errors.Is(err, failure) || len(r.Header) != 0 {
+			t.Errorf("%v, %v", err, r.Header)
+		}
+		if answer != nil {
+			_ = answer.Body.Close()
+		}
+	}
+	if seen != 1 {
+		t.Errorf("%d requests are sent", seen)
+	}
+}
+
+// A plus becomes %20 in the query, where it is a space, and stays in the path, where it is itself.
+func TestAPlusInThePathStays(t *testing.T) {
+	c := &oauth2.Config{ClientID: "a b", Scopes: []string{"x", "y"}, Endpoint: oauth2.Endpoint{AuthURL: "https://a.example.com/a+b"}}
+	address := AuthorizationURL(c, &oauth.Flow{RedirectURL: "https://app.example.org/a+b"}, url.Values{}, " ")
+	if page, query, _ := strings.Cut(address, "?"); page != "https://a.example.com/a+b" || strings.Contains(query, "+") || !strings.Contains(query, "scope=x%20y") || !strings.Contains(query, "a%2Bb") {
+		t.Error(address)
+	}
+}
+
+// ok:false is a failure, also beside a token.
+func TestATokenBesideOKFalseIsNone(t *testing.T) {
+	for body, want := range map[string]error{
+		`{"ok":false,"access_token":"a"}`: ErrToken, `{"error":{"code":1},"access_token":"a"}`: ErrToken, `{"ok":false,"error":"hide-me"}`: ErrToken, `{"ok":true,"access_token":"a"}`: nil,
+	} {
+		for _, form := range []Form{JSON, AnyForm} {
+			if _, err := redeem(t.Context(), answering{200, "application/json", body}, form); err != want {
+				t.Errorf("%s: %v", body, err)
+			}
+		}
+	}
 }
