@@ -101,7 +101,7 @@ func at(address string, change func(a *answer)) func(w *world) {
 
 // No row takes a person, or tokens, from a broken answer of any endpoint.
 func TestEachRowRefusesBrokenAnswers(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		var trials []hostileTrial
 		addresses := []string{"token"}
 		for call := range s.calls {
@@ -129,7 +129,7 @@ func TestEachRowRefusesBrokenAnswers(t *testing.T) {
 
 // No row takes tokens from an answer that says something else than it means.
 func TestEachRowRefusesTokensWithTwoReadings(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		if s.media != "" {
 			s.media, s.answer = "", `{"access_token":"abc"}`
 		}
@@ -183,7 +183,7 @@ func (s service) tells(t *testing.T, path string, value any) func(w *world) {
 
 // No row makes a person of what names nobody, or two.
 func TestEachRowRefusesAPersonWhoIsNotNamed(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		var trials []hostileTrial
 		try := func(what string, value any) {
 			trials = append(trials, hostileTrial{"the subject is " + what, s.tells(t, s.subject, value), nil})
@@ -220,7 +220,7 @@ var flags = []string{`"true"`, `"false"`, `false`, `0`, `1`, `null`, `"yes"`, `[
 // An address counts only if its flag says so, in the way of the service, and only under the trust of
 // the row.
 func TestAnAddressCountsOnlyWithItsFlag(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		if s.trusted {
 			w, k := s.on(t, "memory", name, func(o *preset.Options) { o.Trust = preset.Trusted })
 			user, err := k.Users().Get(k.Ctx, w.signIn(k, name).UserID)
@@ -399,7 +399,7 @@ func idTokenTrials(t *testing.T, s service) []hostileTrial {
 // No row that speaks OpenID Connect takes an ID token that is not one of its service for the client and
 // the sign-in.
 func TestEachRowRefusesForeignIDTokens(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		if s.issuer != "" {
 			refusesEach(t, name, s, idTokenTrials(t, s))
 		}
@@ -408,7 +408,7 @@ func TestEachRowRefusesForeignIDTokens(t *testing.T) {
 
 // No row takes keys or a discovery document that are not those of its service.
 func TestEachRowRefusesForeignDocuments(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		if s.issuer == "" {
 			return
 		}

@@ -331,7 +331,7 @@ func TestParametersOfTheHostDoNotReplaceTheFlow(t *testing.T) {
 
 // A refresh and a revocation go to the service in the way of the row, and their faults are failures.
 func TestRefreshAndRevocationFailCleanly(t *testing.T) {
-	onEachRow(t, func(t *testing.T, name string, s service) {
+	oneByOne(t, func(t *testing.T, name string, s service) {
 		w, k := s.on(t, "memory", name, nil)
 		w.begin(k, name)
 		p := w.provider(name, nil)
