@@ -277,7 +277,7 @@ func TestNewTakesAnyOptions(t *testing.T) {
 		}
 		return all
 	}
-	for range 20_000 {
+	for range 5_000 {
 		o := preset.Options{Scopes: list(), Trust: preset.Trust(r.IntN(5) - 1), Apps: list()}
 		for _, f := range []*string{&o.Name, &o.ClientID, &o.Domain, &o.Issuer, &o.Application, &o.Server, &o.Tenant, &o.Realm, &o.DataCentre, &o.Version} {
 			if r.IntN(4) == 0 {

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -14,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -323,6 +323,9 @@ func signedBy(t *testing.T, alg jose.SignatureAlgorithm, key any, payload []byte
 	return text
 }
 
+// strangersKey is a key that no service has.
+var strangersKey = sync.OnceValue(newKey)
+
 // idTokenTrials are the ID tokens that no row may take.
 func idTokenTrials(t *testing.T, s service) []hostileTrial {
 	claim := func(what, name string, value any) hostileTrial {
@@ -337,10 +340,7 @@ func idTokenTrials(t *testing.T, s service) []hostileTrial {
 	sign := func(what string, do func(w *world, payload []byte) string) hostileTrial {
 		return hostileTrial{what, func(w *world) { w.sign = func(payload []byte) string { return do(w, payload) } }, latchkey.ErrProviderFailed}
 	}
-	other, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := strangersKey()
 	elliptic256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -104,13 +104,15 @@ type answer struct {
 }
 
 // signingKey is the key of every service: a key takes long to make.
-var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
+var signingKey = sync.OnceValue(newKey)
+
+func newKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)
 	}
 	return key
-})
+}
 
 // provider returns the provider of a row that speaks with the world.
 func (w *world) provider(name string, change func(o *preset.Options)) *preset.Provider {
