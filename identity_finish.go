@@ -253,7 +253,7 @@ func (c *call) finish(ctx context.Context, g *Guest, start *record.Start, cb OAu
 	}
 	info := p.Info()
 	switch {
-	case cb.Provider != start.Provider, info.Issuer != start.Issuer, answer.issuer != "" && answer.issuer != start.Issuer && !info.Issuers:
+	case cb.Provider != start.Provider, info.Issuer != start.Issuer, answer.issuer != "" && answer.issuer != start.Issuer && !info.Issuers && !info.ChecksIssuer:
 		return nil, ErrInvalidToken
 	case start.Binding != nil && !isBinding(start.Binding, cb.Binding):
 		return nil, ErrInvalidToken

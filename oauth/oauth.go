@@ -85,6 +85,10 @@ type Info struct {
 	// Issuers says that profiles name issuers of their own, of which Issuer is the common place: a
 	// service with many tenants.
 	Issuers bool
+	// ChecksIssuer says that Exchange compares the parameter iss of the callback, because the service
+	// names itself there by another text than Issuer, or by one that is not known. Otherwise the engine
+	// refuses a callback with another issuer.
+	ChecksIssuer bool
 	// Sandbox is the issuer of the service of which this is the place for tests: its people are made
 	// up. An engine takes only one of the two. "" for a live service.
 	Sandbox string

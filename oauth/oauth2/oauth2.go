@@ -130,7 +130,7 @@ func (p *Provider) Close() error {
 
 // Info implements [oauth.Provider].
 func (p *Provider) Info() oauth.Info {
-	return oauth.Info{Name: p.config.Name, Issuer: p.config.Issuer, Issuers: len(p.quirk.Centres) > 0}
+	return oauth.Info{Name: p.config.Name, Issuer: p.config.Issuer, Issuers: len(p.quirk.Centres) > 0, ChecksIssuer: p.quirk.Named != nil}
 }
 
 // The failures of a sign-in.
@@ -169,7 +169,7 @@ func (p *Provider) issuer(centre string) string {
 
 // tokens returns the token endpoint.
 func (p *Provider) tokens() *web.TokenEndpoint {
-	return &web.TokenEndpoint{Client: p.client, Form: web.AnyForm, Request: p.quirk.Request, Answer: p.quirk.Answer}
+	return &web.TokenEndpoint{Client: p.client, Form: web.AnyForm, Request: p.quirk.Request, Answer: p.quirk.Answer, AccessAlone: p.quirk.AccessAlone}
 }
 
 // endpoint returns the client of the library.
@@ -195,8 +195,14 @@ func (p *Provider) Authorize(_ context.Context, f *oauth.Flow) (string, error) {
 
 // Exchange implements [oauth.Provider].
 func (p *Provider) Exchange(ctx context.Context, f *oauth.Flow) (*oauth.Tokens, error) {
-	if f.Callback.Issuer != "" && f.Callback.Issuer != p.config.Issuer {
-		return nil, errAnother
+	if named := f.Callback.Issuer; named != "" {
+		ours := named == p.config.Issuer
+		if p.quirk.Named != nil {
+			ours = p.quirk.Named(named)
+		}
+		if !ours {
+			return nil, errAnother
+		}
 	}
 	centre, err := p.centre(f)
 	if err != nil {

@@ -182,10 +182,9 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 		fitting := fittingKeys(*keys, h)
 		for _, k := range fitting {
 			if payload, err := signed.Verify(k.public); err == nil {
-				if !s.provider.signsFor(k, payload) {
-					return nil, errKey
+				if s.provider.signsFor(k, payload) {
+					return payload, nil
 				}
-				return payload, nil
 			}
 		}
 		if len(fitting) > 0 && h.KeyID != "" {

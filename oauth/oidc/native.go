@@ -25,7 +25,7 @@ func (p *Provider) VerifyIDToken(ctx context.Context, t *oauth.IDToken) (*oauth.
 		}
 		return nil, oauth.ErrIDToken
 	}
-	if !p.isOfApp(c) || !inTime(c, t.Now) || !p.hasNonce(c, t.Nonce) || isOther(c) {
+	if !p.isOfApp(c) || !inTime(c, t.Now) || !p.isFresh(c, t.Now) || !p.hasNonce(c, t.Nonce) || isOther(c) {
 		return nil, oauth.ErrIDToken
 	}
 	who, err := p.profile(c, &c.person, c.all)

@@ -170,7 +170,7 @@ const (
 
 // tokens returns the token endpoint.
 func (p *Provider) tokens() *web.TokenEndpoint {
-	return &web.TokenEndpoint{Client: p.client, Form: web.JSON}
+	return &web.TokenEndpoint{Client: p.client, Form: web.JSON, AccessAlone: p.quirk.AccessAlone}
 }
 
 // endpoint returns the client of the library, for the documents of the service.

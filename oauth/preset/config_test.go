@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -46,6 +47,8 @@ func TestNewNamesTheProviderAndTheField(t *testing.T) {
 		{"hide-me", "", func(*preset.Options) {}}, {"", "", func(*preset.Options) {}}, {"Google", "", func(*preset.Options) {}},
 		{"google", "ClientID", func(o *preset.Options) { o.ClientID = "" }}, {"google", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }}, {"etsy", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.Text{} }},
 		{"google", "Public", func(o *preset.Options) { o.Public = true }}, {"google", "Public", as(preset.Options{ClientID: "id", Public: true})}, {"github", "Public", as(preset.Options{ClientID: "id", Public: true})},
+		{"google", "ClientSecret", func(o *preset.Options) { o.ClientSecret = hidden.New("secret\n") }}, {"github", "Parameters", func(o *preset.Options) { o.Parameters = url.Values{"max_age": {"60"}} }}, {"microsoft", "Tenant", func(o *preset.Options) { o.Tenant = "comon" }}, {"microsoft", "Tenant", func(o *preset.Options) { o.Tenant = "commonx" }},
+		{"apple", "Public", as(func() preset.Options { o := key(func(*preset.AppleKey) {}); o.Public = true; return o }())},
 		{"keycloak", "Public", func(o *preset.Options) { o.Domain, o.Realm, o.Public = "id.example.com", "x", true }}, {"google", "ClientID", func(o *preset.Options) { o.ClientID = "id\n" }}, {"google", "ClientID", func(o *preset.Options) { o.ClientID = "é" }},
 		{"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{"é"} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{`a"b`} }}, {"google", "Scopes", func(o *preset.Options) { o.Scopes = []string{`a\b`} }},
 		{"authentik", "Application", func(o *preset.Options) { o.Domain, o.Application = "id.example.com", strings.Repeat("x", 101) }}, {"okta", "Server", func(o *preset.Options) { o.Domain, o.Server = "id.example.com", strings.Repeat("x", 101) }}, {"microsoft", "Tenant", func(o *preset.Options) { o.Tenant = strings.Repeat("x", 201) }}, {"keycloak", "Realm", func(o *preset.Options) { o.Domain, o.Realm = "id.example.com", strings.Repeat("x", 101) }},
@@ -68,6 +71,10 @@ func TestNewNamesTheProviderAndTheField(t *testing.T) {
 	} {
 		p, err := preset.New(v.name, good(v.change))
 		var refused *preset.Error
+		if err == nil {
+			t.Errorf("%s takes %+v", v.name, good(v.change))
+			continue
+		}
 		if p != nil || !errors.As(err, &refused) || refused.Field != v.field || refused.Provider != v.name {
 			t.Errorf("%s, %s: %v", v.name, v.field, err)
 			continue

@@ -64,8 +64,9 @@ func linkedinQuirks(r *row, o *Options, q *quirk.OpenID) {
 	q.NoPKCE = true
 }
 
-// idTokenAlone: the userinfo endpoint tells less than the ID token.
-func idTokenAlone(_ *row, _ *Options, q *quirk.OpenID) { q.Alone = true }
+// twitchQuirks: the userinfo endpoint tells less than the ID token, and the revocation endpoint takes
+// access tokens.
+func twitchQuirks(_ *row, _ *Options, q *quirk.OpenID) { q.Alone, q.AccessAlone = true, true }
 
 // one returns the only object of a list for which a member is true, nil if there is none or more than
 // one.
@@ -92,7 +93,7 @@ func primary(who *oauth.Profile, list []web.Fields, address, primary, verified s
 	if who.Email, err = entry.Text(address); err != nil {
 		return err
 	}
-	who.EmailVerified = verified == "" && who.Email != "" || entry.Is(verified, "true")
+	who.EmailVerified = entry.Is(verified, "true")
 	return nil
 }
 
@@ -238,7 +239,7 @@ var tenantID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 
 // microsoftQuirks: each tenant is an issuer, and a person is the object of a tenant.
 func microsoftQuirks(r *row, o *Options, q *quirk.OpenID) {
-	many := slices.Contains([]string{"common", "organizations", "consumers"}, strings.ToLower(o.Tenant))
+	many := slices.Contains([]string{"common", "organizations", "consumers", personal}, strings.ToLower(o.Tenant))
 	tenant := func(issuer string) string {
 		return strings.TrimSuffix(strings.TrimPrefix(issuer, microsoft), "/v2.0")
 	}
@@ -278,7 +279,8 @@ func microsoftQuirks(r *row, o *Options, q *quirk.OpenID) {
 		if who.Email, err = id.Text("email"); err != nil {
 			return err
 		}
-		who.EmailVerified = id.Is("xms_edov", "true", `"true"`, `"1"`) || !many && who.Email != ""
+		told, err := id.At("xms_edov")
+		who.EmailVerified = id.Is("xms_edov", "true", `"true"`, `"1"`) || !many && err == nil && told == nil && who.Email != ""
 		if list, err := id.At("verified_primary_email"); err == nil && !who.EmailVerified && who.Email != "" {
 			var addresses []string
 			if text, err := id.Text("verified_primary_email"); err == nil {
@@ -313,7 +315,11 @@ func slackQuirks(_ *row, _ *Options, q *quirk.OpenID) {
 
 // notionQuirks: requests are JSON, and the token answer has the person.
 func notionQuirks(r *row, _ *Options, q *quirk.OAuth2) {
-	q.Request = asJSON
+	q.AccessAlone = true
+	q.Request = func(request *http.Request) error {
+		request.Header.Set("Notion-Version", "2025-09-03")
+		return asJSON(request)
+	}
 	q.Person = answered(r)
 }
 
@@ -334,13 +340,26 @@ func answered(r *row) func(context.Context, *quirk.Visit) (*oauth.Profile, error
 }
 
 // paypalQuirks: the id of a person is the last part of an address.
-func paypalQuirks(r *row, o *Options, q *quirk.OAuth2) {
-	listed(r.profile, "", "emails", "value", "primary", "", nil)(r, o, q)
-	read := q.Person
+func paypalQuirks(r *row, _ *Options, q *quirk.OAuth2) {
 	q.Person = func(ctx context.Context, v *quirk.Visit) (*oauth.Profile, error) {
-		who, err := read(ctx, v)
+		body, err := v.Get(ctx, v.Profile)
 		if err != nil {
 			return nil, err
+		}
+		who, err := r.reads(body)
+		if err != nil {
+			return nil, err
+		}
+		emails, err := body.List("emails")
+		if err != nil {
+			return nil, err
+		}
+		if entry := one(emails, "primary"); entry != nil {
+			if who.Email, err = entry.Text("value"); err != nil {
+				return nil, err
+			}
+			denied, err := entry.At("confirmed")
+			who.EmailVerified = who.Email != "" && err == nil && (denied == nil || string(denied) == "true")
 		}
 		if who.Subject = who.Subject[strings.LastIndex(who.Subject, "/")+1:]; who.Subject == "" {
 			return nil, oauth.ErrSubject
@@ -419,6 +438,7 @@ func zohoQuirks(_ *row, o *Options, q *quirk.OAuth2) {
 
 // zoomQuirks: the flag is a number.
 func zoomQuirks(_ *row, _ *Options, q *quirk.OAuth2) {
+	q.AccessAlone = true
 	q.Verified = func(f web.Fields) bool { return f.Is("verified", "1") }
 }
 

@@ -2,6 +2,7 @@ package preset_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -206,7 +207,7 @@ func TestAddressesOfMicrosoft(t *testing.T) {
 	}{
 		{"no word", "common", "{tenantid}", nil, false}, {"owned", "common", "{tenantid}", map[string]any{"xms_edov": true}, true}, {"owned, as a text", "common", "{tenantid}", map[string]any{"xms_edov": "1"}, true}, {"not owned", "common", "{tenantid}", map[string]any{"xms_edov": "0"}, false},
 		{"verified", "common", "{tenantid}", map[string]any{"verified_primary_email": []string{"ada@example.org"}}, true}, {"another is verified", "common", "{tenantid}", map[string]any{"verified_primary_email": []string{"bob@example.org"}}, false}, {"verified, as a text", "common", "{tenantid}", map[string]any{"verified_primary_email": "ada@example.org"}, true}, {"an object", "common", "{tenantid}", map[string]any{"verified_primary_email": map[string]any{"x": "ada@example.org"}}, false},
-		{"the host's own tenant", tenantA, tenantA, nil, true},
+		{"the host's own tenant", tenantA, tenantA, nil, true}, {"a denied one of the host's own tenant", tenantA, tenantA, map[string]any{"xms_edov": false}, false}, {"the tenant of personal accounts", personal, personal, map[string]any{"tid": personal, "iss": "https://login.microsoftonline.com/" + personal + "/v2.0"}, false},
 	} {
 		for _, trust := range []preset.Trust{preset.ByDefault, preset.Trusted, preset.Untrusted} {
 			s := microsoftAt(v.tenant, v.published)
@@ -354,7 +355,7 @@ func TestRefreshAndRevocationFailCleanly(t *testing.T) {
 		switch seen := w.took(); {
 		case s.revoke == "" && (!errors.Is(err, errors.ErrUnsupported) || len(seen) != 0):
 			t.Errorf("%v, %v", err, seen)
-		case s.revoke != "" && (err != nil || len(seen) != 1 || seen[0] != "revoke refresh"):
+		case s.revoke != "" && (err != nil || len(seen) != 1 || seen[0] != map[bool]string{false: "revoke refresh", true: "revoke access"}[s.accessAlone]):
 			t.Errorf("%v, %v", err, seen)
 		case s.revoke == "":
 			return
@@ -384,7 +385,7 @@ func TestRefreshAndRevocationFailCleanly(t *testing.T) {
 // trust.
 func TestAServerOfTheHostsOwn(t *testing.T) {
 	own := services["github"]
-	own.options.Domain = "https://git.example.com"
+	own.options.Domain, own.callback = "https://git.example.com", ""
 	own.authorize, own.token, own.refresh = "https://git.example.com/login/oauth/authorize", "https://git.example.com/login/oauth/access_token", "https://git.example.com/login/oauth/access_token"
 	own.calls = map[string]string{
 		"GET https://git.example.com/api/v3/user": services["github"].calls["GET https://api.github.com/user"], "GET https://git.example.com/api/v3/user/emails": services["github"].calls["GET https://api.github.com/user/emails"],
@@ -507,8 +508,8 @@ func TestTheRevocationOfTheDocument(t *testing.T) {
 	s.revoke = "https://elsewhere.example.com/revoke"
 	w, k := s.on(t, "memory", "twitch", nil)
 	w.begin(k, "twitch")
-	k.Must(w.provider("twitch", nil).Revoke(t.Context(), &oauth.Grant{Issuer: s.who.Issuer, Refresh: hidden.New("refresh")}))
-	k.Same("seen", w.took(), []string{"revoke refresh"})
+	k.Must(w.provider("twitch", nil).Revoke(t.Context(), &oauth.Grant{Issuer: s.who.Issuer, Access: hidden.New("access")}))
+	k.Same("seen", w.took(), []string{"revoke access"})
 }
 
 // Without Private, a row that speaks OAuth 2.0 calls no address of the host's own network.
@@ -521,6 +522,70 @@ func TestAPlainRowCallsNoPrivateAddress(t *testing.T) {
 		f := &oauth.Flow{RedirectURL: kit.CallbackURL, Callback: oauth.Callback{Code: hidden.New("code")}, Verifier: hidden.New("verifier")}
 		if _, err := p.Exchange(t.Context(), f); !errors.Is(err, want) {
 			t.Errorf("private %v: %v", private, err)
+		}
+	}
+}
+
+// A callback of a service that names itself is compared with that text, and one of a service whose text
+// is not known with nothing.
+func TestTheCallbackNamesTheService(t *testing.T) {
+	for _, v := range []struct {
+		name, issuer string
+		want         error
+	}{
+		{"github", "https://github.com/login/oauth", nil}, {"github", "https://github.com", latchkey.ErrProviderFailed}, {"github", "https://evil.example.com", latchkey.ErrProviderFailed},
+		{"google", "https://accounts.google.com", nil}, {"google", "https://evil.example.com", latchkey.ErrInvalidToken}, {"amazon", "https://any.example.com", nil},
+	} {
+		s := services[v.name]
+		w, k := s.on(t, "memory", v.name, nil)
+		cb := w.begin(k, v.name)
+		cb.Parameters.Set("iss", v.issuer)
+		if err := kit.Err(k.Visitor.FinishOAuth2(k.Ctx, cb)); !errors.Is(err, v.want) {
+			t.Errorf("%s, %s: %v", v.name, v.issuer, err)
+		}
+	}
+}
+
+// A word of PayPal against an address is heard.
+func TestAnAddressThatPayPalDeniesDoesNotCount(t *testing.T) {
+	s := services["paypal"]
+	for flag, want := range map[string]bool{`true`: true, `null`: true, `false`: false, `"false"`: false, `0`: false} {
+		w, k := s.on(t, "memory", "paypal", func(o *preset.Options) { o.Trust = preset.Trusted })
+		at(s.in, func(a *answer) { a.body = set(t, a.body, "emails.0.confirmed", json.RawMessage(flag)) })(w)
+		user, err := k.Users().Get(k.Ctx, w.signIn(k, "paypal").UserID)
+		k.Must(err)
+		if user.EmailVerification != want {
+			t.Errorf("confirmed is %s: %v", flag, user.EmailVerification)
+		}
+	}
+}
+
+// An address of a domain has one spelling.
+func TestADomainHasOneSpelling(t *testing.T) {
+	for text, want := range map[string]string{
+		"git.example.com": "https://git.example.com", "HTTPS://Git.Example.com//": "https://git.example.com", "https://git.example.com:443/": "https://git.example.com", "git.example.com/Forge/": "https://git.example.com/Forge", "https://git.example.com:8443": "https://git.example.com:8443",
+		"git.example.com/a/../b": "", "git.example.com//a": "", "git example.com": "", "https://git.example.com/ a": "", "": "",
+	} {
+		p, err := preset.New("gitea", preset.Options{ClientID: "id", ClientSecret: hidden.New("secret"), Domain: text})
+		if (err == nil) != (want != "") || err == nil && p.Info().Issuer != want {
+			t.Errorf("%q: %v, %v", text, p, err)
+		}
+	}
+}
+
+// An app's token must be as fresh as the host asks.
+func TestMaxAgeIsAskedOfAppsToo(t *testing.T) {
+	s := openIDServices["google"]
+	w, k := s.onNative(t, "memory", "google", func(o *preset.Options) { o.Parameters = url.Values{"max_age": {"60"}} })
+	for age, want := range map[int64]error{30: nil, 3600: latchkey.ErrInvalidToken, -1: latchkey.ErrInvalidToken} {
+		k.Clock.Advance(time.Second)
+		_, err := w.enters(k, "google", func(claims map[string]any) {
+			if age >= 0 {
+				claims["auth_time"] = k.Clock.Now().Unix() - age
+			}
+		}, nonce)
+		if !errors.Is(err, want) {
+			t.Errorf("signed in %d seconds ago: %v", age, err)
 		}
 	}
 }

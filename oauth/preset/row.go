@@ -5,9 +5,11 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/canon"
@@ -49,7 +51,7 @@ type row struct {
 	public                        bool   // the service knows clients without a secret
 	scopes, separator             string // "" means a space
 	parameters                    string // of the authorization address, as a query
-	header                        string // of calls of the profile, as a name and a value
+	named                         string // the parameter iss of the callback; "" if it is not known
 	scheme                        string // before the access token in Authorization; "" means Bearer
 
 	// Where the person stands: paths with a period between names. name has | between those of which the
@@ -91,7 +93,7 @@ var fields = map[string]struct {
 	"Issuer":      {func(o *Options) *string { return &o.Issuer }, nil, "not an address of https without a query"},
 	"Application": {func(o *Options) *string { return &o.Application }, regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`), "not 1 to 100 letters, digits, hyphens and underscores"},
 	"Server":      {func(o *Options) *string { return &o.Server }, regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`), "not 1 to 100 letters, digits, hyphens and underscores"},
-	"Tenant":      {func(o *Options) *string { return &o.Tenant }, regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,199}$`), "not an id, a domain, common, organizations or consumers"},
+	"Tenant":      {func(o *Options) *string { return &o.Tenant }, regexp.MustCompile(`^(?i:common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9][a-z0-9-]{0,99}(\.[a-z0-9-]{1,99}){1,3})$`), "not an id, a domain, common, organizations or consumers"},
 	"Realm":       {func(o *Options) *string { return &o.Realm }, regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,99}$`), "not 1 to 100 letters, digits and -._~, the first no period"},
 	"DataCentre":  {func(o *Options) *string { return &o.DataCentre }, regexp.MustCompile(`^(com|eu|in|com\.au|jp|sa|uk|ca|com\.cn|ae)$`), "not com, eu, in, com.au, jp, sa, uk, ca, com.cn or ae"},
 	"Version":     {func(o *Options) *string { return &o.Version }, regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]$`), "not v, a number, a period and a digit"},
@@ -106,7 +108,7 @@ func (r *row) check(o *Options) error {
 	switch o.Name = cmp.Or(o.Name, r.name); {
 	case o.ClientID == "":
 		return refuse("ClientID", "it is missing")
-	case o.ClientID != strings.TrimSpace(o.ClientID) || strings.ContainsFunc(o.ClientID, func(c rune) bool { return c < ' ' || c > '~' }):
+	case !isLine(o.ClientID):
 		return refuse("ClientID", "not printable ASCII without a space at its ends")
 	case !web.IsAge(o.Parameters["max_age"]):
 		return refuse("Parameters", "max_age is not one number of seconds, at most a year")
@@ -120,8 +122,12 @@ func (r *row) check(o *Options) error {
 		return refuse("Key", "the service has no such setting")
 	case r.name != "apple" && o.ClientSecret.IsZero() && !o.Public:
 		return refuse("ClientSecret", "it is missing")
-	case o.Public && !o.ClientSecret.IsZero():
-		return refuse("Public", "there is a ClientSecret")
+	case o.Public && (!o.ClientSecret.IsZero() || o.Key != nil):
+		return refuse("Public", "there is a ClientSecret or a Key")
+	case !isLine(o.ClientSecret.Reveal()):
+		return refuse("ClientSecret", "not printable ASCII without a space at its ends")
+	case r.kind == plain && o.Parameters.Has("max_age"):
+		return refuse("Parameters", "the service does not say when a person has signed in, so that max_age means nothing")
 	case o.Public && !r.public && len(o.Apps) == 0:
 		return refuse("Public", "the service knows no client without a secret")
 	case o.Trust < ByDefault || o.Trust > Untrusted:
@@ -166,11 +172,8 @@ func (r *row) check(o *Options) error {
 			return refuse(field, f.about)
 		}
 		if f.form == nil {
-			if field == "Domain" && !strings.Contains(*value, "://") {
-				*value = "https://" + *value
-			}
 			if field == "Domain" {
-				*value = strings.TrimSuffix(*value, "/")
+				*value = domainOf(*value)
 			}
 			if web.CheckURL(*value, o.Private) != nil || strings.ContainsAny(*value, "?{}") || len(*value) > 150 {
 				return refuse(field, f.about)
@@ -185,6 +188,32 @@ func (r *row) check(o *Options) error {
 		o.Key = &key
 	}
 	return nil
+}
+
+// isLine reports whether a text is printable ASCII without a space at its ends.
+func isLine(text string) bool {
+	return text == strings.TrimSpace(text) && !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// domainOf brings an address of a host into one form: a change of its spelling would make everybody a
+// stranger. It returns "" for one that it cannot.
+func domainOf(text string) string {
+	if !strings.Contains(text, "://") {
+		text = "https://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil || strings.ContainsAny(text, " \t{}#") || !utf8.ValidString(text) {
+		return ""
+	}
+	if below := strings.TrimRight(u.Path, "/"); below != "" && path.Clean(below) != below {
+		return ""
+	}
+	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	if scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	u.Scheme, u.Host = scheme, host
+	return strings.TrimRight(u.String(), "/")
 }
 
 // filled puts the settings into an address of the table.
@@ -265,6 +294,10 @@ func (r *row) readsPerson(q *quirk.OpenID) {
 // plain makes the provider of a service that speaks OAuth 2.0.
 func (r *row) plain(o *Options) (*oauth2.Provider, error) {
 	q := quirk.OAuth2{Method: r.method, Revocation: r.revocationOf(o)}
+	// The redirect address and the state bind a callback to its provider. A service that names itself by
+	// a text that is not known is not compared with anything.
+	named := o.filled(r.named)
+	q.Named = func(issuer string) bool { return named == "" || issuer == named }
 	if r.scheme != "" {
 		q.Ask = func(request *http.Request, access string) { request.Header.Set("Authorization", r.scheme+" "+access) }
 	}
@@ -281,9 +314,6 @@ func (r *row) plain(o *Options) (*oauth2.Provider, error) {
 		Authorization: o.filled(r.authorization), Token: o.filled(r.token), Profile: o.filled(r.profile),
 		Mapping: oauth2.Mapping{Subject: r.subject, Email: r.email, Verified: r.verified, Name: r.personName},
 		Private: o.Private, Transport: o.Transport,
-	}
-	if name, value, found := strings.Cut(r.header, ": "); found {
-		c.Header = http.Header{name: {value}}
 	}
 	if o.Public {
 		c.Auth = oauth2.None

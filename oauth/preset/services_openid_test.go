@@ -115,6 +115,7 @@ var openIDServices = map[string]service{
 	}),
 	"twitch": atHost("https://id.twitch.tv/oauth2", func(s *service) {
 		s.calls, s.discovery = nil, `{"userinfo_endpoint":"https://id.twitch.tv/oauth2/userinfo"}` // which tells less
+		s.accessAlone = true
 		s.scope, s.query = "openid user:read:email", `claims={"id_token":{"email":null,"email_verified":null,"preferred_username":null}}`
 		s.answer = `{"access_token":"an access token","token_type":"bearer","expires_in":14124,"refresh_token":"a refresh token","scope":["openid","user:read:email"]}`
 		s.claims = `{"azp":"the client","sub":"248289761001","email":"ada@example.org","email_verified":true,"preferred_username":"Ada Lovelace"}`

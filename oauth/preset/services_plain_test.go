@@ -98,7 +98,7 @@ var plainServices = map[string]service{
 		in: "GET https://git.example.com/api/v1/user", who: ada("https://git.example.com", "7", false), trusted: true, subject: "id",
 	},
 	"github": {
-		authorize: "https://github.com/login/oauth/authorize", scope: "read:user user:email", token: "https://github.com/login/oauth/access_token", refresh: "https://github.com/login/oauth/access_token", auth: "post",
+		authorize: "https://github.com/login/oauth/authorize", callback: "iss=https%3A%2F%2Fgithub.com%2Flogin%2Foauth", scope: "read:user user:email", token: "https://github.com/login/oauth/access_token", refresh: "https://github.com/login/oauth/access_token", auth: "post",
 		answer: `{"access_token":"gho_16C7","scope":"read:user,user:email","token_type":"bearer","expires_in":28800,"refresh_token":"ghr_1B4a","refresh_token_expires_in":15897600}`,
 		calls: map[string]string{
 			"GET https://api.github.com/user":        `{"login":"ada","id":9007199254740993,"name":null,"email":"public@example.org"}`,
@@ -107,13 +107,13 @@ var plainServices = map[string]service{
 		in: "GET https://api.github.com/user", who: oauth.Profile{Issuer: "https://github.com", Subject: "9007199254740993", Email: "ada@example.org", EmailVerified: true, Name: "ada"}, trusted: true, subject: "id",
 	},
 	"kick": {
-		authorize: "https://id.kick.com/oauth/authorize", scope: "user:read", token: "https://id.kick.com/oauth/token", refresh: "https://id.kick.com/oauth/token", auth: "post",
+		authorize: "https://id.kick.com/oauth/authorize", callback: "iss=https%3A%2F%2Fa.text.that.is.not.known", scope: "user:read", token: "https://id.kick.com/oauth/token", refresh: "https://id.kick.com/oauth/token", auth: "post",
 		answer: `{"access_token":"an access token","token_type":"Bearer","refresh_token":"a refresh token","expires_in":"7200","scope":"user:read"}`,
 		calls:  map[string]string{"GET https://api.kick.com/public/v1/users": `{"data":[{"email":"ada@example.org","name":"Ada Lovelace","profile_picture":"https://kick.com/x","user_id":676}],"message":"OK"}`},
 		in:     "GET https://api.kick.com/public/v1/users", who: ada("https://kick.com", "676", false), trusted: true, subject: "data.0.user_id", email: "data.0.email",
 	},
 	"notion": {
-		authorize: "https://api.notion.com/v1/oauth/authorize", query: "owner=user", token: "https://api.notion.com/v1/oauth/token", refresh: "https://api.notion.com/v1/oauth/token", auth: "basic", json: true, revoke: "https://api.notion.com/v1/oauth/revoke",
+		authorize: "https://api.notion.com/v1/oauth/authorize", query: "owner=user", token: "https://api.notion.com/v1/oauth/token", refresh: "https://api.notion.com/v1/oauth/token", auth: "basic", json: true, revoke: "https://api.notion.com/v1/oauth/revoke", accessAlone: true, tokenHeader: "Notion-Version: 2025-09-03",
 		answer: `{"access_token":"ntn_1","token_type":"bearer","refresh_token":"nrt_1","bot_id":"b3414d65","workspace_id":"w1","owner":{"type":"user","user":{"object":"user","id":"d40e767c","name":"Ada Lovelace","type":"person","person":{"email":"ada@example.org"}}},"duplicated_template_id":null}`,
 		who:    ada("https://www.notion.com", "d40e767c", false), trusted: true, in: "", subject: "owner.user.id", email: "owner.user.person.email",
 	},
@@ -168,9 +168,9 @@ var plainServices = map[string]service{
 		in:     "GET https://accounts.zoho.eu/oauth/user/info", who: ada("https://accounts.zoho.eu", "20063567123", false), trusted: true, subject: "ZUID", email: "Email",
 	},
 	"zoom": {
-		authorize: "https://zoom.us/oauth/authorize", scope: "user:read:user", token: "https://zoom.us/oauth/token", refresh: "https://zoom.us/oauth/token", auth: "basic", revoke: "https://zoom.us/oauth/revoke", answer: tokens,
+		authorize: "https://zoom.us/oauth/authorize", scope: "user:read:user", token: "https://zoom.us/oauth/token", refresh: "https://zoom.us/oauth/token", auth: "basic", revoke: "https://zoom.us/oauth/revoke", accessAlone: true, answer: tokens,
 		calls: map[string]string{"GET https://api.zoom.us/v2/users/me": `{"id":"KDcuGIm1QgePTO8WbOqwIQ","first_name":"Ada","last_name":"Lovelace","email":"ada@example.org","type":2,"verified":1}`},
-		in:    "GET https://api.zoom.us/v2/users/me", who: ada("https://zoom.us", "KDcuGIm1QgePTO8WbOqwIQ", false), trusted: true, subject: "id", email: "email",
+		in:    "GET https://api.zoom.us/v2/users/me", who: ada("https://zoom.us", "KDcuGIm1QgePTO8WbOqwIQ", false), trusted: true, subject: "id", email: "email", flag: "verified",
 	},
 }
 

@@ -164,17 +164,17 @@ var openIDRows = []row{
 		console:     "Slack API > Your Apps > the app > OAuth & Permissions; the field is Redirect URLs",
 		documents:   []string{"Sign in with Slack"},
 		quirks:      []string{"Failures come with status 200 and ok:false.", "A person is a member of a workspace."},
-		unconfirmed: []string{"whether ids of users are unique over workspaces: the key has both", "whether PKCE is checked: it is sent"},
+		unconfirmed: []string{"whether an administrator can make email_verified true: the word does not count", "whether ids of users are unique over workspaces: the key has both", "whether PKCE is checked: it is sent"},
 	},
 	{
 		name: "twitch", title: "Twitch", kind: openID, issuer: "https://id.twitch.tv/oauth2", auth: "client_secret_post",
 		scopes: "openid user:read:email", parameters: `claims={"id_token":{"email":null,"email_verified":null,"preferred_username":null}}`,
 		subject: "sub", email: "email", verified: "email_verified", personName: "preferred_username", word: counts,
-		refresh: "always", revocation: "https://id.twitch.tv/oauth2/revoke", oidc: idTokenAlone,
+		refresh: "always", revocation: "https://id.twitch.tv/oauth2/revoke", oidc: twitchQuirks,
 		console:     "Twitch Developers > Console > Register Your Application; the field is OAuth Redirect URLs",
 		documents:   []string{"Getting OIDC tokens: OIDC authorization code grant flow", "Revoke access tokens"},
 		quirks:      []string{"The address is in the ID token only if the parameter claims asks for it.", "scope is a list in the token answer."},
-		unconfirmed: []string{"the form of the revocation: from memory", "whether PKCE is checked: it is sent"},
+		unconfirmed: []string{"whether PKCE is checked: it is sent"},
 	},
 	{
 		name: "yahoo", title: "Yahoo", kind: openID, issuer: "https://api.login.yahoo.com", auth: "client_secret_basic",
@@ -331,12 +331,13 @@ var plainRows = []row{
 		name: "github", title: "GitHub", issuer: "{domain}",
 		authorization: "{domain}/login/oauth/authorize", token: "{domain}/login/oauth/access_token", profile: "{api}/user",
 		auth: "client_secret_post", scopes: "read:user user:email", subject: "id", email: "the entry of /user/emails where primary", verified: "verified of the same entry",
-		personName: "name|login", word: counts, refresh: "as the app is set", settings: []setting{{"Domain", "https://github.com"}},
+		personName: "name|login", word: counts, refresh: "as the app is set", settings: []setting{{"Domain", "https://github.com"}}, named: "{domain}/login/oauth",
 		oauth2:    listed("{api}/user", "{api}/user/emails", "list", "email", "primary", "verified", nil),
 		console:   "Settings > Developer settings > OAuth Apps > New OAuth app; the field is Authorization callback URL",
 		documents: []string{"Authorizing OAuth apps", "REST API endpoints for emails"},
 		quirks: []string{
 			"Errors of the token endpoint come with status 200.",
+			"Since April 2026 the callback names the issuer, as {domain}/login/oauth.",
 			"login changes hands: the id names the person.",
 			"An app with one callback address takes every address below it: list a second one, or none below.",
 			"The word of a server of one's own does not count without Trusted.",
@@ -359,7 +360,7 @@ var plainRows = []row{
 		refresh: "always", revocation: "https://api.notion.com/v1/oauth/revoke", oauth2: notionQuirks,
 		console:     "Developer portal > Build > Connections > Create new connection > OAuth; the field is Redirect URIs. The capabilities must include user information with e-mail addresses",
 		documents:   []string{"Authorization (Notion API)", "Refresh a token (Notion API)"},
-		quirks:      []string{"Requests of tokens are JSON.", "The person is in the token answer, and the profile is not asked."},
+		quirks:      []string{"Requests of tokens are JSON and name a version of the API.", "The person is in the token answer, and the profile is not asked."},
 		unconfirmed: []string{"older texts say that tokens never end", "whether PKCE is checked: it is sent", "the form of the revocation"},
 	},
 	{
@@ -370,7 +371,7 @@ var plainRows = []row{
 		refresh: "always", oauth2: paypalQuirks,
 		console:     "PayPal Developer > Apps & Credentials > Live > the app > Other features > Log in with PayPal > Advanced settings; the field is Return URL",
 		documents:   []string{"Integrate Log in with PayPal", "Identity API v1"},
-		quirks:      []string{"The user id is the last part of an address.", "verified_account is about the account, and is not read. A setting of the app lets people with an unconfirmed address in: with Trusted it must be off.", "The name localhost is refused as a redirect address; 127.0.0.1 is not."},
+		quirks:      []string{"The user id is the last part of an address.", "verified_account is about the account, and is not read. A setting of the app lets people with an unconfirmed address in: with Trusted it must be off. An address with confirmed: false does not count.", "The name localhost is refused as a redirect address; 127.0.0.1 is not."},
 		unconfirmed: []string{"whether emails has a flag: no client reads one"},
 	},
 	{
@@ -391,7 +392,7 @@ var plainRows = []row{
 		refresh: "always", oauth2: podioQuirks,
 		console:     "Account settings > API Keys; the field is Full domain (without protocol), of the redirect address",
 		documents:   []string{"Server-side flow (Podio for Developers)", "Get user status (Podio for Developers)"},
-		quirks:      []string{"Requests of tokens are JSON.", "An account that is not active is refused.", "The documented profile has no flag."},
+		quirks:      []string{"Requests of tokens are JSON.", "An account that is not active is refused.", "The documented profile has no flag: with Trusted every address counts."},
 		unconfirmed: []string{"three addresses of the token endpoint are in use: this one is documented", "whether PKCE is checked: it is sent"},
 	},
 	{
@@ -411,7 +412,7 @@ var plainRows = []row{
 		refresh: "always", oauth2: stripeQuirks,
 		console:     "Stripe Dashboard > Settings > Connect > Onboarding options > OAuth; the field is Redirects. ClientID is the ca_ id, ClientSecret the secret key",
 		documents:   []string{"Using OAuth with Standard accounts (Stripe)", "OAuth reference (Stripe)"},
-		quirks:      []string{"The identity is a business account that several people share: link it, and sign nobody in by it.", "The scope read_write would give the host the right to move money. Scopes cannot replace read_only."},
+		quirks:      []string{"The identity is a business account that several people share: link it, and sign nobody in by it.", "The scope read_write gives the host the right to move money: do not ask for it."},
 		unconfirmed: []string{"whether PKCE is checked: it is sent"},
 	},
 	{
@@ -440,7 +441,7 @@ var plainRows = []row{
 		console:     "WordPress.com > Developer resources > My Applications > Create New Application; the field is Redirect URLs",
 		documents:   []string{"OAuth2 Authentication (WordPress.com)", "GET /me (WordPress.com REST API)"},
 		quirks:      []string{"email_verified is proven by mail. The member verified is another thing and is not read."},
-		unconfirmed: []string{"the refresh: one source, and the tokens have no documented one"},
+		unconfirmed: []string{"the refresh: one source, and the tokens have no documented one", "the newer server at /oauth2-1, with discovery, PKCE and revocation: one source"},
 	},
 	{
 		name: "x", title: "X", issuer: "https://x.com",
@@ -472,7 +473,7 @@ var plainRows = []row{
 	{
 		name: "zoho", title: "Zoho", issuer: "https://accounts.zoho.com",
 		authorization: "https://{accounts}/oauth/v2/auth", token: "https://{centre}/oauth/v2/token", profile: "https://{centre}/oauth/user/info",
-		auth: "client_secret_post", scopes: "AaaServer.profile.READ", subject: "ZUID", email: "Email", personName: "Display_Name",
+		auth: "client_secret_post", scopes: "AaaServer.profile.READ", separator: ",", subject: "ZUID", email: "Email", personName: "Display_Name",
 		refresh: "with Offline", offlineBy: "access_type=offline&prompt=consent",
 		settings: []setting{{"DataCentre", "com"}}, oauth2: zohoQuirks,
 		console:   "Zoho API Console > Add Client > Server-based Applications, with Multi DC on and one secret for all; the field is Authorized Redirect URIs",
@@ -491,6 +492,6 @@ var plainRows = []row{
 		refresh: "always, of use once", revocation: "https://zoom.us/oauth/revoke", oauth2: zoomQuirks,
 		console:     "Zoom App Marketplace > Develop > Build App > General App; the field is OAuth Redirect URL",
 		documents:   []string{"OAuth 2.0 (Zoom)", "Get a user (Zoom API)"},
-		unconfirmed: []string{"the granular scope: sources differ"},
+		unconfirmed: []string{"whether an administrator can set verified: the word does not count", "the granular scope: sources differ"},
 	},
 }

@@ -51,6 +51,10 @@ type service struct {
 	media   string // of that answer; "" means JSON
 	refresh string // the endpoint of a refresh, "" if there is none
 	revoke  string // the endpoint that takes tokens back, "" if there is none
+	// accessAlone says that it takes access tokens, without a hint. tokenHeader is one that requests of
+	// tokens have.
+	accessAlone bool
+	tokenHeader string
 
 	// calls are the answers to calls with the access token, by method and address with query.
 	calls map[string]string
@@ -157,6 +161,10 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		if form.Get("token") == "" {
 			w.t.Errorf("a revocation without a token: %v", form)
 		}
+		if w.accessAlone == form.Has("token_type_hint") {
+			w.t.Errorf("a revocation with %v", form)
+		}
+		w.tokenHeaders(r)
 		w.client(r, form)
 		w.seen = append(w.seen, "revoke "+form.Get("token"))
 	default:
@@ -277,9 +285,17 @@ func (w *world) client(r *http.Request, form url.Values) {
 	}
 }
 
+// tokenHeaders checks the header that requests of tokens have.
+func (w *world) tokenHeaders(r *http.Request) {
+	if name, value, found := strings.Cut(w.tokenHeader, ": "); found && r.Header.Get(name) != value {
+		w.t.Errorf("the request has %s: %q", name, r.Header.Get(name))
+	}
+}
+
 // tokens is the token endpoint.
 func (w *world) tokens(r *http.Request, address string, a *answer) {
 	form := w.form(r)
+	w.tokenHeaders(r)
 	if r.Header.Get("Accept") != "application/json" {
 		w.t.Errorf("the endpoint is asked for %q", r.Header.Get("Accept"))
 	}

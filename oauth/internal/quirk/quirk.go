@@ -34,6 +34,8 @@ type OpenID struct {
 	NoPKCE bool
 	// Alone says that the ID token has everything, and the userinfo endpoint is not asked.
 	Alone bool
+	// AccessAlone says that the revocation endpoint takes the access token, without a hint.
+	AccessAlone bool
 	// Secret makes the client secret of one request.
 	Secret func(now time.Time) (hidden.Text, error)
 	// Person changes the profile that was read. id are the claims of the ID token, and from those of
@@ -46,6 +48,10 @@ type OAuth2 struct {
 	// Centres are the hosts of a service that keeps each user in one of several places. The first
 	// is that of the configuration, and each endpoint has {centre} in the place of one.
 	Centres []string
+	// Named tells whether the callback may name an issuer; nil means Config.Issuer alone.
+	Named func(issuer string) bool
+	// AccessAlone says that the revocation endpoint takes the access token, without a hint.
+	AccessAlone bool
 	// Request changes each request of the token and revocation endpoints.
 	Request func(r *http.Request) error
 	// Answer changes each answer of the token endpoint.

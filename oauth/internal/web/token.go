@@ -61,6 +61,8 @@ type TokenEndpoint struct {
 	Form    Form
 	Request func(*http.Request) error // changes a request; nil for no change
 	Answer  func(*Answer) error       // changes an answer; nil for no change
+	// AccessAlone says that Revoke sends the access token, without a hint.
+	AccessAlone bool
 }
 
 // Redeem calls the endpoint by the library. It reads the answer before the library does, and
@@ -101,13 +103,16 @@ func (e *TokenEndpoint) Redeem(ctx context.Context, now time.Time, call func(ctx
 // which a service ends the access token too, or the access token if there is no other.
 func (e *TokenEndpoint) Revoke(ctx context.Context, address string, c *oauth2.Config, g *oauth.Grant) error {
 	token, hint := g.Refresh, "refresh_token"
-	if token.IsZero() {
+	if token.IsZero() || e.AccessAlone {
 		token, hint = g.Access, "access_token"
 	}
 	if token.IsZero() {
 		return nil
 	}
-	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}}
+	form := url.Values{"token": {token.Reveal()}}
+	if !e.AccessAlone {
+		form.Set("token_type_hint", hint)
+	}
 	if c.Endpoint.AuthStyle == oauth2.AuthStyleInParams {
 		form.Set("client_id", c.ClientID)
 		if c.ClientSecret != "" {
