@@ -62,8 +62,8 @@ func TestASecondFactorIsOwedAfterAnIDToken(t *testing.T) {
 	})
 }
 
-// The claims of an ID token are taken once: by whoever comes first, on any machine, and after the
-// end of everything.
+// The claims of an ID token are taken once: by the first call, on any machine, and after the end of
+// everything.
 func TestAnIDTokenIsTakenOnce(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		r := inApp(k, oauth.Profile{Subject: "eve", Email: "eve@example.org", EmailVerified: true})
@@ -251,7 +251,7 @@ func (v verifying) VerifyIDToken(_ context.Context, t *oauth.IDToken) (*oauth.Ve
 	return v.verify(t)
 }
 
-// A provider that names no claims signs nobody in, because its tokens could not be taken once. A token
+// A provider that leaves the claims out is refused, because its tokens could not be taken once. A token
 // that has ended is refused, whatever the provider says, and one that lives long is remembered to its end.
 func TestAProviderOfAHostIsHeldToTheRules(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

@@ -27,7 +27,7 @@ func (tx *txn) revokeLater(i *record.Identity) {
 		}
 		begun := c.errands.Do(func(ctx context.Context) {
 			defer c.recovered(ctx, "Provider")
-			if c.revoke(ctx, revoker, grant); ctx.Err() != nil {
+			if err := c.revoke(ctx, revoker, grant); err != nil && ctx.Err() != nil {
 				lost("the engine was closed")
 			}
 		})
@@ -38,12 +38,13 @@ func (tx *txn) revokeLater(i *record.Identity) {
 }
 
 // revoke asks a provider to take the tokens of a grant back, if it has a way to do it.
-func (c *call) revoke(ctx context.Context, p oauth.Revoker, grant *oauth.Grant) {
-	_, _ = callProvider(ctx, c, p, func(ctx context.Context) (none, error) {
+func (c *call) revoke(ctx context.Context, p oauth.Revoker, grant *oauth.Grant) error {
+	_, err := callProvider(ctx, c, p, func(ctx context.Context) (none, error) {
 		err := p.Revoke(ctx, grant)
 		if errors.Is(err, errors.ErrUnsupported) {
 			err = nil
 		}
 		return none{}, err
 	})
+	return err
 }

@@ -50,8 +50,8 @@ func TestTokensOfADeletedIdentityAreRevoked(t *testing.T) {
 	})
 }
 
-// What is not deleted is not revoked, nor what the engine has not kept; and a provider that fails, or
-// has no way to take tokens back, changes nothing.
+// Only kept tokens of deleted identities are revoked. A provider that fails, or has no way to take tokens
+// back, changes no result.
 func TestARevocationThatFailsChangesNothing(t *testing.T) {
 	for _, v := range []struct {
 		policy  latchkey.Policy
@@ -153,7 +153,7 @@ func TestARevocationWithoutAPlaceIsLogged(t *testing.T) {
 }
 
 // An identity whose provider takes no tokens back, or is configured no more, or whose tokens cannot be
-// opened, ends like any other, and nobody is asked.
+// opened, ends like any other, and the provider is not asked.
 func TestAnIdentityEndsWithoutARevocation(t *testing.T) {
 	for what, v := range map[string]struct {
 		providers func(k *kit.Kit) []oauth.Provider

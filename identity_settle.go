@@ -36,8 +36,8 @@ func (c *call) personOf(ctx context.Context, p oauth.Provider, profile oauth.Pro
 	return found, nil
 }
 
-// cleanName makes a name of what a provider calls one: without control characters, and cut to the
-// length of a name.
+// cleanName brings the name of a provider into the form of ours: without control characters, and cut to
+// the length of a name.
 func cleanName(text string) string {
 	if len(text) > maxPerson {
 		text = text[:maxPerson]
@@ -110,7 +110,7 @@ func (tx *txn) useIDToken(ctx context.Context, row *record.Failure) error {
 	return record.Failures.Insert(ctx, tx, row)
 }
 
-// boundSecret returns what proves a token that is bound to the value at the browser.
+// boundSecret returns the secret of a token that is bound to the value at the browser.
 func boundSecret(secret, binding string) string {
 	return hex.EncodeToString(seal.PlainDigest("bound/v1", secret, binding))
 }

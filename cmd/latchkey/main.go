@@ -111,7 +111,7 @@
 //
 // check looks for damage, and tries the key if there is one. It reads the whole store, or every
 // reference on PostgreSQL. limits shows the identifiers that wrong passwords and codes have
-// slowed, by the policy that its flags name. sweep deletes what has expired, and log lines that
+// slowed, by the policy that its flags name. sweep deletes expired rows, and log lines that
 // are older than -log-days, which is ten years unless it is set. reseal is the third step of a
 // change of keys, which [example.com/latchkey.Keys] describes. copy copies everything to a new
 // store, and needs no key. The service must not write meanwhile. migrate shows the steps that an

@@ -118,7 +118,7 @@ func TestAProviderOfTheEnvironmentSignsIn(t *testing.T) {
 	}
 }
 
-// Each variable of a provider is read, and does what it says.
+// Each variable of a provider is read and has its effect.
 func TestEachVariableOfAProviderIsRead(t *testing.T) {
 	client := func(name string, more ...string) map[string]string {
 		env := map[string]string{"OAUTH2_PROVIDERS": name, variables(name) + "CLIENT_ID": "id", variables(name) + "CLIENT_SECRET": "secret"}

@@ -42,7 +42,7 @@ func (p *Provider) VerifyIDToken(ctx context.Context, t *oauth.IDToken) (*oauth.
 	return &oauth.Verified{Profile: *who, Claims: hidden.New(string(c.all)), Expire: expire}, nil
 }
 
-// isDown reports whether an error is one of the service, and not of the token: the keys of the service could not be
+// isDown reports whether an error is one of the service, and not of the token: its keys could not be
 // read.
 func isDown(err error) bool {
 	ofToken := []error{errKey, errHeader, errSigned, errCompact, errClaims, errVerify, oauth.ErrSubject}

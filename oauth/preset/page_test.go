@@ -118,10 +118,9 @@ func offlineOf(r row) string {
 
 func settingsOf(r row) string {
 	all := []string{"ClientID"}
-	switch {
-	case r.name == "apple":
+	if r.signs {
 		all = append(all, "Key")
-	default:
+	} else {
 		all = append(all, "ClientSecret")
 	}
 	for _, s := range r.settings {

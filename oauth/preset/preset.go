@@ -43,11 +43,11 @@ const (
 
 // Options configure a provider. A service refuses the settings that it does not have.
 type Options struct {
-	// Name replaces the name of the provider, for a host with two of one kind. "" means the name of
-	// the preset.
+	// Name replaces the name of the provider, for a host with two of one kind: as oauth.Info.Name. ""
+	// means the name of the preset.
 	Name     string
-	ClientID string // required
-	// ClientSecret is required, but for Apple, whose secret is made of Key.
+	ClientID string // required; printable ASCII
+	// ClientSecret is required, but for Apple, whose secret is made of Key. It is printable ASCII.
 	ClientSecret hidden.Text
 	// Public says that the client has no secret: the service must allow that. A host that takes the ID
 	// tokens of apps alone needs none either.
@@ -61,15 +61,19 @@ type Options struct {
 	// token: those that speak OpenID Connect, and Facebook (Limited Login).
 	Apps             []string
 	AppsWithoutNonce bool
-	Parameters       url.Values // added to the authorization address, for example prompt
+	// Parameters are added to the authorization address, for example prompt. They come before those of
+	// the table, and do not replace those of the flow. Only OpenID Connect has max_age, see oidc.Config.
+	Parameters url.Values
 
 	// Domain is where the service is, for one that a host runs or rents: an address of https without a
-	// query, or a host name. auth0, authentik, okta, fusionauth, keycloak and gitea require it. github,
+	// query, or a host name, at most 150 bytes. It is brought into one spelling. auth0, authentik, okta, fusionauth, keycloak and gitea require it. github,
 	// gitlab and salesforce have a usual one.
 	Domain string
-	// Issuer is the address to which /.well-known/openid-configuration is added. oidc requires it.
+	// Issuer is the address to which /.well-known/openid-configuration is added, at most 150 bytes. oidc
+	// requires it.
 	Issuer string
-	// Application is the slug of the application at authentik, which requires it.
+	// Application is the slug of the application at authentik, which requires it: at most 100 letters,
+	// digits, hyphens and underscores. Those are the bounds of Server too.
 	Application string
 	// Server is the authorization server at okta; "" means default, and org means the server of the
 	// organisation itself.
@@ -77,7 +81,7 @@ type Options struct {
 	// Tenant is the directory at microsoft: its id, a domain of it, or common (the usual one),
 	// organizations or consumers.
 	Tenant string
-	Realm  string // at keycloak, which requires it
+	Realm  string // at keycloak, which requires it: at most 100 letters, digits and -._~
 	// DataCentre is where a sign-in at zoho begins: com (the usual one), eu, in, com.au, jp, sa, uk, ca,
 	// com.cn or ae. Each user is sent on to their own.
 	DataCentre string

@@ -49,6 +49,7 @@ type row struct {
 	method                        string // of profile; "" means GET
 	auth                          string // client authentication; "" means as the discovery document says
 	public                        bool   // the service knows clients without a secret
+	signs                         bool   // the client secret is made of Options.Key
 	scopes, separator             string // "" means a space
 	parameters                    string // of the authorization address, as a query
 	named                         string // the parameter iss of the callback; "" if it is not known
@@ -114,13 +115,13 @@ func (r *row) check(o *Options) error {
 		return refuse("Parameters", "max_age is not one number of seconds, at most a year")
 	case r.noNonce && o.AppsWithoutNonce && slices.Contains(o.Apps, o.ClientID):
 		return refuse("Apps", "it has ClientID, and a token without a nonce may be one of a browser")
-	case r.name == "apple" && !o.ClientSecret.IsZero():
+	case r.signs && !o.ClientSecret.IsZero():
 		return refuse("ClientSecret", "it is made of Key")
-	case r.name == "apple" && o.Key == nil && !o.Public:
+	case r.signs && o.Key == nil && !o.Public:
 		return refuse("Key", "it is missing")
-	case r.name != "apple" && o.Key != nil:
+	case !r.signs && o.Key != nil:
 		return refuse("Key", "the service has no such setting")
-	case r.name != "apple" && o.ClientSecret.IsZero() && !o.Public:
+	case !r.signs && o.ClientSecret.IsZero() && !o.Public:
 		return refuse("ClientSecret", "it is missing")
 	case o.Public && (!o.ClientSecret.IsZero() || o.Key != nil):
 		return refuse("Public", "there is a ClientSecret or a Key")

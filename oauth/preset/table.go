@@ -20,7 +20,7 @@ var own = []setting{{"Domain", ""}}
 // documents.
 var openIDRows = []row{
 	{
-		name: "apple", title: "Apple", kind: openID, issuer: "https://appleid.apple.com", auth: "client_secret_post",
+		name: "apple", title: "Apple", kind: openID, issuer: "https://appleid.apple.com", auth: "client_secret_post", signs: true,
 		scopes: "openid name email", parameters: "response_mode=form_post",
 		subject: "sub", email: "email", verified: "email_verified", word: counts,
 		refresh: "always", revocation: "https://appleid.apple.com/auth/revoke",
