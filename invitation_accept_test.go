@@ -14,7 +14,6 @@ import (
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
-	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
@@ -257,7 +256,7 @@ func TestBlockedUsersAreNotInvitedAndAcceptNothing(t *testing.T) {
 		k.Must(err)
 		owner, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
-		*k.Box = notify.Outbox{}
+		k.Box.Take()
 		k.Must(kit.Err(owner.Teams().CreateMembership(k.Ctx, c.id, latchkey.NewMembership{Email: "stranger@example.org", URL: kit.JoinURL})))
 		k.Same("messages", k.Posted(engine), []string(nil))
 	})
@@ -364,7 +363,7 @@ func TestAnAcceptedInvitationAlertsNobody(t *testing.T) {
 		k.Must(kit.Err(k.Users().CreateSession(k.Ctx, user.ID)))
 		_, link := c.invite("owner", latchkey.NewMembership{Phone: kit.Phone})
 		engine := k.Configured(func(*latchkey.Config) {})
-		*k.Box = notify.Outbox{}
+		k.Box.Take()
 		k.Must(kit.Err(engine.Guest(kit.At("192.0.2.9")).AcceptInvitation(k.Ctx, link)))
 		k.Same("messages", k.Posted(engine), []string(nil))
 	})

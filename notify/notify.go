@@ -196,6 +196,16 @@ func (o *Outbox) All() []Message {
 	return slices.Clone(o.all)
 }
 
+// Take returns the messages in the order in which they came, and removes them from the
+// outbox.
+func (o *Outbox) Take() []Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.all
+	o.all = nil
+	return all
+}
+
 // Next returns the oldest message to an address, and removes it from the outbox. If
 // there is no such message, Next waits for one until the context ends.
 func (o *Outbox) Next(ctx context.Context, to string) (Message, error) {

@@ -14,9 +14,7 @@ import (
 func (k *Kit) Drained(engine *latchkey.Engine) []notify.Message {
 	k.Helper()
 	k.Must(engine.Close())
-	all := k.Box.All()
-	*k.Box = notify.Outbox{}
-	return all
+	return k.Box.Take()
 }
 
 // Posted is Drained with each message as "kind address", sorted.

@@ -60,7 +60,7 @@ func (a *actors) invites() error {
 			a.links = append(a.links, latchkey.InvitationLink{TeamID: m.TeamID, MembershipID: m.MembershipID, UserID: m.UserID, Secret: m.Secret})
 		}
 	}
-	*a.Box = notify.Outbox{}
+	a.Box.Take()
 	return nil
 }
 

@@ -23,7 +23,6 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
-	"example.com/latchkey/notify"
 )
 
 // policies are those that differ most.
@@ -172,7 +171,7 @@ func storeOf(n uint64) string {
 func (p round) run(k *kit.Kit) (history []string, fault string) {
 	k.DeleteAll()
 	k.Told.Take()
-	*k.Box = notify.Outbox{}
+	k.Box.Take()
 	k.Clock.Set(authtest.NewClock().Now())
 	w := &world{k: k, model: &model{policy: k.Policy, now: k.Clock.Now}, idents: make(map[string]*ident)}
 	me := &actor{role: owner, at: kit.At(kit.Owner), mailbox: mailB, telephone: callB, reads: []string{mailA, mailB, callA, callB}}

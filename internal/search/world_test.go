@@ -246,7 +246,7 @@ func (w *world) drain() {
 	if len(all) == 0 {
 		return
 	}
-	*w.k.Box = notify.Outbox{}
+	w.k.Box.Take()
 	slices.SortStableFunc(all, func(a, b notify.Message) int {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.To, b.To))
 	})
