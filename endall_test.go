@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -40,10 +41,10 @@ func TestF7EverythingEnds(t *testing.T) {
 		} {
 			k.Refuses(what, latchkey.ErrUnauthorized, do)
 		}
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, mail.UserID, code)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, mail.UserID, code)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("code: %v", err)
 		}
-		if err := k.Recover(recovery); err != latchkey.ErrInvalidToken {
+		if err := k.Recover(recovery); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("recovery: %v", err)
 		}
 		k.Owing(k.Visitor)

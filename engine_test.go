@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"testing"
@@ -22,7 +23,7 @@ func TestMockNumbersHaveTheirCodeAndNothingIsSent(t *testing.T) {
 		guest := engine.Guest(kit.Client)
 		token, err := guest.CreatePhoneToken(k.Ctx, "mocked", mock)
 		k.Must(err)
-		if err := kit.Err(guest.CreateSession(k.Ctx, token.UserID, kit.OtherCode(code))); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(guest.CreateSession(k.Ctx, token.UserID, kit.OtherCode(code))); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("a wrong code: %v", err)
 		}
 		session, err := guest.CreateSession(k.Ctx, token.UserID, code)
@@ -30,13 +31,13 @@ func TestMockNumbersHaveTheirCodeAndNothingIsSent(t *testing.T) {
 		if session.Provider != "phone" || session.UserID != "mocked" {
 			k.Errorf("%+v", session)
 		}
-		if err := kit.Err(guest.CreateSession(k.Ctx, token.UserID, code)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(guest.CreateSession(k.Ctx, token.UserID, code)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("twice: %v", err)
 		}
 		token, err = guest.CreatePhoneToken(k.Ctx, "", mock)
 		k.Must(err)
 		k.Clock.Advance(15 * time.Minute)
-		if err := kit.Err(guest.CreateSession(k.Ctx, token.UserID, code)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(guest.CreateSession(k.Ctx, token.UserID, code)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("after its time: %v", err)
 		}
 		k.Must(kit.Err(engine.Users().UpdatePhone(k.Ctx, "mocked", "+15555550101"))) // the notice is not sent either

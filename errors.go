@@ -135,6 +135,27 @@ func (e *ThrottledError) Error() string {
 // Unwrap returns [ErrRateLimitExceeded].
 func (e *ThrottledError) Unwrap() error { return ErrRateLimitExceeded }
 
+// These are ErrInvalidToken in words about the text at hand. Each depends on the call and
+// on the text alone, so that none tells more than another.
+var (
+	errWrongLink      = invalidToken("The link is wrong, was used or replaced, or has expired")
+	errWrongCode      = invalidToken("The code is wrong, was used or replaced, or has expired")
+	errNoCode         = invalidToken("This is not a code. The codes in messages have six digits")
+	errWrongAppCode   = invalidToken("The code of the authenticator app is wrong, was used, or is too old")
+	errWrongRecovery  = invalidToken("The recovery code is wrong, or was used")
+	errNoRecovery     = invalidToken("This is not a recovery code. A recovery code has 10 or 24 letters and digits")
+	errNoChallenge    = invalidToken("The challenge is unknown, was answered, or has expired")
+	errSignInNotFound = invalidToken("The sign-in is unknown, was finished, or has expired")
+	errWrongIDToken   = invalidToken("The ID token is not valid for this service, was used, or is too old")
+)
+
+// invalidToken returns an ErrInvalidToken with another message.
+func invalidToken(message string) *Error {
+	e := *ErrInvalidToken
+	e.Message = message
+	return &e
+}
+
 // invalid returns an ErrArgumentInvalid that names the argument and the reason.
 func invalid(argument string, reason error) error {
 	e := *ErrArgumentInvalid

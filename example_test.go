@@ -249,6 +249,6 @@ func ExampleGuest_CreateEmailToken() {
 	fmt.Println(engine.Close(), s.Close())
 	// Output:
 	// token [email] <nil>
-	// The link or code is wrong, was used, or has expired (user_invalid_token)
+	// The code is wrong, was used or replaced, or has expired (user_invalid_token)
 	// <nil> <nil>
 }

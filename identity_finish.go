@@ -231,7 +231,7 @@ func (c *call) claimStart(ctx context.Context, parameters url.Values) (*record.S
 			}
 		}
 		if start == nil || !tx.live(start.Created, start.Expire) {
-			return nil, tx.refuse(ctx, refused{logSessionRefuse, nil, ErrInvalidToken})
+			return nil, tx.refuse(ctx, refused{logSessionRefuse, nil, errSignInNotFound})
 		}
 		return start, nil
 	})

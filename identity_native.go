@@ -138,7 +138,7 @@ func (c *call) verifyIDToken(ctx context.Context, r IDTokenSignIn) (*person, err
 	})
 	if errors.Is(err, ErrInvalidToken) {
 		return nil, c.update(ctx, func(ctx context.Context, tx *txn) error {
-			return tx.refuse(ctx, refused{logSessionRefuse, nil, ErrInvalidToken})
+			return tx.refuse(ctx, refused{logSessionRefuse, nil, errWrongIDToken})
 		})
 	}
 	if err != nil {

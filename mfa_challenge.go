@@ -235,13 +235,17 @@ func challengeParts(row *record.Challenge, code string) []string {
 //
 // Five wrong answers end the challenge. Wrong answers for a factor in a row are counted
 // and slowed like wrong codes, over all challenges. A code of an authenticator is good
-// for the steps before and after the present one too, and serves once. A text without
-// its number of digits is refused and not counted.
+// for the steps before and after the present one too, and serves once.
+//
+// White space, dashes and signs that are not shown may be anywhere in an answer, and its
+// digits may be those of any script. In a recovery code case does not matter. A text that has
+// not the form of the code that the challenge asks for is then refused and not counted. The
+// host's own factor (Config.CustomFactor) gets the text as it is.
 //
 // Errors:
 //   - [ErrArgumentInvalid]
 //   - [ErrInvalidToken]: the answer is wrong, or the challenge is unknown, belongs to
-//     another session, was used, or has expired.
+//     another session, was used, or has expired. The message names the kind of code.
 //   - [ErrAuthMethodUnsupported]: the factor is switched off.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: after ten calls for the challenge in an hour, after 300 failed
@@ -265,6 +269,9 @@ func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 	if a.jwt != nil {
 		return nil, ErrSessionNotFound
 	}
+	if err := a.checkAnswer(ctx, c, challengeID, otp); err != nil {
+		return nil, err
+	}
 	if err := c.limit(ctx, limitUpdateChallenge, a.session.ID+"\n"+challengeID); err != nil {
 		return nil, err
 	}
@@ -284,7 +291,7 @@ func (a *Account) tryAnswer(ctx context.Context, c *call, challengeID, otp strin
 	defer cancel()
 	secret := newSecret()
 	return accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
-		row, err := a.challenge(ctx, tx, user, challengeID)
+		row, err := a.challenge(ctx, tx.call, tx, challengeID)
 		if err != nil {
 			return nil, err
 		}
@@ -379,18 +386,56 @@ func provesPassword(user *record.User, s *record.Session) bool {
 }
 
 // challenge returns a live challenge of the session.
-func (a *Account) challenge(ctx context.Context, tx *txn, user *record.User, id string) (*record.Challenge, error) {
-	row, err := record.Challenges.Find(ctx, tx, record.Challenges.Primary(), store.Text(id))
+func (a *Account) challenge(ctx context.Context, c *call, r store.Reader, id string) (*record.Challenge, error) {
+	row, err := record.Challenges.Find(ctx, r, record.Challenges.Primary(), store.Text(id))
 	if err != nil {
 		return nil, err
 	}
-	if row == nil || row.SessionID != a.session.ID || row.UserID != user.ID || !tx.live(row.Created, row.Expire) {
-		return nil, ErrInvalidToken
+	if row == nil || row.SessionID != a.session.ID || row.UserID != a.session.UserID || !c.live(row.Created, row.Expire) {
+		return nil, errNoChallenge
 	}
-	if err := tx.checkFactor(Factor(row.Factor)); err != nil {
+	if err := c.checkFactor(Factor(row.Factor)); err != nil {
 		return nil, ErrAuthMethodUnsupported
 	}
 	return row, nil
+}
+
+// checkAnswer refuses a text that has not the form of an answer to a challenge. It is no
+// guess, so it is not counted. A challenge that cannot be answered is left to the transaction,
+// which counts the call.
+func (a *Account) checkAnswer(ctx context.Context, c *call, id, text string) error {
+	row, err := a.challenge(ctx, c, c.store, id)
+	if _, refused := errors.AsType[*Error](err); refused {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text = codes.Typed(text)
+	switch factor := Factor(row.Factor); {
+	case factor == FactorTOTP:
+		app, err := findAuthenticator(ctx, c.store, row.UserID)
+		if app == nil || err != nil {
+			return err
+		}
+		return checkAppCode(app, text)
+	case factor == FactorRecoveryCode && !codes.IsRecovery(codes.PlainRecovery(text)):
+		return errNoRecovery
+	case row.Digest != nil && !codes.IsOTP(text):
+		return errNoCode
+	}
+	return nil
+}
+
+// wrongAnswer returns the error for a wrong answer to a challenge.
+func wrongAnswer(row *record.Challenge) *Error {
+	switch Factor(row.Factor) {
+	case FactorTOTP:
+		return errWrongAppCode
+	case FactorRecoveryCode:
+		return errWrongRecovery
+	}
+	return errWrongCode
 }
 
 // answer is an answer to a challenge. byHost is the verdict of the host about its own
@@ -409,12 +454,12 @@ func (a *Account) checkCustom(ctx context.Context, c *call, challengeID, text st
 		return false, nil
 	}
 	custom, err := accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (bool, error) {
-		row, err := a.challenge(ctx, tx, user, challengeID)
+		row, err := a.challenge(ctx, tx.call, tx, challengeID)
 		if err != nil || Factor(row.Factor) != FactorCustom || row.Digest != nil {
 			return false, err
 		}
 		if row.Failures >= challengeFailures {
-			return false, ErrInvalidToken
+			return false, errNoChallenge
 		}
 		g, err := tx.factorGuard(ctx, tx, FactorCustom, user)
 		if err != nil {
@@ -470,7 +515,7 @@ func (tx *txn) answerChallenge(ctx context.Context, user *record.User, row *reco
 	if err != nil {
 		return err
 	}
-	return g.settle(ctx, tx, user, right, a.again)
+	return g.settle(ctx, tx, user, right, a.again, wrongAnswer(row))
 }
 
 // isAnswer reports whether an answer to a challenge is right, and claims the code that
@@ -485,7 +530,7 @@ func (tx *txn) isAnswer(ctx context.Context, user *record.User, row *record.Chal
 	case row.Digest == nil:
 		return factor == FactorCustom && a.byHost, nil
 	}
-	right, err := compare(ctx, func() (bool, error) { return tx.ring.IsCode(row.Digest, challengeParts(row, a.text)...) })
+	right, err := compare(ctx, func() (bool, error) { return tx.ring.IsCode(row.Digest, challengeParts(row, codes.Typed(a.text))...) })
 	if err != nil {
 		return false, tx.keyFault(err)
 	}

@@ -53,26 +53,26 @@ func TestChallengeBelongsToItsSession(t *testing.T) {
 			return k.Message(challenge.ID, kit.Ada)
 		}
 		m := ask()
-		if err := kit.Err(other.ConfirmMFAChallenge(k.Ctx, m.ID, m.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(other.ConfirmMFAChallenge(k.Ctx, m.ID, m.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("by another session: %v", err)
 		}
 		next := ask()
-		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, m.ID, m.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, m.ID, m.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("the one before: %v", err)
 		}
-		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, next.ID, m.Secret)); err != latchkey.ErrInvalidToken && m.Secret != next.Secret {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, next.ID, m.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) && m.Secret != next.Secret {
 			k.Errorf("the code of the one before: %v", err)
 		}
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, kit.Bob)))
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
-		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, next.ID, next.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, next.ID, next.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("to an address that is no longer theirs: %v", err)
 		}
 		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, kit.Ada)))
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
 		last := ask()
 		k.Clock.Advance(15 * time.Minute)
-		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, last.ID, last.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, last.ID, last.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("after its time: %v", err)
 		}
 		for _, bad := range [][2]string{{"no id", "1"}, {"", "1"}, {last.ID, ""}, {last.ID, strings.Repeat("1", 257)}} {

@@ -50,7 +50,7 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrUnauthorized {
 			k.Errorf("the handle from before: %v", err)
 		}
-		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.CodeAt(1))); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.CodeAt(1))); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("the challenge once more: %v", err)
 		}
 		_, pending = k.Owing(k.Visitor)

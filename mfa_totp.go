@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -120,7 +121,9 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 
 // VerifyMFAAuthenticator confirms the authenticator that is being enrolled, by a code of
 // it. From then on it is a factor of the user, and this session has proven it. Recovery codes
-// that another session has made are void from then on. The user gets a notice. Wrong codes are counted and slowed together with those of challenges.
+// that another session has made are void from then on. The user gets a notice. Wrong codes
+// are counted and slowed together with those of challenges. The code is read as by
+// [Account.ConfirmMFAChallenge].
 //
 // Errors:
 //   - [ErrAuthenticatorNotFound]
@@ -160,7 +163,7 @@ func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *Us
 		if err != nil {
 			return nil, err
 		}
-		if err := g.settle(ctx, tx, user, right, false); err != nil {
+		if err := g.settle(ctx, tx, user, right, false, errWrongAppCode); err != nil {
 			return nil, err
 		}
 		addFactor(s, string(FactorTOTP))
@@ -193,9 +196,9 @@ func (c *call) factorGuard(ctx context.Context, r store.Reader, factor Factor, u
 	return c.guardFor(ctx, r, failFactor+string(factor), user.Key, user)
 }
 
-// settle passes a right answer for a factor, or counts and refuses a wrong one. again says
-// that the session has proven the factor before.
-func (g *guard) settle(ctx context.Context, tx *txn, user *record.User, right, again bool) error {
+// settle passes a right answer for a factor, or counts and refuses a wrong one with an error.
+// again says that the session has proven the factor before.
+func (g *guard) settle(ctx context.Context, tx *txn, user *record.User, right, again bool, wrong *Error) error {
 	switch {
 	case right && again:
 		return g.passedAgain(ctx, tx)
@@ -205,7 +208,15 @@ func (g *guard) settle(ctx context.Context, tx *txn, user *record.User, right, a
 	if err := g.countWrong(ctx, tx); err != nil {
 		return err
 	}
-	return tx.refuse(ctx, refused{logChallengeRefuse, user, ErrInvalidToken})
+	return tx.refuse(ctx, refused{logChallengeRefuse, user, wrong})
+}
+
+// checkAppCode refuses a text that is not a code of an authenticator app by its length.
+func checkAppCode(row *record.Authenticator, typed string) error {
+	if totpOf(row, nil).HasForm(typed) {
+		return nil
+	}
+	return invalidToken(fmt.Sprintf("This is not a code of the authenticator app, which has %d digits", row.Digits))
 }
 
 // claimTOTP compares a code with those of the steps before, now and after, and claims
@@ -216,8 +227,12 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 	if err != nil {
 		return false, err
 	}
-	if row == nil || row.Verified != confirmed || !totpOf(row, nil).HasForm(code) {
+	if row == nil || row.Verified != confirmed {
 		return false, ErrInvalidToken
+	}
+	code = codes.Typed(code)
+	if err := checkAppCode(row, code); err != nil {
+		return false, err
 	}
 	seed, err := tx.ring.Open(seal.TOTP, seal.SeedPlace(row.ID, row.UserID), row.Seed)
 	if err != nil {

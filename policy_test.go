@@ -184,7 +184,7 @@ func TestPolicyThatDisclosesSaysWhoThereIs(t *testing.T) {
 			"mail":  func(id string) error { return kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, id, kit.UnknownLink)) },
 			"phone": func(id string) error { return kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, id, "123456")) },
 		} {
-			if err := do(user.ID); err != latchkey.ErrInvalidToken {
+			if err := do(user.ID); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("%s: %v", name, err)
 			}
 			if err := do("nobody"); err != latchkey.ErrUserNotFound {

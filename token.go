@@ -265,8 +265,18 @@ func tokensOf(ctx context.Context, r store.Reader, userID string) ([]*record.Tok
 	})
 }
 
-// link is the secret of a link with the id that it carries.
-type link struct{ userID, secret string }
+// link is a secret with the id under which it is redeemed. code is the secret as a person
+// means it who has typed it.
+type link struct{ userID, secret, code string }
+
+// of returns the text to compare with a code. A long one is not typed, and so it is compared
+// as it is, like the secret of a link.
+func (l link) of(t *record.Token) string {
+	if t.Length >= longCode {
+		return l.secret
+	}
+	return l.code
+}
 
 // findLink returns the live token of a link that serves one of some purposes, nil
 // absent.

@@ -152,7 +152,7 @@ func (c *call) refuseUsed(ctx context.Context, claim link, refused error) error 
 			return err
 		}
 		if t == nil {
-			return ErrInvalidToken
+			return errWrongLink
 		}
 		if t.Failures++; t.Failures >= codeFailures {
 			err = record.Tokens.Delete(ctx, tx, store.Text(t.ID))

@@ -40,10 +40,10 @@ func TestRecoverySetsThePasswordEndsEverythingAndTellsTheUser(t *testing.T) {
 		if err := kit.Err(account.User(k.Ctx)); err != latchkey.ErrUnauthorized {
 			k.Errorf("the session from before: %v", err)
 		}
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, link.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, link.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("the link from before: %v", err)
 		}
-		if err := k.Recover(m); err != latchkey.ErrInvalidToken {
+		if err := k.Recover(m); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("twice: %v", err)
 		}
 		if notice := k.Mail(kit.Ada); notice.Kind != notify.PasswordChanged {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
+	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -34,12 +36,13 @@ func (g *Guest) InspectToken(ctx context.Context, userID, secret string) (_ *Tok
 		return nil, err
 	}
 	if t == nil {
-		return nil, ErrInvalidToken
+		return nil, errWrongLink
 	}
 	return showToken(t, userID), nil
 }
 
-// checkRedeemed refuses texts that cannot be an id and a secret.
+// checkRedeemed refuses texts that cannot be an id and a secret. It reads the secret as it
+// was typed.
 func checkRedeemed(userID, secret string) (link, error) {
 	if err := checkUserID(userID); err != nil {
 		return link{}, err
@@ -47,7 +50,32 @@ func checkRedeemed(userID, secret string) (link, error) {
 	if secret == "" || len(secret) > maxSecret || !utf8.ValidString(secret) {
 		return link{}, invalid("secret", fmt.Errorf("not 1 to %d bytes of UTF-8", maxSecret))
 	}
-	return link{userID, secret}, nil
+	return link{userID, secret, codes.Typed(secret)}, nil
+}
+
+// checkForm refuses a text that has the form of no code which it could be meant for: that
+// of a message, or a live one of the host's. It is no guess, so it is not counted, and the
+// codes may be tried at once again.
+func (c *call) checkForm(ctx context.Context, p *purpose, l link) error {
+	if _, isLink := secretDigest(l.secret, ""); isLink || !p.codes || codes.IsOTP(l.code) {
+		return nil
+	}
+	if !isCustom(l.code) {
+		return errNoCode
+	}
+	live, err := c.codesOf(ctx, c.store, p, l.userID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(live, func(t *record.Token) bool { return t.Length == int64(len(l.of(t))) }) {
+		return errNoCode
+	}
+	return nil
+}
+
+// isCustom reports whether a text has the form of a token of the host's: hexadecimal digits.
+func isCustom(text string) bool {
+	return len(text) >= customLeast && len(text) <= customMost && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 // CreateSession signs in the bearer of a link or a code: by magic URL, e-mail, SMS, or
@@ -67,7 +95,7 @@ func checkRedeemed(userID, secret string) (link, error) {
 // Errors:
 //   - [ErrArgumentInvalid]
 //   - [ErrInvalidToken]: the secret is wrong, was used, was replaced or has expired, or
-//     the user is unknown.
+//     the user is unknown. The message says whether it was a link or a code.
 //   - [ErrUserBlocked]: only with the right secret.
 //   - [*ThrottledError]: after ten calls in an hour for the id from the client address,
 //     and, as for passwords, after more than ten wrong codes in a row for the id, or
@@ -77,6 +105,11 @@ func checkRedeemed(userID, secret string) (link, error) {
 //
 // Five wrong codes end every code of the user, and those that were sent to the same
 // address.
+//
+// White space, dashes and signs that are not shown may be anywhere in a code, and its digits
+// may be those of any script. A text that is then not six digits, nor as long as an open
+// token of [Users.CreateToken], is refused and not counted. The secret of a link, and a token
+// of 32 characters or more, is compared as it is.
 func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Session, err error) {
 	defer publicError("create session", &err)
 	c, err := g.begin()
@@ -85,6 +118,9 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 	}
 	claim, err := checkRedeemed(userID, secret)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.checkForm(ctx, signsIn, claim); err != nil {
 		return nil, err
 	}
 	key := userID + "\n" + c.client.network()
@@ -146,17 +182,17 @@ func (tx *txn) refuseLink(ctx context.Context, p *purpose, userID string) error 
 	if err != nil {
 		return err
 	}
-	return tx.refuse(ctx, refused{p.refuse, user, ErrInvalidToken})
+	return tx.refuse(ctx, refused{p.refuse, user, errWrongLink})
 }
 
 // codesOf returns the live codes of a purpose that may be redeemed under an id: those
 // of the user, and those that were promised the id.
-func (tx *txn) codesOf(ctx context.Context, p *purpose, userID string) ([]*record.Token, error) {
-	own, err := tokensOf(ctx, tx, userID)
+func (c *call) codesOf(ctx context.Context, r store.Reader, p *purpose, userID string) ([]*record.Token, error) {
+	own, err := tokensOf(ctx, r, userID)
 	if err != nil {
 		return nil, err
 	}
-	aliased, err := record.Tokens.List(ctx, tx, store.Query{
+	aliased, err := record.Tokens.List(ctx, r, store.Query{
 		Index: record.Tokens.Index("alias"), Equal: []store.Value{store.Text(userID)}, Descending: true, Limit: 10 * aliasedCodes,
 	})
 	if err != nil {
@@ -164,26 +200,26 @@ func (tx *txn) codesOf(ctx context.Context, p *purpose, userID string) ([]*recor
 	}
 	isNoCode := func(t *record.Token) bool {
 		kind := kindOf(t)
-		return kind.purpose != p || kind.label != "" || !tx.live(t.Created, t.Expire)
+		return kind.purpose != p || kind.label != "" || !c.live(t.Created, t.Expire)
 	}
 	own = slices.DeleteFunc(own, isNoCode)
 	aliased = slices.DeleteFunc(aliased, func(t *record.Token) bool {
-		return isNoCode(t) || slices.ContainsFunc(own, func(c *record.Token) bool { return c.ID == t.ID })
+		return isNoCode(t) || slices.ContainsFunc(own, func(o *record.Token) bool { return o.ID == t.ID })
 	})
 	return append(own, aliased[:min(len(aliased), aliasedCodes)]...), nil
 }
 
-// isCode reports whether a text is the code of a token. Its error says that the engine
+// isCode reports whether a secret is the code of a token. Its error says that the engine
 // lacks the key and cannot tell.
-func (e *Engine) isCode(ctx context.Context, t *record.Token, text string) (bool, error) {
-	return compare(ctx, func() (bool, error) { return e.ring.IsCode([]byte(t.Digest), codeParts(t, text)...) })
+func (e *Engine) isCode(ctx context.Context, t *record.Token, l link) (bool, error) {
+	return compare(ctx, func() (bool, error) { return e.ring.IsCode([]byte(t.Digest), codeParts(t, l.of(t))...) })
 }
 
 // matchCode returns the token of a code among those that may be redeemed under an id.
 // The count of wrong codes survives new codes. While it is slowed, its codes are not
 // compared. A token that is too long to be guessed is always compared.
 func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token, error) {
-	live, err := tx.codesOf(ctx, p, l.userID)
+	live, err := tx.codesOf(ctx, tx, p, l.userID)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +228,7 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 		if t.Length < longCode {
 			continue
 		}
-		right, err := tx.isCode(ctx, t, l.secret)
+		right, err := tx.isCode(ctx, t, l)
 		if right {
 			return t, nil
 		}
@@ -209,7 +245,7 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	var match *candidates
 	for _, some := range all { // all of them, whichever matches
 		for _, t := range some.codes {
-			right, err := tx.isCode(ctx, t, l.secret)
+			right, err := tx.isCode(ctx, t, l)
 			if right {
 				match = some
 				match.right = t
@@ -220,20 +256,28 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	}
 	if match != nil { // for the others it was a wrong one: otherwise a code of the attacker's own would pay for guesses
 		others := slices.DeleteFunc(all, func(some *candidates) bool { return some == match })
-		if err := tx.countWrongCode(ctx, l.secret, others); err != nil {
+		if err := tx.countWrongCode(ctx, l, others); err != nil {
 			return nil, err
 		}
 		return match.right, match.forgetWrong(ctx, tx)
 	}
 	// A code of an unknown key may be right, so it is not counted as wrong. The others are.
 	certain := slices.DeleteFunc(all, func(some *candidates) bool { return some.unknown })
-	if err := tx.countWrongCode(ctx, l.secret, certain); err != nil {
+	if err := tx.countWrongCode(ctx, l, certain); err != nil {
 		return nil, err
 	}
 	if unknown != nil {
 		return nil, &refusal{tx.keyFault(unknown)}
 	}
-	return nil, tx.refuse(ctx, refused{p.refuse, user, ErrInvalidToken})
+	return nil, tx.refuse(ctx, refused{p.refuse, user, wrongSecret(l.secret)})
+}
+
+// wrongSecret returns the error for a text that is none of the secrets that it could be.
+func wrongSecret(text string) *Error {
+	if _, isLink := secretDigest(text, ""); isLink {
+		return errWrongLink
+	}
+	return errWrongCode
 }
 
 // candidates are the codes that a text is compared with, under one count of wrong
@@ -327,11 +371,11 @@ func (tx *txn) countedUnder(ctx context.Context, t *record.Token, userID string,
 func codesOf(userID string) string { return "id " + userID }
 
 // countWrongCode charges a wrong code to every live one that it could have been.
-func (tx *txn) countWrongCode(ctx context.Context, text string, all []*candidates) error {
-	_, isLink := secretDigest(text, "") // links cannot be guessed
+func (tx *txn) countWrongCode(ctx context.Context, l link, all []*candidates) error {
+	_, isLink := secretDigest(l.secret, "") // links cannot be guessed
 	for _, some := range all {
 		for _, t := range some.codes {
-			if t.Length != int64(len(text)) || t.Length >= longCode {
+			if t.Length != int64(len(l.code)) || t.Length >= longCode {
 				continue
 			}
 			t.Failures++

@@ -51,7 +51,7 @@ func TestTokenSignsUpAtRedemptionAndInAfterwards(t *testing.T) {
 			if session.Provider != want[0] || !slices.Equal(session.Factors, []string{want[1]}) || session.ProviderUID != to {
 				k.Errorf("%+v", session)
 			}
-			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, m.Secret)); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, m.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("again: %v", err)
 			}
 			token, err = ask(k.Visitor, "another.id")
@@ -73,7 +73,7 @@ func TestLongCustomTokenOutlivesWrongCodes(t *testing.T) {
 		token, err := k.Users().CreateToken(k.Ctx, user.ID, 32, 0)
 		k.Must(err)
 		for range 9 {
-			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, strings.Repeat("0", 32))); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, strings.Repeat("0", 32))); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("%v", err)
 			}
 		}
@@ -87,7 +87,7 @@ func TestBlockedUserIsToldSoWithTheRightSecretOnly(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, user.ID, true)))
 		token, secret := k.AskCode(kit.Ada)
 		k.Must(kit.Err(k.Users().UpdateStatus(k.Ctx, user.ID, false)))
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, kit.OtherCode(secret))); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, kit.OtherCode(secret))); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("wrong: %v", err)
 		}
 		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)); err != latchkey.ErrUserBlocked {
@@ -134,7 +134,7 @@ func TestPlantedNetworksAreForgotten(t *testing.T) {
 			for range 2 {
 				_, code := k.AskCode(kit.Ada)
 				for range 5 {
-					if kit.Err(g.CreateSession(k.Ctx, user.ID, kit.OtherCode(code))) == latchkey.ErrInvalidToken {
+					if errors.Is(kit.Err(g.CreateSession(k.Ctx, user.ID, kit.OtherCode(code))), latchkey.ErrInvalidToken) {
 						wrong++
 					}
 				}
@@ -200,10 +200,10 @@ func FuzzRedeem(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, secret string) {
 		_, err := guest.CreateSession(ctx, id, secret)
 		var slowed *latchkey.ThrottledError
-		if err != latchkey.ErrInvalidToken && !errors.Is(err, latchkey.ErrArgumentInvalid) && !errors.As(err, &slowed) {
+		if !errors.Is(err, latchkey.ErrInvalidToken) && !errors.Is(err, latchkey.ErrArgumentInvalid) && !errors.As(err, &slowed) {
 			t.Errorf("%q, %q: %v", id, secret, err)
 		}
-		if _, err := guest.InspectToken(ctx, id, secret); err != latchkey.ErrInvalidToken && !errors.Is(err, latchkey.ErrArgumentInvalid) {
+		if _, err := guest.InspectToken(ctx, id, secret); !errors.Is(err, latchkey.ErrInvalidToken) && !errors.Is(err, latchkey.ErrArgumentInvalid) {
 			t.Errorf("%q, %q: %v", id, secret, err)
 		}
 	})

@@ -22,7 +22,7 @@ func TestTokensDoNotSurviveTheirTimeOrTheirUse(t *testing.T) {
 			k.Errorf("expires after %v", token.Expire.Sub(k.Clock.Now()))
 		}
 		k.Clock.Advance(life)
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("after its time: %v", err)
 		}
 		swept, err := k.Sweep(k.Ctx)

@@ -190,6 +190,9 @@ func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string)
 	if err := a.mayAct(ctx, c, c.store); err != nil {
 		return nil, err
 	}
+	if err := c.checkForm(ctx, p, claim); err != nil {
+		return nil, err
+	}
 	if err := c.limitConfirm(ctx, p, claim); err != nil {
 		return nil, err
 	}
@@ -197,7 +200,8 @@ func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string)
 }
 
 // ConfirmPhoneVerification proves the number to which a code of
-// [Account.CreatePhoneVerification] was sent. The caller needs no session.
+// [Account.CreatePhoneVerification] was sent. The caller needs no session. The code is read
+// as by [Guest.CreateSession]: a text that is not six digits is not counted.
 //
 // Errors: those of ConfirmEmailVerification, where the limit is by user id and client
 // address, and holds for the right code too, and
@@ -216,6 +220,9 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 	}
 	claim, err := checkRedeemed(userID, secret)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.checkForm(ctx, p, claim); err != nil {
 		return nil, err
 	}
 	if err := c.limitConfirm(ctx, p, claim); err != nil {

@@ -68,7 +68,7 @@ func TestPhoneVerificationProvesTheNumber(t *testing.T) {
 			k.Errorf("%+v, %+v", token, m)
 		}
 		for range 4 {
-			if err := kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(k.Visitor.ConfirmPhoneVerification(k.Ctx, user.ID, kit.OtherCode(m.Secret))); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("a wrong code: %v", err)
 			}
 		}

@@ -42,7 +42,7 @@ func TestTourThroughAMailServer(t *testing.T) {
 		options
 		wanted, told string
 	}{
-		{options{method: "magic"}, link, "Once more: The link or code is wrong, was used, or has expired (user_invalid_token)"},
+		{options{method: "magic"}, link, "Once more: The link is wrong, was used or replaced, or has expired (user_invalid_token)"},
 		{options{method: "otp"}, `\b[0-9]{6}\b`, "Signed in by token"},
 		{options{verify: true}, link, "Verified: e-mail true, phone true"},
 		{options{recover: true}, link, "Signed in by email with the new one"},

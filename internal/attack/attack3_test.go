@@ -455,11 +455,11 @@ func TestAttack3AStrictBlockEndsLinksAndCodes(t *testing.T) {
 			"link":         func() error { return kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, secret)) },
 			"server token": func() error { return kit.Err(k.Visitor.CreateSession(k.Ctx, owner.UserID(), custom.Secret.Reveal())) },
 		} {
-			if err := do(); err != latchkey.ErrInvalidToken {
+			if err := do(); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("%s from before the block: %v", what, err)
 			}
 		}
-		if err := k.Recover(recovery); err != latchkey.ErrInvalidToken {
+		if err := k.Recover(recovery); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("recovery from before the block: %v", err)
 		}
 	})
@@ -498,7 +498,7 @@ func TestAttack3WhatWasRefusedAsAheadDoesNotComeBack(t *testing.T) {
 		if full(k, session.Secret) {
 			k.Error("the session is good at once")
 		}
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("the link is good at once: %v", err)
 		}
 		if err := fresh.RequireRecent(k.Ctx, 0); err != nil && err != latchkey.ErrChallengeRequired {
@@ -512,7 +512,7 @@ func TestAttack3WhatWasRefusedAsAheadDoesNotComeBack(t *testing.T) {
 		if err := fresh.RequireRecent(k.Ctx, 0); err != latchkey.ErrChallengeRequired {
 			k.Errorf("a proof of %v ago is fresh: %v", ahead, err)
 		}
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, link.UserID, secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("the link of an hour is good after %v: %v", ahead, err)
 		}
 	})
@@ -573,7 +573,7 @@ func TestAttack3AMailboxBuysNoGuessesAtTheAuthenticator(t *testing.T) {
 				switch err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, "000000")); {
 				case err == nil:
 					k.Fatal("guessed")
-				case err == latchkey.ErrInvalidToken:
+				case errors.Is(err, latchkey.ErrInvalidToken):
 					compared++
 				}
 			}
@@ -595,7 +595,7 @@ func TestAttack3AMailboxBuysNoGuessesAtTheAuthenticator(t *testing.T) {
 		session := byMagicLink(k, kit.Ada)
 		pending := pendingOf(k, session.Secret)
 		for range 11 {
-			if err := wrong(pending); err != latchkey.ErrInvalidToken {
+			if err := wrong(pending); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Fatal(err)
 			}
 		}
@@ -724,7 +724,7 @@ func TestAttack3WhatWasSentBeforeTheAddressWasLeftStaysVoid(t *testing.T) {
 				return kit.Err(owner.ConfirmEmailVerification(k.Ctx, verify.Secret))
 			},
 		} {
-			if err := do(); err != latchkey.ErrInvalidToken {
+			if err := do(); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("%s: %v", what, err)
 			}
 		}

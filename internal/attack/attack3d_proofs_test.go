@@ -167,7 +167,7 @@ func TestAC023AChallengeEndsWithTheProofOfItsAddress(t *testing.T) {
 		k.Must(err)
 		code := k.Message(challenge.ID, kit.Ada).Secret
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, owner.UserID(), false)))
-		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, code)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, code)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("an address that is not proven any more: %v", err)
 		}
 	})
@@ -203,7 +203,7 @@ func TestAC054AnUnconfirmedAuthenticatorAnswersNoChallengeOfTheFormerOne(t *test
 		k.Must(err)
 		next, err := authtest.NewAuthenticator(k.Clock, made.URI.Reveal())
 		k.Must(err)
-		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, next.Code())); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, next.Code())); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("it is not confirmed: %v", err)
 		}
 	})

@@ -265,7 +265,7 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 		if err := kit.Err(account.CreateMFAChallenge(k.Ctx, latchkey.FactorTOTP)); err != latchkey.ErrAuthenticatorNotFound {
 			k.Error(err)
 		}
-		if err := kit.Err(account.VerifyMFAAuthenticator(k.Ctx, old.Code())); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(account.VerifyMFAAuthenticator(k.Ctx, old.Code())); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("a code of the one before: %v", err)
 		}
 		k.Must(kit.Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code())))
@@ -276,7 +276,7 @@ func TestAC054UnconfirmedEnrolmentCountsForNothing(t *testing.T) {
 			}
 		}
 		_, pending := k.Owing(k.Visitor)
-		if err := kit.Err(k.Answers(pending, latchkey.FactorTOTP, app.Code())); err != latchkey.ErrInvalidToken { // AC-039
+		if err := kit.Err(k.Answers(pending, latchkey.FactorTOTP, app.Code())); !errors.Is(err, latchkey.ErrInvalidToken) { // AC-039
 			k.Errorf("the code that confirmed it: %v", err)
 		}
 		k.Must(kit.Err(k.Answers(pending, latchkey.FactorTOTP, app.CodeAt(1))))

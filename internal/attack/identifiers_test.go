@@ -272,7 +272,7 @@ func TestIdDoesNotTellItsAddressByBeingSlowed(t *testing.T) {
 		}
 		for _, email := range []string{"nobody@example.org", kit.Ada} {
 			slow(email)
-			if err := kit.Err(stranger.CreateSession(k.Ctx, user.ID, "0000000")); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(stranger.CreateSession(k.Ctx, user.ID, "0000000")); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("after %s was slowed: %v", email, err)
 			}
 		}
@@ -283,7 +283,7 @@ func TestIdDoesNotTellItsAddressByBeingSlowed(t *testing.T) {
 			k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, user.ID, email)))
 			token, err := stranger.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: email})
 			k.Must(err)
-			if err := kit.Err(stranger.CreateSession(k.Ctx, token.UserID, "0000000")); err != latchkey.ErrInvalidToken {
+			if err := kit.Err(stranger.CreateSession(k.Ctx, token.UserID, "0000000")); !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("%s after its id was slowed: %v", email, err)
 			}
 		}

@@ -140,7 +140,7 @@ func TestG1AGuessWhoseCallerHangsUpIsCounted(t *testing.T) {
 				return kit.Err(k.Visitor.CreateSession(ctx, token.UserID, kit.OtherCode(code)))
 			})
 		}
-		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, code)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(k.Visitor.CreateSession(k.Ctx, token.UserID, code)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("a code after five wrong ones: %v", err)
 		}
 		// Nor is an answer for a second factor free.
@@ -154,7 +154,7 @@ func TestG1AGuessWhoseCallerHangsUpIsCounted(t *testing.T) {
 				return kit.Err(owner.ConfirmMFAChallenge(ctx, challenge.ID, kit.OtherCode(answer)))
 			})
 		}
-		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, answer)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(owner.ConfirmMFAChallenge(k.Ctx, challenge.ID, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("a challenge after five wrong answers: %v", err)
 		}
 	})

@@ -379,7 +379,7 @@ func TestAC016ChangesEndOpenTokens(t *testing.T) {
 				secrets[secret] = code.UserID
 				k.Must(change(k, account))
 				for secret, id := range secrets {
-					if err := kit.Err(k.Visitor.CreateSession(k.Ctx, id, secret)); err != latchkey.ErrInvalidToken && err != latchkey.ErrUserBlocked {
+					if err := kit.Err(k.Visitor.CreateSession(k.Ctx, id, secret)); !errors.Is(err, latchkey.ErrInvalidToken) && err != latchkey.ErrUserBlocked {
 						k.Errorf("a token from before: %v", err)
 					}
 				}

@@ -569,7 +569,7 @@ func TestALinkIsConfirmedInItsOwnSessionOnly(t *testing.T) {
 		k.Must(err)
 		m := k.MailOf(token, kit.Ada)
 		_, other := k.Anonymous()
-		if err := kit.Err(other.ConfirmEmailVerification(k.Ctx, m.Secret)); err != latchkey.ErrInvalidToken {
+		if err := kit.Err(other.ConfirmEmailVerification(k.Ctx, m.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("another's session: %v", err)
 		}
 		k.Must(kit.Err(ada.ConfirmEmailVerification(k.Ctx, m.Secret)))
@@ -608,7 +608,7 @@ func TestA6APromisedCodeIsComparedAlthoughTheAddressIsSlowed(t *testing.T) {
 		for range 60 {
 			token, code := ask(kit.Attacker)
 			for range 5 {
-				if redeem(kit.Attacker, token, kit.OtherCode(code)) == latchkey.ErrInvalidToken {
+				if errors.Is(redeem(kit.Attacker, token, kit.OtherCode(code)), latchkey.ErrInvalidToken) {
 					compared++
 				}
 			}
@@ -648,7 +648,7 @@ func TestG2WhatWasMadeAheadOfTheClockIsNotGood(t *testing.T) {
 				"server token": func() error { return kit.Err(k.Visitor.CreateSession(k.Ctx, user.ID, token.Secret.Reveal())) },
 				"recovery":     func() error { return k.Recover(recovery) },
 			} {
-				if err := do(); err != latchkey.ErrInvalidToken {
+				if err := do(); !errors.Is(err, latchkey.ErrInvalidToken) {
 					k.Errorf("%s after %v: %v", what, later, err)
 				}
 			}

@@ -71,7 +71,7 @@ func TestA11EveryWayToFailCountsTogether(t *testing.T) {
 			"challenge": func() error { return kit.Err(account.ConfirmMFAChallenge(k.Ctx, challenge.ID, "0000000000")) },
 		}
 		for name, fail := range fails {
-			if err := fail(); err != latchkey.ErrInvalidCredentials && err != latchkey.ErrInvalidToken {
+			if err := fail(); err != latchkey.ErrInvalidCredentials && !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("%s: %v", name, err)
 			}
 		}

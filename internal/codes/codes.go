@@ -64,11 +64,11 @@ func Recovery(strong bool) (codes []string) {
 // guessed from its digest.
 func IsShortRecovery(code string) bool { return len(code) == recoveryLength }
 
-// PlainRecovery returns the form of a recovery code for its digest: without dashes and
-// spaces, and in one case. In strong codes the letters I, L and O, which base32 lacks,
+// PlainRecovery returns the form of a recovery code for its digest: as [Typed], and in one
+// case. In strong codes the letters I, L and O, which base32 lacks,
 // become digits.
 func PlainRecovery(code string) string {
-	code = strings.NewReplacer("-", "", " ", "").Replace(code)
+	code = Typed(code)
 	if IsShortRecovery(code) {
 		return strings.ToLower(code)
 	}

@@ -24,7 +24,7 @@ func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
 		err := op.Do(w)
 		switch {
 		case op.Name == "Account.ConfirmMFAChallenge":
-			if err != latchkey.ErrInvalidToken {
+			if !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("of an unknown challenge: %v", err)
 			}
 		case op.Open:
