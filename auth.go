@@ -165,10 +165,15 @@ type Config struct {
 	// operation answers with [ErrSMTPDisabled] or [ErrPhoneDisabled].
 	//
 	// A message is sent after the commit that it belongs to, by goroutines that end with
-	// Close: the caller does not wait for it. At most 1,200 messages wait, of which 100 may
-	// only be notices, 200 only notices and codes of second factors, and 500 may be waiting
-	// for another try. Four are sent at once. Each is
-	// tried up to six times within six minutes. A process that dies loses the messages
+	// Close: the caller does not wait for it. For each of the two, at most 1,200 messages
+	// wait, of which 100 may only be notices, 200 only notices and codes of second factors,
+	// and 500 may be waiting for another try. Eight are sent at once: at most three to one
+	// domain or calling code, and at most three that one client has caused, so that a slow
+	// mailbox provider holds up its own mail alone. Messages that come again go after the
+	// others. Each is tried up to six times within six minutes, and a try takes at most two
+	// minutes. A message whose code has run out, was used or was replaced meanwhile is not
+	// sent. The first failure of a kind is logged at once, and then once a minute, with its
+	// stage and its reason ([notify.Failure]). A process that dies loses the messages
 	// that wait. Users ask again for lost links and codes. Notices of changes to an account
 	// are lost, and its log has the line. A notifier that does not want a kind of message
 	// returns nil for it.
@@ -276,7 +281,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
-		courier: courier.New(c.Notifier, c.SMS, c.Logger), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
+		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
 		errands: errands.New(), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {

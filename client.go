@@ -20,8 +20,9 @@ type Client struct {
 	// question marks.
 	UserAgent string
 	// Locale is the language of messages to the client's user: a BCP 47 tag, or
-	// the value of HTTP's Accept-Language. At most 128 bytes are kept. A value that
-	// is not printable ASCII is ignored.
+	// the value of HTTP's Accept-Language. Its first entries are kept, at most 128 bytes of
+	// them. Entries that are not printable ASCII are left out, and a first one that is longer
+	// is cut.
 	Locale string
 	// OnLimit gets the result of every decision of the limiter about this client's
 	// calls, so that the host can report the remaining calls. The rules for messages are
@@ -36,11 +37,28 @@ const maxLocale = 128
 // canonical returns the client in the form that the engine keeps.
 func (c Client) canonical() Client {
 	c.IP, c.UserAgent = c.IP.Unmap().WithZone(""), canon.UserAgent(c.UserAgent)
-	c.Locale = c.Locale[:min(len(c.Locale), maxLocale)]
-	if strings.ContainsFunc(c.Locale, func(r rune) bool { return r < ' ' || r > '~' }) {
-		c.Locale = ""
-	}
+	c.Locale = canonicalLocale(c.Locale)
 	return c
+}
+
+// canonicalLocale returns the first entries of a list of languages that can be read and fit.
+func canonicalLocale(list string) string {
+	list = list[:min(len(list), 16*maxLocale)] // the rest is not even looked at
+	kept := ""
+	for entry := range strings.SplitSeq(list, ",") {
+		if strings.ContainsFunc(entry, func(r rune) bool { return r < ' ' || r > '~' }) {
+			continue
+		}
+		if kept == "" {
+			kept = entry[:min(len(entry), maxLocale)]
+			continue
+		}
+		if len(kept)+1+len(entry) > maxLocale {
+			break
+		}
+		kept += "," + entry
+	}
+	return kept
 }
 
 // silent returns the client without its callback, as logs and events hold it.

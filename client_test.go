@@ -14,7 +14,11 @@ import (
 
 func TestLocaleOfAClientIsKeptShort(t *testing.T) {
 	host := authtest.New(t, latchkey.Config{})
-	for locale, want := range map[string]string{"de": "de", "de\r\nX: y": "", "dé": "", strings.Repeat("x", 1000): strings.Repeat("x", 128)} {
+	long := "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7," + strings.Repeat("pt-BR;q=0.6,", 20)
+	for locale, want := range map[string]string{
+		"de": "de", "de\r\nX: y": "", "dé": "", strings.Repeat("x", 1000): strings.Repeat("x", 128), "": "",
+		long: long[:119], "dé,fr,\x00,en;q=0.5": "fr,en;q=0.5", strings.Repeat("de,", 10_000): strings.Repeat("de,", 42) + "de",
+	} {
 		client := authtest.Client
 		client.Locale = locale
 		if err := kit.Err(host.Engine.Guest(client).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: kit.Ada})); err != nil {

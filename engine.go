@@ -179,6 +179,7 @@ type Deliveries struct {
 	Sent    int64
 	Retried int64 // tries that failed and were followed by another
 	Dropped int64 // messages that were given up, or that found the queue full
+	Stale   int64 // messages that were not sent, because their code had run out or was replaced
 }
 
 // Deliveries returns the numbers of messages that were sent, tried again and given

@@ -134,8 +134,20 @@ func (a *Account) invite(ctx context.Context, teamID string, n NewMembership, ro
 	if err != nil {
 		return nil, err
 	}
-	c.courier.Deliver(courier.Delivery{Message: made.message, Null: made.silent})
+	c.deliverInvitation(made.message, made.silent)
 	return made.shown, nil
+}
+
+// deliverInvitation hands over the message with the link of an invitation.
+func (c *call) deliverInvitation(m notify.Message, null bool) {
+	c.deliver(courier.Delivery{
+		Message: m, Null: null, Slot: "invitation " + m.MembershipID,
+		Serves: func(ctx context.Context) bool {
+			sum, _ := secretDigest(m.Secret.Reveal(), kindInvitation.label)
+			row, err := invitationOf(ctx, c.store, sum[:])
+			return err != nil || row != nil
+		},
+	})
 }
 
 // ownTeam returns a team that a user owns.

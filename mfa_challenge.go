@@ -128,7 +128,7 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 			return nil, err
 		}
 	case factor.contact() != nil:
-		c.courier.Deliver(courier.Delivery{Null: drawn.mocked, Proven: true, Message: c.challengeMessage(ctx, drawn, user)})
+		c.deliverChallenge(&drawn.row, c.challengeMessage(ctx, drawn, user), drawn.mocked)
 	}
 	return showChallenge(&drawn.row), nil
 }
@@ -220,6 +220,17 @@ func (c *call) challengeMessage(ctx context.Context, n *newChallenge, user *reco
 		ID: n.row.ID, Kind: notify.Challenge, Channel: n.factor.contact().channel, To: n.row.Destination, Name: user.Name, UserID: user.ID,
 		Secret: hide(n.code), Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
 	}
+}
+
+// deliverChallenge hands over the message with the code of a challenge.
+func (c *call) deliverChallenge(row *record.Challenge, m notify.Message, null bool) {
+	c.deliver(courier.Delivery{
+		Message: m, Null: null, Proven: true, Slot: "challenge " + row.SessionID + " " + row.Factor,
+		Serves: func(ctx context.Context) bool {
+			row, err := record.Challenges.Find(ctx, c.store, record.Challenges.Primary(), store.Text(row.ID))
+			return err != nil || row != nil
+		},
+	})
 }
 
 // challengeParts are the parts of the digest of a challenge's code.

@@ -52,8 +52,14 @@ func (c *call) sendNotices(ctx context.Context, notices []notice) {
 			n.Client = c.strangeClient(ctx)
 		}
 		_, mocked := c.mockCode(n.Channel, n.To)
-		c.courier.Deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
+		c.deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
 	}
+}
+
+// deliver hands a message to the courier. It is the one place where messages leave.
+func (c *call) deliver(d courier.Delivery) {
+	d.From = c.client.network()
+	c.courier.Deliver(d)
 }
 
 // mayNotice counts a notice among the messages to its address and those that its client

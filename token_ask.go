@@ -68,8 +68,20 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 	cannot := r.kind.purpose == recovers && (user == nil || !mayRecover(user))
 	message := c.tokenMessage(ctx, &made.newToken, user, r.link)
 	message.Phrase = shown.Phrase
-	c.courier.Deliver(courier.Delivery{Message: message, Null: mocked || blocked || cannot})
+	c.deliverToken(&made.newToken, message, mocked || blocked || cannot)
 	return shown, nil
+}
+
+// deliverToken hands over the message of a token that was made. If another token takes its
+// slot, or it is used, before the message is sent, the message is not sent.
+func (c *call) deliverToken(n *newToken, m notify.Message, null bool) {
+	c.deliver(courier.Delivery{
+		Message: m, Null: null, Slot: n.Kind + " " + n.Slot,
+		Serves: func(ctx context.Context) bool {
+			row, err := record.Tokens.Find(ctx, c.store, record.Tokens.Primary(), store.Text(n.ID))
+			return err != nil || row != nil // a message is rather sent in vain than lost
+		},
+	})
 }
 
 // canAsk refuses tokens of a kind that is switched off, or has no notifier.

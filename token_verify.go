@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"example.com/latchkey/internal/codes"
-	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -108,7 +107,7 @@ func (a *Account) sendVerification(ctx context.Context, kind *tokenKind, secret 
 	if err != nil {
 		return nil, err
 	}
-	c.courier.Deliver(courier.Delivery{Message: c.tokenMessage(ctx, drawn, user, link), Null: mocked})
+	c.deliverToken(drawn, c.tokenMessage(ctx, drawn, user, link), mocked)
 	return c.showNewToken(drawn), nil
 }
 

@@ -82,7 +82,10 @@ type Message struct {
 	Phrase string
 	Time   time.Time // when it was asked for
 	Expire time.Time // when Secret expires; zero for notices
-	Client Client    // that asked
+	// Sending is when this try began. Words about the time that is left count from it. The
+	// zero time means Time.
+	Sending time.Time
+	Client  Client // that asked
 	// Locale is the language of the client that asked, as the host reported it: a
 	// BCP 47 tag, or a list of them as in the HTTP header Accept-Language. It is ""
 	// if not known.
@@ -129,10 +132,12 @@ func (m Message) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded 
 // Notifier sends messages. It must be safe for concurrent use.
 type Notifier interface {
 	// Notify sends a message. It returns nil once another system, such as a mail
-	// server, has accepted it. The context ends after 30 seconds, or when the
+	// server, has accepted it. The context ends after two minutes, or when the
 	// engine is closed. After an error the engine tries again, unless the error was
-	// made by [Permanent]. The same message may come twice, if the first answer was
-	// lost.
+	// made by [Permanent]. A notifier that has handed a message over and gets no answer
+	// returns a permanent error too, if it does not want the message to come twice. The
+	// engine logs the stage and the reason of a [Failure], and the [Class] of every other
+	// error.
 	Notify(ctx context.Context, m Message) error
 }
 
@@ -150,8 +155,8 @@ func (p permanent) Unwrap() error { return p.error }
 
 func (p permanent) Is(target error) bool { return target == errPermanent }
 
-// Permanent marks an error that another try would not fix, such as an address that
-// does not exist.
+// Permanent marks an error after which the engine does not try again: the address does
+// not exist, or the message may have arrived already.
 func Permanent(err error) error { return permanent{err} }
 
 // IsPermanent reports whether err was marked by [Permanent].

@@ -1,12 +1,11 @@
-// Package courier delivers messages off the caller's path. It keeps them in a
-// bounded queue in memory, hands them to the host's notifiers, and tries again
-// after a failure. A process that dies loses the messages that wait.
+// Package courier delivers messages off the caller's path. It keeps them in bounded
+// queues in memory, one for each channel, hands them to the host's notifiers, and tries
+// again after a failure. A process that dies loses the messages that wait.
 package courier
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -15,9 +14,9 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// The bounds of the queue and of the tries.
+// The bounds of a queue and of the tries.
 const (
-	// queueSize is how many messages may wait, including those to be tried
+	// queueSize is how many messages of a channel may wait, including those to be tried
 	// again. Further ones are dropped.
 	queueSize = 1200
 	// noticeReserve is the room that only notices may use, and provenReserve the room for
@@ -27,12 +26,15 @@ const (
 	noticeReserve = 100
 	provenReserve = 200
 	maxRetrying   = 500
-	// workers is how many messages are sent at once.
-	workers = 4
+	// workers is how many messages of a channel are sent at once. share is how many of them
+	// may be for one domain or one calling code, and how many may be caused by one client:
+	// a slow mailbox provider and a client with many addresses hold up their own messages.
+	workers = 8
+	share   = 3
 	// maxTries is how often a message is tried, the first time included.
 	maxTries = 6
 	// tryTime is how long one try may take.
-	tryTime = 30 * time.Second
+	tryTime = 2 * time.Minute
 	// firstWait is the wait before the second try. Each later wait is four times
 	// as long: 1 s, 4 s, 16 s, 64 s, 256 s.
 	firstWait = time.Second
@@ -41,6 +43,9 @@ const (
 	// closingPatience is how long a notifier may take to return after its
 	// context has ended.
 	closingPatience = time.Second
+	// doubtful is how long a message may wait before the store is asked whether its code
+	// still serves.
+	doubtful = 10 * time.Second
 )
 
 // ErrStuck is the answer of Close if a notifier does not return within a second
@@ -53,6 +58,7 @@ type Counts struct {
 	Sent    int64
 	Retried int64 // tries that failed and were followed by another
 	Dropped int64 // messages that were given up, or that found the queue full
+	Stale   int64 // messages that were not sent because their code no longer served
 }
 
 // Delivery is one message on its way. A null delivery sends nothing: it goes
@@ -65,62 +71,77 @@ type Delivery struct {
 	Null    bool
 	Notice  bool
 	Proven  bool
-	tries   int
+	From    string // the network of the client that caused it, "" for the host
+	// Slot is the place of the code: a later one in the same place replaces it. It is ""
+	// for notices. Serves reports whether the code still serves. It is asked before a try if
+	// there is a doubt: if the message has waited, was tried before, or is not alone in its
+	// slot.
+	Slot   string
+	Serves func(context.Context) bool
+
+	tries  int
+	queued time.Time // the first time
+	keys   []string  // under which the workers that send it are counted
 }
 
 // Courier takes messages from callers, who do not wait for them, and hands them
 // to the host's notifiers. A nil Courier has no notifiers. It is safe for
 // concurrent use.
 type Courier struct {
-	notifiers map[notify.Channel]notify.Notifier
-	logger    *slog.Logger
-	queue     chan Delivery
-	base      context.Context // of all tries
-	cancel    context.CancelFunc
-	group     sync.WaitGroup // workers and waits
+	lanes  map[notify.Channel]*lane
+	report *report
+	now    func() time.Time // of the engine, for the life of codes
+	base   context.Context  // of all tries
+	cancel context.CancelFunc
+	group  sync.WaitGroup // workers and waits
 
-	waiting, sent, retried, dropped atomic.Int64
-	retrying                        atomic.Int64 // waiting messages that were tried
+	sent, retried, dropped, stale atomic.Int64
 
 	mu      sync.Mutex
 	full    bool          // a message was dropped since there was room
 	closing chan struct{} // closed when no message is taken any more
-	drained chan struct{} // closed when the queue is empty and closing is closed
+	drained chan struct{} // closed when the queues are empty and closing is closed
 }
 
 // New returns a courier with a notifier for each channel that has one, and
 // starts its workers, which Close ends. It returns nil if no channel has one.
-func New(mail, text notify.Notifier, logger *slog.Logger) *Courier {
-	notifiers := make(map[notify.Channel]notify.Notifier)
-	if mail != nil {
-		notifiers[notify.Email] = mail
-	}
-	if text != nil {
-		notifiers[notify.SMS] = text
-	}
-	if len(notifiers) == 0 {
-		return nil
-	}
+func New(mail, text notify.Notifier, logger *slog.Logger, now func() time.Time) *Courier {
 	c := &Courier{
-		notifiers: notifiers, logger: logger, queue: make(chan Delivery, queueSize),
+		lanes: make(map[notify.Channel]*lane), report: newReport(logger, now), now: now,
 		closing: make(chan struct{}), drained: make(chan struct{}),
 	}
 	c.base, c.cancel = context.WithCancel(context.Background())
-	for range workers {
-		c.group.Go(c.work)
+	for channel, n := range map[notify.Channel]notify.Notifier{notify.Email: mail, notify.SMS: text} {
+		if n == nil {
+			continue
+		}
+		l := newLane(n)
+		c.lanes[channel] = l
+		for range workers {
+			c.group.Go(func() { c.work(l) })
+		}
+		context.AfterFunc(c.base, l.end)
+	}
+	if len(c.lanes) == 0 {
+		c.cancel()
+		return nil
 	}
 	return c
 }
 
 // Can reports whether the channel has a notifier.
-func (c *Courier) Can(channel notify.Channel) bool { return c != nil && c.notifiers[channel] != nil }
+func (c *Courier) Can(channel notify.Channel) bool { return c != nil && c.lanes[channel] != nil }
 
 // Counts returns the numbers of messages so far.
 func (c *Courier) Counts() Counts {
 	if c == nil {
 		return Counts{}
 	}
-	return Counts{Waiting: c.waiting.Load(), Sent: c.sent.Load(), Retried: c.retried.Load(), Dropped: c.dropped.Load()}
+	n := Counts{Sent: c.sent.Load(), Retried: c.retried.Load(), Dropped: c.dropped.Load(), Stale: c.stale.Load()}
+	for _, l := range c.lanes {
+		n.Waiting += int64(l.size())
+	}
+	return n
 }
 
 // Deliver queues a message of a channel that has a notifier. It never waits.
@@ -130,16 +151,15 @@ func (c *Courier) Deliver(d Delivery) {
 	select {
 	case <-c.closing:
 	default:
-		room := int64(queueSize)
+		room := queueSize
 		if !d.Notice {
 			room -= noticeReserve
 		}
 		if !d.Notice && !d.Proven {
 			room -= provenReserve
 		}
-		if c.waiting.Load() < room {
-			c.waiting.Add(1)
-			c.queue <- d // never blocks: the queue has room for every waiting message
+		d.queued = time.Now()
+		if c.lanes[d.Message.Channel].add(&d, room) {
 			c.full = false
 			return
 		}
@@ -147,63 +167,83 @@ func (c *Courier) Deliver(d Delivery) {
 	c.dropped.Add(1)
 	if !c.full { // one log line until there is room again
 		c.full = true
-		c.logger.Error("latchkey: messages are dropped: the queue is full, or the engine is closed")
+		c.report.logger.Error("latchkey: messages are dropped: the queue is full, or the engine is closed")
 	}
 }
 
-// work sends messages until the courier is closed.
-func (c *Courier) work() {
+// work sends messages of a channel until the courier is closed.
+func (c *Courier) work(l *lane) {
 	for {
-		select {
-		case d := <-c.queue:
-			c.try(d)
-		case <-c.base.Done():
+		d, ok := l.take()
+		if !ok {
 			return
 		}
+		c.try(l, d)
 	}
 }
 
 // try sends a message once, and decides whether it is tried again.
-func (c *Courier) try(d Delivery) {
+func (c *Courier) try(l *lane, d *Delivery) {
 	if d.Null {
-		c.done()
+		c.done(l, d)
 		return
 	}
-	if d.tries > 0 {
-		c.retrying.Add(-1)
-	}
 	ctx, cancel := context.WithTimeout(c.base, tryTime)
-	permanent, err := c.notify(ctx, d.Message)
-	cancel()
+	defer cancel()
+	if !c.serves(ctx, l, d) {
+		c.stale.Add(1)
+		c.done(l, d)
+		return
+	}
+	d.Message.Sending = c.now().UTC()
+	permanent, err := notified(ctx, l.notifier, d.Message)
 	d.tries++
 	switch {
 	case err == nil:
 		c.sent.Add(1)
-	case permanent || d.tries >= maxTries || c.base.Err() != nil || !d.Notice && c.retrying.Load() >= maxRetrying:
+	case permanent || d.tries >= maxTries || c.base.Err() != nil || !l.mayRetry(d):
 		c.drop(d, err)
 	default:
 		c.retried.Add(1)
-		c.retrying.Add(1)
-		c.group.Go(func() { c.later(d) })
+		c.report.failed(d.Message.Channel, err)
+		l.pause(d)
+		c.group.Go(func() { c.later(l, d) })
 		return
 	}
-	c.done()
+	c.done(l, d)
 }
 
-// notify calls the host's notifier. A message whose notifier panicked is not
-// tried again.
-func (c *Courier) notify(ctx context.Context, m notify.Message) (permanent bool, err error) {
+// serves reports whether the code of a message still serves. A notice has none.
+func (c *Courier) serves(ctx context.Context, l *lane, d *Delivery) bool {
+	if d.Message.Expire.IsZero() {
+		return true
+	}
+	if !c.now().Before(d.Message.Expire) {
+		return false
+	}
+	if d.Serves == nil || d.tries == 0 && time.Since(d.queued) < doubtful && !l.contested(d.Slot) {
+		return true
+	}
+	return d.Serves(ctx)
+}
+
+// notified calls a notifier. A message whose notifier panicked is not tried again.
+func notified(ctx context.Context, n notify.Notifier, m notify.Message) (permanent bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			permanent, err = true, fmt.Errorf("the notifier panicked with %T", v)
+			permanent, err = true, &notify.Failure{Stage: "notifier", Reason: "panicked"}
 		}
 	}()
-	err = c.notifiers[m.Channel].Notify(ctx, m)
-	return err != nil && notify.IsPermanent(err), err
+	if err = n.Notify(ctx, m); err == nil {
+		return false, nil
+	}
+	permanent = notify.IsPermanent(err)
+	stage, reason := notify.Seen(err) // in here, because the methods of the error are the host's too
+	return permanent, &notify.Failure{Stage: stage, Reason: reason}
 }
 
 // later puts a message back into the queue after a wait.
-func (c *Courier) later(d Delivery) {
+func (c *Courier) later(l *lane, d *Delivery) {
 	wait := time.NewTimer(firstWait << (2 * (d.tries - 1)))
 	defer wait.Stop()
 	select {
@@ -216,42 +256,45 @@ func (c *Courier) later(d Delivery) {
 		case <-c.base.Done():
 		}
 	}
-	c.queue <- d
+	l.again(d)
 }
 
-// drop gives a message up. Only the type of the error is logged, because its
-// text may hold the address.
-func (c *Courier) drop(d Delivery, err error) {
+// drop gives a message up.
+func (c *Courier) drop(d *Delivery, err error) {
 	c.dropped.Add(1)
 	if !d.Null {
-		c.logger.Error("latchkey: a message is dropped", "message", d.Message.ID, "kind", string(d.Message.Kind), "tries", d.tries,
-			"error", fmt.Sprintf("%T", err))
+		c.report.dropped(d, err)
 	}
 }
 
 // done notes that a message waits no longer.
-func (c *Courier) done() {
+func (c *Courier) done(l *lane, d *Delivery) {
+	l.done(d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting.Add(-1) == 0 {
-		c.endIfClosing()
-	}
+	c.endIfDrained()
 }
 
-// endIfClosing closes drained if the courier is closing.
-func (c *Courier) endIfClosing() {
+// endIfDrained closes drained if the courier is closing and nothing waits.
+func (c *Courier) endIfDrained() {
 	select {
 	case <-c.closing:
-		select {
-		case <-c.drained:
-		default:
-			close(c.drained)
-		}
 	default:
+		return
+	}
+	for _, l := range c.lanes {
+		if l.size() > 0 {
+			return
+		}
+	}
+	select {
+	case <-c.drained:
+	default:
+		close(c.drained)
 	}
 }
 
-// Close takes no more messages, and waits until those in the queue are gone or the
+// Close takes no more messages, and waits until those in the queues are gone or the
 // context ends. Then it drops the rest.
 //
 // Errors:
@@ -266,9 +309,7 @@ func (c *Courier) Close(ctx context.Context) error {
 	default:
 		close(c.closing)
 	}
-	if c.waiting.Load() == 0 {
-		c.endIfClosing()
-	}
+	c.endIfDrained()
 	c.mu.Unlock()
 	select {
 	case <-c.drained:
@@ -287,13 +328,10 @@ func (c *Courier) Close(ctx context.Context) error {
 	case <-patience.C:
 		return ErrStuck
 	}
-	for {
-		select {
-		case d := <-c.queue:
-			c.waiting.Add(-1)
-			c.drop(d, context.Canceled)
-		default:
-			return nil
+	for _, l := range c.lanes {
+		for _, d := range l.empty() {
+			c.drop(d, &notify.Failure{Stage: "queue", Reason: "the engine was closed"})
 		}
 	}
+	return nil
 }

@@ -31,7 +31,8 @@ import (
 //
 // An answer of 2xx means that the receiver has accepted the text. The answers 408,
 // 425, 429 and 5xx, and no answer at all, are errors that may pass. Every other
-// answer is a permanent error. Redirects are not followed.
+// answer is a permanent error. Redirects are not followed. The errors of answers are
+// [*notify.Failure]s.
 type Webhook struct {
 	url    hidden.Text // its path or its query may hold a secret
 	key    hidden.Text
@@ -116,7 +117,7 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 		if errors.As(err, &u) {
 			err = u.Err // without the URL, which may hold a secret
 		}
-		return fmt.Errorf("sms: the webhook does not answer: %w", err)
+		return notify.Failed("webhook", err)
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<16)) // so that the connection can be used again
@@ -124,11 +125,14 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	case code/100 == 2:
 		return nil
 	case code/100 == 5, code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
-		return fmt.Errorf("sms: the webhook answers %d", code)
+		return answered(code)
 	default:
-		return notify.Permanent(fmt.Errorf("sms: the webhook answers %d", code))
+		return notify.Permanent(answered(code))
 	}
 }
+
+// answered returns the failure that an answer of the receiver is.
+func answered(code int) error { return &notify.Failure{Stage: "webhook", Reason: strconv.Itoa(code)} }
 
 func sign(key []byte, id, stamp string, body []byte) []byte {
 	mac := hmac.New(sha256.New, key)

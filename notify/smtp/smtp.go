@@ -11,6 +11,7 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -18,14 +19,14 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
-	"slices"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
-	protocol "github.com/wneessen/go-mail/smtp"
+	"golang.org/x/net/idna"
 
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
@@ -45,7 +46,8 @@ const (
 
 // Config names the mail server and the sender.
 type Config struct {
-	// Addr is the address of the server, host:port.
+	// Addr is the address of the server: mail.example.org:587, 192.0.2.7:587 or
+	// [2001:db8::7]:587. A certificate for an address names the address.
 	Addr     string
 	Security Security
 	// TLS is the configuration for StartTLS and TLS. nil means the root certificates
@@ -56,65 +58,61 @@ type Config struct {
 	// An empty Username means no login.
 	Username string
 	Password hidden.Text
-	// From is the sender, "noreply@example.org" or "Bread <noreply@example.org>".
-	// ReplyTo is the address for replies. "" means From.
+	// From is the sender, "noreply@example.org" or "Bread <noreply@example.org>". A domain
+	// in another script is sent in ASCII (RFC 5891). The part before the @ is in ASCII.
+	// ReplyTo is the address for replies, in the same form. "" means From.
 	From, ReplyTo string
-	// Hello is the host name in the greeting to the server. "" means the name of this
-	// machine.
+	// Hello is the host name in the greeting to the server, or an address in brackets. ""
+	// means the name of this machine, if it has a domain, and else the address of this end
+	// of the connection (RFC 5321, 4.1.3).
 	Hello string
 	// Templates render the mails.
 	Templates *templates.Set
 	// Connections is the number of open connections that are kept for later mails,
 	// each for a minute. 0 means 4. A connection is opened when it is needed.
 	Connections int
-	// Timeout is the time limit for connecting, and for sending one mail. 0 means 10
-	// seconds.
+	// Timeout is the time limit of each step: of connecting, of TLS, and of every answer of
+	// the server. 0 means 30 seconds. For the answer after the content the server has ten
+	// minutes, or until the context ends: it may be delivering the mail already (RFC 5321,
+	// 4.5.3.2).
 	Timeout time.Duration
 }
 
-// idle is how long an unused connection is kept.
-const idle = time.Minute
+// The defaults of Config, and the time for the answer after the content.
+const (
+	connections = 4
+	timeout     = 30 * time.Second
+	afterDot    = 10 * time.Minute
+)
 
 // Mailer is a [notify.Notifier] that sends mail. It is safe for concurrent use.
 type Mailer struct {
 	config        Config
-	host          string
-	port          int
+	host, port    string
 	from, replyTo *mail.Address
-	options       []gomail.Option
+	dialer        func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu     sync.Mutex
 	kept   []*conn
 	closed bool
 }
 
-// conn is one connection to the server.
-type conn struct {
-	net    net.Conn
-	client *gomail.Client
-	smtp   *protocol.Client
-	timer  *time.Timer // closes the connection while it is kept
-}
-
-// New returns a mailer. It does not connect yet.
+// New returns a mailer. It does not connect yet: see [Mailer.Check].
 func New(c Config) (*Mailer, error) {
-	host, text, err := net.SplitHostPort(c.Addr)
+	host, port, err := net.SplitHostPort(c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("smtp: Addr %q is not host:port", c.Addr)
 	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || host == "" || port == 0 {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" || n == 0 {
 		return nil, fmt.Errorf("smtp: Addr %q is not host:port", c.Addr)
 	}
-	m := &Mailer{config: c, host: host, port: int(port)}
-	m.from, err = mail.ParseAddress(c.From)
-	if err != nil {
-		return nil, fmt.Errorf("smtp: From %q is not an address", c.From)
+	m := &Mailer{config: c, host: host, port: port, dialer: new(net.Dialer).DialContext}
+	if m.from, err = sender("From", c.From); err != nil {
+		return nil, err
 	}
 	if c.ReplyTo != "" {
-		m.replyTo, err = mail.ParseAddress(c.ReplyTo)
-		if err != nil {
-			return nil, fmt.Errorf("smtp: ReplyTo %q is not an address", c.ReplyTo)
+		if m.replyTo, err = sender("ReplyTo", c.ReplyTo); err != nil {
+			return nil, err
 		}
 	}
 	switch {
@@ -128,74 +126,153 @@ func New(c Config) (*Mailer, error) {
 		return nil, errors.New("smtp: Connections is not 0 to 100")
 	case c.Timeout < 0:
 		return nil, errors.New("smtp: Timeout is negative")
-	case strings.ContainsAny(c.Hello, "\r\n \x00"):
-		return nil, errors.New("smtp: Hello is not a host name")
+	}
+	if m.config.Hello, err = hello(c.Hello); err != nil {
+		return nil, err
 	}
 	if m.config.Connections == 0 {
-		m.config.Connections = 4
+		m.config.Connections = connections
 	}
 	if m.config.Timeout == 0 {
-		m.config.Timeout = 10 * time.Second
+		m.config.Timeout = timeout
 	}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	m.config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.TLS != nil {
-		tlsConfig = c.TLS.Clone()
+		m.config.TLS = c.TLS.Clone()
 	}
-	if tlsConfig.ServerName == "" {
-		tlsConfig.ServerName = host
+	if m.config.TLS.ServerName == "" {
+		m.config.TLS.ServerName, _, _ = strings.Cut(host, "%") // a certificate has no zone
 	}
-	m.config.TLS = tlsConfig
-	m.options = []gomail.Option{
-		gomail.WithPort(m.port), gomail.WithTimeout(m.config.Timeout), gomail.WithTLSConfig(tlsConfig), gomail.WithoutNoop(), gomail.WithoutRset(),
-	}
-	if c.Hello != "" {
-		m.options = append(m.options, gomail.WithHELO(c.Hello))
-	}
-	switch c.Security {
-	case StartTLS:
-		m.options = append(m.options, gomail.WithTLSPolicy(gomail.TLSMandatory))
-	case TLS:
-		m.options = append(m.options, gomail.WithSSL())
-	case Plain:
-		m.options = append(m.options, gomail.WithTLSPolicy(gomail.NoTLS))
-	}
-	if c.Username != "" {
-		m.options = append(m.options, gomail.WithUsername(c.Username), gomail.WithPassword(c.Password.Reveal()), gomail.WithOpportunisticSMTPAuth(
-			gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthSCRAMSHA1, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
-	}
-	_, err = gomail.NewClient(host, m.options...)
-	return m, err
+	return m, nil
 }
 
-// Notify sends a message. All tries of one message have the same Message-ID.
+// sender reads an address of the configuration, and brings its domain to ASCII.
+func sender(field, text string) (*mail.Address, error) {
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		return nil, fmt.Errorf("smtp: %s %q is not an address", field, text)
+	}
+	if strings.ContainsRune(unquoted(text), '(') {
+		return nil, fmt.Errorf("smtp: %s %q has a comment, which would be lost: put the name in quotation marks", field, text)
+	}
+	at := strings.LastIndexByte(a.Address, '@')
+	local, domain := a.Address[:at], a.Address[at+1:]
+	if !isASCII(local) {
+		return nil, fmt.Errorf("smtp: %s %q has other signs than ASCII before the @", field, text)
+	}
+	if !isASCII(domain) {
+		if domain, err = domains.ToASCII(domain); err != nil {
+			return nil, fmt.Errorf("smtp: %s %q has no domain", field, text)
+		}
+	}
+	a.Address = local + "@" + domain
+	return a, nil
+}
+
+// domains maps and checks names as for a look-up in the DNS.
+var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
+// unquoted returns a text without its quoted parts.
+func unquoted(text string) string {
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch {
+		case quoted && text[i] == '\\':
+			i++
+		case text[i] == '"':
+			quoted = !quoted
+		case !quoted:
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
+}
+
+func isASCII(s string) bool { return !strings.ContainsFunc(s, func(r rune) bool { return r > '~' }) }
+
+// hello reads the name for the greeting.
+func hello(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if inner, found := strings.CutPrefix(text, "["); found {
+		inner = strings.TrimPrefix(strings.TrimSuffix(inner, "]"), "IPv6:")
+		if ip, err := netip.ParseAddr(inner); err == nil && literal(ip) == text {
+			return text, nil
+		}
+	} else if name, err := domains.ToASCII(text); err == nil && !strings.HasSuffix(name, ".") {
+		return name, nil
+	}
+	return "", fmt.Errorf("smtp: Hello %q is neither a host name nor an address in brackets", text)
+}
+
+// literal returns an address as SMTP writes it in the place of a name.
+func literal(ip netip.Addr) string {
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		return "[IPv6:" + ip.String() + "]"
+	}
+	return "[" + ip.String() + "]"
+}
+
+// Check tries the set-up: it connects, upgrades to TLS, logs in, and sends NOOP. It sends no
+// mail. A host calls it at its start, to fail early. The error is a [*notify.Failure] that
+// names the stage (connect, greeting, tls, hello, login, noop) and the numbers of the answer or
+// the class of the network error. It wraps the error with the words of the server.
+func (m *Mailer) Check(ctx context.Context) error {
+	m.mu.Lock()
+	closed := m.closed
+	m.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	c, err := m.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("smtp: %w", err)
+	}
+	if err := c.step(ctx, "noop", m.config.Timeout, c.smtp.Noop); err != nil {
+		_ = c.net.Close()
+		return fmt.Errorf("smtp: %w", err)
+	}
+	m.keep(c)
+	return nil
+}
+
+// Notify sends a message. All tries of one message have the same Message-ID. Its errors are
+// [*notify.Failure]s.
 //
-// An error is permanent ([notify.IsPermanent]) if the message is not a mail, or if
-// the server answers 5xx to the sender, the recipient or the content. Every other
-// error may pass: the server may be down, or may ask to try later.
+// An error is permanent ([notify.IsPermanent]) if the message is not a mail, if
+// the server answers 5xx to the sender, the recipient or the content, or if the whole mail was
+// handed over and no answer came: the mail may have arrived. Every other error may pass: the
+// server may be down, or may ask to try later. So do an answer whose enhanced code (RFC 3463)
+// begins with 4, 552 to a recipient (RFC 5321, 4.5.3.1.10), and a demand for a login.
 func (m *Mailer) Notify(ctx context.Context, message notify.Message) error {
 	letter, err := m.compose(message)
 	if err != nil {
-		return notify.Permanent(err)
+		return notify.Permanent(&notify.Failure{Stage: "compose", Reason: "the message is no mail", Err: err})
 	}
 	c, err := m.connect(ctx)
 	if err != nil {
 		return err
 	}
-	err = c.send(ctx, letter)
-	if err == nil || letter.IsDelivered() {
+	f := c.send(ctx, m.config.Timeout, m.from.Address, message.To, letter)
+	switch {
+	case f == nil:
 		m.keep(c)
 		return nil
+	case answered(f) == 0 || answered(f) == 421: // the server has gone, or is about to
+		_ = c.net.Close()
+	default:
+		m.keep(c)
 	}
-	_ = c.net.Close()
-	var refused *gomail.SendError
-	if errors.As(err, &refused) && refused.ErrorCode()/100 == 5 {
-		return notify.Permanent(err)
+	if f.Stage == "answer" && answered(f) == 0 || isFinal(f) {
+		return notify.Permanent(f)
 	}
-	return err
+	return f
 }
 
 // compose returns the mail for a message.
-func (m *Mailer) compose(message notify.Message) (*gomail.Msg, error) {
+func (m *Mailer) compose(message notify.Message) ([]byte, error) {
 	if message.Channel != notify.Email {
 		return nil, fmt.Errorf("smtp: a message by %s is not a mail", message.Channel)
 	}
@@ -220,7 +297,9 @@ func (m *Mailer) compose(message notify.Message) (*gomail.Msg, error) {
 	letter.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: asks for no automatic replies
 	letter.SetBodyString(gomail.TypeTextPlain, words.Text)
 	letter.AddAlternativeString(gomail.TypeTextHTML, words.HTML)
-	return letter, nil
+	var text bytes.Buffer
+	_, err = letter.WriteTo(&text)
+	return text.Bytes(), err
 }
 
 // lettered derives a name without digits from an id. So the code in a mail is the
@@ -232,123 +311,4 @@ func lettered(use, id string) string {
 		name = append(name, 'a'+b>>4, 'a'+b&15)
 	}
 	return string(name)
-}
-
-// connect returns a kept connection that still works, or a new one.
-func (m *Mailer) connect(ctx context.Context) (*conn, error) {
-	for {
-		c, err := m.take()
-		if err != nil {
-			return nil, err
-		}
-		if c == nil {
-			return m.dial(ctx)
-		}
-		if c.alive(ctx, m.config.Timeout) {
-			return c, nil
-		}
-		_ = c.net.Close()
-	}
-}
-
-// take returns the connection that was kept last, nil if there is none.
-func (m *Mailer) take() (*conn, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, errClosed
-	}
-	last := len(m.kept) - 1
-	if last < 0 {
-		return nil, nil
-	}
-	c := m.kept[last]
-	m.kept = m.kept[:last]
-	c.timer.Stop()
-	return c, nil
-}
-
-var errClosed = errors.New("smtp: the mailer is closed")
-
-// dial connects, greets and logs in. After a failure it closes the connection.
-func (m *Mailer) dial(ctx context.Context) (*conn, error) {
-	c := new(conn)
-	stop := func() bool { return true }
-	dialer := func(dialing context.Context, network, address string) (_ net.Conn, err error) {
-		c.net, err = new(net.Dialer).DialContext(dialing, network, address)
-		if err != nil {
-			return nil, err
-		}
-		stop = context.AfterFunc(ctx, func() { _ = c.net.Close() })
-		if m.config.Security != TLS {
-			return c.net, nil
-		}
-		secured := tls.Client(c.net, m.config.TLS)
-		return secured, secured.HandshakeContext(dialing)
-	}
-	client, err := gomail.NewClient(m.host, append(slices.Clone(m.options), gomail.WithDialContextFunc(dialer))...)
-	if err != nil {
-		return nil, err
-	}
-	c.client = client
-	c.smtp, err = client.DialToSMTPClientWithContext(ctx)
-	cut := !stop()
-	if err != nil || cut {
-		if c.net != nil {
-			_ = c.net.Close()
-		}
-		return nil, errors.Join(err, ctx.Err())
-	}
-	return c, nil
-}
-
-// send sends a mail over a connection. The connection is closed if the context ends
-// first.
-func (c *conn) send(ctx context.Context, letter *gomail.Msg) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
-	defer stop()
-	return c.client.SendWithSMTPClient(c.smtp, letter)
-}
-
-// alive reports whether the server still answers.
-func (c *conn) alive(ctx context.Context, timeout time.Duration) bool {
-	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
-	defer stop()
-	return c.smtp.UpdateDeadline(timeout) == nil && c.smtp.Reset() == nil
-}
-
-// keep keeps a connection for a later mail. It closes it if enough are kept already.
-func (m *Mailer) keep(c *conn) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed || len(m.kept) >= m.config.Connections {
-		_ = c.net.Close()
-		return
-	}
-	c.timer = time.AfterFunc(idle, func() { m.forget(c) })
-	m.kept = append(m.kept, c)
-}
-
-// forget closes a connection that has been unused for a while.
-func (m *Mailer) forget(c *conn) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if i := slices.Index(m.kept, c); i >= 0 { // otherwise another mail has just taken it
-		m.kept = slices.Delete(m.kept, i, i+1)
-		_ = c.net.Close()
-	}
-}
-
-// Close closes the kept connections. Later messages fail. Close the engine first: it
-// sends the messages that still wait.
-func (m *Mailer) Close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	for _, c := range m.kept {
-		c.timer.Stop()
-		_ = c.net.Close()
-	}
-	m.kept = nil
-	return nil
 }

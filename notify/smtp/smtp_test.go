@@ -39,6 +39,7 @@ type post struct {
 	sessions int
 	logins   []string
 	open     []*server.Conn
+	hello    string
 	rcpt     func() error // its answer to a recipient
 	data     func() error // its answer to the content
 }
@@ -52,6 +53,7 @@ func (p *post) NewSession(c *server.Conn) (server.Session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sessions++
+	p.hello = c.Hostname()
 	p.open = append(p.open, c)
 	return &session{post: p, conn: c}, nil
 }
@@ -122,6 +124,13 @@ func (p *post) count() int {
 	return p.sessions
 }
 
+// greeted returns the name in the last greeting.
+func (p *post) greeted() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hello
+}
+
 // behave sets the answers from now on.
 func (p *post) behave(rcpt, data func() error) {
 	p.mu.Lock()
@@ -145,8 +154,14 @@ func (p *post) hangUp() {
 	p.open = nil
 }
 
-// serve starts a server, secured by a certificate for a name if it is not "".
+// serve starts a server, secured by a certificate for a name or an address if it is not "".
 func serve(t *testing.T, name string, implicit bool) (*post, *x509.CertPool) {
+	t.Helper()
+	return serveAt(t, "127.0.0.1:0", name, implicit)
+}
+
+// serveAt is serve at an address. It returns nil if the machine lacks the address.
+func serveAt(t *testing.T, at, name string, implicit bool) (*post, *x509.CertPool) {
 	t.Helper()
 	p := new(post)
 	p.Server = server.NewServer(p)
@@ -157,7 +172,12 @@ func serve(t *testing.T, name string, implicit bool) (*post, *x509.CertPool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = []net.IP{ip}
+		} else {
+			template.DNSNames = []string{name}
+		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +189,10 @@ func serve(t *testing.T, name string, implicit bool) (*post, *x509.CertPool) {
 		roots.AddCert(certificate)
 		p.TLSConfig = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", at)
+	if err != nil && at != "127.0.0.1:0" {
+		return nil, nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,6 +333,7 @@ func TestWrongLoginMayPass(t *testing.T) {
 func TestRefusalsForGoodAreToldFromThoseThatPass(t *testing.T) {
 	for code, permanent := range map[int]bool{550: true, 553: true, 552: true, 421: false, 450: false, 451: false, 452: false} {
 		for _, step := range []string{"recipient", "words"} {
+			permanent := permanent && !(code == 552 && step == "recipient") // RFC 5321, 4.5.3.1.10
 			p, _ := serve(t, "", false)
 			refusal := func() error { return &server.SMTPError{Code: code, Message: "no"} }
 			if step == "recipient" {
@@ -516,6 +540,19 @@ func TestConfigurationsThatCannotBeAreRefused(t *testing.T) {
 		"login, no TLS": func(c *smtp.Config) { c.Security, c.Username = smtp.Plain, "demo" },
 		"connections":   func(c *smtp.Config) { c.Connections = -1 },
 		"hello":         func(c *smtp.Config) { c.Hello = "a\r\nQUIT" },
+		"underscore":    func(c *smtp.Config) { c.Hello = "shop_web_1" },
+		"hyphen":        func(c *smtp.Config) { c.Hello = "-x" },
+		"dots":          func(c *smtp.Config) { c.Hello = "a..b" },
+		"long hello":    func(c *smtp.Config) { c.Hello = strings.Repeat("a.", 300) + "b" },
+		"bare address":  func(c *smtp.Config) { c.Hello = "[2001:db8::7]" },
+		"no address in": func(c *smtp.Config) { c.Hello = "[here]" },
+		"bare IPv6":     func(c *smtp.Config) { c.Addr = "::1:25" },
+		"name of port":  func(c *smtp.Config) { c.Addr = "localhost:smtp" },
+		"local part":    func(c *smtp.Config) { c.From = "bücher@example.org" },
+		"no domain":     func(c *smtp.Config) { c.From = "a@-ü-.example" },
+		"comment":       func(c *smtp.Config) { c.From = "Support (Billing) <a@example.org>" },
+		"comma":         func(c *smtp.Config) { c.From = "Bread, Ltd. <a@example.org>" },
+		"reply's local": func(c *smtp.Config) { c.ReplyTo = "bücher@example.org" },
 		"time":          func(c *smtp.Config) { c.Timeout = -1 },
 	} {
 		c := good

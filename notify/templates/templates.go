@@ -4,7 +4,7 @@
 //
 //	set, err := templates.New(templates.Config{App: "Bread", Templates: []templates.Template{{
 //		Kind: notify.MagicURL, Locale: "de", Subject: "Anmelden bei {{.App}}",
-//		Text: "{{.Link}}\n\nGilt bis {{.Expire.Format "15:04"}} Uhr (UTC).",
+//		Text: `{{.Link}} (gilt noch {{.ValidMinutes}} Minuten, bis {{.Expire.Format "15:04 MST"}})`,
 //		HTML: `{{template "top" .}}<p><a href="{{.Link}}">Anmelden</a></p>{{template "bottom" .}}`,
 //	}}})
 //	mail, err := set.Render(message)
@@ -40,8 +40,11 @@ type Config struct {
 	// App is the name of the service, 1 to 64 characters.
 	App string
 	// Locale is the fallback language, a BCP 47 tag: it is used if no template is in
-	// the language of the recipient. "" means en.
+	// the language of the recipient, nor in one that its readers understand by the
+	// tables of Unicode (CLDR). "" means en.
 	Locale string
+	// TimeZone is the zone of the times in the texts. nil means UTC.
+	TimeZone *time.Location
 	// Templates replace built-in templates, or add languages.
 	Templates []Template
 }
@@ -56,7 +59,9 @@ type Template struct {
 	Subject string
 	Text    string
 	// HTML is a whole page. {{template "top" .}} and {{template "bottom" .}} are
-	// the beginning and the end of the built-in pages.
+	// the beginning and the end of the built-in pages: "top" has the language and its
+	// direction, and "bottom" has an English sentence only in an English page. A page
+	// that begins with {{define "bottom"}} has an end of its own.
 	HTML string
 }
 
@@ -64,15 +69,23 @@ type Template struct {
 type Data struct {
 	App    string
 	Locale string // of the template
+	Dir    string // its direction: ltr, or rtl for Arabic, Hebrew and the like
 	Kind   notify.Kind
 	To     string // the address, without the part after a + and with odd signs quoted
 	Name   Quoted // of the user
 	Link   template.URL
 	Code   string
 	Phrase string // two words that the user saw when they asked for the message
-	// Valid is the lifetime of the link or code, in English: 15 minutes, 7 days.
+	// Valid is the time that the link or code is left when the message is sent, in English:
+	// 15 minutes, 7 days. A time that is no whole number of minutes, or not of hours from
+	// three hours on, or not of days from two days on, is rounded down. ValidNumber and
+	// ValidUnit (minute, hour or day) are its parts, for other languages, and ValidMinutes
+	// is all of it in minutes. They are "" and 0 for notices.
 	Valid        string
-	Time, Expire time.Time // in UTC
+	ValidNumber  int
+	ValidUnit    string
+	ValidMinutes int
+	Time, Expire time.Time // in the TimeZone of Config; 15:04 MST prints the name of the zone
 	Device       Quoted    // Firefox on Linux, or the whole user agent; the client's own claim
 	IP           string    // "" if not known
 	Country      string    // ISO 3166-1 alpha-2 in upper case, "" if not known
@@ -103,6 +116,7 @@ func (c Content) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded 
 // Set renders messages. It is safe for concurrent use.
 type Set struct {
 	app       string
+	zone      *time.Location
 	templates map[place][]*compiled // the fallback first
 	matchers  map[place]language.Matcher
 }
@@ -164,7 +178,7 @@ func New(c Config) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{app: app, templates: make(map[place][]*compiled), matchers: make(map[place]language.Matcher)}
+	s := &Set{app: app, zone: cmp.Or(c.TimeZone, time.UTC), templates: make(map[place][]*compiled), matchers: make(map[place]language.Matcher)}
 	for _, k := range kinds {
 		for _, channel := range k.channels {
 			builtin := &compiled{
@@ -260,19 +274,22 @@ func (s *Set) try() error {
 	return nil
 }
 
-// Render returns the text of a message. It uses the template that matches the
-// message's Locale best, or the one in the fallback language of [Config].
+// Render returns the text of a message. It uses the template in the first language of the
+// message's Locale that there is one for, or the one in the fallback language of [Config].
 func (s *Set) Render(m notify.Message) (Content, error) {
 	at := place{m.Channel, m.Kind}
 	list := s.templates[at]
 	if list == nil {
 		return Content{}, fmt.Errorf("templates: there is no template for a %s by %s", m.Kind, m.Channel)
 	}
-	i := 0
-	if tags, _, err := language.ParseAcceptLanguage(m.Locale); err == nil && len(tags) > 0 {
-		_, i, _ = s.matchers[at].Match(tags...)
+	for _, tag := range wanted(m.Locale) {
+		// One by one, because an exact match of a later language beats a good one of the
+		// first otherwise.
+		if _, i, confidence := s.matchers[at].Match(tag); confidence > language.No {
+			return s.render(list[i], m)
+		}
 	}
-	return s.render(list[i], m)
+	return s.render(list[0], m)
 }
 
 func (s *Set) render(t *compiled, m notify.Message) (c Content, err error) {
@@ -303,11 +320,20 @@ func (s *Set) render(t *compiled, m notify.Message) (c Content, err error) {
 }
 
 func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
+	left := m.Expire.Sub(m.Time)
+	if !m.Sending.IsZero() {
+		left = m.Expire.Sub(m.Sending)
+	}
 	d = Data{
-		App: s.app, Locale: locale, Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
+		App: s.app, Locale: locale, Dir: direction(locale), Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
 		Name: quote(m.Name), Team: quote(m.TeamName), Inviter: quote(m.Inviter),
-		Valid: lasting(m.Expire.Sub(m.Time)), Time: m.Time.UTC(), Expire: m.Expire.UTC(),
+		Time: m.Time.In(s.zone), Expire: m.Expire.In(s.zone),
 		Device: deviceOf(m.Client), Country: strings.ToUpper(m.Client.Country),
+	}
+	if !m.Expire.IsZero() {
+		d.ValidNumber, d.ValidUnit = lasting(left)
+		d.ValidMinutes = int(left.Round(time.Minute) / time.Minute)
+		d.Valid = inWords(d.ValidNumber, d.ValidUnit)
 	}
 	if m.Client.IP.IsValid() {
 		d.IP = m.Client.IP.String()
@@ -334,23 +360,24 @@ func deviceOf(c notify.Client) Quoted {
 	return quote(c.UserAgent)
 }
 
-// lasting returns a duration in words, as a whole number of the largest unit that
-// fits: 90 minutes, 25 hours, 1 day.
-func lasting(d time.Duration) string {
-	if d < time.Minute/2 {
-		return "" // the message does not expire, or is empty
-	}
+// lasting returns a duration as a number of the largest unit that fits: 90 minutes, 25 hours,
+// 1 day. Half a minute is nothing to it: the message was under way.
+func lasting(d time.Duration) (number int, unit string) {
 	const day = 24 * time.Hour
-	unit, name := time.Minute, "minute"
-	d = d.Round(time.Minute)
+	d = max(d.Round(time.Minute), 0)
 	switch {
-	case d%day == 0:
-		unit, name = day, "day"
-	case d%time.Hour == 0:
-		unit, name = time.Hour, "hour"
+	case d >= day && d%day == 0, d >= 2*day:
+		return int(d / day), "day"
+	case d >= time.Hour && d%time.Hour == 0, d >= 3*time.Hour:
+		return int(d / time.Hour), "hour"
 	}
-	if d/unit != 1 {
-		name += "s"
+	return int(d / time.Minute), "minute"
+}
+
+// inWords returns a number of units in English.
+func inWords(number int, unit string) string {
+	if number != 1 {
+		unit += "s"
 	}
-	return fmt.Sprintf("%d %s", d/unit, name)
+	return fmt.Sprintf("%d %s", number, unit)
 }
