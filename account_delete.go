@@ -17,6 +17,7 @@ import (
 // Errors:
 //   - [ErrChallengeRequired]: the session is not fresh.
 //   - [ErrSessionNotFound]: for a JWT.
+//   - [ErrReferenced]: a foreign key of the host's refers to the user.
 func (a *Account) Delete(ctx context.Context) (err error) {
 	defer publicError("delete account", &err)
 	_, err = changeFresh(ctx, a, freshSignIn, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (none, error) {

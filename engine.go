@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,7 @@ type Engine struct {
 	jwtKey      *jws.Key
 	jwts        *jws.Set
 
+	touching  *sync.Map        // the sessions whose use is being noted behind an answer
 	courier   *courier.Courier // nil without a notifier
 	errands   *errands.Errands
 	mocks     map[string]Secret // codes by phone number

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/latchkey/store"
 )
 
 // Category is the kind of answer that an error is. A transport maps categories to
@@ -93,6 +95,9 @@ var (
 	ErrQueryOrderNull = &Error{"database_query_order_null", CategoryInvalid, "The row of the cursor lacks the attribute of the order"}
 	ErrQueryTooCostly = &Error{"general_query_too_costly", CategoryInvalid, "The listing would look at more than 10,000 rows"}
 
+	// ErrReferenced is the answer to a deletion that a foreign key of the host's forbids: the
+	// host deletes its own rows first, or declares the key with ON DELETE CASCADE or SET NULL.
+	ErrReferenced      = &Error{"general_referenced", CategoryConflict, "Rows of the host's own tables refer to this; delete them first"}
 	ErrLastFactor      = &Error{"user_last_factor", CategoryConflict, "The address is the only second factor; add another one, or switch multi-factor authentication off, first"}
 	ErrTargetNotFound  = &Error{"user_target_not_found", CategoryNotFound, "The target does not exist"}
 	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
@@ -197,7 +202,11 @@ func publicError(op string, err *error) {
 		return // before own is allocated
 	}
 	var own *Error
-	if !errors.Is(*err, ErrClosed) && !errors.As(*err, &own) {
+	switch {
+	case errors.Is(*err, ErrClosed), errors.As(*err, &own):
+	case errors.Is(*err, store.ErrReference): // the engine deletes the rows of its own tables first
+		*err = ErrReferenced
+	default:
 		*err = &fault{op, *err}
 	}
 }

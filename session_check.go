@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -91,14 +92,53 @@ func (a *Account) unauthenticated(ctx context.Context, c call, err error) error 
 // seen writes when the session was last seen, if that is due.
 func (a *Account) seen(ctx context.Context, c *call) {
 	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) || c.ahead(a.session.Touched, c.now) {
-		a.touch(ctx, *c)
+		short, cancel := context.WithTimeout(ctx, touchTime)
+		defer cancel()
+		if err := a.touch(short, *c); err != nil && short.Err() != nil && ctx.Err() == nil {
+			a.touchLater(*c)
+		} else {
+			c.notTouched(ctx, err)
+		}
+	}
+}
+
+// How long a check waits until its use is noted, and how long the note has after that.
+const (
+	touchTime = 100 * time.Millisecond
+	laterTime = 15 * time.Second
+)
+
+// touchLater notes a use behind the answer of the check, because the store is held by another
+// process. There is one note of a session under way.
+func (a *Account) touchLater(c call) {
+	key := a.session.UserID + "\n" + a.session.ID
+	if _, under := c.touching.LoadOrStore(key, true); under {
+		return
+	}
+	behind := *a // the caller goes on with the other
+	planned := c.errands.Do(func(ctx context.Context) {
+		defer c.touching.Delete(key)
+		ctx, cancel := context.WithTimeout(ctx, laterTime)
+		defer cancel()
+		c.notTouched(ctx, behind.touch(ctx, c))
+	})
+	if !planned {
+		c.touching.Delete(key)
+	}
+}
+
+// notTouched logs that a use is not noted.
+func (c *call) notTouched(ctx context.Context, err error) {
+	if err != nil && !isAnswer(err) {
+		publicError("authenticate", &err)
+		c.logger.WarnContext(ctx, "latchkey: last seen is not written", "error", err)
 	}
 }
 
 // touch writes when session and user were last seen, unless another call did, or
 // the session has ended.
-func (a *Account) touch(ctx context.Context, c call) {
-	err := c.update(ctx, func(ctx context.Context, tx *txn) error {
+func (a *Account) touch(ctx context.Context, c call) error {
+	return c.update(ctx, func(ctx context.Context, tx *txn) error {
 		user, err := a.standing(ctx, tx.call, tx)
 		if err != nil {
 			return err
@@ -120,10 +160,6 @@ func (a *Account) touch(ctx context.Context, c call) {
 		user.Accessed = tx.now
 		return record.Users.Replace(ctx, tx, user)
 	})
-	if err != nil && !isAnswer(err) {
-		publicError("authenticate", &err)
-		c.logger.WarnContext(ctx, "latchkey: last seen is not written", "error", err)
-	}
 }
 
 // mayAct reports why a handle may not act.

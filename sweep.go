@@ -2,6 +2,7 @@ package latchkey
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -30,9 +31,10 @@ func (e *Engine) maintenance() (*call, error) {
 // old; links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong passwords and codes; known clients; used ID tokens;
 // log lines that are older than the policy keeps them; and anonymous users (without
 // address, number and password) whose last session has expired, but not those who have
-// signed out. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A host calls it now and then, for example once a day, on one machine. It
+// signed out, nor those to whom rows of the host refer by a foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A host calls it now and then, for example once a day, on one machine. It
 // works in short batches that do not hold up other calls. Only disk space depends on it:
-// an expired row is worthless before it is swept. After an error the counts are those of
+// an expired row is worthless before it is swept. At the end a store that can leaves nothing of
+// deleted rows in its log ([store.Tidier]). After an error the counts are those of
 // the rows that are gone.
 func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	defer publicError("sweep", &err)
@@ -66,6 +68,9 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 			return swept, err
 		}
 	}
+	if tidier, can := e.store.(store.Tidier); can {
+		return swept, tidier.Tidy(ctx)
+	}
 	return swept, nil
 }
 
@@ -89,19 +94,44 @@ func (c *call) sweepSessions(ctx context.Context, swept *Swept) error {
 		if len(over) == 0 {
 			continue
 		}
-		gone, err := update(ctx, c, func(ctx context.Context, tx *txn) (gone Swept, err error) {
-			for _, s := range over {
-				if err := tx.sweepSession(ctx, s.ID, &gone); err != nil {
-					return gone, err
-				}
-			}
-			return gone, nil
-		})
+		err := c.sweepBatch(ctx, over, swept)
+		if errors.Is(err, store.ErrReference) { // one of their users cannot be deleted: the others can
+			err = c.sweepOneByOne(ctx, over, swept)
+		}
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// sweepBatch deletes sessions that are over, in one transaction.
+func (c *call) sweepBatch(ctx context.Context, over []*record.Session, swept *Swept) error {
+	gone, err := update(ctx, c, func(ctx context.Context, tx *txn) (gone Swept, err error) {
+		for _, s := range over {
+			if err := tx.sweepSession(ctx, s.ID, &gone); err != nil {
+				return gone, err
+			}
+		}
+		return gone, nil
+	})
+	if err == nil {
 		swept.Users += gone.Users
 		swept.Sessions += gone.Sessions
+	}
+	return err
+}
+
+// sweepOneByOne is sweepBatch with a transaction for each session. A user to whom rows of the
+// host refer stays. Their session is swept with all others that have expired.
+func (c *call) sweepOneByOne(ctx context.Context, over []*record.Session, swept *Swept) error {
+	for _, s := range over {
+		switch err := c.sweepBatch(ctx, []*record.Session{s}, swept); {
+		case errors.Is(err, store.ErrReference):
+			c.logger.WarnContext(ctx, "latchkey: an anonymous user is not swept, because rows of the host refer to it", "user", s.UserID)
+		case err != nil:
+			return err
+		}
 	}
 	return nil
 }

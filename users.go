@@ -110,6 +110,10 @@ func (u *Users) PasswordHash(ctx context.Context, id string) (_ Secret, err erro
 
 // Delete deletes a user with everything of theirs, at once: sessions, targets,
 // addresses. The log stays, under a key that no later user of the same id gets.
+//
+// Errors:
+//   - [ErrUserNotFound]
+//   - [ErrReferenced]: a foreign key of the host's refers to the user.
 func (u *Users) Delete(ctx context.Context, id string) (err error) {
 	defer publicError("delete user", &err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {

@@ -26,6 +26,9 @@
 //
 // # Deletions
 //
+// Deleted rows stay readable in the file until bbolt uses their pages again. A copy of the store
+// (store.Copy) into a new file has nothing of them.
+//
 // In a transaction that has deleted rows, a descending query reads its whole
 // range, because bbolt does not move backwards over emptied pages.
 package bbolt
@@ -59,8 +62,10 @@ type Options struct {
 }
 
 // Open opens the file at path and brings its tables up to date. It makes the file
-// if it is missing, readable by its owner alone.
+// if it is missing, readable by its owner alone, also at the end of symbolic links. A file
+// that exists keeps its mode. The path is that of a file and no URI.
 //
+//   - [store.ErrInvalid]: the path is empty, a URI, :memory: or a folder
 //   - [store.ErrLocked]: another process has held the file for half a second
 //   - [store.ErrForeign]: the file is of another program
 //   - [store.ErrNewer]: a newer version of this program has written the file
@@ -85,6 +90,9 @@ func OpenWith(path string, o Options) (store.Store, error) {
 func openFile(path string, schema *store.Schema) (_ *driver, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer backend.Caught(&err)
+	if path, err = backend.ResolvePath(path); err != nil {
+		return nil, fmt.Errorf("bbolt: open: %w", err)
+	}
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}

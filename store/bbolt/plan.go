@@ -26,6 +26,9 @@ func PlanWith(path string, o Options) (plan store.Plan, err error) {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
+	if path, err = backend.ResolvePath(path); err != nil {
+		return plan, fmt.Errorf("bbolt: open: %w", err)
+	}
 	d := &driver{schema: o.Schema, names: bucketNames(o.Schema)}
 	info, err := os.Stat(path)
 	switch {

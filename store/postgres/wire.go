@@ -94,6 +94,7 @@ func decodeJSON(raw []byte) (store.Value, error) {
 const (
 	uniqueViolation     = "23505"
 	referenceViolation  = "23503"
+	restrictViolation   = "23001" // by ON DELETE RESTRICT, since version 18
 	serializationFailed = "40001"
 	deadlock            = "40P01"
 	completionUnknown   = "40003"
@@ -132,7 +133,7 @@ func (c *caller) wrapWrite(what string, err error) error {
 				return store.Taken(ix)
 			}
 			return store.ErrExists
-		case referenceViolation:
+		case referenceViolation, restrictViolation:
 			return store.ErrReference
 		}
 		switch answer.Code[:min(2, len(answer.Code))] {

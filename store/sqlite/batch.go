@@ -26,7 +26,7 @@ func (f *file) begin(alone bool) (backend.Batch, error) {
 	if err := b.exec("BEGIN IMMEDIATE"); err != nil {
 		return b, err
 	}
-	version, err := f.conn.number(background, "PRAGMA user_version", nil)
+	version, err := f.conn.number(background, f.version, nil)
 	if err == nil {
 		err = newer(version, f.schema)
 	}
@@ -90,6 +90,9 @@ func (b *batch) Commit() error {
 		return nil
 	}
 	b.Rollback() // a failed COMMIT may leave the transaction open
+	if errors.Is(err, store.ErrReference) || errors.Is(err, backend.ErrBusy) {
+		return err
+	}
 	switch code(err) & 0xFF {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
 		return err
@@ -130,10 +133,10 @@ func (b *batch) Insert(_ context.Context, t *store.Table, row store.Row) error {
 const rowsAtOnce = 16
 
 // insertTexts returns the statements that insert rowsAtOnce rows.
-func insertTexts(s *store.Schema) map[*store.Table]string {
+func (n naming) insertTexts() map[*store.Table]string {
 	texts := make(map[*store.Table]string)
-	for _, t := range s.Tables() {
-		texts[t] = dialect.Insert(t, rowsAtOnce)
+	for _, t := range n.schema.Tables() {
+		texts[t] = n.dialect().Insert(t, rowsAtOnce)
 	}
 	return texts
 }
@@ -172,16 +175,16 @@ func (b *batch) DeleteRange(_ context.Context, q store.Query) (int, error) {
 
 // indexNames returns the unique indexes by the columns that the database names
 // in the error for a taken key.
-func indexNames(s *store.Schema) map[string]*store.Index {
-	names := make(map[string]*store.Index)
-	for _, t := range s.Tables() {
+func (n naming) indexNames() map[string]*store.Index {
+	indexes := make(map[string]*store.Index)
+	for _, t := range n.schema.Tables() {
 		for _, ix := range t.Indexes() {
 			if ix.Unique() {
-				names[sqltext.Columns(ix)] = ix
+				indexes[sqltext.Columns(ix, n.prefix)] = ix
 			}
 		}
 	}
-	return names
+	return indexes
 }
 
 func code(err error) int {
@@ -205,6 +208,10 @@ func (b *batch) wrapWrite(err error) error {
 		return store.ErrExists
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return store.ErrReference
+	case sqlite3.SQLITE_CONSTRAINT_TRIGGER: // ON DELETE RESTRICT is a trigger inside
+		if strings.Contains(err.Error(), "FOREIGN KEY constraint failed") {
+			return store.ErrReference
+		}
 	}
 	if code(err)&0xFF == sqlite3.SQLITE_BUSY {
 		return fmt.Errorf("sqlite: %w: %w", backend.ErrBusy, err)

@@ -158,12 +158,23 @@ func (c *conn) number(ctx context.Context, text string, args []store.Value) (n i
 	err = c.query(ctx, text, args, func(values []driver.Value) error {
 		v, ok := values[0].(int64)
 		if !ok {
-			return fmt.Errorf("%T for a number", values[0])
+			return fmt.Errorf("%w: %T", errNoNumber, values[0])
 		}
 		n = int(v)
 		return nil
 	})
 	return n, err
+}
+
+// errNoNumber is the error of a value that should be a number.
+var errNoNumber = errors.New("not a number")
+
+// texts runs a statement and calls each with its first values, as texts.
+func (c *conn) texts(ctx context.Context, text string, each func(string)) error {
+	return c.query(ctx, text, nil, func(values []driver.Value) error {
+		each(fmt.Sprint(values[0]))
+		return nil
+	})
 }
 
 // text runs a statement and returns its first value as text, or "" if the result

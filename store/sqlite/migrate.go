@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -16,7 +17,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// The migrations of the engine's schema: file N takes version N-1 to N.
+// The migrations of the engine's schema: file N takes version N-1 to N. In the files, {p}
+// stands for the prefix.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -29,14 +31,14 @@ func applicationID(s *store.Schema) uint32 {
 }
 
 // prepare makes the file or brings its tables up to date. It checks the file's
-// application and version before it opens the file for writing, because that
+// tables and version before it opens the file for writing, because that
 // could change a file that is not ours.
-func prepare(path string, schema *store.Schema) error {
+func prepare(path string, n naming) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		err = create(path)
 	} else if err == nil && info.Size() > 0 {
-		err = checkFile(path, schema)
+		err = checkFile(path, n)
 	}
 	if err != nil {
 		return err
@@ -44,7 +46,7 @@ func prepare(path string, schema *store.Schema) error {
 	// SQLite itself waits for most locks, but not for the lock with which it
 	// changes the journal's mode, and not as long as another process may take to
 	// make the tables.
-	return whileBusy(func() error { return makeTables(path, schema) })
+	return whileBusy(func() error { return makeTables(path, n) })
 }
 
 // whileBusy runs fn until another process does not lock it out any more, or for as long as
@@ -80,7 +82,7 @@ var errUpgrading = errors.New("upgrade")
 // makeTables brings the tables up to date and then turns on the write-ahead log.
 // In this order, the header of a new file has its application and version from
 // the first commit on. makeTables locks the file only if it has to change it.
-func makeTables(path string, schema *store.Schema) error {
+func makeTables(path string, n naming) error {
 	connector, err := open(path, "busy_timeout(100)", "synchronous(EXTRA)", "foreign_keys(1)")
 	if err != nil {
 		return err
@@ -89,7 +91,7 @@ func makeTables(path string, schema *store.Schema) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(migrate(c, schema), c.close())
+	return errors.Join(migrate(c, n), c.close())
 }
 
 // create makes an empty file that only its owner may read. An existing file must
@@ -112,11 +114,11 @@ func create(path string) error {
 // checkFile refuses a file that is not ours, or that has lost its end. It takes
 // no lock, so another process may be writing: checkFile looks again before it
 // reports damage.
-func checkFile(path string, schema *store.Schema) (err error) {
+func checkFile(path string, n naming) (err error) {
 	for range 3 {
-		err = checkOnce(path, schema)
+		err = checkOnce(path)
 		if err == nil || !errors.Is(err, store.ErrDamaged) {
-			return err
+			break
 		}
 		// While there is a log, it may hold pages that the file does not have yet.
 		for _, log := range []string{"-wal", "-journal"} {
@@ -125,10 +127,14 @@ func checkFile(path string, schema *store.Schema) (err error) {
 			}
 		}
 	}
+	if err == nil {
+		_, err = standingOf(path, n)
+	}
 	return err
 }
 
-func checkOnce(path string, schema *store.Schema) error {
+// checkOnce refuses a file that is no database, or whose last page is not whole.
+func checkOnce(path string) error {
 	connector, err := openURI(path, url.Values{"mode": {"ro"}, "immutable": {"1"}})
 	if err != nil {
 		return err
@@ -137,11 +143,9 @@ func checkOnce(path string, schema *store.Schema) error {
 	if err != nil {
 		return err
 	}
-	var numbers [3]int
-	for i, text := range []string{"PRAGMA application_id", "PRAGMA user_version", "PRAGMA page_size"} {
-		if err == nil {
-			numbers[i], err = c.number(background, text, nil)
-		}
+	size, err := c.number(background, "PRAGMA page_size", nil)
+	if err == nil {
+		_, err = c.number(background, "PRAGMA user_version", nil)
 	}
 	if e := c.close(); err == nil {
 		err = e
@@ -156,20 +160,10 @@ func checkOnce(path string, schema *store.Schema) error {
 	if err != nil {
 		return err
 	}
-	if err := checkVersion(uint32(numbers[0]), numbers[1], schema); err != nil {
-		return err
-	}
-	if info, err := os.Stat(path); err == nil && info.Size()%int64(numbers[2]) != 0 {
+	if info, err := os.Stat(path); err == nil && info.Size()%int64(size) != 0 {
 		return fmt.Errorf("sqlite: %w: the last page is not whole", store.ErrDamaged)
 	}
 	return nil
-}
-
-func checkVersion(application uint32, version int, schema *store.Schema) error {
-	if application != applicationID(schema) {
-		return fmt.Errorf("sqlite: %w", store.ErrForeign)
-	}
-	return newer(version, schema)
 }
 
 // newer refuses tables of a newer version.
@@ -181,18 +175,18 @@ func newer(version int, schema *store.Schema) error {
 }
 
 // migrate takes the file to the schema's version in one transaction.
-func migrate(c *conn, schema *store.Schema) error {
+func migrate(c *conn, n naming) error {
 	journal, err := c.text(background, "PRAGMA journal_mode")
 	if err != nil {
 		return err
 	}
-	version, err := readVersion(c, schema)
-	if err != nil || version == schema.Version() && journal == "wal" {
+	s, err := n.readStanding(c)
+	if err != nil || s.version == n.schema.Version() && journal == "wal" {
 		return err
 	}
 	for _, step := range []func() error{
 		func() error { return run(c, "BEGIN IMMEDIATE") },
-		func() error { return upgrade(c, schema) },
+		func() error { return upgrade(c, n) },
 		func() error { return run(c, "COMMIT") },
 		func() error { return run(c, "PRAGMA journal_mode = WAL") },
 	} {
@@ -212,28 +206,14 @@ func run(c *conn, text string) error {
 	return nil
 }
 
-// readVersion returns the version of the tables, or 0 for a new file.
-func readVersion(c *conn, schema *store.Schema) (version int, err error) {
-	var numbers [3]int
-	for i, text := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master"} {
-		if numbers[i], err = c.number(background, text, nil); err != nil {
-			return 0, err
-		}
-	}
-	if numbers[0] != 0 || numbers[2] != 0 {
-		err = checkVersion(uint32(numbers[0]), numbers[1], schema)
-	}
-	return numbers[1], err
-}
-
 // upgrade brings the tables up to date in an open transaction. It reads the
 // version again, because another process may have been faster.
-func upgrade(c *conn, schema *store.Schema) error {
-	version, err := readVersion(c, schema)
-	if err != nil || version == schema.Version() {
+func upgrade(c *conn, n naming) error {
+	s, err := n.readStanding(c)
+	if err != nil || s.version == n.schema.Version() {
 		return err
 	}
-	steps, err := upgradeFrom(version, schema)
+	steps, err := upgradeFrom(s, n)
 	if err != nil {
 		return err
 	}
@@ -246,29 +226,28 @@ func upgrade(c *conn, schema *store.Schema) error {
 }
 
 // upgradeFrom returns the statements of an upgrade.
-func upgradeFrom(version int, schema *store.Schema) ([]string, error) {
-	steps, err := stepsFrom(version, schema)
-	return append(steps, fmt.Sprintf("PRAGMA application_id = %d", applicationID(schema)),
-		fmt.Sprintf("PRAGMA user_version = %d", schema.Version())), err
+func upgradeFrom(s standing, n naming) ([]string, error) {
+	steps, err := stepsFrom(s.version, n)
+	return append(steps, n.mark(s)...), err
 }
 
 // stepsFrom returns the statements that make or change the tables.
-func stepsFrom(version int, schema *store.Schema) (steps []string, err error) {
-	if schema != record.Schema {
+func stepsFrom(version int, n naming) (steps []string, err error) {
+	if n.schema != record.Schema {
 		if version != 0 {
-			return nil, fmt.Errorf("sqlite: schema %s has no migrations", schema.Name())
+			return nil, fmt.Errorf("sqlite: schema %s has no migrations", n.schema.Name())
 		}
-		for _, t := range schema.Tables() {
-			steps = append(steps, dialect.Create(t)...)
+		for _, t := range n.schema.Tables() {
+			steps = append(steps, n.dialect().Create(t)...)
 		}
 		return steps, nil
 	}
-	for v := version + 1; v <= schema.Version(); v++ {
+	for v := version + 1; v <= n.schema.Version(); v++ {
 		text, err := migrations.ReadFile(fmt.Sprintf("migrations/%04d.sql", v))
 		if err != nil {
 			return nil, wrap("migrations", err)
 		}
-		steps = append(steps, string(text))
+		steps = append(steps, strings.ReplaceAll(string(text), "{p}", n.prefix))
 	}
 	return steps, nil
 }

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"net/url"
 	"os"
-	"path/filepath"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
 )
 
 // Plan tells what [Open] would do to the tables of the file at path. It changes nothing and
@@ -21,31 +21,36 @@ func PlanWith(path string, o Options) (plan store.Plan, err error) {
 		o.Schema = record.Schema
 	}
 	plan.To = o.Schema.Version()
-	if path, err = filepath.Abs(path); err != nil {
+	n, err := namingOf(o)
+	if err != nil {
+		return plan, err
+	}
+	if path, err = backend.ResolvePath(path); err != nil {
 		return plan, wrap("open", err)
 	}
+	var s standing
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist), err == nil && info.Size() == 0:
 	case err != nil:
 		return plan, wrap("open", err)
 	default:
-		if err := checkFile(path, o.Schema); err != nil {
+		if err := checkFile(path, n); err != nil {
 			return plan, err
 		}
-		if plan.Version, err = versionOf(path, o.Schema); err != nil {
+		if s, err = standingOf(path, n); err != nil {
 			return plan, err
 		}
-		plan.Exists = plan.Version > 0
+		plan.Version, plan.Exists = s.version, s.version > 0
 	}
 	if plan.Version < plan.To {
-		plan.Steps, err = upgradeFrom(plan.Version, o.Schema)
+		plan.Steps, err = upgradeFrom(s, n)
 	}
 	return plan, err
 }
 
-// versionOf returns the version of the tables of a file, without a change of it.
-func versionOf(path string, schema *store.Schema) (version int, err error) {
+// standingOf returns the state of the tables of a file, without a change of it.
+func standingOf(path string, n naming) (s standing, err error) {
 	err = whileBusy(func() error {
 		connector, err := openURI(path, readOnly(path))
 		if err != nil {
@@ -55,10 +60,10 @@ func versionOf(path string, schema *store.Schema) (version int, err error) {
 		if err != nil {
 			return err
 		}
-		version, err = readVersion(c, schema)
+		s, err = n.readStanding(c)
 		return errors.Join(err, c.close())
 	})
-	return version, err
+	return s, err
 }
 
 // readOnly returns the settings of a connection that writes nothing. A file without a log is

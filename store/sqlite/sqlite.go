@@ -7,12 +7,25 @@
 // for writing and four for reading. Several processes may have the file open: a
 // writer waits for the commit of another process until its context ends.
 //
+// The file may hold tables of the host's own beside these, made by the host before or
+// after. The store refuses a file only if something in it has the name of one of its tables or
+// indexes and is not its own; Options.Prefix gives them other names. Opening puts the file into
+// WAL mode. A file that held nothing is marked in its header (application_id and user_version);
+// in every other file the version of the tables is in a table latchkey_version. A foreign key
+// of the host's on users holds up the deletion of a user ([store.ErrReference]) unless it says
+// ON DELETE CASCADE or SET NULL.
+//
 // # Long views
 //
 // A View holds a read transaction on one of four connections that no other read
 // uses. A fifth View waits for one of the others until its context ends. The log of
 // the file begins anew only when no View reads from it. So during a View the log
-// grows by what is written, and it keeps its size until the store is closed.
+// grows by what is written. After that it is cut to 20 MB.
+//
+// # Deletions
+//
+// Deleted rows are overwritten in the file (secure_delete). The log holds them until it is
+// folded into the file and begun anew, which Tidy ([store.Tidier]) does at once.
 package sqlite
 
 import (
@@ -20,10 +33,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path/filepath"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -44,6 +59,8 @@ type Options struct {
 	// schema are made from their declarations, and cannot be upgraded to a later
 	// version.
 	Schema *store.Schema
+	// Prefix comes before the name of every table and index: up to 40 of a-z, 0-9 and _.
+	Prefix string
 	// MayLoseLastCommitsOnPowerLoss leaves out the sync of each commit
 	// (synchronous is NORMAL). A crash of the process loses no commit, but a power
 	// failure may undo the last acknowledged ones, so that an ended session is
@@ -52,9 +69,14 @@ type Options struct {
 }
 
 // Open opens the file at path and brings its tables up to date. It makes the file
-// if it is missing, readable by its owner alone.
+// if it is missing, readable by its owner alone, also at the end of symbolic links. A file
+// that exists keeps its mode, and so do those beside it. The path is that of a file and no URI.
 //
-//   - [store.ErrForeign]: the file is of another program
+//   - [store.ErrInvalid]: the path is empty, a URI, :memory: or a folder, or the texts of the
+//     file are not in UTF-8
+//   - [fs.ErrPermission]: the file may only be read
+//   - [store.ErrForeign]: the file is no database, or has a table or an index of one of our
+//     names
 //   - [store.ErrNewer]: a newer version of this program has written the file
 //   - [store.ErrDamaged]: the file has lost its end
 //   - [store.ErrLocked]: another process holds the file exclusively. Open returns
@@ -77,12 +99,16 @@ func OpenWith(path string, o Options) (store.Store, error) {
 }
 
 func openFile(path string, o Options) (*file, error) {
-	path, err := filepath.Abs(path)
+	path, err := backend.ResolvePath(path)
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: %w", err)
+		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
-	if err := prepare(path, o.Schema); err != nil {
+	n, err := namingOf(o)
+	if err != nil {
 		return nil, err
+	}
+	if err := prepare(path, n); err != nil {
+		return nil, explained(err)
 	}
 	reads, err := connector(path, o, "query_only(1)")
 	if err != nil {
@@ -94,9 +120,10 @@ func openFile(path string, o Options) (*file, error) {
 	}
 	f := &file{
 		schema:  o.Schema,
-		texts:   sqltext.NewTexts(dialect, o.Schema),
-		inserts: insertTexts(o.Schema),
-		indexes: indexNames(o.Schema),
+		texts:   sqltext.NewTexts(n.dialect(), o.Schema),
+		inserts: n.insertTexts(),
+		indexes: n.indexNames(),
+		writes:  writes,
 		reads:   newPool(reads, readers),
 		views:   newPool(reads, viewers),
 	}
@@ -105,11 +132,41 @@ func openFile(path string, o Options) (*file, error) {
 	}
 	// The writer itself waits for other processes, until the contexts of its
 	// callers end. The driver's wait does not end with a context.
-	if _, err := f.conn.exec(background, "PRAGMA busy_timeout = 0"); err != nil {
-		return nil, errors.Join(wrap("open", err), f.conn.close())
+	if err := f.settle(n); err != nil {
+		return nil, errors.Join(explained(err), f.conn.close())
 	}
 	f.writer = backend.NewWriter(f.begin)
 	return f, nil
+}
+
+// settle prepares the connection of the writer. It refuses a file that may only be read, at
+// once and not at the first write.
+func (f *file) settle(n naming) error {
+	if _, err := f.conn.exec(background, "PRAGMA busy_timeout = 0"); err != nil {
+		return wrap("open", err)
+	}
+	s, err := n.readStanding(f.conn)
+	if err != nil {
+		return err
+	}
+	f.version = n.versionText(s.shared)
+	// A statement that changes no row. BEGIN IMMEDIATE alone reads a file that cannot be written.
+	_, err = f.conn.exec(background, "DELETE FROM "+n.prefix+n.schema.Tables()[0].Name()+" WHERE 0")
+	if err == nil || code(err)&0xFF == sqlite3.SQLITE_BUSY { // another process is writing, so the file can be written
+		return nil
+	}
+	return wrap("open", err)
+}
+
+// explained adds a sentence to an error of opening that a host can mend.
+func explained(err error) error {
+	switch {
+	case code(err)&0xFF == sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("sqlite: open: this process may read the file, but not write it: %w: %w", fs.ErrPermission, err)
+	case code(err) == sqlite3.SQLITE_IOERR_SHMSIZE, code(err)&0xFF == sqlite3.SQLITE_FULL:
+		return fmt.Errorf("sqlite: open: the disk is full. SQLite needs 32 KB beside the file to open it: %w", err)
+	}
+	return err
 }
 
 // connector opens connections with the settings that all share, and with pragmas.
@@ -128,6 +185,7 @@ func connector(path string, o Options, pragmas ...string) (driver.Connector, err
 		"cache_size(-16384)",
 		"temp_store(MEMORY)",
 		"wal_autocheckpoint(4000)", // 16 MB of log
+		"journal_size_limit(20971520)",
 	}, pragmas...)...)
 }
 
@@ -150,6 +208,8 @@ type file struct {
 	texts   *sqltext.Texts
 	inserts map[*store.Table]string // the statements of InsertAll
 	indexes map[string]*store.Index // by the columns that the database names in an error
+	writes  driver.Connector        // of connections that may write
+	version string                  // the statement that reads the version of the tables
 
 	reads  *pool
 	views  *pool
@@ -255,6 +315,21 @@ func (f *file) Check(ctx context.Context) error {
 		}
 		return fmt.Errorf("sqlite: %w: %w", store.ErrDamaged, err)
 	})
+}
+
+// Tidy folds the log into the file and empties it, so that nothing of deleted rows is left in
+// it. A View or another process that reads keeps it from that, which is no error.
+func (f *file) Tidy(ctx context.Context) error {
+	c, err := connect(ctx, f.writes)
+	if err != nil {
+		return err
+	}
+	// While it waits for readers, no other connection can write.
+	_, err = c.exec(background, "PRAGMA busy_timeout = 100")
+	if err == nil {
+		_, err = c.number(ctx, "PRAGMA wal_checkpoint(TRUNCATE)", nil)
+	}
+	return errors.Join(err, c.close())
 }
 
 func (f *file) Close() error {

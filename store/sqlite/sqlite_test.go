@@ -83,7 +83,7 @@ func TestMigrationsMakeTheDeclaredTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer declared.Close()
-	steps, err := stepsFrom(0, record.Schema)
+	steps, err := stepsFrom(0, naming{schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -199,6 +199,18 @@ func (s *Shell) Check(ctx context.Context) error {
 	return s.driver.Check(ctx)
 }
 
+// Tidy implements [store.Tidier]. A driver without a log has nothing to do.
+func (s *Shell) Tidy(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	if t, ok := s.driver.(store.Tidier); ok {
+		return t.Tidy(ctx)
+	}
+	return nil
+}
+
 // Close implements [store.Store]. It waits for running calls. A second call
 // returns the same error as the first.
 func (s *Shell) Close() error {

@@ -238,6 +238,10 @@ func (w *Writer) finish() {
 	var err error
 	if slices.ContainsFunc(w.jobs, func(r *request) bool { return !r.failed() }) {
 		err = safely(w.batch.Commit)
+		if errors.Is(err, store.ErrReference) && len(w.jobs) > 1 { // a constraint that is checked at the end
+			w.lose(nil)
+			return
+		}
 	} else {
 		w.rollback()
 	}
@@ -303,7 +307,8 @@ func (w *Writer) runOne(r *request) {
 	returned = true
 }
 
-// lose gives up a batch in which r could not be undone. Three kinds of closures
+// lose gives up a batch in which r could not be undone, or, without r, one whose commit was
+// refused because of one of its closures. Three kinds of closures
 // run again, each alone, so that the failure of r does not touch them: those that
 // had succeeded, those that failed after they may have seen such a success, and
 // those that had not run.

@@ -602,12 +602,12 @@ const orderSuffix = "_order"
 // IndexName returns the name of an index in the database.
 func IndexName(ix *store.Index) string { return ix.Table().Name() + "_" + ix.Name() }
 
-// Columns returns the columns of an index as table.column, separated by commas
-// and spaces.
-func Columns(ix *store.Index) string {
+// Columns returns the columns of an index as table.column, with a prefix before each table,
+// separated by commas and spaces.
+func Columns(ix *store.Index, prefix string) string {
 	out := names(ix.Table(), ix.Columns())
 	for i := range out {
-		out[i] = ix.Table().Name() + "." + out[i]
+		out[i] = prefix + ix.Table().Name() + "." + out[i]
 	}
 	return strings.Join(out, ", ")
 }

@@ -1,14 +1,14 @@
 -- The tables of the first version. Times are microseconds since 1970 in UTC.
 
-CREATE TABLE addresses (
+CREATE TABLE {p}addresses (
 	address TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	PRIMARY KEY (address)
 );
 
-CREATE INDEX addresses_user ON addresses (user_id, address);
+CREATE INDEX {p}addresses_user ON {p}addresses (user_id, address);
 
-CREATE TABLE users (
+CREATE TABLE {p}users (
 	id TEXT NOT NULL,
 	key TEXT NOT NULL,
 	created INTEGER NOT NULL,
@@ -29,20 +29,20 @@ CREATE TABLE users (
 	labels TEXT NOT NULL,
 	prefs TEXT NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (email) REFERENCES addresses (address)
+	FOREIGN KEY (email) REFERENCES {p}addresses (address)
 );
 
-CREATE UNIQUE INDEX users_email ON users (email);
+CREATE UNIQUE INDEX {p}users_email ON {p}users (email);
 
-CREATE INDEX users_email_order ON users (email, id);
+CREATE INDEX {p}users_email_order ON {p}users (email, id);
 
-CREATE UNIQUE INDEX users_phone ON users (phone);
+CREATE UNIQUE INDEX {p}users_phone ON {p}users (phone);
 
-CREATE INDEX users_phone_order ON users (phone, id);
+CREATE INDEX {p}users_phone_order ON {p}users (phone, id);
 
-CREATE INDEX users_created ON users (created, id);
+CREATE INDEX {p}users_created ON {p}users (created, id);
 
-CREATE TABLE sessions (
+CREATE TABLE {p}sessions (
 	id TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	digest BLOB NOT NULL,
@@ -61,16 +61,16 @@ CREATE TABLE sessions (
 	user_mfa INTEGER NOT NULL,
 	user_factors TEXT NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE UNIQUE INDEX sessions_digest ON sessions (digest);
+CREATE UNIQUE INDEX {p}sessions_digest ON {p}sessions (digest);
 
-CREATE INDEX sessions_user ON sessions (user_id, created, id);
+CREATE INDEX {p}sessions_user ON {p}sessions (user_id, created, id);
 
-CREATE INDEX sessions_expire ON sessions (expire, id);
+CREATE INDEX {p}sessions_expire ON {p}sessions (expire, id);
 
-CREATE TABLE targets (
+CREATE TABLE {p}targets (
 	id TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	created INTEGER NOT NULL,
@@ -81,14 +81,14 @@ CREATE TABLE targets (
 	identifier TEXT NOT NULL,
 	expired INTEGER NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE UNIQUE INDEX targets_identifier ON targets (provider_type, identifier);
+CREATE UNIQUE INDEX {p}targets_identifier ON {p}targets (provider_type, identifier);
 
-CREATE INDEX targets_user ON targets (user_id, created, id);
+CREATE INDEX {p}targets_user ON {p}targets (user_id, created, id);
 
-CREATE TABLE failures (
+CREATE TABLE {p}failures (
 	purpose TEXT NOT NULL,
 	subject BLOB NOT NULL,
 	count INTEGER NOT NULL,
@@ -97,9 +97,9 @@ CREATE TABLE failures (
 	PRIMARY KEY (purpose, subject)
 );
 
-CREATE INDEX failures_expire ON failures (expire, purpose, subject);
+CREATE INDEX {p}failures_expire ON {p}failures (expire, purpose, subject);
 
-CREATE TABLE logs (
+CREATE TABLE {p}logs (
 	id TEXT NOT NULL,
 	user_key TEXT NOT NULL,
 	created INTEGER NOT NULL,
@@ -112,15 +112,15 @@ CREATE TABLE logs (
 	PRIMARY KEY (id)
 );
 
-CREATE INDEX logs_user ON logs (user_key, created, id);
+CREATE INDEX {p}logs_user ON {p}logs (user_key, created, id);
 
-CREATE INDEX logs_created ON logs (created, id);
+CREATE INDEX {p}logs_created ON {p}logs (created, id);
 
-CREATE TABLE words (
+CREATE TABLE {p}words (
 	scope TEXT NOT NULL,
 	word TEXT NOT NULL,
 	row_id TEXT NOT NULL,
 	PRIMARY KEY (scope, word, row_id)
 );
 
-CREATE INDEX words_row ON words (scope, row_id, word);
+CREATE INDEX {p}words_row ON {p}words (scope, row_id, word);

@@ -1,6 +1,6 @@
 -- Tokens.
 
-CREATE TABLE tokens (
+CREATE TABLE {p}tokens (
 	id TEXT NOT NULL,
 	kind TEXT NOT NULL,
 	slot TEXT NOT NULL,
@@ -13,15 +13,15 @@ CREATE TABLE tokens (
 	created INTEGER NOT NULL,
 	expire INTEGER NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE UNIQUE INDEX tokens_digest ON tokens (digest);
+CREATE UNIQUE INDEX {p}tokens_digest ON {p}tokens (digest);
 
-CREATE UNIQUE INDEX tokens_slot ON tokens (kind, slot);
+CREATE UNIQUE INDEX {p}tokens_slot ON {p}tokens (kind, slot);
 
-CREATE INDEX tokens_alias ON tokens (alias, created, id);
+CREATE INDEX {p}tokens_alias ON {p}tokens (alias, created, id);
 
-CREATE INDEX tokens_user ON tokens (user_id, id);
+CREATE INDEX {p}tokens_user ON {p}tokens (user_id, id);
 
-CREATE INDEX tokens_expire ON tokens (expire, id);
+CREATE INDEX {p}tokens_expire ON {p}tokens (expire, id);

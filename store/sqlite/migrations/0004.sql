@@ -1,10 +1,10 @@
 -- Second factors.
 
-ALTER TABLE users ADD COLUMN totp INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {p}users ADD COLUMN totp INTEGER NOT NULL DEFAULT 0;
 
-ALTER TABLE users ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {p}users ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0;
 
-CREATE TABLE authenticators (
+CREATE TABLE {p}authenticators (
 	id TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	kind TEXT NOT NULL,
@@ -16,12 +16,12 @@ CREATE TABLE authenticators (
 	verified INTEGER NOT NULL,
 	step INTEGER NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE UNIQUE INDEX authenticators_user ON authenticators (user_id, kind);
+CREATE UNIQUE INDEX {p}authenticators_user ON {p}authenticators (user_id, kind);
 
-CREATE TABLE challenges (
+CREATE TABLE {p}challenges (
 	id TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	session_id TEXT NOT NULL,
@@ -32,23 +32,23 @@ CREATE TABLE challenges (
 	created INTEGER NOT NULL,
 	expire INTEGER NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE UNIQUE INDEX challenges_session ON challenges (session_id, factor);
+CREATE UNIQUE INDEX {p}challenges_session ON {p}challenges (session_id, factor);
 
-CREATE INDEX challenges_user ON challenges (user_id, id);
+CREATE INDEX {p}challenges_user ON {p}challenges (user_id, id);
 
-CREATE INDEX challenges_expire ON challenges (expire, id);
+CREATE INDEX {p}challenges_expire ON {p}challenges (expire, id);
 
-CREATE TABLE recovery_codes (
+CREATE TABLE {p}recovery_codes (
 	id TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	digest BLOB NOT NULL,
 	sealed BLOB,
 	created INTEGER NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE INDEX recovery_codes_user ON recovery_codes (user_id, id);
+CREATE INDEX {p}recovery_codes_user ON {p}recovery_codes (user_id, id);

@@ -1,7 +1,7 @@
 -- The orders of the listing of users.
 
-CREATE INDEX users_name ON users (name, id);
+CREATE INDEX {p}users_name ON {p}users (name, id);
 
-CREATE INDEX users_registered ON users (registered, id);
+CREATE INDEX {p}users_registered ON {p}users (registered, id);
 
-CREATE INDEX users_accessed ON users (accessed, id);
+CREATE INDEX {p}users_accessed ON {p}users (accessed, id);

@@ -1,10 +1,10 @@
 -- Teams and their members, and codes of challenges that the host brings to the user.
 
-ALTER TABLE users ADD COLUMN memberships INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {p}users ADD COLUMN memberships INTEGER NOT NULL DEFAULT 0;
 
-ALTER TABLE challenges ADD COLUMN sealed BLOB;
+ALTER TABLE {p}challenges ADD COLUMN sealed BLOB;
 
-CREATE TABLE teams (
+CREATE TABLE {p}teams (
 	id TEXT NOT NULL,
 	key TEXT NOT NULL,
 	created INTEGER NOT NULL,
@@ -15,11 +15,11 @@ CREATE TABLE teams (
 	PRIMARY KEY (id)
 );
 
-CREATE INDEX teams_created ON teams (created, id);
+CREATE INDEX {p}teams_created ON {p}teams (created, id);
 
-CREATE INDEX teams_name ON teams (name, id);
+CREATE INDEX {p}teams_name ON {p}teams (name, id);
 
-CREATE TABLE memberships (
+CREATE TABLE {p}memberships (
 	id TEXT NOT NULL,
 	team_id TEXT NOT NULL,
 	user_id TEXT,
@@ -40,24 +40,24 @@ CREATE TABLE memberships (
 	digest BLOB,
 	expire INTEGER,
 	PRIMARY KEY (id),
-	FOREIGN KEY (team_id) REFERENCES teams (id),
-	FOREIGN KEY (user_id) REFERENCES users (id)
+	FOREIGN KEY (team_id) REFERENCES {p}teams (id),
+	FOREIGN KEY (user_id) REFERENCES {p}users (id)
 );
 
-CREATE UNIQUE INDEX memberships_member ON memberships (team_id, user_id);
+CREATE UNIQUE INDEX {p}memberships_member ON {p}memberships (team_id, user_id);
 
-CREATE INDEX memberships_member_order ON memberships (team_id, user_id, id);
+CREATE INDEX {p}memberships_member_order ON {p}memberships (team_id, user_id, id);
 
-CREATE INDEX memberships_team ON memberships (team_id, created, id);
+CREATE INDEX {p}memberships_team ON {p}memberships (team_id, created, id);
 
-CREATE INDEX memberships_owner ON memberships (team_id, owner, joined, id);
+CREATE INDEX {p}memberships_owner ON {p}memberships (team_id, owner, joined, id);
 
-CREATE INDEX memberships_user ON memberships (user_id, created, id);
+CREATE INDEX {p}memberships_user ON {p}memberships (user_id, created, id);
 
-CREATE INDEX memberships_invited ON memberships (address, team_id, id);
+CREATE INDEX {p}memberships_invited ON {p}memberships (address, team_id, id);
 
-CREATE INDEX memberships_open ON memberships (team_id, expire, id);
+CREATE INDEX {p}memberships_open ON {p}memberships (team_id, expire, id);
 
-CREATE INDEX memberships_digest ON memberships (digest, id);
+CREATE INDEX {p}memberships_digest ON {p}memberships (digest, id);
 
-CREATE INDEX memberships_expire ON memberships (expire, id);
+CREATE INDEX {p}memberships_expire ON {p}memberships (expire, id);

@@ -1,10 +1,10 @@
 -- Identities at other services, and sign-ins by them that have begun.
 
-ALTER TABLE users ADD COLUMN providers TEXT NOT NULL DEFAULT '';
+ALTER TABLE {p}users ADD COLUMN providers TEXT NOT NULL DEFAULT '';
 
-ALTER TABLE sessions ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+ALTER TABLE {p}sessions ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 
-CREATE TABLE identities (
+CREATE TABLE {p}identities (
 	id TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	created INTEGER NOT NULL,
@@ -23,19 +23,19 @@ CREATE TABLE identities (
 	found INTEGER NOT NULL,
 	single INTEGER NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY (user_id) REFERENCES users (id),
-	FOREIGN KEY (reserved) REFERENCES addresses (address)
+	FOREIGN KEY (user_id) REFERENCES {p}users (id),
+	FOREIGN KEY (reserved) REFERENCES {p}addresses (address)
 );
 
-CREATE UNIQUE INDEX identities_subject ON identities (provider, issuer, subject);
+CREATE UNIQUE INDEX {p}identities_subject ON {p}identities (provider, issuer, subject);
 
-CREATE INDEX identities_user ON identities (user_id, created, id);
+CREATE INDEX {p}identities_user ON {p}identities (user_id, created, id);
 
-CREATE INDEX identities_created ON identities (created, id);
+CREATE INDEX {p}identities_created ON {p}identities (created, id);
 
-CREATE INDEX identities_reserved ON identities (reserved, id);
+CREATE INDEX {p}identities_reserved ON {p}identities (reserved, id);
 
-CREATE TABLE starts (
+CREATE TABLE {p}starts (
 	id TEXT NOT NULL,
 	digest BLOB NOT NULL,
 	share INTEGER NOT NULL,
@@ -55,8 +55,8 @@ CREATE TABLE starts (
 	PRIMARY KEY (id)
 );
 
-CREATE UNIQUE INDEX starts_digest ON starts (digest);
+CREATE UNIQUE INDEX {p}starts_digest ON {p}starts (digest);
 
-CREATE INDEX starts_share ON starts (share, created, id);
+CREATE INDEX {p}starts_share ON {p}starts (share, created, id);
 
-CREATE INDEX starts_expire ON starts (expire, id);
+CREATE INDEX {p}starts_expire ON {p}starts (expire, id);
