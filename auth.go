@@ -123,6 +123,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -183,7 +184,9 @@ type Config struct {
 	// "" means "latchkey". Services that share a key and must not accept each other's
 	// JWTs need different issuers.
 	Issuer string
-	// App is the name of the service in authenticator apps; "" means Issuer.
+	// App is the name of the service in authenticator apps; "" means Issuer. Its colons are
+	// left out, because apps part the names of service and account at the first one, and of
+	// a URL only the host is taken.
 	App string
 	// CustomFactor is a second factor of the host's own; nil without one.
 	CustomFactor CustomFactor
@@ -201,8 +204,9 @@ type Config struct {
 	MockNumbers map[string]Secret
 	// RedirectHosts are the hosts to which links in messages may lead: a host name
 	// (app.example.org: http and https, any port; localhost stands for 127.0.0.1 and [::1]
-	// too), *.example.org for every name below it, https://app.example.org for that scheme
-	// and port alone, or myapp: for the scheme of an app. Without any, messages have no
+	// too) or an IPv6 address in brackets ([fd00::1]), *.example.org for every name below it
+	// (*.localhost too), https://app.example.org for that scheme
+	// and port alone, or myapp: for the scheme of an app. Names may have underscores. Without any, messages have no
 	// links. A page on these hosts gives secrets away if it forwards to any address, or
 	// shows the address by which it was called.
 	RedirectHosts []string
@@ -278,10 +282,14 @@ func New(s store.Store, c Config) (*Engine, error) {
 		c.Logger = slog.Default()
 	}
 	issuer := cmp.Or(c.Issuer, "latchkey")
+	app, err := appName(cmp.Or(c.App, issuer))
+	if err != nil {
+		return nil, err
+	}
 	jwtKey, jwts := signer(ring, issuer)
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
-		app: cmp.Or(c.App, issuer), custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
+		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
 		errands: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
@@ -289,6 +297,17 @@ func New(s store.Store, c Config) (*Engine, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// appName returns the name of the service for authenticator apps: the host, if it is a URL.
+func appName(name string) (string, error) {
+	if u, err := url.Parse(name); err == nil && u.Host != "" {
+		name = u.Hostname()
+	}
+	if name = codes.WithoutColons(name); name == "" {
+		return "", errors.New("latchkey: Config.App has nothing but colons and spaces")
+	}
+	return name, nil
 }
 
 // checkMockNumbers refuses mock numbers that are not phone numbers, and codes that have

@@ -102,7 +102,7 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 // labelOf is the name that an app shows for the account of a user.
 func labelOf(user *record.User) string {
 	for _, name := range []string{user.Email, user.Phone, user.Name} {
-		if name != "" {
+		if codes.WithoutColons(name) != "" {
 			return name
 		}
 	}

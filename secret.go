@@ -86,9 +86,10 @@ func GenerateKey() Key {
 	return keyOf(root[:])
 }
 
-// ParseKey reads the text of a key.
+// ParseKey reads the text of a key. White space around it does not count: a file often ends
+// with a new line.
 func ParseKey(text string) (Key, error) {
-	digits, found := strings.CutPrefix(text, keyPrefix)
+	digits, found := strings.CutPrefix(strings.Trim(text, "\ufeff \t\r\n"), keyPrefix)
 	root, err := hex.DecodeString(digits)
 	if !found || err != nil || len(root) != seal.KeySize {
 		return Key{}, errors.New("latchkey: not the text of a key")

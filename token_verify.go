@@ -161,7 +161,9 @@ func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret str
 // are one person. A page of the link that has a session of the user calls this one. The
 // link must be the user's own.
 //
-// Errors: those of Guest.ConfirmEmailVerification.
+// Errors: those of Guest.ConfirmEmailVerification, and
+//   - [ErrEmailAlreadyVerified], in the place of [ErrInvalidToken]: the address is verified,
+//     for example by the same link a moment before.
 func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (_ *Token, err error) {
 	defer publicError("update e-mail verification", &err)
 	return a.confirmAddress(ctx, verifiesEmail, secret)
@@ -170,7 +172,7 @@ func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (
 // ConfirmPhoneVerification is [Guest.ConfirmPhoneVerification] in the session of the user
 // who had the code sent, as for the e-mail address.
 //
-// Errors: those of Guest.ConfirmPhoneVerification.
+// Errors: those of Guest.ConfirmPhoneVerification, and [ErrPhoneAlreadyVerified].
 func (a *Account) ConfirmPhoneVerification(ctx context.Context, secret string) (_ *Token, err error) {
 	defer publicError("update phone verification", &err)
 	return a.confirmAddress(ctx, verifiesPhone, secret)
@@ -195,7 +197,17 @@ func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string)
 	if err := c.limitConfirm(ctx, p, claim); err != nil {
 		return nil, err
 	}
-	return c.redeemConfirmation(ctx, p, claim, a)
+	shown, err := c.redeemConfirmation(ctx, p, claim, a)
+	if errors.Is(err, ErrInvalidToken) && a.jwt == nil { // the user may have pressed a link twice
+		by := byEmail
+		if p == verifiesPhone {
+			by = byPhone
+		}
+		if user, failed := a.user(ctx, c.store); failed == nil && by.verified(user) {
+			return nil, by.already
+		}
+	}
+	return shown, err
 }
 
 // ConfirmPhoneVerification proves the number to which a code of

@@ -16,7 +16,7 @@
 //
 // An address with a password comes from -store-file or LATCHKEY_STORE. The command refuses it
 // as an argument, because other users of the machine can read arguments. The flags -namespace,
-// -prefix and -pooler are the options of package store/postgres. The file of bbolt is open in
+// -prefix and -pooler are the options of package store/postgres, and -prefix that of store/sqlite too. The file of bbolt is open in
 // one process at a time, so stop the service first. The other stores may be in use meanwhile.
 //
 // The key of the service comes from the file that -key-file or LATCHKEY_KEY_FILE names, or from
@@ -228,7 +228,7 @@ func (t *tool) globals(fs *flag.FlagSet) {
 	fs.StringVar(&t.store, "store", t.store, "the `STORE`: bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE")
 	fs.StringVar(&t.storeFile, "store-file", t.storeFile, "a `FILE` that holds the name of the store, for an address with a password")
 	fs.StringVar(&t.namespace, "namespace", t.namespace, "the `NAME` of the PostgreSQL schema, latchkey without it")
-	fs.StringVar(&t.prefix, "prefix", t.prefix, "the `PREFIX` of the names of the tables in PostgreSQL")
+	fs.StringVar(&t.prefix, "prefix", t.prefix, "the `PREFIX` of the names of the tables in PostgreSQL and SQLite")
 	fs.BoolVar(&t.pooler, "pooler", t.pooler, "a transaction pooler is between the command and PostgreSQL")
 	fs.StringVar(&t.keyFile, "key-file", t.keyFile, "the `FILE` of the key")
 	fs.BoolVar(&t.json, "json", t.json, "write JSON")

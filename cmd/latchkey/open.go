@@ -21,9 +21,9 @@ import (
 
 // place is where a store is.
 type place struct {
-	kind    string // bbolt, sqlite or postgres
-	at      string // the file, or the address
-	options postgres.Options
+	kind    string           // bbolt, sqlite or postgres
+	at      string           // the file, or the address
+	options postgres.Options // SQLite has their Prefix
 }
 
 // String names the place without a password.
@@ -45,9 +45,9 @@ func (p place) String() string {
 // placeOf reads the name of a store.
 func (t *tool) placeOf(text string) (p place, err error) {
 	kind, at, _ := strings.Cut(text, ":")
-	switch kind {
+	switch strings.ToLower(kind) {
 	case "bbolt", "sqlite":
-		p = place{kind: kind, at: at}
+		p = place{kind: strings.ToLower(kind), at: at, options: postgres.Options{Prefix: t.prefix}}
 	case "postgres", "postgresql":
 		if !strings.HasPrefix(at, "//") {
 			break
@@ -110,7 +110,7 @@ func (p place) plan(ctx context.Context) (plan store.Plan, err error) {
 	case "bbolt":
 		plan, err = bbolt.Plan(p.at)
 	case "sqlite":
-		plan, err = sqlite.Plan(p.at)
+		plan, err = sqlite.PlanWith(p.at, sqlite.Options{Prefix: p.options.Prefix})
 	default:
 		plan, err = postgres.Plan(ctx, p.at, p.options)
 	}
@@ -126,7 +126,7 @@ func (p place) opened(ctx context.Context) (s store.Store, err error) {
 	case "bbolt":
 		s, err = bbolt.Open(p.at)
 	case "sqlite":
-		s, err = sqlite.Open(p.at)
+		s, err = sqlite.OpenWith(p.at, sqlite.Options{Prefix: p.options.Prefix})
 	default:
 		s, err = postgres.OpenWith(ctx, p.at, p.options)
 	}

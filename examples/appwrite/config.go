@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,7 +34,8 @@ type config struct {
 
 	allowedHosts        []string                   // ALLOWED_HOSTS
 	rateLimits          bool                       // RATE_LIMITS
-	trustForwardedFor   bool                       // TRUST_FORWARDED_FOR
+	trustForwardedFor   bool                       // TRUST_FORWARDED_FOR: the first address of X-Forwarded-For is the client's
+	trustedProxies      []netip.Prefix             // TRUSTED_PROXIES, 10.0.0.0/8,2001:db8::1,...: the last address of X-Forwarded-For that is none of these
 	debugRoles          bool                       // DEBUG_ROLES
 	clockFile           string                     // CLOCK_OFFSET_FILE
 	smtpAddr            string                     // SMTP_ADDR
@@ -46,8 +49,8 @@ type config struct {
 	customFactor        bool                       // CUSTOM_FACTOR: the server reads the codes of the factor custom
 }
 
-// place is the place of a store: memory:, bbolt:PATH, sqlite:PATH or postgres://...,
-// and the PostgreSQL schema that holds its tables.
+// place is the place of a store: memory:, bbolt:PATH, sqlite:PATH or postgres://...
+// (postgresql:// too), and the PostgreSQL schema that holds its tables.
 type place struct{ kind, path, namespace string }
 
 func readConfig(env func(string) string) (c config, err error) {
@@ -55,12 +58,16 @@ func readConfig(env func(string) string) (c config, err error) {
 	c = config{
 		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
 		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
-		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
+		trustedProxies: r.prefixes("TRUSTED_PROXIES"),
+		debugRoles:     r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
 		providers: r.providers(), mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
 		refusedEmails: r.list("EMAILS_REFUSED"), customFactor: r.flag("CUSTOM_FACTOR", false),
 	}
 	c.projectName, c.publicURL = r.text("PROJECT_NAME", c.projectID), r.text("PUBLIC_URL", "http://"+c.addr)
 	c.store.kind, c.store.path, _ = strings.Cut(r.text("STORE", "memory:"), ":")
+	if c.store.kind = strings.ToLower(c.store.kind); c.store.kind == "postgresql" {
+		c.store.kind = "postgres"
+	}
 	c.store.namespace = env("STORE_NAMESPACE") // the store's own default, latchkey, if unset
 	c.policy = latchkey.Policy{
 		UserLimit: r.number("USERS_LIMIT"), DiscloseAccounts: true,
@@ -79,8 +86,8 @@ func readConfig(env func(string) string) (c config, err error) {
 	if strings.Trim(c.projectID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" { // the id is part of the name of a cookie
 		r.fail("PROJECT_ID", c.projectID)
 	}
-	if c.store.kind != "memory" && c.store.path == "" {
-		r.fail("STORE", r.text("STORE", ""))
+	if known := []string{"memory", "bbolt", "sqlite", "postgres"}; !slices.Contains(known, c.store.kind) || c.store.kind != "memory" && c.store.path == "" {
+		r.errs = append(r.errs, errors.New("STORE is memory:, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE")) // it may hold a password
 	}
 	for _, item := range r.list("MOCK_NUMBERS") {
 		number, code, _ := strings.Cut(item, "=")
@@ -192,6 +199,18 @@ func (r *reader) number(name string) int {
 		r.fail(name, v)
 	}
 	return n
+}
+
+// prefixes reads a list of prefixes and addresses.
+func (r *reader) prefixes(name string) (all []netip.Prefix) {
+	for _, item := range r.list(name) {
+		p, found := readPrefix(item)
+		if !found {
+			r.fail(name, item)
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 func (r *reader) list(name string) (items []string) {

@@ -216,15 +216,8 @@ func (c *call) from() latchkey.Client {
 		UserAgent: c.r.UserAgent(), Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
 		OnLimit: func(r latchkey.LimitResult) { c.limits = append(c.limits, r) },
 	}
-	if addr, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		client.IP = addr.Addr()
-	}
-	if c.config.trustForwardedFor {
-		first, _, _ := strings.Cut(c.r.Header.Get("X-Forwarded-For"), ",")
-		if addr, err := netip.ParseAddr(strings.TrimSpace(first)); err == nil {
-			client.IP = addr
-		}
-	}
+	peer, _ := netip.ParseAddrPort(c.r.RemoteAddr)
+	client.IP = c.forwarding.client(peer.Addr(), c.r.Header.Values("X-Forwarded-For"))
 	if agent := c.r.Header.Get("X-Forwarded-User-Agent"); c.server && agent != "" {
 		client.UserAgent = agent
 	}

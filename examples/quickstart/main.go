@@ -132,6 +132,9 @@ func list(ctx context.Context, account *latchkey.Account) error {
 // host keeps the key apart from the store.
 func open(ctx context.Context, where string) (store.Store, latchkey.Key, error) {
 	kind, file, _ := strings.Cut(where, ":")
+	if kind = strings.ToLower(kind); kind == "postgresql" {
+		kind = "postgres"
+	}
 	openers := map[string]func() (store.Store, error){
 		"bbolt":    func() (store.Store, error) { return bbolt.Open(file) },
 		"sqlite":   func() (store.Store, error) { return sqlite.Open(file) },
@@ -141,7 +144,7 @@ func open(ctx context.Context, where string) (store.Store, latchkey.Key, error) 
 	case kind == "memory":
 		return memory.Open(), latchkey.GenerateKey(), nil
 	case openers[kind] == nil || file == "":
-		return nil, latchkey.Key{}, fmt.Errorf("-store is memory, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE, not %q", where)
+		return nil, latchkey.Key{}, fmt.Errorf("-store is memory, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE, not %s:", kind) // the rest may hold a password
 	case kind == "postgres":
 		file = "quickstart-postgres"
 	}

@@ -4,6 +4,7 @@ package canon
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -98,7 +99,7 @@ var domains = idna.New(
 func canonicalDomain(s string) (string, error) {
 	// Compatibility mapping could turn another character into an @ or a dot.
 	for i, r := range s {
-		if r == utf8.RuneError || r > unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
+		if r == utf8.RuneError || r > unicode.MaxASCII && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !strings.ContainsRune(byContext, r) {
 			return "", ErrEmail
 		}
 		if r <= unicode.MaxASCII && !isAlphanumeric(byte(r)) && r != '-' && r != '.' || i == 0 && r == '.' {
@@ -115,11 +116,54 @@ func canonicalDomain(s string) (string, error) {
 			return "", ErrEmail // full-width letters and the like
 		}
 	}
+	shown, err := domains.ToUnicode(out)
+	if err != nil || slices.ContainsFunc(strings.Split(shown, "."), outOfContext) {
+		return "", ErrEmail
+	}
 	top := labels[len(labels)-1]
 	if len(labels) < 2 || strings.Trim(top, "0123456789") == "" {
 		return "", ErrEmail
 	}
 	return out, nil
+}
+
+// byContext are the signs besides letters, digits and marks that a label may have where their
+// rule in RFC 5892, appendix A, allows them: the joiners, whose rule package idna has, and the
+// others, which outOfContext knows.
+const byContext = "\u200c\u200d" + middleDot + keraia + geresh + gershayim + katakanaDot
+
+const (
+	middleDot   = "·"
+	keraia      = "\u0375"
+	geresh      = "\u05f3"
+	gershayim   = "\u05f4"
+	katakanaDot = "・"
+)
+
+// outOfContext reports whether a label has a sign where its rule (RFC 5892, A.3 to A.9) does not
+// allow it.
+func outOfContext(label string) bool {
+	runes := []rune(label)
+	at := func(i int) rune {
+		if i < 0 || i >= len(runes) {
+			return 0
+		}
+		return runes[i]
+	}
+	arabic, extended, japanese, dotted := false, false, false, false
+	for i, r := range runes {
+		switch {
+		case string(r) == middleDot && (at(i-1) != 'l' || at(i+1) != 'l'),
+			string(r) == keraia && !unicode.Is(unicode.Greek, at(i+1)),
+			(string(r) == geresh || string(r) == gershayim) && !unicode.Is(unicode.Hebrew, at(i-1)):
+			return true
+		}
+		arabic = arabic || r >= 0x660 && r <= 0x669
+		extended = extended || r >= 0x6f0 && r <= 0x6f9
+		japanese = japanese || unicode.In(r, unicode.Hiragana, unicode.Katakana, unicode.Han)
+		dotted = dotted || string(r) == katakanaDot
+	}
+	return arabic && extended || dotted && !japanese
 }
 
 func isASCII(s string) bool {
@@ -175,14 +219,27 @@ func Identifier(s string) error {
 }
 
 // Phone checks a phone number in its international form, +491521234567. Other forms
-// are not converted: numbers with spaces, brackets or leading zeros are refused.
+// are not converted: numbers with spaces, brackets or leading zeros are refused, and so is the
+// zero of calls within a country after the country's code, unless numbers of the country
+// begin with a zero (as those of Italy do): it would be a second spelling of a number.
 func Phone(s string) error {
 	digits, found := strings.CutPrefix(s, "+")
 	if !found || len(digits) < MinPhone || len(digits) > MaxPhone || strings.Trim(digits, "0123456789") != "" || callingCode(digits) == "" {
 		return ErrPhone
 	}
+	if digits[len(callingCode(digits))] == '0' && !hasPrefixIn(digits, zeroPrefixes) {
+		return errTrunk
+	}
 	return nil
 }
+
+// hasPrefixIn reports whether digits begin with one of a list of prefixes.
+func hasPrefixIn(digits, prefixes string) bool {
+	return slices.ContainsFunc(strings.Fields(prefixes), func(prefix string) bool { return strings.HasPrefix(digits, prefix) })
+}
+
+// errTrunk is the ErrPhone of a number with the zero of calls within a country.
+var errTrunk = fmt.Errorf("%w; leave out the 0 after the country's code, which no number of this country has", ErrPhone)
 
 // callingCode returns the country code at the beginning of a number, or "".
 func callingCode(digits string) string {
@@ -202,15 +259,7 @@ func CallingCode(phone string) string { return callingCode(phone[1:]) }
 func IsCallingCode(s string) bool { return slices.Contains(strings.Fields(callingCodes), s) }
 
 // IsPremium reports whether a number of a country costs a premium.
-func IsPremium(phone string) bool {
-	digits := phone[1:]
-	for _, prefix := range strings.Fields(premiumPrefixes) {
-		if strings.HasPrefix(digits, prefix) {
-			return true
-		}
-	}
-	return false
-}
+func IsPremium(phone string) bool { return hasPrefixIn(phone[1:], premiumPrefixes) }
 
 // IsServiceCode reports whether a country code belongs to a service.
 func IsServiceCode(code string) bool { return slices.Contains(strings.Fields(serviceCodes), code) }

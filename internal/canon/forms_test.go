@@ -1,9 +1,11 @@
 package canon
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,4 +171,111 @@ func FuzzUserAgent(f *testing.F) {
 			t.Errorf("%q became %q", s, out)
 		}
 	})
+}
+
+// after returns the states of a program after a digit. nil are those at its beginning.
+func after(p *syntax.Prog, states map[uint32]bool, digit rune) map[uint32]bool {
+	next := make(map[uint32]bool)
+	var enter func(pc uint32)
+	enter = func(pc uint32) {
+		if next[pc] {
+			return
+		}
+		next[pc] = true
+		switch i := p.Inst[pc]; i.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			enter(i.Out)
+			enter(i.Arg)
+		case syntax.InstCapture, syntax.InstNop, syntax.InstEmptyWidth:
+			enter(i.Out)
+		}
+	}
+	if states == nil {
+		enter(uint32(p.Start))
+		return next
+	}
+	for pc := range states {
+		if i := p.Inst[pc]; (i.Op == syntax.InstRune || i.Op == syntax.InstRune1) && i.MatchRune(digit) {
+			enter(i.Out)
+		}
+	}
+	return next
+}
+
+// The beginnings of numbers with a zero are those of the patterns of libphonenumber, to four digits.
+func TestNumbersWithAZeroAreThoseOfLibphonenumber(t *testing.T) {
+	all, err := phonenumbers.MetadataCollection()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans := make(map[string][]*syntax.Prog)
+	for _, m := range all.GetMetadata() {
+		pattern, err := syntax.Parse(m.GetGeneralDesc().GetNationalNumberPattern(), syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := syntax.Compile(pattern.Simplify())
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := strconv.Itoa(int(m.GetCountryCode()))
+		plans[code] = append(plans[code], plan)
+	}
+	for code, list := range plans {
+		for n := range 1000 {
+			digits := fmt.Sprintf("0%03d", n)
+			begins := slices.ContainsFunc(list, func(plan *syntax.Prog) bool {
+				states := after(plan, nil, 0)
+				for _, digit := range digits {
+					states = after(plan, states, digit)
+				}
+				return len(states) > 0
+			})
+			if err := Phone("+" + code + digits + "12345"); (err == nil) != begins {
+				t.Errorf("+%s%s: %v, begins a number: %v", code, digits, err, begins)
+			}
+		}
+	}
+}
+
+// A zero behind the country's code is another spelling of a number, unless the plan of the country
+// has it.
+func TestAZeroBehindTheCountrysCodeIsRefused(t *testing.T) {
+	for phone, want := range map[string]bool{
+		"+390266307129": true, "+2250705181123": true, "+3780549882345": true, "+24106031234": true, "+2290197123456": true, "+242061234567": true, "+4702123": true,
+		"+4407911123456": false, "+49030123456": false, "+81090123456": false, "+550114123456": false, "+10212555123": false, "+3580401234567": false,
+		"+610412345678": false, "+330612345678": false, "+37805412345": false, "+229012345": true, "+22902345678": false, "+3606201234567": false, "+8613812345678": true, "+86013812345678": false,
+	} {
+		err := Phone(phone)
+		if (err == nil) != want || err != nil && (!errors.Is(err, ErrPhone) || !strings.Contains(err.Error(), "leave out the 0")) {
+			t.Errorf("%s: %v", phone, err)
+		}
+	}
+}
+
+// Signs that a domain may have by their context are taken where RFC 5892 allows them, and their
+// domain has one canonical form.
+func TestDomainsAreJudgedByContext(t *testing.T) {
+	for domain, want := range map[string]string{
+		"paral·lel.cat": "xn--parallel-koa.cat", "PARAL·LEL.CAT": "xn--parallel-koa.cat", "col·legi.cat": "xn--collegi-xma.cat",
+		"نامه\u200cای.com": "xn--mgba3gch31f060k.com", "パ・ン.jp": "xn--odk8cxa.jp", "ア・ア.example": "", "क्\u200dष.example": "xn--11b2ezcw70k.example", "א׳א.example": "", "͵α.gr": "",
+	} {
+		got, err := Email("ada@" + domain)
+		if err != nil || want != "" && got != "ada@"+want {
+			t.Errorf("%q: %q, %v, want %s", domain, got, err, want)
+			continue
+		}
+		if again, err := Email(got); err != nil || again != got {
+			t.Errorf("%q: %q again: %q, %v", domain, got, again, err)
+		}
+	}
+	for _, domain := range []string{
+		"a·b.example", "·a.example", "l·.example", "·l.example", "l··l.example", "・.jp", "a・b.jp", "a͵.gr", "͵.gr", "a׳b.example", "׳א.example", "a٠۱.example", "ا٠۱.example", "xn--ab-0ea.example",
+		"a\u200db.example", "exa\u200dmple.org", "\u200cexample.org", "example\u200c.org", "क्\u200cا.example", "क्\u200cषa\u200cb.example", "exam\ufffcple.org", "example.org\u00a0",
+		"example。org", "example．org", "example｡org", "exam\u00adple.org", "ab--c.example", "ex‧ample.org", "l\uff65l.jp", "a\u30fbb.jp",
+	} {
+		if got, err := Email("ada@" + domain); !errors.Is(err, ErrEmail) {
+			t.Errorf("%q: %q, %v", domain, got, err)
+		}
+	}
 }

@@ -14,6 +14,12 @@ const callingCodes = ` 1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49
  880 881 882 883 886 888 960 961 962 963 964 965 966 967 968 970 971 972 973 974 975 976 977 979
  992 993 994 995 996 998 `
 
+// zeroPrefixes are the beginnings, with the country code, of the numbers that begin with a zero
+// after the country code. They are those of the numbering plans of libphonenumber, with which
+// a test compares them.
+const zeroPrefixes = ` 2250 2260 2270 22901 2410 2420 2470 25006 2670800 2680800 3590080 3780549 390 470 5010800 5070080
+ 5980004 6200 660018 6760800 6790800 687050 80000 8100 8200 8530800 8810 8880 910008 9740080 9920 `
+
 // serviceCodes are those of the country codes that belong to services instead of
 // countries: free and shared-cost calls (800, 808), ships and satellites (870, 881),
 // personal numbers (878), networks of many countries (882, 883), relief after disasters

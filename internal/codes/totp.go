@@ -65,10 +65,17 @@ func (t TOTP) Match(code string, now time.Time) (matched int64) {
 	return matched
 }
 
-// URI returns the otpauth address that an app scans. It holds the seed.
+// URI returns the otpauth address that an app scans. It holds the seed. The one colon of its
+// path parts issuer and label, so their own are left out.
 func (t TOTP) URI(issuer, label string) string {
+	issuer, label = WithoutColons(issuer), WithoutColons(label)
 	return fmt.Sprintf("otpauth://totp/%s:%s?algorithm=%s&digits=%d&issuer=%s&period=%d&secret=%s",
 		escaped(issuer), escaped(label), t.Algorithm, t.Digits, escaped(issuer), TOTPPeriod, t.Text())
+}
+
+// WithoutColons returns a name without its colons, for the address of an authenticator.
+func WithoutColons(name string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(name, ":", " ")), " ")
 }
 
 // escaped escapes every separator of a URI. It writes a space as %20, because some apps

@@ -4,6 +4,7 @@ package redirect
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -28,7 +29,9 @@ type rule struct {
 
 // Parse reads a list. An entry has one of these forms:
 //   - a host name, app.example.org: allowed with http or https, and with any port
-//   - a host name with a wildcard, *.example.org: allows every name below example.org
+//   - an IPv6 address in brackets, [fd00::1], in any spelling, in the place of a host name
+//   - a host name with a wildcard, *.example.org: allows every name below example.org;
+//     *.localhost allows the names below localhost, which lead to this machine (RFC 6761)
 //   - an origin, https://app.example.org: allowed only with that scheme and port
 //   - the scheme of an app, myapp:
 func Parse(entries []string) (*List, error) {
@@ -66,7 +69,8 @@ func parseRule(entry string) (r rule, err error) {
 		return rule{scheme: u.Scheme, host: hostOf(u), port: portOf(u)}, nil
 	}
 	name, wildcard := strings.CutPrefix(strings.ToLower(entry), "*.")
-	if !isHost(name) || wildcard && !strings.Contains(name, ".") {
+	name = canonical(name)
+	if !isHost(name) || wildcard && (!strings.Contains(name, ".") && name != "localhost" || name[0] == '[') {
 		return r, errors.New("not a host")
 	}
 	return rule{host: name, wildcard: wildcard}, nil
@@ -140,14 +144,16 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-// isHost reports whether s is a name of letters, digits, hyphens and periods in
-// ASCII, or the address ::1 in brackets.
+// isHost reports whether s is a name of letters, digits, hyphens, underscores and periods in
+// ASCII, or an IPv6 address in brackets. Names with underscores are those of containers and
+// tenants.
 func isHost(s string) bool {
-	if s == "[::1]" {
-		return true
+	if strings.HasPrefix(s, "[") {
+		_, found := addressIn(s)
+		return found
 	}
 	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" ||
 			label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
@@ -155,14 +161,32 @@ func isHost(s string) bool {
 	return len(s) <= 253
 }
 
+// addressIn returns the IPv6 address in brackets. An address with a zone is none of a link, and
+// one that holds an IPv4 address is not told from that by all readers.
+func addressIn(s string) (ip netip.Addr, found bool) {
+	if !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]") {
+		return ip, false
+	}
+	ip, err := netip.ParseAddr(s[1 : len(s)-1])
+	return ip, err == nil && ip.Is6() && !ip.Is4In6() && ip.Zone() == ""
+}
+
+// canonical returns a host with an address in its one spelling.
+func canonical(host string) string {
+	if ip, found := addressIn(host); found {
+		return "[" + ip.String() + "]"
+	}
+	return host
+}
+
 // hostOf returns the host in lower case and without its port. An IPv6 address keeps its
-// brackets.
+// brackets, and is in its one spelling.
 func hostOf(u *url.URL) string {
 	host := u.Host
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]
 	}
-	return strings.ToLower(host)
+	return canonical(strings.ToLower(host))
 }
 
 func portOf(u *url.URL) string {
@@ -190,12 +214,26 @@ func (r rule) allows(u *url.URL) bool {
 	return r.host == host
 }
 
+// escaped escapes the signs of a part of a query that no URL has.
+func escaped(part string) string {
+	var b strings.Builder
+	for i := range len(part) {
+		if c := part[i]; c >= utf8.RuneSelf || strings.IndexByte("\"<>^`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
 // Param is one parameter of a link.
 type Param struct{ Name, Value string }
 
 // With returns a URL with parameters added after its own. Parameters of the URL with
 // the same names are removed, because a reader would take the first of a name. The
-// path, the other parameters and the fragment stay unchanged.
+// path, the other parameters and the fragment stay unchanged, but signs that no URL has
+// (RFC 3986) are escaped: readers of a plain text would end the link there.
 func With(u *url.URL, params ...Param) string {
 	var query []string
 	for part := range strings.SplitSeq(u.RawQuery, "&") {
@@ -204,7 +242,7 @@ func With(u *url.URL, params ...Param) string {
 			name = plain
 		}
 		if part != "" && !slices.ContainsFunc(params, func(p Param) bool { return p.Name == name }) {
-			query = append(query, part)
+			query = append(query, escaped(part))
 		}
 	}
 	for _, p := range params {

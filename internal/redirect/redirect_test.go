@@ -1,17 +1,21 @@
 package redirect
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 )
 
-var allowed = []string{"app.example.org", "*.wild.example", "https://fixed.example:8443", "localhost", "myapp:", "[::1]"}
+var allowed = []string{
+	"app.example.org", "*.wild.example", "https://fixed.example:8443", "localhost", "myapp:", "[::1]", "http://my_app:3000", "*.localhost", "http://[fd00::1]:3000", "[FD00:0:0::2]",
+}
 
 func TestListsAreRead(t *testing.T) {
 	for _, entry := range []string{
 		"", "*", "*.", "*.org", "a b", "app.example.org/path", "app.example.org:443", "https://app.example.org/path", "https://u@app.example.org",
 		"javascript:", "data:", "http:", "https://", "1app:", "app..example", "-a.example", "ftp://a.example", "*.*.example.org", "app.\u212A.example", "f\u0130xed.example", "127.0.0.1.:",
+		"::1", "[fe80::1%eth0]", "[::ffff:192.0.2.7]", "*.[::1]", "[::1", "[]", "[192.0.2.7]", "*.com", "a,b", "http://[::ffff:192.0.2.7]:3000", "https://[fe80::1%25eth0]",
 	} {
 		if _, err := Parse([]string{entry}); err == nil {
 			t.Errorf("%q is taken", entry)
@@ -39,11 +43,47 @@ func TestHostsAreComparedPartByPart(t *testing.T) {
 		"https:///app.example.org": false, "https://evil.test#@app.example.org": false, "https://evil.test?app.example.org": false,
 		"https://app.example.org\u2028": false, "https://app.f\u0130xed.example": false, "https://f\u0130xed.example:8443": false, "https://a.w\u0130ld.example": false, "\x01https://app.example.org": false, " https://app.example.org": false,
 		"https://app.example.org/" + strings.Repeat("a", MaxLength): false,
+		"https://my_tenant.wild.example/in":                         true, "https://_.wild.example/": true, "http://my_app:3000/x": true, "http://my_app/x": false, "http://my_app.evil.test:3000": false,
+		"http://acc1.localhost:3000/x": true, "http://a.b.localhost": true, "http://localhost.evil.example/": false, "http://evillocalhost/": false, "http://a.localhost.evil.example/": false,
+		"http://[fd00::1]:3000/": true, "http://[FD00:0:0::1]:3000/": true, "http://[fd00::1]:3001/": false, "https://[fd00::1]:3000/": false, "http://[fd00::3]:3000/": false,
+		"http://[fd00::2]/": true, "https://[fd00:0000::0002]:8443/x": true, "http://[fd00::2%25eth0]/": false, "http://[::FFFF:127.0.0.1]/": false, "http://[0:0:0:0:0:0:0:1]:3000/": true,
+		"https://evil.test%E3%80%82x.wild.example/": false, "https://evil.test。x.wild.example/": false, `https:\\evil.com`: false, "https://app.example.org./x": false, "https://a_b.wild.example%2f.evil.com/": false,
+		"http://127.0.0.1:51004/cb": true, "http://[::1]:61023/cb": true,
 	} {
 		if _, err := list.Check(text); (err == nil) != want {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// Signs that no URL has are escaped in the query, where readers of a plain text would end the link.
+func TestALinkHasOnlySignsOfURLs(t *testing.T) {
+	list, err := Parse(allowed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"https://app.example.org/in?q=ä|{x}&y=%7C%c3%A4": "https://app.example.org/in?q=%C3%A4%7C%7Bx%7D&y=%7C%c3%A4&secret=s",
+		"https://app.example.org/ä{}|?":                  "https://app.example.org/%C3%A4%7B%7D%7C?secret=s",
+		`https://app.example.org/in?a="<b>^` + "`":       "https://app.example.org/in?a=%22%3Cb%3E%5E%60&secret=s",
+		"https://app.example.org/in?a=[1]&b=1;2":         "https://app.example.org/in?a=[1]&b=1;2&secret=s",
+		"https://app.example.org/in?x#/ä?y={z}":          "https://app.example.org/in?x&secret=s#/%C3%A4?y=%7Bz%7D",
+	} {
+		u, err := list.Check(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := With(u, Param{"secret", "s"}); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// parsed returns the address that a host is, the zero one for a name.
+func parsed(host string) netip.Addr {
+	ip, _ := netip.ParseAddr(host)
+	return ip
 }
 
 func FuzzCheck(f *testing.F) {
@@ -79,7 +119,8 @@ func FuzzCheck(f *testing.F) {
 		if web := u.Scheme == "http" || u.Scheme == "https"; web {
 			host := strings.ToLower(u.Hostname())
 			switch {
-			case host == "app.example.org", strings.HasSuffix(host, ".wild.example"), host == "fixed.example", host == "localhost", host == "127.0.0.1", host == "::1":
+			case host == "app.example.org", host == "my_app", host == "fd00::1", strings.HasSuffix(host, ".localhost"), netip.MustParseAddr("fd00::2") == parsed(host), parsed(host).IsLoopback(),
+				netip.MustParseAddr("fd00::1") == parsed(host), strings.HasSuffix(host, ".wild.example"), host == "fixed.example", host == "localhost", host == "127.0.0.1", host == "::1":
 			default:
 				t.Errorf("%q is allowed", text)
 			}

@@ -93,8 +93,8 @@ const (
 	defaultConns     = 16
 )
 
-// Open connects to the database at an address (postgres://user:password@host/name
-// or "host=... dbname=...", as libpq takes them) and brings the tables in schema
+// Open connects to the database at an address (postgres://user:password@host/name,
+// postgresql://... or "host=... dbname=...", as libpq takes them) and brings the tables in schema
 // latchkey up to date. If another process is changing the tables, Open waits for
 // it until the context ends.
 //
@@ -122,6 +122,9 @@ func OpenWith(ctx context.Context, address string, o Options) (store.Store, erro
 
 // newPool returns a pool of connections to an address.
 func newPool(ctx context.Context, address string, o Options) (*pgxpool.Pool, error) {
+	if scheme, rest, found := strings.Cut(address, "://"); found {
+		address = strings.ToLower(scheme) + "://" + rest // RFC 3986, 3.1
+	}
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w: the address cannot be read", store.ErrInvalid) // err may show it

@@ -1,0 +1,373 @@
+package latchkey_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"example.com/latchkey"
+	"example.com/latchkey/authtest"
+	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/postgres"
+	"example.com/latchkey/store/sqlite"
+)
+
+// A key out of a file has a line end, which does not count.
+func TestAKeyOutOfAFileIsRead(t *testing.T) {
+	key := latchkey.GenerateKey()
+	for _, around := range [][2]string{{"", "\n"}, {"", "\r\n"}, {" ", "\t"}, {"\ufeff", "\n"}, {"\n\n", "  "}} {
+		if got, err := latchkey.ParseKey(around[0] + key.Reveal() + around[1]); err != nil || got.ID() != key.ID() {
+			t.Errorf("%q: %v", around, err)
+		}
+	}
+	text := key.Reveal()
+	for _, bad := range []string{"", "\n", text[:20] + "\n" + text[20:], text + " " + text, text + "\x00", "\u200b" + text} {
+		if _, err := latchkey.ParseKey(bad); err == nil {
+			t.Errorf("%d bytes are taken for a key", len(bad))
+		}
+	}
+}
+
+// The address of an authenticator has one colon in its label, which parts the names of service and
+// account, and the issuer of the label is that of the parameter.
+func TestTheAddressOfAnAuthenticatorHasOneColon(t *testing.T) {
+	for app, want := range map[string]string{
+		"Acme: Payroll": "Acme Payroll", "a:b:c": "a b c", ":Acme:": "Acme", "Capa Cloud & Söhne?": "Capa Cloud & Söhne?", "https://auth.example.org/x": "auth.example.org",
+		"http://[fd00::1]:3000": "fd00 1", "Acme：全角": "Acme：全角", "50% + more": "50% + more",
+	} {
+		for _, user := range []latchkey.NewUser{{Email: kit.Ada}, {Phone: kit.Phone}, {Name: "a:b c"}, {Name: "::"}, {Email: "ada+x@example.org"}} {
+			engine, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, App: app, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			made, err := engine.Users().Create(t.Context(), user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			session, err := engine.Users().CreateSession(t.Context(), made.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			account, err := engine.Guest(authtest.Client).Authenticate(t.Context(), session.Secret.Reveal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			authenticator, err := account.CreateMFAAuthenticator(t.Context(), latchkey.NewMFAAuthenticator{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := url.Parse(authenticator.URI.Reveal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			issuer, label, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), ":")
+			account0 := strings.Join(strings.Fields(strings.ReplaceAll(user.Email+user.Phone+user.Name, ":", " ")), " ")
+			if account0 == "" {
+				account0 = made.ID
+			}
+			if issuer != want || u.Query().Get("issuer") != want || label != account0 || strings.Contains(u.EscapedPath(), "+") && user.Email != "ada+x@example.org" {
+				t.Errorf("%q, %+v: %s", app, user, authenticator.URI.Reveal())
+			}
+			if err := engine.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, app := range []string{":", " : ", ":::"} {
+		if _, err := latchkey.New(memory.Open(), latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, App: app}); err == nil {
+			t.Errorf("%q is taken", app)
+		}
+	}
+}
+
+// A link that is pressed twice in the session of its user tells that the address is verified. A
+// guest with a used link learns nothing: the used secret is not kept.
+func TestALinkThatIsPressedTwiceSaysThatTheAddressIsVerified(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		token, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)
+		k.Must(err)
+		m := k.MailOf(token, kit.Ada)
+		if err := kit.Err(account.ConfirmEmailVerification(k.Ctx, strings.Repeat("0", 64))); !errors.Is(err, latchkey.ErrInvalidToken) {
+			k.Errorf("a wrong link before: %v", err)
+		}
+		k.Must(kit.Err(account.ConfirmEmailVerification(k.Ctx, m.Secret)))
+		for range 2 {
+			if err := kit.Err(account.ConfirmEmailVerification(k.Ctx, m.Secret)); !errors.Is(err, latchkey.ErrEmailAlreadyVerified) {
+				k.Errorf("in the session: %v", err)
+			}
+		}
+		if err := kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, user.ID, m.Secret)); !errors.Is(err, latchkey.ErrInvalidToken) {
+			k.Errorf("a guest: %v", err)
+		}
+		k.Must(kit.Err(account.UpdatePhone(k.Ctx, kit.OwnPhone, kit.Password)))
+		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, true)))
+		if err := kit.Err(account.ConfirmPhoneVerification(k.Ctx, "123456")); !errors.Is(err, latchkey.ErrPhoneAlreadyVerified) {
+			k.Errorf("a number: %v", err)
+		}
+	})
+}
+
+// A code that was replaced while its message waited is not sent. The newest one is.
+func TestAReplacedCodeIsNotSent(t *testing.T) {
+	for name, ask := range kit.Askers {
+		t.Run(name, func(t *testing.T) {
+			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+				var down atomic.Bool
+				down.Store(true)
+				box := new(notify.Outbox)
+				failing := notify.Func(func(ctx context.Context, m notify.Message) error {
+					if down.Load() {
+						return errors.New("451")
+					}
+					return box.Notify(ctx, m)
+				})
+				engine := k.Configured(func(c *latchkey.Config) {
+					c.Notifier, c.SMS, c.Limiter = failing, failing, ratelimit.ReportOnly(ratelimit.NewMemory(0))
+				})
+				var last *latchkey.Token
+				for range 3 {
+					var err error
+					last, err = ask(k, engine.Guest(kit.Client), "")
+					k.Must(err)
+				}
+				down.Store(false)
+				k.Must(engine.Close()) // sends what waits
+				all := box.All()
+				if len(all) != 1 || all[0].ID != last.ID {
+					k.Errorf("%d messages, %v", len(all), engine.Deliveries())
+				}
+				if n := engine.Deliveries(); n.Stale != 2 || n.Sent != 1 || n.Waiting != 0 {
+					k.Errorf("%+v", n)
+				}
+			})
+		})
+	}
+}
+
+// Whoever asks for a code gets it within seconds, whatever one client has asked for.
+func TestOneClientHoldsUpNobodyElsesMail(t *testing.T) {
+	for name, tarpit := range map[string]string{"one domain": "tarpit.example", "many domains": "tarpit%d.example"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, box := memory.Open(), new(notify.Outbox)
+				mail := notify.Func(func(ctx context.Context, m notify.Message) error {
+					if !strings.Contains(m.To, "tarpit") {
+						return box.Notify(ctx, m)
+					}
+					select {
+					case <-time.After(9 * time.Second):
+					case <-ctx.Done():
+					}
+					return errors.New("450")
+				})
+				engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: mail, Logger: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for n := range 100 {
+					domain := tarpit
+					if strings.Contains(tarpit, "%d") {
+						domain = fmt.Sprintf(tarpit, n)
+					}
+					if err := kit.Err(engine.Guest(kit.At("192.0.2.1")).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: fmt.Sprintf("x%d@%s", n, domain)})); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for n := range 10 {
+					to := fmt.Sprintf("ada%d@example.org", n)
+					if err := kit.Err(engine.Guest(kit.At("198.51.100.7")).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: to})); err != nil {
+						t.Fatal(err)
+					}
+					pass(time.Second)
+					if all := box.All(); len(all) != n+1 || all[n].To != to {
+						t.Errorf("after a second, %d of %d messages", len(all), n+1)
+					}
+					pass(17 * time.Second)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := errors.Join(engine.CloseContext(ctx), s.Close()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A check whose use is due to be noted waits for another process for a tenth of a second, and not
+// for as long as that holds the file. The use is noted behind the answer.
+func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	s, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock, keys := authtest.NewClock(), latchkey.Keys{Active: latchkey.GenerateKey()}
+	engine, err := latchkey.New(s, latchkey.Config{Keys: keys, Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var secrets []string
+	for range 3 {
+		session, err := engine.Users().CreateSession(t.Context(), user.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, session.Secret.Reveal())
+	}
+	clock.Advance(25 * time.Hour)
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shell.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	// The lock is held until every check has answered: one that waited for it would never answer.
+	var group sync.WaitGroup
+	for range 20 {
+		for _, secret := range secrets {
+			group.Go(func() {
+				if err := kit.Err(engine.Guest(kit.Client).Authenticate(t.Context(), secret)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	group.Wait()
+	if _, err := shell.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(shell.Close(), other.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Close(); err != nil { // waits for the notes
+		t.Fatal(err)
+	}
+	again, err := latchkey.New(s, latchkey.Config{Keys: keys, Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := again.Users().Get(t.Context(), user.ID)
+	if err != nil || shown.AccessedAt.Before(clock.Now().Add(-time.Hour)) {
+		t.Errorf("%v, seen at %v", err, shown.AccessedAt)
+	}
+	if err := errors.Join(again.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A foreign key of the host's that stands in the way of a deletion is a named error. Nothing of the
+// user is gone then, and the sweep goes on with others.
+func TestAForeignKeyOfTheHostsIsANamedError(t *testing.T) {
+	type place struct {
+		open    func(t *testing.T) store.Store
+		execute func(t *testing.T, text string)
+		users   string
+	}
+	path := filepath.Join(t.TempDir(), "app.db")
+	namespace := pgtest.Namespace()
+	run := func(driver, address string) func(t *testing.T, text string) {
+		return func(t *testing.T, text string) {
+			t.Helper()
+			db, err := sql.Open(driver, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.Exec(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, p := range map[string]func(t *testing.T) place{
+		"sqlite": func(t *testing.T) place {
+			return place{func(t *testing.T) store.Store {
+				s, err := sqlite.OpenWith(path, sqlite.Options{Prefix: "auth_"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}, run("sqlite", path+"?_pragma=foreign_keys(1)"), "auth_users"}
+		},
+		"postgres": func(t *testing.T) place {
+			address := pgtest.Shared(t).Address()
+			return place{func(t *testing.T) store.Store {
+				s, err := postgres.OpenWith(t.Context(), address, postgres.Options{Namespace: namespace})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}, run("pgx", address), namespace + ".users"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := p(t)
+			s := p.open(t)
+			k := kit.New(t, s, kit.Documented)
+			hosts := "hosts_" + strings.ReplaceAll(namespace, "-", "_")
+			if name == "postgres" {
+				hosts = namespace + ".hosts"
+			}
+			for n, clause := range []string{"", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED"} {
+				table := fmt.Sprint(hosts, n)
+				p.execute(t, "CREATE TABLE "+table+" (owner TEXT REFERENCES "+p.users+" (id) "+clause+")")
+				user := k.SignUp(kit.Ada)
+				session, account := k.SignIn(kit.Ada)
+				p.execute(t, "INSERT INTO "+table+" VALUES ('"+user.ID+"')")
+				before := k.Everything()
+				for what, err := range map[string]error{"the server": k.Users().Delete(k.Ctx, user.ID), "the user": account.Delete(k.Ctx)} {
+					if !errors.Is(err, latchkey.ErrReferenced) {
+						k.Errorf("%q: %s: %v", clause, what, err)
+					}
+				}
+				k.Same("rows", k.Everything(), before)
+				k.Must(kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())))
+				p.execute(t, "DELETE FROM "+table)
+				k.Must(k.Users().Delete(k.Ctx, user.ID))
+
+				_, first := k.Anonymous()
+				_, second := k.Anonymous()
+				p.execute(t, "INSERT INTO "+table+" VALUES ('"+first.UserID()+"')")
+				k.Clock.Advance(2 * 365 * 24 * time.Hour)
+				swept, err := k.Sweep(k.Ctx)
+				if err != nil || swept.Users != 1 {
+					k.Errorf("%q: %+v, %v", clause, swept, err)
+				}
+				k.Must(kit.Err(k.Users().Get(k.Ctx, first.UserID())))
+				if err := kit.Err(k.Users().Get(k.Ctx, second.UserID())); !errors.Is(err, latchkey.ErrUserNotFound) {
+					k.Errorf("%q: %v", clause, err)
+				}
+				p.execute(t, "DROP TABLE "+table)
+				k.Must(k.Users().Delete(k.Ctx, first.UserID()))
+			}
+		})
+	}
+}
