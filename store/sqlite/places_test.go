@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -119,11 +120,21 @@ func TestAFileBehindLinksIsPrivate(t *testing.T) {
 	}
 }
 
-// unprivileged is the environment in which this program opens a file as another user.
-const unprivileged = "LATCHKEY_TEST_OPEN"
+// unprivileged is the variable with which this program opens a file as another user, and fullDisk
+// that with which it does so on a disk that is full.
+const (
+	unprivileged = "LATCHKEY_TEST_OPEN"
+	fullDisk     = "LATCHKEY_TEST_FULL"
+)
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(unprivileged); path != "" {
+		if os.Getenv(fullDisk) != "" { // no file grows beyond 16 KB
+			signal.Ignore(syscall.SIGXFSZ)
+			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 16 << 10, Max: 16 << 10}); err != nil {
+				fmt.Println(err)
+			}
+		}
 		s, err := Open(path)
 		if err == nil {
 			err = s.Close()
@@ -176,7 +187,29 @@ func TestAFileThatMayOnlyBeReadIsRefused(t *testing.T) {
 	}
 }
 
-// size returns the size of the log of a file.
+// A file that cannot be opened because the disk is full is refused with a sentence.
+func TestAFullDiskIsTold(t *testing.T) {
+	path := madeFile(t)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := exec.Command(program)
+	opened.Env = append(os.Environ(), unprivileged+"="+path, fullDisk+"=1")
+	out, err := opened.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "the disk is full") {
+		t.Errorf("%s, %v", out, err)
+	}
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// logSize returns the size of the log of a file.
 func logSize(t *testing.T, path string) int64 {
 	t.Helper()
 	info, err := os.Stat(path + "-wal")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -332,4 +333,53 @@ func TestTextsInAnotherEncodingAreRefused(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "UTF-16") {
 		t.Error(err)
 	}
+}
+
+// BenchmarkSecureDelete compares deletions with and without overwriting, in turns of one run. Its
+// ratio is the time with it over the time without it.
+func BenchmarkSecureDelete(b *testing.B) {
+	f, err := openFile(filepath.Join(b.TempDir(), "test.db"), Options{Schema: record.Schema})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	const rows = 500
+	took := make(map[string][]time.Duration)
+	for b.Loop() {
+		for _, setting := range []string{"1", "0"} {
+			err := f.Update(b.Context(), func(tx store.Tx) error {
+				for n := range rows {
+					if err := record.Users.Insert(b.Context(), tx, someone(fmt.Sprint("user", n))); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := f.conn.text(b.Context(), "PRAGMA secure_delete = "+setting); err != nil {
+				b.Fatal(err)
+			}
+			began := time.Now()
+			err = f.Update(b.Context(), func(tx store.Tx) error {
+				for n := range rows {
+					if err := record.Users.Delete(b.Context(), tx, store.Text(fmt.Sprint("user", n))); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			took[setting] = append(took[setting], time.Since(began))
+		}
+	}
+	for _, all := range took {
+		slices.Sort(all)
+	}
+	with, without := took["1"][len(took["1"])/2], took["0"][len(took["0"])/2]
+	b.ReportMetric(float64(with)/float64(without), "ratio")
+	b.ReportMetric(float64(with.Microseconds())/rows, "µs/row")
 }
