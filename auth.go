@@ -173,8 +173,8 @@ type Config struct {
 	// domain or calling code, and at most three that one client has caused, so that a slow
 	// mailbox provider holds up its own mail alone. Messages that come again go after the
 	// others. Each is tried up to six times within six minutes, and a try takes at most two
-	// minutes. A message whose code has run out, was used or was replaced meanwhile is not
-	// sent. The first failure of a kind is logged at once, and then once a minute, with its
+	// minutes. A message that has waited for a second or was tried before, and whose code has
+	// run out, was used or was replaced meanwhile, is not sent. The first failure of a kind is logged at once, and then once a minute, with its
 	// stage and its reason ([notify.Failure]). A process that dies loses the messages
 	// that wait. Users ask again for lost links and codes. Notices of changes to an account
 	// are lost, and its log has the line. A notifier that does not want a kind of message

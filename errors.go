@@ -145,6 +145,7 @@ func (e *ThrottledError) Unwrap() error { return ErrRateLimitExceeded }
 var (
 	errWrongLink      = invalidToken("The link is wrong, was used or replaced, or has expired")
 	errWrongCode      = invalidToken("The code is wrong, was used or replaced, or has expired")
+	errOtherCode      = invalidToken("The code is wrong, was used or replaced, or has expired. The codes in messages have six digits")
 	errNoCode         = invalidToken("This is not a code. The codes in messages have six digits")
 	errWrongAppCode   = invalidToken("The code of the authenticator app is wrong, was used, or is too old")
 	errWrongRecovery  = invalidToken("The recovery code is wrong, or was used")

@@ -141,7 +141,7 @@ func (a *Account) invite(ctx context.Context, teamID string, n NewMembership, ro
 // deliverInvitation hands over the message with the link of an invitation.
 func (c *call) deliverInvitation(m notify.Message, null bool) {
 	c.deliver(courier.Delivery{
-		Message: m, Null: null, Slot: "invitation " + m.MembershipID,
+		Message: m, Null: null,
 		Serves: func(ctx context.Context) bool {
 			sum, _ := secretDigest(m.Secret.Reveal(), kindInvitation.label)
 			row, err := invitationOf(ctx, c.store, sum[:])

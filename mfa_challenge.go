@@ -225,7 +225,7 @@ func (c *call) challengeMessage(ctx context.Context, n *newChallenge, user *reco
 // deliverChallenge hands over the message with the code of a challenge.
 func (c *call) deliverChallenge(row *record.Challenge, m notify.Message, null bool) {
 	c.deliver(courier.Delivery{
-		Message: m, Null: null, Proven: true, Slot: "challenge " + row.SessionID + " " + row.Factor,
+		Message: m, Null: null, Proven: true,
 		Serves: func(ctx context.Context) bool {
 			row, err := record.Challenges.Find(ctx, c.store, record.Challenges.Primary(), store.Text(row.ID))
 			return err != nil || row != nil

@@ -110,7 +110,7 @@ func TestAuthenticatorIsShownForAnApp(t *testing.T) {
 		uri, err := url.Parse(made.URI.Reveal())
 		k.Must(err)
 		q := uri.Query()
-		if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/Bread & Co: bakers:Ada Lovelace" || q.Get("issuer") != "Bread & Co: bakers" ||
+		if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/Bread & Co bakers:Ada Lovelace" || q.Get("issuer") != "Bread & Co bakers" ||
 			q.Get("secret") != made.Secret.Reveal() || q.Get("digits") != "6" || q.Get("period") != "30" || q.Get("algorithm") != "SHA1" ||
 			strings.Contains(made.URI.Reveal(), "+") {
 			k.Errorf("%s", made.URI.Reveal())

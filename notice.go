@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 
 	"example.com/latchkey/internal/courier"
@@ -56,9 +57,10 @@ func (c *call) sendNotices(ctx context.Context, notices []notice) {
 	}
 }
 
-// deliver hands a message to the courier. It is the one place where messages leave.
+// deliver hands a message to the courier. It is the one place where messages leave. All of a
+// customer's IPv6 addresses are one client to it.
 func (c *call) deliver(d courier.Delivery) {
-	d.From = c.client.network()
+	d.From = cmp.Or(c.client.site(), c.client.network())
 	c.courier.Deliver(d)
 }
 

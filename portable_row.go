@@ -269,13 +269,13 @@ func (c *call) recoveryCodesOf(user *record.User, all []PortableRecoveryCode) (r
 		}
 		code := codes.PlainRecovery(p.Code.Reveal())
 		switch {
-		case codes.IsShortRecovery(code):
+		case codes.IsShortRecovery(code) && codes.IsRecovery(code):
 			row.Digest = c.ring.DigestCode(recoveryParts(user.ID, code)...)
 			row.Sealed = c.ring.Seal(seal.RecoveryCode, seal.RecoveryCodePlace(row.ID, user.ID), []byte(code))
 		case p.Code.IsZero() && len(p.Digest) == 32 && p.Digest != nil:
 			row.Digest = slices.Clone(p.Digest)
 		default:
-			return nil, invalid("recoveryCodes", errors.New("not ten characters, nor a digest of 32 bytes"))
+			return nil, invalid("recoveryCodes", errors.New("not ten letters and digits, nor a digest of 32 bytes"))
 		}
 		if !have.take(code + string(p.Digest)) {
 			return nil, invalid("recoveryCodes", errors.New("a code comes twice"))

@@ -1,12 +1,14 @@
 package latchkey_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -280,6 +282,38 @@ func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
 		t.Errorf("%v, seen at %v", err, shown.AccessedAt)
 	}
 	if err := errors.Join(again.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A sweep leaves nothing of deleted users in the log of SQLite.
+func TestASweepEmptiesTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	s, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: "remarkable@example.org", Name: "Remarkable"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Users().Delete(t.Context(), user.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := kit.Err(engine.Sweep(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"", "-wal"} {
+		text, err := os.ReadFile(path + end)
+		if err != nil || bytes.Contains(text, []byte("emarkable")) {
+			t.Errorf("%q: %v, the name is there: %v", end, err, bytes.Contains(text, []byte("emarkable")))
+		}
+	}
+	if err := errors.Join(engine.Close(), s.Close()); err != nil {
 		t.Error(err)
 	}
 }

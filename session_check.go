@@ -92,9 +92,11 @@ func (a *Account) unauthenticated(ctx context.Context, c call, err error) error 
 // seen writes when the session was last seen, if that is due.
 func (a *Account) seen(ctx context.Context, c *call) {
 	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) || c.ahead(a.session.Touched, c.now) {
-		short, cancel := context.WithTimeout(ctx, touchTime)
+		short, cancel := context.WithCancel(ctx)
 		defer cancel()
-		if err := a.touch(short, *c); err != nil && short.Err() != nil && ctx.Err() == nil {
+		limit := time.AfterFunc(touchTime, cancel)
+		defer limit.Stop()
+		if err := a.touch(short, *c, limit); err != nil && short.Err() != nil && ctx.Err() == nil {
 			a.touchLater(*c)
 		} else {
 			c.notTouched(ctx, err)
@@ -102,7 +104,8 @@ func (a *Account) seen(ctx context.Context, c *call) {
 	}
 }
 
-// How long a check waits until its use is noted, and how long the note has after that.
+// How long the note of a use waits for a lock while the check waits for the note, and how long it
+// may take after that.
 const (
 	touchTime = 100 * time.Millisecond
 	laterTime = 15 * time.Second
@@ -120,7 +123,8 @@ func (a *Account) touchLater(c call) {
 		defer c.touching.Delete(key)
 		ctx, cancel := context.WithTimeout(ctx, laterTime)
 		defer cancel()
-		c.notTouched(ctx, behind.touch(ctx, c))
+		c.now = c.Engine.now() // a session that has ended meanwhile has ended
+		c.notTouched(ctx, behind.touch(ctx, c, nil))
 	})
 	if !planned {
 		c.touching.Delete(key)
@@ -136,9 +140,13 @@ func (c *call) notTouched(ctx context.Context, err error) {
 }
 
 // touch writes when session and user were last seen, unless another call did, or
-// the session has ended.
-func (a *Account) touch(ctx context.Context, c call) error {
+// the session has ended. limit, unless it is nil, ends the context. It is for waits alone: until
+// the transaction begins, and from its first write on.
+func (a *Account) touch(ctx context.Context, c call, limit *time.Timer) error {
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
+		if limit != nil {
+			limit.Stop()
+		}
 		user, err := a.standing(ctx, tx.call, tx)
 		if err != nil {
 			return err
@@ -150,6 +158,9 @@ func (a *Account) touch(ctx context.Context, c call) error {
 			}
 			tx.bringBack(s)
 			s.Touched = tx.now
+			if limit != nil {
+				limit.Reset(touchTime)
+			}
 			if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 				return err
 			}

@@ -269,6 +269,13 @@ func tokensOf(ctx context.Context, r store.Reader, userID string) ([]*record.Tok
 // means it who has typed it.
 type link struct{ userID, secret, code string }
 
+// isLink reports whether the text has the form of the secret of a link, except for white space that
+// was copied with it.
+func (l link) isLink() bool {
+	_, is := secretDigest(l.code, "")
+	return is
+}
+
 // of returns the text to compare with a code. A long one is not typed, and so it is compared
 // as it is, like the secret of a link.
 func (l link) of(t *record.Token) string {

@@ -76,7 +76,7 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 // slot, or it is used, before the message is sent, the message is not sent.
 func (c *call) deliverToken(n *newToken, m notify.Message, null bool) {
 	c.deliver(courier.Delivery{
-		Message: m, Null: null, Slot: n.Kind + " " + n.Slot,
+		Message: m, Null: null,
 		Serves: func(ctx context.Context) bool {
 			row, err := record.Tokens.Find(ctx, c.store, record.Tokens.Primary(), store.Text(n.ID))
 			return err != nil || row != nil // a message is rather sent in vain than lost

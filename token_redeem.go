@@ -53,24 +53,26 @@ func checkRedeemed(userID, secret string) (link, error) {
 	return link{userID, secret, codes.Typed(secret)}, nil
 }
 
-// checkForm refuses a text that has the form of no code which it could be meant for: that
-// of a message, or a live one of the host's. It is no guess, so it is not counted, and the
-// codes may be tried at once again.
-func (c *call) checkForm(ctx context.Context, p *purpose, l link) error {
-	if _, isLink := secretDigest(l.secret, ""); isLink || !p.codes || codes.IsOTP(l.code) {
+// checkForm refuses a text that has the form of no code of a purpose. It is no guess, so it is
+// not counted, and the right code may be given at once.
+func (l link) checkForm(p *purpose) error {
+	if !p.codes || l.isLink() || codes.IsOTP(l.code) || p == signsIn && isCustom(l.code) {
 		return nil
 	}
-	if !isCustom(l.code) {
-		return errNoCode
+	return errNoCode
+}
+
+// checkLength refuses a text that is no six digits, unless a live token of the host's has its
+// length. It is not counted as a wrong code, but as a call of the client.
+func (c *call) checkLength(ctx context.Context, l link) error {
+	if l.isLink() || codes.IsOTP(l.code) {
+		return nil
 	}
-	live, err := c.codesOf(ctx, c.store, p, l.userID)
-	if err != nil {
-		return err
+	live, err := c.codesOf(ctx, c.store, signsIn, l.userID)
+	if err == nil && !slices.ContainsFunc(live, func(t *record.Token) bool { return t.Length == int64(len(l.of(t))) }) {
+		err = l.wrong()
 	}
-	if !slices.ContainsFunc(live, func(t *record.Token) bool { return t.Length == int64(len(l.of(t))) }) {
-		return errNoCode
-	}
-	return nil
+	return err
 }
 
 // isCustom reports whether a text has the form of a token of the host's: hexadecimal digits.
@@ -120,11 +122,14 @@ func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Se
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkForm(ctx, signsIn, claim); err != nil {
+	if err := claim.checkForm(signsIn); err != nil {
 		return nil, err
 	}
 	key := userID + "\n" + c.client.network()
 	if err := c.limitClient(ctx, limitSessionByClient); err != nil {
+		return nil, err
+	}
+	if err := c.checkLength(ctx, claim); err != nil {
 		return nil, err
 	}
 	if err := c.limit(ctx, limitSession, key); err != nil {
@@ -269,15 +274,19 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	if unknown != nil {
 		return nil, &refusal{tx.keyFault(unknown)}
 	}
-	return nil, tx.refuse(ctx, refused{p.refuse, user, wrongSecret(l.secret)})
+	return nil, tx.refuse(ctx, refused{p.refuse, user, l.wrong()})
 }
 
-// wrongSecret returns the error for a text that is none of the secrets that it could be.
-func wrongSecret(text string) *Error {
-	if _, isLink := secretDigest(text, ""); isLink {
+// wrong returns the error for a text that is none of the secrets that it could be. It depends
+// on the text alone: it does not tell whether the host has made a token of that length.
+func (l link) wrong() *Error {
+	switch {
+	case l.isLink():
 		return errWrongLink
+	case codes.IsOTP(l.code):
+		return errWrongCode
 	}
-	return errWrongCode
+	return errOtherCode
 }
 
 // candidates are the codes that a text is compared with, under one count of wrong
@@ -372,7 +381,6 @@ func codesOf(userID string) string { return "id " + userID }
 
 // countWrongCode charges a wrong code to every live one that it could have been.
 func (tx *txn) countWrongCode(ctx context.Context, l link, all []*candidates) error {
-	_, isLink := secretDigest(l.secret, "") // links cannot be guessed
 	for _, some := range all {
 		for _, t := range some.codes {
 			if t.Length != int64(len(l.code)) || t.Length >= longCode {
@@ -389,7 +397,7 @@ func (tx *txn) countWrongCode(ctx context.Context, l link, all []*candidates) er
 				return err
 			}
 		}
-		if !isLink {
+		if !l.isLink() { // links cannot be guessed
 			if err := some.countWrong(ctx, tx); err != nil {
 				return err
 			}

@@ -191,7 +191,7 @@ func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string)
 	if err := a.mayAct(ctx, c, c.store); err != nil {
 		return nil, err
 	}
-	if err := c.checkForm(ctx, p, claim); err != nil {
+	if err := claim.checkForm(p); err != nil {
 		return nil, err
 	}
 	if err := c.limitConfirm(ctx, p, claim); err != nil {
@@ -233,7 +233,7 @@ func (g *Guest) confirmAddress(ctx context.Context, p *purpose, userID, secret s
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkForm(ctx, p, claim); err != nil {
+	if err := claim.checkForm(p); err != nil {
 		return nil, err
 	}
 	if err := c.limitConfirm(ctx, p, claim); err != nil {

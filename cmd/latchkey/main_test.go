@@ -239,7 +239,7 @@ func newer(kind, path string) error {
 		if err != nil {
 			return err
 		}
-		_, err = db.Exec("PRAGMA user_version = 99")
+		_, err = db.Exec("UPDATE latchkey_version SET version = 99")
 		return errors.Join(err, db.Close())
 	}
 	db, err := bolt.Open(path, 0o600, nil)

@@ -182,6 +182,7 @@ type copied struct {
 
 func copyStore(fs *flag.FlagSet) action {
 	file := fs.String("to-file", "", "a `FILE` that holds the name of the other store, for an address with a password")
+	prefix := fs.String("to-prefix", "", "the `PREFIX` of the names of the tables of the other store")
 	return func(ctx context.Context, t *tool, args []string) (err error) {
 		var to place
 		switch {
@@ -195,6 +196,7 @@ func copyStore(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		to.options.Prefix = *prefix
 		return t.withStore(ctx, func(from place, s store.Store) error {
 			if same(from, to) {
 				return usagef("both stores are the same")

@@ -26,11 +26,18 @@ const (
 	noticeReserve = 100
 	provenReserve = 200
 	maxRetrying   = 500
-	// workers is how many messages of a channel are sent at once. share is how many of them
-	// may be for one domain or one calling code, and how many may be caused by one client:
-	// a slow mailbox provider and a client with many addresses hold up their own messages.
-	workers = 8
-	share   = 3
+	// workers is how many messages of a channel are sent at once. Of these a domain or a calling
+	// code has domainShare at most, a client clientShare, and a client at one domain pairShare.
+	// The last ones, reserved, take only messages of domains and clients that have no worker.
+	// So a slow mailbox provider and a client with many addresses hold up their own
+	// messages alone, and a client at a provider of many leaves room for others there.
+	workers     = 8
+	reserved    = 2
+	domainShare = 4
+	clientShare = 2
+	pairShare   = 1
+	// overdueAfter is how long a message that comes again may stand behind fresh ones.
+	overdueAfter = time.Minute
 	// maxTries is how often a message is tried, the first time included.
 	maxTries = 6
 	// tryTime is how long one try may take.
@@ -45,7 +52,7 @@ const (
 	closingPatience = time.Second
 	// doubtful is how long a message may wait before the store is asked whether its code
 	// still serves.
-	doubtful = 10 * time.Second
+	doubtful = time.Second
 )
 
 // ErrStuck is the answer of Close if a notifier does not return within a second
@@ -71,17 +78,15 @@ type Delivery struct {
 	Null    bool
 	Notice  bool
 	Proven  bool
-	From    string // the network of the client that caused it, "" for the host
-	// Slot is the place of the code: a later one in the same place replaces it. It is ""
-	// for notices. Serves reports whether the code still serves. It is asked before a try if
-	// there is a doubt: if the message has waited, was tried before, or is not alone in its
-	// slot.
-	Slot   string
+	From    string // the client that caused it, "" for the host
+	// Serves reports whether the code of the message still serves. It is asked before a try if
+	// the message was tried before, or has waited for a second; nil for notices.
 	Serves func(context.Context) bool
 
 	tries  int
 	queued time.Time // the first time
-	keys   []string  // under which the workers that send it are counted
+	due    time.Time // the last time
+	keys   []key     // under which the workers that send it are counted
 }
 
 // Courier takes messages from callers, who do not wait for them, and hands them
@@ -159,8 +164,11 @@ func (c *Courier) Deliver(d Delivery) {
 			room -= provenReserve
 		}
 		d.queued = time.Now()
-		if c.lanes[d.Message.Channel].add(&d, room) {
+		evicted, added := c.lanes[d.Message.Channel].add(&d, room)
+		if added && evicted == nil {
 			c.full = false
+		}
+		if added && (evicted == nil || evicted.Null) {
 			return
 		}
 	}
@@ -171,11 +179,19 @@ func (c *Courier) Deliver(d Delivery) {
 	}
 }
 
-// work sends messages of a channel until the courier is closed.
+// work sends messages of a channel until the courier is closed. If a notifier calls
+// runtime.Goexit, another worker goes on.
 func (c *Courier) work(l *lane) {
+	ended := false
+	defer func() {
+		if !ended {
+			c.group.Go(func() { c.work(l) })
+		}
+	}()
 	for {
 		d, ok := l.take()
 		if !ok {
+			ended = true
 			return
 		}
 		c.try(l, d)
@@ -190,13 +206,22 @@ func (c *Courier) try(l *lane, d *Delivery) {
 	}
 	ctx, cancel := context.WithTimeout(c.base, tryTime)
 	defer cancel()
-	if !c.serves(ctx, l, d) {
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit
+			c.drop(d, &notify.Failure{Stage: "notifier", Reason: "ended its goroutine"})
+			c.done(l, d)
+		}
+	}()
+	if !c.serves(ctx, d) {
+		returned = true
 		c.stale.Add(1)
 		c.done(l, d)
 		return
 	}
 	d.Message.Sending = c.now().UTC()
 	permanent, err := notified(ctx, l.notifier, d.Message)
+	returned = true
 	d.tries++
 	switch {
 	case err == nil:
@@ -214,16 +239,21 @@ func (c *Courier) try(l *lane, d *Delivery) {
 }
 
 // serves reports whether the code of a message still serves. A notice has none.
-func (c *Courier) serves(ctx context.Context, l *lane, d *Delivery) bool {
+func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
 	if d.Message.Expire.IsZero() {
 		return true
 	}
 	if !c.now().Before(d.Message.Expire) {
 		return false
 	}
-	if d.Serves == nil || d.tries == 0 && time.Since(d.queued) < doubtful && !l.contested(d.Slot) {
+	if d.Serves == nil || d.tries == 0 && time.Since(d.queued) < doubtful {
 		return true
 	}
+	defer func() {
+		if recover() != nil { // of the host's store
+			serves = true
+		}
+	}()
 	return d.Serves(ctx)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,8 +115,8 @@ func run(t *testing.T, mails, texts notify.Notifier, test func(c *Courier, log *
 			t.Errorf("%+v", n)
 		}
 		for _, l := range c.lanes {
-			if len(l.busy) != 0 || len(l.slots) != 0 || l.retrying < 0 {
-				t.Errorf("left behind: %v, %v, %d", l.busy, l.slots, l.retrying)
+			if len(l.busy) != 0 || len(l.held) != 0 || l.retrying < 0 || l.sending != 0 {
+				t.Errorf("left behind: %v, %v, %d, %d", l.busy, l.held, l.retrying, l.sending)
 			}
 		}
 	})
@@ -161,6 +162,182 @@ func TestASlowDomainHoldsUpItsOwnMailAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One client with hundreds of addresses at a provider of many, or in one country, leaves room for
+// others there, however long its own mail is under way.
+func TestAClientAtABigProviderLeavesRoomForOthersThere(t *testing.T) {
+	for _, took := range []time.Duration{500 * time.Millisecond, 9 * time.Second} {
+		mails := &box{before: func(ctx context.Context, m notify.Message) error {
+			if strings.HasPrefix(m.ID, "many") {
+				return take(ctx, took)
+			}
+			return nil
+		}}
+		texts := &box{before: mails.before}
+		run(t, mails, texts, func(c *Courier, _ *record) {
+			for n := range 300 {
+				c.Deliver(mail(fmt.Sprint("many", n), fmt.Sprintf("x%d@big.example", n), "192.0.2.1"))
+				c.Deliver(text(fmt.Sprint("many", n), fmt.Sprintf("+4915%08d", n), "192.0.2.1"))
+			}
+			for n := range 10 {
+				c.Deliver(mail(fmt.Sprint("other", n), "ada@big.example", "198.51.100.7"))
+				c.Deliver(text(fmt.Sprint("other", n), "+491521234567", "198.51.100.7"))
+				within(t, mails, fmt.Sprint("other", n), time.Second)
+				if !texts.has(fmt.Sprint("other", n)) {
+					t.Errorf("text %d waits", n)
+				}
+			}
+		})
+	}
+}
+
+// Names below a domain are one domain, and the last workers are for those who have none: three slow
+// domains of three clients leave room for a fourth.
+func TestNamesBelowADomainAreOneDomain(t *testing.T) {
+	for name, to := range map[string]func(n int) (string, string){
+		"names below one domain": func(n int) (string, string) {
+			return fmt.Sprintf("x@s%d.tarpit.example", n), fmt.Sprint("client", n%50)
+		},
+		"three domains": func(n int) (string, string) { return fmt.Sprintf("x@tarpit%d.example", n%3), fmt.Sprint("client", n%3) },
+		"no clients":    func(n int) (string, string) { return fmt.Sprintf("x@s%d.tarpit%d.example", n, n%2), "" },
+	} {
+		b := &box{before: func(ctx context.Context, m notify.Message) error {
+			if strings.Contains(m.To, "tarpit") {
+				return errors.Join(take(ctx, 30*time.Second), errors.New("450"))
+			}
+			return nil
+		}}
+		run(t, b, nil, func(c *Courier, _ *record) {
+			for n := range 300 {
+				address, from := to(n)
+				c.Deliver(mail(fmt.Sprint("slow", n), address, from))
+			}
+			for n := range 10 {
+				c.Deliver(mail(fmt.Sprint("quick", n), "ada@example.org", "198.51.100.7"))
+				within(t, b, fmt.Sprint("quick", n), time.Second)
+				<-time.After(17 * time.Second)
+			}
+		})
+		if t.Failed() {
+			t.Log(name)
+		}
+	}
+}
+
+// A domain or a client that has filled the queue gives places to others: nobody else's message is lost.
+func TestAFullQueueTakesTheMessagesOfOthers(t *testing.T) {
+	for name, to := range map[string]func(n int) (string, string){
+		"a domain": func(n int) (string, string) { return fmt.Sprintf("x%d@tarpit.example", n), fmt.Sprint("client", n%200) },
+		"a client": func(n int) (string, string) { return fmt.Sprintf("x@tarpit%d.example", n), "192.0.2.1" },
+	} {
+		b := &box{before: func(ctx context.Context, m notify.Message) error {
+			if strings.Contains(m.To, "tarpit") {
+				return take(ctx, time.Minute)
+			}
+			return nil
+		}}
+		run(t, b, nil, func(c *Courier, _ *record) {
+			for n := range 1000 {
+				address, from := to(n)
+				c.Deliver(mail(fmt.Sprint("slow", n), address, from))
+			}
+			if n := c.Counts(); n.Waiting != 900 || n.Dropped != 100 {
+				t.Errorf("%s: %+v", name, n)
+			}
+			for n := range 50 {
+				c.Deliver(mail(fmt.Sprint("other", n), fmt.Sprintf("ada@d%d.example", n), fmt.Sprint("other", n)))
+			}
+			<-time.After(time.Second)
+			synctest.Wait()
+			for n := range 50 {
+				if !b.has(fmt.Sprint("other", n)) {
+					t.Errorf("%s: message %d is lost", name, n)
+				}
+			}
+			if n := c.Counts(); n.Dropped > 150 || n.Waiting+n.Dropped+n.Sent != 1050 {
+				t.Errorf("%s: %+v", name, n)
+			}
+		})
+	}
+}
+
+// A notice goes before what its own client has caused: a thief cannot hold up the notice of a theft.
+func TestANoticeGoesBeforeTheMailOfItsOwnClient(t *testing.T) {
+	b := &box{before: func(ctx context.Context, m notify.Message) error {
+		if strings.Contains(m.To, "tarpit") {
+			return take(ctx, 30*time.Second)
+		}
+		return nil
+	}}
+	run(t, b, nil, func(c *Courier, _ *record) {
+		for n := range 300 {
+			c.Deliver(mail(fmt.Sprint("slow", n), fmt.Sprintf("x@tarpit%d.example", n), "192.0.2.1"))
+		}
+		notice := mail("notice", "ada@example.org", "192.0.2.1")
+		notice.Notice, notice.Message.Expire = true, time.Time{}
+		c.Deliver(notice)
+		within(t, b, "notice", time.Second)
+	})
+}
+
+// A message that comes again is not kept for ever by fresh ones.
+func TestAMessageThatComesAgainIsNotStarved(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	b := new(box)
+	b.before = func(ctx context.Context, m notify.Message) error {
+		if m.ID == "again" {
+			if down.Load() {
+				return errors.New("450")
+			}
+			return nil
+		}
+		return take(ctx, time.Second)
+	}
+	run(t, b, nil, func(c *Courier, _ *record) {
+		c.Deliver(mail("again", "ada@example.org", ""))
+		synctest.Wait()
+		down.Store(false)
+		for second := range 120 { // more than eight a second
+			for n := range 10 {
+				c.Deliver(mail(fmt.Sprint("fresh", second, n), fmt.Sprintf("x@d%d.example", n), ""))
+			}
+			<-time.After(time.Second)
+		}
+		if !b.has("again") {
+			t.Error("it is starved")
+		}
+	})
+}
+
+// A store or a notifier of the host's that panics, or ends its goroutine, ends no worker.
+func TestWhatTheHostDoesEndsNoWorker(t *testing.T) {
+	b := new(box)
+	b.before = func(_ context.Context, m notify.Message) error {
+		switch {
+		case strings.HasPrefix(m.ID, "exit"):
+			runtime.Goexit()
+		case m.ID == "again":
+			b.before = nil
+			return errors.New("450")
+		}
+		return nil
+	}
+	run(t, b, nil, func(c *Courier, _ *record) {
+		for n := range 3 * workers {
+			c.Deliver(mail(fmt.Sprint("exit", n), fmt.Sprintf("x@d%d.example", n), ""))
+		}
+		synctest.Wait()
+		d := mail("again", "ada@example.org", "")
+		d.Serves = func(context.Context) bool { panic("the store") }
+		c.Deliver(d)
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if n := c.Counts(); !b.has("again") || n.Dropped != 3*workers || n.Waiting != 0 {
+			t.Errorf("%+v", n)
+		}
+	})
 }
 
 // One client with hundreds of addresses, each of another slow domain, holds up its own mail alone.
@@ -293,7 +470,7 @@ func TestAMessageWhoseCodeNoLongerServesIsNotSent(t *testing.T) {
 	})
 }
 
-// The store is asked whether a code still serves only if there is a doubt.
+// The store is asked whether a code still serves only if the message was tried or has waited.
 func TestACodeIsAskedForOnlyInDoubt(t *testing.T) {
 	var stop chan struct{} // of the bubble
 	b := &box{before: func(ctx context.Context, m notify.Message) error {
@@ -309,32 +486,25 @@ func TestACodeIsAskedForOnlyInDoubt(t *testing.T) {
 	run(t, b, nil, func(c *Courier, _ *record) {
 		stop = make(chan struct{})
 		var asked sync.Map
-		ask := func(id, slot string, serves bool) {
+		ask := func(id string) {
 			d := mail(id, "ada@example.org", "")
-			d.Slot = slot
-			d.Serves = func(context.Context) bool { asked.Store(id, true); return serves }
+			d.Serves = func(context.Context) bool { asked.Store(id, true); return false }
 			c.Deliver(d)
 		}
-		ask("alone", "a", false)
+		ask("at once")
 		synctest.Wait()
-		if _, found := asked.Load("alone"); found || !b.has("alone") {
+		if _, found := asked.Load("at once"); found || !b.has("at once") {
 			t.Error("a message without a doubt is asked for")
 		}
-		for n := range share {
+		for n := range domainShare {
 			c.Deliver(mail(fmt.Sprint("hold", n), "bob@example.org", ""))
 		}
-		ask("older", "b", false)
-		ask("newer", "b", true)
-		synctest.Wait()
+		ask("waiting")
+		<-time.After(doubtful)
 		close(stop)
 		synctest.Wait()
-		if b.has("older") || !b.has("newer") {
-			t.Error("of two messages of a slot, the one whose code serves is sent")
-		}
-		ask("later", "b", false) // the slot is empty again
-		synctest.Wait()
-		if _, found := asked.Load("later"); found {
-			t.Error("a slot stays contested")
+		if _, found := asked.Load("waiting"); !found || b.has("waiting") {
+			t.Error("a message that has waited is sent although its code no longer serves")
 		}
 	})
 }

@@ -4,61 +4,109 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/notify"
 )
 
-// lane is the queue of one channel. Messages that were not tried yet go before those that
-// come again, and the older before the newer, except that no domain and no client has more
-// than its share of the workers. It is safe for concurrent use.
+// lane is the queue of one channel. Notices go first, then messages that were not tried yet, and
+// then those that come again. In each of the three the older goes before the newer, except that
+// no domain and no client has more than its share of the workers. It is safe for concurrent use.
 type lane struct {
 	notifier notify.Notifier
 
 	mu       sync.Mutex
 	more     *sync.Cond
+	notices  []*Delivery
 	fresh    []*Delivery
-	repeated []*Delivery // whose wait is over
-	waiting  int         // all that are not sent or given up
-	retrying int         // those of them that were tried, and are not being tried now
-	busy     map[string]int
-	slots    map[string]*slot
+	repeated []*Delivery    // whose wait is over
+	waiting  int            // all that are not sent or given up
+	retrying int            // those of them that were tried, and are not being tried now
+	sending  int            // those that are being tried
+	busy     map[string]int // the same by key
+	held     map[string]int // those that wait, by key
 	ended    bool
 }
 
-// slot counts the waiting messages of one place. It is contested once there were two.
-type slot struct {
-	waiting   int
-	contested bool
+// key is one of the keys under which the workers that send a message are counted.
+type key struct {
+	name  string
+	share int // how many workers may have it at once
 }
 
 func newLane(n notify.Notifier) *lane {
-	l := &lane{notifier: n, busy: make(map[string]int), slots: make(map[string]*slot)}
+	l := &lane{notifier: n, busy: make(map[string]int), held: make(map[string]int)}
 	l.more = sync.NewCond(&l.mu)
 	return l
 }
 
-// add queues a message, if fewer than room wait.
-func (l *lane) add(d *Delivery, room int) bool {
+// add queues a message, if fewer than room wait. If the queue is full, a message of a domain or a
+// client with more than a third of the room gives its place to one of another: evicted is that
+// message, nil if there is none.
+func (l *lane) add(d *Delivery, room int) (evicted *Delivery, added bool) {
 	d.keys = keysOf(d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waiting >= room {
-		return false
+		if evicted = l.evict(d, room/3); evicted == nil {
+			return nil, false
+		}
+		l.forget(evicted)
 	}
 	l.waiting++
-	l.fresh = append(l.fresh, d)
-	if d.Slot != "" {
-		s := l.slots[d.Slot]
-		if s == nil {
-			s = new(slot)
-			l.slots[d.Slot] = s
-		}
-		s.waiting++
-		s.contested = s.contested || s.waiting > 1
+	for _, k := range d.keys {
+		l.held[k.name]++
+	}
+	if d.Notice {
+		l.notices = append(l.notices, d)
+	} else {
+		l.fresh = append(l.fresh, d)
 	}
 	l.more.Signal()
-	return true
+	return evicted, true
+}
+
+// evict takes the newest message out of the queue whose domain or client has most of all, more than
+// some, and is not that of d.
+func (l *lane) evict(d *Delivery, some int) *Delivery {
+	most := ""
+	for name, n := range l.held {
+		if n > some && n > l.held[most] {
+			most = name
+		}
+	}
+	if most == "" {
+		return nil
+	}
+	hasMost := func(d *Delivery) bool { return slices.ContainsFunc(d.keys, func(k key) bool { return k.name == most }) }
+	if hasMost(d) {
+		return nil
+	}
+	for _, list := range []*[]*Delivery{&l.fresh, &l.repeated} { // a notice keeps its place
+		for i, other := range slices.Backward(*list) {
+			if hasMost(other) && !other.Notice {
+				*list = slices.Delete(*list, i, i+1)
+				if other.tries > 0 {
+					l.retrying--
+				}
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// forget takes a message that waits no longer out of the counts.
+func (l *lane) forget(d *Delivery) {
+	l.waiting--
+	for _, k := range d.keys {
+		if l.held[k.name]--; l.held[k.name] == 0 {
+			delete(l.held, k.name)
+		}
+	}
 }
 
 // take waits for a message that may be sent, and returns it. It reports false at the end of
@@ -67,15 +115,10 @@ func (l *lane) take() (*Delivery, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !l.ended {
-		for _, list := range []*[]*Delivery{&l.fresh, &l.repeated} {
-			i := slices.IndexFunc(*list, l.mayStart)
-			if i < 0 {
-				continue
-			}
-			d := (*list)[i]
-			*list = slices.Delete(*list, i, i+1)
-			for _, key := range d.keys {
-				l.busy[key]++
+		if d := l.next(); d != nil {
+			l.sending++
+			for _, k := range d.keys {
+				l.busy[k.name]++
 			}
 			if d.tries > 0 {
 				l.retrying--
@@ -87,34 +130,79 @@ func (l *lane) take() (*Delivery, bool) {
 	return nil, false
 }
 
-// mayStart reports whether the domain and the client of a message have a worker left.
-func (l *lane) mayStart(d *Delivery) bool {
-	return !slices.ContainsFunc(d.keys, func(key string) bool { return l.busy[key] >= share })
+// next takes the next message that may be sent out of the queue, nil if there is none. A message
+// that could have come again for a while goes before the others, so that a constant load does
+// not keep it for ever.
+func (l *lane) next() *Delivery {
+	overdue := func(d *Delivery) bool { return time.Since(d.due) > overdueAfter && l.mayStart(d) }
+	if d := pick(&l.repeated, overdue); d != nil {
+		return d
+	}
+	for _, list := range []*[]*Delivery{&l.notices, &l.fresh, &l.repeated} {
+		if d := pick(list, l.mayStart); d != nil {
+			return d
+		}
+	}
+	return nil
 }
 
-// keysOf returns the keys under which the workers that send a message are counted: the domain
-// or the calling code of its address, and the client that caused it. A null message needs none.
-func keysOf(d *Delivery) []string {
+// pick takes the first message of a list for which may is true, nil if there is none.
+func pick(list *[]*Delivery, may func(*Delivery) bool) *Delivery {
+	i := slices.IndexFunc(*list, may)
+	if i < 0 {
+		return nil
+	}
+	d := (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
+	return d
+}
+
+// mayStart reports whether the domain and the client of a message have a worker left. The last
+// workers are for domains and clients without any.
+func (l *lane) mayStart(d *Delivery) bool {
+	return !slices.ContainsFunc(d.keys, func(k key) bool {
+		busy := l.busy[k.name]
+		return busy >= k.share || busy > 0 && l.sending >= workers-reserved
+	})
+}
+
+// keysOf returns the keys of a message: the domain or the calling code of its address, the client
+// that caused it, and both together. A null message needs none. A notice has none of the client: a
+// thief must not hold up the notice of a theft.
+func keysOf(d *Delivery) []key {
 	if d.Null {
 		return nil
 	}
-	to := "to " + d.Message.To
-	if d.Message.Channel == notify.SMS && strings.HasPrefix(d.Message.To, "+") {
-		to = "to " + canon.CallingCode(d.Message.To)
-	} else if _, domain, found := strings.Cut(d.Message.To, "@"); found {
-		to = "to " + domain
+	to := "to " + placeOf(d.Message)
+	if d.From == "" || d.Notice {
+		return []key{{to, domainShare}}
 	}
-	if d.From == "" {
-		return []string{to}
+	from := "from " + d.From
+	return []key{{to, domainShare}, {from, clientShare}, {from + " " + to, pairShare}}
+}
+
+// placeOf returns the place to which a message goes: the calling code of a number, or the domain of
+// a mailbox as it was registered, since whoever has a domain has all names below it.
+func placeOf(m notify.Message) string {
+	if m.Channel == notify.SMS {
+		if canon.Phone(m.To) != nil {
+			return m.To
+		}
+		return canon.CallingCode(m.To)
 	}
-	return []string{to, "from " + d.From}
+	_, domain, _ := strings.Cut(m.To, "@")
+	if registered, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
+		return registered
+	}
+	return domain
 }
 
 // free gives the worker of a message back.
 func (l *lane) free(d *Delivery) {
-	for _, key := range d.keys {
-		if l.busy[key]--; l.busy[key] == 0 {
-			delete(l.busy, key)
+	l.sending--
+	for _, k := range d.keys {
+		if l.busy[k.name]--; l.busy[k.name] == 0 {
+			delete(l.busy, k.name)
 		}
 	}
 	l.more.Broadcast()
@@ -140,6 +228,7 @@ func (l *lane) pause(d *Delivery) {
 func (l *lane) again(d *Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	d.due = time.Now()
 	l.repeated = append(l.repeated, d)
 	l.more.Signal()
 }
@@ -150,24 +239,6 @@ func (l *lane) done(d *Delivery) {
 	defer l.mu.Unlock()
 	l.free(d)
 	l.forget(d)
-}
-
-// forget takes a message out of the counts.
-func (l *lane) forget(d *Delivery) {
-	l.waiting--
-	if s := l.slots[d.Slot]; s != nil {
-		if s.waiting--; s.waiting == 0 {
-			delete(l.slots, d.Slot)
-		}
-	}
-}
-
-// contested reports whether another message of the same slot has waited beside one.
-func (l *lane) contested(name string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.slots[name]
-	return s != nil && s.contested
 }
 
 // size returns the number of messages that wait.
@@ -189,10 +260,10 @@ func (l *lane) end() {
 func (l *lane) empty() []*Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := append(l.fresh, l.repeated...)
+	all := slices.Concat(l.notices, l.fresh, l.repeated)
 	for _, d := range all {
 		l.forget(d)
 	}
-	l.fresh, l.repeated = nil, nil
+	l.notices, l.fresh, l.repeated = nil, nil, nil
 	return all
 }

@@ -2,6 +2,7 @@ package kit
 
 import (
 	"errors"
+	"runtime"
 
 	"example.com/latchkey/store/storetest"
 )
@@ -13,6 +14,9 @@ var ErrDisk = errors.New("the disk with " + Password + " has a hole")
 // Failing makes the n-th call of the store fail, before or after its effect. reached
 // removes the fault and reports whether the n-th call was made.
 func (k *Kit) Failing(n int, after bool) (reached func() bool) {
+	for k.Deliveries().Waiting > 0 && k.Ctx.Err() == nil { // a message that has waited asks the store too
+		runtime.Gosched()
+	}
 	calls := 0
 	hook := k.Store.Hook
 	k.Store.Hook = func(c storetest.Call) error {

@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"example.com/latchkey/hidden"
@@ -30,8 +32,9 @@ import (
 // twice sends one text.
 //
 // An answer of 2xx means that the receiver has accepted the text. The answers 408,
-// 425, 429 and 5xx, and no answer at all, are errors that may pass. Every other
-// answer is a permanent error. Redirects are not followed. The errors of answers are
+// 425, 429 and 5xx, and a receiver that is away, are errors that may pass. Every other
+// answer is a permanent error, and so is none after the whole text was handed over: it may be
+// on its way. Redirects are not followed. The errors of answers are
 // [*notify.Failure]s.
 type Webhook struct {
 	url    hidden.Text // its path or its query may hold a secret
@@ -111,11 +114,16 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	r.Header.Set("webhook-id", t.ID)
 	r.Header.Set("webhook-timestamp", stamp)
 	r.Header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(sign([]byte(w.key.Reveal()), t.ID, stamp, body)))
-	answer, err := w.client.Do(r)
+	var handedOver atomic.Bool
+	trace := &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { handedOver.Store(i.Err == nil) }}
+	answer, err := w.client.Do(r.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
 			err = u.Err // without the URL, which may hold a secret
+		}
+		if handedOver.Load() { // the text may be on its way
+			return notify.Permanent(notify.Failed("answer", err))
 		}
 		return notify.Failed("webhook", err)
 	}

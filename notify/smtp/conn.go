@@ -109,11 +109,14 @@ func (m *Mailer) open(ctx context.Context, c *conn, limit time.Duration) error {
 		return err
 	}
 	if m.config.Security == StartTLS {
-		if offered, _ := c.smtp.Extension("STARTTLS"); !offered {
-			return &notify.Failure{Stage: "tls", Reason: "the server does not offer STARTTLS"}
-		}
-		if err := c.step(ctx, "tls", limit, func() error { return c.smtp.StartTLS(m.config.TLS) }); err != nil {
-			return err
+		// A server may write the names of its extensions in any case (RFC 5321, 2.4), which the
+		// library does not read. So STARTTLS is asked for whether it is offered or not.
+		offered, _ := c.smtp.Extension("STARTTLS")
+		if f := c.exchange(ctx, "tls", limit, func() error { return c.smtp.StartTLS(m.config.TLS) }); f != nil {
+			if !offered && answered(f)/100 == 5 {
+				f.Reason = "the server does not offer STARTTLS"
+			}
+			return f
 		}
 	}
 	if m.config.Username == "" {
@@ -144,8 +147,11 @@ func (m *Mailer) hello(c *conn) string {
 
 // login returns the best method that the server offers, nil if it offers none of them.
 func (m *Mailer) login(c *conn) protocol.Auth {
-	_, offered := c.smtp.Extension("AUTH")
+	found, offered := c.smtp.Extension("AUTH")
 	methods := strings.Fields(strings.ToUpper(offered))
+	if !found { // it may be offered in lower case
+		methods = []string{"PLAIN"}
+	}
 	user, password := m.config.Username, m.config.Password.Reveal()
 	switch {
 	case slices.Contains(methods, "SCRAM-SHA-256"):
@@ -249,7 +255,7 @@ func (c *conn) send(ctx context.Context, limit time.Duration, from, to string, l
 		return f
 	}
 	return c.exchange(ctx, "answer", max(limit, afterDot), func() error {
-		_, _, err := c.smtp.Text.ReadResponse(250)
+		_, _, err := c.smtp.Text.ReadResponse(2) // any success
 		return err
 	})
 }

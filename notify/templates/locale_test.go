@@ -114,6 +114,12 @@ func TestTheTimeThatIsLeftCountsFromTheSending(t *testing.T) {
 		{7 * 24 * time.Hour, 3 * time.Second, "7 days", "7 Tage (10080)"},
 		{7 * 24 * time.Hour, 6 * time.Minute, "6 days", "6 Tage (10074)"},
 		{24 * time.Hour, 6 * time.Minute, "23 hours", "23 Stunden (1434)"},
+		{15 * time.Minute, 30 * time.Second, "14 minutes", "14 Minuten (14)"},
+		{time.Hour, 30 * time.Second, "59 minutes", "59 Minuten (59)"},
+		{3 * time.Hour, 20 * time.Second, "179 minutes", "179 Minuten (179)"},
+		{48 * time.Hour, 20 * time.Second, "47 hours", "47 Stunden (2879)"},
+		{15 * time.Minute, 14*time.Minute + 10*time.Second, "less than a minute", "0 Minuten (0)"},
+		{15 * time.Minute, 15 * time.Minute, "less than a minute", "0 Minuten (0)"},
 		{150 * time.Minute, 0, "150 minutes", "150 Minuten (150)"},
 	} {
 		m := templates.Sample(notify.EmailOTP, notify.Email)

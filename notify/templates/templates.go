@@ -77,10 +77,11 @@ type Data struct {
 	Code   string
 	Phrase string // two words that the user saw when they asked for the message
 	// Valid is the time that the link or code is left when the message is sent, in English:
-	// 15 minutes, 7 days. A time that is no whole number of minutes, or not of hours from
-	// three hours on, or not of days from two days on, is rounded down. ValidNumber and
-	// ValidUnit (minute, hour or day) are its parts, for other languages, and ValidMinutes
-	// is all of it in minutes. They are "" and 0 for notices.
+	// 15 minutes, 7 days, less than a minute. A time that is no whole number of minutes, or not
+	// of hours from three hours on, or not of days from two days on, is rounded down. Five
+	// seconds are added to it before. ValidNumber and ValidUnit (minute, hour or day) are its
+	// parts, for other languages, and ValidMinutes is all of it in minutes. They are "" and 0
+	// for notices.
 	Valid        string
 	ValidNumber  int
 	ValidUnit    string
@@ -331,8 +332,8 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 		Device: deviceOf(m.Client), Country: strings.ToUpper(m.Client.Country),
 	}
 	if !m.Expire.IsZero() {
-		d.ValidNumber, d.ValidUnit = lasting(left)
-		d.ValidMinutes = int(left.Round(time.Minute) / time.Minute)
+		d.ValidNumber, d.ValidUnit = lasting(left + underWay)
+		d.ValidMinutes = max(int((left+underWay)/time.Minute), 0)
 		d.Valid = inWords(d.ValidNumber, d.ValidUnit)
 	}
 	if m.Client.IP.IsValid() {
@@ -360,11 +361,14 @@ func deviceOf(c notify.Client) Quoted {
 	return quote(c.UserAgent)
 }
 
-// lasting returns a duration as a number of the largest unit that fits: 90 minutes, 25 hours,
-// 1 day. Half a minute is nothing to it: the message was under way.
+// underWay is how much of its time a message may lose on its way without a word of it.
+const underWay = 5 * time.Second
+
+// lasting returns a duration as a number of the largest unit that fits, rounded down: 90 minutes,
+// 25 hours, 1 day.
 func lasting(d time.Duration) (number int, unit string) {
 	const day = 24 * time.Hour
-	d = max(d.Round(time.Minute), 0)
+	d = max(d.Truncate(time.Minute), 0)
 	switch {
 	case d >= day && d%day == 0, d >= 2*day:
 		return int(d / day), "day"
@@ -376,6 +380,9 @@ func lasting(d time.Duration) (number int, unit string) {
 
 // inWords returns a number of units in English.
 func inWords(number int, unit string) string {
+	if number == 0 {
+		return "less than a minute"
+	}
 	if number != 1 {
 		unit += "s"
 	}

@@ -122,7 +122,7 @@ func OpenWith(ctx context.Context, address string, o Options) (store.Store, erro
 
 // newPool returns a pool of connections to an address.
 func newPool(ctx context.Context, address string, o Options) (*pgxpool.Pool, error) {
-	if scheme, rest, found := strings.Cut(address, "://"); found {
+	if scheme, rest, _ := strings.Cut(address, "://"); strings.EqualFold(scheme, "postgres") || strings.EqualFold(scheme, "postgresql") {
 		address = strings.ToLower(scheme) + "://" + rest // RFC 3986, 3.1
 	}
 	config, err := pgxpool.ParseConfig(address)

@@ -38,8 +38,8 @@ func (n naming) dialect() sqltext.Dialect {
 	return d
 }
 
-// versionTable holds one row: the name and the version of the schema. A file of this program
-// alone has none: its header has both.
+// versionTable holds one row: the name and the version of the schema. Files of former versions
+// have both in their header (application_id and user_version), which a host may need for itself.
 const versionTable = "latchkey_version"
 
 func (n naming) versionTable() string { return n.prefix + versionTable }
@@ -58,18 +58,16 @@ func (n naming) all() map[string]bool {
 
 // standing is the state of the tables in a file.
 type standing struct {
-	version int // 0 if there are none
-	// shared says that the file has things of others too, so that the version is in a table
-	// and not in the header.
-	shared bool
+	version int  // 0 if there are none
+	header  bool // the version is in the header of the file, and not in the table of the version
 }
 
 // versionText is the statement that reads the version.
-func (n naming) versionText(shared bool) string {
-	if shared {
-		return "SELECT version FROM " + n.versionTable()
+func (n naming) versionText(header bool) string {
+	if header {
+		return "PRAGMA user_version"
 	}
-	return "PRAGMA user_version"
+	return "SELECT version FROM " + n.versionTable()
 }
 
 // readStanding reads the state of the tables. It refuses a file that holds something of our
@@ -88,49 +86,41 @@ func (n naming) readStanding(c *conn) (s standing, err error) {
 	if encoding != "UTF-8" {
 		return s, fmt.Errorf("sqlite: %w: the texts of the file are in %s, and not in UTF-8", store.ErrInvalid, encoding)
 	}
-	objects, clash, err := n.readObjects(c)
+	marked, clash, err := n.readObjects(c)
 	switch application := uint32(numbers[0]); {
 	case err != nil:
 		return s, err
-	case objects.marked:
+	case marked:
 		return n.readMark(c)
-	case n.prefix == "" && application == applicationID(n.schema):
-		return standing{version: numbers[1]}, newer(numbers[1], n.schema)
+	case n.prefix == "" && application == applicationID(n.schema) && numbers[1] > 0:
+		return standing{version: numbers[1], header: true}, newer(numbers[1], n.schema)
 	case clash != "":
 		return s, fmt.Errorf("sqlite: %w: it has a %s of its own. With Options.Prefix, the tables of this program have other names", store.ErrForeign, clash)
-	default:
-		return standing{shared: n.prefix != "" || numbers != [2]int{} || objects.count > 0}, nil
 	}
+	return s, nil
 }
 
-// objects are the things in a file.
-type objects struct {
-	count  int
-	marked bool // the table of the version is there
-}
-
-// readObjects looks at all things in a file. clash is the first of them that has one of our names.
-func (n naming) readObjects(c *conn) (o objects, clash string, err error) {
+// readObjects looks at all things in a file. marked says that the table of the version is there, and
+// clash is the first thing that has another of our names.
+func (n naming) readObjects(c *conn) (marked bool, clash string, err error) {
 	ours := n.all()
 	err = c.texts(background, "SELECT type || ' ' || name FROM sqlite_master ORDER BY rowid", func(text string) {
 		kind, name, _ := strings.Cut(text, " ")
-		o.count++
 		switch lower := strings.ToLower(name); { // SQLite does not tell case apart
 		case lower == n.versionTable() && kind == "table":
-			o.marked = true
+			marked = true
 		case (ours[lower] || lower == n.versionTable()) && clash == "":
 			clash = text
 		}
 	})
-	return o, clash, err
+	return marked, clash, err
 }
 
 // readMark reads the table of the version.
 func (n naming) readMark(c *conn) (s standing, err error) {
-	s.shared = true
 	name, err := c.text(background, "SELECT name FROM "+n.versionTable())
 	if err == nil {
-		s.version, err = c.number(background, n.versionText(true), nil)
+		s.version, err = c.number(background, n.versionText(false), nil)
 	}
 	switch {
 	case errors.Is(err, errNoNumber), err == nil && (name != n.schema.Name() || s.version < 1), err != nil && code(err) == 1: // SQLITE_ERROR: other columns
@@ -144,10 +134,7 @@ func (n naming) readMark(c *conn) (s standing, err error) {
 // mark returns the statements that record a version.
 func (n naming) mark(s standing) []string {
 	version := n.schema.Version()
-	switch {
-	case !s.shared:
-		return []string{fmt.Sprintf("PRAGMA application_id = %d", applicationID(n.schema)), fmt.Sprintf("PRAGMA user_version = %d", version)}
-	case s.version == 0:
+	if s.version == 0 || s.header {
 		return []string{
 			"CREATE TABLE " + n.versionTable() + " (name TEXT NOT NULL, version INTEGER NOT NULL)",
 			fmt.Sprintf("INSERT INTO %s (name, version) VALUES ('%s', %d)", n.versionTable(), n.schema.Name(), version),

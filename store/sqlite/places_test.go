@@ -26,7 +26,7 @@ func TestPathsThatAreNoFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	for path, want := range map[string]string{
-		"": "empty", ":memory:": "store/memory", "file:z.db": "no URI", "file::memory:?cache=shared": "no URI", "sqlite:///tmp/x.db": "no URI", "sqlite3://x": "no URI",
+		"": "empty", ":memory:": "store/memory", ":MEMORY:": "no URI", ":memory:?cache=shared": "no URI", "FILE:x": "no URI", "sqlite:x": "no URI", "x.db/": "folder", "./x.db/.": "folder", "x/..": "folder", "file:z.db": "no URI", "file::memory:?cache=shared": "no URI", "sqlite:///tmp/x.db": "no URI", "sqlite3://x": "no URI",
 		".": "folder", dir: "folder", dir + "/": "folder", os.DevNull: "regular",
 	} {
 		for name, open := range map[string]func() error{
@@ -117,6 +117,34 @@ func TestAFileBehindLinksIsPrivate(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A link leads from the folder in which it really is: releases are folders behind a link, with links
+// to what they share.
+func TestALinkInALinkedFolderLeadsToItsFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "app", "releases", "42"), 0o700), os.MkdirAll(filepath.Join(dir, "app", "shared"), 0o700),
+		os.MkdirAll(filepath.Join(dir, "srv", "shared"), 0o700), os.Symlink("../app/releases/42", filepath.Join(dir, "srv", "current")),
+		os.Symlink("../../shared/data.db", filepath.Join(dir, "app", "releases", "42", "data.db"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, path := range []string{filepath.Join(dir, "srv", "current", "data.db"), "srv/current/data.db", "srv/current/../../shared/data.db", "srv/current/../42/./data.db"} {
+		s, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		insert(t, s, fmt.Sprint("user", len(path)))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := lookUp(t, filepath.Join(dir, "app", "shared", "data.db"), "SELECT count(*) FROM users"); n != "4" {
+		t.Errorf("%s users", n)
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, "srv", "shared")); err != nil || len(entries) != 0 {
+		t.Errorf("another file was made: %v, %v", entries, err)
 	}
 }
 

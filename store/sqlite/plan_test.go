@@ -42,7 +42,7 @@ func TestPlanTellsWhatOpeningDoes(t *testing.T) {
 		}
 		var want []string
 		if version < to {
-			want, err = upgradeFrom(standing{version: version}, naming{schema: record.Schema})
+			want, err = upgradeFrom(standing{version: version, header: true}, naming{schema: record.Schema})
 		}
 		if err != nil || strings.Join(plan.Steps, "\n") != strings.Join(want, "\n") || version < to && len(want) < to-version {
 			t.Errorf("version %d: the steps are %q, %v", version, plan.Steps, err)
@@ -86,15 +86,23 @@ func TestPlanRefusesWhatOpenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := bytes.Clone(whole)
-	binary.BigEndian.PutUint32(newer[60:], uint32(record.Schema.Version()+1))
+	execute(t, path, "UPDATE latchkey_version SET version = version + 1")
+	newer, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	former, err := os.ReadFile(fmt.Sprintf("../../internal/operations/testdata/v%d/test.db", record.Schema.Version()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint32(former[60:], uint32(record.Schema.Version()+1)) // with the version in its header
 	for name, test := range map[string]struct {
 		content []byte
 		want    error
 	}{
-		"newer": {newer, store.ErrNewer},
-		"text":  {bytes.Repeat([]byte("not a database "), 500), store.ErrForeign},
-		"cut":   {whole[:len(whole)-1], store.ErrDamaged},
+		"newer": {newer, store.ErrNewer}, "newer by its header": {former, store.ErrNewer},
+		"text": {bytes.Repeat([]byte("not a database "), 500), store.ErrForeign},
+		"cut":  {whole[:len(whole)-1], store.ErrDamaged},
 	} {
 		if err := os.WriteFile(path, test.content, 0o600); err != nil {
 			t.Fatal(err)

@@ -137,6 +137,46 @@ func TestAFileOfTheHostsIsAPlaceForTheTables(t *testing.T) {
 	}
 }
 
+// The header of the file is the host's, whoever made the file: its migrations may count in
+// user_version.
+func TestTheHeaderOfTheFileIsTheHosts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	for version := range 12 {
+		s, err := Open(path)
+		if err != nil {
+			t.Fatalf("user_version %d: %v", version, err)
+		}
+		if got := lookUp(t, path, "PRAGMA user_version"); got != fmt.Sprint(version) {
+			t.Errorf("%s, want %d", got, version)
+		}
+		execute(t, path, fmt.Sprintf("PRAGMA user_version = %d", version+1), fmt.Sprintf("PRAGMA application_id = %d", 77*version))
+		insert(t, s, fmt.Sprint("user", version))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A file of a former version has its version in the header, until it is upgraded.
+	former, err := os.ReadFile("../../internal/operations/testdata/v1/test.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "former.db")
+	if err := os.WriteFile(path, former, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for version := range 12 {
+		s, err := Open(path)
+		if err != nil {
+			t.Fatalf("former, user_version %d: %v", version, err)
+		}
+		execute(t, path, fmt.Sprintf("PRAGMA user_version = %d", version))
+		insert(t, s, fmt.Sprint("new", version))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Foreign is a thing with one of our names that is not ours, whatever kind of thing it is. The
 // error names it, and the file stays as it is.
 func TestThingsWithOurNamesAreForeign(t *testing.T) {
@@ -238,7 +278,7 @@ func TestTablesInAFileOfTheHostsAreUpgraded(t *testing.T) {
 				}
 				texts = append(texts, strings.ReplaceAll(string(text), "{p}", prefix))
 			}
-			texts = append(texts, n.mark(standing{shared: true})...)
+			texts = append(texts, n.mark(standing{})...)
 			execute(t, path, append(texts, fmt.Sprintf("UPDATE %s SET version = %d", n.versionTable(), version))...)
 			plan, err := PlanWith(path, Options{Prefix: prefix})
 			if err != nil || plan.Version != version || plan.Upgrades() != (version < record.Schema.Version()) {

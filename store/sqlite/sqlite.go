@@ -10,8 +10,8 @@
 // The file may hold tables of the host's own beside these, made by the host before or
 // after. The store refuses a file only if something in it has the name of one of its tables or
 // indexes and is not its own; Options.Prefix gives them other names. Opening puts the file into
-// WAL mode. A file that held nothing is marked in its header (application_id and user_version);
-// in every other file the version of the tables is in a table latchkey_version. A foreign key
+// WAL mode. The version of the tables is in a table latchkey_version, so that user_version and
+// application_id are the host's. A foreign key
 // of the host's on users holds up the deletion of a user ([store.ErrReference]) unless it says
 // ON DELETE CASCADE or SET NULL.
 //
@@ -149,7 +149,7 @@ func (f *file) settle(n naming) error {
 	if err != nil {
 		return err
 	}
-	f.version = n.versionText(s.shared)
+	f.version = n.versionText(s.header)
 	// A statement that changes no row. BEGIN IMMEDIATE alone reads a file that cannot be written.
 	_, err = f.conn.exec(background, "DELETE FROM "+n.prefix+n.schema.Tables()[0].Name()+" WHERE 0")
 	if err == nil || code(err)&0xFF == sqlite3.SQLITE_BUSY { // another process is writing, so the file can be written

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -158,12 +157,7 @@ func TestForeignAndNewerFilesAreRefusedUntouched(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	header, err := os.ReadFile(newer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary.BigEndian.PutUint32(header[60:], uint32(record.Schema.Version()+1))
-	write("newer.db", header)
+	execute(t, newer, "UPDATE latchkey_version SET version = version + 1")
 
 	for path, want := range map[string]error{
 		write("text.db", []byte("not a database, but a text that is longer than a header is, and has nothing of one in it at all")): store.ErrForeign,
@@ -210,7 +204,7 @@ func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
 	}
 	defer db.Close()
 	setVersion := func(version int) {
-		if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", version)); err != nil {
+		if _, err := db.Exec(fmt.Sprintf("UPDATE latchkey_version SET version = %d", version)); err != nil {
 			t.Fatal(err)
 		}
 	}

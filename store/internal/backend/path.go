@@ -6,10 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"example.com/latchkey/store"
 )
+
+// schemes begin texts that are meant for something else than the name of a file.
+var schemes = []string{":memory:", "file:", "sqlite:", "sqlite3:", "bbolt:"}
 
 // maxLinks is the greatest number of symbolic links that lead to a file.
 const maxLinks = 40
@@ -18,18 +22,36 @@ const maxLinks = 40
 // whether the file exists or not. It refuses a path that can be meant for something else than a
 // file.
 func ResolvePath(path string) (string, error) {
+	isScheme := func(scheme string) bool {
+		return len(path) >= len(scheme) && strings.EqualFold(path[:len(scheme)], scheme)
+	}
 	switch {
 	case path == "":
 		return "", fmt.Errorf("%w: the path is empty", store.ErrInvalid)
-	case path == ":memory:", strings.HasPrefix(path, "file:"), strings.Contains(path, "://"):
+	case slices.ContainsFunc(schemes, isScheme), strings.Contains(path, "://"):
 		return "", fmt.Errorf("%w: %q is the path of a file, and no URI. A store in memory is that of package store/memory. A file of such a name is ./%s",
 			store.ErrInvalid, path, filepath.Base(path))
 	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
+	if !filepath.IsAbs(path) { // without the clean-up of filepath.Abs, for which a folder is no link
+		here, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		path = here + string(filepath.Separator) + path
 	}
 	for range maxLinks {
+		dir, name := filepath.Split(path)
+		if name == "." || name == ".." || name == "" {
+			return "", folder(path)
+		}
+		real, err := filepath.EvalSymlinks(dir) // of the folder that is meant, links and all
+		if errors.Is(err, fs.ErrNotExist) {
+			return path, nil // which opening will say
+		}
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(real, name)
 		info, err := os.Lstat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -37,7 +59,7 @@ func ResolvePath(path string) (string, error) {
 		case err != nil:
 			return "", err
 		case info.IsDir():
-			return "", fmt.Errorf("%w: %s is a folder, and no file. Some programs make a folder for a file that is missing when they start", store.ErrInvalid, path)
+			return "", folder(path)
 		case info.Mode()&fs.ModeSymlink == 0 && !info.Mode().IsRegular():
 			return "", fmt.Errorf("%w: %s is not a regular file", store.ErrInvalid, path)
 		case info.Mode()&fs.ModeSymlink == 0:
@@ -47,10 +69,14 @@ func ResolvePath(path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(path), to)
+		if path = to; !filepath.IsAbs(to) {
+			path = real + string(filepath.Separator) + to
 		}
-		path = filepath.Clean(to)
 	}
 	return "", fmt.Errorf("%w: more than %d links lead on from %s", store.ErrInvalid, maxLinks, path)
+}
+
+// folder is the error of a path that leads to a folder.
+func folder(path string) error {
+	return fmt.Errorf("%w: %s is a folder, and no file. Some programs make a folder for a file that is missing when they start", store.ErrInvalid, path)
 }
