@@ -105,7 +105,7 @@
 //	latchkey sweep -log-days 90
 //	latchkey reseal
 //	latchkey copy sqlite:new.db
-//	latchkey copy -to-file address.txt
+//	latchkey copy -to-file address.txt -to-prefix auth_
 //	latchkey migrate
 //	latchkey migrate -apply
 //
