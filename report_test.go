@@ -21,6 +21,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/notify"
@@ -318,6 +319,84 @@ func TestASweepEmptiesTheLog(t *testing.T) {
 	}
 }
 
+// A use that is noted behind the answer revives no session that has ended since.
+func TestALateNoteRevivesNoSession(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	s, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock, keys, policy := authtest.NewClock(), latchkey.Keys{Active: latchkey.GenerateKey()}, latchkey.Policy{Sessions: latchkey.StrictPolicy().Sessions}
+	open := func() *latchkey.Engine {
+		engine, err := latchkey.New(s, latchkey.Config{Keys: keys, Now: clock.Now, Policy: policy, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return engine
+	}
+	engine := open()
+	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := engine.Users().CreateSession(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(engine *latchkey.Engine) error {
+		return kit.Err(engine.Guest(kit.Client).Authenticate(t.Context(), session.Secret.Reveal()))
+	}
+	clock.Advance(policy.Sessions.SingleFactor.Idle - time.Second)
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shell.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(engine); err != nil {
+		t.Errorf("in time: %v", err)
+	}
+	clock.Advance(5 * time.Second)
+	if err := check(engine); !errors.Is(err, latchkey.ErrUnauthorized) {
+		t.Errorf("after its time: %v", err)
+	}
+	if _, err := shell.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(shell.Close(), other.Close(), engine.Close()); err != nil { // after the note
+		t.Fatal(err)
+	}
+	engine = open()
+	if err := check(engine); !errors.Is(err, latchkey.ErrUnauthorized) {
+		t.Errorf("after the note: %v", err)
+	}
+	if err := errors.Join(engine.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Import takes no recovery code that nobody could give later.
+func TestRecoveryCodesOfOddSignsAreRefusedAtTheImport(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		for text, taken := range map[string]bool{
+			"0123456789": true, "ABCDE-FGHI-J": true, "ab cd ef 01 23": true, "abc_def.12": false, "ABCDE+FGHI": false, "12345.6789": false, "äöüäö": false, "": false,
+		} {
+			results, done := imports(k, trusted, the(person(latchkey.PortableUser{
+				Email: "new@example.org", Password: hidden.New("$md5$" + md5Hash), RecoveryCodes: []latchkey.PortableRecoveryCode{{Code: hidden.New(text)}},
+			})))
+			if (done.Refused == 0) != taken {
+				k.Errorf("%q: %+v", text, results)
+			}
+			k.DeleteAll()
+		}
+	})
+}
+
 // A foreign key of the host's that stands in the way of a deletion is a named error. Nothing of the
 // user is gone then, and the sweep goes on with others.
 func TestAForeignKeyOfTheHostsIsANamedError(t *testing.T) {
@@ -401,6 +480,20 @@ func TestAForeignKeyOfTheHostsIsANamedError(t *testing.T) {
 				}
 				p.execute(t, "DROP TABLE "+table)
 				k.Must(k.Users().Delete(k.Ctx, first.UserID()))
+
+				// A foreign key on another table holds up its own rows alone.
+				k.SignUp(kit.Ada)
+				third, _ := k.SignIn(kit.Ada)
+				k.AskCode(kit.Bob)
+				p.execute(t, "CREATE TABLE "+table+" (session TEXT REFERENCES "+strings.Replace(p.users, "users", "sessions", 1)+" (id) "+clause+")")
+				p.execute(t, "INSERT INTO "+table+" VALUES ('"+third.ID+"')")
+				k.Clock.Advance(2 * 365 * 24 * time.Hour)
+				if swept, err := k.Sweep(k.Ctx); !errors.Is(err, latchkey.ErrReferenced) || swept.Tokens != 1 {
+					k.Errorf("%q, on sessions: %+v, %v", clause, swept, err)
+				}
+				p.execute(t, "DROP TABLE "+table)
+				k.Must(kit.Err(k.Sweep(k.Ctx)))
+				k.Must(k.Users().Delete(k.Ctx, k.IDOf(kit.Ada)))
 			}
 		})
 	}

@@ -123,7 +123,6 @@ func (a *Account) touchLater(c call) {
 		defer c.touching.Delete(key)
 		ctx, cancel := context.WithTimeout(ctx, laterTime)
 		defer cancel()
-		c.now = c.Engine.now() // a session that has ended meanwhile has ended
 		c.notTouched(ctx, behind.touch(ctx, c, nil))
 	})
 	if !planned {
@@ -146,6 +145,8 @@ func (a *Account) touch(ctx context.Context, c call, limit *time.Timer) error {
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
 		if limit != nil {
 			limit.Stop()
+		} else {
+			tx.call.now = tx.Engine.now() // a session that has ended meanwhile has ended
 		}
 		user, err := a.standing(ctx, tx.call, tx)
 		if err != nil {

@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -36,6 +37,10 @@ func (e *Engine) maintenance() (*call, error) {
 // an expired row is worthless before it is swept. At the end a store that can leaves nothing of
 // deleted rows in its log ([store.Tidier]). After an error the counts are those of
 // the rows that are gone.
+//
+// Errors:
+//   - [ErrReferenced]: rows of the host refer to rows of another table than users. Everything
+//     else was swept.
 func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	defer publicError("sweep", &err)
 	c, err := e.maintenance()
@@ -49,6 +54,7 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		return swept, err
 	}
 	past := c.now.Add(time.Microsecond) // a row that expires now has expired
+	var referenced error
 	for _, s := range []struct {
 		index  *store.Index
 		before time.Time
@@ -64,14 +70,18 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	} {
 		n, err := store.Sweep(ctx, c.store, s.index, s.before)
 		*s.count += n
+		if errors.Is(err, store.ErrReference) { // the other tables can be swept
+			referenced = err
+			continue
+		}
 		if err != nil {
 			return swept, err
 		}
 	}
 	if tidier, can := e.store.(store.Tidier); can {
-		return swept, tidier.Tidy(ctx)
+		return swept, cmp.Or(tidier.Tidy(ctx), referenced)
 	}
-	return swept, nil
+	return swept, referenced
 }
 
 // sweepSessions looks at the sessions for which deletion by their expiry is not enough:
@@ -128,7 +138,7 @@ func (c *call) sweepOneByOne(ctx context.Context, over []*record.Session, swept 
 	for _, s := range over {
 		switch err := c.sweepBatch(ctx, []*record.Session{s}, swept); {
 		case errors.Is(err, store.ErrReference):
-			c.logger.WarnContext(ctx, "latchkey: an anonymous user is not swept, because rows of the host refer to it", "user", s.UserID)
+			c.logger.WarnContext(ctx, "latchkey: an anonymous user or its session is not swept, because rows of the host refer to it", "user", s.UserID)
 		case err != nil:
 			return err
 		}

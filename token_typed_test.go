@@ -187,6 +187,27 @@ func TestACustomTokenIsGuessedAtByItsLength(t *testing.T) {
 	})
 }
 
+// A stranger does not learn by the words, nor without being counted, whether the host has made a token
+// of some length for an id.
+func TestTextsTellNothingOfTheTokensOfTheHost(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		texts := []string{"abcd", "12345", "abcdef12", strings.Repeat("a", 32), strings.Repeat("a", 40), strings.Repeat("0", 128), "xyz", "123456", strings.Repeat("0", 64), "G-123456"}
+		words := func(id string) (out []string) {
+			for _, text := range texts {
+				out = append(out, kit.Err(k.Guest(kit.At(kit.Attacker)).CreateSession(k.Ctx, id, text)).Error())
+			}
+			return out
+		}
+		want := words(user.ID)
+		k.Same("an unknown id", words("nobody"), want)
+		for _, length := range []int{4, 5, 8, 40, 128} {
+			k.Must(kit.Err(k.Users().CreateToken(k.Ctx, user.ID, length, 0)))
+			k.Same("a token", words(user.ID), want)
+		}
+	})
+}
+
 // A recovery code comes out of notes, printers and word processors. It is the last way in.
 func TestRecoveryCodesAreTakenAsPeopleGiveThem(t *testing.T) {
 	for name, policy := range map[string]latchkey.Policy{

@@ -175,3 +175,23 @@ func TestWebhooksThatCannotBeAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A text that was handed over and got no answer may be on its way, so it is not sent again.
+func TestATextWithoutAnAnswerIsNotSentAgain(t *testing.T) {
+	calls := 0
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		calls++
+		panic(http.ErrAbortHandler) // closes the connection
+	}))
+	defer receiver.Close()
+	w, err := sms.NewWebhook(receiver.URL, sms.NewSecret().Reveal(), receiver.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Send(t.Context(), sms.Text{ID: "x", To: "+1", Body: "y"})
+	var f *notify.Failure
+	if !notify.IsPermanent(err) || !errors.As(err, &f) || f.Stage != "answer" || calls != 1 || strings.Contains(err.Error(), receiver.URL) {
+		t.Errorf("%v, %d calls", err, calls)
+	}
+}

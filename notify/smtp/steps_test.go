@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/notify/smtp"
 )
@@ -275,4 +276,58 @@ func TestAConnectionThatTheServerGaveUpIsReplaced(t *testing.T) {
 		_ = m.Close()
 		synctest.Wait()
 	})
+}
+
+// Every answer of success after the content is one.
+func TestEverySuccessAfterTheContentIsOne(t *testing.T) {
+	for _, answer := range []string{"250 2.0.0 queued", "251 forwarded", "252 not verified", "200 well"} {
+		synctest.Test(t, func(t *testing.T) {
+			s, m := scripted(t, smtp.Config{}, func(line string) (string, time.Duration) {
+				if line == "." {
+					return answer, 0
+				}
+				return "", 0
+			})
+			for range 2 {
+				if err := m.Notify(t.Context(), magicLink()); err != nil {
+					t.Errorf("%s: %v", answer, err)
+				}
+			}
+			if s.dials != 1 {
+				t.Errorf("%s: %d connections", answer, s.dials)
+			}
+			_ = m.Close()
+			synctest.Wait()
+		})
+	}
+}
+
+// The names of extensions are compared without case (RFC 5321, 2.4). What is not offered is asked for
+// too, and nothing of the mail goes over a connection without TLS.
+func TestExtensionsAreReadInAnyCase(t *testing.T) {
+	for _, c := range []struct{ extension, answer, reason string }{
+		{"STARTTLS", "454 4.7.0 not now", "454 4.7.0"}, {"starttls", "454 4.7.0 not now", "454 4.7.0"}, {"StartTls", "454 4.7.0 not now", "454 4.7.0"},
+		{"SIZE 1", "502 no", "the server does not offer STARTTLS"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{answer: func(line string) (string, time.Duration) {
+				switch {
+				case strings.HasPrefix(line, "EHLO"):
+					return "250-here\r\n250 " + c.extension, 0
+				case line == "STARTTLS":
+					return c.answer, 0
+				}
+				return "", 0
+			}}
+			m := newMailer(t, smtp.Config{Addr: "post.example:25", Username: "demo", Password: hidden.New("right")})
+			m.DialWith(s.dial)
+			err := m.Notify(t.Context(), magicLink())
+			var f *notify.Failure
+			if !errors.As(err, &f) || f.Stage != "tls" || f.Reason != c.reason || s.count("STARTTLS") != 1 || s.count("MAIL")+s.count("AUTH") != 0 {
+				t.Errorf("%s: %v, %q", c.extension, err, s.lines)
+			}
+			_ = m.Close()
+			synctest.Wait()
+		})
+	}
 }

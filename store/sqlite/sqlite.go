@@ -13,7 +13,8 @@
 // WAL mode. The version of the tables is in a table latchkey_version, so that user_version and
 // application_id are the host's. A foreign key
 // of the host's on users holds up the deletion of a user ([store.ErrReference]) unless it says
-// ON DELETE CASCADE or SET NULL.
+// ON DELETE CASCADE or SET NULL. One on another table than users holds up more, such as the end
+// of a session: a host has none there.
 //
 // # Long views
 //
