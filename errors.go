@@ -141,7 +141,7 @@ func (e *ThrottledError) Error() string {
 func (e *ThrottledError) Unwrap() error { return ErrRateLimitExceeded }
 
 // These are ErrInvalidToken in words about the text at hand. Each depends on the call and
-// on the text alone, so that none tells more than another.
+// on the text alone, so that the words tell nothing else.
 var (
 	errWrongLink      = invalidToken("The link is wrong, was used or replaced, or has expired")
 	errWrongCode      = invalidToken("The code is wrong, was used or replaced, or has expired")

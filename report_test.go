@@ -153,7 +153,7 @@ func TestAReplacedCodeIsNotSent(t *testing.T) {
 					k.Must(err)
 				}
 				down.Store(false)
-				k.Must(engine.Close()) // sends what waits
+				k.Must(engine.Close()) // sends the waiting messages
 				all := box.All()
 				if len(all) != 1 || all[0].ID != last.ID {
 					k.Errorf("%d messages, %v", len(all), engine.Deliveries())
@@ -166,7 +166,7 @@ func TestAReplacedCodeIsNotSent(t *testing.T) {
 	}
 }
 
-// Whoever asks for a code gets it within seconds, whatever one client has asked for.
+// A code goes out within seconds, however many messages another client has asked for.
 func TestOneClientHoldsUpNobodyElsesMail(t *testing.T) {
 	for name, tarpit := range map[string]string{"one domain": "tarpit.example", "many domains": "tarpit%d.example"} {
 		t.Run(name, func(t *testing.T) {
@@ -380,7 +380,7 @@ func TestALateNoteRevivesNoSession(t *testing.T) {
 	}
 }
 
-// Import takes no recovery code that nobody could give later.
+// Import takes no recovery code that its user could not give later.
 func TestRecoveryCodesOfOddSignsAreRefusedAtTheImport(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for text, taken := range map[string]bool{

@@ -265,8 +265,8 @@ func tokensOf(ctx context.Context, r store.Reader, userID string) ([]*record.Tok
 	})
 }
 
-// link is a secret with the id under which it is redeemed. code is the secret as a person
-// means it who has typed it.
+// link is a secret with the id under which it is redeemed. code is the secret as the
+// person who has typed it means it.
 type link struct{ userID, secret, code string }
 
 // isLink reports whether the text has the form of the secret of a link, except for white space that

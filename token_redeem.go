@@ -277,7 +277,7 @@ func (tx *txn) matchCode(ctx context.Context, p *purpose, l link) (*record.Token
 	return nil, tx.refuse(ctx, refused{p.refuse, user, l.wrong()})
 }
 
-// wrong returns the error for a text that is none of the secrets that it could be. It depends
+// wrong returns the error for a text that is not one of the secrets that it could be. It depends
 // on the text alone: it does not tell whether the host has made a token of that length.
 func (l link) wrong() *Error {
 	switch {

@@ -180,7 +180,7 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
-// Tidier is a store that can remove what is left of deleted rows beside its tables.
+// Tidier is a store that can remove the rest of deleted rows beside its tables.
 type Tidier interface {
 	// Tidy empties the log of the store, as far as no other call reads it. It does not
 	// hold up other calls for long.

@@ -35,7 +35,7 @@ type config struct {
 	allowedHosts        []string                   // ALLOWED_HOSTS
 	rateLimits          bool                       // RATE_LIMITS
 	trustForwardedFor   bool                       // TRUST_FORWARDED_FOR: the first address of X-Forwarded-For is the client's
-	trustedProxies      []netip.Prefix             // TRUSTED_PROXIES, 10.0.0.0/8,2001:db8::1,...: the last address of X-Forwarded-For that is none of these
+	trustedProxies      []netip.Prefix             // TRUSTED_PROXIES, 10.0.0.0/8,2001:db8::1,...: the last address of X-Forwarded-For that is not one of these
 	debugRoles          bool                       // DEBUG_ROLES
 	clockFile           string                     // CLOCK_OFFSET_FILE
 	smtpAddr            string                     // SMTP_ADDR

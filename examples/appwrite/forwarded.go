@@ -49,8 +49,8 @@ func readForwarded(entry string) (ip netip.Addr, found bool) {
 
 // forwarding finds the address of the client of a request.
 type forwarding struct {
-	first   bool           // the first address of the header, whoever has written it
-	proxies []netip.Prefix // the last that is none of these
+	first   bool           // the first address of the header, which a client may have written
+	proxies []netip.Prefix // the last that is not one of these
 
 	once sync.Once
 }
@@ -81,7 +81,7 @@ func (f *forwarding) client(peer netip.Addr, headers []string) netip.Addr {
 }
 
 // behind walks from the connection towards the client for as long as the hop is a proxy that is
-// trusted. An entry that is no address ends it: nobody who is trusted has seen those before it.
+// trusted. An entry that is no address ends it: no trusted proxy has seen those before it.
 func (f *forwarding) behind(peer netip.Addr, entries []string) netip.Addr {
 	trusted := func(ip netip.Addr) bool {
 		return slices.ContainsFunc(f.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })

@@ -63,7 +63,7 @@ func digit(r rune) rune {
 // IsOTP reports whether a text has the form of a code that is sent in a message.
 func IsOTP(text string) bool { return len(text) == OTPDigits && AllDigits(text) }
 
-// IsRecovery reports whether what [PlainRecovery] returned has the form of a recovery code.
+// IsRecovery reports whether a text that [PlainRecovery] returned has the form of a recovery code.
 func IsRecovery(plain string) bool {
 	isOther := func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }
 	return (len(plain) == recoveryLength || len(plain) == strongRecoveryLength) && !strings.ContainsFunc(plain, isOther)

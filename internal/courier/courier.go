@@ -238,7 +238,7 @@ func (c *Courier) try(l *lane, d *Delivery) {
 	c.done(l, d)
 }
 
-// serves reports whether the code of a message still serves. A notice has none.
+// serves reports whether the code of a message still serves. A notice has no code.
 func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
 	if d.Message.Expire.IsZero() {
 		return true

@@ -20,12 +20,12 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// box is a notifier that keeps what it has sent, with the times.
+// box is a notifier that keeps the messages that it has sent.
 type box struct {
 	mu     sync.Mutex
 	sent   []notify.Message
 	tries  []string
-	before func(ctx context.Context, m notify.Message) error // may fail or wait; nil for none
+	before func(ctx context.Context, m notify.Message) error // may fail or wait, or be nil
 }
 
 func (b *box) Notify(ctx context.Context, m notify.Message) error {
@@ -192,7 +192,7 @@ func TestAClientAtABigProviderLeavesRoomForOthersThere(t *testing.T) {
 	}
 }
 
-// Names below a domain are one domain, and the last workers are for those who have none: three slow
+// Names below a domain are one domain, and the last workers are for domains and clients without any: three slow
 // domains of three clients leave room for a fourth.
 func TestNamesBelowADomainAreOneDomain(t *testing.T) {
 	for name, to := range map[string]func(n int) (string, string){
@@ -225,7 +225,7 @@ func TestNamesBelowADomainAreOneDomain(t *testing.T) {
 	}
 }
 
-// A domain or a client that has filled the queue gives places to others: nobody else's message is lost.
+// A domain or a client that has filled the queue gives places to others: no other message is lost.
 func TestAFullQueueTakesTheMessagesOfOthers(t *testing.T) {
 	for name, to := range map[string]func(n int) (string, string){
 		"a domain": func(n int) (string, string) { return fmt.Sprintf("x%d@tarpit.example", n), fmt.Sprint("client", n%200) },
@@ -262,7 +262,7 @@ func TestAFullQueueTakesTheMessagesOfOthers(t *testing.T) {
 	}
 }
 
-// A notice goes before what its own client has caused: a thief cannot hold up the notice of a theft.
+// A notice goes before the other messages of its client: a thief cannot hold up the notice of a theft.
 func TestANoticeGoesBeforeTheMailOfItsOwnClient(t *testing.T) {
 	b := &box{before: func(ctx context.Context, m notify.Message) error {
 		if strings.Contains(m.To, "tarpit") {

@@ -45,7 +45,7 @@ func newLane(n notify.Notifier) *lane {
 
 // add queues a message, if fewer than room wait. If the queue is full, a message of a domain or a
 // client with more than a third of the room gives its place to one of another: evicted is that
-// message, nil if there is none.
+// message, or nil.
 func (l *lane) add(d *Delivery, room int) (evicted *Delivery, added bool) {
 	d.keys = keysOf(d)
 	l.mu.Lock()
@@ -130,7 +130,7 @@ func (l *lane) take() (*Delivery, bool) {
 	return nil, false
 }
 
-// next takes the next message that may be sent out of the queue, nil if there is none. A message
+// next takes the next message that may be sent out of the queue, or returns nil. A message
 // that could have come again for a while goes before the others, so that a constant load does
 // not keep it for ever.
 func (l *lane) next() *Delivery {
@@ -146,7 +146,7 @@ func (l *lane) next() *Delivery {
 	return nil
 }
 
-// pick takes the first message of a list for which may is true, nil if there is none.
+// pick takes the first message of a list for which may is true, or returns nil.
 func pick(list *[]*Delivery, may func(*Delivery) bool) *Delivery {
 	i := slices.IndexFunc(*list, may)
 	if i < 0 {
@@ -167,7 +167,7 @@ func (l *lane) mayStart(d *Delivery) bool {
 }
 
 // keysOf returns the keys of a message: the domain or the calling code of its address, the client
-// that caused it, and both together. A null message needs none. A notice has none of the client: a
+// that caused it, and both together. A null message has no keys. A notice has no key of the client: a
 // thief must not hold up the notice of a theft.
 func keysOf(d *Delivery) []key {
 	if d.Null {
@@ -182,7 +182,7 @@ func keysOf(d *Delivery) []key {
 }
 
 // placeOf returns the place to which a message goes: the calling code of a number, or the domain of
-// a mailbox as it was registered, since whoever has a domain has all names below it.
+// a mailbox as it was registered, since one owner has all names below a domain.
 func placeOf(m notify.Message) string {
 	if m.Channel == notify.SMS {
 		if canon.Phone(m.To) != nil {

@@ -161,7 +161,7 @@ func isHost(s string) bool {
 	return len(s) <= 253
 }
 
-// addressIn returns the IPv6 address in brackets. An address with a zone is none of a link, and
+// addressIn returns the IPv6 address in brackets. An address with a zone is not one for links, and
 // one that holds an IPv4 address is not told from that by all readers.
 func addressIn(s string) (ip netip.Addr, found bool) {
 	if !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]") {

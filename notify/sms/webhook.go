@@ -33,7 +33,7 @@ import (
 //
 // An answer of 2xx means that the receiver has accepted the text. The answers 408,
 // 425, 429 and 5xx, and a receiver that is away, are errors that may pass. Every other
-// answer is a permanent error, and so is none after the whole text was handed over: it may be
+// answer is a permanent error, and so is silence after the whole text was handed over: it may be
 // on its way. Redirects are not followed. The errors of answers are
 // [*notify.Failure]s.
 type Webhook struct {

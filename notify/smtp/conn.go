@@ -52,7 +52,7 @@ func (m *Mailer) connect(ctx context.Context) (*conn, error) {
 	}
 }
 
-// take returns the connection that was kept last, nil if there is none.
+// take returns the connection that was kept last, or nil.
 func (m *Mailer) take() (*conn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,7 +145,7 @@ func (m *Mailer) hello(c *conn) string {
 	return "localhost"
 }
 
-// login returns the best method that the server offers, nil if it offers none of them.
+// login returns the best method that the server offers, nil without one that is known.
 func (m *Mailer) login(c *conn) protocol.Auth {
 	found, offered := c.smtp.Extension("AUTH")
 	methods := strings.Fields(strings.ToUpper(offered))
@@ -209,7 +209,7 @@ var enhanced = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
 // enhancedCode returns the code of RFC 3463 at the beginning of an answer, "" without one.
 func enhancedCode(answer *textproto.Error) string { return enhanced.FindString(answer.Msg) }
 
-// answered returns the number of the server's answer, 0 if none came.
+// answered returns the number of the server's answer, 0 without one.
 func answered(f *notify.Failure) int {
 	var answer *textproto.Error
 	if errors.As(f.Err, &answer) {

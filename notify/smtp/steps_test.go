@@ -302,7 +302,7 @@ func TestEverySuccessAfterTheContentIsOne(t *testing.T) {
 	}
 }
 
-// The names of extensions are compared without case (RFC 5321, 2.4). What is not offered is asked for
+// The names of extensions are compared without case (RFC 5321, 2.4). An extension that is not offered is asked for
 // too, and nothing of the mail goes over a connection without TLS.
 func TestExtensionsAreReadInAnyCase(t *testing.T) {
 	for _, c := range []struct{ extension, answer, reason string }{

@@ -44,7 +44,7 @@ func wanted(locale string) (tags []language.Tag) {
 }
 
 // tagOf returns the language of an entry: of a tag, of the part of a tag that can be read, or of
-// the name of a POSIX locale such as de_DE.UTF-8. It is Und if there is none.
+// the name of a POSIX locale such as de_DE.UTF-8. It is Und if nothing can be read.
 func tagOf(name string) language.Tag {
 	name, _, _ = strings.Cut(strings.TrimSpace(name), ".")
 	name, _, _ = strings.Cut(name, "@")

@@ -13,7 +13,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// What is no path of a file is refused with a sentence, and nothing is made.
+// A text that is no path of a file is refused with a sentence, and nothing is made.
 func TestPathsThatAreNoFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

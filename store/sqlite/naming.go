@@ -58,7 +58,7 @@ func (n naming) all() map[string]bool {
 
 // standing is the state of the tables in a file.
 type standing struct {
-	version int  // 0 if there are none
+	version int  // 0 without tables
 	header  bool // the version is in the header of the file, and not in the table of the version
 }
 

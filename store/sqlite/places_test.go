@@ -21,7 +21,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// What is no path of a file is refused with a sentence, and nothing is made.
+// A text that is no path of a file is refused with a sentence, and nothing is made.
 func TestPathsThatAreNoFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -121,7 +121,7 @@ func TestAFileBehindLinksIsPrivate(t *testing.T) {
 }
 
 // A link leads from the folder in which it really is: releases are folders behind a link, with links
-// to what they share.
+// to a shared file.
 func TestALinkInALinkedFolderLeadsToItsFile(t *testing.T) {
 	dir := t.TempDir()
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "app", "releases", "42"), 0o700), os.MkdirAll(filepath.Join(dir, "app", "shared"), 0o700),

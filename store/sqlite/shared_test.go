@@ -137,7 +137,7 @@ func TestAFileOfTheHostsIsAPlaceForTheTables(t *testing.T) {
 	}
 }
 
-// The header of the file is the host's, whoever made the file: its migrations may count in
+// The header of the file is the host's, also of a file that the store has made: the host's migrations may count in
 // user_version.
 func TestTheHeaderOfTheFileIsTheHosts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")

@@ -14,14 +14,14 @@
 // application_id are the host's. A foreign key
 // of the host's on users holds up the deletion of a user ([store.ErrReference]) unless it says
 // ON DELETE CASCADE or SET NULL. One on another table than users holds up more, such as the end
-// of a session: a host has none there.
+// of a session. A host should not have one there.
 //
 // # Long views
 //
 // A View holds a read transaction on one of four connections that no other read
 // uses. A fifth View waits for one of the others until its context ends. The log of
 // the file begins anew only when no View reads from it. So during a View the log
-// grows by what is written. After that it is cut to 20 MB.
+// grows by every write. After that it is cut to 20 MB.
 //
 // # Deletions
 //
