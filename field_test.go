@@ -216,6 +216,32 @@ func TestOneClientHoldsUpNobodyElsesMail(t *testing.T) {
 	}
 }
 
+// lockFile holds the lock of an SQLite file as another process does.
+func lockFile(t *testing.T, path string) (release func()) {
+	t.Helper()
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(text string) {
+		t.Helper()
+		if _, err := shell.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("BEGIN IMMEDIATE")
+	return func() {
+		run("ROLLBACK")
+		if err := errors.Join(shell.Close(), other.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A check whose use is due to be noted waits for another process for a tenth of a second, and not
 // for as long as that holds the file. The use is noted behind the answer.
 func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
@@ -242,17 +268,7 @@ func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
 		secrets = append(secrets, session.Secret.Reveal())
 	}
 	clock.Advance(25 * time.Hour)
-	other, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shell, err := other.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := shell.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
-		t.Fatal(err)
-	}
+	release := lockFile(t, path)
 	// The lock is held until every check has answered: one that waited for it would never answer.
 	var group sync.WaitGroup
 	for range 20 {
@@ -265,12 +281,7 @@ func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
 		}
 	}
 	group.Wait()
-	if _, err := shell.ExecContext(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(shell.Close(), other.Close()); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	if err := engine.Close(); err != nil { // waits for the notes
 		t.Fatal(err)
 	}
@@ -347,17 +358,7 @@ func TestALateNoteRevivesNoSession(t *testing.T) {
 		return kit.Err(engine.Guest(kit.Client).Authenticate(t.Context(), session.Secret.Reveal()))
 	}
 	clock.Advance(policy.Sessions.SingleFactor.Idle - time.Second)
-	other, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shell, err := other.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := shell.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
-		t.Fatal(err)
-	}
+	release := lockFile(t, path)
 	if err := check(engine); err != nil {
 		t.Errorf("in time: %v", err)
 	}
@@ -365,10 +366,8 @@ func TestALateNoteRevivesNoSession(t *testing.T) {
 	if err := check(engine); !errors.Is(err, latchkey.ErrUnauthorized) {
 		t.Errorf("after its time: %v", err)
 	}
-	if _, err := shell.ExecContext(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(shell.Close(), other.Close(), engine.Close()); err != nil { // after the note
+	release()
+	if err := engine.Close(); err != nil { // after the note
 		t.Fatal(err)
 	}
 	engine = open()
