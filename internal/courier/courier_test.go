@@ -225,6 +225,32 @@ func TestNamesBelowADomainAreOneDomain(t *testing.T) {
 	}
 }
 
+// A message to a server that takes mail of a stranger only after five minutes (RFC 6647) arrives, also
+// while fresh ones come.
+func TestAMessageToAGreylistArrives(t *testing.T) {
+	var first time.Time
+	b := new(box)
+	b.before = func(context.Context, notify.Message) error { return nil }
+	run(t, b, nil, func(c *Courier, _ *record) {
+		first = time.Now()
+		b.before = func(_ context.Context, m notify.Message) error {
+			if m.ID == "grey" && time.Since(first) < 5*time.Minute {
+				return &notify.Failure{Stage: "recipient", Reason: "450 4.7.1"}
+			}
+			return nil
+		}
+		c.Deliver(mail("grey", "ada@grey.example", "192.0.2.1"))
+		for n := range 400 {
+			c.Deliver(mail(fmt.Sprint("fresh", n), fmt.Sprintf("x@d%d.example", n), ""))
+			<-time.After(time.Second)
+		}
+		synctest.Wait()
+		if n := c.Counts(); !b.has("grey") || n.Sent != 401 || n.Retried != 5 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
 // A domain or a client that has filled the queue gives places to others: no other message is lost.
 func TestAFullQueueTakesTheMessagesOfOthers(t *testing.T) {
 	for name, to := range map[string]func(n int) (string, string){

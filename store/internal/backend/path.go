@@ -29,7 +29,7 @@ func ResolvePath(path string) (string, error) {
 	case path == "":
 		return "", fmt.Errorf("%w: the path is empty", store.ErrInvalid)
 	case slices.ContainsFunc(schemes, isScheme), strings.Contains(path, "://"):
-		return "", fmt.Errorf("%w: %q is the path of a file, and no URI. A store in memory is that of package store/memory. A file of such a name is ./%s",
+		return "", fmt.Errorf("%w: %q is not the path of a file. Open takes a path and no URI. A store in memory is that of package store/memory. A file of such a name is ./%s",
 			store.ErrInvalid, path, filepath.Base(path))
 	}
 	if !filepath.IsAbs(path) { // without the clean-up of filepath.Abs, for which a folder is no link
