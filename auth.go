@@ -291,7 +291,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
-		errands: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
+		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -342,9 +342,22 @@ func (e *Engine) Close() error {
 // second after its context has ended: that goroutine is left behind.
 func (e *Engine) CloseContext(ctx context.Context) error {
 	e.closed.Store(true)
-	errands := e.errands.Close(ctx)
-	return errors.Join(e.courier.Close(ctx), errands)
+	var revoking, sending error
+	var group sync.WaitGroup
+	group.Go(func() { revoking = e.errands.Close(ctx) })
+	group.Go(func() { sending = e.courier.Close(ctx) })
+	group.Go(func() {
+		short, cancel := context.WithTimeout(ctx, notesTime)
+		defer cancel()
+		_ = e.notes.Close(short) // a use that is not noted is logged
+	})
+	group.Wait()
+	return errors.Join(sending, revoking)
 }
+
+// notesTime is how long [Engine.CloseContext] waits for notes of uses, which may wait for the lock
+// of another process.
+const notesTime = time.Second
 
 // Schema returns the tables of the engine, for the author of a backend: a store that is
 // passed to [New] holds these.

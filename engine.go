@@ -66,7 +66,8 @@ type Engine struct {
 	jwtKey      *jws.Key
 	jwts        *jws.Set
 
-	touching  *sync.Map        // the sessions whose use is being noted behind an answer
+	notes     *errands.Errands // of uses of sessions, behind the answers of their checks
+	touching  *sync.Map        // the sessions with such a note
 	courier   *courier.Courier // nil without a notifier
 	errands   *errands.Errands
 	mocks     map[string]Secret // codes by phone number

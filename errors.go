@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"example.com/latchkey/store"
@@ -205,7 +206,7 @@ func publicError(op string, err *error) {
 	var own *Error
 	switch {
 	case errors.Is(*err, ErrClosed), errors.As(*err, &own):
-	case errors.Is(*err, store.ErrReference): // the engine deletes the rows of its own tables first
+	case errors.Is(*err, store.ErrReference) && (strings.HasPrefix(op, "delete") || op == "sweep"): // by the host: the engine deletes its own rows in order
 		*err = ErrReferenced
 	default:
 		*err = &fault{op, *err}

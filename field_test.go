@@ -330,6 +330,78 @@ func TestASweepEmptiesTheLog(t *testing.T) {
 	}
 }
 
+// Close does not wait for long for a note that waits for another process.
+func TestCloseWaitsForNoNoteOfAUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	s, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock, box := authtest.NewClock(), new(notify.Outbox)
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Now: clock.Now, Notifier: box, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := engine.Users().CreateSession(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box.Fail(errors.New("not now"))
+	if err := kit.Err(engine.Guest(kit.Client).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: kit.Bob})); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(25 * time.Hour)
+	release := lockFile(t, path)
+	if err := kit.Err(engine.Guest(kit.Client).Authenticate(t.Context(), session.Secret.Reveal())); err != nil {
+		t.Error(err)
+	}
+	box.Fail(nil)
+	if err := engine.Close(); err != nil { // the lock is held all the time
+		t.Errorf("close: %v", err)
+	}
+	release()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Only a deletion is held up by a foreign key: in every other operation it is a fault, which the host
+// is told of.
+func TestAFaultOfTheHostsKeysAtASignUpIsAFault(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	s, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"CREATE TABLE plans (name TEXT PRIMARY KEY)", "CREATE TABLE members (id TEXT, plan TEXT REFERENCES plans (name))",
+		"CREATE TRIGGER joined AFTER INSERT ON users BEGIN INSERT INTO members VALUES (new.id, 'none'); END",
+	} {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var answer *latchkey.Error
+	if err := kit.Err(engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})); err == nil || errors.As(err, &answer) || !errors.Is(err, store.ErrReference) {
+		t.Errorf("%v", err)
+	}
+	if err := errors.Join(db.Close(), engine.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A use that is noted behind the answer revives no session that has ended since.
 func TestALateNoteRevivesNoSession(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")

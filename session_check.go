@@ -119,7 +119,7 @@ func (a *Account) touchLater(c call) {
 		return
 	}
 	behind := *a // the caller goes on with the other
-	planned := c.errands.Do(func(ctx context.Context) {
+	planned := c.notes.Do(func(ctx context.Context) {
 		defer c.touching.Delete(key)
 		ctx, cancel := context.WithTimeout(ctx, laterTime)
 		defer cancel()
