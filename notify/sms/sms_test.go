@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,10 +179,10 @@ func TestWebhooksThatCannotBeAreRefused(t *testing.T) {
 
 // A text that was handed over and got no answer may be on its way, so it is not sent again.
 func TestATextWithoutAnAnswerIsNotSentAgain(t *testing.T) {
-	calls := 0
+	var calls atomic.Int64
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		calls++
+		calls.Add(1)
 		panic(http.ErrAbortHandler) // closes the connection
 	}))
 	defer receiver.Close()
@@ -191,7 +192,7 @@ func TestATextWithoutAnAnswerIsNotSentAgain(t *testing.T) {
 	}
 	err = w.Send(t.Context(), sms.Text{ID: "x", To: "+1", Body: "y"})
 	var f *notify.Failure
-	if !notify.IsPermanent(err) || !errors.As(err, &f) || f.Stage != "answer" || calls != 1 || strings.Contains(err.Error(), receiver.URL) {
-		t.Errorf("%v, %d calls", err, calls)
+	if !notify.IsPermanent(err) || !errors.As(err, &f) || f.Stage != "answer" || calls.Load() != 1 || strings.Contains(err.Error(), receiver.URL) {
+		t.Errorf("%v, %d calls", err, calls.Load())
 	}
 }
