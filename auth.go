@@ -169,10 +169,12 @@ type Config struct {
 	// A message is sent after the commit that it belongs to, by goroutines that end with
 	// Close: the caller does not wait for it. For each of the two, at most 1,200 messages
 	// wait, of which 100 may only be notices, 200 only notices and codes of second factors,
-	// and 500 may be waiting for another try. Eight are sent at once: at most three to one
-	// domain or calling code, and at most three that one client has caused, so that a slow
-	// mailbox provider holds up its own mail alone. Messages that come again go after the
-	// others. Each is tried up to six times within six minutes, and a try takes at most two
+	// and 500 may be waiting for another try. Eight are sent at once: at most four to one
+	// domain or calling code, two that one client has caused, and one of a client to a domain,
+	// and the last two only to domains and by clients without another one. So a slow mailbox
+	// provider and a client with many addresses hold up their own messages alone. In a full
+	// queue, they give places to others. Notices go first, and messages that come again
+	// last, until they are a minute late. Each is tried up to six times within six minutes, and a try takes at most two
 	// minutes. A message that has waited for a second or was tried before, and whose code has
 	// run out, was used or was replaced meanwhile, is not sent. The first failure of a kind is logged at once, and then once a minute, with its
 	// stage and its reason ([notify.Failure]). A process that dies loses the messages

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,6 +152,9 @@ func TestAReplacedCodeIsNotSent(t *testing.T) {
 					var err error
 					last, err = ask(k, engine.Guest(kit.Client), "")
 					k.Must(err)
+				}
+				for engine.Deliveries().Retried < 3 && k.Ctx.Err() == nil {
+					runtime.Gosched()
 				}
 				down.Store(false)
 				k.Must(engine.Close()) // sends the waiting messages

@@ -50,8 +50,8 @@ const (
 	// closingPatience is how long a notifier may take to return after its
 	// context has ended.
 	closingPatience = time.Second
-	// doubtful is how long a message may wait before the store is asked whether its code
-	// still serves.
+	// doubtful is how long a message may wait before it is looked at whether its code still
+	// serves.
 	doubtful = time.Second
 )
 
@@ -240,13 +240,13 @@ func (c *Courier) try(l *lane, d *Delivery) {
 
 // serves reports whether the code of a message still serves. A notice has no code.
 func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
-	if d.Message.Expire.IsZero() {
+	if d.Message.Expire.IsZero() || d.tries == 0 && time.Since(d.queued) < doubtful {
 		return true
 	}
 	if !c.now().Before(d.Message.Expire) {
 		return false
 	}
-	if d.Serves == nil || d.tries == 0 && time.Since(d.queued) < doubtful {
+	if d.Serves == nil {
 		return true
 	}
 	defer func() {

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/publicsuffix"
-
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/notify"
 )
@@ -182,7 +180,8 @@ func keysOf(d *Delivery) []key {
 }
 
 // placeOf returns the place to which a message goes: the calling code of a number, or the domain of
-// a mailbox as it was registered, since one owner has all names below a domain.
+// a mailbox as it was registered, since one owner has all names below a domain. The lists of
+// such domains (publicsuffix.org) are not used, because the package that has them imports net/http.
 func placeOf(m notify.Message) string {
 	if m.Channel == notify.SMS {
 		if canon.Phone(m.To) != nil {
@@ -191,10 +190,13 @@ func placeOf(m notify.Message) string {
 		return canon.CallingCode(m.To)
 	}
 	_, domain, _ := strings.Cut(m.To, "@")
-	if registered, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
-		return registered
+	labels := strings.Split(domain, ".")
+	kept := 2
+	// Under the top-level domains of many countries, names are registered below co, com, ac and the like.
+	if n := len(labels); n > 2 && len(labels[n-1]) == 2 && len(labels[n-2]) <= 3 {
+		kept = 3
 	}
-	return domain
+	return strings.Join(labels[max(len(labels)-kept, 0):], ".")
 }
 
 // free gives the worker of a message back.
