@@ -173,14 +173,14 @@ type Config struct {
 	// domain or calling code, two that one client has caused, and one of a client to a domain,
 	// and the last two only to domains and by clients without another one. So a slow mailbox
 	// provider and a client with many addresses hold up their own messages alone. In a full
-	// queue, they give places to others. Notices go first, and messages that come again
-	// last, until they are a minute late. Each is tried up to six times within six minutes, and a try takes at most two
-	// minutes. A message that has waited for a second or was tried before, and whose code has
-	// run out, was used or was replaced meanwhile, is not sent. The first failure of a kind is logged at once, and then once a minute, with its
-	// stage and its reason ([notify.Failure]). A process that dies loses the messages
-	// that wait. Users ask again for lost links and codes. Notices of changes to an account
-	// are lost, and its log has the line. A notifier that does not want a kind of message
-	// returns nil for it.
+	// queue, they give places to others. Notices go first, and messages that come again last,
+	// until they are a minute late. Each is tried up to six times within six minutes, and a
+	// try takes at most two minutes. A message that has waited for a second or was tried
+	// before, and whose code has run out, was used or was replaced meanwhile, is not sent. The
+	// first failure of a kind is logged at once, and then once a minute, with its stage and
+	// its reason ([notify.Failure]). A process that dies loses the messages that wait. Users
+	// ask again for lost links and codes. Notices of changes to an account are lost, and its
+	// log has the line. A notifier that does not want a kind of message returns nil for it.
 	Notifier, SMS notify.Notifier
 	// Issuer is the issuer and the audience of JWTs, for example the URL of the service;
 	// "" means "latchkey". Services that share a key and must not accept each other's
