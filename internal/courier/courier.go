@@ -167,8 +167,6 @@ func (c *Courier) Deliver(d Delivery) {
 		evicted, added := c.lanes[d.Message.Channel].add(&d, room)
 		if added && evicted == nil {
 			c.full = false
-		}
-		if added && (evicted == nil || evicted.Null) {
 			return
 		}
 	}

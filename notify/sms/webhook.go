@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -122,7 +124,7 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 		if errors.As(err, &u) {
 			err = u.Err // without the URL, which may hold a secret
 		}
-		if handedOver.Load() { // the text may be on its way
+		if handedOver.Load() && isSilence(err) { // the text may be on its way
 			return notify.Permanent(notify.Failed("answer", err))
 		}
 		return notify.Failed("webhook", err)
@@ -137,6 +139,16 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	default:
 		return notify.Permanent(answered(code))
 	}
+}
+
+// isSilence reports whether an error is that of a wait for an answer. A request that net/http has
+// written may still be in a buffer, so an error of the connection's writing is not one.
+func isSilence(err error) bool {
+	var operation *net.OpError
+	if errors.As(err, &operation) {
+		return operation.Op == "read"
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || os.IsTimeout(err)
 }
 
 // answered returns the failure that an answer of the receiver is.

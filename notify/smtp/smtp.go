@@ -157,8 +157,8 @@ func sender(field, text string) (*mail.Address, error) {
 	}
 	at := strings.LastIndexByte(a.Address, '@')
 	local, domain := a.Address[:at], a.Address[at+1:]
-	if !isASCII(local) {
-		return nil, fmt.Errorf("smtp: %s %q has other signs than ASCII before the @", field, text)
+	if !isASCII(local) || strings.ContainsAny(local, " \"(),:;<>@[\\]") {
+		return nil, fmt.Errorf("smtp: %s %q has signs before the @ that many servers refuse", field, text)
 	}
 	if !isASCII(domain) {
 		if domain, err = domains.ToASCII(domain); err != nil {

@@ -549,6 +549,7 @@ func TestConfigurationsThatCannotBeAreRefused(t *testing.T) {
 		"bare IPv6":     func(c *smtp.Config) { c.Addr = "::1:25" },
 		"name of port":  func(c *smtp.Config) { c.Addr = "localhost:smtp" },
 		"local part":    func(c *smtp.Config) { c.From = "bücher@example.org" },
+		"quoted local":  func(c *smtp.Config) { c.From = `"a b"@example.org` },
 		"no domain":     func(c *smtp.Config) { c.From = "a@-ü-.example" },
 		"comment":       func(c *smtp.Config) { c.From = "Support (Billing) <a@example.org>" },
 		"comma":         func(c *smtp.Config) { c.From = "Bread, Ltd. <a@example.org>" },
