@@ -144,7 +144,7 @@ func open(ctx context.Context, where string) (store.Store, latchkey.Key, error) 
 	case kind == "memory":
 		return memory.Open(), latchkey.GenerateKey(), nil
 	case openers[kind] == nil || file == "":
-		return nil, latchkey.Key{}, fmt.Errorf("-store is memory, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE, not %s:", kind) // the rest may hold a password
+		return nil, latchkey.Key{}, fmt.Errorf("-store is memory, bbolt:FILE, sqlite:FILE or postgres://USER@HOST/DATABASE, and not %q", kind) // the rest may hold a password
 	case kind == "postgres":
 		file = "quickstart-postgres"
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -122,32 +121,5 @@ func TestEveryErrorOfAFullDiskIsExplained(t *testing.T) {
 	}
 	if err := explained(store.ErrForeign); err != store.ErrForeign {
 		t.Errorf("%v", err)
-	}
-}
-
-// While a reader keeps the log, Tidy gives up after a tenth of a second, because nobody can write
-// meanwhile.
-func TestTidyGivesUpSoon(t *testing.T) {
-	s, err := Open(filepath.Join(t.TempDir(), "test.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	insert(t, s, "ada")
-	err = s.View(t.Context(), func(ctx context.Context, r store.Reader) error {
-		if _, err := r.Count(ctx, store.Query{Index: record.Users.Primary()}); err != nil {
-			return err
-		}
-		began := time.Now()
-		done := make(chan error)
-		go func() { done <- s.(store.Tidier).Tidy(context.WithoutCancel(t.Context())) }()
-		err := <-done
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("it holds writers up for %v", took)
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }
