@@ -131,14 +131,19 @@ func (n naming) readMark(c *conn) (s standing, err error) {
 	return s, newer(s.version, n.schema)
 }
 
-// mark returns the statements that record a version.
-func (n naming) mark(s standing) []string {
+// mark returns the statements that record a version. Processes of former versions, which may have
+// the file open, see it in the header.
+func (n naming) mark(s standing) (steps []string) {
 	version := n.schema.Version()
-	if s.version == 0 || s.header {
-		return []string{
-			"CREATE TABLE " + n.versionTable() + " (name TEXT NOT NULL, version INTEGER NOT NULL)",
-			fmt.Sprintf("INSERT INTO %s (name, version) VALUES ('%s', %d)", n.versionTable(), n.schema.Name(), version),
-		}
+	if s.version > 0 && !s.header {
+		return []string{fmt.Sprintf("UPDATE %s SET version = %d", n.versionTable(), version)}
 	}
-	return []string{fmt.Sprintf("UPDATE %s SET version = %d", n.versionTable(), version)}
+	steps = []string{
+		"CREATE TABLE " + n.versionTable() + " (name TEXT NOT NULL, version INTEGER NOT NULL)",
+		fmt.Sprintf("INSERT INTO %s (name, version) VALUES ('%s', %d)", n.versionTable(), n.schema.Name(), version),
+	}
+	if s.header {
+		steps = append(steps, fmt.Sprintf("PRAGMA user_version = %d", version))
+	}
+	return steps
 }

@@ -169,6 +169,9 @@ func TestTheHeaderOfTheFileIsTheHosts(t *testing.T) {
 		if err != nil {
 			t.Fatalf("former, user_version %d: %v", version, err)
 		}
+		if got := lookUp(t, path, "PRAGMA user_version"); version == 0 && got != fmt.Sprint(record.Schema.Version()) {
+			t.Errorf("the header says %s to processes of former versions", got)
+		}
 		execute(t, path, fmt.Sprintf("PRAGMA user_version = %d", version))
 		insert(t, s, fmt.Sprint("new", version))
 		if err := s.Close(); err != nil {

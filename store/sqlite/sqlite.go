@@ -143,14 +143,14 @@ func openFile(path string, o Options) (*file, error) {
 // settle prepares the connection of the writer. It refuses a file that may only be read, at
 // once and not at the first write.
 func (f *file) settle(n naming) error {
-	if _, err := f.conn.exec(background, "PRAGMA busy_timeout = 0"); err != nil {
-		return wrap("open", err)
-	}
 	s, err := n.readStanding(f.conn)
 	if err != nil {
 		return err
 	}
 	f.version = n.versionText(s.header)
+	if _, err := f.conn.exec(background, "PRAGMA busy_timeout = 0"); err != nil {
+		return wrap("open", err)
+	}
 	// A statement that changes no row. BEGIN IMMEDIATE alone reads a file that cannot be written.
 	_, err = f.conn.exec(background, "DELETE FROM "+n.prefix+n.schema.Tables()[0].Name()+" WHERE 0")
 	if err == nil || code(err)&0xFF == sqlite3.SQLITE_BUSY { // another process is writing, so the file can be written
