@@ -51,7 +51,7 @@ func TestErrorsHaveTheirClass(t *testing.T) {
 	}
 }
 
-// What a notifier calls stage and reason is cut, and has no sign that could end a line.
+// The stage and the reason of a notifier are cut, and have no sign that could end a line.
 func TestWhatIsSeenIsShortAndPlain(t *testing.T) {
 	stage, reason := notify.Seen(fmt.Errorf("x: %w", &notify.Failure{Stage: "lo\ngin\x1b[0m\u2028", Reason: "a\r\nb\x00cä\u200bd" + strings.Repeat("x", 100)}))
 	if stage != "login[0m" || reason != "abcd"+strings.Repeat("x", 60) {

@@ -66,7 +66,7 @@ func TestSharesAreAsLargeAsTheySay(t *testing.T) {
 	}
 }
 
-// A null message waits for nobody's share.
+// A null message needs no share of the workers.
 func TestANullMessageNeedsNoShare(t *testing.T) {
 	var free chan struct{}
 	b := holding(&free)
@@ -87,7 +87,7 @@ func TestANullMessageNeedsNoShare(t *testing.T) {
 	})
 }
 
-// Without anybody who has a third of the queue, the newcomer is dropped, and nobody else's message.
+// If no domain and no client has a third of the queue, the new message is dropped, and no other one.
 func TestAFullQueueOfManyDropsTheNewcomer(t *testing.T) {
 	for name, to := range map[string]func(n int) string{
 		"many domains": func(n int) string { return fmt.Sprintf("x@d%d.example", n) },
@@ -123,7 +123,7 @@ func tried(l *lane) {
 	}
 }
 
-// If all messages of who has most come again, the newest of those gives its place up. A notice
+// If all messages of the fullest key come again, the newest of those gives its place up. A notice
 // keeps it, and the count of those that come again stays right.
 func TestAMessageThatComesAgainGivesItsPlaceUp(t *testing.T) {
 	l := newLane(nil)
@@ -275,8 +275,8 @@ func TestATryEndsWithItsTime(t *testing.T) {
 	})
 }
 
-// A null message that is dropped is counted, and has no line in the log, as it has none if it is
-// "sent": it names somebody to whom nothing was to be sent.
+// A null message that is dropped is counted, and has no line in the log, as if it were
+// "sent": it names an address to which nothing was to be sent.
 func TestANullMessageHasNoLine(t *testing.T) {
 	run(t, new(box), nil, func(c *Courier, log *record) {
 		null := mail("null", "x@null.example", "")

@@ -170,7 +170,7 @@ func TestNothingWaitsLongerThanItsTime(t *testing.T) {
 	})
 }
 
-// As many connections are kept as the configuration says, for a minute, and none after Close.
+// As many connections are kept as the configuration says, for a minute, and not after Close.
 func TestConnectionsAreKeptWithinTheirBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, m := scripted(t, smtp.Config{Connections: 2}, func(line string) (string, time.Duration) {
@@ -216,7 +216,7 @@ func TestConnectionsAreKeptWithinTheirBounds(t *testing.T) {
 	})
 }
 
-// pump copies what comes over one connection to another, without making its sender wait.
+// pump copies the bytes of one connection to another, without making its sender wait.
 func pump(to, from net.Conn) {
 	texts := make(chan []byte, 1000)
 	go func() {

@@ -14,7 +14,7 @@ func TestOddEntriesOfALocaleAreRead(t *testing.T) {
 	for locale, want := range map[string]string{
 		"de;Q=0.1,en;q=0.5": "en",                                         // the name of the quality in any case
 		"fr,en;q=1.5":       "fr", "fr,en;q=1e9": "fr", "fr,en;q=9": "fr", // at most 1
-		"fr;q=0,9x": "ja", "fr;q=0,5de,en;q=0.1": "en", // what follows the comma is no fraction
+		"fr;q=0,9x": "ja", "fr;q=0,5de,en;q=0.1": "en", // no fraction follows the comma
 		"de.UTF-8": "de", "fr.ISO-8859-1@euro": "fr", "de.utf8,en;q=0.5": "de", // names of POSIX
 		"und": "ja", "und,en;q=0.1": "en", // no language
 	} {

@@ -55,7 +55,7 @@ func TestTheHeaderSaysNothingOfTablesWithAPrefix(t *testing.T) {
 	}
 }
 
-// A header alone makes no table ours, and a mark of version 0 none either. The error names the first
+// A header alone makes no table ours, and neither does a mark of version 0. The error names the first
 // thing in the way.
 func TestMarksWithoutAVersionAreForeign(t *testing.T) {
 	for name, c := range map[string]struct {
