@@ -334,6 +334,48 @@ func TestASweepEmptiesTheLog(t *testing.T) {
 	}
 }
 
+// The same on PostgreSQL, where another session of the database holds the row of the session.
+func TestACheckDoesNotWaitForTheLockOfARow(t *testing.T) {
+	address, namespace := pgtest.Shared(t).Address(), pgtest.Namespace()
+	s, err := postgres.OpenWith(t.Context(), address, postgres.Options{Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := authtest.NewClock()
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := engine.Users().CreateSession(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(25 * time.Hour)
+	other, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), "SELECT 1 FROM "+namespace+".sessions FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // the row is held until the checks have answered
+		if err := kit.Err(engine.Guest(kit.Client).Authenticate(t.Context(), session.Secret.Reveal())); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(tx.Rollback(), other.Close(), engine.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Close does not wait for long for a note that waits for another process.
 func TestCloseWaitsForNoNoteOfAUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")

@@ -89,46 +89,46 @@ func (a *Account) unauthenticated(ctx context.Context, c call, err error) error 
 	return a.pendingError(err)
 }
 
-// seen writes when the session was last seen, if that is due.
+// seen writes when the session was last seen, if that is due. The check waits a tenth of a second
+// for it, and not for the lock of somebody else: after that the note goes on behind the answer.
+// There is one note of a session under way.
 func (a *Account) seen(ctx context.Context, c *call) {
-	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) || c.ahead(a.session.Touched, c.now) {
-		short, cancel := context.WithCancel(ctx)
-		defer cancel()
-		limit := time.AfterFunc(touchTime, cancel)
-		defer limit.Stop()
-		if err := a.touch(short, *c, limit); err != nil && short.Err() != nil && ctx.Err() == nil {
-			a.touchLater(*c)
-		} else {
-			c.notTouched(ctx, err)
-		}
+	if c.now.Sub(a.session.Touched) < c.policy.Sessions.lastSeen(&a.session) && !c.ahead(a.session.Touched, c.now) {
+		return
 	}
-}
-
-// How long the note of a use waits for a lock while the check waits for the note, and how long it
-// may take after that.
-const (
-	touchTime = 100 * time.Millisecond
-	laterTime = 15 * time.Second
-)
-
-// touchLater notes a use behind the answer of the check, because the store is held by another
-// process. There is one note of a session under way.
-func (a *Account) touchLater(c call) {
 	key := a.session.UserID + "\n" + a.session.ID
 	if _, under := c.touching.LoadOrStore(key, true); under {
 		return
 	}
-	behind := *a // the caller goes on with the other
-	planned := c.notes.Do(func(ctx context.Context) {
+	behind, own, noted := *a, *c, make(chan struct{}) // the caller goes on with the others
+	planned := c.notes.Do(func(ending context.Context) {
+		defer close(noted)
 		defer c.touching.Delete(key)
-		ctx, cancel := context.WithTimeout(ctx, laterTime)
+		defer c.recovered(ctx, "Store")
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 		defer cancel()
-		c.notTouched(ctx, behind.touch(ctx, c, nil))
+		defer context.AfterFunc(ending, cancel)()
+		own.notTouched(ctx, behind.touch(ctx, own))
 	})
 	if !planned {
 		c.touching.Delete(key)
+		return
+	}
+	limit := time.NewTimer(touchTime)
+	defer limit.Stop()
+	select {
+	case <-noted:
+	case <-limit.C:
+	case <-ctx.Done():
 	}
 }
+
+// touchTime is how long a check waits for the note of its use, and noteTime how long the note may
+// take.
+const (
+	touchTime = 100 * time.Millisecond
+	noteTime  = 15 * time.Second
+)
 
 // notTouched logs that a use is not noted.
 func (c *call) notTouched(ctx context.Context, err error) {
@@ -139,15 +139,10 @@ func (c *call) notTouched(ctx context.Context, err error) {
 }
 
 // touch writes when session and user were last seen, unless another call did, or
-// the session has ended. limit, unless it is nil, ends the context. It is for waits alone: until
-// the transaction begins, and from its first write on.
-func (a *Account) touch(ctx context.Context, c call, limit *time.Timer) error {
+// the session has ended.
+func (a *Account) touch(ctx context.Context, c call) error {
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
-		if limit != nil {
-			limit.Stop()
-		} else {
-			tx.call.now = tx.Engine.now() // a session that has ended meanwhile has ended
-		}
+		tx.call.now = tx.Engine.now() // a session that has ended meanwhile has ended
 		user, err := a.standing(ctx, tx.call, tx)
 		if err != nil {
 			return err
@@ -159,9 +154,6 @@ func (a *Account) touch(ctx context.Context, c call, limit *time.Timer) error {
 			}
 			tx.bringBack(s)
 			s.Touched = tx.now
-			if limit != nil {
-				limit.Reset(touchTime)
-			}
 			if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -39,8 +40,11 @@ func (d *database) migrate(ctx context.Context) error {
 	}
 	defer conn.Release()
 	version, err := d.checked(ctx, conn)
-	if err != nil || version == d.schema.Version() {
+	if err != nil {
 		return err
+	}
+	if version == d.schema.Version() {
+		return d.writable(ctx, conn)
 	}
 	for first := true; ; first = false {
 		err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
@@ -67,6 +71,29 @@ func (d *database) checked(ctx context.Context, conn *pgxpool.Conn) (version int
 		}
 	}
 	return d.version(ctx, conn)
+}
+
+// writable refuses tables that the user of the connection may not write, and those of a standby, at
+// once and not at the first write. It takes no lock.
+func (d *database) writable(ctx context.Context, conn *pgxpool.Conn) error {
+	var tables []string
+	for _, t := range d.schema.Tables() {
+		tables = append(tables, d.names.prefix+t.Name())
+	}
+	var standby, may bool
+	err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+		AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), false)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2::text[])`,
+		d.mode, d.names.namespace, tables).Scan(&standby, &may)
+	switch {
+	case err != nil:
+		return wrap(ctx, opening, err)
+	case standby:
+		return fmt.Errorf("postgres: open: the server is a standby, which can only be read: %w", fs.ErrPermission)
+	case !may:
+		return fmt.Errorf("postgres: open: this user may not read and write all of the tables: %w", fs.ErrPermission)
+	}
+	return nil
 }
 
 // stepError is an error that is already wrapped.

@@ -100,6 +100,7 @@ const (
 //
 //   - [store.ErrForeign]: the schema has tables of another program
 //   - [store.ErrNewer]: a newer version of this program has made the tables
+//   - [fs.ErrPermission]: the user may not write the tables, or the server is a standby
 //
 // Refused tables are left as they are.
 func Open(ctx context.Context, address string) (store.Store, error) {

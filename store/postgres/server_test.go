@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -635,4 +636,44 @@ func TestTableThatCannotBeReadIsNotForeign(t *testing.T) {
 	if _, err := OpenWith(ctx, server.Address(), Options{Namespace: namespace}); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("without a table: %v", err)
 	}
+}
+
+// A server that is a standby, and a user who may only read, are refused at once and not at the first
+// write.
+func TestTablesThatMayOnlyBeReadAreRefused(t *testing.T) {
+	ctx, address := limited(t), pgtest.Shared(t).Address()
+	namespace := pgtest.Namespace()
+	open(t, address, Options{Namespace: namespace})
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	role := "reader_" + namespace
+	execute := func(texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if _, err := conn.Exec(ctx, text); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+		}
+	}
+	execute("CREATE ROLE "+role+" LOGIN", "GRANT USAGE ON SCHEMA "+namespace+" TO "+role, "GRANT SELECT ON ALL TABLES IN SCHEMA "+namespace+" TO "+role)
+	reader := strings.Replace(address, "latchkey@", role+"@", 1)
+	if _, err := OpenWith(ctx, reader, Options{Namespace: namespace}); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "may not read and write") {
+		t.Errorf("a user who may read: %v", err)
+	}
+	execute("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+namespace+" TO "+role, "REVOKE DELETE ON "+namespace+".users FROM "+role)
+	if _, err := OpenWith(ctx, reader, Options{Namespace: namespace}); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a user who may not delete users: %v", err)
+	}
+	execute("GRANT DELETE ON " + namespace + ".users TO " + role)
+	s, err := OpenWith(ctx, reader, Options{Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	execute("DROP OWNED BY "+role, "DROP ROLE "+role)
 }
