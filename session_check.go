@@ -89,18 +89,22 @@ func (a *Account) unauthenticated(ctx context.Context, c call, err error) error 
 	return a.pendingError(err)
 }
 
-// seen writes when the session was last seen, if that is due. The check waits a tenth of a second
-// for it, and not for the lock of somebody else: after that the note goes on behind the answer.
-// There is one note of a session under way.
+// seen notes when the session was last seen, if that is due.
 func (a *Account) seen(ctx context.Context, c *call) {
-	if c.now.Sub(a.session.Touched) < c.policy.Sessions.lastSeen(&a.session) && !c.ahead(a.session.Touched, c.now) {
-		return
+	if c.now.Sub(a.session.Touched) >= c.policy.Sessions.lastSeen(&a.session) || c.ahead(a.session.Touched, c.now) {
+		a.note(ctx, *c) // a copy, so that the call of a check stays off the heap
 	}
+}
+
+// note writes when the session was last seen. The check waits a tenth of a second for it, and not
+// for the lock of somebody else: after that the note goes on behind the answer. There is one note
+// of a session under way.
+func (a *Account) note(ctx context.Context, c call) {
 	key := a.session.UserID + "\n" + a.session.ID
 	if _, under := c.touching.LoadOrStore(key, true); under {
 		return
 	}
-	behind, own, noted := *a, *c, make(chan struct{}) // the caller goes on with the others
+	behind, noted := *a, make(chan struct{}) // the caller goes on with the other
 	planned := c.notes.Do(func(ending context.Context) {
 		defer close(noted)
 		defer c.touching.Delete(key)
@@ -108,7 +112,7 @@ func (a *Account) seen(ctx context.Context, c *call) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 		defer cancel()
 		defer context.AfterFunc(ending, cancel)()
-		own.notTouched(ctx, behind.touch(ctx, own))
+		c.notTouched(ctx, behind.touch(ctx, c))
 	})
 	if !planned {
 		c.touching.Delete(key)
