@@ -3,7 +3,6 @@ package latchkey_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -211,18 +210,7 @@ func (g *gatedTx) Replace(ctx context.Context, t *store.Table, row store.Row) er
 func onGated(t *testing.T, test func(t *testing.T, g *gated, clock *authtest.Clock, engine *latchkey.Engine, session *latchkey.Session)) {
 	synctest.Test(t, func(t *testing.T) {
 		g, clock := &gated{Store: memory.Open()}, authtest.NewClock()
-		engine, err := latchkey.New(g, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
-		if err != nil {
-			t.Fatal(err)
-		}
-		session, err := engine.Users().CreateSession(t.Context(), user.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		engine, session := engineOfAda(t, g, latchkey.Config{Now: clock.Now})
 		clock.Advance(25 * time.Hour)
 		test(t, g, clock, engine, session)
 		if err := errors.Join(engine.Close(), g.Store.Close()); err != nil {

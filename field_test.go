@@ -246,14 +246,40 @@ func lockFile(t *testing.T, path string) (release func()) {
 	}
 }
 
-// A check whose use is due to be noted waits for another process for a tenth of a second, and not
-// for as long as that holds the file. The use is noted behind the answer.
-func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
+// openFile opens a new SQLite file.
+func openFile(t *testing.T) (string, store.Store) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "app.db")
 	s, err := sqlite.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path, s
+}
+
+// engineOfAda makes an engine over s, with a new key and no log, and Ada, who has a session.
+func engineOfAda(t *testing.T, s store.Store, config latchkey.Config) (*latchkey.Engine, *latchkey.Session) {
+	t.Helper()
+	config.Keys, config.Logger = latchkey.Keys{Active: latchkey.GenerateKey()}, slog.New(slog.DiscardHandler)
+	engine, err := latchkey.New(s, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := engine.Users().CreateSession(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine, session
+}
+
+// A check whose use is due to be noted waits for another process for a tenth of a second, and not
+// for as long as that holds the file. The use is noted behind the answer.
+func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
+	path, s := openFile(t)
 	clock, keys := authtest.NewClock(), latchkey.Keys{Active: latchkey.GenerateKey()}
 	engine, err := latchkey.New(s, latchkey.Config{Keys: keys, Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -304,11 +330,7 @@ func TestACheckDoesNotWaitForTheLockOfAnotherProcess(t *testing.T) {
 
 // A sweep leaves nothing of deleted users in the log of SQLite.
 func TestASweepEmptiesTheLog(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app.db")
-	s, err := sqlite.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, s := openFile(t)
 	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -342,18 +364,7 @@ func TestACheckDoesNotWaitForTheLockOfARow(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := authtest.NewClock()
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Now: clock.Now, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := engine.Users().CreateSession(t.Context(), user.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine, session := engineOfAda(t, s, latchkey.Config{Now: clock.Now})
 	clock.Advance(25 * time.Hour)
 	other, err := sql.Open("pgx", address)
 	if err != nil {
@@ -378,24 +389,9 @@ func TestACheckDoesNotWaitForTheLockOfARow(t *testing.T) {
 
 // Close does not wait for long for a note that waits for another process.
 func TestCloseWaitsForNoNoteOfAUse(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app.db")
-	s, err := sqlite.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, s := openFile(t)
 	clock, box := authtest.NewClock(), new(notify.Outbox)
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Now: clock.Now, Notifier: box, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := engine.Users().Create(t.Context(), latchkey.NewUser{Email: kit.Ada})
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := engine.Users().CreateSession(t.Context(), user.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine, session := engineOfAda(t, s, latchkey.Config{Now: clock.Now, Notifier: box})
 	box.Fail(errors.New("not now"))
 	if err := kit.Err(engine.Guest(kit.Client).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: kit.Bob})); err != nil {
 		t.Fatal(err)
@@ -418,11 +414,7 @@ func TestCloseWaitsForNoNoteOfAUse(t *testing.T) {
 // Only a deletion is held up by a foreign key: in every other operation it is a fault, which the host
 // is told of.
 func TestAFaultOfTheHostsKeysAtASignUpIsAFault(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app.db")
-	s, err := sqlite.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, s := openFile(t)
 	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -450,11 +442,7 @@ func TestAFaultOfTheHostsKeysAtASignUpIsAFault(t *testing.T) {
 
 // A use that is noted behind the answer revives no session that has ended since.
 func TestALateNoteRevivesNoSession(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app.db")
-	s, err := sqlite.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	path, s := openFile(t)
 	clock, keys, policy := authtest.NewClock(), latchkey.Keys{Active: latchkey.GenerateKey()}, latchkey.Policy{Sessions: latchkey.StrictPolicy().Sessions}
 	open := func() *latchkey.Engine {
 		engine, err := latchkey.New(s, latchkey.Config{Keys: keys, Now: clock.Now, Policy: policy, Logger: slog.New(slog.DiscardHandler)})

@@ -16,8 +16,9 @@
 //
 // An address with a password comes from -store-file or LATCHKEY_STORE. The command refuses it
 // as an argument, because other users of the machine can read arguments. The flags -namespace,
-// -prefix and -pooler are the options of package store/postgres, and -prefix that of store/sqlite too. The file of bbolt is open in
-// one process at a time, so stop the service first. The other stores may be in use meanwhile.
+// -prefix and -pooler are the options of package store/postgres, and -prefix that of store/sqlite
+// too. The file of bbolt is open in one process at a time, so stop the service first. The other
+// stores may be in use meanwhile.
 //
 // The key of the service comes from the file that -key-file or LATCHKEY_KEY_FILE names, or from
 // LATCHKEY_KEY. LATCHKEY_OLD_KEYS_FILE names a file with the old keys, one a line.

@@ -18,7 +18,7 @@ func TestPathsThatAreNoFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	for path, want := range map[string]string{
-		"": "empty", ":memory:": "store/memory", "file:z.db": "no URI", "bbolt:///tmp/x.db": "no URI", ".": "folder", dir: "folder", os.DevNull: "regular",
+		"": "empty", ":memory:": "store/memory", "file:z.db": "no URI", "bbolt:///x.db": "no URI", ".": "folder", dir: "folder", os.DevNull: "regular",
 	} {
 		for name, open := range map[string]func() error{
 			"Open": func() error { _, err := Open(path); return err },
