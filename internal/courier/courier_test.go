@@ -430,11 +430,7 @@ func TestFreshMessagesGoBeforeRepeatedOnes(t *testing.T) {
 		case strings.HasPrefix(m.ID, "again") && down.Load():
 			return errors.New("450")
 		case strings.HasPrefix(m.ID, "hold"):
-			select {
-			case <-held:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return until(ctx, held)
 		}
 		return nil
 	}
@@ -512,16 +508,22 @@ func TestAMessageWhoseCodeNoLongerServesIsNotSent(t *testing.T) {
 	})
 }
 
+// until waits for done or for the end of ctx.
+func until(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // The store is asked whether a code still serves only if the message was tried or has waited.
 func TestACodeIsAskedForOnlyInDoubt(t *testing.T) {
 	var stop chan struct{} // of the bubble
 	b := &box{before: func(ctx context.Context, m notify.Message) error {
 		if strings.HasPrefix(m.ID, "hold") {
-			select {
-			case <-stop:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return until(ctx, stop)
 		}
 		return nil
 	}}
