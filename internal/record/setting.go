@@ -1,0 +1,19 @@
+package record
+
+import (
+	"example.com/latchkey/store"
+)
+
+// Setting is a value of the whole store.
+type Setting struct {
+	Name  string
+	Value []byte
+}
+
+func (s *Setting) bind(b *store.Binder) {
+	b.Text("name", &s.Name)
+	b.Bytes("value", &s.Value)
+}
+
+// Settings is keyed by name.
+var Settings = store.Declare("settings", (*Setting).bind, store.Keys{Primary: []string{"name"}})
