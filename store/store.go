@@ -174,9 +174,10 @@ type Store interface {
 
 // Checker is a store that can examine its file or its database for damage.
 type Checker interface {
-	// Check reads everything and reports [ErrDamaged] if the file is not
-	// whole, if rows and indexes disagree, or if a row refers to a row that is
-	// missing. It changes nothing, and writers may go on meanwhile.
+	// Check reads everything and reports [ErrDamaged] if the file is not whole, if
+	// rows and indexes disagree, or if a row refers to a row that is missing. On
+	// PostgreSQL it looks at references only. It changes nothing, and writers may
+	// go on meanwhile.
 	Check(ctx context.Context) error
 }
 

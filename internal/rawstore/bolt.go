@@ -217,13 +217,14 @@ func (t boltTables) write(n, users int, count bool) error {
 func encodeSession(s *Session) []byte {
 	b := make([]byte, 0, 512)
 	b = append(b, 1)
-	for _, t := range []time.Time{s.Created, s.Updated, s.Expire, s.Challenged, s.Touched, s.Owing, s.Strong} {
+	for _, t := range []time.Time{s.Created, s.Updated, s.Expire, s.Challenged, s.Touched, s.Owing, s.Strong, s.Confirmed} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(t.UnixMicro()))
 	}
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.UserPasswordEpoch))
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.PasswordEpoch))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.Length))
 	flags := byte(0)
-	for i, set := range []bool{s.UserBlocked, s.UserMustReset, s.UserMFA, s.Challenged.IsZero(), s.Owing.IsZero(), s.Strong.IsZero(), s.Targets} {
+	for i, set := range []bool{s.UserBlocked, s.UserMustReset, s.UserMFA, s.Challenged.IsZero(), s.Owing.IsZero(), s.Strong.IsZero(), s.Targets, s.Confirmed.IsZero()} {
 		if set {
 			flags |= 1 << i
 		}
@@ -251,8 +252,8 @@ func decodeSession(b []byte) *Session {
 	}
 	s := new(Session)
 	s.Created, s.Updated, s.Expire, s.Challenged, s.Touched = when(), when(), when(), when(), when()
-	s.Owing, s.Strong = when(), when()
-	s.UserPasswordEpoch, s.PasswordEpoch = number(), number()
+	s.Owing, s.Strong, s.Confirmed = when(), when(), when()
+	s.UserPasswordEpoch, s.PasswordEpoch, s.Length = number(), number(), number()
 	flags := b[at]
 	at++
 	s.UserBlocked, s.UserMustReset, s.UserMFA = flags&1 != 0, flags&2 != 0, flags&4 != 0
@@ -264,6 +265,9 @@ func decodeSession(b []byte) *Session {
 	}
 	if flags&32 != 0 {
 		s.Strong = time.Time{}
+	}
+	if flags&128 != 0 {
+		s.Confirmed = time.Time{}
 	}
 	s.Targets = flags&64 != 0
 	s.ID, s.UserID, s.Digest = text(), text(), text()

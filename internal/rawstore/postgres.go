@@ -36,10 +36,10 @@ func (p *Postgres) Close() error {
 func (p *Postgres) Get(ctx context.Context, digest [32]byte) (*Session, error) {
 	x := new(Session)
 	var raw []byte
-	var challenged, owing, strong *time.Time
+	var challenged, owing, strong, confirmed *time.Time
 	err := p.pool.QueryRow(ctx, "SELECT "+sessionColumns+" FROM "+p.namespace+".sessions WHERE digest = $1", digest[:]).Scan(&x.ID, &x.UserID,
 		&raw, &x.Created, &x.Updated, &x.Expire, &x.Provider, &x.ProviderUID, &x.Factors, &challenged, &x.Touched, &x.IP, &x.Client,
-		&x.UserBlocked, &x.UserMustReset, &x.UserMFA, &x.UserFactors, &x.UserPasswordEpoch, &owing, &x.PasswordEpoch, &strong, &x.Targets, &x.Assumed, &x.Identity)
+		&x.UserBlocked, &x.UserMustReset, &x.UserMFA, &x.UserFactors, &x.UserPasswordEpoch, &owing, &x.PasswordEpoch, &strong, &x.Targets, &x.Assumed, &x.Identity, &x.Length, &confirmed)
 	x.Digest = string(raw)
 	return x, err
 }
@@ -50,9 +50,9 @@ func (p *Postgres) Write(n int) error {
 	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
 		x, l := NewSession(n, p.users), NewLog(n, p.users)
 		_, err := tx.Exec(ctx, "INSERT INTO "+p.namespace+".sessions ("+sessionColumns+
-			") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
+			") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)",
 			x.ID, x.UserID, []byte(x.Digest), x.Created, x.Updated, x.Expire, x.Provider, x.ProviderUID, x.Factors, nil, x.Touched, x.IP, x.Client,
-			x.UserBlocked, x.UserMustReset, x.UserMFA, x.UserFactors, x.UserPasswordEpoch, nil, x.PasswordEpoch, nil, x.Targets, x.Assumed, x.Identity)
+			x.UserBlocked, x.UserMustReset, x.UserMFA, x.UserFactors, x.UserPasswordEpoch, nil, x.PasswordEpoch, nil, x.Targets, x.Assumed, x.Identity, x.Length, nil)
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,8 @@ type Session struct {
 	Strong                              time.Time // zero for null
 	Targets                             bool
 	Assumed, Identity                   string
+	Length                              int64     // in seconds
+	Confirmed                           time.Time // zero for null
 }
 
 // Began is the creation time of the first session.

@@ -16,7 +16,7 @@ CREATE TABLE sessions (id TEXT NOT NULL PRIMARY KEY, user_id TEXT NOT NULL REFER
 	created INTEGER NOT NULL, updated INTEGER NOT NULL, expire INTEGER NOT NULL, provider TEXT NOT NULL,
 	provider_uid TEXT NOT NULL, factors TEXT NOT NULL, challenged INTEGER, touched INTEGER NOT NULL, ip TEXT NOT NULL,
 	client TEXT NOT NULL, user_blocked INTEGER NOT NULL, user_must_reset INTEGER NOT NULL, user_mfa INTEGER NOT NULL,
-	user_factors TEXT NOT NULL, user_password_epoch INTEGER NOT NULL, owing INTEGER, password_epoch INTEGER NOT NULL, strong INTEGER, targets INTEGER NOT NULL, assumed TEXT NOT NULL, identity TEXT NOT NULL);
+	user_factors TEXT NOT NULL, user_password_epoch INTEGER NOT NULL, owing INTEGER, password_epoch INTEGER NOT NULL, strong INTEGER, targets INTEGER NOT NULL, assumed TEXT NOT NULL, identity TEXT NOT NULL, length INTEGER NOT NULL, confirmed INTEGER);
 CREATE UNIQUE INDEX sessions_digest ON sessions (digest);
 CREATE INDEX sessions_user ON sessions (user_id, created, id);
 CREATE INDEX sessions_expire ON sessions (expire, id);
@@ -26,7 +26,7 @@ CREATE TABLE logs (id TEXT NOT NULL PRIMARY KEY, user_key TEXT NOT NULL, created
 CREATE INDEX logs_user ON logs (user_key, created, id);
 CREATE INDEX logs_created ON logs (created, id);`
 
-const sessionColumns = "id, user_id, digest, created, updated, expire, provider, provider_uid, factors, challenged, touched, ip, client, user_blocked, user_must_reset, user_mfa, user_factors, user_password_epoch, owing, password_epoch, strong, targets, assumed, identity"
+const sessionColumns = "id, user_id, digest, created, updated, expire, provider, provider_uid, factors, challenged, touched, ip, client, user_blocked, user_must_reset, user_mfa, user_factors, user_password_epoch, owing, password_epoch, strong, targets, assumed, identity, length, confirmed"
 
 // SQLite keeps sessions and logs in the same tables as the store, with the
 // same settings.
@@ -58,7 +58,7 @@ func OpenSQLite(path string, n int) (*SQLite, error) {
 	for text, stmt := range map[string]**sql.Stmt{
 		"BEGIN IMMEDIATE": &s.begin,
 		"COMMIT":          &s.commit,
-		"INSERT INTO sessions (" + sessionColumns + ") VALUES (?" + strings.Repeat(", ?", 23) + ")": &s.insertSession,
+		"INSERT INTO sessions (" + sessionColumns + ") VALUES (?" + strings.Repeat(", ?", 25) + ")": &s.insertSession,
 		"INSERT INTO logs VALUES (?" + strings.Repeat(", ?", 11) + ")":                              &s.insertLog,
 		"SELECT count(*) FROM sessions WHERE user_id = ?":                                           &s.count,
 	} {
@@ -122,13 +122,13 @@ func (s *SQLite) exec(ctx context.Context, stmt *sql.Stmt) error {
 func (s *SQLite) Get(ctx context.Context, digest [32]byte) (*Session, error) {
 	x := new(Session)
 	var created, updated, expire, touched int64
-	var challenged, owing, strong sql.NullInt64
+	var challenged, owing, strong, confirmed sql.NullInt64
 	err := s.get.QueryRowContext(ctx, digest[:]).Scan(&x.ID, &x.UserID, &x.Digest, &created, &updated, &expire, &x.Provider,
 		&x.ProviderUID, &x.Factors, &challenged, &touched, &x.IP, &x.Client, &x.UserBlocked, &x.UserMustReset, &x.UserMFA, &x.UserFactors,
-		&x.UserPasswordEpoch, &owing, &x.PasswordEpoch, &strong, &x.Targets, &x.Assumed, &x.Identity)
+		&x.UserPasswordEpoch, &owing, &x.PasswordEpoch, &strong, &x.Targets, &x.Assumed, &x.Identity, &x.Length, &confirmed)
 	x.Created, x.Updated, x.Expire = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC(), time.UnixMicro(expire).UTC()
 	x.Touched = time.UnixMicro(touched).UTC()
-	x.Challenged, x.Owing, x.Strong = orZero(challenged), orZero(owing), orZero(strong)
+	x.Challenged, x.Owing, x.Strong, x.Confirmed = orZero(challenged), orZero(owing), orZero(strong), orZero(confirmed)
 	return x, err
 }
 
@@ -143,7 +143,7 @@ func (s *SQLite) insert(ctx context.Context, n int) error {
 	x, l := NewSession(n, s.users), NewLog(n, s.users)
 	_, err := s.insertSession.ExecContext(ctx, x.ID, x.UserID, []byte(x.Digest), x.Created.UnixMicro(), x.Updated.UnixMicro(), x.Expire.UnixMicro(),
 		x.Provider, x.ProviderUID, x.Factors, nil, x.Touched.UnixMicro(), x.IP, x.Client, x.UserBlocked, x.UserMustReset, x.UserMFA, x.UserFactors,
-		x.UserPasswordEpoch, nil, x.PasswordEpoch, nil, x.Targets, x.Assumed, x.Identity)
+		x.UserPasswordEpoch, nil, x.PasswordEpoch, nil, x.Targets, x.Assumed, x.Identity, x.Length, nil)
 	if err != nil {
 		return err
 	}

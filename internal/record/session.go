@@ -35,6 +35,8 @@ type Session struct {
 	Targets           bool      // push targets belong to the session
 	Assumed           string    // those of Factors that it is only taken to have proven, separated by spaces
 	Identity          string    // the id of the identity that has made it; "" for another way in
+	Length            int64     // in seconds, of the life that its sign-in asked for; 0 for that of the policy
+	Confirmed         time.Time // when its user last showed the password again; zero if never
 }
 
 func (s *Session) bind(b *store.Binder) {
@@ -62,6 +64,8 @@ func (s *Session) bind(b *store.Binder) {
 	b.Bool("targets", &s.Targets)
 	b.Text("assumed", &s.Assumed)
 	b.Text("identity", &s.Identity)
+	b.Int("length", &s.Length)
+	b.NullTime("confirmed", &s.Confirmed)
 }
 
 // Sessions is keyed by id. It is clustered by the digest, by which every request finds
@@ -96,6 +100,7 @@ type Check struct {
 
 	UserPasswordEpoch int64
 	Owing             time.Time
+	Confirmed         time.Time
 }
 
 func (c *Check) bind(b *store.Binder) {
@@ -113,6 +118,7 @@ func (c *Check) bind(b *store.Binder) {
 	b.Text("user_factors", &c.UserFactors)
 	b.Int("user_password_epoch", &c.UserPasswordEpoch)
 	b.NullTime("owing", &c.Owing)
+	b.NullTime("confirmed", &c.Confirmed)
 }
 
 // Checks is the part of the sessions table that every request reads.

@@ -20,7 +20,12 @@ type Token struct {
 	Failures    int64  // number of wrong codes
 	Created     time.Time
 	Expire      time.Time
-	Drawn       bool // the engine has drawn the alias: only who asked for the token knows it
+	Drawn       bool // the engine has drawn the alias: only its asker knows it
+	Admitted    bool // a user is made of it while sign-up is closed
+	// Beside is the other address that the user had when the token was made, for one that restores
+	// an address.
+	Beside  string
+	Session int64 // seconds of the life of the session that it makes; 0 for that of the policy
 }
 
 func (t *Token) bind(b *store.Binder) {
@@ -36,6 +41,9 @@ func (t *Token) bind(b *store.Binder) {
 	b.Time("created", &t.Created)
 	b.Time("expire", &t.Expire)
 	b.Bool("drawn", &t.Drawn)
+	b.Bool("admitted", &t.Admitted)
+	b.Text("beside", &t.Beside)
+	b.Int("session_length", &t.Session)
 }
 
 // Tokens is keyed by id.

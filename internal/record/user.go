@@ -48,21 +48,23 @@ type User struct {
 	Blocked                                bool
 	MustReset                              bool
 	MFA                                    bool
-	Epoch                                  int64  // raised by a change that ends JWTs without a session
-	Labels                                 string // JSON, a list of texts
-	Prefs                                  string // JSON, an object
-	PasswordHistory                        []byte // sealed hashes of earlier passwords that may not be used again
-	TOTP                                   bool   // the user has a confirmed authenticator
-	Recovered                              bool   // the password came by mail
-	PasswordEpoch                          int64  // raised by every password
-	RecoveryCodes                          bool   // the user has unused ones
-	Unclaimed                              bool   // the address was proven, but by no one who has shown the password
-	Impersonator                           bool   // the user may act for others
-	Targets                                string // JSON, the targets of the user as they are shown, see [TargetsOf]
-	Half                                   string // email or phone: that address was proven, but not by who has proven the other one; "" for neither
-	MFADemanded                            bool   // the server has switched MFA on
-	Memberships                            int64  // number of teams whose member the user is
-	Providers                              string // of the identities by which the user may sign in, separated by spaces
+	Epoch                                  int64     // raised by a change that ends JWTs without a session
+	Labels                                 string    // JSON, a list of texts
+	Prefs                                  string    // JSON, an object
+	PasswordHistory                        []byte    // sealed hashes of earlier passwords that may not be used again
+	TOTP                                   bool      // the user has a confirmed authenticator
+	Recovered                              bool      // the password came by mail
+	PasswordEpoch                          int64     // raised by every password
+	RecoveryCodes                          bool      // the user has unused ones
+	Unclaimed                              bool      // the address was proven, but by no one who has shown the password
+	Impersonator                           bool      // the user may act for others
+	Targets                                string    // JSON, the targets of the user as they are shown, see [TargetsOf]
+	Half                                   string    // email or phone: that address was proven, but not by who has proven the other one; "" for neither
+	MFADemanded                            bool      // the server has switched MFA on
+	Memberships                            int64     // number of teams whose member the user is
+	Providers                              string    // of the identities by which the user may sign in, separated by spaces
+	EmailProven, PhoneProven               time.Time // since when; zero if the server has said so, if it is not known, or not proven
+	Undo                                   time.Time // until when a former address of the user can be restored, unless EndAll has ended the links; zero if none can
 }
 
 func (u *User) bind(b *store.Binder) {
@@ -97,6 +99,9 @@ func (u *User) bind(b *store.Binder) {
 	b.Bool("mfa_demanded", &u.MFADemanded)
 	b.Int("memberships", &u.Memberships)
 	b.Text("providers", &u.Providers)
+	b.NullTime("undo", &u.Undo)
+	b.NullTime("email_proven", &u.EmailProven)
+	b.NullTime("phone_proven", &u.PhoneProven)
 }
 
 // Users is keyed by id.

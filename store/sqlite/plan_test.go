@@ -91,7 +91,7 @@ func TestPlanRefusesWhatOpenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	former, err := os.ReadFile(fmt.Sprintf("../../internal/operations/testdata/v%d/test.db", record.Schema.Version()))
+	former, err := os.ReadFile("../../internal/operations/testdata/v9/test.db")
 	if err != nil {
 		t.Fatal(err)
 	}
