@@ -37,16 +37,30 @@ const (
 	PhoneOTP          Kind = "phone-otp"          // Code signs in
 	EmailVerification Kind = "email-verification" // Link verifies the address
 	PhoneVerification Kind = "phone-verification" // Code verifies the number
+	EmailChange       Kind = "email-change"       // Link proves the new address of an account; goes to that
+	PhoneChange       Kind = "phone-change"       // Code proves the new number of an account; goes to that
 	Recovery          Kind = "recovery"           // Link leads to a new password
 	Challenge         Kind = "challenge"          // Code is the second factor
 	Invitation        Kind = "invitation"         // Link joins a team
 	SessionAlert      Kind = "session-alert"      // a new session was created
-	EmailChanged      Kind = "email-changed"      // goes to the old address
-	PhoneChanged      Kind = "phone-changed"
+	EmailChanged      Kind = "email-changed"      // goes to the old address; Link, if there is one, restores it
+	PhoneChanged      Kind = "phone-changed"      // Link, if there is one, restores the old number
 	PasswordChanged   Kind = "password-changed"
 	FactorsChanged    Kind = "factors-changed" // the second factors or the recovery codes changed
 	IdentityChanged   Kind = "identity-changed"
 	AccountDeleted    Kind = "account-deleted" // by its user
+)
+
+// Change is what happened to the second factors of a user.
+type Change string
+
+// The changes.
+const (
+	AuthenticatorAdded   Change = "authenticator-added"
+	AuthenticatorRemoved Change = "authenticator-removed"
+	MFASwitchedOn        Change = "mfa-on"
+	MFASwitchedOff       Change = "mfa-off"
+	RecoveryCodesMade    Change = "recovery-codes" // former ones are void
 )
 
 // Channel is the way by which a message is sent.
@@ -86,6 +100,7 @@ type Message struct {
 	// zero time means Time.
 	Sending time.Time
 	Client  Client // that asked
+	Change  Change // of a FactorsChanged; "" for other kinds
 	// Locale is the language of the client that asked, as the host reported it: a
 	// BCP 47 tag, or a list of them as in the HTTP header Accept-Language. It is ""
 	// if not known.

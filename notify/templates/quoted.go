@@ -11,6 +11,7 @@ import (
 // The maximum lengths of a text from outside, and of a subject, in characters.
 const (
 	maxText    = 64
+	maxSupport = 128
 	maxSubject = 200
 )
 

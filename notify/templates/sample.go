@@ -32,12 +32,19 @@ func Sample(kind notify.Kind, channel notify.Channel) notify.Message {
 	case notify.EmailOTP:
 		secret(15*time.Minute, "Calm Harbour")
 		m.Secret = hidden.New("123456")
-	case notify.PhoneOTP, notify.PhoneVerification, notify.Challenge:
+	case notify.PhoneOTP, notify.PhoneVerification, notify.PhoneChange, notify.Challenge:
 		secret(15*time.Minute, "")
 		m.Secret = hidden.New("123456")
-	case notify.EmailVerification:
+	case notify.EmailVerification, notify.EmailChange:
 		secret(7*24*time.Hour, "")
 		link("verify")
+	case notify.EmailChanged, notify.PhoneChanged:
+		if (kind == notify.PhoneChanged) == (channel == notify.SMS) { // to the old address
+			secret(7*24*time.Hour, "")
+			link("undo")
+		}
+	case notify.FactorsChanged:
+		m.Change = notify.AuthenticatorAdded
 	case notify.Recovery:
 		secret(time.Hour, "")
 		link("recover")

@@ -45,6 +45,9 @@ type Config struct {
 	Locale string
 	// TimeZone is the zone of the times in the texts. nil means UTC.
 	TimeZone *time.Location
+	// Support is where users get help: an e-mail address, or the address of a page, at most 128
+	// characters. The mails that warn of a stranger name it. With "" they name App alone.
+	Support string
 	// Templates replace built-in templates, or add languages.
 	Templates []Template
 }
@@ -67,15 +70,16 @@ type Template struct {
 
 // Data is the input of a template.
 type Data struct {
-	App    string
-	Locale string // of the template
-	Dir    string // its direction: ltr, or rtl for Arabic, Hebrew and the like
-	Kind   notify.Kind
-	To     string // the address, without the part after a + and with odd signs quoted
-	Name   Quoted // of the user
-	Link   template.URL
-	Code   string
-	Phrase string // two words that the user saw when they asked for the message
+	App     string
+	Support string // of Config; "" without one
+	Locale  string // of the template
+	Dir     string // its direction: ltr, or rtl for Arabic, Hebrew and the like
+	Kind    notify.Kind
+	To      string // the address, without the part after a + and with odd signs quoted
+	Name    Quoted // of the user
+	Link    template.URL
+	Code    string
+	Phrase  string // two words that the user saw when they asked for the message
 	// Valid is the time that the link or code is left when the message is sent, in English:
 	// 15 minutes, 7 days, less than a minute. A time that is no whole number of minutes, or not
 	// of hours from three hours on, or not of days from two days on, is rounded down. Five
@@ -90,6 +94,7 @@ type Data struct {
 	Device       Quoted    // Firefox on Linux, or the whole user agent; the client's own claim
 	IP           string    // "" if not known
 	Country      string    // ISO 3166-1 alpha-2 in upper case, "" if not known
+	Change       notify.Change
 	Team         Quoted
 	Inviter      Quoted
 }
@@ -98,7 +103,7 @@ type Data struct {
 // shows its subject. It cannot be encoded: a sender puts the parts into the form of its
 // service.
 type Content struct {
-	Name                string // of the recipient, cleaned, for the header
+	Name                string // the recipient's name, cleaned, for the To header
 	Subject, Text, HTML string
 }
 
@@ -117,6 +122,7 @@ func (c Content) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded 
 // Set renders messages. It is safe for concurrent use.
 type Set struct {
 	app       string
+	support   string
 	zone      *time.Location
 	templates map[place][]*compiled // the fallback first
 	matchers  map[place]language.Matcher
@@ -149,7 +155,7 @@ var kinds = []struct {
 	channels []notify.Channel
 }{
 	{notify.MagicURL, byMail}, {notify.EmailOTP, byMail}, {notify.PhoneOTP, bySMS}, {notify.EmailVerification, byMail},
-	{notify.PhoneVerification, bySMS}, {notify.Recovery, byMail}, {notify.Challenge, byBoth}, {notify.Invitation, byBoth},
+	{notify.PhoneVerification, bySMS}, {notify.EmailChange, byMail}, {notify.PhoneChange, bySMS}, {notify.Recovery, byMail}, {notify.Challenge, byBoth}, {notify.Invitation, byBoth},
 	{notify.SessionAlert, byMail}, {notify.EmailChanged, byBoth}, {notify.PhoneChanged, byBoth}, {notify.PasswordChanged, byBoth},
 	{notify.FactorsChanged, byBoth}, {notify.IdentityChanged, byBoth}, {notify.AccountDeleted, byBoth},
 }
@@ -167,6 +173,10 @@ func New(c Config) (*Set, error) {
 	if app == "" || app != c.App {
 		return nil, fmt.Errorf("templates: App %q is not 1 to %d characters without control characters", c.App, maxText)
 	}
+	support := clean(c.Support, maxSupport)
+	if support != c.Support {
+		return nil, fmt.Errorf("templates: Support is not at most %d characters without control characters", maxSupport)
+	}
 	fallback, err := language.Parse(cmp.Or(c.Locale, english))
 	if err != nil {
 		return nil, fmt.Errorf("templates: Locale %q is not a language", c.Locale)
@@ -179,7 +189,7 @@ func New(c Config) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{app: app, zone: cmp.Or(c.TimeZone, time.UTC), templates: make(map[place][]*compiled), matchers: make(map[place]language.Matcher)}
+	s := &Set{app: app, support: support, zone: cmp.Or(c.TimeZone, time.UTC), templates: make(map[place][]*compiled), matchers: make(map[place]language.Matcher)}
 	for _, k := range kinds {
 		for _, channel := range k.channels {
 			builtin := &compiled{
@@ -193,7 +203,7 @@ func New(c Config) (*Set, error) {
 	}
 	for _, t := range c.Templates {
 		if err := s.add(t, pages); err != nil {
-			return nil, fmt.Errorf("templates: %s in %q: %w", t.Kind, t.Locale, err)
+			return nil, fmt.Errorf("templates: %s in %q: %w", t.Kind, cmp.Or(t.Locale, english), err)
 		}
 	}
 	for at, list := range s.templates {
@@ -239,8 +249,12 @@ func (s *Set) add(t Template, pages *template.Template) error {
 		return err
 	}
 	switch {
-	case t.Text == "", t.Channel == notify.Email && (t.Subject == "" || t.HTML == ""):
-		return errors.New("a part is missing")
+	case t.Text == "":
+		return errors.New("no Text")
+	case t.Channel == notify.Email && t.Subject == "":
+		return errors.New("no Subject")
+	case t.Channel == notify.Email && t.HTML == "":
+		return errors.New("no HTML")
 	case t.Channel == notify.SMS && (t.Subject != "" || t.HTML != ""):
 		return errors.New("an SMS has only Text")
 	case t.Channel == notify.Email:
@@ -326,7 +340,7 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 		left = m.Expire.Sub(m.Sending)
 	}
 	d = Data{
-		App: s.app, Locale: locale, Dir: direction(locale), Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
+		App: s.app, Support: s.support, Change: m.Change, Locale: locale, Dir: direction(locale), Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
 		Name: quote(m.Name), Team: quote(m.TeamName), Inviter: quote(m.Inviter),
 		Time: m.Time.In(s.zone), Expire: m.Expire.In(s.zone),
 		Device: deviceOf(m.Client), Country: strings.ToUpper(m.Client.Country),

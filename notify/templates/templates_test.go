@@ -24,11 +24,11 @@ var writeMails = flag.String("write-mails", "", "folder into which every message
 // all lists the kinds of messages by channel.
 var all = map[notify.Channel][]notify.Kind{
 	notify.Email: {
-		notify.MagicURL, notify.EmailOTP, notify.EmailVerification, notify.Recovery, notify.Challenge, notify.Invitation, notify.SessionAlert,
+		notify.MagicURL, notify.EmailOTP, notify.EmailVerification, notify.EmailChange, notify.Recovery, notify.Challenge, notify.Invitation, notify.SessionAlert,
 		notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged, notify.IdentityChanged, notify.AccountDeleted,
 	},
 	notify.SMS: {
-		notify.PhoneOTP, notify.PhoneVerification, notify.Challenge, notify.Invitation, notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged,
+		notify.PhoneOTP, notify.PhoneVerification, notify.PhoneChange, notify.Challenge, notify.Invitation, notify.EmailChanged, notify.PhoneChanged, notify.PasswordChanged, notify.FactorsChanged,
 		notify.IdentityChanged, notify.AccountDeleted,
 	},
 }
