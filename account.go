@@ -116,7 +116,7 @@ func (a *Account) edit(ctx context.Context, refused error, edit func(*record.Use
 
 // User returns the account. It is one read of the store.
 func (a *Account) User(ctx context.Context) (_ *User, err error) {
-	defer publicError("get account", &err)
+	defer a.home().publicError(ctx, "get account", &err)
 	return accountRead(ctx, a, func(c *call, user *record.User) (*User, error) { return a.show(ctx, c, user) })
 }
 
@@ -131,7 +131,7 @@ func (a *Account) show(ctx context.Context, c *call, user *record.User) (*User, 
 
 // UpdateName changes the name: 1 to 128 characters.
 func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err error) {
-	defer publicError("update name", &err)
+	defer a.home().publicError(ctx, "update name", &err)
 	refused := checkName(name)
 	if name == "" {
 		refused = invalid("name", canon.ErrName)
@@ -141,7 +141,7 @@ func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err err
 
 // Prefs returns the preferences, a JSON object.
 func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
-	defer publicError("get prefs", &err)
+	defer a.home().publicError(ctx, "get prefs", &err)
 	return accountRead(ctx, a, func(_ *call, user *record.User) (json.RawMessage, error) { return json.RawMessage(user.Prefs), nil })
 }
 
@@ -152,18 +152,18 @@ func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
 // Errors:
 //   - [ErrArgumentInvalid]: the preferences have another form.
 func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *User, err error) {
-	defer publicError("update prefs", &err)
+	defer a.home().publicError(ctx, "update prefs", &err)
 	text, refused := checkPrefs(prefs)
 	return a.edit(ctx, refused, func(user *record.User) { user.Prefs = text })
 }
 
-// Logs returns the log of the account, newest first: the user's own changes, those
-// of the server and of impersonators, and refused sign-ins. The host's staff, impersonators
-// among them, are shown without their ids and addresses. So are the addresses and devices of guests
-// who came by an address that the user had not proven: it may be theirs, and not the user's. It takes [Limit], [Offset], cursors,
-// [query.Page] and [query.NoTotal].
+// Logs returns the log of the account, newest first: the user's own changes, those of the
+// server and of impersonators, and refused sign-ins. The host's staff, impersonators among
+// them, are shown without their ids and addresses. So are the addresses and devices of guests
+// who came by an address that the user had not proven: it may be theirs, and not the user's. It
+// takes [Limit], [Offset], cursors, [query.Page] and [query.NoTotal].
 func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err error) {
-	defer publicError("list logs", &err)
+	defer a.home().publicError(ctx, "list logs", &err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ const CurrentSession = "current"
 
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
-	defer publicError("list sessions", &err)
+	defer a.home().publicError(ctx, "list sessions", &err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
 // Errors:
 //   - [ErrSessionNotFound]: also for another user's session.
 func (a *Account) GetSession(ctx context.Context, id string) (_ *Session, err error) {
-	defer publicError("get session", &err)
+	defer a.home().publicError(ctx, "get session", &err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -268,17 +268,18 @@ func (a *Account) showOwn(c *call, row *record.Session) (*Session, error) {
 	return s, err
 }
 
-// ExtendSession extends a live session of the user by the length that the policy
-// gives a new one, counted from now. [CurrentSession] is the one that makes the call. The
-// secret stays. A session that lasts longer keeps its end. If a provider has made the session, and
-// Policy.KeepProviderTokens has kept a refresh token, the tokens are refreshed. Calls at once share
-// one refresh. The session is extended whether the provider answers or not.
+// ExtendSession extends a live session of the user by the length that the policy gives a new
+// one, or by that of Client.SessionLength with which it was made, counted from now.
+// [CurrentSession] is the one that makes the call. The secret stays. A session that lasts
+// longer keeps its end. If a provider has made the session, and Policy.KeepProviderTokens has
+// kept a refresh token, the tokens are refreshed. Calls at once share one refresh. The session
+// is extended whether the provider answers or not.
 //
 // Errors:
 //   - [ErrSessionNotFound]: also for another user's session.
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err error) {
-	defer publicError("update session", &err)
+	defer a.home().publicError(ctx, "update session", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -324,24 +325,25 @@ func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err
 	})
 }
 
-// RotateSession gives the session that makes the call a new secret. The old one is refused
-// from then on. A host calls it where the session may have been planted before its user
-// came to own the account, and after every rise of privilege: for example when an anonymous
-// account becomes a full one ([Account.CreateAccount], [Account.UpdateEmail]). Of two calls
-// at once with one secret, one is refused.
+// RotateSession gives the session that makes the call a new secret. The old one is refused from
+// then on, for a minute with [ErrSessionRenewed]. A host calls it where the session may have
+// been planted before its user came to own the account, and after every rise of privilege: for
+// example when an anonymous account becomes a full one ([Account.CreateAccount],
+// [Account.UpdateEmail]). Of two calls at once with one secret, one is refused.
 //
 // Errors:
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
-	defer publicError("rotate session", &err)
+	defer a.home().publicError(ctx, "rotate session", &err)
 	secret := newSecret()
-	digest, _ := secretDigest(secret.Reveal(), sessionLabel)
 	return accountChangeOften(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 		if err != nil {
 			return nil, err
 		}
-		row.Digest, row.Updated, row.Touched = string(digest[:]), tx.now, tx.now
+		if err := tx.renewSecret(ctx, row, sessionDigest(secret)); err != nil {
+			return nil, err
+		}
 		if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 			return nil, err
 		}
@@ -364,7 +366,7 @@ func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
 //   - [ErrSessionNotFound]: also for another user's session.
 //   - [*ThrottledError]: after 100 calls from a client address in an hour.
 func (a *Account) DeleteSession(ctx context.Context, id string) (err error) {
-	defer publicError("delete session", &err)
+	defer a.home().publicError(ctx, "delete session", &err)
 	_, err = accountChangeLimited(ctx, a, limitDeleteSession, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, id)
 		if err != nil {
@@ -381,7 +383,7 @@ func (a *Account) DeleteSession(ctx context.Context, id string) (err error) {
 // Errors:
 //   - [*ThrottledError]: after 100 calls from a client address in an hour.
 func (a *Account) DeleteSessions(ctx context.Context) (err error) {
-	defer publicError("delete sessions", &err)
+	defer a.home().publicError(ctx, "delete sessions", &err)
 	_, err = accountChangeLimited(ctx, a, limitDeleteSessions, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		return none{}, tx.endSessions(ctx, user, "")
 	})

@@ -6,10 +6,10 @@ import (
 	"example.com/latchkey/internal/record"
 )
 
-// Block blocks the account. From then on every session of the user is
-// refused with [ErrUserBlocked], and so is signing in. Only the server can undo it,
-// with [Users.UpdateStatus]. The session must be fresh, as for [Account.UpdateMFA]. An address
-// that was proven only by a link opened without a session is no longer: whoever made the
+// Block blocks the account. From then on every session of the user is refused with
+// [ErrUserBlocked], and so is signing in. Only the server can undo it, with
+// [Users.UpdateStatus]. The session must be fresh, as for [Account.UpdateMFA]. An address that
+// was proven only by a link opened without a session is no longer: the person who made the
 // account does not keep the owner of the mailbox out.
 //
 // Errors:
@@ -17,7 +17,7 @@ import (
 //     within the window of the policy.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) Block(ctx context.Context) (_ *User, err error) {
-	defer publicError("block", &err)
+	defer a.home().publicError(ctx, "block", &err)
 	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*User, error) {
 		return tx.changeUser(ctx, user, func(user *record.User) error {
 			user.Blocked = true

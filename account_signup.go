@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,16 +64,17 @@ func (n NewAccount) masked() any {
 //   - [ErrPasswordPersonalData]
 //   - [ErrUserAlreadyExists]: the id or the address is taken.
 //   - [ErrUserCountExceeded]
+//   - [ErrSignUpClosed]
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 //   - [ErrBusy]: too many passwords are being hashed.
 func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err error) {
-	defer publicError("create account", &err)
+	defer g.home().publicError(ctx, "create account", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.enabled(MethodEmailPassword); err != nil {
+	if err := cmp.Or(c.enabled(MethodEmailPassword), c.maySignUp()); err != nil {
 		return nil, err
 	}
 	if err := c.limitClient(ctx, limitCreateAccount); err != nil {

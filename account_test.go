@@ -134,7 +134,7 @@ func TestUpdateSessionExtendsFromNowAndKeepsTheSecret(t *testing.T) {
 		got, err := account.ExtendSession(k.Ctx, latchkey.CurrentSession)
 		k.Must(err)
 		want := *session
-		want.Secret, want.Expire, want.UpdatedAt = latchkey.Secret{}, k.Clock.Now().Add(time.Hour), k.Clock.Now()
+		want.Secret, want.Expire, want.UpdatedAt, want.AccessedAt = latchkey.Secret{}, k.Clock.Now().Add(time.Hour), k.Clock.Now(), k.Clock.Now()
 		k.Same("session", got, &want)
 		k.Same("events", k.Events(user.ID, "U", session.ID, "S"), []string{"users.U.sessions.S.update by user"})
 		k.Same("log", k.Logs(), []string{"session.update by user"})

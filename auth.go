@@ -28,6 +28,7 @@
 //     [Guest.CreateSession]
 //   - sign in a user whom my own code has identified: [Users.CreateToken], then
 //     [Guest.CreateSession]; or [Users.CreateSession]
+//   - sign in for this visit only: Client.SessionLength
 //   - recover a lost password: [Guest.CreateRecovery], then [Guest.ConfirmRecovery]
 //   - check a request: [Guest.Authenticate]; with the user, their roles and their targets
 //     from the same read: [Guest.AuthenticateProfile]
@@ -37,6 +38,14 @@
 //   - show and change the account: [Account.User], [Account.UpdateName],
 //     [Account.UpdateEmail], [Account.UpdatePhone], [Account.UpdatePassword],
 //     [Account.UpdatePrefs], [Account.Prefs]
+//   - change an address once the new one is proven: [Account.CreateEmailChange], then
+//     [Account.ConfirmEmailChange]; [Account.CreatePhoneChange], [Account.ConfirmPhoneChange]; on the
+//     page of the link in the notice [Guest.RestoreAddress], then [Guest.ConfirmRecovery];
+//     [Users.ReleaseAddresses]
+//   - let in only users who have verified their address: [Policy].RequireVerifiedEmail,
+//     [UnverifiedEmailError], [Unverified.Email], [Unverified.CreateEmailVerification],
+//     [Unverified.ConfirmEmailVerification], [Unverified.UpdateEmail], [Unverified.DeleteSession]
+//   - let in only users whom I have made or a team has invited: [Policy].SignUp
 //   - verify an address: [Account.CreateEmailVerification], then
 //     [Guest.ConfirmEmailVerification], or [Account.ConfirmEmailVerification] on a page
 //     with the user's session; [Account.CreatePhoneVerification], then
@@ -53,7 +62,8 @@
 //     [Account.MFARecoveryCodes], [Account.RegenerateMFARecoveryCodes],
 //     [Account.DeleteMFAAuthenticator]
 //   - ask for a fresh proof before my own sensitive page: [Account.RequireRecent], and
-//     after its refusal [Account.CreateMFAChallenge], [Account.ConfirmMFAChallenge]
+//     after its refusal [Account.ConfirmPassword], or if that refuses too
+//     [Account.CreateMFAChallenge], [Account.ConfirmMFAChallenge]
 //   - list sessions and sign out: [Account.Sessions], [Account.GetSession],
 //     [Account.DeleteSession] with [CurrentSession], [Account.DeleteSessions]; to stay
 //     signed in: [Account.ExtendSession]; to give the session a new secret, for example when
@@ -79,6 +89,7 @@
 //   - hear of events: [Config].OnEvent, [Event.Matches]
 //   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
 //     notify, notify/smtp, notify/sms and notify/templates
+//   - see whether the store answers: [Engine.Ping]
 //   - keep the store small: [Engine.Sweep]; change the key: [Engine.Reseal]
 //   - end the program: [Engine.Close], and then close the store
 //   - test my service: package authtest
@@ -102,13 +113,14 @@
 //
 // # Errors
 //
-// Answers that a caller may switch on are an [*Error], compared by errors.Is with a
-// sentinel such as [ErrInvalidCredentials]. Every other error is a fault. Its text names
-// only the operation, and errors.Unwrap gives the cause. An operation may return
-// [ErrClosed], and [ErrArgumentInvalid] for an id, a name or a query of another form,
-// without a line for them in its list of errors. An operation that returns an error has
-// changed nothing, except for its counts and for the log line of a refusal. If the store
-// does not know the outcome of a commit, the error says so (store.ErrUnknownOutcome).
+// Answers that a caller may switch on are an [*Error], compared by errors.Is with a sentinel
+// such as [ErrInvalidCredentials]. Its messages are in English: a page in another language
+// translates Type and Reason. Every other error is a fault. Its text names only the operation,
+// errors.Unwrap gives the cause, and the engine has logged it (Config.Logger). An operation may
+// return [ErrClosed], and [ErrArgumentInvalid] for an id, a name or a query of another form,
+// without a line for them in its list of errors. An operation that returns an error has changed
+// nothing, except for its counts and for the log line of a refusal. If the store does not know
+// the outcome of a commit, the error says so (store.ErrUnknownOutcome).
 //
 // # Time and concurrency
 //
@@ -152,9 +164,9 @@ type Config struct {
 	// Hasher hashes passwords; nil means one of the engine's own, with the cost that the
 	// policy sets.
 	Hasher *hasher.Hasher
-	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own. A host on
-	// several machines brings one that they share. While it fails, signing in and
-	// [Account.UpdatePassword] answer with [ErrBusy], and other operations go on.
+	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own. A host on several
+	// machines brings one that they share. While it fails, operations that compare a secret which
+	// can be guessed answer with [ErrBusy], and other operations go on.
 	Limiter ratelimit.Limiter
 	// Now is the clock; nil means time.Now. Each operation reads it once, at its
 	// beginning.
@@ -200,17 +212,17 @@ type Config struct {
 	// Providers are the other services by which users sign in. Their names differ. Identities of a
 	// provider that is removed from the list stay in the store. No user can sign in by them.
 	Providers []oauth.Provider
-	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed
-	// code of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else they are like
-	// other numbers. A caller who knows such a code owns the number.
+	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed code
+	// of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else
+	// they are like other numbers. A caller who knows such a code owns the number.
 	MockNumbers map[string]Secret
 	// RedirectHosts are the hosts to which links in messages may lead: a host name
-	// (app.example.org: http and https, any port; localhost stands for 127.0.0.1 and [::1]
-	// too) or an IPv6 address in brackets ([fd00::1]), *.example.org for every name below it
-	// (*.localhost too), https://app.example.org for that scheme
-	// and port alone, or myapp: for the scheme of an app. Names may have underscores. Without any, messages have no
-	// links. A page on these hosts gives secrets away if it forwards to any address, or
-	// shows the address by which it was called.
+	// (app.example.org: http and https, any port; localhost stands for 127.0.0.1 and [::1] too)
+	// or an IPv6 address in brackets ([fd00::1]), *.example.org for every name below it
+	// (*.localhost too), https://app.example.org for that scheme and port alone, or myapp: for
+	// the scheme of an app. Names may have underscores. Without any, messages have no links. A
+	// page on these hosts gives secrets away if it forwards to any address, or shows the
+	// address by which it was called.
 	RedirectHosts []string
 	// OnEvent gets every event, after the commit that caused it and before the operation
 	// returns, on the caller's goroutine: slow work belongs on another. Its context is the
@@ -226,8 +238,10 @@ type Config struct {
 	// another, for [User] and [Policy].Addresses; nil means mailclass.Of, which has lists of
 	// its own.
 	AddressClassifier AddressClassifier
-	// Logger gets the failures that no caller gets: a last-seen time that was not written, a
-	// callback that panicked. nil means slog.Default.
+	// Logger gets every fault of an operation, once, at the level of errors and with the attributes
+	// operation and error, the cause. That of an operation whose caller has gone comes at the level of
+	// debugging. It also gets the failures that no caller gets: a last-seen time that was not
+	// written, a callback that panicked. nil means slog.Default.
 	Logger *slog.Logger
 }
 

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
@@ -24,6 +25,13 @@ type Client struct {
 	// them. Entries that are not printable ASCII are left out, and a first one that is longer
 	// is cut.
 	Locale string
+	// SessionLength is how long a session lives that a call for the client makes: a minute to
+	// Policy.Sessions.Length, in whole seconds; 0 means that length. It is for a client whose user
+	// does not want to stay signed in. [Account.ExtendSession] extends the session by it too. The
+	// length of a start of a sign-in by a provider holds for its end, unless the call that ends
+	// it has one of its own. Every call of [Guest] and [Users] refuses another length with
+	// [ErrArgumentInvalid], except for those that check a session or roles.
+	SessionLength time.Duration
 	// OnLimit gets the result of every decision of the limiter about this client's
 	// calls, so that the host can report the remaining calls. The rules for messages are
 	// left out: messages that others have caused would tell that an address has an

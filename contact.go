@@ -1,6 +1,8 @@
 package latchkey
 
 import (
+	"time"
+
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
@@ -34,6 +36,13 @@ var (
 		ErrPhoneDisabled, ErrPhoneNotFound, ErrPhoneAlreadyVerified, ErrPhoneNotVerified,
 	}
 )
+
+// taken is the error about an address that is a target of another user.
+func (c *contact) taken() error {
+	e := *ErrTargetAlreadyExists
+	e.Argument = c.name
+	return &e
+}
 
 // address returns the user's address, "" without one.
 func (c *contact) address(user *record.User) string {
@@ -73,6 +82,24 @@ func (c *contact) setVerified(user *record.User, verified bool) {
 	}
 	if !verified && user.Half == c.name { // it is not proven at all
 		user.Half = ""
+	}
+}
+
+// proven returns since when the address is the user's and proven; zero if that is not known.
+func (c *contact) proven(user *record.User) *time.Time {
+	if c == byPhone {
+		return &user.PhoneProven
+	}
+	return &user.EmailProven
+}
+
+// noteProof records since when a changed user has proven the address, if it was proven now.
+func (c *contact) noteProof(old, user *record.User, now time.Time) {
+	switch {
+	case !c.verified(user):
+		*c.proven(user) = time.Time{}
+	case !c.verified(old) || c.address(old) != c.address(user):
+		*c.proven(user) = now
 	}
 }
 

@@ -8,16 +8,18 @@ import (
 	"example.com/latchkey/store"
 )
 
-// EndAll ends every session, link, code, challenge, invitation, JWT and begun sign-in of every user, at once, on
-// every machine. It is for a host that has restored a backup, in which ended sessions and used
-// links are back, and for one whose database or key has leaked. It is one transaction,
-// whose length grows with the number of sessions; other writes wait for it. Passwords and
-// factors stay as they are. The log has one line of it, and there is one event for all.
+// EndAll ends every session, link, code, challenge, invitation, JWT and begun sign-in of every
+// user, at once, on every machine. It is for a host that has restored a backup, in which ended
+// sessions and used links are back, and for one whose database or key has leaked. Links that
+// restore a former address end too, and so the address is free. It is one
+// transaction, whose length grows with the number of sessions; other writes wait for it.
+// Passwords and factors stay as they are. The log has one line of it, and there is one event
+// for all.
 //
 // Services that check JWTs without asking the engine do not learn of it: their JWTs end by
 // themselves, within an hour.
 func (e *Engine) EndAll(ctx context.Context) (err error) {
-	defer publicError("end all", &err)
+	defer e.publicError(ctx, "end all", &err)
 	c, err := e.maintenance()
 	if err != nil {
 		return err

@@ -133,6 +133,14 @@ func (c *call) enabled(m Methods) error {
 	return c.policy.enabled(m)
 }
 
+// maySignUp refuses to make a user for a client while sign-up is closed.
+func (c *call) maySignUp() error {
+	if c.policy.SignUp == SignUpClosed && !c.server {
+		return ErrSignUpClosed
+	}
+	return nil
+}
+
 // newID returns a fresh id. Ids sort by the time at which they were made.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 

@@ -1,13 +1,12 @@
 package latchkey
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"example.com/latchkey/store"
+	"example.com/latchkey/internal/reason"
 )
 
 // Category is the kind of answer that an error is. A transport maps categories to
@@ -33,10 +32,26 @@ const (
 type Error struct {
 	Type     string // as in the list of sentinels, for example user_invalid_credentials
 	Category Category
-	Message  string // for a person
+	// Message is a sentence for a person, in English. About an argument it says what is wrong with
+	// it and does not name it: a page shows it beside the field.
+	Message string
+	// Argument is the argument that is refused, as the documented API names it, for example
+	// password; "" if the error is not about one.
+	Argument string
+	// Reason says why [ErrArgumentInvalid] refuses the argument, for programs: missing, malformed,
+	// not_utf8, too_short, too_long, too_many, out_of_range, repeated, unknown (no such value),
+	// not_allowed (by the configuration), conflict (with another argument), and about a password
+	// too_common, no_uppercase, no_lowercase, no_number and no_symbol. The names stay as they are,
+	// and later versions may add some. It is "" for other errors, whose Type says why.
+	Reason string
 }
 
-func (e *Error) Error() string { return e.Message + " (" + e.Type + ")" }
+func (e *Error) Error() string {
+	if e.Argument == "" {
+		return e.Message + " (" + e.Type + ")"
+	}
+	return e.Argument + ": " + e.Message + " (" + e.Type + ")"
+}
 
 // Is reports whether target is an error of the same type.
 func (e *Error) Is(target error) bool {
@@ -49,80 +64,87 @@ func (e *Error) Is(target error) bool {
 // being hashed, after a user was changed again and again during one call, and for
 // guesses while the limiter fails.
 var (
-	ErrArgumentInvalid       = &Error{"general_argument_invalid", CategoryInvalid, "An argument is invalid"}
-	ErrUnauthorized          = &Error{"general_unauthorized_scope", CategoryUnauthorized, "Not signed in, or the session has ended"}
-	ErrRateLimitExceeded     = &Error{"general_rate_limit_exceeded", CategoryThrottled, "Too many attempts; try again later"}
-	ErrBusy                  = &Error{"general_busy", CategoryUnavailable, "The server is busy; try again"}
-	ErrInvalidCredentials    = &Error{"user_invalid_credentials", CategoryUnauthorized, "The credentials are wrong"}
-	ErrUserBlocked           = &Error{"user_blocked", CategoryForbidden, "The user is blocked"}
-	ErrPasswordResetRequired = &Error{"user_password_reset_required", CategoryPrecondition, "The password must be reset first"}
-	ErrMoreFactorsRequired   = &Error{"user_more_factors_required", CategoryUnauthorized, "Another factor is required"}
-	ErrUserAlreadyExists     = &Error{"user_already_exists", CategoryConflict, "A user with this id, e-mail address or phone number exists"}
-	ErrEmailAlreadyExists    = &Error{"user_email_already_exists", CategoryConflict, "The e-mail address belongs to another user"}
-	ErrPhoneAlreadyExists    = &Error{"user_phone_already_exists", CategoryConflict, "The phone number belongs to another user"}
-	ErrTargetAlreadyExists   = &Error{"user_target_already_exists", CategoryConflict, "The address is a target of another user"}
-	ErrSessionAlreadyExists  = &Error{"user_session_already_exists", CategoryUnauthorized, "A user is signed in already"}
-	ErrUserCountExceeded     = &Error{"user_count_exceeded", CategoryInvalid, "The largest number of users is reached"}
-	ErrPasswordPersonalData  = &Error{"user_password_personal_data", CategoryInvalid, "The password contains personal data"}
-	ErrPasswordRecentlyUsed  = &Error{"user_password_recently_used", CategoryInvalid, "The password was used recently"}
-	ErrAuthMethodUnsupported = &Error{"user_auth_method_unsupported", CategoryUnimplemented, "This way to sign in is disabled"}
-	ErrInvalidToken          = &Error{"user_invalid_token", CategoryUnauthorized, "The link or code is wrong, was used, or has expired"}
-	ErrJWTInvalid            = &Error{"user_jwt_invalid", CategoryUnauthorized, "The JWT is not valid, or no longer valid"}
-	ErrJWTCreationDenied     = &Error{"user_jwt_creation_denied", CategoryForbidden, "A JWT cannot make another JWT"}
-	ErrEmailAlreadyVerified  = &Error{"user_email_already_verified", CategoryConflict, "The e-mail address is verified already"}
-	ErrPhoneAlreadyVerified  = &Error{"user_phone_already_verified", CategoryConflict, "The phone number is verified already"}
-	ErrUserUnauthorized      = &Error{"user_unauthorized", CategoryUnauthorized, "The user may not do this"}
-	ErrEmailInvalid          = &Error{"general_invalid_email", CategoryInvalid, "The identifier is not an e-mail address"}
-	ErrPhoneInvalid          = &Error{"general_invalid_phone", CategoryInvalid, "The identifier is not a phone number"}
-	ErrEmailDisposable       = &Error{"user_email_disposable", CategoryInvalid, "Disposable e-mail addresses are not accepted"}
-	ErrEmailNotCanonical     = &Error{"user_email_not_canonical", CategoryInvalid, "The e-mail address is an alias of another; use that one"}
-	ErrEmailFree             = &Error{"user_email_free", CategoryInvalid, "E-mail addresses of free providers are not accepted"}
-	ErrEmailNotCorporate     = &Error{"user_email_not_corporate", CategoryInvalid, "Only e-mail addresses of companies are accepted"}
-	ErrSMTPDisabled          = &Error{"general_smtp_disabled", CategoryUnavailable, "E-mail is not configured"}
-	ErrPhoneDisabled         = &Error{"general_phone_disabled", CategoryUnavailable, "SMS is not configured"}
-	ErrEmailNotFound         = &Error{"user_email_not_found", CategoryInvalid, "The user has no e-mail address"}
-	ErrPhoneNotFound         = &Error{"user_phone_not_found", CategoryInvalid, "The user has no phone number"}
-	ErrEmailNotVerified      = &Error{"user_email_not_verified", CategoryInvalid, "The e-mail address is not verified"}
-	ErrPhoneNotVerified      = &Error{"user_phone_not_verified", CategoryInvalid, "The phone number is not verified"}
-	ErrChallengeRequired     = &Error{"user_challenge_required", CategoryUnauthorized, "A challenge must be answered first"}
-	ErrAuthenticatorNotFound = &Error{"user_authenticator_not_found", CategoryNotFound, "The user has no authenticator"}
+	ErrArgumentInvalid       = newError("general_argument_invalid", CategoryInvalid, "An argument is invalid")
+	ErrUnauthorized          = newError("general_unauthorized_scope", CategoryUnauthorized, "Not signed in, or the session has ended")
+	ErrRateLimitExceeded     = newError("general_rate_limit_exceeded", CategoryThrottled, "Too many attempts; try again later")
+	ErrBusy                  = newError("general_busy", CategoryUnavailable, "The server is busy; try again")
+	ErrInvalidCredentials    = newError("user_invalid_credentials", CategoryUnauthorized, "The credentials are wrong")
+	ErrUserBlocked           = newError("user_blocked", CategoryForbidden, "The user is blocked")
+	ErrPasswordResetRequired = newError("user_password_reset_required", CategoryPrecondition, "The password must be reset first")
+	// ErrSessionRenewed is the answer to the former secret of a session, for a minute after it has
+	// got a new one: another request has brought that to the client. It is no [ErrUnauthorized], so
+	// that a host that clears its cookie for those does not clear the new one.
+	ErrSessionRenewed            = newError("user_session_renewed", CategoryUnauthorized, "The session has a new secret")
+	ErrMoreFactorsRequired       = newError("user_more_factors_required", CategoryUnauthorized, "Another factor is required")
+	ErrEmailVerificationRequired = newError("user_email_verification_required", CategoryPrecondition, "The e-mail address must be verified first")
+	ErrUserAlreadyExists         = newError("user_already_exists", CategoryConflict, "A user with this id, e-mail address or phone number exists")
+	ErrEmailAlreadyExists        = newErrorAbout("email", "user_email_already_exists", CategoryConflict, "The e-mail address belongs to another user")
+	ErrPhoneAlreadyExists        = newErrorAbout("phone", "user_phone_already_exists", CategoryConflict, "The phone number belongs to another user")
+	ErrTargetAlreadyExists       = newError("user_target_already_exists", CategoryConflict, "The address is a target of another user")
+	ErrSignUpClosed              = newError("user_signup_closed", CategoryForbidden, "Signing up is closed")
+	ErrSessionAlreadyExists      = newError("user_session_already_exists", CategoryUnauthorized, "A user is signed in already")
+	ErrUserCountExceeded         = newError("user_count_exceeded", CategoryInvalid, "The largest number of users is reached")
+	ErrPasswordPersonalData      = newErrorAbout("password", "user_password_personal_data", CategoryInvalid, "The password contains personal data")
+	ErrPasswordRecentlyUsed      = newErrorAbout("password", "user_password_recently_used", CategoryInvalid, "The password was used recently")
+	ErrAuthMethodUnsupported     = newError("user_auth_method_unsupported", CategoryUnimplemented, "This way to sign in is disabled")
+	ErrInvalidToken              = newError("user_invalid_token", CategoryUnauthorized, "The link or code is wrong, was used, or has expired")
+	ErrJWTInvalid                = newError("user_jwt_invalid", CategoryUnauthorized, "The JWT is not valid, or no longer valid")
+	ErrJWTCreationDenied         = newError("user_jwt_creation_denied", CategoryForbidden, "A JWT cannot make another JWT")
+	ErrEmailAlreadyVerified      = newError("user_email_already_verified", CategoryConflict, "The e-mail address is verified already")
+	ErrPhoneAlreadyVerified      = newError("user_phone_already_verified", CategoryConflict, "The phone number is verified already")
+	ErrUserUnauthorized          = newError("user_unauthorized", CategoryUnauthorized, "The user may not do this")
+	ErrEmailInvalid              = newError("general_invalid_email", CategoryInvalid, "The identifier is not an e-mail address")
+	ErrPhoneInvalid              = newError("general_invalid_phone", CategoryInvalid, "The identifier is not a phone number")
+	ErrEmailDisposable           = newErrorAbout("email", "user_email_disposable", CategoryInvalid, "Disposable e-mail addresses are not accepted")
+	ErrEmailNotCanonical         = newErrorAbout("email", "user_email_not_canonical", CategoryInvalid, "The e-mail address is an alias of another; use that one")
+	ErrEmailFree                 = newErrorAbout("email", "user_email_free", CategoryInvalid, "E-mail addresses of free providers are not accepted")
+	ErrEmailNotCorporate         = newErrorAbout("email", "user_email_not_corporate", CategoryInvalid, "Only e-mail addresses of companies are accepted")
+	ErrSMTPDisabled              = newError("general_smtp_disabled", CategoryUnavailable, "E-mail is not configured")
+	ErrPhoneDisabled             = newError("general_phone_disabled", CategoryUnavailable, "SMS is not configured")
+	ErrEmailNotFound             = newError("user_email_not_found", CategoryInvalid, "The user has no e-mail address")
+	ErrPhoneNotFound             = newError("user_phone_not_found", CategoryInvalid, "The user has no phone number")
+	ErrEmailNotVerified          = newError("user_email_not_verified", CategoryInvalid, "The e-mail address is not verified")
+	ErrPhoneNotVerified          = newError("user_phone_not_verified", CategoryInvalid, "The phone number is not verified")
+	ErrChallengeRequired         = newError("user_challenge_required", CategoryUnauthorized, "A challenge must be answered first")
+	ErrFactorDoesNotHelp         = newError("user_factor_no_help", CategoryConflict, "This factor proves nothing new; use another one")
+	ErrAuthenticatorNotFound     = newError("user_authenticator_not_found", CategoryNotFound, "The user has no authenticator")
 
-	ErrAuthenticatorAlreadyVerified = &Error{"user_authenticator_already_verified", CategoryConflict, "The authenticator is confirmed already"}
-	ErrRecoveryCodesAlreadyExist    = &Error{"user_recovery_codes_already_exists", CategoryConflict, "The user has recovery codes already"}
-	ErrRecoveryCodesNotFound        = &Error{"user_recovery_codes_not_found", CategoryNotFound, "The user has no recovery codes"}
+	ErrAuthenticatorAlreadyVerified = newError("user_authenticator_already_verified", CategoryConflict, "The authenticator is confirmed already")
+	ErrRecoveryCodesAlreadyExist    = newError("user_recovery_codes_already_exists", CategoryConflict, "The user has recovery codes already")
+	ErrRecoveryCodesNotFound        = newError("user_recovery_codes_not_found", CategoryNotFound, "The user has no recovery codes")
 
-	ErrQueryInvalid   = &Error{"general_query_invalid", CategoryInvalid, "A query is not valid"}
-	ErrCursorNotFound = &Error{"general_cursor_not_found", CategoryInvalid, "The row of the cursor does not exist"}
-	ErrQueryOrderNull = &Error{"database_query_order_null", CategoryInvalid, "The row of the cursor lacks the attribute of the order"}
-	ErrQueryTooCostly = &Error{"general_query_too_costly", CategoryInvalid, "The listing would look at more than 10,000 rows"}
+	ErrQueryInvalid   = newError("general_query_invalid", CategoryInvalid, "A query is not valid")
+	ErrCursorNotFound = newError("general_cursor_not_found", CategoryInvalid, "The row of the cursor does not exist")
+	ErrQueryOrderNull = newError("database_query_order_null", CategoryInvalid, "The row of the cursor lacks the attribute of the order")
+	ErrQueryTooCostly = newError("general_query_too_costly", CategoryInvalid, "The listing would look at more than 10,000 rows")
 
 	// ErrReferenced is the answer to a deletion that a foreign key of the host's forbids: the
 	// host deletes its own rows first, or declares the key with ON DELETE CASCADE or SET NULL.
-	ErrReferenced      = &Error{"general_referenced", CategoryConflict, "Rows of the host's own tables refer to this; delete them first"}
-	ErrLastFactor      = &Error{"user_last_factor", CategoryConflict, "The address is the only second factor; add another one, or switch multi-factor authentication off, first"}
-	ErrTargetNotFound  = &Error{"user_target_not_found", CategoryNotFound, "The target does not exist"}
-	ErrUserNotFound    = &Error{"user_not_found", CategoryNotFound, "The user does not exist"}
-	ErrSessionNotFound = &Error{"user_session_not_found", CategoryNotFound, "The session does not exist"}
+	ErrReferenced      = newError("general_referenced", CategoryConflict, "Rows of the host's own tables refer to this; delete them first")
+	ErrLastFactor      = newError("user_last_factor", CategoryConflict, "The address is the only second factor; add another one, or switch multi-factor authentication off, first")
+	ErrTargetNotFound  = newError("user_target_not_found", CategoryNotFound, "The target does not exist")
+	ErrUserNotFound    = newError("user_not_found", CategoryNotFound, "The user does not exist")
+	ErrSessionNotFound = newError("user_session_not_found", CategoryNotFound, "The session does not exist")
 
-	ErrProviderDisabled      = &Error{"project_provider_disabled", CategoryPrecondition, "The provider is not configured"}
-	ErrProviderRefused       = &Error{"user_oauth2_provider_error", CategoryUnauthorized, "The provider did not sign the user in"}
-	ErrProviderFailed        = &Error{"user_oauth2_provider_failure", CategoryUnavailable, "The provider gave no valid answer"}
-	ErrProviderSubject       = &Error{"user_missing_id", CategoryInvalid, "The provider names no user"}
-	ErrIdentityNotFound      = &Error{"user_identity_not_found", CategoryNotFound, "The identity does not exist"}
-	ErrIdentityAlreadyExists = &Error{"user_identity_already_exists", CategoryConflict, "The account at the provider belongs to another user"}
-	ErrLastWayIn             = &Error{"user_last_way_in", CategoryConflict, "The user could not sign in any more; set a password or prove an address first"}
+	ErrProviderDisabled      = newError("project_provider_disabled", CategoryPrecondition, "The provider is not configured")
+	ErrProviderRefused       = newError("user_oauth2_provider_error", CategoryUnauthorized, "The provider did not sign the user in")
+	ErrProviderFailed        = newError("user_oauth2_provider_failure", CategoryUnavailable, "The provider gave no valid answer")
+	ErrProviderSubject       = newError("user_missing_id", CategoryInvalid, "The provider names no user")
+	ErrIdentityNotFound      = newError("user_identity_not_found", CategoryNotFound, "The identity does not exist")
+	ErrIdentityAlreadyExists = newError("user_identity_already_exists", CategoryConflict, "The account at the provider belongs to another user")
+	ErrLastWayIn             = newError("user_last_way_in", CategoryConflict, "The user could not sign in any more; set a password or prove an address first")
 
-	ErrTeamNotFound      = &Error{"team_not_found", CategoryNotFound, "The team does not exist"}
-	ErrTeamAlreadyExists = &Error{"team_already_exists", CategoryConflict, "A team with this id exists"}
+	ErrTeamNotFound      = newError("team_not_found", CategoryNotFound, "The team does not exist")
+	ErrTeamAlreadyExists = newError("team_already_exists", CategoryConflict, "A team with this id exists")
 
-	ErrMembershipNotFound            = &Error{"membership_not_found", CategoryNotFound, "The membership does not exist"}
-	ErrInviteNotFound                = &Error{"team_invite_not_found", CategoryNotFound, "The membership does not exist"}
-	ErrTeamInvalidSecret             = &Error{"team_invalid_secret", CategoryUnauthorized, "The invitation is not valid"}
-	ErrTeamInviteMismatch            = &Error{"team_invite_mismatch", CategoryUnauthorized, "The invitation is for another user"}
-	ErrMembershipMismatch            = &Error{"team_membership_mismatch", CategoryNotFound, "The membership is of another team"}
-	ErrMembershipAlreadyConfirmed    = &Error{"membership_already_confirmed", CategoryConflict, "The user is a member already"}
-	ErrMembershipDeletionProhibited  = &Error{"membership_deletion_prohibited", CategoryInvalid, "The last owner cannot leave a team that has other members"}
-	ErrMembershipDowngradeProhibited = &Error{"membership_downgrade_prohibited", CategoryInvalid, "A team keeps an owner"}
+	ErrMembershipNotFound            = newError("membership_not_found", CategoryNotFound, "The membership does not exist")
+	ErrInviteNotFound                = newError("team_invite_not_found", CategoryNotFound, "The membership does not exist")
+	ErrTeamInvalidSecret             = newError("team_invalid_secret", CategoryUnauthorized, "The invitation is not valid")
+	ErrTeamInviteMismatch            = newError("team_invite_mismatch", CategoryUnauthorized, "The invitation is for another user")
+	ErrMembershipMismatch            = newError("team_membership_mismatch", CategoryNotFound, "The membership is of another team")
+	ErrMembershipAlreadyConfirmed    = newError("membership_already_confirmed", CategoryConflict, "The user is a member already")
+	ErrMembershipDeletionProhibited  = newError("membership_deletion_prohibited", CategoryInvalid, "The last owner cannot leave a team that has other members")
+	ErrMembershipDowngradeProhibited = newError("membership_downgrade_prohibited", CategoryInvalid, "A team keeps an owner")
 )
 
 // ErrClosed is the answer of an engine after Close.
@@ -164,53 +186,28 @@ func invalidToken(message string) *Error {
 }
 
 // invalid returns an ErrArgumentInvalid that names the argument and the reason.
-func invalid(argument string, reason error) error {
+func invalid(argument string, why error) error {
 	e := *ErrArgumentInvalid
-	e.Message = argument + ": " + reason.Error()
+	e.Argument, e.Reason, e.Message = argument, reason.Malformed, sentence(why.Error())
+	if r, is := errors.AsType[*reason.Reason](why); is {
+		e.Reason = r.Code
+	}
 	return &e
 }
 
-// asTold gives the caller of an operation the error of a function of theirs as it is. It is
-// deferred before publicError.
-func asTold(told, err *error) {
-	if *told != nil {
-		*err = *told
-	}
+// sentence returns a text with a capital.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
+// newError returns an error of the engine.
+func newError(kind string, category Category, message string) *Error {
+	return &Error{Type: kind, Category: category, Message: message}
 }
 
-// fault is an error that the caller cannot mend. Its text names only the
-// operation, since a driver's text may hold anything. Unwrap gives the cause.
-type fault struct {
-	op    string
-	cause error
-}
-
-func (f *fault) Error() string {
-	switch {
-	case errors.Is(f.cause, context.Canceled):
-		return "latchkey: " + f.op + ": " + context.Canceled.Error()
-	case errors.Is(f.cause, context.DeadlineExceeded):
-		return "latchkey: " + f.op + ": " + context.DeadlineExceeded.Error()
-	}
-	return "latchkey: " + f.op + ": internal error"
-}
-
-func (f *fault) Unwrap() error { return f.cause }
-
-// publicError turns the error of a public method into its answer: the engine's own
-// errors stay as they are, every other error becomes a fault. Methods defer it.
-func publicError(op string, err *error) {
-	if *err == nil {
-		return // before own is allocated
-	}
-	var own *Error
-	switch {
-	case errors.Is(*err, ErrClosed), errors.As(*err, &own):
-	case errors.Is(*err, store.ErrReference) && (strings.HasPrefix(op, "delete") || op == "sweep"): // by the host: the engine deletes its own rows in order
-		*err = ErrReferenced
-	default:
-		*err = &fault{op, *err}
-	}
+// newErrorAbout is newError for an error about an argument.
+func newErrorAbout(argument, kind string, category Category, message string) *Error {
+	e := newError(kind, category, message)
+	e.Argument = argument
+	return e
 }
 
 // isAnswer reports whether an error is one of the engine's own, and no fault.

@@ -16,11 +16,15 @@ type Event struct {
 	//     prefs, status and verification; mfa is any change of second factors
 	//   - users.ID.delete.mfa: the authenticator was removed
 	//   - users.ID.sessions.ID.create, update and delete
-	//   - users.ID.tokens.ID.create: a token of [Users.CreateToken]
+	//   - users.ID.tokens.ID.create: a token of [Users.CreateToken], or one by which a sign-in
+	//     by a provider is handed over
 	//   - users.ID.verification.ID.create and update: a link or code that verifies was
 	//     made, and used
 	//   - users.ID.recovery.ID.create and update: a link that recovers was made (only if
-	//     the policy discloses accounts), and used
+	//     the policy discloses accounts), and used; update also for a link that restores an
+	//     address
+	//   - users.ID.changes.ID.create and update: a link or code that changes an address was
+	//     made, and used
 	//   - users.ID.challenges.ID.create
 	//   - users.ID.targets.ID.create, update and delete
 	//   - users.ID.identities.ID.create and delete
@@ -35,12 +39,12 @@ type Event struct {
 	//     because a client floods an address, or sends at the host's cost. It comes once
 	//     a window, and concerns no user.
 	//   - integrity.VALUE.failed: a sealed value of the user did not open, because it was
-	//     changed or moved in the store without the engine, or is damaged. VALUE is
-	//     password, history (of passwords), totp, recoverycode, challenge (its code) or provider (a token of an identity). The
-	//     operation has failed, and so will later ones that need the value; only a password's history
-	//     counts as empty. It comes at most once a minute for a value, and the audit log
-	//     has no line of it, because the transaction has rolled back.
-	//     [Config].Logger gets every case.
+	//     changed or moved in the store without the engine, or is damaged. VALUE is password,
+	//     history (of passwords), totp, recoverycode, challenge (its code) or provider (a token
+	//     of an identity). The operation has failed, and so will later ones that need the
+	//     value; only a password's history counts as empty. It comes at most once a minute for
+	//     a value, and the audit log has no line of it, because the transaction has rolled
+	//     back. [Config].Logger gets every case.
 	Name   string
 	Time   time.Time
 	UserID string // the user whom the event concerns; "" for limits and sessions.all, and for teams
@@ -51,12 +55,11 @@ type Event struct {
 	// for the engine's own maintenance and for integrity.
 	Mode   string
 	Client Client
-	// Payload is the subject of the event: a *User for users and update.mfa, a
-	// *Session for sessions, a *Token without its secret for tokens, a
-	// *MFAChallenge for challenges, a *Target for targets, an *Identity for identities, a *Team for teams, a *Membership for
-	// memberships, a LimitResult for limits, nil
-	// for delete.mfa, impersonate, integrity and sessions.all. After a deletion it is the last state. The receiver
-	// may keep and change it.
+	// Payload is the subject of the event: a *User for users and update.mfa, a *Session for
+	// sessions, a *Token without its secret for tokens, a *MFAChallenge for challenges, a
+	// *Target for targets, an *Identity for identities, a *Team for teams, a *Membership for
+	// memberships, a LimitResult for limits, nil for delete.mfa, impersonate, integrity and
+	// sessions.all. After a deletion it is the last state. The receiver may keep and change it.
 	Payload any
 }
 

@@ -52,7 +52,7 @@ func TestEventsOfIDsWithPeriodsMatchTheirPatternsOnly(t *testing.T) {
 	ctx := context.Background()
 	for n, id := range []string{"a.b", "victim.x", "x.sessions.y", "victim.update"} {
 		k.Events.Take()
-		if _, err := k.Guest.CreateAccount(ctx, latchkey.NewAccount{UserID: id, Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password}); err != nil {
+		if _, err := k.Visitor.CreateAccount(ctx, latchkey.NewAccount{UserID: id, Email: fmt.Sprintf("u%d@example.org", n), Password: kit.Password}); err != nil {
 			t.Fatal(err)
 		}
 		e := k.Events.Take()[0]

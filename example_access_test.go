@@ -186,7 +186,7 @@ func ExamplePolicy() {
 	fmt.Println(err)
 	// Output:
 	// Anonymous authentication is disabled (user_auth_method_unsupported)
-	// The password contains personal data (user_password_personal_data)
+	// password: The password contains personal data (user_password_personal_data)
 }
 
 // A host starts with the strict rules, and changes one of them.

@@ -122,7 +122,7 @@ func ExampleMoreFactorsError() {
 
 	// The session has a new secret, which replaces the one in the cookie.
 	_, err = site.guest.Authenticate(ctx, cookie)
-	fmt.Println(errors.Is(err, latchkey.ErrUnauthorized))
+	fmt.Println(errors.Is(err, latchkey.ErrSessionRenewed))
 	_, err = site.guest.Authenticate(ctx, session.Secret.Reveal())
 	fmt.Println(err)
 	// Output:

@@ -49,6 +49,13 @@ const (
 	factRecovered   = "recovered"                      // not a factor: the password was set by mail and proves only the mailbox
 )
 
+// The ways in, as sessions record them. Those of tokens are in tokenKinds.
+const (
+	providerEmail     = "email"
+	providerAnonymous = "anonymous"
+	providerServer    = "server"
+)
+
 // contact returns the way by which codes of a factor are sent, nil for factors
 // without messages.
 func (f Factor) contact() *contact {

@@ -36,6 +36,7 @@ const (
 	failDeleted  = "deleted" // not a failure: the id of a deleted user
 	failIDToken  = "idtoken" // not a failure: an ID token that was used
 	failKnown    = "known"   // not a failure: a client address that an identifier is known from
+	failRenewed  = "renewed" // not a failure: a former secret of a session
 )
 
 // guard counts the wrong answers of one kind for one identifier.

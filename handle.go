@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/jws"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 )
 
@@ -20,13 +22,29 @@ type Guest struct {
 // Guest returns the handle of a client without a session. It reads nothing.
 func (e *Engine) Guest(client Client) *Guest { return &Guest{engine: e, client: client.canonical()} }
 
+// home returns the engine of a handle, nil without one.
+func (g *Guest) home() *Engine {
+	if g == nil {
+		return nil
+	}
+	return g.engine
+}
+
 // begin starts an operation.
 func (g *Guest) begin() (*call, error) {
 	if err := g.open(); err != nil {
 		return nil, err
 	}
 	c := g.call()
-	return &c, nil
+	return &c, c.checkSessionLength()
+}
+
+// checkSessionLength refuses a client whose sessions would live too long or too short.
+func (c *call) checkSessionLength() error {
+	if l := c.client.SessionLength; l != 0 && (l < time.Minute || l > c.policy.Sessions.Length) {
+		return invalid("sessionLength", reason.New(reason.OutOfRange, "not a minute to %v", c.policy.Sessions.Length))
+	}
+	return nil
 }
 
 // open reports that the engine is closed, or that there is none.
@@ -58,6 +76,9 @@ type Account struct {
 	jwt     *jws.Claims  // nil for an account of a session's secret
 	session record.Check // as of Authenticate, without its digest
 	acting  *acting      // nil for a user who acts for themselves
+	// unproven says that the account is that of an [Unverified]: it may act before its e-mail
+	// address is proven.
+	unproven bool
 }
 
 // account returns an account that is not checked yet. It allocates once, because this runs
@@ -71,6 +92,14 @@ func (g *Guest) account(digest [sha256.Size]byte) *Account {
 	made.hidden = &made.sum
 	made.digest = &made.hidden
 	return &made.Account
+}
+
+// home returns the engine of a handle, nil without one.
+func (a *Account) home() *Engine {
+	if a == nil {
+		return nil
+	}
+	return a.engine
 }
 
 // acting is the user for whom another one acts, see [Account.Impersonate].
@@ -153,11 +182,53 @@ func (e *MoreFactorsError) Unwrap() error { return ErrMoreFactorsRequired }
 // The zero Pending proves nothing.
 type Pending struct{ account *Account }
 
-// pendingError gives the handle of a session that owes a second factor to the
-// error that says so.
-func (a *Account) pendingError(err error) error {
-	if errors.Is(err, ErrMoreFactorsRequired) {
+// UnverifiedEmailError is an [ErrEmailVerificationRequired] of a session whose user has not proven
+// their e-mail address, where Policy.RequireVerifiedEmail asks for that. [Guest.Authenticate]
+// returns one on each request of the session until then.
+type UnverifiedEmailError struct{ Unverified *Unverified }
+
+func (e *UnverifiedEmailError) Error() string { return ErrEmailVerificationRequired.Error() }
+
+// Unwrap returns [ErrEmailVerificationRequired].
+func (e *UnverifiedEmailError) Unwrap() error { return ErrEmailVerificationRequired }
+
+// Unverified is the handle of a session whose user must prove their e-mail address first: they
+// may see the address, have the mail sent again, prove the address, correct it, and sign out, and
+// nothing else. The zero Unverified proves nothing.
+type Unverified struct{ account *Account }
+
+// Format prints the id of the user, and nothing that proves it.
+func (u Unverified) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "latchkey.Unverified(%s)", u.handle().UserID())
+}
+
+// handle returns the account, nil for a zero Unverified.
+func (u *Unverified) handle() *Account {
+	if u == nil {
+		return nil
+	}
+	return u.account
+}
+
+// home returns the engine of a handle, nil without one.
+func (u *Unverified) home() *Engine { return u.handle().home() }
+
+// UserID returns the id of the user, as of Authenticate.
+func (u *Unverified) UserID() string { return u.handle().UserID() }
+
+// SessionID returns the id of the session, as of Authenticate.
+func (u *Unverified) SessionID() string { return u.handle().SessionID() }
+
+// lesserError gives the lesser handle of a session that may not act yet to the error that says
+// so.
+func (a *Account) lesserError(err error) error {
+	switch {
+	case errors.Is(err, ErrMoreFactorsRequired):
 		return &MoreFactorsError{&Pending{a}}
+	case errors.Is(err, ErrEmailVerificationRequired):
+		lesser := *a
+		lesser.unproven = true
+		return &UnverifiedEmailError{&Unverified{&lesser}}
 	}
 	return err
 }
@@ -175,6 +246,9 @@ func (p *Pending) handle() *Account {
 	return p.account
 }
 
+// home returns the engine of a handle, nil without one.
+func (p *Pending) home() *Engine { return p.handle().home() }
+
 // UserID returns the id of the user, as of Authenticate.
 func (p *Pending) UserID() string { return p.handle().UserID() }
 
@@ -191,6 +265,14 @@ type Users struct {
 
 // Users returns the server's scope.
 func (e *Engine) Users() *Users { return &Users{engine: e} }
+
+// home returns the engine of a handle, nil without one.
+func (u *Users) home() *Engine {
+	if u == nil {
+		return nil
+	}
+	return u.engine
+}
 
 // At returns the same scope with the client of the call, for the log and for the
 // sessions that it makes. Users who list their own log do not see that client.
@@ -220,7 +302,8 @@ func (u *Users) begin() (*call, error) {
 	if err := u.engine.open(); err != nil {
 		return nil, err
 	}
-	return &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now(), ""}, nil
+	c := &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now(), ""}
+	return c, c.checkSessionLength()
 }
 
 // beginFor starts an operation on a user.

@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -51,11 +52,14 @@ func identitiesOf(ctx context.Context, r store.Reader, userID string) ([]*record
 }
 
 // addressHolder returns the id of the user who has an e-mail address, as their own or by an
-// identity; "" if no user has it.
-func addressHolder(ctx context.Context, r store.Reader, address string) (string, error) {
-	row, err := record.Addresses.Find(ctx, r, record.Addresses.Primary(), store.Text(address))
-	if row == nil || err != nil {
+// identity, or for whom it is held; "" if it is free.
+func (tx *txn) addressHolder(ctx context.Context, address string) (string, error) {
+	row, err := record.Addresses.Find(ctx, tx, record.Addresses.Primary(), store.Text(address))
+	switch {
+	case err != nil:
 		return "", err
+	case row == nil:
+		return tx.heldFor(ctx, tx, byEmail, address)
 	}
 	return row.UserID, nil
 }
@@ -66,11 +70,15 @@ func (tx *txn) reserveAddress(ctx context.Context, user *record.User, address st
 	if address == "" {
 		return true, nil
 	}
-	switch holder, err := addressHolder(ctx, tx, address); {
+	row, err := record.Addresses.Find(ctx, tx, record.Addresses.Primary(), store.Text(address))
+	switch {
 	case err != nil:
 		return false, err
-	case holder != "":
-		return holder == user.ID, nil
+	case row != nil:
+		return row.UserID == user.ID, nil
+	}
+	if holder, err := tx.heldFor(ctx, tx, byEmail, address); err != nil || holder != "" && holder != user.ID {
+		return false, err
 	}
 	return true, record.Addresses.Insert(ctx, tx, &record.Address{Address: address, UserID: user.ID})
 }
@@ -217,10 +225,10 @@ func (tx *txn) enterByIdentity(ctx context.Context, user *record.User, i *record
 	return session, tx.confirmIdentity(ctx, user, &record.Session{ID: in.id, Identity: i.ID}, false)
 }
 
-// weighIdentities follows MFA that is switched on, except for the identity of the session that does
-// it. What proves the mailbox alone counts no more until a session of it has proven a second factor,
-// and any other identity is one factor until then: a thief may have prepared both while one proof
-// was enough.
+// weighIdentities follows MFA that is switched on, except for the identity of the session that
+// does it. An identity that proves the mailbox alone counts no more until a session of it has
+// proven a second factor, and any other identity is one factor until then: a thief may have
+// prepared both while one proof was enough.
 func (tx *txn) weighIdentities(ctx context.Context, user *record.User, kept string) error {
 	rows, err := identitiesOf(ctx, tx, user.ID)
 	if err != nil {
@@ -285,6 +293,7 @@ func (tx *txn) enterByHandOver(ctx context.Context, t *record.Token, in signIn) 
 	if err != nil {
 		return nil, err
 	}
+	in.length = cmp.Or(in.length, time.Duration(t.Session)*time.Second)
 	return tx.enterByIdentity(ctx, user, i, in)
 }
 

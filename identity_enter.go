@@ -1,9 +1,12 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/oauth"
@@ -29,6 +32,7 @@ type person struct {
 	tokens        *oauth.Tokens
 	refused       error           // of Policy.Addresses, for a new user
 	token         *record.Failure // takes the ID token of an app once; nil for another way
+	length        time.Duration   // of the session that the start asked for; 0 for that of the policy
 }
 
 // handOverSignIn makes a token of which the page or the app that has begun makes a session.
@@ -125,17 +129,22 @@ func (e *entering) find(ctx context.Context) (*record.User, *record.Identity, er
 }
 
 // errLinkFirst refuses a person whose address an account has already.
-var errLinkFirst = &Error{ErrUserAlreadyExists.Type, ErrUserAlreadyExists.Category, "An account has the address; sign in to it and link the provider there"}
+var errLinkFirst = newError(ErrUserAlreadyExists.Type, ErrUserAlreadyExists.Category, "An account has the address; sign in to it and link the provider there")
 
 // match returns the user whose address the provider has proven to be the person's, nil if no
-// user has it.
+// user has it. While sign-up is closed, the answer does not tell whether another account has it.
 func (e *entering) match(ctx context.Context) (*record.User, error) {
 	if e.who.Email == "" {
 		missing := *ErrUserUnauthorized
 		missing.Message = "The provider tells no e-mail address; sign up in another way and link the provider there"
 		return nil, &missing
 	}
-	holder, err := addressHolder(ctx, e.tx, e.who.Email)
+	if !e.who.EmailVerified {
+		if err := e.tx.maySignUp(); err != nil { // before a read tells whether the address has an account
+			return nil, err
+		}
+	}
+	holder, err := e.tx.addressHolder(ctx, e.who.Email)
 	switch {
 	case err != nil:
 		return nil, err
@@ -148,8 +157,8 @@ func (e *entering) match(ctx context.Context) (*record.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	if user == nil { // an identity of a user has it
-		return nil, errLinkFirst
+	if user == nil { // an identity of a user has it, or it is held for its former user
+		return nil, cmp.Or(e.tx.maySignUp(), error(errLinkFirst))
 	}
 	return e.tx.proveAddress(ctx, user, byEmail, nil)
 }
@@ -157,8 +166,8 @@ func (e *entering) match(ctx context.Context) (*record.User, error) {
 // signUp makes the user of a person.
 func (e *entering) signUp(ctx context.Context) (*record.User, error) {
 	tx := e.tx
-	if e.who.refused != nil {
-		return nil, e.who.refused
+	if err := cmp.Or(tx.maySignUp(), e.who.refused); err != nil {
+		return nil, err
 	}
 	if err := tx.checkUserLimit(ctx); err != nil {
 		return nil, err
@@ -185,7 +194,7 @@ func (e *entering) insert(ctx context.Context, user *record.User) error {
 	case err != nil:
 		return err
 	case n >= maxIdentities:
-		return invalid("provider", errors.New("the user has 100 identities"))
+		return invalid("provider", reason.New(reason.TooMany, "the user has 100 identities"))
 	}
 	e.drawn.UserID = user.ID
 	if err := e.keep(ctx, user, e.drawn); err != nil {
@@ -234,7 +243,7 @@ func (e *entering) fill(ctx context.Context, user *record.User) error {
 	tx := e.tx
 	address := ""
 	if user.Email == "" && e.who.EmailVerified && e.who.refused == nil {
-		holder, err := addressHolder(ctx, tx, e.who.Email)
+		holder, err := tx.addressHolder(ctx, e.who.Email)
 		if err != nil {
 			return err
 		}
@@ -328,7 +337,7 @@ func (e *entering) takeAddress(ctx context.Context, user *record.User) error {
 	if !e.who.EmailVerified {
 		return nil
 	}
-	holder, err := addressHolder(ctx, e.tx, e.who.Email)
+	holder, err := e.tx.addressHolder(ctx, e.who.Email)
 	if err != nil || holder == "" || holder == user.ID {
 		return err
 	}
@@ -347,7 +356,7 @@ func (e *entering) takeAddress(ctx context.Context, user *record.User) error {
 }
 
 // errLinkTaken refuses to link an identity whose address another user has.
-var errLinkTaken = &Error{ErrUserAlreadyExists.Type, ErrUserAlreadyExists.Category, "Another account has the address of the provider"}
+var errLinkTaken = newError(ErrUserAlreadyExists.Type, ErrUserAlreadyExists.Category, "Another account has the address of the provider")
 
 // convert gives the session of an anonymous account that has become a full one a new secret, and
 // the proof of the provider.
@@ -361,7 +370,9 @@ func (e *entering) convert(ctx context.Context, a *Account, user *record.User, i
 	if tx.policy.TrustProviderMFA {
 		row.Factors = trustedOAuth2
 	}
-	row.Digest, row.Updated, row.Touched = in.digest, tx.now, tx.now
+	if err := tx.renewSecret(ctx, row, in.digest); err != nil {
+		return nil, err
+	}
 	tx.noteOwing(row)
 	if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 		return nil, err

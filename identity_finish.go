@@ -5,13 +5,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"slices"
+	"time"
 
 	"example.com/latchkey/hidden"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/internal/strictjson"
@@ -111,8 +112,10 @@ func (e *OAuth2Error) Unwrap() error { return e.reason }
 //     Policy.Addresses refuses the address of a new user.
 //   - [ErrUserBlocked]
 //   - [ErrUserCountExceeded]
+//   - [ErrSignUpClosed]: the person has no account, and no one may sign up; also in the place of
+//     ErrUserAlreadyExists then.
 func (g *Guest) FinishOAuth2(ctx context.Context, cb OAuth2Callback) (_ *OAuth2Result, err error) {
-	defer publicError("finish OAuth2 session", &err)
+	defer g.home().publicError(ctx, "finish OAuth2 session", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -143,7 +146,7 @@ func (g *Guest) FinishOAuth2(ctx context.Context, cb OAuth2Callback) (_ *OAuth2R
 //   - [ErrInvalidToken]: no start of the provider has the state, it has expired, or it has a form
 //     post already. Then it is used up.
 func (g *Guest) PostOAuth2(ctx context.Context, provider string, parameters url.Values) (err error) {
-	defer publicError("post OAuth2 callback", &err)
+	defer g.home().publicError(ctx, "post OAuth2 callback", &err)
 	c, err := g.begin()
 	if err != nil {
 		return err
@@ -161,7 +164,7 @@ func (g *Guest) PostOAuth2(ctx context.Context, provider string, parameters url.
 		return err
 	}
 	if malformed == nil && len(kept) > maxPosted {
-		malformed = invalid("parameters", fmt.Errorf("more than %d bytes", maxPosted))
+		malformed = invalid("parameters", reason.New(reason.TooLong, "more than %d bytes", maxPosted))
 	}
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
 		start, err := record.Starts.Find(ctx, tx, record.Starts.Index("digest"), store.Bytes(digest[:]))
@@ -274,7 +277,7 @@ func (c *call) finish(ctx context.Context, g *Guest, start *record.Start, cb OAu
 	case answer.code == "":
 		return nil, ErrProviderRefused
 	}
-	flow, err := c.flowOf(start)
+	flow, length, err := c.flowOf(start)
 	if err != nil {
 		return nil, err
 	}
@@ -282,6 +285,7 @@ func (c *call) finish(ctx context.Context, g *Guest, start *record.Start, cb OAu
 	if err != nil {
 		return nil, err
 	}
+	person.length = length
 	return c.settlePerson(ctx, start, person, account, cb.Binding)
 }
 
@@ -300,7 +304,7 @@ func (g *Guest) linker(ctx context.Context, start *record.Start, secret string) 
 	c := g.call()
 	account := g.account(digest)
 	if err := account.readCheck(ctx, &c, c.store, &account.session); err != nil {
-		return nil, nil, account.pendingError(err)
+		return nil, nil, account.lesserError(err)
 	}
 	if account.session.ID != start.Session {
 		return nil, nil, ErrUnauthorized
@@ -335,9 +339,9 @@ func readAnswer(parameters url.Values) (a callbackAnswer, err error) {
 		values := parameters[p.name]
 		switch {
 		case len(values) > 1:
-			return a, invalid(p.name, errors.New("it comes twice"))
+			return a, invalid(p.name, reason.New(reason.Repeated, "it comes twice"))
 		case len(values) == 1 && len(values[0]) > p.most:
-			return a, invalid(p.name, fmt.Errorf("more than %d bytes", p.most))
+			return a, invalid(p.name, reason.New(reason.TooLong, "more than %d bytes", p.most))
 		case len(values) == 1:
 			*p.to = values[0]
 		}
@@ -351,7 +355,7 @@ func readAnswer(parameters url.Values) (a callbackAnswer, err error) {
 		}
 	}
 	if total > maxParameters {
-		return a, invalid("parameters", fmt.Errorf("more than %d bytes", maxParameters))
+		return a, invalid("parameters", reason.New(reason.TooLong, "more than %d bytes", maxParameters))
 	}
 	if a.name != "" {
 		a.name, err = nameOfPerson(a.name)
@@ -369,13 +373,13 @@ func nameOfPerson(text string) (string, error) {
 		Last  string `json:"lastName"`
 	}
 	if err := strictjson.Unmarshal([]byte(text), &person); err != nil {
-		return "", invalid("user", errors.New("not a JSON object with each name once"))
+		return "", invalid("user", reason.New(reason.Malformed, "not a JSON object with each name once"))
 	}
 	if len(person.Name) == 0 {
 		return "", nil
 	}
 	if err := strictjson.Unmarshal(person.Name, &name); err != nil {
-		return "", invalid("user", errors.New("its name is not a JSON object with each name once"))
+		return "", invalid("user", reason.New(reason.Malformed, "its name is not a JSON object with each name once"))
 	}
 	if name.First == "" || name.Last == "" {
 		return "", nil
@@ -383,17 +387,19 @@ func nameOfPerson(text string) (string, error) {
 	return name.First + " " + name.Last, nil
 }
 
-// flowOf returns the flow of a start.
-func (c *call) flowOf(start *record.Start) (*oauth.Flow, error) {
+// flowOf returns the flow of a start, and the length of the session that it asked for, 0 for that of
+// the policy.
+func (c *call) flowOf(start *record.Start) (*oauth.Flow, time.Duration, error) {
 	kept, err := c.ring.Open(seal.Start, seal.StartPlace(start.ID), start.Sealed)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var f flight
 	if err := json.Unmarshal(kept, &f); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return &oauth.Flow{RedirectURL: start.Redirect, Nonce: hide(f.Nonce), Verifier: hide(f.Verifier), Now: c.now}, nil
+	flow := &oauth.Flow{RedirectURL: start.Redirect, Nonce: hide(f.Nonce), Verifier: hide(f.Verifier), Now: c.now}
+	return flow, time.Duration(f.Length) * time.Second, nil
 }
 
 // askProvider redeems the code of a callback and returns the person.

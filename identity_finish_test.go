@@ -158,7 +158,7 @@ func TestAnAnonymousAccountBecomesAFullOne(t *testing.T) {
 		if !result.Linked || s.ID != session.ID || s.UserID != account.UserID() || s.Provider != "acme" || !slices.Equal(s.Factors, []string{"oauth2"}) || s.Secret.IsZero() {
 			k.Fatalf("%+v", s)
 		}
-		if err := kit.Err(account.User(k.Ctx)); !errors.Is(err, latchkey.ErrUnauthorized) {
+		if err := kit.Err(account.User(k.Ctx)); !errors.Is(err, latchkey.ErrSessionRenewed) {
 			k.Errorf("the old secret: %v", err)
 		}
 		full, err := k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())

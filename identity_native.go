@@ -3,10 +3,10 @@ package latchkey
 import (
 	"context"
 	"errors"
-	"fmt"
 	"unicode/utf8"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/oauth"
@@ -50,7 +50,7 @@ type IDTokenSignIn struct {
 //   - [ErrProviderFailed]: the keys of the provider could not be read.
 //   - those of [Guest.FinishOAuth2] from ErrProviderSubject on, and not as an [*OAuth2Error].
 func (g *Guest) CreateIDTokenSession(ctx context.Context, r IDTokenSignIn) (_ *Session, err error) {
-	defer publicError("create ID token session", &err)
+	defer g.home().publicError(ctx, "create ID token session", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (g *Guest) CreateIDTokenSession(ctx context.Context, r IDTokenSignIn) (_ *S
 //   - [ErrChallengeRequired]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) LinkIDToken(ctx context.Context, r IDTokenSignIn) (_ *OAuth2Result, err error) {
-	defer publicError("link ID token", &err)
+	defer a.home().publicError(ctx, "link ID token", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -96,13 +96,13 @@ func (r *IDTokenSignIn) check() error {
 	case canon.Provider(r.Provider) != nil:
 		return errProviderName
 	case n == 0 || n > maxIDToken:
-		return invalid("Token", fmt.Errorf("not 1 to %d bytes", maxIDToken))
+		return invalid("Token", reason.New(reason.OutOfRange, "not 1 to %d bytes", maxIDToken))
 	case len(r.Nonce.Reveal()) > maxNonce:
-		return invalid("Nonce", fmt.Errorf("more than %d bytes", maxNonce))
+		return invalid("Nonce", reason.New(reason.TooLong, "more than %d bytes", maxNonce))
 	case len(r.Name) > maxPerson:
-		return invalid("Name", fmt.Errorf("more than %d bytes", maxPerson))
+		return invalid("Name", reason.New(reason.TooLong, "more than %d bytes", maxPerson))
 	case !utf8.ValidString(r.Name):
-		return invalid("Name", errors.New("not UTF-8"))
+		return invalid("Name", reason.New(reason.NotUTF8, "not UTF-8"))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
@@ -58,9 +59,11 @@ func (c *call) settlePerson(ctx context.Context, start *record.Start, who *perso
 		ID: newID(), Created: c.now, Updated: c.now, Provider: info.Name, Issuer: who.Issuer, Subject: who.Subject, Email: who.Email, Name: who.Name,
 	}
 	in := c.newSignIn(ctx, "", "", "")
+	in.length = cmp.Or(in.length, who.length)
 	fresh := newUser(newID(), c.now)
 	secret := newSecret()
 	handed := c.newToken(kindOAuth2, "", "", secret.Reveal())
+	handed.Session = int64(in.length / time.Second)
 	if start.Binding != nil {
 		handed.secret = boundSecret(secret.Reveal(), binding)
 	}

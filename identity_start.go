@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/internal/seal"
@@ -82,7 +81,7 @@ type OAuth2Start struct {
 //   - [ErrProviderFailed]: the provider cannot be reached.
 //   - [*ThrottledError]: after 50 calls from a client address in an hour.
 func (g *Guest) StartOAuth2(ctx context.Context, r OAuth2Request) (_ *OAuth2Start, err error) {
-	defer publicError("start OAuth2 session", &err)
+	defer g.home().publicError(ctx, "start OAuth2 session", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -100,15 +99,16 @@ func (g *Guest) StartOAuth2(ctx context.Context, r OAuth2Request) (_ *OAuth2Star
 //
 // Errors: those of [Guest.StartOAuth2], and
 //   - [ErrChallengeRequired]
+//   - [ErrSignUpClosed]: the account is anonymous, and no one may sign up.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) StartOAuth2(ctx context.Context, r OAuth2Request) (_ *OAuth2Start, err error) {
-	defer publicError("start OAuth2 session", &err)
+	defer a.home().publicError(ctx, "start OAuth2 session", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
 	}
 	if r.Unbound {
-		return nil, invalid("Unbound", errors.New("an identity is linked only in the browser that has begun"))
+		return nil, invalid("Unbound", reason.New(reason.Conflict, "an identity is linked only in the browser that has begun"))
 	}
 	if _, err := a.mayLink(ctx, c, c.store); err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func (a *Account) mayLink(ctx context.Context, c *call, r store.Reader) (*record
 		return nil, err
 	case a.jwt != nil:
 		return nil, ErrSessionNotFound
-	case anonymous(user):
-		return user, nil
+	case anonymous(user): // it would become a full account
+		return user, c.maySignUp()
 	}
 	if err := c.requireFresh(&s, freshUnlessOff, c.policy.Factors.StepUpWindow); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (r *OAuth2Request) check(e *Engine) error {
 		return errProviderName
 	}
 	if u, err := redirect.Read(r.RedirectURL); err != nil || u.Host == "" || strings.Contains(r.RedirectURL, "#") || u.Scheme != "https" && u.Scheme != "http" {
-		return invalid("RedirectURL", fmt.Errorf("not an address of http or https without a fragment, of at most %d bytes", redirect.MaxLength))
+		return invalid("RedirectURL", reason.New(reason.Malformed, "not an address of http or https without a fragment, of at most %d bytes", redirect.MaxLength))
 	}
 	for _, page := range []struct{ name, address string }{{"success", r.Success}, {"failure", r.Failure}} {
 		if page.address == "" {
@@ -158,16 +158,16 @@ func (r *OAuth2Request) check(e *Engine) error {
 		}
 	}
 	if len(r.Scopes) > maxScopes || len(strings.Join(r.Scopes, " ")) > maxScopesBytes {
-		return invalid("scopes", fmt.Errorf("more than %d, or more than %d bytes", maxScopes, maxScopesBytes))
+		return invalid("scopes", reason.New(reason.TooLong, "more than %d, or more than %d bytes", maxScopes, maxScopesBytes))
 	}
 	for _, scope := range r.Scopes {
 		bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
 		if scope == "" || strings.ContainsFunc(scope, bad) {
-			return invalid("scopes", errors.New("not printable ASCII without space, quote and backslash"))
+			return invalid("scopes", reason.New(reason.Malformed, "not printable ASCII without space, quote and backslash"))
 		}
 	}
 	if r.Unbound && !r.Token {
-		return invalid("Unbound", errors.New("it needs Token"))
+		return invalid("Unbound", reason.New(reason.Missing, "it needs Token"))
 	}
 	return nil
 }
@@ -176,6 +176,7 @@ func (r *OAuth2Request) check(e *Engine) error {
 type flight struct {
 	Nonce    string `json:"nonce"`
 	Verifier string `json:"verifier"`
+	Length   int64  `json:"length,omitempty"` // of the session, in seconds; 0 for that of the policy
 }
 
 // startOAuth2 begins a sign-in, or for an account the linking of an identity.
@@ -202,7 +203,7 @@ func (c *call) startOAuth2(ctx context.Context, r OAuth2Request, a *Account) (*O
 		Provider: r.Provider, Issuer: p.Info().Issuer, Redirect: r.RedirectURL, Token: r.Token, Success: r.Success, Failure: r.Failure,
 		Created: c.now, Expire: c.now.Add(startLength),
 	}
-	kept, err := json.Marshal(flight{nonce.Reveal(), verifier.Reveal()})
+	kept, err := json.Marshal(flight{nonce.Reveal(), verifier.Reveal(), int64(c.client.SessionLength / time.Second)})
 	if err != nil {
 		return nil, err
 	}

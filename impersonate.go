@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -19,7 +19,7 @@ type ImpersonatedUser struct {
 }
 
 // errOneName says why the name of a user is refused.
-var errOneName = errors.New("the user is named by one of id, e-mail address and phone number")
+var errOneName = reason.New(reason.Conflict, "the user is named by one of id, e-mail address and phone number")
 
 // Impersonate returns an account by which the caller acts for another user, whom they help
 // or whose view they need to see. The server gives the right to it
@@ -29,7 +29,8 @@ var errOneName = errors.New("the user is named by one of id, e-mail address and 
 // It may read what the user may read, and change the name and the preferences. It may
 // change no factor, password, address, target or session, show no recovery code, and make no
 // JWT: such a call is [ErrUserUnauthorized]. So is another Impersonate. The methods that are open
-// return [ErrUserBlocked] and [ErrPasswordResetRequired] as they would for the user.
+// return [ErrUserBlocked], [ErrPasswordResetRequired] and [ErrEmailVerificationRequired] as they
+// would for the user.
 //
 // Every line of the log and every event of such a call has the mode impersonator and the id of
 // the caller. The user's log also has the line user.impersonate, once an hour for
@@ -42,7 +43,7 @@ var errOneName = errors.New("the user is named by one of id, e-mail address and 
 //   - [*ThrottledError]: after 600 changes of the caller in an hour, counted with
 //     [Account.UpdateName] and its like; only the calls that write the line count.
 func (a *Account) Impersonate(ctx context.Context, who ImpersonatedUser) (_ *Account, err error) {
-	defer publicError("impersonate", &err)
+	defer a.home().publicError(ctx, "impersonate", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

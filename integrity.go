@@ -38,7 +38,7 @@ func (e *Engine) sealFault(ctx context.Context, value sealed, userID string, cau
 	u := unopened{value, userID, cause}
 	e.logUnopened(ctx, u)
 	e.tellUnopened(ctx, u)
-	return cause
+	return &loggedError{cause}
 }
 
 // logUnopened logs a value that does not open.

@@ -3,9 +3,9 @@ package latchkey
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"unicode/utf8"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -25,7 +25,7 @@ func (l *InvitationLink) check() error {
 		return err
 	}
 	if secret := l.Secret.Reveal(); secret == "" || len(secret) > maxSecret || !utf8.ValidString(secret) {
-		return invalid("secret", fmt.Errorf("not 1 to %d bytes of UTF-8", maxSecret))
+		return invalid("secret", reason.New(reason.OutOfRange, "not 1 to %d bytes of UTF-8", maxSecret))
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ type Accepted struct {
 //     after 300 failed ones.
 //   - [ErrUserCountExceeded]
 func (g *Guest) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Accepted, err error) {
-	defer publicError("update membership status", &err)
+	defer g.home().publicError(ctx, "update membership status", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -204,7 +204,7 @@ func (tx *txn) nameOfInvited(m *record.Membership) string {
 //   - [ErrTeamInviteMismatch]: the user does not have the address, or another one was invited by
 //     id. The invitation stays open.
 func (a *Account) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Membership, err error) {
-	defer publicError("update membership status", &err)
+	defer a.home().publicError(ctx, "update membership status", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -227,7 +227,7 @@ func (a *Account) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Me
 			}
 			if !by.verified(user) {
 				if _, err := tx.changeUser(ctx, user, func(u *record.User) error {
-					openedLink(u, by)
+					openedLink(u, by, tx.now)
 					return nil
 				}); err != nil {
 					return nil, err
@@ -243,7 +243,7 @@ func (a *Account) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Me
 //
 // Errors: those of [Guest.AcceptInvitation] that are about the link.
 func (g *Guest) DeclineInvitation(ctx context.Context, l InvitationLink) (err error) {
-	defer publicError("decline invitation", &err)
+	defer g.home().publicError(ctx, "decline invitation", &err)
 	c, err := g.begin()
 	if err != nil {
 		return err

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 
 	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/notify"
@@ -33,7 +33,7 @@ type NewMembership struct {
 }
 
 // errNobody says why a membership is refused.
-var errNobody = errors.New("none of userId, email and phone is given")
+var errNobody = reason.New(reason.Missing, "none of userId, email and phone is given")
 
 // check brings the input to its canonical form, or refuses it.
 func (n *NewMembership) check() (err error) {
@@ -83,17 +83,17 @@ func (n *NewMembership) address() string {
 }
 
 // errNoAddress says why an invitation is refused.
-var errNoAddress = errors.New("the user has neither an e-mail address nor a number")
+var errNoAddress = reason.New(reason.Missing, "the user has neither an e-mail address nor a number")
 
 // maxTextURL is the length of the page of an invitation by SMS: a text message has 160 characters,
 // and the host pays for each.
 const maxTextURL = 256
 
 // errLongURL says why an invitation is refused.
-var errLongURL = fmt.Errorf("longer than %d bytes, for a text message", maxTextURL)
+var errLongURL = reason.New(reason.TooLong, "longer than %d bytes, for a text message", maxTextURL)
 
 // errTooManyInvitations says why an invitation is refused.
-var errTooManyInvitations = errors.New("the team has 200 open invitations")
+var errTooManyInvitations = reason.New(reason.TooMany, "the team has 200 open invitations")
 
 // invitation is an invitation that is about to be made.
 type invitation struct {
@@ -240,7 +240,7 @@ func addressOf(user *record.User) string {
 }
 
 // sentInvitation is an invitation that was made. Silent says that nothing is sent: to a mock
-// number, and to a blocked user.
+// number, to an address that is held for another user, and to a blocked user.
 type sentInvitation struct {
 	shown   *Membership
 	message notify.Message
@@ -317,8 +317,12 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 	if _, err := tx.changedMembership(ctx, team, nil, m, event); err != nil {
 		return nil, err
 	}
+	held, err := tx.heldFor(ctx, tx, n.kind.by, n.Destination)
+	if err != nil {
+		return nil, err
+	}
 	_, mocked := tx.mockCode(n.kind.by.channel, n.Destination)
-	made := &sentInvitation{silent: n.silent || mocked || own && person.Blocked, message: tx.invitationMessage(n, m, team, user)}
+	made := &sentInvitation{silent: n.silent || mocked || held != "" && !own || own && person.Blocked, message: tx.invitationMessage(n, m, team, user)}
 	made.shown, err = showInvitation(m, team, false)
 	return made, err
 }

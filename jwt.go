@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
-	"fmt"
 	"time"
 
 	"example.com/latchkey/internal/jws"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 )
@@ -62,7 +62,7 @@ func (e *Engine) KeySet() []byte {
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: after 100 calls of the user in an hour.
 func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret, err error) {
-	defer publicError("create JWT", &err)
+	defer a.home().publicError(ctx, "create JWT", &err)
 	c, err := a.begin()
 	if err != nil {
 		return Secret{}, err
@@ -94,7 +94,7 @@ func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret
 func jwtExpire(now time.Time, length time.Duration) (time.Time, error) {
 	length = cmp.Or(length, jwtLength)
 	if length < time.Second || length > jwtMost {
-		return time.Time{}, invalid("duration", fmt.Errorf("not a second to %v", jwtMost))
+		return time.Time{}, invalid("duration", reason.New(reason.OutOfRange, "not a second to %v", jwtMost))
 	}
 	return now.Add(length), nil
 }

@@ -21,6 +21,7 @@ const (
 	limitDeleteSession
 	limitDeleteSessions
 	limitUpdatePassword
+	limitConfirmPassword
 	limitUpdateEmail
 	limitUpdatePhone
 	limitMagicURLToken
@@ -80,6 +81,7 @@ var limits = [...]struct {
 	limitDeleteSession:        {name: "deleteSession", rule: perHour(100)},
 	limitDeleteSessions:       {name: "deleteSessions", rule: perHour(100)},
 	limitUpdatePassword:       {name: "updatePassword", rule: perHour(10), guesses: true},
+	limitConfirmPassword:      {name: "confirmPassword", rule: perHour(10), guesses: true},
 	limitUpdateEmail:          {name: "updateEmail", rule: perHour(10), guesses: true},
 	limitUpdatePhone:          {name: "updatePhone", rule: perHour(10), guesses: true},
 	limitMagicURLToken:        {name: "createMagicURLToken", rule: perHour(60)},
@@ -123,12 +125,16 @@ func perHour(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Win
 
 func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Window: 24 * time.Hour} }
 
-// DefaultLimits returns the rules by operation: how many calls a window allows, which
-// begins with the first call. [Policy].Guessing.Limits replaces them. A limit is counted
-// by the client address unless this list says otherwise, and a client without a known
-// address is not counted by it. IPv6 is counted by its /64. An IPv6 address that holds the
-// client's IPv4 address, as those of translators, 6to4 and Teredo do, counts as that. What is
-// counted by client address is counted by the /48 of IPv6 too, with ten times the calls.
+// DefaultLimits returns the rules by operation: how many calls a window allows, which begins
+// with the first call. [Policy].Guessing.Limits replaces them. The names are those of the
+// documented API: updateRecovery is [Guest.ConfirmRecovery], updateEmailVerification and
+// updatePhoneVerification are [Guest.ConfirmEmailVerification] and
+// [Guest.ConfirmPhoneVerification], updateMFAChallenge is [Account.ConfirmMFAChallenge], and
+// updateSession is [Account.ExtendSession]. A limit is counted by the client address unless
+// this list says otherwise, and a client without a known address is not counted by it. IPv6 is
+// counted by its /64. An IPv6 address that holds the client's IPv4 address, as those of
+// translators, 6to4 and Teredo do, counts as that. What is counted by client address is counted
+// by the /48 of IPv6 too, with ten times the calls.
 //
 //   - createEmailPasswordSession: by e-mail address, or by user and client address
 //     where the user has signed in from there within 90 days; and by e-mail address and
@@ -148,14 +154,17 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //   - changes: changes of name, preferences and factors, and new secrets of a session, by
 //     user.
 //   - createRecovery: by e-mail address, and by client address.
-//   - updateRecovery, updateEmailVerification: by the user id in the call.
+//   - updateRecovery (with [Guest.RestoreAddress]) and updateEmailVerification (with
+//     [Account.ConfirmEmailChange]): by the user id in the call.
 //   - createEmailVerification, createJWT: by user.
 //   - createMembership: invitations to teams, by the user who invites.
-//   - updateEmail, updatePhone: by user, and by client address. The answer tells
-//     whether an address is taken.
+//   - confirmPassword: by user and client address together. A success resets it.
+//   - updateEmail, updatePhone: by user, and by client address, with the calls of
+//     [Account.CreateEmailChange] and [Account.CreatePhoneChange]. The answer tells whether an
+//     address is taken.
 //   - createPhoneVerification: by user, and by client address.
 //   - updatePhoneVerification: by the user id in the call and client address
-//     together.
+//     together, with the calls of [Account.ConfirmPhoneChange].
 //   - createMFAChallenge: by user, or by user and client address where the user has
 //     proven the factor from there.
 //   - updateMFAChallenge: by challenge.

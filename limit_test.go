@@ -19,7 +19,7 @@ import (
 func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 	want := map[string]int{
 		"createAccount": 10, "createEmailPasswordSession": 10, "createAnonymousSession": 50, "updateSession": 10,
-		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10, "updateEmail": 10, "updatePhone": 10,
+		"deleteSession": 100, "deleteSessions": 100, "updatePassword": 10, "confirmPassword": 10, "updateEmail": 10, "updatePhone": 10,
 		"createMagicURLToken": 60, "createEmailToken": 10, "createPhoneToken": 10, "createSession": 10, "createSessionByClient": 300, "confirmByClient": 300,
 		"failuresByClient": 300, "changes": 600,
 		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,

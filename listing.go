@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
@@ -83,7 +84,7 @@ type request struct {
 // read reads the queries of a caller.
 func (l *listing[T]) read(p *Policy, queries []Query) (*request, error) {
 	if len(queries) > query.MaxQueries {
-		return nil, invalid("queries", fmt.Errorf("more than %d", query.MaxQueries))
+		return nil, invalid("queries", reason.New(reason.TooMany, "more than %d", query.MaxQueries))
 	}
 	r := &request{limit: min(defaultLimit, p.PageLimit), seen: make(map[query.Method]bool)}
 	for _, q := range queries {
@@ -101,13 +102,13 @@ func (l *listing[T]) read(p *Policy, queries []Query) (*request, error) {
 		}
 	}
 	if cursors > 1 {
-		return nil, invalid("queries", errors.New("more than one cursor"))
+		return nil, invalid("queries", reason.New(reason.Repeated, "more than one cursor"))
 	}
 	switch terms, values := store.FilterSize(l.rows.Table, r.filters); {
 	case terms > store.MaxFilterTerms:
-		return nil, invalid("queries", fmt.Errorf("more than %d conditions", store.MaxFilterTerms))
+		return nil, invalid("queries", reason.New(reason.TooMany, "more than %d conditions", store.MaxFilterTerms))
 	case values > store.MaxValues:
-		return nil, invalid("queries", fmt.Errorf("more than %d values", store.MaxValues))
+		return nil, invalid("queries", reason.New(reason.TooMany, "more than %d values", store.MaxValues))
 	case !r.walk && r.offset+r.limit > maxWalk:
 		return nil, ErrQueryTooCostly
 	}
@@ -121,7 +122,7 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 	case query.MethodOrderAsc, query.MethodOrderDesc:
 		a, found := l.attributes[q.Attribute()]
 		if !found || a.list || l.plain {
-			return invalid("queries", fmt.Errorf("cannot order by %q", q.Attribute()))
+			return invalid("queries", reason.New(reason.Unknown, "cannot order by %q", q.Attribute()))
 		}
 		if !slices.ContainsFunc(r.orders, func(o order) bool { return o.column == a.column }) { // a second one decides nothing
 			r.orders = append(r.orders, order{a, method == query.MethodOrderDesc})
@@ -129,7 +130,7 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 		return nil
 	case query.MethodLimit, query.MethodOffset, query.MethodCursorAfter, query.MethodCursorBefore, query.MethodPage, query.MethodWalk, query.MethodNoTotal, query.MethodSearch:
 		if r.seen[method] {
-			return invalid("queries", fmt.Errorf("%s is given twice", method))
+			return invalid("queries", reason.New(reason.Repeated, "%s is given twice", method))
 		}
 		r.seen[method] = true
 	}
@@ -137,12 +138,12 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 	case query.MethodLimit:
 		r.limit = values[0].(int)
 		if r.limit < 1 || r.limit > p.PageLimit {
-			return invalid("queries", fmt.Errorf("limit is not 1 to %d", p.PageLimit))
+			return invalid("queries", reason.New(reason.OutOfRange, "limit is not 1 to %d", p.PageLimit))
 		}
 	case query.MethodOffset:
 		r.offset = values[0].(int)
 		if r.offset < 0 || r.offset > store.MaxOffset {
-			return invalid("queries", errors.New("offset is not 0 to 2^30"))
+			return invalid("queries", reason.New(reason.OutOfRange, "offset is not 0 to 2^30"))
 		}
 	case query.MethodCursorAfter, query.MethodCursorBefore, query.MethodPage:
 		return r.readCursor(method, values[0].(string))
@@ -156,7 +157,7 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 		}
 		r.search = values[0].(string)
 		if len(r.search) > 4*maxSearch || utf8.RuneCountInString(r.search) > maxSearch || !utf8.ValidString(r.search) {
-			return invalid("search", fmt.Errorf("not at most %d characters of UTF-8", maxSearch))
+			return invalid("search", reason.New(reason.TooLong, "not at most %d characters of UTF-8", maxSearch))
 		}
 	default:
 		f, err := l.filter(q, 1)
@@ -192,16 +193,16 @@ func (l *listing[T]) filter(q Query, depth int) (f store.Filter, err error) {
 	least, most, known := f.Op.Arity()
 	switch {
 	case !known:
-		return f, invalid("queries", fmt.Errorf("%q selects nothing here", q.Method()))
+		return f, invalid("queries", reason.New(reason.Unknown, "%q selects nothing here", q.Method()))
 	case f.Op == store.OpAnd || f.Op == store.OpOr:
 		return l.filterAll(f, q.Nested(), depth)
 	}
 	a, found := l.attributes[q.Attribute()]
 	if !found || l.plain {
-		return f, invalid("queries", fmt.Errorf("attribute %q cannot be queried", q.Attribute()))
+		return f, invalid("queries", reason.New(reason.Unknown, "attribute %q cannot be queried", q.Attribute()))
 	}
 	if n := len(q.Values()); n < least || n > most {
-		return f, invalid("queries", fmt.Errorf("%s has %d values, not %d to %d", f.Op, n, least, most))
+		return f, invalid("queries", reason.New(reason.OutOfRange, "%s has %d values, not %d to %d", f.Op, n, least, most))
 	}
 	f.Column = a.column
 	column := l.rows.Table.Columns()[l.rows.Table.Column(a.column)]
@@ -212,7 +213,7 @@ func (l *listing[T]) filter(q Query, depth int) (f store.Filter, err error) {
 	for _, v := range q.Values() {
 		value, more, err := a.value(v, column.Kind)
 		if err != nil {
-			return f, invalid("queries", fmt.Errorf("a value of %s: %w", q.Attribute(), err))
+			return f, invalid("queries", reason.New(reason.Malformed, "a value of %s: %v", q.Attribute(), err))
 		}
 		f.Values, late = append(f.Values, value), append(late, more)
 	}
@@ -265,7 +266,7 @@ func exact(f store.Filter, late []bool) store.Filter {
 }
 
 // errTooDeep says why queries are refused.
-var errTooDeep = fmt.Errorf("and or or without queries, or nested more than %d deep", store.MaxFilterDepth)
+var errTooDeep = reason.New(reason.TooLong, "and or or without queries, or nested more than %d deep", store.MaxFilterDepth)
 
 // filterAll turns the queries of And and Or into filters.
 func (l *listing[T]) filterAll(f store.Filter, queries []Query, depth int) (store.Filter, error) {

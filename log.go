@@ -50,8 +50,8 @@ const (
 // logOf returns a log row about a user.
 func (tx *txn) logOf(event string, user *record.User) *record.Log {
 	l := tx.logRow(event, user.ID, user.Key)
-	// Who has put another's address on their account does not learn from the log where the
-	// owner of the address is.
+	// A user who has put another person's address on their account does not learn from the
+	// log where the owner of the address is.
 	l.Stranger = tx.by.mode == modeGuest && event != logUserCreate && (user.Email != "" && !user.EmailVerified || user.Phone != "" && !user.PhoneVerified)
 	return l
 }
@@ -113,7 +113,8 @@ func (tx *txn) refuse(ctx context.Context, r refused) error {
 }
 
 // Log is one line of the audit log. A line is written in the transaction of the
-// change that it records.
+// change that it records. Event and Reason are names for programs. A page has its own
+// words for them: docs/log.md.
 type Log struct {
 	ID string
 	// Event is the change: user.create, user.update, user.delete, session.create,
@@ -121,8 +122,8 @@ type Log struct {
 	// recovery.create, recovery.update, challenge.create, challenge.update,
 	// tokens.create, target.create, target.update, target.delete, user.impersonate,
 	// membership.create, membership.update, membership.delete, identity.create,
-	// identity.delete; or
-	// the refusal: session.refuse, user.refuse,
+	// identity.delete, team.create, team.update, team.delete, sessions.end ([Engine.EndAll]);
+	// or the refusal: session.refuse, user.refuse,
 	// verification.refuse, recovery.refuse, challenge.refuse, membership.refuse.
 	Event string
 	Time  time.Time

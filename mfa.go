@@ -2,9 +2,12 @@ package latchkey
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 )
 
@@ -13,6 +16,26 @@ type MFAFactors struct {
 	TOTP, Email, Phone, RecoveryCode, Custom bool
 	// RecoveryCodesLeft is the number of unused recovery codes.
 	RecoveryCodesLeft int
+	// Helps are the factors of which a challenge helps the session that asks. For one that owes
+	// a factor these are those that pay it: a factor that the session was made by counts once. For
+	// one that owes none they are all that the user has, for a step-up. An account of
+	// [Account.Impersonate], a JWT and the server's scope have no session, and so no factor helps.
+	Helps FactorSet
+	// PasswordHelps says that the user of a session that owes a factor would come in by signing in by
+	// password instead, perhaps with a factor beside it, and ProviderHelps the same for a linked
+	// provider. If no factor helps, the page says that.
+	PasswordHelps, ProviderHelps bool
+}
+
+// FactorSet is a set of factors.
+type FactorSet struct {
+	TOTP, Email, Phone, RecoveryCode, Custom bool
+}
+
+// has reports whether a factor is in the set.
+func (s FactorSet) has(f Factor) bool {
+	return f == FactorTOTP && s.TOTP || f == FactorEmail && s.Email || f == FactorPhone && s.Phone ||
+		f == FactorRecoveryCode && s.RecoveryCode || f == FactorCustom && s.Custom
 }
 
 // showFactors returns the factors of a user.
@@ -28,9 +51,10 @@ func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.U
 	}, nil
 }
 
-// MFAFactors returns the factors of the user. A session that owes one may ask.
+// MFAFactors returns the factors of the user, and which of them help the session. A session that
+// still owes one may ask too.
 func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
-	defer publicError("list factors", &err)
+	defer a.home().publicError(ctx, "list factors", &err)
 	c, err := a.beginFor()
 	if err != nil {
 		return MFAFactors{}, err
@@ -40,17 +64,63 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 		if err != nil {
 			return MFAFactors{}, err
 		}
-		return c.showFactors(ctx, c.store, user)
+		have, err := c.showFactors(ctx, c.store, user)
+		if err != nil || a.sessionID() == "" {
+			return have, err
+		}
+		s, err := a.ownSession(ctx, c, c.store, CurrentSession)
+		if errors.Is(err, ErrSessionNotFound) {
+			return MFAFactors{}, ErrUnauthorized
+		}
+		if err != nil {
+			return MFAFactors{}, err
+		}
+		c.showHelp(&have, user, checkOf(s))
+		return have, nil
 	})
 }
 
-// UpdateMFA switches multi-factor authentication on or off. While it is on, and the
-// user has a factor that serves as a second one (a verified address or number, a
-// confirmed authenticator), every session must prove two. When it is switched on, what other
-// sessions have proven beyond their first factor counts no more: they are refused at once with
-// a [*MoreFactorsError]. Recovery codes that another session has made are void. The session
-// that switches it on is assumed to have proven the user's factors, so that it is not locked
-// out. The user gets a notice.
+// showHelp adds which factors help a session of a user.
+func (e *Engine) showHelp(have *MFAFactors, user *record.User, s *record.Check) {
+	have.Helps = FactorSet{
+		TOTP: have.TOTP, RecoveryCode: have.RecoveryCode, Custom: have.Custom,
+		Email: have.Email && e.canSendTo(notify.Email, user.Email), Phone: have.Phone && e.canSendTo(notify.SMS, user.Phone),
+	}
+	if !e.owes(s) {
+		return
+	}
+	can := have.Helps
+	for f, has := range map[Factor]*bool{
+		FactorTOTP: &have.Helps.TOTP, FactorEmail: &have.Helps.Email, FactorPhone: &have.Helps.Phone,
+		FactorRecoveryCode: &have.Helps.RecoveryCode, FactorCustom: &have.Helps.Custom,
+	} {
+		*has = *has && e.pays(s, string(f))
+	}
+	canSignIn := e.policy.Disabled&MethodEmailPassword == 0
+	have.PasswordHelps = canSignIn && hasWord(s.UserFactors, factorPassword) && !hasWord(s.Factors, factorPassword) && e.leadsOn(s, factorPassword, can)
+	byProvider := factorOAuth2
+	if e.policy.TrustProviderMFA {
+		byProvider = trustedOAuth2
+	}
+	have.ProviderHelps = e.hasProvider(strings.Fields(s.UserFactors)) && !hasWord(s.Factors, factorOAuth2) && e.leadsOn(s, byProvider, can)
+}
+
+// leadsOn reports whether the user of a session would come in by another way: with nothing owed, or
+// with a factor of theirs.
+func (e *Engine) leadsOn(s *record.Check, proofs string, can FactorSet) bool {
+	other := *s
+	other.Factors = proofs
+	return !e.owes(&other) || slices.ContainsFunc(allFactors, func(f Factor) bool { return can.has(f) && e.pays(&other, string(f)) })
+}
+
+// UpdateMFA switches multi-factor authentication on or off. While it is on, and the user has a
+// factor that serves as a second one (a verified address or number, a confirmed authenticator),
+// every session must prove two. When it is switched on, the proofs of other sessions beyond
+// their first factor count no more: they are refused at once with a [*MoreFactorsError].
+// Recovery codes that another session has made are void. The session that switches it on is
+// assumed to have proven the user's factors, so that it is not locked out. The user gets a
+// notice. Switching it off leaves the authenticator, which [Account.DeleteMFAAuthenticator]
+// removes.
 //
 // Errors:
 //   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
@@ -58,11 +128,11 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 //     authenticator, and the session has not answered a challenge by it, or by a recovery
 //     code, within that window.
 //   - [ErrMoreFactorsRequired]: the session would owe a factor at once, which no challenge
-//     asks for: it was made by a link or a code, and the other factor is the password. The
-//     user signs in by password first.
+//     asks for: it was made by a link or a code or anonymously, and the other factor is the
+//     password. The user gives it first ([Account.ConfirmPassword]).
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
-	defer publicError("update MFA", &err)
+	defer a.home().publicError(ctx, "update MFA", &err)
 	return changeFreshOften(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
 		if user.MFA && !on {
 			if err := tx.requireStrongest(user, s, freshUnlessOff); err != nil {
@@ -108,8 +178,12 @@ func (p *Pending) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 
 // DeleteSession signs out.
 func (p *Pending) DeleteSession(ctx context.Context) (err error) {
-	defer publicError("delete session", &err)
-	a := p.handle()
+	defer p.home().publicError(ctx, "delete session", &err)
+	return p.handle().signOut(ctx)
+}
+
+// signOut ends the session of a handle that may do little else.
+func (a *Account) signOut(ctx context.Context) error {
 	c, err := a.begin()
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -11,6 +10,7 @@ import (
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/notify"
@@ -78,12 +78,12 @@ func showChallenge(row *record.Challenge) *MFAChallenge {
 	return &MFAChallenge{ID: row.ID, CreatedAt: row.Created, UserID: row.UserID, Expire: row.Expire}
 }
 
-// CreateMFAChallenge asks for a second factor. [FactorEmail] and [FactorPhone] send a
-// code of six digits to the verified address or number, [FactorTOTP] and
-// [FactorRecoveryCode] send nothing. The host brings a code of [FactorCustom]. The challenge belongs to this session, lives 15
-// minutes, and is answered with [Account.ConfirmMFAChallenge]. A new one of the factor
-// ends the one before; the count of wrong answers goes on. A session that owes a factor
-// may ask.
+// CreateMFAChallenge asks for a second factor. [FactorEmail] and [FactorPhone] send a code of
+// six digits to the verified address or number, [FactorTOTP] and [FactorRecoveryCode] send
+// nothing. The host brings a code of [FactorCustom]. The challenge belongs to this session,
+// lives 15 minutes, and is answered with [Account.ConfirmMFAChallenge]. A new one of the factor
+// ends the one before; the count of wrong answers goes on. A session that owes a factor may
+// ask.
 //
 // Errors:
 //   - [ErrArgumentInvalid]: the text is no factor.
@@ -91,6 +91,9 @@ func showChallenge(row *record.Challenge) *MFAChallenge {
 //   - [ErrAuthenticatorNotFound], [ErrRecoveryCodesNotFound], [ErrEmailNotFound],
 //     [ErrEmailNotVerified], [ErrPhoneNotFound], [ErrPhoneNotVerified]: the user does
 //     not have the factor.
+//   - [ErrFactorDoesNotHelp]: the session owes a factor, and this one would not pay it: the
+//     session was made by it, or by a link to the same mailbox. [Account.MFAFactors] tells which ones
+//     help.
 //   - [ErrSMTPDisabled], [ErrPhoneDisabled]: nothing can be sent there, or the policy
 //     sends no texts to the number.
 //   - [ErrSessionNotFound]: for a JWT.
@@ -98,7 +101,7 @@ func showChallenge(row *record.Challenge) *MFAChallenge {
 //     they have proven a factor they are counted apart), or after the messages that an
 //     address may have and ten more, which strangers cannot use up.
 func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFAChallenge, err error) {
-	defer publicError("create challenge", &err)
+	defer a.home().publicError(ctx, "create challenge", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -112,11 +115,17 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 	if a.jwt != nil {
 		return nil, ErrSessionNotFound
 	}
+	if err := a.mayHelp(ctx, c, c.store, factor); err != nil {
+		return nil, err
+	}
 	drawn, err := a.drawChallenge(ctx, c, factor)
 	if err != nil {
 		return nil, err
 	}
 	user, err := accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (*record.User, error) {
+		if err := a.mayHelp(ctx, tx.call, tx, factor); err != nil {
+			return nil, err
+		}
 		return user, tx.insertChallenge(ctx, user, drawn)
 	})
 	if err != nil {
@@ -131,6 +140,20 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 		c.deliverChallenge(&drawn.row, c.challengeMessage(ctx, drawn, user), drawn.mocked)
 	}
 	return showChallenge(&drawn.row), nil
+}
+
+// mayHelp refuses a challenge for a factor that would not pay what the session owes.
+func (a *Account) mayHelp(ctx context.Context, c *call, r store.Reader, factor Factor) error {
+	s, err := a.ownSession(ctx, c, r, CurrentSession)
+	switch {
+	case errors.Is(err, ErrSessionNotFound):
+		return ErrUnauthorized
+	case err != nil:
+		return err
+	case c.owes(checkOf(s)) && !c.pays(checkOf(s), string(factor)):
+		return ErrFactorDoesNotHelp
+	}
+	return nil
 }
 
 // drawChallenge draws a challenge, and counts the call and the message.
@@ -240,8 +263,9 @@ func challengeParts(row *record.Challenge, code string) []string {
 
 // ConfirmMFAChallenge answers a challenge of this session. The challenge is used up. The
 // session has proven the factor then, and is fresh for a step-up. It is returned with a
-// new secret, and the old secret is refused from then on, unless the policy keeps it
-// (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is empty). A factor by which the
+// new secret, and the old secret is refused from then on, for a minute with [ErrSessionRenewed],
+// unless the policy keeps it (Policy.Factors.KeepSecretOnChallenge; then Session.Secret is empty,
+// and the host leaves its cookie alone). A factor by which the
 // session was made counts once.
 //
 // Five wrong answers end the challenge. Wrong answers for a factor in a row are counted
@@ -263,7 +287,7 @@ func challengeParts(row *record.Challenge, code string) []string {
 //     sign-ins of any kind from the client address in an hour, and while the factor is
 //     slowed.
 func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (_ *Session, err error) {
-	defer publicError("update challenge", &err)
+	defer a.home().publicError(ctx, "update challenge", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -272,7 +296,7 @@ func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 		return nil, invalid("challengeId", err)
 	}
 	if otp == "" || len(otp) > maxSecret || !utf8.ValidString(otp) { // the host's factor may compare it
-		return nil, invalid("otp", fmt.Errorf("not 1 to %d bytes of UTF-8", maxSecret))
+		return nil, invalid("otp", reason.New(reason.OutOfRange, "not 1 to %d bytes of UTF-8", maxSecret))
 	}
 	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
 		return nil, err
@@ -333,9 +357,8 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	tx.noteOwing(row)
 	if tx.policy.Factors.KeepSecretOnChallenge {
 		secret = Secret{}
-	} else {
-		digest, _ := secretDigest(secret.Reveal(), sessionLabel)
-		row.Digest = string(digest[:])
+	} else if err := tx.renewSecret(ctx, row, sessionDigest(secret)); err != nil {
+		return nil, err
 	}
 	if err := record.Sessions.Replace(ctx, tx, row); err != nil {
 		return nil, err
@@ -492,7 +515,7 @@ func (a *Account) checkCustom(ctx context.Context, c *call, challengeID, text st
 }
 
 // errCustom is the error of a custom factor that panicked.
-var errCustom = errors.New("latchkey: the custom factor panicked")
+var errCustom = &loggedError{errors.New("latchkey: the custom factor panicked")}
 
 // beginCustom tells the host of a challenge of its factor. A panic is a failure.
 func (e *Engine) beginCustom(ctx context.Context, userID, challengeID string) (err error) {

@@ -1,11 +1,11 @@
 package latchkey
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 )
 
@@ -54,24 +54,37 @@ func checkOf(s *record.Session) *record.Check {
 		ID: s.ID, UserID: s.UserID, Digest: s.Digest, Created: s.Created, Expire: s.Expire,
 		Factors: s.Factors, Challenged: s.Challenged, Touched: s.Touched,
 		UserBlocked: s.UserBlocked, UserMustReset: s.UserMustReset, UserMFA: s.UserMFA, UserFactors: s.UserFactors,
-		UserPasswordEpoch: s.UserPasswordEpoch, Owing: s.Owing,
+		UserPasswordEpoch: s.UserPasswordEpoch, Owing: s.Owing, Confirmed: s.Confirmed,
 	}
 }
 
 // mayAct returns why a session may not act: its user is blocked, must reset the
-// password, or owes a second factor. The row and the policy decide.
+// password, owes a second factor, or has not proven the e-mail address. The row and the policy
+// decide.
 func (e *Engine) mayAct(s *record.Check, now time.Time) error {
 	switch {
 	case s.UserBlocked:
 		return ErrUserBlocked
 	case s.UserMustReset:
 		return ErrPasswordResetRequired
-	case !e.owes(s):
-		return nil
-	case e.pendingOver(s, now):
+	case e.owes(s) && e.pendingOver(s, now):
 		return ErrUnauthorized
+	case e.owes(s):
+		return ErrMoreFactorsRequired
+	case e.policy.RequireVerifiedEmail && !hasWord(s.UserFactors, factorEmail):
+		return ErrEmailVerificationRequired
 	}
-	return ErrMoreFactorsRequired
+	return nil
+}
+
+// hasWord reports whether a list that is separated by spaces has a word.
+func hasWord(list, word string) bool {
+	for have := range strings.FieldsSeq(list) {
+		if have == word {
+			return true
+		}
+	}
+	return false
 }
 
 // pendingEnd returns the end of a session that owes a second factor.
@@ -95,9 +108,9 @@ func (e *Engine) ended(s *record.Check, now time.Time) bool {
 	if e.ahead(s.Created, now) {
 		return true
 	}
-	if e.ahead(s.Challenged, now) || e.ahead(s.Touched, now) { // what happened then does not make its life longer
+	if e.ahead(s.Challenged, now) || e.ahead(s.Confirmed, now) || e.ahead(s.Touched, now) { // what happened then does not make its life longer
 		bounded := *s
-		bounded.Challenged, bounded.Touched = time.Time{}, s.Created
+		bounded.Challenged, bounded.Confirmed, bounded.Touched = time.Time{}, time.Time{}, s.Created
 		s = &bounded
 	}
 	return e.policy.Sessions.over(s, now)
@@ -127,11 +140,9 @@ func (e *Engine) owes(s *record.Check) bool {
 // owesFactor reports whether a session needs a second proof: it has one, and its
 // user has a factor that serves as a second one and can prove two different ones.
 func (e *Engine) owesFactor(proven, userFactors []string) bool {
+	proven = slices.DeleteFunc(proven, func(f string) bool { return f == factorAnonymous }) // it proves nothing
 	second := e.secondFactors(userFactors)
-	provider := !slices.Contains(proven, factorOAuth2) && slices.ContainsFunc(userFactors, func(f string) bool {
-		name, is := strings.CutPrefix(f, byProvider)
-		return is && e.providers[name] != nil
-	})
+	provider := !slices.Contains(proven, factorOAuth2) && e.hasProvider(userFactors)
 	if slices.Contains(userFactors, factRecovered) && slices.Contains(proven, factorPassword) {
 		byMail := func(f string) bool { return f == factorEmail }
 		others := slices.DeleteFunc(slices.Clone(second), byMail)
@@ -161,6 +172,21 @@ func (e *Engine) owesFactor(proven, userFactors []string) bool {
 	return len(proven) < 2 && len(second) > 0 && distinct >= 2
 }
 
+// hasProvider reports whether a user may sign in by a provider that the host has.
+func (e *Engine) hasProvider(userFactors []string) bool {
+	return slices.ContainsFunc(userFactors, func(f string) bool {
+		name, is := strings.CutPrefix(f, byProvider)
+		return is && e.providers[name] != nil
+	})
+}
+
+// pays reports whether a session that owes a factor would not owe one with a further proof.
+func (e *Engine) pays(s *record.Check, factor string) bool {
+	with := *s
+	with.Factors = s.Factors + " " + factor
+	return !hasWord(s.Factors, factor) && !e.owes(&with)
+}
+
 // secondFactors returns those of a user's factors that serve as a second one.
 func (e *Engine) secondFactors(userFactors []string) []string {
 	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
@@ -172,8 +198,8 @@ func (e *Engine) secondFactors(userFactors []string) []string {
 type stepUp int
 
 const (
-	freshUnlessOff stepUp = iota + 1 // signed in or challenged within the window, unless the policy drops that
-	freshSignIn                      // signed in or challenged within the window
+	freshUnlessOff stepUp = iota + 1 // freshSignIn, unless the policy drops that
+	freshSignIn                      // signed in, challenged, or shown the password again within the window
 	freshChallenge                   // challenged within the window
 )
 
@@ -181,7 +207,7 @@ const (
 func (c *call) requireFresh(s *record.Check, need stepUp, within time.Duration) error {
 	switch {
 	case need == freshUnlessOff && c.policy.Factors.EnrolWithoutStepUp,
-		need != freshChallenge && c.recent(s.Created, within),
+		need != freshChallenge && (c.recent(s.Created, within) || c.recent(s.Confirmed, within)),
 		c.recent(s.Challenged, within):
 		return nil
 	}
@@ -206,7 +232,7 @@ func (e *Engine) hasCustom() bool { return e.custom != nil || e.customCodes }
 // checkFactor refuses a text that is no factor, and a factor that is switched off.
 func (e *Engine) checkFactor(factor Factor) error {
 	if !slices.Contains(allFactors, factor) {
-		return invalid("factor", errors.New("not totp, email, phone, recoveryCode or custom"))
+		return invalid("factor", reason.New(reason.Unknown, "not totp, email, phone, recoveryCode or custom"))
 	}
 	if e.policy.Factors.off(factor) || factor == FactorCustom && !e.hasCustom() {
 		return ErrAuthMethodUnsupported

@@ -21,7 +21,7 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 		}
 		factors, err := pending.MFAFactors(k.Ctx)
 		k.Must(err)
-		if factors != (latchkey.MFAFactors{TOTP: true, RecoveryCode: true, RecoveryCodesLeft: 6}) {
+		if factors != (latchkey.MFAFactors{TOTP: true, RecoveryCode: true, RecoveryCodesLeft: 6, Helps: latchkey.FactorSet{TOTP: true, RecoveryCode: true}}) {
 			k.Errorf("%+v", factors)
 		}
 		k.Forget()
@@ -41,13 +41,13 @@ func TestSecondFactorIsOwedAndProven(t *testing.T) {
 			done.Secret.Equal(session.Secret) || !done.Current {
 			k.Errorf("%+v", done)
 		}
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrUnauthorized { // AC-088: the old secret is replaced
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err != latchkey.ErrSessionRenewed { // AC-088: the old secret is replaced
 			k.Errorf("the secret from before: %v", err)
 		}
 		account, err := k.Visitor.Authenticate(k.Ctx, done.Secret.Reveal())
 		k.Must(err)
 		k.Must(kit.Err(account.User(k.Ctx)))
-		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrUnauthorized {
+		if err := kit.Err(pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.Code())); err != latchkey.ErrSessionRenewed {
 			k.Errorf("the handle from before: %v", err)
 		}
 		if err := kit.Err(account.ConfirmMFAChallenge(k.Ctx, challenge.ID, app.CodeAt(1))); !errors.Is(err, latchkey.ErrInvalidToken) {

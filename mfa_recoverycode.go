@@ -104,7 +104,7 @@ func (tx *txn) setRecoveryCodes(ctx context.Context, user *record.User, replace 
 			return nil, err
 		}
 	}
-	tx.noticeTo(notify.FactorsChanged, user)
+	tx.noticeFactors(notify.RecoveryCodesMade, user)
 	return shown, tx.logFactorsChanged(ctx, user)
 }
 
@@ -142,7 +142,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 //     has not answered a challenge by it, or confirmed it, within that window.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
-	defer publicError("create recovery codes", &err)
+	defer a.home().publicError(ctx, "create recovery codes", &err)
 	return a.setRecoveryCodes(ctx, freshUnlessOff, false)
 }
 
@@ -153,7 +153,7 @@ func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCod
 //   - [ErrRecoveryCodesNotFound]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) RegenerateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
-	defer publicError("update recovery codes", &err)
+	defer a.home().publicError(ctx, "update recovery codes", &err)
 	return a.setRecoveryCodes(ctx, freshChallenge, true)
 }
 
@@ -177,7 +177,7 @@ func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace boo
 //
 // Errors: those of [Account.RegenerateMFARecoveryCodes].
 func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
-	defer publicError("get recovery codes", &err)
+	defer a.home().publicError(ctx, "get recovery codes", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

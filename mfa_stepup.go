@@ -10,10 +10,11 @@ import (
 
 // RequireRecent is for the host's own sensitive operations. It refuses, with
 // [ErrChallengeRequired], a session whose user has neither signed in nor answered a
-// challenge ([Account.ConfirmMFAChallenge]) within the given time. 0 means the window of
+// challenge ([Account.ConfirmMFAChallenge]) nor shown the password again
+// ([Account.ConfirmPassword]) within the given time. 0 means the window of
 // the policy. A JWT is never recent, because its age says nothing about its user.
 func (a *Account) RequireRecent(ctx context.Context, within time.Duration) (err error) {
-	defer publicError("require recent", &err)
+	defer a.home().publicError(ctx, "require recent", &err)
 	c, err := a.begin()
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func TestDisabledFactorsAreNeitherAskedForNorOwed(t *testing.T) {
 				k.Errorf("%s: %v", none, err)
 			}
 		}
-		if factors, err := pending.MFAFactors(k.Ctx); err != nil || factors != (latchkey.MFAFactors{Phone: true}) {
+		if factors, err := pending.MFAFactors(k.Ctx); err != nil || factors != (latchkey.MFAFactors{Phone: true, Helps: latchkey.FactorSet{Phone: true}}) {
 			k.Errorf("%+v, %v", factors, err)
 		}
 		k.Must(kit.Err(k.Users().UpdatePhoneVerification(k.Ctx, user.ID, false)))

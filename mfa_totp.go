@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
@@ -28,11 +28,11 @@ type NewMFAAuthenticator struct {
 func (n NewMFAAuthenticator) check() error {
 	switch {
 	case n.Type != "" && n.Type != FactorTOTP:
-		return invalid("type", errors.New("not totp"))
+		return invalid("type", reason.New(reason.Unknown, "not totp"))
 	case n.Algorithm != "SHA1" && n.Algorithm != "SHA256":
-		return invalid("algorithm", errors.New("not SHA1 or SHA256"))
+		return invalid("algorithm", reason.New(reason.Unknown, "not SHA1 or SHA256"))
 	case n.Digits != 6 && n.Digits != 8:
-		return invalid("digits", errors.New("not 6 or 8"))
+		return invalid("digits", reason.New(reason.Unknown, "not 6 or 8"))
 	}
 	return nil
 }
@@ -46,7 +46,8 @@ type MFAAuthenticator struct {
 
 // CreateMFAAuthenticator begins to enrol an authenticator app: it returns the seed for
 // the app. The authenticator is no factor until [Account.VerifyMFAAuthenticator] has
-// seen a code of it; until then another call replaces it.
+// seen a code of it; until then another call replaces it. The seed is not shown again: a page
+// that has lost its picture calls CreateMFAAuthenticator anew.
 //
 // Errors:
 //   - [ErrArgumentInvalid]
@@ -56,7 +57,7 @@ type MFAAuthenticator struct {
 //     within the window of the policy.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthenticator) (_ *MFAAuthenticator, err error) {
-	defer publicError("create authenticator", &err)
+	defer a.home().publicError(ctx, "create authenticator", &err)
 	if n.Algorithm == "" {
 		n.Algorithm = "SHA1"
 	}
@@ -120,7 +121,9 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 }
 
 // VerifyMFAAuthenticator confirms the authenticator that is being enrolled, by a code of
-// it. From then on it is a factor of the user, and this session has proven it. Recovery codes
+// it. From then on it is a factor of the user, and this session has proven it. It does not switch MFA
+// on: the answer says by User.MFA whether the authenticator is in force, and if it is not,
+// [Account.UpdateMFA] puts it in force. A wrong code leaves the enrolment as it is. Recovery codes
 // that another session has made are void from then on. The user gets a notice. Wrong codes
 // are counted and slowed together with those of challenges. The code is read as by
 // [Account.ConfirmMFAChallenge].
@@ -129,11 +132,12 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 //   - [ErrAuthenticatorNotFound]
 //   - [ErrAuthenticatorAlreadyVerified]
 //   - [ErrInvalidToken]: the code is wrong.
+//   - [ErrAuthMethodUnsupported]
 //   - [ErrChallengeRequired]: as of CreateMFAAuthenticator.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]
 func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *User, err error) {
-	defer publicError("update authenticator", &err)
+	defer a.home().publicError(ctx, "update authenticator", &err)
 	ctx, cancel, err := settling(ctx)
 	if err != nil {
 		return nil, err
@@ -173,8 +177,8 @@ func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *Us
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 			return nil, err
 		}
-		// What other sessions have proven with a former authenticator, or with codes of their
-		// own, proves nothing of this one.
+		// The proofs of other sessions by a former authenticator, or by codes of their own,
+		// prove nothing of this one.
 		former := func(_ *record.Session, f string) bool {
 			return f == string(FactorTOTP) || f == string(FactorRecoveryCode)
 		}
@@ -259,7 +263,7 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 //   - [ErrAuthenticatorNotFound]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) DeleteMFAAuthenticator(ctx context.Context) (err error) {
-	defer publicError("delete authenticator", &err)
+	defer a.home().publicError(ctx, "delete authenticator", &err)
 	_, err = changeFresh(ctx, a, freshChallenge, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (none, error) {
 		return none{}, tx.deleteAuthenticator(ctx, user, a.session.ID)
 	})

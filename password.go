@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,13 +18,13 @@ import (
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/foreign"
 	"example.com/latchkey/internal/dictionary"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/store"
 )
 
 const (
-	passwordMaxBytes = 1_024 // of a password in Unicode normal form C, the form that is hashed
 	passwordMaxTyped = 4_096 // of a password as it was typed: devices compose differently
 	fragmentMin      = 4     // code points of personal data that is looked for
 )
@@ -33,15 +32,17 @@ const (
 // checkPasswordForm counts the characters of Unicode normal form C, the form that
 // is hashed. It refuses a text that cannot be a password before any costly work.
 func checkPasswordForm(password string, least int) error {
-	if len(password) > passwordMaxTyped || !utf8.ValidString(password) {
-		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
+	if !utf8.ValidString(password) {
+		return invalid("password", reason.New(reason.NotUTF8, "it is not UTF-8"))
 	}
-	password = norm.NFC.String(password)
-	if len(password) > passwordMaxBytes {
-		return invalid("password", fmt.Errorf("not UTF-8 of at most %d bytes", passwordMaxBytes))
+	if len(password) <= passwordMaxTyped {
+		password = norm.NFC.String(password)
 	}
-	if n := utf8.RuneCountInString(password); n < least || n > passwordMax {
-		return invalid("password", fmt.Errorf("not %d to %d characters", least, passwordMax))
+	switch n := utf8.RuneCountInString(password); {
+	case n < least:
+		return invalid("password", reason.New(reason.TooShort, "it has fewer than %d characters", least))
+	case n > passwordMax:
+		return invalid("password", reason.New(reason.TooLong, "it has more than %d characters", passwordMax))
 	}
 	return nil
 }
@@ -55,22 +56,23 @@ func (p *Policy) checkStrength(password string) error {
 	password = norm.NFC.String(password)
 	for _, rule := range []struct {
 		on   bool
+		code string
 		name string
 		meet func(r rune) bool
 	}{
-		{p.Password.Uppercase, "an upper-case letter", func(r rune) bool { return 'A' <= r && r <= 'Z' }},
-		{p.Password.Lowercase, "a lower-case letter", func(r rune) bool { return 'a' <= r && r <= 'z' }},
-		{p.Password.Number, "a digit", func(r rune) bool { return '0' <= r && r <= '9' }},
-		{p.Password.Symbols, "a symbol", func(r rune) bool {
+		{p.Password.Uppercase, reason.NoUppercase, "an upper-case letter", func(r rune) bool { return 'A' <= r && r <= 'Z' }},
+		{p.Password.Lowercase, reason.NoLowercase, "a lower-case letter", func(r rune) bool { return 'a' <= r && r <= 'z' }},
+		{p.Password.Number, reason.NoNumber, "a digit", func(r rune) bool { return '0' <= r && r <= '9' }},
+		{p.Password.Symbols, reason.NoSymbol, "a symbol", func(r rune) bool {
 			return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !unicode.IsSpace(r)
 		}},
 	} {
 		if rule.on && !strings.ContainsFunc(password, rule.meet) {
-			return invalid("password", errors.New("it must contain "+rule.name))
+			return invalid("password", reason.New(rule.code, "it must contain %s", rule.name))
 		}
 	}
 	if p.Password.Dictionary && dictionary.Contains(password) {
-		return invalid("password", errors.New("it is one of the most common passwords"))
+		return invalid("password", reason.New(reason.TooCommon, "it is one of the most common passwords"))
 	}
 	return nil
 }
@@ -244,6 +246,18 @@ func hasherError(err error) error {
 		return ErrBusy
 	}
 	return err
+}
+
+// checkPassword is check for a password. A text that cannot be one, by its length or because it is not
+// UTF-8, is a wrong password. It is no guess, so it is not counted.
+func (g *guard) checkPassword(ctx context.Context, r store.Reader, password string) error {
+	if err := g.check(ctx, r); err != nil {
+		return err
+	}
+	if checkPasswordForm(password, 1) != nil {
+		return ErrInvalidCredentials
+	}
+	return nil
 }
 
 // verifyPassword compares a password with that of a user. It costs one hash,

@@ -26,6 +26,8 @@ type passwordChange struct {
 	edit  func(user *record.User)
 	// endOthers says that a change of the password ends the other sessions.
 	endOthers bool
+	// instead is done in the place of edit, nil for edit. Then nothing is set.
+	instead func(ctx context.Context, tx *txn, user *record.User) error
 }
 
 // changeWithPassword carries out a change that asks for the password. Wrong answers
@@ -43,13 +45,18 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 	if err := change.check(read); err != nil {
 		return nil, err
 	}
+	if anonymous(read) { // it would become a full account
+		if err := c.maySignUp(); err != nil {
+			return nil, err
+		}
+	}
 	has := read.Password != nil
 	var g guard
 	if has {
 		if g, err = c.guardFor(ctx, c.store, failPassword, passwordSubject(read), read); err != nil {
 			return nil, err
 		}
-		if err := g.check(ctx, c.store); err != nil {
+		if err := g.checkPassword(ctx, c.store, change.current); err != nil {
 			return nil, err
 		}
 	}
@@ -58,7 +65,10 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 	// the new one may not be set.
 	var password passwordHash
 	var refusedNew error
-	if fresh := change.fresh(has); fresh != "" || !has {
+	if change.instead != nil {
+		change.fresh, change.edit = func(bool) string { return "" }, func(*record.User) {}
+	}
+	if fresh := change.fresh(has); fresh != "" || !has && change.instead == nil {
 		after := *read
 		change.edit(&after)
 		password, refusedNew = c.hashNew(ctx, &after, fresh)
@@ -69,7 +79,7 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 	}
 	defer cancel()
 	if has {
-		if err := a.provePassword(ctx, &g, read, change.current); err != nil {
+		if err := a.provePassword(ctx, &g, (*Account).freshUser, read, change.current); err != nil {
 			return nil, err
 		}
 	}
@@ -91,6 +101,11 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 		}
 		// The answer of a refusal tells that the present password is right. So it comes with a
 		// commit, as the count of a wrong one does.
+		if change.instead != nil {
+			if err := change.instead(ctx, tx, user); err != nil || !has || !user.Unclaimed {
+				return nil, err
+			}
+		}
 		after := *user
 		change.edit(&after)
 		if refused := cmp.Or(refusedNew, tx.checkAddresses(ctx, user, &after)); refused != nil {
@@ -109,7 +124,7 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 		if err == nil && password.hash != nil && change.endOthers && !tx.policy.Sessions.KeepOnPasswordChange {
 			err = tx.endSessions(ctx, user, a.session.ID)
 		}
-		if err == nil && !has && a.jwt == nil { // the session that sets the first password knows it
+		if err == nil && password.hash != nil && !has && a.jwt == nil { // the session that sets the first password knows it
 			err = a.keepFull(ctx, tx, factorPassword)
 		}
 		return shown, err
@@ -123,8 +138,11 @@ func (a *Account) tryChange(ctx context.Context, c *call, change passwordChange)
 func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*record.User, error) {
 	var s record.Check
 	user, err := a.readBoth(ctx, c, r, &s)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case a.unproven && user.EmailVerified: // only an address that is not proven is corrected
+		return nil, ErrEmailAlreadyVerified
 	}
 	if !user.MFA && (user.Password != nil || anonymous(user)) {
 		return user, nil
@@ -137,13 +155,13 @@ func (a *Account) freshUser(ctx context.Context, c *call, r store.Reader) (*reco
 
 // provePassword compares the password of a signed-in user. It counts and logs a wrong one,
 // if the session may still act. The transaction of the change passes a right one.
-func (a *Account) provePassword(ctx context.Context, g *guard, user *record.User, password string) error {
+func (a *Account) provePassword(ctx context.Context, g *guard, may gate, user *record.User, password string) error {
 	right, _, err := g.verifyPassword(ctx, user, password)
 	if err != nil || right {
 		return err
 	}
 	return g.update(ctx, func(ctx context.Context, tx *txn) error {
-		if _, err := a.freshUser(ctx, tx.call, tx); err != nil {
+		if _, err := may(a, ctx, tx.call, tx); err != nil {
 			return err
 		}
 		if _, err := unchanged(ctx, tx, user); err != nil {
@@ -176,7 +194,9 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 	return c.limitClient(ctx, l)
 }
 
-// UpdateEmail changes the e-mail address, which is then not verified. password is
+// UpdateEmail changes the e-mail address, which is then not verified, without a proof of the new
+// one and without a way back: a host that wants both calls [Account.CreateEmailChange] and does not
+// offer this. password is
 // that of the account. An account without a password, for example an anonymous one,
 // gets it as its first: it must meet the rules for new passwords. Other sessions end that only
 // the old address has made, or that owe a second factor (Policy.Sessions.EndOnChange ends all).
@@ -204,8 +224,11 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 //   - [ErrBusy]
 //   - [ErrChallengeRequired]: the session is not fresh.
 //   - [ErrLastFactor]: MFA is on, and the old address is the only second factor.
+//   - [ErrPasswordPersonalData]: of a first password.
+//   - [ErrPasswordResetRequired]: the policy disables a password after too many guesses.
+//   - [ErrSignUpClosed]: the account is anonymous, and no one may sign up.
 func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *User, err error) {
-	defer publicError("update email", &err)
+	defer a.home().publicError(ctx, "update email", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -226,7 +249,7 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 					return err
 				}
 			}
-			return checkPasswordForm(password, 1)
+			return nil
 		},
 		edit: func(user *record.User) { byEmail.set(user, address) },
 	})
@@ -240,7 +263,7 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 // Errors: those of UpdateEmail, with another one in the place of ErrEmailAlreadyExists:
 //   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has the number.
 func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *User, err error) {
-	defer publicError("update phone", &err)
+	defer a.home().publicError(ctx, "update phone", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -255,7 +278,7 @@ func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *U
 			if _, err := c.checkTextable(phone); err != nil {
 				return err
 			}
-			return checkPasswordForm(password, 1)
+			return nil
 		},
 		edit: func(user *record.User) { byPhone.set(user, phone) },
 	})
@@ -307,9 +330,9 @@ func (p PasswordUpdate) masked() any {
 //     those of [Guest.CreateEmailPasswordSession].
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 //   - [ErrBusy]
-//   - [ErrChallengeRequired]: as of UpdateEmail.
+//   - [ErrChallengeRequired], [ErrPasswordResetRequired], [ErrSignUpClosed]: as of UpdateEmail.
 func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User, err error) {
-	defer publicError("update password", &err)
+	defer a.home().publicError(ctx, "update password", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -321,11 +344,6 @@ func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User
 		current: p.Old,
 		fresh:   func(bool) string { return p.New },
 		check: func(user *record.User) error {
-			if user.Password != nil {
-				if err := checkPasswordForm(p.Old, 0); err != nil {
-					return err
-				}
-			}
 			return c.policy.checkStrength(p.New)
 		},
 		edit:      func(*record.User) {},
@@ -343,7 +361,7 @@ func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: counted together with the calls of [Guest.CreateAccount].
 func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err error) {
-	defer publicError("create account", &err)
+	defer a.home().publicError(ctx, "create account", &err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

@@ -19,6 +19,14 @@ type Policy struct {
 	// Disabled are the ways in that are switched off: they answer with
 	// [ErrAuthMethodUnsupported]. The server's scope may still use them.
 	Disabled Methods
+	// SignUp says who may become a user.
+	SignUp SignUp
+	// RequireVerifiedEmail lets only users act who have proven their e-mail address.
+	// [Guest.Authenticate] answers with an [*UnverifiedEmailError] until then. It holds for
+	// every user and every way in: for those who have signed in by phone, anonymously or by the server
+	// and have no address, for JWTs, and for sessions from before the policy. [Users] may mark an
+	// address as verified.
+	RequireVerifiedEmail bool
 	// UserLimit is the number of users after which sign-up is refused, 1 to 10,000; 0
 	// means no limit. The server may make more.
 	UserLimit int
@@ -52,6 +60,23 @@ type Policy struct {
 	Members MemberPolicy
 }
 
+// SignUp says who may become a user.
+type SignUp int
+
+// The ways to become a user.
+const (
+	// SignUpOpen lets anyone sign up.
+	SignUpOpen SignUp = iota
+	// SignUpClosed lets no client make a user. Only the server makes users, by [Users] and by
+	// guests of [Users.Guest], and so do the owners of teams, by their invitations.
+	//
+	// Links and codes that sign in are answered as before for every address, and nothing is sent to
+	// an address that no user has. [Guest.CreateAccount], [Guest.CreateAnonymousSession] and a
+	// sign-in by a provider that would make a user answer with [ErrSignUpClosed], whether the
+	// address has an account or not. Anonymous users from before stay anonymous.
+	SignUpClosed
+)
+
 // PasswordPolicy are the rules for new passwords.
 type PasswordPolicy struct {
 	// Min is the least number of characters (code points in Unicode normal form C), 8 to
@@ -61,10 +86,10 @@ type PasswordPolicy struct {
 	// letter of ASCII, a lower-case letter of ASCII, a digit of ASCII, a character that is
 	// neither letter, digit nor space.
 	Uppercase, Lowercase, Number, Symbols bool
-	// Dictionary refuses the 10,000 most common passwords, in any case.
+	// Dictionary refuses the 10,000 most common passwords, ignoring case.
 	Dictionary bool
 	// PersonalData refuses passwords that contain the user's id, e-mail address, its part
-	// before the @, name, or phone number, in any case. Parts of fewer than four
+	// before the @, name, or phone number, ignoring case. Parts of fewer than four
 	// characters are not looked for.
 	PersonalData bool
 	// History is the number of a user's passwords, including the present one, that may
@@ -84,7 +109,8 @@ type SessionPolicy struct {
 	// further one ends the oldest.
 	Limit int
 	// Length is how long a session lives, a minute to a year of 365 days; 0 means a year.
-	// Existing sessions keep the length with which they were made.
+	// Existing sessions keep the length with which they were made. Client.SessionLength makes
+	// single sessions shorter.
 	Length time.Duration
 	// Anonymous, SingleFactor and MultiFactor bound the lives of sessions by the proofs
 	// of their sign-in, beyond Length. They hold for existing sessions too.
@@ -114,8 +140,9 @@ type Lifetime struct {
 	// the use of a session after an eighth of Idle, so a session may end that much
 	// earlier.
 	Idle time.Duration
-	// Absolute is how long a session lives in any case, from its sign-in or the last
-	// challenge that it has answered.
+	// Absolute is how long a session lives in any case, from its sign-in, the last challenge
+	// that it has answered, or the last time that its user has shown the password again
+	// ([Account.ConfirmPassword]).
 	Absolute time.Duration
 }
 
@@ -131,8 +158,9 @@ type FactorPolicy struct {
 	// EnrolWithoutStepUp lets sessions of any age enrol factors, switch MFA, and make the
 	// first recovery codes. A stolen session can then plant a factor.
 	EnrolWithoutStepUp bool
-	// KeepSecretOnChallenge keeps the secret of a session that answers a challenge, for
-	// clients that cannot take a new one.
+	// KeepSecretOnChallenge keeps the secret of a session that answers a challenge, or shows its
+	// password again, for clients that cannot take a new one. Session.Secret is empty then, and
+	// the host leaves its cookie alone.
 	KeepSecretOnChallenge bool
 	// StrongRecoveryCodes makes ten recovery codes of 120 bits that are kept as digests
 	// and shown once, instead of six of 40 bits that can be read again.
@@ -208,7 +236,7 @@ type AddressPolicy struct {
 // GuessingPolicy bounds guesses and calls.
 type GuessingPolicy struct {
 	// FreeFailures is the number of wrong passwords in a row that are not slowed, 1 to
-	// 10; 0 means 10. After them the next one waits 30 seconds, and twice as long with
+	// 10; 0 means 10. After one more, the next attempt waits 30 seconds, and twice as long after
 	// each further one, up to an hour.
 	FreeFailures int
 	// DisableAfter is the number of wrong passwords in a row that disables the password
@@ -308,22 +336,23 @@ func (p *SessionPolicy) boundsLives() bool {
 
 // lifetime returns the bounds of a session with the given factors.
 func (p *SessionPolicy) lifetime(factors string) Lifetime {
-	switch {
-	case factors == factorAnonymous:
+	switch proofs := strings.TrimPrefix(factors, factorAnonymous+" "); {
+	case proofs == factorAnonymous:
 		return p.Anonymous
-	case strings.Contains(factors, " "):
+	case strings.Contains(proofs, " "):
 		return p.MultiFactor
 	}
 	return p.SingleFactor
 }
 
-// end returns the expiry of a session that is made or extended now.
+// end returns the expiry of a session that is made or extended now. The bounds of its life are
+// looked at by over and last: a later proof moves them.
 func (p *SessionPolicy) end(s *record.Session, now time.Time) time.Time {
-	end := now.Add(p.Length)
-	if l := p.lifetime(s.Factors); l.Absolute > 0 && s.Created.Add(l.Absolute).Before(end) {
-		return s.Created.Add(l.Absolute)
+	length := p.Length
+	if s.Length > 0 {
+		length = min(length, time.Duration(s.Length)*time.Second)
 	}
-	return end
+	return now.Add(length)
 }
 
 // over reports whether the life of a session has ended by now.
@@ -345,12 +374,15 @@ func (p *SessionPolicy) last(s *record.Check) time.Time {
 	return s.Expire
 }
 
-// lastProof returns the time of a session's sign-in, or of its last challenge.
+// lastProof returns the time of a session's sign-in, or of its last challenge or password.
 func lastProof(s *record.Check) time.Time {
-	if s.Challenged.After(s.Created) {
-		return s.Challenged
+	last := s.Created
+	for _, t := range []time.Time{s.Challenged, s.Confirmed} {
+		if t.After(last) {
+			last = t
+		}
 	}
-	return s.Created
+	return last
 }
 
 // lastSeen is the age at which the last-seen time of a user is written anew.

@@ -67,6 +67,7 @@ func (p Policy) filled() (Policy, error) {
 	}
 	err := errors.Join(
 		unknown,
+		bound("SignUp", int(p.SignUp), int(SignUpOpen), int(SignUpClosed)),
 		boundIfSet("UserLimit", p.UserLimit, 1, 10_000),
 		bound("PageLimit", p.PageLimit, defaultLimit, maxLimit),
 		bound("LogLength", p.LogLength, day, 10*year),

@@ -73,6 +73,10 @@ type PortableState struct {
 	Half string
 	// MFADemanded says that the server has switched MFA on.
 	MFADemanded bool
+	// EmailProven and PhoneProven say since when a verified address is proven; zero if the server
+	// has said so, or if it is not known. Links that restore a former address do not travel, and
+	// so no address is held after a move ([Account.ConfirmEmailChange]).
+	EmailProven, PhoneProven time.Time
 }
 
 // PortableAuthenticator is an authenticator app: codes of 30 seconds.

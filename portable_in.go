@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -52,7 +53,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 			err = errors.Join(source, err)
 		}
 	}()
-	defer publicError("import", &err)
+	defer e.publicError(ctx, "import", &err)
 	in := &importing{engine: e, options: o}
 	defer func() { done = in.done }()
 	defer in.wait() // also after a panic of the iterator
@@ -215,7 +216,7 @@ func (c *call) checkArrival(ctx context.Context, r *importRecord, o ImportOption
 	}
 	switch {
 	case r.User != nil && r.Team != nil, r.User != nil && r.Membership != nil, r.Team != nil && r.Membership != nil:
-		err = invalid("record", errors.New("it is more than one"))
+		err = invalid("record", reason.New(reason.TooMany, "it is more than one"))
 	case r.User != nil:
 		r.checked, err = c.arrivalOf(ctx, r.User, o)
 	case !o.TrustRoles && (r.Team != nil || r.Membership != nil):
@@ -225,7 +226,7 @@ func (c *call) checkArrival(ctx context.Context, r *importRecord, o ImportOption
 	case r.Membership != nil:
 		r.member, err = c.memberOf(r.Membership)
 	default:
-		err = invalid("record", errors.New("it is empty"))
+		err = invalid("record", reason.New(reason.Missing, "it is empty"))
 	}
 	var refused *Error
 	if errors.As(err, &refused) && !errors.Is(err, ErrBusy) {
@@ -360,7 +361,7 @@ func (tx *txn) writeMember(ctx context.Context, drawn *record.Membership) (exist
 	case have != nil && have.TeamID == m.TeamID && have.UserID == m.UserID && have.Confirm:
 		return true, nil
 	case have != nil:
-		return false, invalid("membershipId", errors.New("another membership has it"))
+		return false, invalid("membershipId", reason.New(reason.Conflict, "another membership has it"))
 	}
 	if err := tx.admit(ctx, team, user, &m, roles); err != nil {
 		return false, err

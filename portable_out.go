@@ -18,28 +18,25 @@ const exportPage = 1_000
 const exportBytes = 4 << 20
 
 // Export calls fn with everything that [Engine.Import] takes: all users, oldest id first, then
-// all teams, then all memberships. It reads one snapshot: what changes meanwhile is as it was
-// when Export was called. Writers go on, see [store.Store].View for what a long snapshot costs.
+// all teams, then all memberships. It reads one snapshot: a change that is made meanwhile is
+// not in it. Writers go on, see [store.Store].View for what a long snapshot costs.
 //
-// What ends by itself stays behind: sessions with their push targets, links, codes and
-// challenges, invitations, counts of wrong passwords, and the log. An import into an empty store
-// gives the same users: an identity that waited for a second factor waits for it still.
+// Rows that end by themselves stay behind: sessions with their push targets, links, codes and
+// challenges, invitations, counts of wrong passwords, and the log. An import into an empty
+// store gives the same users: an identity that waited for a second factor waits for it still.
 //
 // fn runs on the caller's goroutine. Its error ends the export and is the error of Export.
 //
 // Errors: that of fn, and faults, for example a hash that does not open.
 func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) error) (err error) {
-	var told error // of fn, which the caller knows
-	defer asTold(&told, &err)
-	defer publicError("export", &err)
+	defer e.publicError(ctx, "export", &err)
 	c, err := e.Users().begin()
 	if err != nil {
 		return err
 	}
 	err = c.store.View(ctx, func(ctx context.Context, r store.Reader) error {
 		out := &exporting{call: c, reader: r, secrets: o.Secrets, fn: func(p Portable) error {
-			told = fn(p)
-			return told
+			return asHostError(fn(p))
 		}}
 		if err := out.users(ctx); err != nil {
 			return err
@@ -201,7 +198,10 @@ func (out *exporting) user(user *record.User, b besides) (p *PortableUser, err e
 		ID: user.ID, Email: user.Email, Phone: user.Phone, Name: user.Name, EmailVerified: user.EmailVerified, PhoneVerified: user.PhoneVerified,
 		CreatedAt: user.Created, UpdatedAt: user.Updated, Registration: user.Registered, AccessedAt: user.Accessed, PasswordUpdate: user.PasswordUpdated,
 		Blocked: user.Blocked, MustReset: user.MustReset, MFA: user.MFA, Impersonator: user.Impersonator, Prefs: json.RawMessage(user.Prefs),
-		State: PortableState{Recovered: user.Recovered, Unclaimed: user.Unclaimed, Half: user.Half, MFADemanded: user.MFADemanded},
+		State: PortableState{
+			Recovered: user.Recovered, Unclaimed: user.Unclaimed, Half: user.Half, MFADemanded: user.MFADemanded,
+			EmailProven: user.EmailProven, PhoneProven: user.PhoneProven,
+		},
 	}
 	if p.Labels, err = labelsOf(user); err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"example.com/latchkey/hasher/foreign"
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
 	"example.com/latchkey/internal/words"
@@ -33,7 +33,7 @@ const (
 )
 
 // errRoles says why a record that gives a right is refused.
-var errRoles = errors.New("it gives rights, which needs ImportOptions.TrustRoles")
+var errRoles = reason.New(reason.NotAllowed, "it gives rights, which needs ImportOptions.TrustRoles")
 
 // arrivalOf checks a user and makes the rows.
 func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) (*arrival, error) {
@@ -43,11 +43,11 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 	}
 	switch {
 	case p.EmailVerified && user.Email == "":
-		return nil, invalid("emailVerified", errors.New("there is no address"))
+		return nil, invalid("emailVerified", reason.New(reason.Missing, "there is no address"))
 	case p.PhoneVerified && user.Phone == "":
-		return nil, invalid("phoneVerified", errors.New("there is no number"))
+		return nil, invalid("phoneVerified", reason.New(reason.Missing, "there is no number"))
 	case p.ID == "" && p.Email == "" && p.Phone == "" && len(p.Identities) == 0:
-		return nil, invalid("userId", errors.New("without an id, an address or an identity, another run could not know the user again"))
+		return nil, invalid("userId", reason.New(reason.Missing, "without an id, an address or an identity, another run could not know the user again"))
 	case p.Impersonator && !o.TrustRoles:
 		return nil, invalid("impersonator", errRoles)
 	}
@@ -86,7 +86,7 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 }
 
 // errNoTime says why a time is refused.
-var errNoTime = errors.New("the year is not 1970 to 9999")
+var errNoTime = reason.New(reason.OutOfRange, "the year is not 1970 to 9999")
 
 // timeOr returns a time of a record, or another one if it is zero. It may be in the future: a
 // machine's clock was ahead when it was written.
@@ -126,23 +126,31 @@ func timesOf(user *record.User, p *PortableUser, now time.Time) (err error) {
 }
 
 // stateOf gives a user what another engine remembers of them.
-func stateOf(user *record.User, s PortableState) error {
+func stateOf(user *record.User, s PortableState) (err error) {
 	switch s.Half {
 	case "", byEmail.name, byPhone.name:
 	default:
-		return invalid("half", errors.New("not email or phone"))
+		return invalid("half", reason.New(reason.Unknown, "not email or phone"))
 	}
 	user.Recovered, user.MFADemanded, user.Unclaimed = s.Recovered, s.MFADemanded, s.Unclaimed && (user.EmailVerified || user.PhoneVerified)
 	if s.Half == byEmail.name && user.EmailVerified || s.Half == byPhone.name && user.PhoneVerified {
 		user.Half = s.Half
 	}
-	return nil
+	if user.EmailVerified {
+		if user.EmailProven, err = timeOr("emailProven", s.EmailProven, time.Time{}); err != nil {
+			return err
+		}
+	}
+	if user.PhoneVerified {
+		user.PhoneProven, err = timeOr("phoneProven", s.PhoneProven, time.Time{})
+	}
+	return err
 }
 
 // hashesOf gives a user their password and the former ones.
 func (c *call) hashesOf(ctx context.Context, user *record.User, p *PortableUser) error {
 	if len(p.PasswordHistory) > maxHistory {
-		return invalid("passwordHistory", fmt.Errorf("more than %d", maxHistory))
+		return invalid("passwordHistory", reason.New(reason.TooMany, "more than %d", maxHistory))
 	}
 	kept := make(map[string]string) // by the hash of the source: a hash that comes twice is kept as one
 	keep := func(hash Secret) (text string, err error) {
@@ -233,7 +241,7 @@ func (c *call) authenticatorOf(user *record.User, p *PortableAuthenticator) ([]*
 	text := strings.TrimRight(strings.ToUpper(p.Seed.Reveal()), "=")
 	seed, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text)
 	if err != nil || len(seed) < seedLeast || len(seed) > seedMost {
-		return nil, invalid("seed", fmt.Errorf("not base32 of %d to %d bytes", seedLeast, seedMost))
+		return nil, invalid("seed", reason.New(reason.Malformed, "not base32 of %d to %d bytes", seedLeast, seedMost))
 	}
 	row := &record.Authenticator{
 		ID: newID(), UserID: user.ID, Kind: string(FactorTOTP), Algorithm: n.Algorithm, Digits: int64(n.Digits), Verified: !p.Pending, Step: max(p.Step, 0),
@@ -254,7 +262,7 @@ func (c *call) authenticatorOf(user *record.User, p *PortableAuthenticator) ([]*
 // recoveryCodesOf makes the rows of recovery codes.
 func (c *call) recoveryCodesOf(user *record.User, all []PortableRecoveryCode) (rows []*record.RecoveryCode, err error) {
 	if len(all) > maxCodes {
-		return nil, invalid("recoveryCodes", fmt.Errorf("more than %d", maxCodes))
+		return nil, invalid("recoveryCodes", reason.New(reason.TooMany, "more than %d", maxCodes))
 	}
 	have := make(taken)
 	for _, p := range all {
@@ -275,10 +283,10 @@ func (c *call) recoveryCodesOf(user *record.User, all []PortableRecoveryCode) (r
 		case p.Code.IsZero() && len(p.Digest) == 32 && p.Digest != nil:
 			row.Digest = slices.Clone(p.Digest)
 		default:
-			return nil, invalid("recoveryCodes", errors.New("not ten letters and digits, nor a digest of 32 bytes"))
+			return nil, invalid("recoveryCodes", reason.New(reason.Malformed, "not ten letters and digits, nor a digest of 32 bytes"))
 		}
 		if !have.take(code + string(p.Digest)) {
-			return nil, invalid("recoveryCodes", errors.New("a code comes twice"))
+			return nil, invalid("recoveryCodes", reason.New(reason.Repeated, "a code comes twice"))
 		}
 		rows = append(rows, row)
 	}
@@ -288,7 +296,7 @@ func (c *call) recoveryCodesOf(user *record.User, all []PortableRecoveryCode) (r
 // identitiesOf makes the rows of identities.
 func (c *call) identitiesOf(user *record.User, all []PortableIdentity, trust bool) (rows []*record.Identity, err error) {
 	if len(all) > maxIdentities {
-		return nil, invalid("identities", fmt.Errorf("more than %d", maxIdentities))
+		return nil, invalid("identities", reason.New(reason.TooMany, "more than %d", maxIdentities))
 	}
 	for _, p := range all {
 		row := &record.Identity{
@@ -328,7 +336,7 @@ func (c *call) identitiesOf(user *record.User, all []PortableIdentity, trust boo
 func (c *call) keepTokens(row *record.Identity, p PortableIdentity) error {
 	for _, token := range []string{p.Access.Reveal(), p.Refresh.Reveal()} {
 		if len(token) > maxTokenText || !utf8.ValidString(token) {
-			return invalid("identities", fmt.Errorf("a token has more than %d bytes, or is not UTF-8", maxTokenText))
+			return invalid("identities", reason.New(reason.TooLong, "a token has more than %d bytes, or is not UTF-8", maxTokenText))
 		}
 	}
 	expire, err := timeOr("expire", p.Expire, time.Time{})

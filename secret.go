@@ -69,9 +69,11 @@ func secretDigest(s, label string) (sum [sha256.Size]byte, ok bool) {
 const keyPrefix = "latchkey1-"
 
 // Key is the root of everything that the engine seals: password hashes, seeds of
-// authenticators, recovery codes, and the keys that sign JWTs. A copy of the store
-// is useless without the key. Keep the key apart from the store, and do not lose
-// it: without it no user can sign in again.
+// authenticators, recovery codes, tokens of providers, and the keys that sign JWTs. A copy
+// of the store is useless without the key. The key alone is enough to sign JWTs that package
+// jwt accepts. Keep the key apart from the store, and do not lose it: without it no user can
+// sign in again.
+//
 // Printing, logging and encoding a key show a mask, or fail, wherever the key lies. Keys
 // cannot be compared by ==: callers compare what ID returns.
 type Key struct{ root hidden.Text }

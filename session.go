@@ -17,7 +17,10 @@ type Session struct {
 	UserID    string
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	Expire    time.Time
+	// AccessedAt is when the session was last used, up to a day late: as of User.AccessedAt.
+	// Under Lifetime.Idle it is up to an eighth of that late.
+	AccessedAt time.Time
+	Expire     time.Time
 	// Provider is the way in: email, anonymous, magic-url, phone, token, server, or the name of an
 	// [oauth.Provider].
 	Provider    string
@@ -42,13 +45,6 @@ type SessionList struct {
 	Pages
 }
 
-// The ways in, as sessions record them. Those of tokens are in tokenKinds.
-const (
-	providerEmail     = "email"
-	providerAnonymous = "anonymous"
-	providerServer    = "server"
-)
-
 // alerting are the proofs of sign-ins that a session alert tells of. A sign-in by
 // mail is not among them: the alert would go to the mailbox that made it. Nor is an accepted
 // invitation, as documented.
@@ -61,7 +57,7 @@ func (e *Engine) showSession(row *record.Session) (*Session, error) {
 		return nil, err
 	}
 	return &Session{
-		ID: row.ID, UserID: row.UserID, CreatedAt: row.Created, UpdatedAt: row.Updated,
+		ID: row.ID, UserID: row.UserID, CreatedAt: row.Created, UpdatedAt: row.Updated, AccessedAt: row.Touched,
 		Expire:   e.last(checkOf(row)),
 		Provider: row.Provider, ProviderUID: row.ProviderUID, Factors: strings.Fields(row.Factors),
 		MFAUpdatedAt: row.Challenged, IP: row.IP, Device: device,
@@ -110,7 +106,7 @@ func (c *call) liveSession(ctx context.Context, r store.Reader, userID, id strin
 // good, or lengthen anything, when that time comes. It reports whether there was something.
 func (tx *txn) bringBack(s *record.Session) bool {
 	was := *s
-	for _, t := range []*time.Time{&s.Challenged, &s.Strong} {
+	for _, t := range []*time.Time{&s.Challenged, &s.Strong, &s.Confirmed} {
 		if tx.ahead(*t, tx.now) {
 			*t = time.Time{}
 		}
@@ -160,8 +156,9 @@ func (tx *txn) noteOwing(s *record.Session) {
 // signIn is a session that is about to be made.
 type signIn struct {
 	provider, providerUID, factors string
-	identity                       string // the id of the identity that signs in
-	silent                         bool   // no alert tells of it
+	identity                       string        // the id of the identity that signs in
+	silent                         bool          // no alert tells of it
+	length                         time.Duration // 0 for that of the policy
 
 	id, device string
 	secret     Secret
@@ -172,12 +169,17 @@ type signIn struct {
 // again makes the same session.
 func (c *call) newSignIn(ctx context.Context, provider, providerUID, factors string) *signIn {
 	in := &signIn{
-		provider: provider, providerUID: providerUID, factors: factors,
+		provider: provider, providerUID: providerUID, factors: factors, length: c.client.SessionLength,
 		id: newID(), device: c.device(ctx, c.client).encode(), secret: newSecret(),
 	}
-	sum, _ := secretDigest(in.secret.Reveal(), sessionLabel)
-	in.digest = string(sum[:])
+	in.digest = sessionDigest(in.secret)
 	return in
+}
+
+// sessionDigest returns the digest of a session's secret, as its row has it.
+func sessionDigest(secret Secret) string {
+	sum, _ := secretDigest(secret.Reveal(), sessionLabel)
+	return string(sum[:])
 }
 
 // createSession is the one place where sessions are made. It ends those of the
@@ -189,6 +191,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 		Created: tx.now, Updated: tx.now, Touched: tx.now,
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
 		IP: tx.client.ip(), Client: in.device, PasswordEpoch: user.PasswordEpoch, Identity: in.identity,
+		Length: int64(in.length / time.Second),
 	}
 	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)

@@ -12,20 +12,22 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Authenticate returns the account of the bearer of a session's secret. It is one
-// read of the store, and is meant to run on every request of the host. An ended
-// session is refused at once, on every machine. Once in 24 hours it also writes
-// when the user was last seen. If that write fails, the engine logs the failure,
-// and the answer is the same.
+// Authenticate returns the account of the bearer of a session's secret. It is one read of the
+// store, two for a secret that no session has, and is meant to run on every request of the host. An
+// ended session is refused at once, on every machine. Once in 24 hours it also writes when the user
+// was last seen. If that write fails, the engine logs the failure, and the answer is the same.
 //
 // Errors:
-//   - [ErrUnauthorized]: the text is no secret, or the session does not exist, has
-//     ended or has expired.
+//   - [ErrUnauthorized]: the text is no secret, or the session does not exist, has ended or has
+//     expired.
+//   - [ErrSessionRenewed]: the session has got a new secret within the last minute, and this is the
+//     former one. Another request has brought the new one to the client.
 //   - [ErrUserBlocked]
 //   - [ErrPasswordResetRequired]
 //   - [*MoreFactorsError]: the session owes a second factor.
+//   - [*UnverifiedEmailError]: the policy asks for a proven e-mail address.
 func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, err error) {
-	defer publicError("authenticate", &err)
+	defer g.home().publicError(ctx, "authenticate", &err)
 	if err := g.open(); err != nil {
 		return nil, err
 	}
@@ -51,11 +53,14 @@ func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, er
 // Errors:
 //   - [ErrJWTInvalid]: the text is no JWT of this engine, or has expired.
 //   - [ErrUnauthorized]: the session has ended, or the user is deleted.
+//   - [ErrSessionRenewed]: the session has got a new secret since the JWT was made, within the last
+//     minute. A new JWT is made with the new secret.
 //   - [ErrUserBlocked]
 //   - [ErrPasswordResetRequired]
 //   - [*MoreFactorsError]: the session owes a second factor.
+//   - [*UnverifiedEmailError]: the policy asks for a proven e-mail address.
 func (g *Guest) AuthenticateJWT(ctx context.Context, token string) (_ *Account, err error) {
-	defer publicError("authenticate JWT", &err)
+	defer g.home().publicError(ctx, "authenticate JWT", &err)
 	if err := g.open(); err != nil {
 		return nil, err
 	}
@@ -86,7 +91,7 @@ func (a *Account) unauthenticated(ctx context.Context, c call, err error) error 
 			c.logger.WarnContext(ctx, "latchkey: a session from ahead of the clock is not deleted")
 		}
 	}
-	return a.pendingError(err)
+	return a.lesserError(err)
 }
 
 // seen notes when the session was last seen, if that is due.
@@ -137,7 +142,6 @@ const (
 // notTouched logs that a use is not noted.
 func (c *call) notTouched(ctx context.Context, err error) {
 	if err != nil && !isAnswer(err) {
-		publicError("authenticate", &err)
 		c.logger.WarnContext(ctx, "latchkey: last seen is not written", "error", err)
 	}
 }
@@ -223,13 +227,13 @@ func (a *Account) readCheck(ctx context.Context, c *call, r store.Reader, s *rec
 	switch {
 	case a.jwt == nil:
 		err := record.Checks.Get(ctx, r, s, record.Sessions.Cluster(), store.Bytes((*a.digest)[:]))
-		return a.judge(c, s, err)
+		return a.judge(ctx, c, r, s, err)
 	case a.jwt.SessionID == "":
 		_, err := a.readUser(ctx, c, r, s)
 		return err
 	}
 	err := record.Checks.Get(ctx, r, s, record.Sessions.Primary(), store.Text(a.jwt.SessionID))
-	return a.judge(c, s, err)
+	return a.judge(ctx, c, r, s, err)
 }
 
 // readBoth is readCheck with the user of the session, as of the same moment and in the same
@@ -245,7 +249,7 @@ func (a *Account) readBoth(ctx context.Context, c *call, r store.Reader, s *reco
 	default:
 		user, err = record.CheckedByID.Get(ctx, r, s, store.Text(a.jwt.SessionID))
 	}
-	err = a.judge(c, s, err)
+	err = a.judge(ctx, c, r, s, err)
 	if err != nil && !errors.Is(err, ErrMoreFactorsRequired) {
 		user = nil
 	}
@@ -253,7 +257,7 @@ func (a *Account) readBoth(ctx context.Context, c *call, r store.Reader, s *reco
 }
 
 // judge decides about the session of a handle, which was read with an error or without.
-func (a *Account) judge(c *call, s *record.Check, err error) error {
+func (a *Account) judge(ctx context.Context, c *call, r store.Reader, s *record.Check, err error) error {
 	digest := s.Digest
 	s.Digest = ""
 	if a.jwt != nil {
@@ -262,6 +266,8 @@ func (a *Account) judge(c *call, s *record.Check, err error) error {
 		}
 	}
 	switch {
+	case errors.Is(err, store.ErrNotFound) && a.jwt == nil:
+		return c.former(ctx, r, secretName(string((*a.digest)[:])))
 	case errors.Is(err, store.ErrNotFound):
 		return ErrUnauthorized
 	case err != nil:
@@ -270,10 +276,16 @@ func (a *Account) judge(c *call, s *record.Check, err error) error {
 		return ErrUnauthorized
 	case c.ended(s, c.now):
 		return ErrUnauthorized
-	case a.jwt != nil && (s.UserID != a.jwt.UserID || s.UserPasswordEpoch != a.jwt.Epoch || secretName(digest) != a.jwt.Secret):
-		return ErrUnauthorized // the password has changed since, or the session has a new secret
+	case a.jwt != nil && (s.UserID != a.jwt.UserID || s.UserPasswordEpoch != a.jwt.Epoch):
+		return ErrUnauthorized // the password has changed since
+	case a.jwt != nil && secretName(digest) != a.jwt.Secret:
+		return c.former(ctx, r, a.jwt.Secret)
 	}
-	return c.mayAct(s, c.now)
+	err = c.mayAct(s, c.now)
+	if a.unproven && errors.Is(err, ErrEmailVerificationRequired) {
+		return nil
+	}
+	return err
 }
 
 // judgeJWT decides about the times of a JWT: a handle may be older than the clock.
@@ -300,9 +312,10 @@ func (a *Account) readUser(ctx context.Context, c *call, r store.Reader, s *reco
 	f := userFacts(user)
 	*s = record.Check{
 		UserID: user.ID, Factors: factorServer, Expire: a.jwt.Expire, Touched: user.Accessed,
-		UserBlocked: f.blocked, UserMustReset: f.mustReset, // no factor is owed: the server vouches for the JWT
+		UserBlocked: f.blocked, UserMustReset: f.mustReset, UserFactors: f.factors, // no factor is owed: the server vouches for the JWT
 	}
-	if err := c.mayAct(s, c.now); err != nil {
+	err = c.mayAct(s, c.now)
+	if err != nil && !(a.unproven && errors.Is(err, ErrEmailVerificationRequired)) {
 		return nil, err
 	}
 	if user.Epoch != a.jwt.Epoch {
@@ -322,6 +335,30 @@ func (a *Account) readUser(ctx context.Context, c *call, r store.Reader, s *reco
 func secretName(digest string) string {
 	sum := sha256.Sum256([]byte("jwt/v1/secret\x00" + digest))
 	return hex.EncodeToString(sum[:12])
+}
+
+// renewedTime is for how long the former secret of a session is known.
+const renewedTime = time.Minute
+
+// renewSecret gives a session another secret, of which digest is the digest. It is the one place where
+// secrets change. The former one is known for a while, so that its bearer is told of the new one.
+func (tx *txn) renewSecret(ctx context.Context, s *record.Session, digest string) error {
+	former := &record.Failure{Purpose: failRenewed, Subject: []byte(secretName(s.Digest)), Last: tx.now, Expire: tx.now.Add(renewedTime)}
+	s.Digest, s.Updated, s.Touched = digest, tx.now, tx.now
+	return record.Failures.Insert(ctx, tx, former)
+}
+
+// former returns why a secret is refused that no session has: it was that of a session a moment ago,
+// or it never was or is no more.
+func (c *call) former(ctx context.Context, r store.Reader, name string) error {
+	row, err := loadFailure(ctx, r, failRenewed, []byte(name))
+	switch {
+	case err != nil:
+		return err
+	case c.live(row.Last, row.Expire):
+		return ErrSessionRenewed
+	}
+	return ErrUnauthorized
 }
 
 // accountOf names one user among all that ever have the same id.
@@ -357,6 +394,8 @@ func (a *Account) actsFor(ctx context.Context, r store.Reader, actor *record.Use
 		return nil, ErrUserBlocked
 	case user.MustReset:
 		return nil, ErrPasswordResetRequired
+	case a.engine.policy.RequireVerifiedEmail && !user.EmailVerified:
+		return nil, ErrEmailVerificationRequired
 	}
 	return user, nil
 }

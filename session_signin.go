@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -19,10 +20,11 @@ import (
 // in within 90 days is counted apart, so that strangers cannot keep the user out.
 //
 // Errors:
-//   - [ErrArgumentInvalid]: the address is malformed, or the password has a form
-//     that no password has (1 to 256 characters, 1,024 bytes: users may have come from
-//     elsewhere with a shorter one than the policy allows).
-//   - [ErrInvalidCredentials]: unknown address, no password, or wrong password.
+//   - [ErrArgumentInvalid]: the address is malformed.
+//   - [ErrInvalidCredentials]: unknown address, no password, or wrong password. A text that
+//     is too short or too long for any password (1 to 256 characters, 1,024 bytes: users may
+//     have come from elsewhere with a shorter one than the policy allows) is a wrong one, and is
+//     not counted.
 //   - [ErrUserBlocked]: only after the right password.
 //   - [*ThrottledError]: after too many calls for the address, after 300 failed sign-ins
 //     of any kind from the client address in an hour, and while the address
@@ -34,7 +36,7 @@ import (
 //   - [ErrBusy]: too many passwords are being checked. Clients wait in turn, and one
 //     client address takes at most half of the places in the queue.
 func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password string) (_ *Session, err error) {
-	defer publicError("create e-mail session", &err)
+	defer g.home().publicError(ctx, "create e-mail session", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -42,11 +44,11 @@ func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password 
 	if email, err = checkEmail(email); err != nil {
 		return nil, err
 	}
-	if err := checkPasswordForm(password, 1); err != nil {
-		return nil, err
-	}
 	if err := c.enabled(MethodEmailPassword); err != nil {
 		return nil, err
+	}
+	if checkPasswordForm(password, 1) != nil { // no guess
+		return nil, ErrInvalidCredentials
 	}
 	s, err := c.readAttempt(ctx, email, password)
 	if err != nil {
@@ -179,14 +181,15 @@ func (s *passwordAttempt) enter(ctx context.Context, tx *txn, upgrade passwordHa
 // Errors:
 //   - [*ThrottledError]: after 50 calls from a client address in an hour.
 //   - [ErrUserCountExceeded]
+//   - [ErrSignUpClosed]
 //   - [ErrAuthMethodUnsupported]
 func (g *Guest) CreateAnonymousSession(ctx context.Context) (_ *Session, err error) {
-	defer publicError("create anonymous session", &err)
+	defer g.home().publicError(ctx, "create anonymous session", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.enabled(MethodAnonymousSession); err != nil {
+	if err := cmp.Or(c.enabled(MethodAnonymousSession), c.maySignUp()); err != nil {
 		return nil, err
 	}
 	if err := c.limitClient(ctx, limitAnonymousSession); err != nil {

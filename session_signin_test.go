@@ -18,7 +18,7 @@ func TestSignInMakesASessionWithItsDevice(t *testing.T) {
 		session, account := k.SignIn("ADA@example.org")
 		now := k.Clock.Now()
 		want := &latchkey.Session{
-			ID: session.ID, UserID: user.ID, CreatedAt: now, UpdatedAt: now, Expire: now.Add(365 * 24 * time.Hour),
+			ID: session.ID, UserID: user.ID, CreatedAt: now, UpdatedAt: now, AccessedAt: now, Expire: now.Add(365 * 24 * time.Hour),
 			Provider: "email", ProviderUID: kit.Ada, Factors: []string{"password"}, IP: "192.0.2.7", Current: true,
 			Device: latchkey.Device{
 				OSCode: "WIN", OSName: "Windows", OSVersion: "10", ClientType: "browser", ClientCode: "CH",

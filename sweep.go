@@ -28,21 +28,22 @@ func (e *Engine) maintenance() (*call, error) {
 	return &call{Engine: e, server: true, by: actor{mode: modeSystem}, now: e.now()}, nil
 }
 
-// Sweep deletes expired rows: sessions that have expired, were idle too long or are too
-// old; links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong passwords and codes; known clients; used ID tokens;
-// log lines that are older than the policy keeps them; and anonymous users (without
-// address, number and password) whose last session has expired, but not those who have
-// signed out, nor those to whom rows of the host refer by a foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A host calls it now and then, for example once a day, on one machine. It
-// works in short batches that do not hold up other calls. Only disk space depends on it:
-// an expired row is worthless before it is swept. At the end a store that can leaves nothing of
-// deleted rows in its log ([store.Tidier]). After an error the counts are those of
-// the rows that are gone.
+// Sweep deletes expired rows: sessions that have expired, were idle too long or are too old;
+// links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong
+// passwords and codes; known clients; used ID tokens; log lines that are older than the policy
+// keeps them; and anonymous users (without address, number and password) whose last session has
+// expired, but not those who have signed out, nor those to whom rows of the host refer by a
+// foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A
+// host calls it now and then, for example once a day, on one machine. It works in short batches
+// that do not hold up other calls. Only disk space depends on it: an expired row is worthless
+// before it is swept. At the end a store that can leaves nothing of deleted rows in its log
+// ([store.Tidier]). After an error the counts are those of the rows that are gone.
 //
 // Errors:
 //   - [ErrReferenced]: rows of the host refer to rows of another table than users. Everything
 //     else was swept.
 func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
-	defer publicError("sweep", &err)
+	defer e.publicError(ctx, "sweep", &err)
 	c, err := e.maintenance()
 	if err != nil {
 		return swept, err
@@ -177,7 +178,7 @@ func (c *call) sweepAhead(ctx context.Context, swept *Swept) error {
 			swept.Tokens += gone
 		}
 	}
-	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch, Where: later("created", "updated", "touched", "challenged", "owing", "strong")}
+	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch, Where: later("created", "updated", "touched", "challenged", "owing", "strong", "confirmed")}
 	for rows, err := range record.Sessions.Pages(ctx, c.store, q) {
 		if err != nil {
 			return err

@@ -1,9 +1,10 @@
 package latchkey
 
 import (
+	"cmp"
 	"context"
-	"errors"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -12,7 +13,7 @@ import (
 const maxTargets = 100
 
 // errTooManyTargets says why a target is refused.
-var errTooManyTargets = errors.New("the user has 100 targets")
+var errTooManyTargets = reason.New(reason.TooMany, "the user has 100 targets")
 
 // moveTarget makes the target of a user's address follow it: a new address makes
 // one, a change moves it, no address deletes it. The caller stores the user.
@@ -102,9 +103,18 @@ func (tx *txn) insertTarget(ctx context.Context, user *record.User, t *record.Ta
 	return tx.changedTarget(ctx, user, t, logTargetCreate)
 }
 
-// freeIdentifier refuses a target whose identifier another one has. A push target of a
+// freeIdentifier refuses a target whose identifier another one has, or that is held for another
+// user. A push target of a
 // session that has ended is deleted: the same device belongs to another user now.
 func (tx *txn) freeIdentifier(ctx context.Context, t *record.Target) error {
+	for _, by := range []*contact{byEmail, byPhone} {
+		if by.target != t.ProviderType {
+			continue
+		}
+		if holder, err := tx.heldFor(ctx, tx, by, t.Identifier); err != nil || holder != "" && holder != t.UserID {
+			return cmp.Or(err, error(ErrTargetAlreadyExists))
+		}
+	}
 	have, err := findTarget(ctx, tx, t.ProviderType, t.Identifier)
 	if err != nil || have == nil || have.ID == t.ID {
 		return err

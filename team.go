@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/words"
 	"example.com/latchkey/store"
@@ -108,7 +108,7 @@ func rolesIn(m *record.Membership) (roles []string, err error) {
 }
 
 // errTooManyRoles says why roles are refused.
-var errTooManyRoles = errors.New("more than 100")
+var errTooManyRoles = reason.New(reason.TooMany, "more than 100")
 
 // checkTeamRoles returns roles in a team, each once.
 func checkTeamRoles(roles []string) ([]string, error) {
@@ -264,10 +264,10 @@ func (tx *txn) endTeam(ctx context.Context, team *record.Team) error {
 }
 
 // errTooManyTeams says why a membership is refused.
-var errTooManyTeams = errors.New("the user is a member of 1,000 teams")
+var errTooManyTeams = reason.New(reason.TooMany, "the user is a member of 1,000 teams")
 
 // errTeamFull says why a membership is refused.
-var errTeamFull = errors.New("the team has as many members as the policy allows")
+var errTeamFull = reason.New(reason.TooMany, "the team has as many members as the policy allows")
 
 // join makes a user a member of a team. An open invitation to them, or to the address at unless
 // that is "", becomes the membership.
@@ -296,7 +296,7 @@ func (tx *txn) join(ctx context.Context, team *record.Team, user *record.User, a
 }
 
 // errTooManyUserRoles says why a membership is refused.
-var errTooManyUserRoles = fmt.Errorf("the user would have more than %d roles in all teams", maxUserRoles)
+var errTooManyUserRoles = reason.New(reason.TooMany, "the user would have more than %d roles in all teams", maxUserRoles)
 
 // roomForRoles refuses more roles to a user than are read with each request, counted without the
 // membership that they are for.

@@ -13,8 +13,8 @@ import (
 )
 
 // CreateMembership makes a user a member of a team, if the server calls it. If no user has the
-// address, one is made, without a password and not verified. An open invitation to the user
-// becomes the membership. If the fields name different users, it is [ErrUserAlreadyExists].
+// address, one is made, without a password and not verified. An open invitation to the user becomes
+// the membership. If the fields name different users, it is [ErrUserAlreadyExists].
 //
 // A user who owns the team invites: the person gets a link, by mail or else by SMS, and nothing is
 // made but the invitation. The page of the link accepts it when the person presses a button, since
@@ -26,8 +26,9 @@ import (
 //
 // The answer to a user does not tell whether an address has a user: the fields beside the one that
 // names the person serve only the server, unless the policy discloses accounts. A person who was
-// invited by id is shown without address and name. Nothing is sent to a blocked user, nor to a user
-// by id whose address has got as many messages as it may have.
+// invited by id is shown without address and name. Nothing is sent to a blocked user, to an address
+// that is held for another user ([Account.ConfirmEmailChange]), nor to a user by id whose address
+// has got as many messages as it may have.
 //
 // Errors:
 //   - [ErrArgumentInvalid]: also for a user with 1,000 teams or with more than 5,000 roles in all
@@ -40,10 +41,10 @@ import (
 //     Policy.Addresses refuses the address of a new user.
 //   - [ErrAuthMethodUnsupported]: the policy disables invitations.
 //   - [ErrSMTPDisabled], [ErrPhoneDisabled]: nothing can be sent there.
-//   - [*ThrottledError]: after ten invitations of a user in an hour, or after the messages that
-//     an address or a client address may have.
+//   - [*ThrottledError]: after ten invitations of a user in an hour, or after the messages that an
+//     address or a client address may have.
 func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMembership) (_ *Membership, err error) {
-	defer publicError("create membership", &err)
+	defer t.home().publicError(ctx, "create membership", &err)
 	roles, refused := checkTeamRoles(n.Roles)
 	if err := n.check(); err != nil {
 		refused = err
@@ -113,7 +114,7 @@ var memberListing = &listing[record.Membership]{
 //
 // Errors: those of [Users.List].
 func (t *Teams) Memberships(ctx context.Context, teamID string, queries ...Query) (_ *MembershipList, err error) {
-	defer publicError("list memberships", &err)
+	defer t.home().publicError(ctx, "list memberships", &err)
 	return teamsRead(ctx, t, teamID, func(c *call, in *inTeam) (*MembershipList, error) {
 		r, err := memberListing.read(&c.policy, queries)
 		if err != nil {
@@ -245,7 +246,7 @@ func (in *inTeam) ownMember(ctx context.Context, r store.Reader, id string, miss
 //   - [ErrMembershipNotFound]
 //   - [ErrMembershipMismatch]: the membership is of another team.
 func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Membership, err error) {
-	defer publicError("get membership", &err)
+	defer t.home().publicError(ctx, "get membership", &err)
 	return teamsRead(ctx, t, teamID, func(c *call, in *inTeam) (*Membership, error) {
 		m, err := in.ownMember(ctx, c.store, id, ErrMembershipNotFound)
 		if err != nil {
@@ -278,7 +279,7 @@ func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Member
 //   - [ErrMembershipMismatch]: the membership is of another team.
 //   - [ErrMembershipDowngradeProhibited]
 func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles []string) (_ *Membership, err error) {
-	defer publicError("update membership", &err)
+	defer t.home().publicError(ctx, "update membership", &err)
 	roles, refused := checkTeamRoles(roles)
 	return teamsChange(ctx, t, teamID, refused, func(ctx context.Context, tx *txn, in *inTeam) (*Membership, error) {
 		m, err := in.ownMember(ctx, tx, id, ErrMembershipNotFound)
@@ -379,7 +380,7 @@ func (tx *txn) mayLoseOwner(ctx context.Context, in *inTeam, m *record.Membershi
 //   - [ErrMembershipMismatch]: the membership is of another team.
 //   - [ErrMembershipDeletionProhibited]
 func (t *Teams) DeleteMembership(ctx context.Context, teamID, id string) (err error) {
-	defer publicError("delete membership", &err)
+	defer t.home().publicError(ctx, "delete membership", &err)
 	_, err = teamsUpdate(ctx, t, nil, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		in, err := enterTeam(ctx, tx, teamID, user)
 		if errors.Is(err, ErrTeamNotFound) && user != nil {
@@ -446,7 +447,7 @@ func (tx *txn) endMembership(ctx context.Context, in *inTeam, id string) error {
 //
 // Errors: those of [Users.List].
 func (u *Users) Memberships(ctx context.Context, id string, queries ...Query) (_ *MembershipList, err error) {
-	defer publicError("list memberships", &err)
+	defer u.home().publicError(ctx, "list memberships", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*MembershipList, error) {
 		rows, err := membershipsOf(ctx, c.store, user)
 		if err != nil {

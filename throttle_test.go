@@ -67,7 +67,7 @@ func TestLimiterThatFailsRefusesWhatGuessesAndLetsTheRestThrough(t *testing.T) {
 				for name, call := range kit.LimitedCalls {
 					err := call(k, kit.Client)
 					guessing := []string{
-						"createEmailPasswordSession", "updatePassword", "updateEmail", "updatePhone", "createSession", "createSessionByClient", "failuresByClient", "confirmByClient", // it is called with a wrong link
+						"createEmailPasswordSession", "updatePassword", "confirmPassword", "updateEmail", "updatePhone", "createSession", "createSessionByClient", "failuresByClient", "confirmByClient", // it is called with a wrong link
 						"updateRecovery", "updateEmailVerification", "updatePhoneVerification", "updateMFAChallenge",
 					}
 					if guesses := slices.Contains(guessing, name); guesses != errors.Is(err, latchkey.ErrBusy) {

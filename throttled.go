@@ -32,9 +32,7 @@ type Throttled struct {
 // digests. Counts of calls, which Config.Limiter keeps, are not among them. The error of fn
 // ends the list.
 func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err error) {
-	var told error // of fn, which the caller knows
-	defer asTold(&told, &err)
-	defer publicError("list throttled", &err)
+	defer e.publicError(ctx, "list throttled", &err)
 	c, err := e.maintenance()
 	if err != nil {
 		return err
@@ -46,8 +44,8 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 		}
 		for _, f := range page {
 			if t, slowed := c.throttled(f); slowed {
-				if told = fn(t); told != nil {
-					return told
+				if err := fn(t); err != nil {
+					return asHostError(err)
 				}
 			}
 		}
@@ -60,7 +58,7 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 // their own: they are among them if a live session or one of the last 1,000 lines of the log has
 // their address.
 func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err error) {
-	defer publicError("list throttled", &err)
+	defer u.home().publicError(ctx, "list throttled", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) ([]Throttled, error) {
 		guards := []guard{
 			{purpose: failPassword, key: passwordSubject(user)},
@@ -127,7 +125,7 @@ func (c *call) knownGuards(ctx context.Context, user *record.User, of []guard) (
 // throttled returns a count as it is shown, if it slows.
 func (c *call) throttled(f *record.Failure) (t Throttled, slowed bool) {
 	switch f.Purpose {
-	case failProbe, failDeleted, failKnown, failIDToken:
+	case failProbe, failDeleted, failKnown, failIDToken, failRenewed:
 		return t, false
 	}
 	if !f.Expire.After(c.now) {

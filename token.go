@@ -19,7 +19,7 @@ type Token struct {
 	// the user exists, unless the policy discloses accounts.
 	UserID string
 	Expire time.Time
-	// Phrase is set if it was asked for, and is in the message too: two words by
+	// Phrase is set if it was asked for, and is in the message too: two English words by
 	// which a person recognises the message to their own request.
 	Phrase string
 	// Secret is set for the server, by [Users.CreateToken] and for a guest of [Users.Guest], and in
@@ -39,9 +39,12 @@ var (
 	verifiesEmail = &purpose{refuse: logVerificationRefuse, confirm: limitUpdateEmailVerify}
 	verifiesPhone = &purpose{refuse: logVerificationRefuse, codes: true, confirm: limitUpdatePhoneVerify}
 	recovers      = &purpose{refuse: logRecoveryRefuse, confirm: limitUpdateRecovery}
+	changesEmail  = &purpose{refuse: logVerificationRefuse, confirm: limitUpdateEmailVerify}
+	changesPhone  = &purpose{refuse: logVerificationRefuse, codes: true, confirm: limitUpdatePhoneVerify}
+	restores      = &purpose{refuse: logRecoveryRefuse, confirm: limitUpdateRecovery}
 	invites       = &purpose{refuse: logMembershipRefuse}
 
-	anyPurpose = []*purpose{signsIn, verifiesEmail, recovers}
+	anyPurpose = []*purpose{signsIn, verifiesEmail, recovers, changesEmail, restores}
 )
 
 // tokenKind is everything that differs between the kinds of tokens.
@@ -93,6 +96,20 @@ var (
 		life: func(p *Policy) time.Duration { return p.Messages.RecoveryLength },
 	}
 
+	// A user has one open change of each address: its slot is the user.
+	kindEmailChange = &tokenKind{
+		name: "email-change", label: "change/v1", purpose: changesEmail, by: byEmail, message: notify.EmailChange,
+		life: func(p *Policy) time.Duration { return p.Messages.EmailVerificationLength },
+	}
+	kindPhoneChange = &tokenKind{
+		name: "phone-change", purpose: changesPhone, by: byPhone, method: MethodPhone, message: notify.PhoneChange, life: otpLength,
+	}
+
+	// Tokens of these kinds restore a former address, which is their slot: it is held for its user
+	// as long as they live. No change of the password ends them, because a thief could make one.
+	kindEmailUndo = &tokenKind{name: "email-undo", label: "undo-email/v1", purpose: restores, by: byEmail, life: undoLength}
+	kindPhoneUndo = &tokenKind{name: "phone-undo", label: "undo-phone/v1", purpose: restores, by: byPhone, life: undoLength}
+
 	// A token of this kind hands a sign-in by a provider over to the page that has begun it. Its
 	// slot is the identity.
 	kindOAuth2 = &tokenKind{name: "oauth2", label: "oauth2/v1", purpose: signsIn, life: func(*Policy) time.Duration { return handOverLength }}
@@ -111,9 +128,40 @@ var (
 	// the kind is in its digest.
 	tokenKinds = []*tokenKind{
 		kindMagicURL, kindEmail, kindPhone, kindCustom, kindEmailVerification, kindPhoneVerification, kindRecovery,
-		kindOAuth2,
+		kindOAuth2, kindEmailChange, kindPhoneChange, kindEmailUndo, kindPhoneUndo,
 	}
 )
+
+func undoLength(*Policy) time.Duration { return 7 * day }
+
+// undoKind returns the kind of the links that restore an address.
+func undoKind(by *contact) *tokenKind {
+	if by == byPhone {
+		return kindPhoneUndo
+	}
+	return kindEmailUndo
+}
+
+// changeKind returns the kind of the tokens that change an address by proof.
+func changeKind(by *contact) *tokenKind {
+	if by == byPhone {
+		return kindPhoneChange
+	}
+	return kindEmailChange
+}
+
+// heldFor returns the id of the user for whom a former address is held, "" if it is held for no
+// user.
+func (c *call) heldFor(ctx context.Context, r store.Reader, by *contact, address string) (string, error) {
+	if by == nil || address == "" {
+		return "", nil
+	}
+	t, err := findTokenAt(ctx, r, undoKind(by).name, address)
+	if t == nil || err != nil || !c.live(t.Created, t.Expire) {
+		return "", err
+	}
+	return t.UserID, nil
+}
 
 func otpLength(p *Policy) time.Duration { return p.Messages.OTPLength }
 
@@ -228,13 +276,16 @@ func findTokenAt(ctx context.Context, r store.Reader, kind, slot string) (*recor
 }
 
 // endTokens ends the open tokens of a user, and those that were sent to their
-// addresses before the user had them.
+// addresses before the user had them. Links that restore an address stay.
 func (tx *txn) endTokens(ctx context.Context, user *record.User) error {
 	tokens, err := tokensOf(ctx, tx, user.ID)
 	if err != nil {
 		return err
 	}
 	for _, t := range tokens {
+		if kindOf(t).purpose == restores {
+			continue
+		}
 		if err := record.Tokens.Delete(ctx, tx, store.Text(t.ID)); err != nil {
 			return err
 		}
@@ -245,12 +296,15 @@ func (tx *txn) endTokens(ctx context.Context, user *record.User) error {
 	return tx.endTokensTo(ctx, user.Phone)
 }
 
-// endTokensTo ends the open tokens that were sent to an address.
+// endTokensTo ends the open tokens that were sent to an address, except for links that restore it.
 func (tx *txn) endTokensTo(ctx context.Context, destination string) error {
 	if destination == "" {
 		return nil
 	}
 	for _, kind := range tokenKinds {
+		if kind.purpose == restores {
+			continue
+		}
 		if err := tx.endToken(ctx, kind.name, destination); err != nil {
 			return err
 		}
@@ -308,6 +362,28 @@ func (c *call) findLink(ctx context.Context, r store.Reader, l link, purposes ..
 // mayRecover reports whether the mailbox of a user's address may set a new password: not if
 // the user is blocked, or has proven to be somebody
 // and never the address.
-func mayRecover(user *record.User) bool {
-	return !user.Blocked && user.Half != byEmail.name && (user.EmailVerified || !provenBeside(user, byEmail))
+func mayRecover(user *record.User, now time.Time) bool {
+	return !user.Blocked && user.Half != byEmail.name && (user.EmailVerified || !provenBeside(user, byEmail, now))
+}
+
+// endUndo ends the links that restore an address of a user, as far as end selects them. The caller
+// stores the user.
+func (tx *txn) endUndo(ctx context.Context, user *record.User, end func(t *record.Token) bool) error {
+	tokens, err := tokensOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	user.Undo = time.Time{}
+	for _, t := range tokens {
+		switch {
+		case kindOf(t).purpose != restores:
+		case end(t):
+			if err := record.Tokens.Delete(ctx, tx, store.Text(t.ID)); err != nil {
+				return err
+			}
+		case t.Expire.After(user.Undo):
+			user.Undo = t.Expire
+		}
+	}
+	return nil
 }

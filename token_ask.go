@@ -3,12 +3,12 @@ package latchkey
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"net/url"
 	"time"
 
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
 	"example.com/latchkey/notify"
@@ -51,7 +51,7 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 		r.userID = newID()
 	}
 	asked, instead := c.newToken(r.kind, r.destination, r.userID, r.secret), newID()
-	asked.Drawn = drawn
+	asked.Drawn, asked.Admitted = drawn, c.server
 	made, err := update(ctx, c, func(ctx context.Context, tx *txn) (*sentToken, error) { return tx.makeToken(ctx, *asked, instead) })
 	if err != nil {
 		return nil, err
@@ -65,7 +65,8 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 	// An unverified address of a blocked user may belong to someone else, so the mail
 	// is sent.
 	blocked := user != nil && user.Blocked && r.kind.by.verified(user)
-	cannot := r.kind.purpose == recovers && (user == nil || !mayRecover(user))
+	cannot := r.kind.purpose == recovers && (user == nil || !mayRecover(user, c.now)) ||
+		r.kind.purpose == signsIn && user == nil && (made.held || !made.Admitted && c.maySignUp() != nil)
 	message := c.tokenMessage(ctx, &made.newToken, user, r.link)
 	message.Phrase = shown.Phrase
 	c.deliverToken(&made.newToken, message, mocked || blocked || cannot)
@@ -153,6 +154,7 @@ func (c *call) limitToken(ctx context.Context, kind *tokenKind, key, destination
 type sentToken struct {
 	newToken
 	user   *record.User
+	held   bool // the address is held for a former user
 	answer string
 }
 
@@ -161,6 +163,13 @@ type sentToken struct {
 func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sentToken, error) {
 	user, err := tx.userAt(ctx, tx, n.kind.by, n.Destination)
 	if err != nil {
+		return nil, err
+	}
+	holder, err := tx.heldFor(ctx, tx, n.kind.by, n.Destination)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.inheritAdmission(ctx, &n.Token); err != nil {
 		return nil, err
 	}
 	answer, err := tx.settleAlias(ctx, &n, user, instead)
@@ -184,7 +193,23 @@ func (tx *txn) makeToken(ctx context.Context, n newToken, instead string) (*sent
 	if user != nil {
 		row = tx.logOf(logged, user)
 	}
-	return &sentToken{n, user, answer}, record.Logs.Insert(ctx, tx, row)
+	return &sentToken{n, user, holder != "", answer}, record.Logs.Insert(ctx, tx, row)
+}
+
+// inheritAdmission lets a user be made of a token as of the open one that it may take the place of: a
+// client does not void what the server has asked for.
+func (tx *txn) inheritAdmission(ctx context.Context, n *record.Token) error {
+	for _, kind := range tokenKinds {
+		if kind.purpose != signsIn || kind.by == nil {
+			continue
+		}
+		t, err := findTokenAt(ctx, tx, kind.name, n.Slot)
+		if err != nil {
+			return err
+		}
+		n.Admitted = n.Admitted || t != nil && t.Admitted && tx.live(t.Created, t.Expire)
+	}
+	return nil
 }
 
 // userAt returns the user who has an address, nil if absent.
@@ -292,12 +317,17 @@ func checkAskedID(userID string) error {
 
 // linkMaker returns the maker of a link to an address, nil for "".
 func (e *Engine) linkMaker(to, secret string) (linkMaker, error) {
+	return e.linkMakerTo("url", to, secret)
+}
+
+// linkMakerTo is linkMaker for an argument of another name.
+func (e *Engine) linkMakerTo(argument, to, secret string) (linkMaker, error) {
 	if to == "" {
 		return nil, nil
 	}
-	u, err := e.checkURL(to)
+	u, err := e.redirects.Check(to)
 	if err != nil {
-		return nil, err
+		return nil, invalid(argument, err)
 	}
 	return func(userID, expire string) string {
 		return redirect.With(u, redirect.Param{Name: "userId", Value: userID}, redirect.Param{Name: "secret", Value: secret},
@@ -308,7 +338,7 @@ func (e *Engine) linkMaker(to, secret string) (linkMaker, error) {
 // checkURL refuses a missing page, and one to which links may not lead.
 func (e *Engine) checkURL(to string) (*url.URL, error) {
 	if to == "" {
-		return nil, invalid("url", errors.New("it is missing"))
+		return nil, invalid("url", reason.New(reason.Missing, "it is missing"))
 	}
 	u, err := e.redirects.Check(to)
 	if err != nil {
@@ -350,7 +380,9 @@ type NewMagicURLToken struct {
 //
 // The answer is the same whether the address belongs to a user, to nobody, or to a
 // blocked user. A new user is made when the link is used. A blocked user gets no mail
-// to an address that they have proven. See [Policy].DiscloseAccounts.
+// to an address that they have proven. See [Policy].DiscloseAccounts. Nothing is sent to an
+// address that no user has while sign-up is closed (Policy.SignUp), or while the address is held
+// for its former user ([Account.ConfirmEmailChange]).
 //
 // Errors:
 //   - [ErrArgumentInvalid]
@@ -362,7 +394,7 @@ type NewMagicURLToken struct {
 //     address, or 60 messages of any kind to the address. At a client address from which
 //     the user has signed in within 90 days, ten more go to the address if it is proven.
 func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (_ *Token, err error) {
-	defer publicError("create magic URL token", &err)
+	defer g.home().publicError(ctx, "create magic URL token", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -400,7 +432,7 @@ type NewEmailToken struct {
 //   - [*ThrottledError]: after ten calls in an hour for the address, or 60 messages of
 //     any kind to it.
 func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token, err error) {
-	defer publicError("create e-mail token", &err)
+	defer g.home().publicError(ctx, "create e-mail token", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -424,7 +456,7 @@ func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token
 // ErrSMTPDisabled. A number to which the policy sends no texts is an invalid one,
 // whether a user has it or not.
 func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (_ *Token, err error) {
-	defer publicError("create phone token", &err)
+	defer g.home().publicError(ctx, "create phone token", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ type NewRecovery struct {
 //     known client address has ten more.
 //   - [ErrUserNotFound], [ErrUserBlocked]: only if the policy discloses accounts.
 func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, err error) {
-	defer publicError("create recovery", &err)
+	defer g.home().publicError(ctx, "create recovery", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, er
 //     [Guest.ConfirmEmailVerification].
 //   - [ErrBusy]
 func (g *Guest) ConfirmRecovery(ctx context.Context, userID, secret, password string) (_ *Token, err error) {
-	defer publicError("update recovery", &err)
+	defer g.home().publicError(ctx, "update recovery", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (c *call) recoverable(ctx context.Context, claim link, password string) (*r
 		return nil, passwordHash{}, ErrInvalidToken
 	case user.Blocked:
 		return nil, passwordHash{}, ErrUserBlocked
-	case !mayRecover(user):
+	case !mayRecover(user, c.now):
 		return nil, passwordHash{}, ErrInvalidToken
 	}
 	fresh, err := c.hashNew(ctx, user, password)

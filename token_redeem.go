@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"example.com/latchkey/internal/codes"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -22,7 +22,7 @@ import (
 //   - [ErrArgumentInvalid]
 //   - [ErrInvalidToken]
 func (g *Guest) InspectToken(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer publicError("inspect token", &err)
+	defer g.home().publicError(ctx, "inspect token", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func checkRedeemed(userID, secret string) (link, error) {
 		return link{}, err
 	}
 	if secret == "" || len(secret) > maxSecret || !utf8.ValidString(secret) {
-		return link{}, invalid("secret", fmt.Errorf("not 1 to %d bytes of UTF-8", maxSecret))
+		return link{}, invalid("secret", reason.New(reason.OutOfRange, "not 1 to %d bytes of UTF-8", maxSecret))
 	}
 	return link{userID, secret, codes.Typed(secret)}, nil
 }
@@ -113,7 +113,7 @@ func isCustom(text string) bool {
 // token of [Users.CreateToken], is refused and not counted. The secret of a link, and a token
 // of 32 characters or more, is compared as it is.
 func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Session, err error) {
-	defer publicError("create session", &err)
+	defer g.home().publicError(ctx, "create session", &err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -358,22 +358,26 @@ func (tx *txn) countedUnder(ctx context.Context, t *record.Token, userID string,
 	if by == nil {
 		by = byEmail
 	}
-	if t.Alias != userID || t.UserID == userID && user != nil && by.verified(user) {
+	proven := func(u *record.User) bool {
+		return by.verified(u) && (t.Destination == "" || by.address(u) == t.Destination)
+	}
+	if t.Alias != userID || t.UserID == userID && user != nil && proven(user) {
 		return codesOf(userID), user, nil
 	}
+	counted := cmp.Or(t.Destination, t.Slot)
 	// A client known to the user of that id is not known to the address of another.
 	if t.UserID == "" {
 		_, err := findUser(ctx, tx, t.Alias) // a read, as for the address of a user
-		return t.Slot, nil, err
+		return counted, nil, err
 	}
 	owner, err := getUser(ctx, tx, t.UserID)
 	if err != nil {
 		return "", nil, err
 	}
-	if t.Destination != "" && !by.verified(owner) {
+	if t.Destination != "" && !proven(owner) {
 		owner = nil // no client is known to an unproven address
 	}
-	return t.Slot, owner, nil
+	return counted, owner, nil
 }
 
 // codesOf is the identifier under which wrong codes for an id are counted.
@@ -455,10 +459,20 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 	if t.UserID != "" && (user == nil || user.ID != t.UserID) {
 		return nil, ErrInvalidToken // the address has moved; its tokens went with it
 	}
+	mayMake, err := tx.mayMakeUser(ctx, t)
+	if err != nil {
+		return nil, err
+	}
 	if user != nil {
+		if _, another, err := tx.isAnothers(ctx, user, by, false); err != nil || another && !mayMake {
+			return nil, cmp.Or(err, tx.refuseMaking(ctx, t))
+		}
 		if user, err = tx.proveAddress(ctx, user, by, nil); err != nil || user != nil {
 			return user, err
 		}
+	}
+	if !mayMake {
+		return nil, tx.refuseMaking(ctx, t)
 	}
 	if err := tx.checkUserLimit(ctx); err != nil {
 		return nil, err
@@ -480,18 +494,67 @@ func (tx *txn) userProvenBy(ctx context.Context, t *record.Token, fresh record.U
 	return &fresh, err
 }
 
-// proveAddress records that the bearer of a token has proven a user's address. It is
-// the one place for the first proof of an account: an attacker who had the account
-// before may have planted parts of it. It returns nil if the account belongs to another
-// person, because its user has proven another address, signs in by a provider, has an authenticator on that the
-// bearer has not shown, or is blocked; then it takes the address from that account. edit, unless it is nil, is a further change of the user.
+// mayMakeUser reports whether a user may be made of a token: not while sign-up is closed, unless the
+// server has made it, and not while its address is held for a former user. Invitations make users
+// always.
+func (tx *txn) mayMakeUser(ctx context.Context, t *record.Token) (bool, error) {
+	kind := kindOf(t)
+	if kind.purpose != invites && !t.Admitted && tx.maySignUp() != nil {
+		return false, nil
+	}
+	holder, err := tx.heldFor(ctx, tx, kind.by, t.Destination)
+	return holder == "", err
+}
+
+// refuseMaking refuses a right link or code of which no user is made, in the words about a wrong one.
+func (tx *txn) refuseMaking(ctx context.Context, t *record.Token) error {
+	wrong := errWrongCode
+	if kindOf(t).label != "" {
+		wrong = errWrongLink
+	}
+	if kindOf(t).purpose == invites {
+		wrong = ErrTeamInvalidSecret
+	}
+	return tx.refuse(ctx, refused{logSessionRefuse, nil, wrong})
+}
+
+// isAnothers reports whether the account that has an address is that of another person than the
+// bearer of a token that was sent there: its user has proven another address, signs in by a
+// provider, has an authenticator on that the bearer has not shown, or is blocked. recovering says
+// that the bearer sets a new password. own says that an identity of the user proves the address.
+func (tx *txn) isAnothers(ctx context.Context, user *record.User, by *contact, recovering bool) (own, another bool, err error) {
+	proven := by.verified(user)
+	own, err = tx.provenByIdentity(ctx, user, by)
+	switch {
+	case err != nil:
+		return false, false, err
+	case own && (user.Blocked || (!proven || user.Half == by.name) && (!recovering || !guarded(user))):
+		return own, false, nil
+	case proven:
+		return own, user.Half == by.name, nil
+	case recovering && guarded(user):
+		return own, false, nil
+	}
+	return own, user.Blocked || provenBeside(user, by, tx.now) || guarded(user), nil
+}
+
+// proveAddress records that the bearer of a token has proven a user's address. It is the one
+// place for the first proof of an account: an attacker who had the account before may have
+// planted parts of it. It returns nil if the account is another person's; then it takes the
+// address from that account. edit, unless it is nil, is a further change of the user.
 func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact, edit func(*record.User) error) (*record.User, error) {
 	proven := by.verified(user)
-	own, err := tx.provenByIdentity(ctx, user, by)
+	own, another, err := tx.isAnothers(ctx, user, by, edit != nil)
 	if err != nil {
 		return nil, err
 	}
 	switch {
+	case another:
+		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
+			by.set(u, "")
+			return nil
+		})
+		return nil, err
 	case own && user.Blocked:
 		return user, nil
 	case own && (!proven || user.Half == by.name) && (edit == nil || !guarded(user)): // by the same person
@@ -503,12 +566,6 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 			return nil
 		})
 		return user, err
-	case proven && user.Half == by.name: // the account is that of whoever has proven the other address
-		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
-			by.set(u, "")
-			return nil
-		})
-		return nil, err
 	case proven && !unclaimed(user):
 		if edit == nil {
 			return user, nil
@@ -518,17 +575,14 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	case !proven && edit != nil && guarded(user):
 		_, err := tx.changeUser(ctx, user, edit) // a new password opens the account to the factor alone, and proves nothing
 		return user, err
-	case !proven && (user.Blocked || provenBeside(user, by) || guarded(user)):
-		_, err := tx.changeUser(ctx, user, func(u *record.User) error {
-			by.set(u, "")
-			return nil
-		})
-		return nil, err
 	}
 	if err := tx.endSessions(ctx, user, ""); err != nil {
 		return nil, err
 	}
 	if err := tx.endTokens(ctx, user); err != nil {
+		return nil, err
+	}
+	if err := tx.endUndo(ctx, user, func(*record.Token) bool { return true }); err != nil {
 		return nil, err
 	}
 	if err := tx.deleteFactors(ctx, user); err != nil {
@@ -544,7 +598,7 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	}
 	_, err = tx.changeUser(ctx, user, func(u *record.User) error {
 		u.TOTP, u.RecoveryCodes, u.Unclaimed = false, false, false
-		u.Password, u.PasswordHistory, u.PasswordUpdated = nil, nil, time.Time{}
+		u.Password, u.PasswordHistory, u.PasswordUpdated, u.MustReset = nil, nil, time.Time{}, false
 		u.MFA = u.MFA && u.MFADemanded // by the server, and not by a stranger
 		u.Epoch++                      // clients from which an attacker has signed in are not known any more
 		by.other().set(u, "")

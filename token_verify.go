@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"time"
 
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/record"
@@ -13,8 +14,8 @@ import (
 // reader of the mail proves it. The page of the link calls
 // [Guest.ConfirmEmailVerification] with the userId and the secret from the link. The
 // link can be used once, for seven days unless the policy says otherwise, while the
-// address is the user's. A new one ends it. to is the page that the link opens, as
-// NewMagicURLToken.URL.
+// address is the user's. A new one ends it. pageURL is the page that the link opens, in the
+// form of NewMagicURLToken.URL.
 //
 // Errors:
 //   - [ErrArgumentInvalid]
@@ -23,10 +24,10 @@ import (
 //   - [ErrEmailAlreadyVerified]
 //   - [*ThrottledError]: after ten calls of the user in an hour, or after the messages
 //     that an address or a client address may have.
-func (a *Account) CreateEmailVerification(ctx context.Context, to string) (_ *Token, err error) {
-	defer publicError("create e-mail verification", &err)
+func (a *Account) CreateEmailVerification(ctx context.Context, pageURL string) (_ *Token, err error) {
+	defer a.home().publicError(ctx, "create e-mail verification", &err)
 	return a.sendVerification(ctx, kindEmailVerification, newSecret().Reveal(), func(c *call, secret string) (linkMaker, error) {
-		return c.requiredLinkMaker(to, secret)
+		return c.requiredLinkMaker(pageURL, secret)
 	})
 }
 
@@ -44,7 +45,7 @@ func (a *Account) CreateEmailVerification(ctx context.Context, to string) (_ *To
 //     address, or after the messages that a number, its country or a client address
 //     may have.
 func (a *Account) CreatePhoneVerification(ctx context.Context) (_ *Token, err error) {
-	defer publicError("create phone verification", &err)
+	defer a.home().publicError(ctx, "create phone verification", &err)
 	return a.sendVerification(ctx, kindPhoneVerification, codes.OTP(), nil)
 }
 
@@ -152,7 +153,7 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 //   - [*ThrottledError]: after ten calls for the user id in an hour, and ten more with
 //     the right secret.
 func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer publicError("update e-mail verification", &err)
+	defer g.home().publicError(ctx, "update e-mail verification", &err)
 	return g.confirmAddress(ctx, verifiesEmail, userID, secret)
 }
 
@@ -165,7 +166,7 @@ func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret str
 //   - [ErrEmailAlreadyVerified], in the place of [ErrInvalidToken]: the address is verified,
 //     for example by the same link a moment before.
 func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (_ *Token, err error) {
-	defer publicError("update e-mail verification", &err)
+	defer a.home().publicError(ctx, "update e-mail verification", &err)
 	return a.confirmAddress(ctx, verifiesEmail, secret)
 }
 
@@ -174,7 +175,7 @@ func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (
 //
 // Errors: those of Guest.ConfirmPhoneVerification, and [ErrPhoneAlreadyVerified].
 func (a *Account) ConfirmPhoneVerification(ctx context.Context, secret string) (_ *Token, err error) {
-	defer publicError("update phone verification", &err)
+	defer a.home().publicError(ctx, "update phone verification", &err)
 	return a.confirmAddress(ctx, verifiesPhone, secret)
 }
 
@@ -219,7 +220,7 @@ func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string)
 //   - [*ThrottledError]: after more than ten wrong codes in a row for the number, as
 //     for [Guest.CreateSession].
 func (g *Guest) ConfirmPhoneVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer publicError("update phone verification", &err)
+	defer g.home().publicError(ctx, "update phone verification", &err)
 	return g.confirmAddress(ctx, verifiesPhone, userID, secret)
 }
 
@@ -272,7 +273,7 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 		_, err = tx.changeUser(ctx, user, func(u *record.User) error {
 			by := kindOf(t).by
 			if account == nil || account.jwt != nil {
-				openedLink(u, by)
+				openedLink(u, by, tx.now)
 				return nil
 			}
 			provedBy(u, by)
@@ -288,10 +289,10 @@ func (c *call) redeemConfirmation(ctx context.Context, p *purpose, claim link, a
 
 // openedLink proves an address of a user by a link whose reader may be another person than the
 // owner of the account.
-func openedLink(u *record.User, by *contact) {
+func openedLink(u *record.User, by *contact, now time.Time) {
 	switch {
 	case by.verified(u):
-	case provenBeside(u, by) && !u.Unclaimed:
+	case provenBeside(u, by, now) && !u.Unclaimed:
 		u.Half = by.name
 	case u.Password != nil:
 		u.Unclaimed = true

@@ -99,14 +99,14 @@ func (c *call) update(ctx context.Context, fn func(context.Context, *txn) error)
 // also if that rolls back: the host's logger may use the engine.
 func (tx *txn) sealFault(_ context.Context, value sealed, userID string, cause error) error {
 	tx.broken = append(tx.broken, unopened{value, userID, cause})
-	return cause
+	return &loggedError{cause}
 }
 
 // keyFault is sealFault for a digest whose key the engine lacks: a fault of the configuration,
 // and no wrong answer of the caller.
 func (tx *txn) keyFault(cause error) error {
 	tx.broken = append(tx.broken, unopened{cause: cause})
-	return cause
+	return &loggedError{cause}
 }
 
 // event gathers an event of a user. name is the part after the user's id. The
@@ -159,6 +159,15 @@ func (tx *txn) notice(kind notify.Kind, by *contact, user *record.User) {
 func (tx *txn) noticeTo(kind notify.Kind, user *record.User) {
 	for _, by := range []*contact{byEmail, byPhone} {
 		tx.notice(kind, by, user)
+	}
+}
+
+// noticeFactors gathers a notice of what has happened to the second factors of a user.
+func (tx *txn) noticeFactors(change notify.Change, user *record.User) {
+	from := len(tx.notices)
+	tx.noticeTo(notify.FactorsChanged, user)
+	for i := range tx.notices[from:] {
+		tx.notices[from+i].Change = change
 	}
 }
 

@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
 )
@@ -124,14 +124,14 @@ func showTarget(t *record.Target) *Target {
 
 // anonymous reports whether a user has no way to sign in again.
 func anonymous(user *record.User) bool {
-	return user.Email == "" && user.Phone == "" && user.Password == nil && user.Providers == ""
+	return user.Email == "" && user.Phone == "" && user.Password == nil && user.Providers == "" && user.Undo.IsZero()
 }
 
 // provenBeside reports whether a user has proven to be somebody beside having an address: by the
-// other address, or by an account at a provider. Then who proves the address may be another
-// person.
-func provenBeside(user *record.User, by *contact) bool {
-	return by.other().verified(user) || user.Providers != ""
+// other address, by an account at a provider, or by a former address that can be restored. Then
+// the reader of the address may be another person.
+func provenBeside(user *record.User, by *contact, now time.Time) bool {
+	return by.other().verified(user) || user.Providers != "" || user.Undo.After(now)
 }
 
 // userTexts is the search text of a user.
@@ -222,7 +222,7 @@ func checkEmail(email string) (string, error) {
 }
 
 // errNoTexts says why a number is refused that is well formed.
-var errNoTexts = errors.New("no text messages are sent to numbers of this country or service")
+var errNoTexts = reason.New(reason.NotAllowed, "no text messages are sent to numbers of this country or service")
 
 // checkTextable returns a phone number, to which texts may be sent, in canonical form.
 func (e *Engine) checkTextable(phone string) (string, error) {
@@ -266,7 +266,7 @@ const maxLabels = 1_000
 // checkLabels returns labels in their stored form, each once.
 func checkLabels(labels []string) (string, error) {
 	if len(labels) > maxLabels {
-		return "", invalid("labels", errors.New("more than 1,000"))
+		return "", invalid("labels", reason.New(reason.TooMany, "more than 1,000"))
 	}
 	seen := make(map[string]bool)
 	kept := make([]string, 0, len(labels))

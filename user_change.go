@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/words"
@@ -52,6 +53,13 @@ func (tx *txn) changeUser(ctx context.Context, user *record.User, edit func(*rec
 		return nil, err
 	}
 	user.Updated = tx.now
+	for _, by := range []*contact{byEmail, byPhone} {
+		if tx.by.mode == modeServer {
+			by.noteProof(&old, user, time.Time{}) // its word counts at once
+		} else {
+			by.noteProof(&old, user, tx.now)
+		}
+	}
 	newPassword := !bytes.Equal(user.Password, old.Password)
 	if newPassword {
 		user.PasswordEpoch++
@@ -154,6 +162,8 @@ func (tx *txn) endSessionsAfter(ctx context.Context, old, user *record.User) err
 	switch {
 	case policy.EndOnBlock && user.Blocked && !old.Blocked:
 		return tx.endSessions(ctx, user, "")
+	case old.MustReset && !user.MustReset: // one may have been made with the password that had to go
+		return tx.endSessions(ctx, user, tx.session)
 	case policy.EndOnChange && (proven || user.TOTP != old.TOTP):
 		return tx.endSessions(ctx, user, tx.session)
 	case len(lost) == 0:
@@ -190,12 +200,12 @@ func changesOf(old, user *record.User) (changes []string) {
 	return changes
 }
 
-// switchedMFA follows a change of the MFA switch. When it is switched on, what sessions have
-// proven beyond their first factor counts no more, except for the one that does it, and the
-// recovery codes of other sessions are void, and so are identities that the mailbox has made: a thief may have prepared them while one proof was
-// enough. When it is switched off, sessions lose the factors that they were assumed to
-// have. If the server does that, wrong answers are forgotten, because the server starts over
-// with a user who lost a factor.
+// switchedMFA follows a change of the MFA switch. When it is switched on, the proofs of
+// sessions beyond their first factor count no more, except for those of the session that does
+// it. The recovery codes of other sessions are void, and so are identities that the mailbox has
+// made: a thief may have prepared them while one proof was enough. When it is switched off,
+// sessions lose the factors that they were assumed to have. If the server does that, wrong
+// answers are forgotten, because the server starts over with a user who lost a factor.
 func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
 	if user.MFA {
 		kept := ""
@@ -245,8 +255,17 @@ func (tx *txn) noticeChange(old, user *record.User) {
 			tx.notice(c.kind, c.by.other(), old) // a new way in
 		}
 	}
-	if user.MFA != old.MFA || user.TOTP != old.TOTP {
-		tx.noticeTo(notify.FactorsChanged, old)
+	switch {
+	case user.TOTP && !old.TOTP:
+		tx.noticeFactors(notify.AuthenticatorAdded, old)
+	case old.TOTP && !user.TOTP:
+		tx.noticeFactors(notify.AuthenticatorRemoved, old)
+	}
+	switch {
+	case user.MFA && !old.MFA:
+		tx.noticeFactors(notify.MFASwitchedOn, old)
+	case old.MFA && !user.MFA:
+		tx.noticeFactors(notify.MFASwitchedOff, old)
 	}
 	if !bytes.Equal(user.Password, old.Password) {
 		tx.noticeTo(notify.PasswordChanged, old)
@@ -254,19 +273,30 @@ func (tx *txn) noticeChange(old, user *record.User) {
 }
 
 // endTokensAfter ends the open tokens that a change makes void: all of them after
-// a change of the password, and after a block that ends the sessions; and those that were
-// sent to a former address.
+// a change of the password, and after a block that ends the sessions; those that were
+// sent to a former address; and open changes of the address. A change by the server ends the links
+// that restore a former address too.
 func (tx *txn) endTokensAfter(ctx context.Context, old, user *record.User) error {
 	if !bytes.Equal(user.Password, old.Password) || tx.policy.Sessions.EndOnBlock && user.Blocked && !old.Blocked {
 		return tx.endTokens(ctx, old)
 	}
-	if user.Email != old.Email {
-		if err := tx.endTokensTo(ctx, old.Email); err != nil {
+	for _, by := range []*contact{byEmail, byPhone} {
+		if by.address(user) == by.address(old) {
+			continue
+		}
+		if err := tx.endTokensTo(ctx, by.address(old)); err != nil {
 			return err
 		}
-	}
-	if user.Phone != old.Phone {
-		return tx.endTokensTo(ctx, old.Phone)
+		if err := tx.endToken(ctx, changeKind(by).name, user.ID); err != nil {
+			return err
+		}
+		if tx.by.mode != modeServer {
+			continue
+		}
+		// The server has decided whose address it is.
+		if err := tx.endUndo(ctx, user, func(t *record.Token) bool { return kindOf(t).by == by }); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -279,23 +309,23 @@ func (tx *txn) checkAddresses(ctx context.Context, old, user *record.User) error
 			continue
 		}
 		target, err := findTarget(ctx, tx, by.target, address)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case target != nil && target.UserID != user.ID:
-			return ErrTargetAlreadyExists
+		}
+		held, err := tx.heldFor(ctx, tx, by, address)
+		if err == nil && (target != nil && target.UserID != user.ID || held != "" && held != user.ID) {
+			err = by.taken() // in both cases, so that no one learns which addresses are held
+		}
+		if err != nil {
+			return err
 		}
 		if by == byPhone {
-			taken, err := tx.has(ctx, by.index, address)
-			switch {
-			case err != nil:
+			if err := tx.checkNumber(ctx, user, address); err != nil {
 				return err
-			case taken:
-				return ErrPhoneAlreadyExists
 			}
 			continue
 		}
-		holder, err := addressHolder(ctx, tx, address)
+		holder, err := tx.addressHolder(ctx, address)
 		switch {
 		case err != nil:
 			return err
@@ -304,6 +334,19 @@ func (tx *txn) checkAddresses(ctx context.Context, old, user *record.User) error
 		}
 	}
 	return nil
+}
+
+// checkNumber refuses a number for a user that another one has, or for whom it is held.
+func (tx *txn) checkNumber(ctx context.Context, user *record.User, number string) error {
+	taken, err := tx.has(ctx, byPhone.index, number)
+	if err != nil {
+		return err
+	}
+	holder, err := tx.heldFor(ctx, tx, byPhone, number)
+	if err == nil && (taken || holder != "" && holder != user.ID) {
+		err = ErrPhoneAlreadyExists
+	}
+	return err
 }
 
 // moveAddresses stores a user whose e-mail or phone may have changed, with the rows
@@ -321,12 +364,8 @@ func (tx *txn) moveAddresses(ctx context.Context, old, user *record.User) error 
 		if err := tx.moveTarget(ctx, byPhone, old, user); err != nil {
 			return err
 		}
-		taken, err := tx.has(ctx, byPhone.index, user.Phone)
-		if err != nil {
+		if err := tx.checkNumber(ctx, user, user.Phone); err != nil {
 			return err
-		}
-		if taken {
-			return ErrPhoneAlreadyExists
 		}
 	}
 	if err := record.Users.Replace(ctx, tx, user); err != nil {
@@ -358,6 +397,9 @@ func (tx *txn) deleteUser(ctx context.Context, user *record.User) error {
 		return err
 	}
 	if err := tx.endTokens(ctx, user); err != nil {
+		return err
+	}
+	if err := tx.endUndo(ctx, user, func(*record.Token) bool { return true }); err != nil {
 		return err
 	}
 	if err := tx.deleteFactors(ctx, user); err != nil {

@@ -94,6 +94,24 @@ func (tx *txn) takenIn(ctx context.Context, index *store.Index, texts []string, 
 	return found, err
 }
 
+// addHeld adds those of some addresses that are held for their former users.
+func (tx *txn) addHeld(ctx context.Context, by *contact, texts []string, to taken) error {
+	var keys []store.Value
+	for _, text := range texts {
+		if text != "" {
+			keys = append(keys, store.Text(text))
+		}
+	}
+	rows, err := rowsIn(ctx, tx, record.Tokens.Index("slot"), keys, undoKind(by).name)
+	for _, row := range rows {
+		t := record.Tokens.Record(row)
+		if tx.live(t.Created, t.Expire) {
+			to[t.Slot] = true
+		}
+	}
+	return err
+}
+
 // haves has the unique texts of stored users, and of users who are made together.
 type haves struct {
 	ids, emails, phones, targets, identities taken
@@ -129,6 +147,15 @@ func (tx *txn) readHaves(ctx context.Context, all []*arrival) (h haves, err erro
 		{&h.targets, record.Targets.Primary(), targets}, {&h.identities, record.Identities.Primary(), identities},
 	} {
 		if *read.to, err = tx.takenIn(ctx, read.index, read.texts); err != nil {
+			return h, err
+		}
+	}
+	for _, held := range []struct {
+		by    *contact
+		texts []string
+		to    taken
+	}{{byEmail, emails, h.emails}, {byPhone, phones, h.phones}} {
+		if err := tx.addHeld(ctx, held.by, held.texts, held.to); err != nil {
 			return h, err
 		}
 	}
@@ -227,6 +254,14 @@ func (tx *txn) settleTargets(ctx context.Context, all []*arrival) error {
 			return err
 		}
 		have[kind] = found
+	}
+	for _, by := range []*contact{byEmail, byPhone} {
+		if have[by.target] == nil {
+			continue
+		}
+		if err := tx.addHeld(ctx, by, identifiers[by.target], have[by.target]); err != nil {
+			return err
+		}
 	}
 	for _, a := range all {
 		wanted := a.targets

@@ -105,7 +105,7 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 //   - [ErrBusy]: the user has changed again and again.
 //   - those of w
 func (u *Users) ExportTo(ctx context.Context, id string, w io.Writer) (err error) {
-	defer publicError("export user", &err)
+	defer u.home().publicError(ctx, "export user", &err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (u *Users) ExportTo(ctx context.Context, id string, w io.Writer) (err error
 		}
 	}
 	_, _ = out.WriteString("]}")
-	return out.Flush()
+	return asHostError(out.Flush())
 }
 
 // exportTries is how often an export reads a user who changes meanwhile.

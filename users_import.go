@@ -86,7 +86,7 @@ func (u *Users) CreateScryptModifiedUser(ctx context.Context, n HashedUser, o fo
 
 // createHashed makes a user with a hash. malformed says why there is none.
 func (u *Users) createHashed(ctx context.Context, n HashedUser, h foreign.Hash, malformed error) (_ *User, err error) {
-	defer publicError("create user", &err)
+	defer u.home().publicError(ctx, "create user", &err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err

@@ -350,7 +350,7 @@ func TestServerMakesListsAndEndsSessions(t *testing.T) {
 		k.Must(err)
 		now := k.Clock.Now()
 		want := &latchkey.Session{
-			ID: made.ID, UserID: user.ID, CreatedAt: now, UpdatedAt: now, Expire: now.Add(time.Hour), Provider: "server",
+			ID: made.ID, UserID: user.ID, CreatedAt: now, UpdatedAt: now, AccessedAt: now, Expire: now.Add(time.Hour), Provider: "server",
 			Factors: []string{"server"}, IP: "192.0.2.7", Device: made.Device, Secret: made.Secret,
 		}
 		k.Same("session", made, want)

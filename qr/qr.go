@@ -12,7 +12,9 @@ import (
 
 // PNG returns a picture of an authenticator's URI (latchkey.MFAAuthenticator) as
 // a PNG of size by size pixels, 64 to 2,048. It fails for another size, and for a
-// text that is not such a URI.
+// text that is not such a URI. The picture shows a secret: the host sends it with the
+// page and stores it nowhere. As a data: URL it needs "img-src data:" in the page's
+// Content-Security-Policy. A response of its own is sent with "Cache-Control: no-store".
 func PNG(uri string, size int) ([]byte, error) {
 	if size < 64 || size > 2048 {
 		return nil, errors.New("qr: a QR code is 64 to 2,048 pixels wide")

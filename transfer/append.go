@@ -166,6 +166,8 @@ func appendUser(line []byte, u *latchkey.PortableUser) ([]byte, error) {
 				o.bool("unclaimed", s.Unclaimed)
 				o.string("half", s.Half)
 				o.bool("mfaDemanded", s.MFADemanded)
+				o.time("emailProven", s.EmailProven)
+				o.time("phoneProven", s.PhoneProven)
 			})
 		}
 	})

@@ -101,10 +101,10 @@ func moveIn(t *testing.T, k *authtest.Kit, a arrival, o latchkey.ImportOptions, 
 func signIn(t *testing.T, k *authtest.Kit, name string, want error) {
 	t.Helper()
 	email := name + "@example.org"
-	if _, err := k.Guest.CreateEmailPasswordSession(context.Background(), email, passwordOf(email)); !errors.Is(err, want) {
+	if _, err := k.Visitor.CreateEmailPasswordSession(context.Background(), email, passwordOf(email)); !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", name, err, want)
 	}
-	if _, err := k.Guest.CreateEmailPasswordSession(context.Background(), email, "another password"); err == nil {
+	if _, err := k.Visitor.CreateEmailPasswordSession(context.Background(), email, "another password"); err == nil {
 		t.Errorf("%s signs in with another password", name)
 	}
 }

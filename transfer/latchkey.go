@@ -72,10 +72,12 @@ type userLine struct {
 }
 
 type stateLine struct {
-	Recovered   bool   `json:"recovered,omitzero"`
-	Unclaimed   bool   `json:"unclaimed,omitzero"`
-	Half        string `json:"half,omitzero"`
-	MFADemanded bool   `json:"mfaDemanded,omitzero"`
+	Recovered   bool      `json:"recovered,omitzero"`
+	Unclaimed   bool      `json:"unclaimed,omitzero"`
+	Half        string    `json:"half,omitzero"`
+	MFADemanded bool      `json:"mfaDemanded,omitzero"`
+	EmailProven time.Time `json:"emailProven,omitzero"`
+	PhoneProven time.Time `json:"phoneProven,omitzero"`
 }
 
 type authenticatorLine struct {

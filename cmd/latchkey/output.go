@@ -89,6 +89,9 @@ func explain(err error) string {
 	var answer *latchkey.Error
 	if errors.As(err, &answer) && text == answer.Error() {
 		text = answer.Message
+		if answer.Argument != "" {
+			text = answer.Argument + ": " + answer.Message
+		}
 	}
 	text = strings.TrimPrefix(text, "latchkey: ")
 	for _, a := range advice {

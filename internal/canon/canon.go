@@ -3,7 +3,6 @@
 package canon
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"example.com/latchkey/internal/reason"
 )
 
 // Limits of the forms.
@@ -32,13 +33,13 @@ const (
 
 // The reasons for a refusal. No error repeats the input.
 var (
-	ErrEmail      = errors.New("not an e-mail address")
-	ErrID         = errors.New("not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
-	ErrTeamRole   = errors.New("not a role in a team: a-z, A-Z, 0-9, period, hyphen and underscore, at most 81, the first a letter or digit")
-	ErrName       = errors.New("not a name: at most 128 characters, no control characters")
-	ErrPhone      = errors.New("not a phone number: +, a country's code and the number, 7 to 15 digits")
-	ErrIdentifier = errors.New("not an identifier: 1 to 255 characters and 900 bytes, no control characters")
-	ErrLabel      = errors.New("not a label: 1 to 36 letters and digits of ASCII")
+	ErrEmail      = reason.New(reason.Malformed, "not an e-mail address")
+	ErrID         = reason.New(reason.Malformed, "not an id: a-z, A-Z, 0-9, period, hyphen and underscore, at most 36, the first a letter or digit")
+	ErrTeamRole   = reason.New(reason.Malformed, "not a role in a team: a-z, A-Z, 0-9, period, hyphen and underscore, at most 81, the first a letter or digit")
+	ErrName       = reason.New(reason.Malformed, "not a name: at most 128 characters, no control characters")
+	ErrPhone      = reason.New(reason.Malformed, "not a phone number: +, a country's code and the number, 7 to 15 digits")
+	ErrIdentifier = reason.New(reason.Malformed, "not an identifier: 1 to 255 characters and 900 bytes, no control characters")
+	ErrLabel      = reason.New(reason.Malformed, "not a label: 1 to 36 letters and digits of ASCII")
 )
 
 // localExtra are the characters that a local part may have besides letters, digits

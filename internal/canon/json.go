@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -13,9 +12,10 @@ import (
 	strict "github.com/go-json-experiment/json/jsontext"
 
 	"example.com/latchkey/internal/jsontext"
+	"example.com/latchkey/internal/reason"
 )
 
-var errObject = errors.New("not a JSON object")
+var errObject = reason.New(reason.Malformed, "not a JSON object")
 
 // Object returns a JSON object of at most most bytes. It removes the space between the
 // parts and changes nothing else. It refuses contents that stores and readers could
@@ -26,14 +26,14 @@ var errObject = errors.New("not a JSON object")
 //   - numbers that do not fit a float64
 func Object(raw []byte, most int) (string, error) {
 	if len(raw) > 8*most || !utf8.Valid(raw) {
-		return "", fmt.Errorf("not UTF-8 of at most %d bytes", most)
+		return "", reason.New(reason.TooLong, "not UTF-8 of at most %d bytes", most)
 	}
 	var b bytes.Buffer
 	if err := json.Compact(&b, raw); err != nil || b.Len() == 0 || b.Bytes()[0] != '{' {
 		return "", errObject
 	}
 	if b.Len() > most {
-		return "", fmt.Errorf("more than %d bytes", most)
+		return "", reason.New(reason.TooLong, "more than %d bytes", most)
 	}
 	text := b.String()
 	if err := jsontext.Escapes(text); err != nil {
@@ -53,14 +53,14 @@ func checkTokens(d *strict.Decoder) error {
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, strict.ErrDuplicateName):
-			return errors.New("a name that comes twice")
+			return reason.New(reason.Repeated, "a name that comes twice")
 		case err != nil:
 			return errObject
 		case d.StackDepth() > MaxDepth:
-			return fmt.Errorf("nested more than %d deep", MaxDepth)
+			return reason.New(reason.TooLong, "nested more than %d deep", MaxDepth)
 		case token.Kind() == strict.KindNumber:
 			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
-				return errors.New("a number that is too large")
+				return reason.New(reason.OutOfRange, "a number that is too large")
 			}
 		}
 	}

@@ -1,10 +1,11 @@
 package canon
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"example.com/latchkey/internal/reason"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 var waysIn = []string{"email", "anonymous", "server", "magic-url", "phone", "token"}
 
 // ErrProvider is the error of a text that cannot be the name of a provider.
-var ErrProvider = errors.New("not a letter and then letters, digits and hyphens, at most 32")
+var ErrProvider = reason.New(reason.Malformed, "not a letter and then letters, digits and hyphens, at most 32")
 
 // Provider refuses a text that is not a letter and then letters, digits and hyphens.
 func Provider(name string) error {
@@ -32,7 +33,7 @@ func Provider(name string) error {
 // NewProvider is Provider for the name that a host gives one. It also refuses the name of another way in.
 func NewProvider(name string) error {
 	if slices.Contains(waysIn, name) {
-		return errors.New("the name of another way in")
+		return reason.New(reason.Conflict, "the name of another way in")
 	}
 	return Provider(name)
 }
@@ -41,7 +42,7 @@ func NewProvider(name string) error {
 // not blank. It stays as it is, spaces included. A database cannot hold NUL.
 func Issuer(text string) error {
 	if strings.TrimSpace(text) == "" || len(text) > maxIssuer || !utf8.ValidString(text) || strings.Contains(text, "\x00") {
-		return errors.New("not 1 to 255 bytes of UTF-8")
+		return reason.New(reason.Malformed, "not 1 to 255 bytes of UTF-8")
 	}
 	return nil
 }

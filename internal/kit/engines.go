@@ -18,7 +18,7 @@ func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
 	c := latchkey.Config{
 		Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy, OnEvent: k.Told.Record, Notifier: k.Box, SMS: k.Box,
-		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Logger: slog.New(slog.DiscardHandler),
+		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Logger: slog.New(k.Logged),
 	}
 	change(&c)
 	return k.startOlder(c)

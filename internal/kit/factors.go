@@ -24,13 +24,20 @@ func (k *Kit) Enrolled(n latchkey.NewMFAAuthenticator) (*latchkey.Account, *auth
 	return account, app, codes.Codes
 }
 
-// Confirmed enrols an authenticator and confirms it.
-func (k *Kit) Confirmed(account *latchkey.Account, n latchkey.NewMFAAuthenticator) *authtest.Authenticator {
+// Enrolling begins to enrol an authenticator.
+func (k *Kit) Enrolling(account *latchkey.Account, n latchkey.NewMFAAuthenticator) *authtest.Authenticator {
 	k.Helper()
 	made, err := account.CreateMFAAuthenticator(k.Ctx, n)
 	k.Must(err)
 	app, err := authtest.NewAuthenticator(k.Clock, made.URI.Reveal())
 	k.Must(err)
+	return app
+}
+
+// Confirmed enrols an authenticator and confirms it.
+func (k *Kit) Confirmed(account *latchkey.Account, n latchkey.NewMFAAuthenticator) *authtest.Authenticator {
+	k.Helper()
+	app := k.Enrolling(account, n)
 	k.Must(Err(account.VerifyMFAAuthenticator(k.Ctx, app.Code())))
 	return app
 }

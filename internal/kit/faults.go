@@ -7,8 +7,8 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// ErrDisk is the error of [Kit.Failing]. Its text holds a password, and no error of
-// the engine may repeat that text.
+// ErrDisk is the error of [Kit.Failing]. Its text holds a password: no error of the engine may
+// repeat it. The log of the host has it, because a store knows no passwords.
 var ErrDisk = errors.New("the disk with " + Password + " has a hole")
 
 // Failing makes the n-th call of the store fail, before or after its effect. reached

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -37,6 +38,7 @@ type Kit struct {
 	Keys    latchkey.Keys
 	Clock   *authtest.Clock
 	Told    *authtest.Events // the events that the engine has sent
+	Logged  *Logged          // what the engine has logged
 	Box     *notify.Outbox   // the messages that the engine has sent
 	Visitor *latchkey.Guest  // a guest of the engine at [Client]
 	// Acme and Other are the providers of the engines of the kit.
@@ -79,7 +81,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	k := &Kit{
 		T: t, Store: storetest.Count(s), Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Ctx: ctx,
-		Clock: authtest.NewClock(), Told: new(authtest.Events), Box: new(notify.Outbox),
+		Clock: authtest.NewClock(), Told: new(authtest.Events), Logged: new(Logged), Box: new(notify.Outbox),
 		Raw: s, Hasher: hashertest.New(t), Policy: policy, seen: make(map[string]bool),
 		Acme: NewProvider("acme"), Other: NewProvider("other"),
 	}
@@ -90,6 +92,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		Hasher:  k.Hasher,
 		Now:     k.Clock.Now,
 		OnEvent: k.Told.Record,
+		Logger:  slog.New(k.Logged),
 
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),

@@ -101,6 +101,17 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"updatePhone": func(k *Kit, c latchkey.Client) error {
 		return Err(k.reachable(c).UpdatePhone(k.Ctx, "+14155550199", Password))
 	},
+	"confirmPassword": func(k *Kit, c latchkey.Client) error {
+		const id = "confirming"
+		if err := Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: id, Password: Password})); err != nil && err != latchkey.ErrUserAlreadyExists {
+			return err
+		}
+		session, err := k.Users().CreateSession(k.Ctx, id)
+		k.Must(err)
+		account, err := k.Guest(c).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		return Err(account.ConfirmPassword(k.Ctx, "wrong horse"))
+	},
 	"updatePassword": func(k *Kit, c latchkey.Client) error {
 		return Err(k.at(c).UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: Password, Old: ""}))
 	},

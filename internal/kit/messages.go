@@ -57,6 +57,16 @@ func (k *Kit) Message(id, to string) Message {
 	}
 }
 
+// MailOfKind returns the next message of a kind to an address, and skips earlier ones of other kinds.
+func (k *Kit) MailOfKind(kind notify.Kind, to string) Message {
+	k.Helper()
+	for {
+		if m := k.Mail(to); m.Kind == kind {
+			return m
+		}
+	}
+}
+
 // AskCode asks for an e-mail code and returns the token and the code from the
 // message.
 func (k *Kit) AskCode(email string) (*latchkey.Token, string) {

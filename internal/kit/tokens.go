@@ -41,6 +41,7 @@ func OnEveryAsker(t *testing.T, policy latchkey.Policy, test func(k *Kit, ask fu
 // VerifyURL and RecoverURL are the host's pages that links lead to.
 const (
 	VerifyURL  = "https://app.example.org/verify"
+	UndoURL    = "https://app.example.org/undo"
 	RecoverURL = "https://app.example.org/recover"
 )
 

@@ -27,8 +27,12 @@ func TestEveryOperationSurvivesAFaultOfAnyCall(t *testing.T) {
 					k.Forget()
 					before := k.Everything()
 					reached := k.Failing(n, after)
+					k.Logged.Take()
 					err := op.Do(w)
 					again := reached()
+					if logged := k.Logged.Faults(); err != nil && (len(logged) != 1 || !strings.HasPrefix(logged[0], "ERROR ") || !strings.Contains(logged[0], kit.ErrDisk.Error())) {
+						k.Errorf("call %d: the log has %q of %v", n, logged, err)
+					}
 					if again && err == nil && op.Name != "Guest.Authenticate" && op.Name != "Guest.AuthenticateProfile" {
 						k.Errorf("call %d fails and nobody says so", n)
 					}

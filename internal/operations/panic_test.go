@@ -96,7 +96,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			}
 			guesses := slices.Contains([]string{
 				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code", "Guest.RedeemOAuth2Token",
-				"Guest.AcceptInvitation", "Account.AcceptInvitation", "Guest.DeclineInvitation",
+				"Guest.AcceptInvitation", "Account.AcceptInvitation", "Guest.DeclineInvitation", "Account.ConfirmPassword", "Account.CreateEmailChange", "Account.CreatePhoneChange", "Account.ConfirmPhoneChange",
 				"Guest.ConfirmPhoneVerification", "Account.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
 			}, op.Name)
 			switch err := op.Do(w); {

@@ -125,7 +125,7 @@ func TestEveryMethodByAJWT(t *testing.T) {
 	for _, name := range []string{
 		"UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "ConfirmMFAChallenge",
 		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes", "Block", "RotateSession", "Delete", "CreatePushTarget",
-		"StartOAuth2", "LinkIDToken", "DeleteIdentity", "ProviderTokens",
+		"StartOAuth2", "LinkIDToken", "DeleteIdentity", "ProviderTokens", "ConfirmPassword", "ConfirmEmailChange", "ConfirmPhoneChange",
 	} {
 		other["Account."+name] = latchkey.ErrSessionNotFound
 	}

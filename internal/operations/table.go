@@ -29,6 +29,7 @@ type Operation struct {
 	Untold bool // it is logged, but has no event
 	Many   bool // it takes more than one transaction
 	Proofs bool // it needs a link or a code that proves an address
+	Moved  bool // it needs a user who has changed the address by proof
 	Bare   bool // it needs a user without recovery codes
 	Open   bool // a session that owes a second factor may do it
 	Acts   bool // it needs a user who may act for others
@@ -201,6 +202,28 @@ var Table = []Operation{
 		return kit.Err(w.Account.UpdateEmail(w.Ctx, "countess@example.org", kit.Password))
 	}},
 	{Name: "Account.UpdatePhone", Do: func(w *World) error { return kit.Err(w.Account.UpdatePhone(w.Ctx, kit.Phone, kit.Password)) }},
+	{Name: "Account.ConfirmPassword", Anonymous: latchkey.ErrInvalidCredentials, Do: func(w *World) error {
+		return kit.Err(w.Account.ConfirmPassword(w.Ctx, kit.Password))
+	}},
+	{Name: "Account.CreateEmailChange", Do: func(w *World) error {
+		return kit.Err(w.Account.CreateEmailChange(w.Ctx, latchkey.NewEmailChange{Email: "countess@example.org", URL: kit.VerifyURL}, kit.Password))
+	}},
+	{Name: "Account.CreatePhoneChange", Do: func(w *World) error {
+		return kit.Err(w.Account.CreatePhoneChange(w.Ctx, kit.Phone, kit.Password))
+	}},
+	{Name: "Account.ConfirmEmailChange", Proofs: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.ConfirmEmailChange(w.Ctx, w.MailChange.Secret.Reveal(), kit.UndoURL))
+	}},
+	{Name: "Account.ConfirmPhoneChange", Proofs: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.ConfirmPhoneChange(w.Ctx, w.PhoneChange.Secret.Reveal(), kit.UndoURL))
+	}},
+	{Name: "Guest.RestoreAddress", Free: true, Moved: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.RestoreAddress(w.Ctx, w.User.ID, w.Undo.Reveal()))
+	}},
+	{Name: "Users.ReleaseAddresses", Free: true, Moved: true, Untold: true, Do: func(w *World) error {
+		return w.Users().ReleaseAddresses(w.Ctx, w.User.ID)
+	}},
+	{Name: "Engine.Ping", Free: true, Quiet: true, Do: func(w *World) error { return w.Ping(w.Ctx) }},
 	{Name: "Account.UpdatePassword", Do: func(w *World) error {
 		return kit.Err(w.Account.UpdatePassword(w.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}))
 	}},

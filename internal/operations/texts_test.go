@@ -114,8 +114,16 @@ var textArguments = map[string]func(w *operations.World) []any{
 	"Account.UpdatePassword": func(*operations.World) []any {
 		return []any{latchkey.PasswordUpdate{New: "another horse", Old: kit.Password}}
 	},
-	"Account.UpdatePhone":            func(*operations.World) []any { return []any{kit.OwnPhone, kit.Password} },
-	"Account.UpdatePrefs":            func(*operations.World) []any { return []any{json.RawMessage(`{"name":"text"}`)} },
+	"Account.UpdatePhone":     func(*operations.World) []any { return []any{kit.OwnPhone, kit.Password} },
+	"Account.UpdatePrefs":     func(*operations.World) []any { return []any{json.RawMessage(`{"name":"text"}`)} },
+	"Account.ConfirmPassword": func(*operations.World) []any { return []any{kit.Password} },
+	"Account.CreateEmailChange": func(*operations.World) []any {
+		return []any{latchkey.NewEmailChange{Email: "countess@example.org", URL: kit.VerifyURL}, kit.Password}
+	},
+	"Account.CreatePhoneChange":      func(*operations.World) []any { return []any{kit.Phone, kit.Password} },
+	"Account.ConfirmEmailChange":     func(w *operations.World) []any { return []any{w.MailChange.Secret.Reveal(), kit.UndoURL} },
+	"Account.ConfirmPhoneChange":     func(w *operations.World) []any { return []any{w.PhoneChange.Secret.Reveal(), kit.UndoURL} },
+	"Guest.RestoreAddress":           func(w *operations.World) []any { return []any{w.User.ID, w.Undo.Reveal()} },
 	"Account.VerifyMFAAuthenticator": func(w *operations.World) []any { return []any{w.AppCode()} },
 	"Users.Create": func(*operations.World) []any {
 		return []any{latchkey.NewUser{UserID: "wanted", Email: "new@example.org", Phone: kit.Phone, Password: kit.Password, Name: "New"}}

@@ -9,6 +9,7 @@ import (
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/oauth"
 )
 
@@ -22,8 +23,10 @@ type World struct {
 	Account *latchkey.Account // of the user's first session
 	Other   *latchkey.Session // the second session of the same user
 	// one token of each kind
-	Custom, Link, Code, MailProof, PhoneProof, Recovery *latchkey.Token
-	JWT                                                 latchkey.Secret // of the user's first session
+	Custom, Link, Code, MailProof, PhoneProof, Recovery, MailChange, PhoneChange *latchkey.Token
+
+	Undo latchkey.Secret // restores the address of a user who has changed it
+	JWT  latchkey.Secret // of the user's first session
 	// factors
 	app       *authtest.Authenticator // not confirmed
 	codes     []latchkey.Secret       // recovery codes
@@ -119,7 +122,10 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 		}
 	}
 	none := &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
-	w.MailProof, w.PhoneProof, w.Recovery = none, none, none
+	w.MailProof, w.PhoneProof, w.Recovery, w.MailChange, w.PhoneChange, w.Undo = none, none, none, none, none, none.Secret
+	if full && slices.ContainsFunc(ops, func(op Operation) bool { return op.Moved }) {
+		w.move(server)
+	}
 	if !full || !slices.ContainsFunc(ops, func(op Operation) bool { return op.Proofs }) {
 		return w
 	}
@@ -133,7 +139,27 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	w.Recovery, err = server.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: kit.Ada, URL: kit.RecoverURL})
 	k.Must(err)
 	w.Recovery.UserID = w.User.ID
+	w.MailChange, err = account.CreateEmailChange(k.Ctx, latchkey.NewEmailChange{Email: "moving@example.org", URL: kit.VerifyURL}, kit.Password)
+	k.Must(err)
+	w.PhoneChange, err = account.CreatePhoneChange(k.Ctx, "+14155550177", kit.Password)
+	k.Must(err)
 	return w
+}
+
+// move changes the address of the user to another one and back, so that the user is as before and
+// the link that restores the first address is open.
+func (w *World) move(server *latchkey.Guest) {
+	w.Helper()
+	w.Must(kit.Err(w.Users().UpdateEmailVerification(w.Kit.Ctx, w.User.ID, true)))
+	account, err := server.Authenticate(w.Kit.Ctx, w.Secret.Reveal())
+	w.Must(err)
+	for _, to := range []string{"moved@example.org", kit.Ada} {
+		change, err := account.CreateEmailChange(w.Kit.Ctx, latchkey.NewEmailChange{Email: to, URL: kit.VerifyURL}, kit.Password)
+		w.Must(err)
+		w.Must(kit.Err(account.ConfirmEmailChange(w.Kit.Ctx, change.Secret.Reveal(), kit.UndoURL)))
+	}
+	w.Undo = hidden.New(w.MailOfKind(notify.EmailChanged, kit.Ada).Secret)
+	w.Must(kit.Err(w.Users().UpdateEmailVerification(w.Kit.Ctx, w.User.ID, false)))
 }
 
 // NewBack returns the callback of another sign-in that has begun.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"example.com/latchkey/internal/reason"
 )
 
 // MaxLength is the longest URL in bytes.
@@ -86,7 +88,7 @@ func (l *List) Check(text string) (*url.URL, error) {
 		return nil, err
 	}
 	if !slices.ContainsFunc(l.rules, func(r rule) bool { return r.allows(u) }) {
-		return nil, errors.New("the host is not among those that are allowed")
+		return nil, reason.New(reason.NotAllowed, "the host is not among those that are allowed")
 	}
 	return u, nil
 }
@@ -95,7 +97,7 @@ func (l *List) Check(text string) (*url.URL, error) {
 // one way.
 func Read(text string) (*url.URL, error) {
 	if len(text) > MaxLength || !utf8.ValidString(text) {
-		return nil, fmt.Errorf("not a URL of at most %d bytes", MaxLength)
+		return nil, reason.New(reason.TooLong, "not a URL of at most %d bytes", MaxLength)
 	}
 	if strings.ContainsFunc(text, func(r rune) bool {
 		return r == '\\' || unicode.IsControl(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)

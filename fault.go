@@ -1,0 +1,88 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"example.com/latchkey/store"
+)
+
+// fault is an error that the caller cannot mend. Its text names only the
+// operation, since a driver's text may hold anything. Unwrap gives the cause.
+type fault struct {
+	op    string
+	cause error
+}
+
+func (f *fault) Error() string {
+	switch {
+	case errors.Is(f.cause, context.Canceled):
+		return "latchkey: " + f.op + ": " + context.Canceled.Error()
+	case errors.Is(f.cause, context.DeadlineExceeded):
+		return "latchkey: " + f.op + ": " + context.DeadlineExceeded.Error()
+	}
+	return "latchkey: " + f.op + ": internal error"
+}
+
+func (f *fault) Unwrap() error { return f.cause }
+
+// hostError is the error of a function of the host's. An operation returns it as it is.
+type hostError struct{ cause error }
+
+func (e *hostError) Error() string { return e.cause.Error() }
+
+func (e *hostError) Unwrap() error { return e.cause }
+
+// asHostError marks an error of a function of the host's, if there is one.
+func asHostError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &hostError{err}
+}
+
+// loggedError is an error that the engine has logged with more than an operation tells.
+type loggedError struct{ cause error }
+
+func (e *loggedError) Error() string { return e.cause.Error() }
+
+func (e *loggedError) Unwrap() error { return e.cause }
+
+// publicError turns the error of a public method into its answer: the engine's own errors and those
+// of the host's functions stay as they are, and every other error becomes a fault. It is the one
+// place where faults are logged. Methods defer it.
+func (e *Engine) publicError(ctx context.Context, op string, err *error) {
+	if *err == nil {
+		return // before own is allocated
+	}
+	if host, is := errors.AsType[*hostError](*err); is {
+		*err = host.cause
+		return
+	}
+	if already, is := errors.AsType[*fault](*err); is { // of an operation that this one has called
+		*err = already
+		return
+	}
+	switch {
+	case errors.Is(*err, ErrClosed), errors.Is(*err, errNoEngine), isAnswer(*err):
+	case errors.Is(*err, store.ErrReference) && (strings.HasPrefix(op, "delete") || op == "sweep"): // by the host: the engine deletes its own rows in order
+		*err = ErrReferenced
+	default:
+		*err = &fault{op, *err}
+		e.logFault(ctx, op, *err)
+	}
+}
+
+// logFault logs a fault with its cause. A caller who has gone is no failure of anything.
+func (e *Engine) logFault(ctx context.Context, op string, err error) {
+	if _, logged := errors.AsType[*loggedError](err); logged || e == nil || e.logger == nil {
+		return
+	}
+	level := slog.LevelError
+	if ctx.Err() != nil {
+		level = slog.LevelDebug
+	}
+	e.logger.Log(context.WithoutCancel(ctx), level, "latchkey: an operation has failed", "operation", op, "error", errors.Unwrap(err))
+}
