@@ -7,6 +7,11 @@
 //	handler := myapp.New(kit.Engine)
 //	// call the handler with session.Secret.Reveal() in a cookie
 //	kit.Clock.Advance(24 * time.Hour)
+//
+//	app := kit.EnrolTOTP(account)         // app.Code() is what the user types
+//	mail := kit.Mail("ada@example.org")   // mail.Link.Reveal() is what the user opens
+//	blocked := kit.Blocked("bob@example.org")
+//	_, err := kit.Elsewhere().CreateEmailPasswordSession(ctx, "bob@example.org", authtest.Password)
 package authtest
 
 import (
@@ -14,6 +19,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,7 +38,7 @@ import (
 // Password is the password of the users of [Kit.SignIn].
 const Password = "correct horse battery"
 
-// Client is the client of the kit's guest.
+// Client is the client of the kit's visitor.
 var Client = latchkey.Client{
 	IP: netip.MustParseAddr("192.0.2.7"),
 	UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) " +
@@ -42,12 +48,13 @@ var Client = latchkey.Client{
 // Kit is an engine for one test. It is closed when the test ends.
 type Kit struct {
 	*latchkey.Engine
-	Clock  *Clock
-	Events *Events
-	Outbox *notify.Outbox  // holds the mails and text messages
-	Guest  *latchkey.Guest // at [Client]
+	Clock   *Clock
+	Events  *Events
+	Outbox  *notify.Outbox  // holds the mails and text messages
+	Visitor *latchkey.Guest // at [Client]
 
-	t testing.TB
+	t         testing.TB
+	elsewhere byte // number of other clients
 }
 
 // New returns a kit. Fields of c that are zero get these values:
@@ -99,28 +106,108 @@ func New(t testing.TB, c latchkey.Config) *Kit {
 			t.Error(err)
 		}
 	})
-	k.Engine, k.Guest = engine, engine.Guest(Client)
+	k.Engine, k.Visitor = engine, engine.Guest(Client)
 	return k
 }
 
 // SignIn signs in the user with that address and [Password]. If no user has the
-// address, SignIn creates one.
+// address, the server creates one.
 func (k *Kit) SignIn(email string) (*latchkey.Account, *latchkey.Session) {
 	k.t.Helper()
+	k.user(email)
 	ctx := context.Background()
-	_, err := k.Guest.CreateAccount(ctx, latchkey.NewAccount{Email: email, Password: Password})
-	if err != nil && !errors.Is(err, latchkey.ErrUserAlreadyExists) {
-		k.t.Fatal(err)
-	}
-	session, err := k.Guest.CreateEmailPasswordSession(ctx, email, Password)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	account, err := k.Guest.Authenticate(ctx, session.Secret.Reveal())
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	session, err := k.Visitor.CreateEmailPasswordSession(ctx, email, Password)
+	k.must(err)
+	account, err := k.Visitor.Authenticate(ctx, session.Secret.Reveal())
+	k.must(err)
 	return account, session
+}
+
+// SignInVerified is SignIn for a user whose address is verified.
+func (k *Kit) SignInVerified(email string) (*latchkey.Account, *latchkey.Session) {
+	k.t.Helper()
+	_, err := k.Users().UpdateEmailVerification(context.Background(), k.user(email), true)
+	k.must(err)
+	return k.SignIn(email)
+}
+
+// Blocked returns the user with that address and [Password], who is blocked. If no user has the
+// address, Blocked creates one.
+func (k *Kit) Blocked(email string) *latchkey.User {
+	k.t.Helper()
+	user, err := k.Users().UpdateStatus(context.Background(), k.user(email), false)
+	k.must(err)
+	return user
+}
+
+// user returns the id of the user with that address, who is made if there is none.
+func (k *Kit) user(email string) string {
+	k.t.Helper()
+	ctx := context.Background()
+	user, err := k.Users().GetByEmail(ctx, email)
+	if errors.Is(err, latchkey.ErrUserNotFound) {
+		user, err = k.Users().Create(ctx, latchkey.NewUser{Email: email, Password: Password})
+	}
+	k.must(err)
+	return user.ID
+}
+
+// EnrolTOTP gives the user of an account an authenticator, switches MFA on, and returns the app. The
+// kit's clock moves on by 30 seconds, so that the app shows a code that was not used.
+func (k *Kit) EnrolTOTP(account *latchkey.Account) *Authenticator {
+	k.t.Helper()
+	ctx := context.Background()
+	made, err := account.CreateMFAAuthenticator(ctx, latchkey.NewMFAAuthenticator{})
+	k.must(err)
+	app, err := NewAuthenticator(k.Clock, made.URI.Reveal())
+	k.must(err)
+	_, err = account.VerifyMFAAuthenticator(ctx, app.Code())
+	k.must(err)
+	_, err = account.UpdateMFA(ctx, true)
+	k.must(err)
+	k.Clock.Advance(30 * time.Second)
+	return app
+}
+
+// Elsewhere returns a guest at another client address, a new one in each call: 198.51.100.1 and the
+// ones after it.
+func (k *Kit) Elsewhere() *latchkey.Guest {
+	k.elsewhere++
+	return k.Engine.Guest(latchkey.Client{IP: netip.AddrFrom4([4]byte{198, 51, 100, k.elsewhere}), UserAgent: Client.UserAgent})
+}
+
+// mailTime is how long [Kit.Mail] waits.
+const mailTime = 2 * time.Second
+
+// Mail returns the oldest message to an address or a number, and removes it from the outbox. It
+// waits for it two seconds of real time, because messages leave behind the call that sends them. Then it
+// ends the test and says what has come instead.
+func (k *Kit) Mail(to string) notify.Message {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), mailTime)
+	defer cancel()
+	m, err := k.Outbox.Next(ctx, to)
+	if err == nil {
+		return m
+	}
+	came := "nothing"
+	var all []string
+	for _, other := range k.Outbox.All() {
+		all = append(all, string(other.Kind)+" to "+other.To)
+	}
+	if len(all) > 0 {
+		came = strings.Join(all, ", ")
+	}
+	k.t.Fatalf("no message to %s within %v; %s has come", to, mailTime, came)
+	return notify.Message{}
+}
+
+// must ends the test if there is an error.
+func (k *Kit) must(err error) {
+	k.t.Helper()
+	if err != nil {
+		k.t.Fatal(err)
+	}
 }
 
 // Authenticator is an authenticator app that takes its time from a [Clock].
