@@ -58,10 +58,14 @@ func byMailOnly(k *kit.Kit) *latchkey.Session {
 	return session
 }
 
-// answerByMail answers a challenge by mail, and keeps the session that comes of it.
+// answerByMail answers a challenge by mail, and keeps the session that comes of it. One that would
+// prove nothing new is refused.
 func answerByMail(k *kit.Kit, pending *latchkey.Pending, session **latchkey.Session) {
 	k.Helper()
 	challenge, err := pending.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+	if errors.Is(err, latchkey.ErrFactorDoesNotHelp) {
+		return
+	}
 	k.Must(err)
 	answered, err := pending.ConfirmMFAChallenge(k.Ctx, challenge.ID, k.Message(challenge.ID, kit.Ada).Secret)
 	k.Must(err)

@@ -688,7 +688,7 @@ func TestAttack3TwoNewSecretsAtOnceMakeOne(t *testing.T) {
 					switch {
 					case errs[i] == nil && full(k, s.Secret):
 						good++
-					case errs[i] != latchkey.ErrUnauthorized:
+					case errs[i] != latchkey.ErrSessionRenewed:
 						k.Error(errs[i])
 					}
 				}

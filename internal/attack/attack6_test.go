@@ -116,7 +116,7 @@ func TestAttack6AJWTOfAPlantedAnonymousSessionDiesWithTheConversion(t *testing.T
 		token, err := account.CreateJWT(k.Ctx, 0)
 		k.Must(err)
 		k.Must(kit.Err(k.LinkBy(k.Visitor, planted.Secret, k.Acme, adaAt)))
-		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, planted.Secret.Reveal())); !errors.Is(err, latchkey.ErrUnauthorized) {
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, planted.Secret.Reveal())); !errors.Is(err, latchkey.ErrSessionRenewed) {
 			k.Errorf("the planted secret: %v", err)
 		}
 		if a, err := k.Visitor.AuthenticateJWT(k.Ctx, token.Reveal()); err == nil {

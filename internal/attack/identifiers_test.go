@@ -60,6 +60,9 @@ func TestAC002UnknownAddressWrongPasswordAndNoPasswordAreOneAnswer(t *testing.T)
 			"unknown address":                 {"nobody@example.org", kit.Password},
 			"wrong password":                  {kit.Ada, "wrong horse"},
 			"no password":                     {"none@example.org", kit.Password},
+			"an empty password":               {kit.Ada, ""},
+			"a long password":                 {kit.Ada, strings.Repeat("x", 2000)},
+			"a long one of nobody":            {"nobody@example.org", strings.Repeat("x", 2000)},
 			"wrong password of a blocked one": {"blocked@example.org", "wrong horse"},
 		} {
 			_, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, try[0], try[1])
@@ -68,7 +71,7 @@ func TestAC002UnknownAddressWrongPasswordAndNoPasswordAreOneAnswer(t *testing.T)
 			}
 		}
 		for name, try := range map[string][2]string{
-			"no address": {"", kit.Password}, "no password": {kit.Ada, ""}, "long password": {kit.Ada, strings.Repeat("x", 2000)},
+			"no address": {"", kit.Password}, "a malformed one": {"ada", kit.Password},
 		} {
 			if _, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, try[0], try[1]); !errors.Is(err, latchkey.ErrArgumentInvalid) {
 				k.Errorf("%s: %v", name, err)

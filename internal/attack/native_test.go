@@ -145,7 +145,7 @@ func TestAttackOnlyAFreshSessionLinksByAnIDToken(t *testing.T) {
 		plain, _ := k.ByJWT(anonymous.UserID, anonymous.ID)
 		k.Refuses("a JWT of an anonymous account", latchkey.ErrSessionNotFound, link(plain))
 		k.Must(link(guest)())
-		k.Refuses("the handle of before the conversion", latchkey.ErrUnauthorized, link(guest))
+		k.Refuses("the handle of before the conversion", latchkey.ErrSessionRenewed, link(guest))
 		k.SignUp(kit.Bob)
 		_, staff := k.SignIn(kit.Bob)
 		k.Must(kit.Err(k.Users().UpdateImpersonator(k.Ctx, staff.UserID(), true)))

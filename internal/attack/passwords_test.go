@@ -69,7 +69,7 @@ func TestAC010HugePasswordsAreRefusedUnseen(t *testing.T) {
 		})
 		kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 			k.Store.Reset()
-			if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, p)); !errors.Is(err, latchkey.ErrArgumentInvalid) {
+			if err := kit.Err(k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, p)); err != latchkey.ErrInvalidCredentials {
 				k.Errorf("%s: %v", what, err)
 			}
 			if k.Hasher.Hashes() != 0 || k.Store.Reads.Load()+k.Store.Updates.Load() != 0 {
@@ -223,12 +223,13 @@ func TestAC013PasswordRulesHoldOnEveryPath(t *testing.T) {
 		Password: latchkey.PasswordPolicy{Min: 10, Uppercase: true, Lowercase: true, Number: true, Symbols: true, Dictionary: true},
 	}
 	for rule, p := range map[string]string{
-		"not 10 to 256 characters":        "Short-1ab",
-		"an upper-case letter":            "lower-case-1",
-		"a lower-case letter":             "UPPER-CASE-1",
-		"a digit":                         "No-Digit-Here",
-		"a symbol":                        "NoSymbol1Here",
-		"not UTF-8 of at most 1024 bytes": "Aa1-" + strings.Repeat("x", 1<<20),
+		"fewer than 10 characters": "Short-1ab",
+		"an upper-case letter":     "lower-case-1",
+		"a lower-case letter":      "UPPER-CASE-1",
+		"a digit":                  "No-Digit-Here",
+		"a symbol":                 "NoSymbol1Here",
+		"more than 256 characters": "Aa1-" + strings.Repeat("x", 1<<20),
+		"not UTF-8":                "Aa1-\xff-and-more",
 	} {
 		t.Run(rule, func(t *testing.T) {
 			kit.OnEveryPath(t, policy, func(k *kit.Kit, set func(string) error) {
@@ -295,7 +296,7 @@ func TestAC014StolenSessionNeedsThePassword(t *testing.T) {
 		k.Same("log", k.Logs()[1], "user.create by guest")
 		rows, err := record.Failures.List(k.Ctx, k.Store, store.Query{Index: record.Failures.Primary(), Limit: 10})
 		k.Must(err)
-		if !slices.ContainsFunc(rows, func(f *record.Failure) bool { return f.Count == 4 }) {
+		if !slices.ContainsFunc(rows, func(f *record.Failure) bool { return f.Count == 3 }) {
 			k.Error("the failures were not counted")
 		}
 		k.SignIn(kit.Ada)

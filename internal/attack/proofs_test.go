@@ -148,7 +148,7 @@ func TestA8ASessionGetsANewSecret(t *testing.T) {
 		if full(k, planted.Secret) || !full(k, session.Secret) {
 			k.Error("the old secret is good, or the new one is not")
 		}
-		k.Refuses("the old handle", latchkey.ErrUnauthorized, func() error { return kit.Err(account.RotateSession(k.Ctx)) })
+		k.Refuses("the old handle", latchkey.ErrSessionRenewed, func() error { return kit.Err(account.RotateSession(k.Ctx)) })
 		list, err := k.Users().Sessions(k.Ctx, session.UserID)
 		k.Must(err)
 		if list.Total != 1 {

@@ -177,7 +177,7 @@ var weaknesses = []struct {
 		for what, err := range map[string]error{
 			"own": kit.Err(account.UpdateEmail(k.Ctx, kit.Ada, kit.Password)), "server's": kit.Err(k.Users().UpdateEmail(k.Ctx, other.ID, kit.Ada)),
 		} {
-			if err != latchkey.ErrTargetAlreadyExists {
+			if !errors.Is(err, latchkey.ErrTargetAlreadyExists) {
 				k.Errorf("%s: %v", what, err)
 			}
 		}

@@ -38,6 +38,10 @@ func TestA27NoNoticeGoesToAnAddressThatNobodyHasProven(t *testing.T) {
 			k.Errorf("%+v", m)
 		}
 		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: kit.Password})))
+		session, err = account.ConfirmPassword(k.Ctx, "another horse")
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
 		k.Confirmed(account, latchkey.NewMFAAuthenticator{})
 		k.Must(kit.Err(account.CreateMFARecoveryCodes(k.Ctx)))
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
