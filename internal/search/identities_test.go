@@ -164,6 +164,9 @@ func (w *world) signInBy(a *actor, s step, enter func(*world, *actor, step, oaut
 		if was.half == who.Email && !whole {
 			w.fail("an address that is proven by half has signed in to %s", before.id)
 		}
+		if !was.proven() && w.restorable(before) {
+			w.fail("an address that is not proven, beside one that can be restored, has signed in to %s", before.id)
+		}
 		if !was.proven() && was.links == 0 || was.loose && !was.user.MFA {
 			w.firstProof(before)
 			mfa = mfa && acc.demanded // what a planter has switched on is off again

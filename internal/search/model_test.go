@@ -10,51 +10,75 @@ import (
 	"example.com/latchkey"
 )
 
-// The model keeps an account of who has proven what. It uses what the actors did and were
-// answered, and what the server's scope shows of a user. It shares no code with the engine
-// and reads no row.
+// The model keeps an account of who has proven what. It uses what the actors did and were answered,
+// and what the server's scope shows of a user. It shares no code with the engine and reads no row.
 //
 // Its rules, and where they are written:
 //
-//   - While MFA is on and the user has a second factor, every session needs two different
-//     proofs, if its user can give two (Account.UpdateMFA, SECURITY.md).
+//   - While MFA is on and the user has a second factor, every session needs two different proofs,
+//     if its user can give two (Account.UpdateMFA, SECURITY.md).
 //   - A session that owes a factor never becomes a full one without a proof of its own
 //     (SECURITY.md). It ends half an hour after it came to owe one, unless the policy says
 //     otherwise (Policy.Factors.PendingLength).
 //   - A password that was set by mail proves the mailbox and nothing more, where the user has
-//     another factor or recovery codes. That ends when the password changes, or when a session
-//     that was made with it proves another factor (Guest.ConfirmRecovery).
+//     another factor or recovery codes. That ends when the password changes, or when a session that
+//     was made with it proves another factor (Guest.ConfirmRecovery).
 //   - The session that switches MFA on is taken to have proven the user's factors until MFA is
-//     switched again, and the others have proven their first factor alone then (Account.UpdateMFA). A
-//     session that makes an authenticator, recovery codes or the first password has proven it.
+//     switched again, and the others have proven their first factor alone then (Account.UpdateMFA).
+//     A session that makes an authenticator, recovery codes or the first password has proven it.
 //     Another session's recovery codes are void from then on.
-//   - What has ended stays ended (SECURITY.md). Sign-out, a change of the password, a new
-//     secret, EndAll and a first proof of an address end what their comments say.
+//   - What has ended stays ended (SECURITY.md). Sign-out, a change of the password, a new secret,
+//     EndAll and a first proof of an address end what their comments say.
 //   - A sign-in needs the present password, or a link or code that is live: not used, replaced,
-//     expired, or sent before a change of the password. A code of an authenticator and a
-//     recovery code serve once.
+//     expired, or sent before a change of the password. A code of an authenticator and a recovery
+//     code serve once.
 //   - The changes of a user's ways in and factors ask for what the comments of the methods of
 //     Account say (see demand). A JWT makes nothing permanent.
 //   - The first proof of an address leaves nothing of what a planter has in the account
-//     (Guest.CreateSession, Guest.ConfirmEmailVerification). An address that was proven without
-//     a session beside another one signs in to an account of its own.
+//     (Guest.CreateSession, Guest.ConfirmEmailVerification). An address that was proven without a
+//     session beside another one signs in to an account of its own.
+//   - A secret that was renewed is refused (ErrSessionRenewed).
+//   - A password that is shown again makes a session as recent as a sign-in, and takes the place of
+//     no challenge. It is refused while the user has a second factor and MFA is on, and to a JWT
+//     (Account.ConfirmPassword).
+//   - A change of an address by proof asks for what a change without proof asks for, and changes
+//     nothing. The message to the new address confirms it, once, in a full session of the same
+//     user. It takes no address that another user has proven (Account.CreateEmailChange,
+//     Account.ConfirmEmailChange).
+//   - A proven address that was left so is held for its user for seven days, and its notice has the
+//     link that restores it. No other user gets it, and no secret is sent to it. There is no link
+//     for an address that was proven within the last seven days, unless it is the first proof of the
+//     account (see settled). The server ends that, by a change of the address or by
+//     Users.ReleaseAddresses. A change back to it ends that for the addresses in between
+//     (Account.ConfirmEmailChange).
+//   - The reader of a held address restores it once, by the link that was sent there. Every
+//     session, JWT, link and code of the user ends, and so do the links for later addresses and the
+//     recovery codes that a session has made. The identities of the last week before the change, and
+//     since, go. So does the other address, unless the user had it, settled, when the restored one
+//     was left, or has restored it. While MFA is on without an authenticator the other address stays,
+//     and without a proven one the identities stay, because they may be the only second factor. The
+//     authenticator, the recovery codes of the server and the switch of MFA stay. The password opens
+//     nothing until a new one is set, and goes where no proven mailbox can set one
+//     (Guest.RestoreAddress).
+//   - An anonymous sign-in proves nothing.
 //
 // Two things are accepted by SECURITY.md and by the comments, and are no faults:
 //
 //   - While MFA is off, or the user has no second factor, one proof is enough.
-//   - A reader of the mailbox passes where the mailbox is the only second factor and there are
-//     no recovery codes, because the mailbox recovers the password.
+//   - A reader of the mailbox passes where the mailbox is the only second factor and there are no
+//     recovery codes, because the mailbox recovers the password.
 //
-// One fault of the engine is known and not reported again (see excused):
+// One fault of the engine is known and not reported again (see excused).
 //
-//   - Where the policy keeps sessions, a session that was made with a password that was set by
-//     mail counts that password beside the mailbox once the password has changed.
+//   - Where the policy keeps sessions, a session that was made with a password that was set by mail
+//     counts that password beside the mailbox once the password has changed.
 type model struct {
 	policy   latchkey.Policy
 	now      func() time.Time
 	leaping  bool // the clock is far ahead for a while
 	accounts []*account
 	sessions []*session
+	holds    []*hold // oldest first
 }
 
 // clockStep is the default of Config.MaxClockStep.
@@ -100,11 +124,15 @@ type account struct {
 	loose    bool   // proven by a link that was opened without a session, and the password was not shown since
 	shared   bool   // its password was shown while it was loose: it is taken for that of one person
 	owned    bool   // the owner of its mailbox is in, and what a planter had is gone
+	reset    bool   // the password opens nothing until a new one is set
+
+	mailSince, phoneSince time.Time // since when the address is proven; zero if the server has said so, or if it is not proven
+	undo                  time.Time // until when a former address may be restored, by any clock; zero without one
 }
 
-// anonymous reports whether the user has nothing to lose.
-func (a *account) anonymous() bool {
-	return a.user.Email == "" && a.user.Phone == "" && a.word == nil && a.links == 0
+// anonymous reports whether a user has nothing to lose.
+func (m *model) anonymous(a *account) bool {
+	return a.user.Email == "" && a.user.Phone == "" && a.word == nil && a.links == 0 && !m.restorable(a)
 }
 
 // proven reports whether any address of the user is.
@@ -124,7 +152,7 @@ type session struct {
 	ident   *ident  // that has made it; nil for another way in
 	excused bool    // it is a case of a known fault, see the comment of model
 
-	created, challenged, strong, used, end time.Time
+	created, challenged, confirmed, strong, used, end time.Time
 
 	owing bool // the last check said that it owes a factor
 	since time.Time
@@ -176,11 +204,17 @@ func (c *credential) String() string {
 // fromAhead reports whether something happened to a credential while the clock was ahead, that
 // is good only once the clock has caught up.
 func (c *credential) fromAhead(now time.Time) bool {
-	if s := c.session; s != nil && (s.created.After(now) || s.used.After(now) || s.challenged.After(now) || s.since.After(now)) {
+	if s := c.session; s != nil && (s.created.After(now) || s.used.After(now) || s.challenged.After(now) || s.confirmed.After(now) || s.since.After(now)) {
 		return true
 	}
 	return c.issued.After(now)
 }
+
+// Why a secret has ended that its session has no longer, and a JWT that was made with it.
+const (
+	replacedSecret = "has been replaced by a new secret"
+	formerSecret   = "was made with a former secret"
+)
 
 // ended returns why a credential must have ended, "" if it may be good.
 func (c *credential) ended() string {
@@ -196,6 +230,7 @@ type oneTime struct {
 	link                     latchkey.InvitationLink
 	account                  *account // whose password or address ends it
 	by                       *session // that made a recovery code; nil for the server
+	hold                     *hold    // that a link restores; nil for another secret
 	created, expire          time.Time
 	over                     string
 }
@@ -205,6 +240,8 @@ func (m *model) live(t *oneTime) string {
 	switch now := m.now(); {
 	case t.over != "":
 		return t.over
+	case t.hold != nil && t.hold.over != "":
+		return t.hold.over
 	case !t.expire.IsZero() && !now.Before(t.expire):
 		return "has expired"
 	case t.created.After(now.Add(clockStep)):
@@ -245,7 +282,7 @@ func (m *model) mayBeFull(s *session) string {
 	if !a.user.MFA {
 		return ""
 	}
-	shown := s.proofs()
+	shown := slices.DeleteFunc(s.proofs(), func(p proof) bool { return p == byNothing })
 	if slices.Contains(shown, byWord) && s.word.byMail {
 		others := slices.DeleteFunc(slices.Clone(more), func(p proof) bool { return p == byMailbox })
 		if len(others) > 0 || a.factors.RecoveryCode {
@@ -259,10 +296,14 @@ func (m *model) mayBeFull(s *session) string {
 	if m.canShowWord(a) {
 		more = append(more, byWord)
 	}
+	can := slices.Clone(shown)
 	for _, p := range more {
-		if !slices.Contains(shown, p) {
-			return fmt.Sprintf("has shown %v alone, and the user has %v", shown, more)
+		if !slices.Contains(can, p) {
+			can = append(can, p)
 		}
+	}
+	if len(can) >= 2 {
+		return fmt.Sprintf("has shown %v alone, and the user can show %v", shown, can)
 	}
 	return ""
 }
@@ -274,6 +315,10 @@ func (m *model) judge(c *credential, err error) (full bool, fault string) {
 	pending := errors.Is(err, latchkey.ErrMoreFactorsRequired)
 	switch {
 	case err == nil || pending:
+	case errors.Is(err, latchkey.ErrPasswordResetRequired) && !c.account.reset:
+		return false, "is refused although no password must be set anew"
+	case errors.Is(err, latchkey.ErrSessionRenewed) && c.over != replacedSecret && c.over != formerSecret:
+		return false, "is said to have a new secret, and has none"
 	case errors.Is(err, latchkey.ErrUnauthorized), errors.Is(err, latchkey.ErrJWTInvalid):
 		if !m.leaping && c.refused.IsZero() && !c.fromAhead(now) {
 			c.refused = now
@@ -291,6 +336,8 @@ func (m *model) judge(c *credential, err error) (full bool, fault string) {
 		return false, "works although its user is deleted"
 	case !c.account.user.Status:
 		return false, "works although its user is blocked"
+	case c.account.reset && c.account.word != nil:
+		return false, "works although the password must be set anew"
 	case c.jwt && !now.Before(c.expire):
 		return false, "works after its end"
 	case c.jwt && c.word != c.account.word:
@@ -335,18 +382,30 @@ func (m *model) lifeOver(s *session) string {
 	if !now.Before(s.end) {
 		return "after its end"
 	}
-	idle, absolute := p.SingleFactor.Idle, p.SingleFactor.Absolute
+	shown := slices.DeleteFunc(slices.Clone(s.shown), func(p proof) bool { return p == byNothing })
+	lives := []latchkey.Lifetime{p.SingleFactor} // that it may have
 	switch {
-	case slices.Equal(s.shown, []proof{byNothing}):
-		idle, absolute = p.Anonymous.Idle, p.Anonymous.Absolute
-	case slices.Contains(s.shown, byApp) || slices.Contains(s.shown, byProvider) || len(s.gift) > 0 || s.excused: // it may have lost the factor
-		idle, absolute = longer(idle, p.MultiFactor.Idle), longer(absolute, p.MultiFactor.Absolute)
-	case len(s.shown) > 1:
-		idle, absolute = p.MultiFactor.Idle, p.MultiFactor.Absolute
+	case len(shown) == 0:
+		lives[0] = p.Anonymous
+	case len(shown) > 1:
+		lives[0] = p.MultiFactor
+	}
+	// It may have lost the factor, and a link is one only where one is owed.
+	if slices.Contains(shown, byApp) || slices.Contains(shown, byProvider) || len(s.gift) > 0 || s.excused {
+		lives = append(lives, p.SingleFactor, p.MultiFactor)
+		if s.shown[0] == byNothing {
+			lives = append(lives, p.Anonymous)
+		}
+	}
+	idle, absolute := lives[0].Idle, lives[0].Absolute
+	for _, l := range lives[1:] {
+		idle, absolute = longer(idle, l.Idle), longer(absolute, l.Absolute)
 	}
 	last := s.created
-	if s.challenged.After(last) && !s.challenged.After(now.Add(clockStep)) {
-		last = s.challenged
+	for _, t := range []time.Time{s.challenged, s.confirmed} {
+		if t.After(last) && !t.After(now.Add(clockStep)) {
+			last = t
+		}
 	}
 	switch {
 	case idle > 0 && now.Sub(s.used) >= idle:
@@ -370,13 +429,27 @@ func longer(a, b time.Duration) time.Duration {
 func (m *model) demand(name string, c *credential, off bool, text string) string {
 	a, s := c.account, c.session
 	free := m.policy.Factors.EnrolWithoutStepUp
-	recent := s != nil && (m.within(s.created) || m.within(s.challenged))
+	recent := s != nil && (m.within(s.created) || m.within(s.challenged) || m.within(s.confirmed))
 	switch name {
-	case "UpdatePassword", "UpdateEmail", "UpdatePhone", "CreateAccount":
+	case "ConfirmPassword":
+		switch {
+		case c.jwt:
+			return "a JWT acts as a session"
+		case a.word == nil || text != a.word.text:
+			return "the password is wrong"
+		case a.user.MFA && len(second(a)) > 0:
+			return "the user has a second factor"
+		}
+		return ""
+	case "ConfirmEmailChange", "ConfirmPhoneChange":
+		if c.jwt {
+			return "a JWT made something permanent"
+		}
+	case "UpdatePassword", "UpdateEmail", "UpdatePhone", "CreateAccount", "CreateEmailChange", "CreatePhoneChange":
 		switch {
 		case a.word != nil && text != a.word.text:
 			return "the password is wrong"
-		case a.anonymous() || a.word != nil && !a.user.MFA:
+		case m.anonymous(a) || a.word != nil && !a.user.MFA:
 			return ""
 		case c.jwt:
 			return "a JWT made something permanent"
@@ -388,7 +461,7 @@ func (m *model) demand(name string, c *credential, off bool, text string) string
 		switch {
 		case c.jwt:
 			return "a JWT made something permanent"
-		case !free && !recent && !(a.anonymous() && name == "StartOAuth2"):
+		case !free && !recent && !(m.anonymous(a) && name == "StartOAuth2"):
 			return "the session is not fresh"
 		}
 		return ""
@@ -450,7 +523,10 @@ func (m *model) passwordChanged(a *account, w *word, kept *session, ends bool) {
 	for _, s := range m.sessions {
 		s.excused = s.excused || a.word != nil && a.word.byMail && s.word == a.word
 	}
-	a.word = w
+	if a.reset {
+		m.end(a, "may have been made with a password that opens nothing", but(kept))
+	}
+	a.word, a.reset = w, false
 	m.end(a, "owed a factor when the password changed", func(s *session) bool { return s.owing && s != kept })
 	if ends && !m.policy.Sessions.KeepOnPasswordChange {
 		m.end(a, "has ended with the password", but(kept))

@@ -21,7 +21,7 @@ import (
 func rowsThatTravel(k *kit.Kit) (lines []string) {
 	k.Helper()
 	drawn := map[string][]string{
-		"users":          {"key", "epoch", "password_epoch", "password", "password_history"},
+		"users":          {"key", "epoch", "password_epoch", "password", "password_history", "undo"}, // what is held goes with the links
 		"authenticators": {"id", "seed"},
 		"recovery_codes": {"id", "digest", "sealed"},
 		"identities":     {"access", "refresh", "renewing", "pending", "expire"},

@@ -82,6 +82,40 @@ var table = []operation{
 	{name: "Account.CreateMFAChallenge", do: ask},
 	{name: "Account.ConfirmMFAChallenge", do: answer},
 	{weight: 10, do: then(ask, answer)},
+	{name: "Account.ConfirmPassword", weight: 3, do: confirmPassword},
+	{weight: 2, do: then(confirmPassword, updateMFA)},
+	{weight: 2, do: then(confirmPassword, then(enrol, verify))},
+	{weight: 2, do: then(then(confirmPassword, recoveryCodes("CreateMFARecoveryCodes", (*latchkey.Account).CreateMFARecoveryCodes)), recoveryCodes("MFARecoveryCodes", (*latchkey.Account).MFARecoveryCodes))},
+
+	{name: "Account.CreateEmailChange", weight: 2, do: askChange(false)},
+	{name: "Account.CreatePhoneChange", do: askChange(true)},
+	{name: "Account.ConfirmEmailChange", weight: 2, do: confirmChange(false)},
+	{name: "Account.ConfirmPhoneChange", weight: 2, do: confirmChange(true)},
+	{name: "Guest.RestoreAddress", weight: 2, mail: true, do: restore},
+	{weight: 4, do: change(false)},
+	{weight: 2, do: change(true)},
+	{weight: 2, do: then(change(false), change(true))},
+	{weight: 2, do: then(change(true), change(false))},
+	{weight: 2, do: then(change(false), elsewhere(change(false)))},
+	{weight: 2, do: then(change(false), updateEmail)},
+	{weight: 2, do: then(change(false), updatePassword)},
+	{weight: 2, do: then(change(false), linkBy)},
+	{weight: 2, do: then(change(false), updateMFA)},
+	{weight: 3, do: then(change(false), byOwner(then(restore, confirmRecovery)))},
+	{weight: 2, do: then(change(true), byOwner(restore))},
+	{weight: 2, do: then(then(change(false), change(true)), byOwner(earlier(restore)))},
+	{weight: 2, do: then(then(change(true), change(false)), byOwner(then(restore, earlier(restore))))},
+	{weight: 2, do: then(then(change(false), elsewhere(change(false))), byOwner(then(restore, earlier(restore))))},
+	{weight: 2, do: then(then(change(false), elsewhere(change(false))), byOwner(then(earlier(restore), restore)))},
+	{weight: 2, do: then(then(change(false), change(true)), then(updateMFA, byOwner(earlier(restore))))},
+	{weight: 2, do: then(then(change(false), elsewhere(change(false))), then(byOwner(earlier(restore)), restore))},
+	{weight: 2, do: then(then(change(false), linkBy), byOwner(restore))},
+	{weight: 2, do: then(then(change(false), signInBy(byBrowser)), byOwner(restore))},
+	{do: then(change(false), byOwner(then(lapse, restore)))},
+	{weight: 2, mail: true, do: then(restore, confirmRecovery)},
+	{weight: 2, mail: true, do: then(then(restore, confirmRecovery), then(signIn, then(ask, answer)))},
+	{weight: 2, do: then(byOwner(restore), then(signIn, byOwner(confirmRecovery)))},
+
 	{name: "Account.RequireRecent", do: requireRecent},
 	{name: "Account.CreateJWT", weight: 3, do: createJWT},
 	{name: "Account.ExtendSession", do: extend},
@@ -104,6 +138,7 @@ var table = []operation{
 	{server: true, weight: 2, do: serverStatus},
 	{server: true, weight: 2, do: serverAddress},
 	{server: true, weight: 3, do: serverVerification},
+	{server: true, do: serverReleases},
 	{server: true, do: serverRemovesApp},
 	{server: true, do: serverCodes},
 	{server: true, do: serverSession},
@@ -337,6 +372,9 @@ func (w *world) entersByAddress(a *actor, t *oneTime, before *account, made *lat
 	if by && before != nil && before.half == t.to && before.id == made.UserID && !w.vouched(before, t.to) {
 		w.fail("an address that is proven by half has signed in to %s", before.id)
 	}
+	if by && before != nil && before.id == made.UserID && !before.proven() && w.restorable(before) && !w.vouched(before, t.to) {
+		w.fail("an address that is not proven, beside one that can be restored, has signed in to %s", before.id)
+	}
 	if by && before != nil && before.id == made.UserID && (!before.proven() && before.links == 0 || before.loose && !before.user.MFA) {
 		w.firstProof(before)
 	}
@@ -393,6 +431,9 @@ func confirmRecovery(w *world, a *actor, s step) string {
 	if err == nil {
 		w.take(t)
 		a.words = append(a.words, wd)
+		if !acc.proven() && !acc.guarded() && acc.links == 0 && w.restorable(acc) {
+			w.fail("an address that is not proven, beside one that can be restored, has recovered %s", acc.id)
+		}
 		if !acc.proven() && !acc.guarded() && acc.links == 0 || acc.proven() && acc.loose && !acc.user.MFA {
 			w.firstProof(acc)
 		}
@@ -431,7 +472,7 @@ func (w *world) loosened(t *oneTime) {
 	}
 	switch {
 	case proven:
-	case (other || acc.links > 0) && !acc.loose:
+	case (other || acc.links > 0 || w.restorable(acc)) && !acc.loose:
 		acc.half = t.to
 	case acc.word != nil:
 		acc.loose = true
@@ -439,7 +480,7 @@ func (w *world) loosened(t *oneTime) {
 }
 
 func inspect(w *world, a *actor, s step) string {
-	t, ok := letter(a, s.x, notify.MagicURL, notify.EmailVerification, notify.Recovery)
+	t, ok := letter(a, s.x, notify.MagicURL, notify.EmailVerification, notify.Recovery, notify.EmailChange, notify.EmailChanged, notify.PhoneChanged)
 	if !ok {
 		return ""
 	}
@@ -898,11 +939,11 @@ func answer(w *world, a *actor, s step) string {
 // replaced follows an answer that may hold a new secret.
 func (w *world) replaced(a *actor, c *credential, s *latchkey.Session) {
 	if text := s.Secret.Reveal(); text != "" {
-		c.over = "has been replaced by a new secret"
+		c.over = replacedSecret
 		for _, holder := range w.actors {
 			for _, j := range holder.creds {
 				if j.jwt && j.session == c.session {
-					j.over = cmp.Or(j.over, "was made with a former secret")
+					j.over = cmp.Or(j.over, formerSecret)
 				}
 			}
 		}
@@ -1050,7 +1091,7 @@ func rob(w *world, a *actor, s step) string {
 			}
 		}
 		for _, t := range me.mail {
-			if t.over != "" && !slices.Contains(a.mail, t) {
+			if (t.over != "" || t.hold != nil && t.hold.over != "") && !slices.Contains(a.mail, t) {
 				a.mail = append(a.mail, t)
 				found++
 			}
@@ -1149,10 +1190,18 @@ func serverAddress(w *world, _ *actor, s step) string {
 	}
 	if s.x%2 == 0 {
 		email := []string{mailA, mailB}[s.y%2]
-		return fmt.Sprintf("sets the address %s: %s", email, w.told(kit.Err(u.UpdateEmail(w.k.Ctx, a.id, email))))
+		err := kit.Err(u.UpdateEmail(w.k.Ctx, a.id, email))
+		if err == nil && email != a.user.Email {
+			w.release(a, "is void by a change of the server", func(h *hold) bool { return !h.phone })
+		}
+		return fmt.Sprintf("sets the address %s: %s", email, w.told(err))
 	}
 	phone := []string{callA, callB, ""}[s.y%3]
-	return fmt.Sprintf("sets the number %q: %s", phone, w.told(kit.Err(u.UpdatePhone(w.k.Ctx, a.id, phone))))
+	err := kit.Err(u.UpdatePhone(w.k.Ctx, a.id, phone))
+	if err == nil && phone != a.user.Phone {
+		w.release(a, "is void by a change of the server", func(h *hold) bool { return h.phone })
+	}
+	return fmt.Sprintf("sets the number %q: %s", phone, w.told(err))
 }
 
 func serverVerification(w *world, _ *actor, s step) string {
@@ -1278,6 +1327,7 @@ func serverEndsAll(w *world, _ *actor, _ step) string {
 		for _, a := range w.accounts {
 			w.end(a, "has ended with everything", but(nil))
 			w.endJWTs(a, "has ended with everything")
+			w.release(a, "has ended with everything", all)
 		}
 		for _, t := range w.mails {
 			if t.over == "" {
@@ -1292,7 +1342,13 @@ func serverEndsAll(w *world, _ *actor, _ step) string {
 }
 
 func sweep(w *world, _ *actor, _ step) string {
-	return "sweeps: " + w.told(kit.Err(w.k.Sweep(w.k.Ctx)))
+	err := kit.Err(w.k.Sweep(w.k.Ctx))
+	if err == nil {
+		for _, h := range w.holds {
+			h.over = cmp.Or(h.over, w.holding(h))
+		}
+	}
+	return "sweeps: " + w.told(err)
 }
 
 func serverDeletes(w *world, _ *actor, s step) string {
@@ -1305,6 +1361,7 @@ func serverDeletes(w *world, _ *actor, s step) string {
 		w.end(a, "was there before the user was deleted", but(nil))
 		w.endJWTs(a, "was there before the user was deleted")
 		w.endMail(a, "was sent before the user was deleted")
+		w.release(a, "was left before the user was deleted", all)
 	}
 	return "deletes the user: " + w.told(err)
 }

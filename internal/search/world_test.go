@@ -105,6 +105,7 @@ type world struct {
 	proved     []string          // the addresses that the step has proven
 	leap       time.Duration
 	high       time.Time // the latest time that a right clock has shown
+	byServer   bool      // the step is the server's
 	kept       *session  // the session that makes the change of the present step
 	then       func()    // what follows once the accounts are up to date; nil for nothing
 
@@ -184,7 +185,7 @@ func (w *world) refresh(a *account) {
 	a.factors, err = w.k.Users().MFAFactors(w.k.Ctx, a.id)
 	w.k.Must(err)
 	if user.PasswordUpdate.IsZero() {
-		a.word, a.loose = nil, false
+		a.word, a.loose, a.reset = nil, false, false
 	}
 }
 
@@ -198,12 +199,19 @@ func (w *world) refreshAll() {
 		w.refresh(a)
 		a.links = w.linked(a)
 		w.followed(&before, a, w.kept)
+		w.noteProofs(&before, a, w.byServer)
 		if a.user.MFA && !before.user.MFA {
 			w.weighIdentities(a, w.kept)
 		}
 		w.unasked(&before, a)
 		if before.user.Email != a.user.Email || before.user.Phone != a.user.Phone {
 			for _, t := range w.mails {
+				if changes := t.kind == string(notify.EmailChange); changes || t.kind == string(notify.PhoneChange) {
+					if t.account == a && (changes && before.user.Email != a.user.Email || !changes && before.user.Phone != a.user.Phone) {
+						t.over = cmp.Or(t.over, "was sent before another change of the address")
+					}
+					continue
+				}
 				if t.kind != string(notify.Invitation) && t.to != "" && (t.to == before.user.Email && t.to != a.user.Email || t.to == before.user.Phone && t.to != a.user.Phone) {
 					t.over = cmp.Or(t.over, "was sent to a former address")
 				}
@@ -220,8 +228,8 @@ func (w *world) unasked(before, a *account) {
 		w.fail("a user has lost the authenticator without a call that takes it away")
 	case before.user.MFA != a.user.MFA && !w.switches:
 		w.fail("MFA was switched to %v without a call that switches it", a.user.MFA)
-	case !before.user.EmailVerification && a.user.EmailVerification && !slices.Contains(w.proved, a.user.Email),
-		!before.user.PhoneVerification && a.user.PhoneVerification && !slices.Contains(w.proved, a.user.Phone):
+	case (!before.user.EmailVerification || before.user.Email != a.user.Email) && a.user.EmailVerification && !slices.Contains(w.proved, a.user.Email),
+		(!before.user.PhoneVerification || before.user.Phone != a.user.Phone) && a.user.PhoneVerification && !slices.Contains(w.proved, a.user.Phone):
 		w.fail("an address was proven without a message that was sent to it")
 	}
 }
@@ -233,6 +241,47 @@ func (w *world) settle() {
 	if w.then != nil {
 		w.then()
 		w.then = nil
+	}
+	for _, h := range w.holds {
+		switch other := w.at(h.address); {
+		case other == nil || other == h.account || h.lost:
+		case w.holding(h) != "":
+			h.lost = true // a clock that is wrong may make it held again
+		default:
+			w.fail("%s has %s, which is held for %s", other.id, h.address, h.account.id)
+		}
+	}
+}
+
+// byID returns the account of an id, nil without one.
+func (w *world) byID(id string) *account {
+	for _, a := range w.accounts {
+		if a.id == id && !a.gone {
+			return a
+		}
+	}
+	return nil
+}
+
+// restores follows a link that restores an address, which came with the notice to it.
+func (w *world) restores(t *oneTime) {
+	for _, h := range slices.Backward(w.holds) {
+		if h.account == t.account && h.address == t.to && h.over == "" && !h.told {
+			h.told = true
+			t.hold, t.created, t.expire = h, h.created, h.expire
+			return
+		}
+	}
+	w.fail("a link restores %s, which is not held", t.to)
+}
+
+// sentToHeld reports a secret that was sent to an address that is held for another user than the one
+// who has it or asks for it.
+func (w *world) sentToHeld(t *oneTime) {
+	for _, h := range w.holds {
+		if h.address == t.to && w.holding(h) == "" && !h.lost && w.at(t.to) != h.account && t.account != h.account {
+			w.fail("a %s was sent to %s, which is held for %s", t.kind, t.to, h.account.id)
+		}
 	}
 }
 
@@ -264,12 +313,24 @@ func (w *world) drain() {
 		}
 		t := &oneTime{kind: string(m.Kind), to: m.To, userID: m.UserID, secret: secret, created: m.Time, account: w.at(m.To)}
 		t.expire = t.created.Add(w.lifeOf(m.Kind))
+		switch m.Kind {
+		case notify.EmailChange, notify.PhoneChange, notify.EmailChanged, notify.PhoneChanged:
+			t.account = w.byID(m.UserID)
+		}
+		if m.Kind == notify.EmailChanged || m.Kind == notify.PhoneChanged {
+			w.restores(t)
+		} else {
+			w.sentToHeld(t)
+		}
 		if m.Kind == notify.Invitation {
 			t.link = latchkey.InvitationLink{TeamID: m.TeamID, MembershipID: m.MembershipID, UserID: m.UserID, Secret: m.Secret}
 			w.mails = append(w.mails, t)
-		} else if m.Kind != notify.Challenge {
+		} else if m.Kind != notify.Challenge && t.hold == nil {
 			for _, old := range w.mails {
-				if old.kind == t.kind && old.to == t.to {
+				if old.kind == t.kind && (old.to == t.to || m.Kind == notify.EmailChange || m.Kind == notify.PhoneChange) {
+					if (m.Kind == notify.EmailChange || m.Kind == notify.PhoneChange) && old.account != t.account {
+						continue // each user has one of their own
+					}
 					old.over = cmp.Or(old.over, "was replaced")
 				}
 			}
@@ -289,7 +350,7 @@ func (w *world) lifeOf(kind notify.Kind) time.Duration {
 	switch kind {
 	case notify.MagicURL:
 		return cmp.Or(p.MagicURLLength, time.Hour)
-	case notify.EmailVerification:
+	case notify.EmailVerification, notify.EmailChange:
 		return cmp.Or(p.EmailVerificationLength, 7*24*time.Hour)
 	case notify.Recovery:
 		return cmp.Or(p.RecoveryLength, time.Hour)
@@ -302,8 +363,13 @@ func (w *world) lifeOf(kind notify.Kind) time.Duration {
 // endMail ends every link and code of an account, but no invitation: that is another user's.
 func (w *world) endMail(a *account, why string) {
 	for _, t := range w.mails {
-		if t.kind == string(notify.Invitation) {
+		switch notify.Kind(t.kind) {
+		case notify.Invitation, notify.EmailChanged, notify.PhoneChanged: // links that restore an address stay
 			continue
+		case notify.EmailChange, notify.PhoneChange: // the address may be another user's
+			if t.account != a {
+				continue
+			}
 		}
 		if t.account == a || t.to != "" && (t.to == a.user.Email || t.to == a.user.Phone) {
 			t.over = cmp.Or(t.over, why)
@@ -347,6 +413,7 @@ func (w *world) firstProof(a *account) {
 	w.end(a, "was there before the first proof", but(nil))
 	w.endJWTs(a, "was there before the first proof")
 	w.endMail(a, "was sent before the first proof")
+	w.release(a, "was left before the first proof", all)
 	for _, t := range a.codes {
 		t.over = cmp.Or(t.over, "was there before the first proof")
 	}
@@ -454,7 +521,7 @@ func (w *world) observe(all bool) {
 // do makes one step.
 func (w *world) do(n int, s step) {
 	a := w.actors[s.who%len(w.actors)]
-	w.kept, w.switches, w.proved = nil, false, nil
+	w.kept, w.switches, w.proved, w.byServer = nil, false, nil, a.role == theServer
 	line := ""
 	if s.ahead = s.ahead && !w.leaping; s.ahead {
 		leap(w, a, s)
