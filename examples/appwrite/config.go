@@ -70,7 +70,7 @@ func readConfig(env func(string) string) (c config, err error) {
 	}
 	c.store.namespace = env("STORE_NAMESPACE") // the store's own default, latchkey, if unset
 	c.policy = latchkey.Policy{
-		UserLimit: r.number("USERS_LIMIT"), DiscloseAccounts: true,
+		UserLimit: r.number("USERS_LIMIT"), DiscloseAccounts: true, RequireVerifiedEmail: r.flag("REQUIRE_VERIFIED_EMAIL", false),
 		Password: latchkey.PasswordPolicy{
 			History: r.number("PASSWORD_HISTORY"), Dictionary: r.flag("PASSWORD_DICTIONARY", false), PersonalData: r.flag("PERSONAL_DATA", false),
 		},
@@ -79,6 +79,13 @@ func readConfig(env func(string) string) (c config, err error) {
 			KeepOnPasswordChange: !r.flag("INVALIDATE_SESSIONS", true), Alerts: r.flag("SESSION_ALERTS", false),
 		},
 		Factors: latchkey.FactorPolicy{KeepSecretOnChallenge: true, EnrolWithoutStepUp: true}, TrustProviderMFA: true, KeepProviderTokens: true,
+	}
+	switch v := r.text("SIGN_UP", "open"); v {
+	case "open":
+	case "closed":
+		c.policy.SignUp = latchkey.SignUpClosed
+	default:
+		r.fail("SIGN_UP", v)
 	}
 	if v := r.text("RATE_LIMITS", "on"); v != "on" && v != "off" {
 		r.fail("RATE_LIMITS", v)

@@ -39,27 +39,31 @@ type call struct {
 	client latchkey.Client
 	server bool // the request has the API key
 
-	account  *latchkey.Account // nil without a signed-in user
-	pending  *latchkey.Pending // set if the session owes a second factor
-	limits   []latchkey.LimitResult
-	signedIn bool
+	account    *latchkey.Account    // nil without a signed-in user
+	pending    *latchkey.Pending    // set if the session owes a second factor
+	unverified *latchkey.Unverified // set if the user must prove the e-mail address first
+	limits     []latchkey.LimitResult
+	signedIn   bool
 }
 
 // scope tells which callers may use a route.
 type scope int
 
 const (
-	anyone    scope = iota // with a session, with a key, or without both
-	signIn                 // like anyone, but not while signed in
-	account                // with a session
-	owing                  // with a session, even if it owes a second factor
-	users                  // with the API key
-	reading                // with the API key, or by a user who may act for others
-	teamRead               // with a session or the API key
-	teamWrite              // the same
-	public                 // with or without a session, and not with the API key
-	returning              // from the page of another site, with the project in the path
-	health                 // without a project
+	anyone     scope = iota // with a session, with a key, or without both
+	signIn                  // like anyone, but not while signed in
+	account                 // with a session
+	owing                   // with a session, even if it owes a second factor
+	proving                 // with a session, even if the e-mail address must be proven first
+	leaving                 // with a session, even if it may do nothing else
+	confirming              // like anyone, also if the e-mail address must be proven first
+	users                   // with the API key
+	reading                 // with the API key, or by a user who may act for others
+	teamRead                // with a session or the API key
+	teamWrite               // the same
+	public                  // with or without a session, and not with the API key
+	returning               // from the page of another site, with the project in the path
+	health                  // without a project
 )
 
 func (h *host) serve(w http.ResponseWriter, r *http.Request, to route) {
@@ -145,9 +149,9 @@ func (c *call) handle(to route) (any, error) {
 		role = "users"
 	}
 	switch {
-	case barred != nil && to.scope != users && to.scope != reading && (to.scope != owing || c.pending == nil):
+	case barred != nil && to.scope != users && to.scope != reading && !c.lesser(to.scope):
 		return nil, barred
-	case (to.scope == account || to.scope == owing && c.pending == nil) && !c.signedIn:
+	case (to.scope == account || to.scope == owing || to.scope == proving || to.scope == leaving) && !c.signedIn && !c.lesser(to.scope):
 		return nil, missing(role, "account")
 	case to.scope == teamRead && !c.signedIn && !c.server:
 		return nil, missing(role, "teams.read")
@@ -170,6 +174,19 @@ func (c *call) handle(to route) (any, error) {
 		}
 	}
 	return to.do(c)
+}
+
+// lesser reports whether a session that may do little may use a route of the scope.
+func (c *call) lesser(of scope) bool {
+	switch of {
+	case leaving:
+		return c.pending != nil || c.unverified != nil
+	case owing:
+		return c.pending != nil
+	case anyone, signIn, public, proving, confirming: // as a guest, or for the address
+		return c.unverified != nil
+	}
+	return false
 }
 
 // origin answers the browser whether pages of the request's origin may use the API.
@@ -255,6 +272,10 @@ func (c *call) credentials() (barred, err error) {
 	if errors.As(barred, &owed) {
 		c.pending = owed.Pending
 	}
+	var unverified *latchkey.UnverifiedEmailError
+	if errors.As(barred, &unverified) {
+		c.unverified = unverified.Unverified
+	}
 	return barred, err
 }
 
@@ -298,7 +319,7 @@ func (c *call) impersonate() (barred, err error) {
 		return nil, nil
 	case errors.Is(err, latchkey.ErrUserUnauthorized), errors.Is(err, latchkey.ErrUserNotFound), errors.Is(err, latchkey.ErrArgumentInvalid):
 		return nil, nil
-	case errors.Is(err, latchkey.ErrUserBlocked), errors.Is(err, latchkey.ErrPasswordResetRequired):
+	case errors.Is(err, latchkey.ErrUserBlocked), errors.Is(err, latchkey.ErrPasswordResetRequired), errors.Is(err, latchkey.ErrEmailVerificationRequired):
 		return err, nil
 	}
 	return nil, err
@@ -309,7 +330,7 @@ func (c *call) impersonate() (barred, err error) {
 func identified(account *latchkey.Account, err error) (_ *latchkey.Account, barred, failed error) {
 	var own *latchkey.Error
 	switch {
-	case errors.Is(err, latchkey.ErrUnauthorized):
+	case errors.Is(err, latchkey.ErrUnauthorized), errors.Is(err, latchkey.ErrSessionRenewed):
 		return nil, nil, nil
 	case errors.As(err, &own):
 		return nil, err, nil
@@ -496,6 +517,15 @@ func (c *call) texts(names ...string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// password returns a parameter that may be a password.
+func (c *call) password(name string) (string, error) {
+	password, err := c.text(name)
+	if n := utf8.RuneCountInString(password); err == nil && (n < 1 || n > 256 || !utf8.ValidString(password)) {
+		err = invalidParam(name, "it must have 1 to 256 characters")
+	}
+	return password, err
 }
 
 // bool returns a parameter that is true or false, in JSON or as text.

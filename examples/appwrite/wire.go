@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -45,8 +44,8 @@ func toAPI(err error) *apiError {
 		return ours
 	case errors.As(err, &theirs):
 		message := theirs.Message
-		if what, why, found := strings.Cut(message, ": "); found && errors.Is(theirs, latchkey.ErrArgumentInvalid) {
-			message = "Invalid `" + what + "` param: " + why
+		if theirs.Argument != "" && errors.Is(theirs, latchkey.ErrArgumentInvalid) {
+			message = "Invalid `" + theirs.Argument + "` param: " + message
 		}
 		status := statuses[theirs.Category]
 		if errors.Is(theirs, latchkey.ErrProviderRefused) || errors.Is(theirs, latchkey.ErrProviderFailed) {
@@ -56,7 +55,6 @@ func toAPI(err error) *apiError {
 	case errors.Is(err, context.Canceled):
 		return &apiError{499, "general_unknown", "The client has gone"}
 	}
-	slog.Error("answer", "error", err, "cause", errors.Unwrap(err))
 	return &apiError{http.StatusInternalServerError, "general_server_error", "Server Error"}
 }
 
