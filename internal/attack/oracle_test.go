@@ -35,6 +35,7 @@ func TestA2TheRightOldPasswordOfARefusedChangeIsSlowed(t *testing.T) {
 	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
 		account := stolen(k)
 		for n, refusedNew := range []string{"my ada@example.org", kit.Password} {
+			account(99) // notes the use of the session, so that the next commit is that of the change
 			k.Interfere(func() {
 				for guess := range 11 {
 					err := kit.Err(account(guess).UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another horse", Old: fmt.Sprint("wrong horse ", guess)}))
