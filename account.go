@@ -157,11 +157,11 @@ func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *Us
 	return a.edit(ctx, refused, func(user *record.User) { user.Prefs = text })
 }
 
-// Logs returns the log of the account, newest first: the user's own changes, those of the
-// server and of impersonators, and refused sign-ins. The host's staff, impersonators among
-// them, are shown without their ids and addresses. So are the addresses and devices of guests
-// who came by an address that the user had not proven: it may be theirs, and not the user's. It
-// takes [Limit], [Offset], cursors, [query.Page] and [query.NoTotal].
+// Logs returns the log of the account, newest first: the user's own changes, those of the server
+// and of impersonators, and refused sign-ins. The host's staff, impersonators among them, are shown
+// without their ids and addresses. The addresses and devices of guests are left out too, if they
+// came by an address that the user had not proven, since it may be their own. It takes [Limit],
+// [Offset], cursors, [query.Page] and [query.NoTotal].
 func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err error) {
 	defer a.home().publicError(ctx, "list logs", &err)
 	c, err := a.beginFor()

@@ -21,8 +21,8 @@ type NewEmailChange struct {
 // makes it that of the account. Until then the account keeps its present address, and nothing
 // changes. The link can be used once, for seven days unless the policy says otherwise
 // (Policy.Messages.EmailVerificationLength). A new one ends it, and so does every other change of
-// the address or of the password. password is that of the account; an account without one needs
-// none. The session must be fresh where [Account.UpdateEmail] asks for that, and if the account has
+// the address or of the password. password is that of the account; without one it is ignored.
+// The session must be fresh where [Account.UpdateEmail] asks for that, and if the account has
 // no password.
 //
 // An address that another user has and never proved is no obstacle: the link proves it, and takes
@@ -134,8 +134,8 @@ func (a *Account) sendChange(ctx context.Context, c *call, drawn *newToken, link
 	return c.showNewToken(drawn), nil
 }
 
-// unprovenOwner returns the user who has an address without having proven it, nil if no other user
-// has it. It refuses an address that is another user's for good: proven by them or by an
+// unprovenOwner returns the other user with an address, which that user has not proven, nil if there
+// is no other user. It refuses an address that is another user's for good: proven by them or by an
 // identity of theirs, held for them, or one of their targets.
 func (tx *txn) unprovenOwner(ctx context.Context, user *record.User, by *contact, address string) (*record.User, error) {
 	taken := ErrEmailAlreadyExists
@@ -151,9 +151,11 @@ func (tx *txn) unprovenOwner(ctx context.Context, user *record.User, by *contact
 	case other != nil && (hasProven(other, by) || unclaimed(other)):
 		return nil, taken
 	}
-	holder, err := tx.heldFor(ctx, tx, by, address)
-	if err == nil && by == byEmail {
+	var holder string
+	if by == byEmail {
 		holder, err = tx.addressHolder(ctx, address)
+	} else {
+		holder, err = tx.heldFor(ctx, tx, by, address)
 	}
 	if err != nil {
 		return nil, err
@@ -169,8 +171,8 @@ func (tx *txn) unprovenOwner(ctx context.Context, user *record.User, by *contact
 	return other, err
 }
 
-// takeUnproven takes an address from a user who has it and never proved it, for one who has proven
-// it.
+// takeUnproven takes an address from another user that has not proven it. The caller gives it to the
+// user that has.
 func (tx *txn) takeUnproven(ctx context.Context, user *record.User, by *contact, address string) error {
 	other, err := tx.unprovenOwner(ctx, user, by, address)
 	if other == nil || err != nil {
@@ -364,17 +366,17 @@ func (tx *txn) linkNotice(undo *newToken, link linkMaker) {
 // [Guest.CreateMagicURLToken]. The link can be used once, for seven days.
 //
 // Every session of the user ends, with all open links, codes and JWTs, and recovery codes that a
-// session has made. What came to the account since the change, or in the seven days before it,
-// goes: identities at providers, the other address of the user, and links that restore a later
-// address. Second factors stay, because a mailbox does not take them away: the authenticator, and
+// session has made. Identities at providers and the other address of the user go if they came to
+// the account since the change, or in the seven days before it. Links that restore a later address
+// go too. Second factors stay, because a mailbox does not take them away: the authenticator, and
 // while MFA is on without one, the other address, or if there is none the identities.
 //
 // The password must be set anew. For an e-mail address the answer is a token with the secret for
 // [Guest.ConfirmRecovery], which the page calls with the new password; it lives as long as one of
 // [Guest.CreateRecovery]. For a number it has no secret, and the user recovers by e-mail. Until
 // then every session is refused with [ErrPasswordResetRequired]. If the user has no password, it
-// has no secret either, and nothing is refused. The password of a user who has no proven e-mail
-// address is removed.
+// has no secret either, and nothing is refused. The password of a user without a proven e-mail address
+// is removed.
 //
 // Errors:
 //   - [ErrArgumentInvalid]
@@ -437,7 +439,7 @@ func (g *Guest) RestoreAddress(ctx context.Context, userID, secret string) (_ *T
 	})
 }
 
-// restoreAddress gives a user the address of a link, and takes from the account what came since.
+// restoreAddress gives a user the address of a link, and takes later additions from the account.
 func (tx *txn) restoreAddress(ctx context.Context, user *record.User, t *record.Token) error {
 	by := kindOf(t).by
 	if err := tx.takeUnproven(ctx, user, by, t.Destination); err != nil {
@@ -486,8 +488,8 @@ func (tx *txn) restoreAddress(ctx context.Context, user *record.User, t *record.
 }
 
 // weighUndo ends the other links of a user that are void once an address was restored: the later ones,
-// except that for the address which the user had beside it. What is left restores the account with the
-// address that was restored.
+// except that for the address which the user had beside it. The remaining links restore the account
+// with the address that was restored.
 func (tx *txn) weighUndo(ctx context.Context, user *record.User, restored *record.Token) error {
 	by := kindOf(restored).by
 	beside := func(t *record.Token) bool { return kindOf(t).by == by.other() && t.Slot == restored.Beside }

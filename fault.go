@@ -75,7 +75,7 @@ func (e *Engine) publicError(ctx context.Context, op string, err *error) {
 	}
 }
 
-// logFault logs a fault with its cause. A caller who has gone is no failure of anything.
+// logFault logs a fault with its cause, at ERROR, or at DEBUG if the caller has gone.
 func (e *Engine) logFault(ctx context.Context, op string, err error) {
 	if _, logged := errors.AsType[*loggedError](err); logged || e == nil || e.logger == nil {
 		return
