@@ -9,6 +9,7 @@ import (
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
 )
 
 func TestARestoredAddressEndsEverySessionAndAsksForAPassword(t *testing.T) {
@@ -252,6 +253,23 @@ func TestALinkFromAheadOfTheClockDatesNoOtherLink(t *testing.T) {
 		_, account = k.SignIn(countess)
 		number := moveNumber(k, account, kit.OwnPhone)
 		k.Must(kit.Err(k.Visitor.RestoreAddress(k.Ctx, user.ID, number.Secret)))
+	})
+}
+
+// After EndAll nothing is left that would make the mailbox of a new address another person's.
+func TestEndAllLeavesNothingOfAHeldAddress(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		_, account := k.SignIn(kit.Ada)
+		move(k, account, countess)
+		moveNumber(k, account, kit.OwnPhone)
+		k.Must(k.EndAll(k.Ctx))
+		row, err := record.Users.Find(k.Ctx, k.Store, record.Users.Primary(), store.Text(user.ID))
+		k.Must(err)
+		if !row.Undo.IsZero() {
+			k.Errorf("an address can be restored until %v", row.Undo)
+		}
+		k.SignUp(kit.Ada)
 	})
 }
 

@@ -30,6 +30,9 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 		if err := tx.deleteSessionTargets(ctx); err != nil {
 			return err
 		}
+		if err := tx.endEveryUndo(ctx); err != nil {
+			return err
+		}
 		for _, q := range []store.Query{
 			{Index: record.Sessions.Primary(), Limit: store.MaxLimit}, {Index: record.Tokens.Primary(), Limit: store.MaxLimit},
 			{Index: record.Challenges.Primary(), Limit: store.MaxLimit}, {Index: record.Starts.Primary(), Limit: store.MaxLimit}, everyInvitation(store.MaxLimit),

@@ -387,3 +387,31 @@ func (tx *txn) endUndo(ctx context.Context, user *record.User, end func(t *recor
 	}
 	return nil
 }
+
+// endEveryUndo ends the links that restore an address, of every user.
+func (tx *txn) endEveryUndo(ctx context.Context) error {
+	for _, kind := range []*tokenKind{kindEmailUndo, kindPhoneUndo} {
+		q := store.Query{Index: record.Tokens.Index("slot"), Equal: []store.Value{store.Text(kind.name)}, Limit: store.MaxLimit}
+		for more := true; more; {
+			tokens, err := record.Tokens.List(ctx, tx, q)
+			if err != nil {
+				return err
+			}
+			for _, t := range tokens {
+				user, err := record.Users.Find(ctx, tx, record.Users.Primary(), store.Text(t.UserID))
+				if err == nil && user != nil {
+					user.Undo = time.Time{}
+					err = record.Users.Replace(ctx, tx, user)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			if _, err := tx.DeleteRange(ctx, q); err != nil {
+				return err
+			}
+			more = len(tokens) == store.MaxLimit
+		}
+	}
+	return nil
+}

@@ -64,7 +64,7 @@ type User struct {
 	Memberships                            int64     // number of teams whose member the user is
 	Providers                              string    // of the identities by which the user may sign in, separated by spaces
 	EmailProven, PhoneProven               time.Time // since when; zero if the server has said so, if it is not known, or not proven
-	Undo                                   time.Time // until when a former address of the user can be restored, unless EndAll has ended the links; zero if none can
+	Undo                                   time.Time // until when a former address of the user can be restored; zero if none can
 }
 
 func (u *User) bind(b *store.Binder) {
