@@ -28,6 +28,13 @@ func (f *fault) Error() string {
 
 func (f *fault) Unwrap() error { return f.cause }
 
+// IsFault reports whether an error is a fault of an operation of the engine, which Config.Logger has
+// got with its cause already. A host need not log it again.
+func IsFault(err error) bool {
+	_, is := errors.AsType[*fault](err)
+	return is
+}
+
 // hostError is the error of a function of the host's. An operation returns it as it is.
 type hostError struct{ cause error }
 

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	"example.com/latchkey"
+	"example.com/latchkey/store/sqlite"
+	"example.com/latchkey/web"
+)
+
+func main() {
+	key := must(latchkey.ParseKey(os.Getenv("KEY")))
+	engine := must(latchkey.New(must(sqlite.Open("app.db")), latchkey.Config{Keys: latchkey.Keys{Active: key}}))
+	site := must(web.New(engine, web.Config{Base: "http://localhost:8080"}))
+
+	http.Handle("POST /sign-up", site.Handle(web.JSON(func(w http.ResponseWriter, r *http.Request) (any, error) {
+		return site.Guest(r).CreateAccount(r.Context(), latchkey.NewAccount{Email: r.FormValue("email"), Password: r.FormValue("password")})
+	})))
+	http.Handle("POST /sign-in", site.Handle(web.JSON(func(w http.ResponseWriter, r *http.Request) (any, error) {
+		session, err := site.Guest(r).CreateEmailPasswordSession(r.Context(), r.FormValue("email"), r.FormValue("password"))
+		site.SignIn(w, r, session)
+		return session, err
+	})))
+	http.Handle("GET /me", site.Require(web.AccountJSON(func(w http.ResponseWriter, r *http.Request, account *latchkey.Account) (any, error) {
+		return account.User(r.Context())
+	})))
+	http.Handle("POST /sign-out", site.Handle(web.JSON(func(w http.ResponseWriter, r *http.Request) (any, error) {
+		return nil, site.SignOut(w, r)
+	})))
+	log.Fatal(http.ListenAndServe("localhost:8080", nil))
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return value
+}
