@@ -10,35 +10,38 @@ import (
 	"sync"
 )
 
-// clients finds the addresses of clients.
-type clients struct {
-	proxies []netip.Prefix
-	unix    bool   // connections by a Unix socket come from a proxy
-	header  string // in canonical form
-	logger  *slog.Logger
-	once    sync.Once
+// Proxies finds the addresses of clients behind proxies. A [Site] has its own. Make one with [NewProxies]
+// where a host needs an address without a Site, for example for its access log.
+type Proxies struct {
+	prefixes []netip.Prefix
+	unix     bool   // connections by a Unix socket come from a proxy
+	header   string // in canonical form
+	logger   *slog.Logger
+	once     sync.Once
 }
 
-func newClients(c Config) (*clients, error) {
-	f := &clients{header: http.CanonicalHeaderKey(c.ForwardedHeader), logger: c.Logger}
-	if f.header == "" {
-		f.header = "X-Forwarded-For"
+// NewProxies returns the proxies that write a header: see ForwardedHeader and Proxies of [Config]. The error
+// names what is wrong.
+func NewProxies(header string, proxies ...string) (*Proxies, error) {
+	p := &Proxies{header: http.CanonicalHeaderKey(header), logger: slog.Default()}
+	if p.header == "" {
+		p.header = "X-Forwarded-For"
 	}
-	if strings.ContainsFunc(f.header, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
-		return nil, fmt.Errorf("web: ForwardedHeader: %q is no name of a header", c.ForwardedHeader)
+	if strings.ContainsFunc(p.header, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
+		return nil, fmt.Errorf("web: ForwardedHeader: %q is no name of a header", header)
 	}
-	for _, text := range c.Proxies {
+	for _, text := range proxies {
 		if text == "unix" {
-			f.unix = true
+			p.unix = true
 			continue
 		}
-		p, found := readPrefix(text)
+		prefix, found := readPrefix(text)
 		if !found {
 			return nil, fmt.Errorf("web: Proxies: %q is no prefix of addresses, no address and not unix", text)
 		}
-		f.proxies = append(f.proxies, p)
+		p.prefixes = append(p.prefixes, prefix)
 	}
-	return f, nil
+	return p, nil
 }
 
 // readPrefix reads a prefix of addresses, or one address. Prefixes of IPv4 addresses that are
@@ -64,45 +67,55 @@ func readPrefix(text string) (p netip.Prefix, found bool) {
 // plain returns an address as prefixes hold it.
 func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
-// address returns the address of the client of a request; the zero one if it is not known. It walks
-// from the connection towards the client for as long as the hop is a proxy. An entry that is no address
-// ends the walk: no proxy vouches for the entries before it.
-func (f *clients) address(r *http.Request) netip.Addr {
-	hop, trusted := f.peer(r)
+// Address returns the address of the client of a request; the zero one if it is not known. It walks from
+// the connection towards the client for as long as the hop is a proxy. An entry that is no address ends
+// the walk: no proxy vouches for the entries before it. Then the address of the proxy counts, for all of
+// its clients together, which is logged once.
+func (p *Proxies) Address(r *http.Request) netip.Addr {
+	hop, trusted := p.peer(r)
 	if !trusted {
 		return hop
 	}
-	entries := f.entries(r)
+	entries := p.entries(r)
+	if len(entries) == 0 {
+		p.unnamed(hop)
+	}
 	for _, entry := range slices.Backward(entries) {
 		ip, found := readHop(entry)
 		if !found {
+			p.unnamed(hop)
 			break
 		}
 		hop = ip
-		if !f.trusts(hop) {
-			return hop
+		if !p.trusts(hop) {
+			break
 		}
 	}
-	f.once.Do(func() {
-		f.logger.Warn("web: a request has no address of a client in "+f.header+": the address of the proxy counts, for all of its clients together", "proxy", hop)
-	})
 	return hop
 }
 
-// peer returns the other end of the connection, and whether it is a proxy.
-func (f *clients) peer(r *http.Request) (ip netip.Addr, trusted bool) {
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		ip = plain(at.Addr())
-		return ip, f.trusts(ip)
-	}
-	if ip, err := netip.ParseAddr(r.RemoteAddr); err == nil { // of a host that has set it
-		return plain(ip), f.trusts(plain(ip))
-	}
-	return ip, f.unix && (r.RemoteAddr == "" || r.RemoteAddr[0] == '@' || r.RemoteAddr[0] == '/')
+// unnamed tells once that a proxy has not named its client: everybody behind it shares one count in every
+// limit then.
+func (p *Proxies) unnamed(proxy netip.Addr) {
+	p.once.Do(func() {
+		p.logger.Warn("web: a request has no address of a client in "+p.header+": the address of the proxy counts, for all of its clients together", "proxy", proxy)
+	})
 }
 
-func (f *clients) trusts(ip netip.Addr) bool {
-	return slices.ContainsFunc(f.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+// peer returns the other end of the connection, and whether it is a proxy.
+func (p *Proxies) peer(r *http.Request) (ip netip.Addr, trusted bool) {
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		ip = plain(at.Addr())
+		return ip, p.trusts(ip)
+	}
+	if ip, err := netip.ParseAddr(r.RemoteAddr); err == nil { // of a host that has set it
+		return plain(ip), p.trusts(plain(ip))
+	}
+	return ip, p.unix && (r.RemoteAddr == "" || r.RemoteAddr[0] == '@' || r.RemoteAddr[0] == '/')
+}
+
+func (p *Proxies) trusts(ip netip.Addr) bool {
+	return slices.ContainsFunc(p.prefixes, func(prefix netip.Prefix) bool { return prefix.Contains(ip) })
 }
 
 // maxHops is the number of entries of the header that are looked at, from its end.
@@ -110,13 +123,13 @@ const maxHops = 32
 
 // entries returns the last entries of the header, that of the last proxy last. Several lines are one
 // list.
-func (f *clients) entries(r *http.Request) []string {
+func (p *Proxies) entries(r *http.Request) []string {
 	var entries []string
-	for _, line := range slices.Backward(r.Header.Values(f.header)) {
+	for _, line := range slices.Backward(r.Header.Values(p.header)) {
 		for len(entries) < maxHops {
 			cut := strings.LastIndexByte(line, ',')
 			entry := line[cut+1:]
-			if f.header == "Forwarded" {
+			if p.header == "Forwarded" {
 				entry = forOf(entry)
 			}
 			entries = append(entries, entry)
@@ -152,34 +165,27 @@ func readHop(entry string) (ip netip.Addr, found bool) {
 	if n := len(entry); n > 1 && entry[0] == '"' && entry[n-1] == '"' {
 		entry = entry[1 : n-1]
 	}
-	host := entry
+	host, port := entry, ""
 	if inner, rest, bracketed := strings.Cut(entry, "]"); bracketed && strings.HasPrefix(inner, "[") {
-		if rest != "" && !isPort(rest) {
-			return ip, false
-		}
-		host = inner[1:]
-		ip, err := netip.ParseAddr(host)
-		return plain(ip), err == nil && strings.Contains(host, ":")
-	}
-	if strings.Count(entry, ":") == 1 { // an IPv6 address has more
+		host, port = inner[1:], rest
+	} else if strings.Count(entry, ":") == 1 { // an IPv6 address has more
 		cut := strings.IndexByte(entry, ':')
-		if !isPort(entry[cut:]) {
-			return ip, false
-		}
-		host = entry[:cut]
+		host, port = entry[:cut], entry[cut:]
+	}
+	if port != "" && !isPort(port) {
+		return ip, false
 	}
 	ip, err := netip.ParseAddr(host)
 	return plain(ip), err == nil
 }
 
-// isPort reports whether a text is a colon and a port. Proxies may hide ports behind a name with an
-// underscore (RFC 7239 6.3).
+// isPort reports whether a text is a colon and a port, which may be empty. Proxies may hide ports behind a
+// name with an underscore (RFC 7239 6.3).
 func isPort(text string) bool {
 	port, found := strings.CutPrefix(text, ":")
-	if !found || port == "" || len(port) > 64 {
-		return false
-	}
-	return !strings.ContainsFunc(port, func(r rune) bool {
-		return (r < '0' || r > '9') && (port[0] != '_' || (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("._-", r))
+	_, hidden := strings.CutPrefix(port, "_")
+	return found && !strings.ContainsFunc(port, func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("._-", r)
+		return (r < '0' || r > '9') && !(hidden && letter)
 	})
 }

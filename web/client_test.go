@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -46,9 +47,9 @@ func TestTheAddressOfTheClientIsTheLastThatIsNoProxy(t *testing.T) {
 		{"[::1]:80", "::1", []string{"198.51.100.1, unknown"}},
 		{"[::1]:80", "::1", []string{"198.51.100.1,"}},
 		{"[::1]:80", "10.0.0.7", []string{"198.51.100.1, nonsense, 10.0.0.7"}},
-		{"[::1]:80", "::1", []string{"198.51.100.1:port"}}, {"[::1]:80", "::1", []string{"[198.51.100.1]"}}, {"[::1]:80", "::1", []string{"[2001:db8::1"}},
+		{"[::1]:80", "::1", []string{"198.51.100.1:port"}}, {"[::1]:80", "::1", []string{"[2001:db8::1"}},
 		{"[::1]:80", "::1", []string{"[2001:db8::1]x"}}, {"[::1]:80", "::1", []string{"198.51.100.1 10"}}, {"[::1]:80", "::1", []string{"198.051.100.1"}}, {"[::1]:80", "::1", []string{"3325256705"}},
-		{"[::1]:80", "::1", []string{""}}, {"[::1]:80", "::1", nil},
+		{"[::1]:80", "198.51.100.1", []string{"[198.51.100.1]:80"}}, {"[::1]:80", "198.51.100.1", []string{"198.51.100.1:"}}, {"[::1]:80", "::1", []string{""}}, {"[::1]:80", "::1", nil},
 		{"@", "198.51.100.1", []string{"198.51.100.1"}}, {"", "198.51.100.1", []string{"198.51.100.1"}}, {"@", "invalid IP", []string{"x"}},
 		{"nonsense", "invalid IP", []string{"198.51.100.1"}},
 		{"[::1]:80", "198.51.100.1", []string{"192.0.2.66, 198.51.100.1" + strings.Repeat(", 10.0.0.1", 30)}},
@@ -148,4 +149,39 @@ func fuzzed(t *testing.T, header string) *web.Site {
 		fuzzHosts[header] = site
 	}
 	return fuzzHosts[header]
+}
+
+func TestAProxyIsNamedByAnySpellingOfItsAddress(t *testing.T) {
+	for text, peer := range map[string]string{
+		"::ffff:10.1.2.3": "10.1.2.3", "10.1.2.3": "[::ffff:10.1.2.3]", "fe80::1%eth0": "[fe80::1%eth1]", "2001:DB8:0::1": "[2001:db8::1]", "::ffff:10.1.0.0/112": "10.1.9.9",
+		"10.1.2.3/8": "10.9.9.9", "::ffff:10.0.0.0/104": "10.1.2.3", "fe80::/10": "[fe80::1%eth0]",
+	} {
+		h := newHost(t, latchkey.Policy{}, func(c *web.Config) { c.Proxies = []string{text} })
+		if got := from(h, peer+":80", "X-Forwarded-For", "203.0.113.9"); got != netip.MustParseAddr("203.0.113.9") {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	for _, text := range []string{"", "10.0.0.0/33", "proxy.example.org", "10.0.0.0/8;::1", "::ffff:0.0.0.0/90", "10.0.0.0/", "10.0.0", "UNIX", "*"} {
+		if _, err := web.NewProxies("", text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+func FuzzNextStaysAtTheSite(f *testing.F) {
+	for _, next := range []string{"/teams?id=7", "//evil.example.net", "/\\evil.example.net", "/\t/evil", "/.//evil.example.net", "/..//evil.example.net", "/%2f/evil.example.net", "/@evil.example.net"} {
+		f.Add(next)
+	}
+	f.Fuzz(func(t *testing.T, next string) {
+		r := httptest.NewRequest(http.MethodGet, "/?next="+url.QueryEscape(next), nil)
+		to := web.Next(r)
+		w := httptest.NewRecorder()
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		// Browsers leave tabs and line ends out, and read a backslash as a slash.
+		location := strings.NewReplacer("\t", "", "\n", "", "\r", "", "\\", "/").Replace(w.Header().Get("Location"))
+		u, err := url.Parse(location)
+		if err != nil || u.Host != "" || u.Scheme != "" || strings.HasPrefix(strings.TrimSpace(location), "//") || !strings.HasPrefix(location, "/") {
+			t.Errorf("%q leads to %q", next, location)
+		}
+	})
 }

@@ -113,7 +113,7 @@ type Pages struct {
 type Site struct {
 	engine  *latchkey.Engine
 	config  Config
-	clients *clients
+	proxies *Proxies
 	csrf    *http.CrossOriginProtection
 	policy  string // the Content-Security-Policy
 }
@@ -154,9 +154,10 @@ func New(engine *latchkey.Engine, c Config) (*Site, error) {
 		c.Logger = slog.Default()
 	}
 	s := &Site{engine: engine, config: c, csrf: http.NewCrossOriginProtection()}
-	if s.clients, err = newClients(c); err != nil {
+	if s.proxies, err = NewProxies(c.ForwardedHeader, c.Proxies...); err != nil {
 		return nil, err
 	}
+	s.proxies.logger = c.Logger
 	for _, origin := range append([]string{c.Base.origin()}, c.Origins...) {
 		if err := s.csrf.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("web: Origins: %w", err)
@@ -175,7 +176,7 @@ func New(engine *latchkey.Engine, c Config) (*Site, error) {
 
 // Client returns the client of a request. Sign-ins, limits and logs of the engine record it.
 func (s *Site) Client(r *http.Request) latchkey.Client {
-	c := latchkey.Client{IP: s.clients.address(r), UserAgent: r.UserAgent(), Locale: r.Header.Get("Accept-Language")}
+	c := latchkey.Client{IP: s.proxies.Address(r), UserAgent: r.UserAgent(), Locale: r.Header.Get("Accept-Language")}
 	if s.config.Language != nil {
 		c.Locale = s.config.Language(r)
 	}

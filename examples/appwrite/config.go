@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/notify/sms"
 	"example.com/latchkey/oauth"
+	"example.com/latchkey/web"
 )
 
 // config holds the settings from the environment.
@@ -32,10 +32,11 @@ type config struct {
 	key                    latchkey.Key
 	policy                 latchkey.Policy
 
-	allowedHosts        []string                   // ALLOWED_HOSTS
-	rateLimits          bool                       // RATE_LIMITS
-	trustForwardedFor   bool                       // TRUST_FORWARDED_FOR: the first address of X-Forwarded-For is the client's
-	trustedProxies      []netip.Prefix             // TRUSTED_PROXIES, 10.0.0.0/8,2001:db8::1,...: the last address of X-Forwarded-For that is not one of these
+	allowedHosts []string // ALLOWED_HOSTS
+	rateLimits   bool     // RATE_LIMITS
+	// proxies are TRUSTED_PROXIES (10.0.0.0/8,2001:db8::1,...): the last address of X-Forwarded-For that is not
+	// one of these is the client's. With TRUST_FORWARDED_FOR and without any, it is the first.
+	proxies             *web.Proxies
 	debugRoles          bool                       // DEBUG_ROLES
 	clockFile           string                     // CLOCK_OFFSET_FILE
 	smtpAddr            string                     // SMTP_ADDR
@@ -57,9 +58,9 @@ func readConfig(env func(string) string) (c config, err error) {
 	r := reader{env: env}
 	c = config{
 		addr: r.text("ADDR", "127.0.0.1:8080"), projectID: r.text("PROJECT_ID", "default"), apiKey: env("API_KEY"),
-		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on", trustForwardedFor: r.flag("TRUST_FORWARDED_FOR", false),
-		trustedProxies: r.prefixes("TRUSTED_PROXIES"),
-		debugRoles:     r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
+		allowedHosts: r.list("ALLOWED_HOSTS"), rateLimits: r.text("RATE_LIMITS", "on") == "on",
+		proxies:    r.proxies(),
+		debugRoles: r.flag("DEBUG_ROLES", false), clockFile: env("CLOCK_OFFSET_FILE"), smtpAddr: env("SMTP_ADDR"), smsWebhook: env("SMS_WEBHOOK"), smsSecret: r.text("SMS_WEBHOOK_SECRET", sms.NewSecret().Reveal()),
 		providers: r.providers(), mockNumbers: make(map[string]latchkey.Secret), membershipsHide: r.list("MEMBERSHIPS_HIDE"), disabledMethodNames: r.list("AUTH_DISABLED"),
 		refusedEmails: r.list("EMAILS_REFUSED"), customFactor: r.flag("CUSTOM_FACTOR", false),
 	}
@@ -208,16 +209,17 @@ func (r *reader) number(name string) int {
 	return n
 }
 
-// prefixes reads a list of prefixes and addresses.
-func (r *reader) prefixes(name string) (all []netip.Prefix) {
-	for _, item := range r.list(name) {
-		p, found := readPrefix(item)
-		if !found {
-			r.fail(name, item)
-		}
-		all = append(all, p)
+// proxies reads the proxies in front of the host.
+func (r *reader) proxies() *web.Proxies {
+	list := r.list("TRUSTED_PROXIES")
+	if first := r.flag("TRUST_FORWARDED_FOR", false); first && len(list) == 0 {
+		list = []string{"0.0.0.0/0", "::/0"}
 	}
-	return all
+	proxies, err := web.NewProxies("", list...)
+	if err != nil {
+		r.fail("TRUSTED_PROXIES", err.Error())
+	}
+	return proxies
 }
 
 func (r *reader) list(name string) (items []string) {

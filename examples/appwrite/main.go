@@ -113,13 +113,11 @@ type host struct {
 	mux    *http.ServeMux
 	clock  clock
 
-	forwarding *forwarding
-
 	running sync.WaitGroup // requests in progress
 }
 
 func newHost(c config, s store.Store) (*host, error) {
-	h := &host{config: c, mux: http.NewServeMux(), clock: clock{file: c.clockFile}, forwarding: &forwarding{first: c.trustForwardedFor, proxies: c.trustedProxies}}
+	h := &host{config: c, mux: http.NewServeMux(), clock: clock{file: c.clockFile}}
 	var limiter ratelimit.Limiter = ratelimit.NewMemory(0)
 	if !c.rateLimits {
 		limiter = ratelimit.ReportOnly(limiter)

@@ -13,7 +13,6 @@ import (
 	"math"
 	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -230,11 +229,9 @@ func (c *call) allowed(name string) bool {
 // from returns the client of the call, from the connection and the forwarding headers.
 func (c *call) from() latchkey.Client {
 	client := latchkey.Client{
-		UserAgent: c.r.UserAgent(), Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
+		IP: c.config.proxies.Address(c.r), UserAgent: c.r.UserAgent(), Locale: cmp.Or(c.r.Header.Get("X-Appwrite-Locale"), c.r.Header.Get("Accept-Language")),
 		OnLimit: func(r latchkey.LimitResult) { c.limits = append(c.limits, r) },
 	}
-	peer, _ := netip.ParseAddrPort(c.r.RemoteAddr)
-	client.IP = c.forwarding.client(peer.Addr(), c.r.Header.Values("X-Forwarded-For"))
 	if agent := c.r.Header.Get("X-Forwarded-User-Agent"); c.server && agent != "" {
 		client.UserAgent = agent
 	}

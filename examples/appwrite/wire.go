@@ -13,6 +13,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/geoip"
+	"example.com/latchkey/web"
 )
 
 // version is the version that the API reports.
@@ -28,13 +29,6 @@ func (e *apiError) Error() string { return e.kind }
 
 func problem(status int, kind, message string) error { return &apiError{status, kind, message} }
 
-// statuses maps the engine's categories to HTTP status codes.
-var statuses = map[latchkey.Category]int{
-	latchkey.CategoryInvalid: http.StatusBadRequest, latchkey.CategoryUnauthorized: http.StatusUnauthorized, latchkey.CategoryForbidden: http.StatusForbidden,
-	latchkey.CategoryNotFound: http.StatusNotFound, latchkey.CategoryConflict: http.StatusConflict, latchkey.CategoryPrecondition: http.StatusPreconditionFailed,
-	latchkey.CategoryThrottled: http.StatusTooManyRequests, latchkey.CategoryUnavailable: http.StatusServiceUnavailable, latchkey.CategoryUnimplemented: http.StatusNotImplemented,
-}
-
 // toAPI maps every error to an error of the API.
 func toAPI(err error) *apiError {
 	var ours *apiError
@@ -47,7 +41,7 @@ func toAPI(err error) *apiError {
 		if theirs.Argument != "" && errors.Is(theirs, latchkey.ErrArgumentInvalid) {
 			message = "Invalid `" + theirs.Argument + "` param: " + message
 		}
-		status := statuses[theirs.Category]
+		status := web.ProblemOf(theirs).Status
 		if errors.Is(theirs, latchkey.ErrProviderRefused) || errors.Is(theirs, latchkey.ErrProviderFailed) {
 			status = http.StatusFailedDependency
 		}
@@ -60,9 +54,8 @@ func toAPI(err error) *apiError {
 
 func (c *call) fail(err error) {
 	e := toAPI(err)
-	var throttled *latchkey.ThrottledError
-	if errors.As(err, &throttled) {
-		c.w.Header().Set("Retry-After", strconv.Itoa(int(throttled.RetryAfter/time.Second)+1))
+	if wait := web.ProblemOf(err).RetryAfter; wait > 0 {
+		c.w.Header().Set("Retry-After", strconv.Itoa(wait))
 	}
 	c.write(e.status, map[string]any{"message": e.message, "code": e.status, "type": e.kind, "version": version})
 }
