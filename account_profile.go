@@ -9,8 +9,8 @@ import (
 
 // Profile is a user with the roles that they have.
 type Profile struct {
-	User  *User
-	Roles permission.Roles // as of [Account.Roles]
+	User  *User            `json:"user"`
+	Roles permission.Roles `json:"roles"` // as of [Account.Roles]
 }
 
 // Profile returns the account with its roles. It is one read of the store, and another one if

@@ -122,6 +122,14 @@
 // nothing, except for its counts and for the log line of a refusal. If the store does not know
 // the outcome of a commit, the error says so (store.ErrUnknownOutcome).
 //
+// # JSON
+//
+// A handler may encode what the methods return: a [User], a [Session], a list, an [Event]. The names
+// are the documented ones in camel case, such as $id, $createdAt, userId and emailVerification. Every
+// [Secret] is left out. A handler that hands one to its owner takes it from its field. A time that is
+// not set is left out too. A text that is not set is "", and a list without elements is []. Of an
+// error, a handler encodes the [*Error] that errors.As finds.
+//
 // # Time and concurrency
 //
 // Times are UTC in whole microseconds. Every method of every type may be called from

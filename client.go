@@ -15,29 +15,29 @@ import (
 type Client struct {
 	// IP is the address of the client, already resolved from trusted proxies.
 	// The zero Addr means that it is not known.
-	IP netip.Addr
+	IP netip.Addr `json:"ip"`
 	// UserAgent is the client's own description of itself. At most 512 bytes are
 	// kept. Control characters are kept as spaces, and bytes that are not UTF-8 as
 	// question marks.
-	UserAgent string
+	UserAgent string `json:"userAgent"`
 	// Locale is the language of messages to the client's user: a BCP 47 tag, or
 	// the value of HTTP's Accept-Language. Its first entries are kept, at most 128 bytes of
 	// them. Entries that are not printable ASCII are left out, and a first one that is longer
 	// is cut.
-	Locale string
+	Locale string `json:"locale"`
 	// SessionLength is how long a session lives that a call for the client makes: a minute to
 	// Policy.Sessions.Length, in whole seconds; 0 means that length. It is for a client whose user
 	// does not want to stay signed in. [Account.ExtendSession] extends the session by it too. The
 	// length of a start of a sign-in by a provider holds for its end, unless the call that ends
 	// it has one of its own. Every call of [Guest] and [Users] refuses another length with
 	// [ErrArgumentInvalid], except for those that check a session or roles.
-	SessionLength time.Duration
+	SessionLength time.Duration `json:"-"`
 	// OnLimit gets the result of every decision of the limiter about this client's
 	// calls, so that the host can report the remaining calls. The rules for messages are
 	// left out: messages that others have caused would tell that an address has an
 	// account. So are failuresByClient, signInsByClient and changes. It may be
 	// nil. It runs on the caller's goroutine.
-	OnLimit func(LimitResult)
+	OnLimit func(LimitResult) `json:"-"`
 }
 
 const maxLocale = 128
@@ -119,7 +119,7 @@ func clientOf(ip, agent string) Client {
 
 // LimitResult is one decision of a limiter.
 type LimitResult struct {
-	Operation string // as in [DefaultLimits]
+	Operation string `json:"operation"` // as in [DefaultLimits]
 	ratelimit.Result
 }
 

@@ -186,11 +186,11 @@ func (e *Engine) canText(number string) bool {
 
 // Deliveries counts messages since the engine was made.
 type Deliveries struct {
-	Waiting int64 // not yet sent, including those to be tried again
-	Sent    int64
-	Retried int64 // tries that failed and were followed by another
-	Dropped int64 // messages that were given up, or that found the queue full
-	Stale   int64 // messages that were not sent, because their code had run out or was replaced
+	Waiting int64 `json:"waiting"` // not yet sent, including those to be tried again
+	Sent    int64 `json:"sent"`
+	Retried int64 `json:"retried"` // tries that failed and were followed by another
+	Dropped int64 `json:"dropped"` // messages that were given up, or that found the queue full
+	Stale   int64 `json:"stale"`   // messages that were not sent, because their code had run out or was replaced
 }
 
 // Deliveries returns the numbers of messages that were sent, tried again and given

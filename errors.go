@@ -30,20 +30,20 @@ const (
 // type, or by its category. Every other error of the engine is a
 // fault that the caller cannot mend. No error holds a secret.
 type Error struct {
-	Type     string // as in the list of sentinels, for example user_invalid_credentials
-	Category Category
+	Type     string   `json:"type"` // as in the list of sentinels, for example user_invalid_credentials
+	Category Category `json:"-"`
 	// Message is a sentence for a person, in English. About an argument it says what is wrong with
 	// it and does not name it: a page shows it beside the field.
-	Message string
+	Message string `json:"message"`
 	// Argument is the argument that is refused, as the documented API names it, for example
 	// password; "" if the error is not about one.
-	Argument string
+	Argument string `json:"argument"`
 	// Reason says why [ErrArgumentInvalid] refuses the argument, for programs: missing, malformed,
 	// not_utf8, too_short, too_long, too_many, out_of_range, repeated, unknown (no such value),
 	// not_allowed (by the configuration), conflict (with another argument), and about a password
 	// too_common, no_uppercase, no_lowercase, no_number and no_symbol. The names stay as they are,
 	// and later versions may add some. It is "" for other errors, whose Type says why.
-	Reason string
+	Reason string `json:"reason"`
 }
 
 func (e *Error) Error() string {
@@ -154,7 +154,9 @@ var ErrClosed = errors.New("latchkey: engine is closed")
 var errNoEngine = errors.New("latchkey: the handle was not made by an engine")
 
 // ThrottledError is an [ErrRateLimitExceeded] with the time to wait.
-type ThrottledError struct{ RetryAfter time.Duration }
+type ThrottledError struct {
+	RetryAfter time.Duration `json:"-"`
+}
 
 func (e *ThrottledError) Error() string {
 	return fmt.Sprintf("%v; wait %v", ErrRateLimitExceeded, e.RetryAfter.Round(time.Second))

@@ -45,22 +45,22 @@ type Event struct {
 	//     value; only a password's history counts as empty. It comes at most once a minute for
 	//     a value, and the audit log has no line of it, because the transaction has rolled
 	//     back. [Config].Logger gets every case.
-	Name   string
-	Time   time.Time
-	UserID string // the user whom the event concerns; "" for limits and sessions.all, and for teams
-	TeamID string // the team that the event concerns; "" for users
+	Name   string    `json:"name"`
+	Time   time.Time `json:"time"`
+	UserID string    `json:"userId"` // the user whom the event concerns; "" for limits and sessions.all, and for teams
+	TeamID string    `json:"teamId"` // the team that the event concerns; "" for users
 	// ActorID is the user who acted; "" for the server and for a guest.
-	ActorID string
+	ActorID string `json:"actorId"`
 	// Mode is user, guest, server, impersonator for a user who acts for another, or system
 	// for the engine's own maintenance and for integrity.
-	Mode   string
-	Client Client
+	Mode   string `json:"mode"`
+	Client Client `json:"client"`
 	// Payload is the subject of the event: a *User for users and update.mfa, a *Session for
 	// sessions, a *Token without its secret for tokens, a *MFAChallenge for challenges, a
 	// *Target for targets, an *Identity for identities, a *Team for teams, a *Membership for
 	// memberships, a LimitResult for limits, nil for delete.mfa, impersonate, integrity and
 	// sessions.all. After a deletion it is the last state. The receiver may keep and change it.
-	Payload any
+	Payload any `json:"payload,omitzero"`
 }
 
 // Matches reports whether a pattern selects the event. A pattern is the name of

@@ -170,7 +170,9 @@ func (a *Account) SessionID() string {
 // MoreFactorsError is an [ErrMoreFactorsRequired] of a session that owes a second
 // factor. [Guest.Authenticate] returns one on each request of the session, until its user
 // has answered a challenge with Pending.
-type MoreFactorsError struct{ Pending *Pending }
+type MoreFactorsError struct {
+	Pending *Pending `json:"-"`
+}
 
 func (e *MoreFactorsError) Error() string { return ErrMoreFactorsRequired.Error() }
 
@@ -185,7 +187,9 @@ type Pending struct{ account *Account }
 // UnverifiedEmailError is an [ErrEmailVerificationRequired] of a session whose user has not proven
 // their e-mail address, where Policy.RequireVerifiedEmail asks for that. [Guest.Authenticate]
 // returns one on each request of the session until then.
-type UnverifiedEmailError struct{ Unverified *Unverified }
+type UnverifiedEmailError struct {
+	Unverified *Unverified `json:"-"`
+}
 
 func (e *UnverifiedEmailError) Error() string { return ErrEmailVerificationRequired.Error() }
 

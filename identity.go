@@ -14,23 +14,23 @@ import (
 
 // Identity is an account of a user at a provider, by which they sign in.
 type Identity struct {
-	ID        string
-	CreatedAt time.Time
-	UpdatedAt time.Time // of the last sign-in by it
-	UserID    string
-	Provider  string
+	ID        string    `json:"$id"`
+	CreatedAt time.Time `json:"$createdAt"`
+	UpdatedAt time.Time `json:"$updatedAt"` // of the last sign-in by it
+	UserID    string    `json:"userId"`
+	Provider  string    `json:"provider"`
 	// Issuer is the service that has named the user: two services of one provider are different.
-	Issuer      string
-	ProviderUID string // of the user at the issuer
+	Issuer      string `json:"issuer"`
+	ProviderUID string `json:"providerUid"` // of the user at the issuer
 	// ProviderEmail is the last address that the provider has told, or empty. It is only shown: it
 	// may be another one than the user's.
-	ProviderEmail string
+	ProviderEmail string `json:"providerEmail"`
 	// ProviderEmailVerified says that the provider has proven that address, and that its word
 	// counts. Then no other user may have the address.
-	ProviderEmailVerified bool
+	ProviderEmailVerified bool `json:"providerEmailVerified"`
 	// ProviderAccessTokenExpiry is the end of the access token that [Account.ProviderTokens]
 	// returns; zero if it is not known.
-	ProviderAccessTokenExpiry time.Time
+	ProviderAccessTokenExpiry time.Time `json:"providerAccessTokenExpiry,omitzero"`
 }
 
 // showIdentity returns an identity as it is shown.

@@ -15,15 +15,15 @@ import (
 
 // OAuth2Result is a sign-in by a provider that has succeeded.
 type OAuth2Result struct {
-	Success string // the page of the start, "" without one
+	Success string `json:"success"` // the page of the start, "" without one
 	// Session is the new session; nil for a token, and for an identity that was linked. The
 	// session of an anonymous account that has become a full one has a new secret.
-	Session *Session
+	Session *Session `json:"session,omitzero"`
 	// Token is what [Guest.CreateSession] redeems, if the start asked for one: once, for a minute.
 	// That of a start with a value at the browser is redeemed by [Guest.RedeemOAuth2Token].
-	Token    *Token
-	Identity *Identity
-	Linked   bool // the identity was linked to the account of the session
+	Token    *Token    `json:"token,omitzero"`
+	Identity *Identity `json:"identity,omitzero"`
+	Linked   bool      `json:"linked"` // the identity was linked to the account of the session
 }
 
 // person is someone whom a provider has signed in.

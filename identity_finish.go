@@ -64,7 +64,7 @@ func (c OAuth2Callback) GobEncode() ([]byte, error) { return nil, hidden.ErrNotE
 // OAuth2Error is the error of a sign-in by a provider whose start was found. errors.Is and
 // errors.As see the reason.
 type OAuth2Error struct {
-	Failure string // the page of the start, "" without one
+	Failure string `json:"failure"` // the page of the start, "" without one
 	reason  error
 }
 

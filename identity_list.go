@@ -10,8 +10,8 @@ import (
 
 // IdentityList is a page of identities.
 type IdentityList struct {
-	Total      int // as of [UserList]
-	Identities []*Identity
+	Total      int         `json:"total"` // as of [UserList]
+	Identities []*Identity `json:"identities"`
 	Pages
 }
 

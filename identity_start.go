@@ -59,12 +59,12 @@ type OAuth2Request struct {
 
 // OAuth2Start is a sign-in that has begun.
 type OAuth2Start struct {
-	URL    string    // at the provider, to which the host sends the browser
-	Expire time.Time // ten minutes after the start
+	URL    string    `json:"url"`    // at the provider, to which the host sends the browser
+	Expire time.Time `json:"expire"` // ten minutes after the start
 	// Binding is the value that ties the sign-in to the browser: the host keeps it there, in a
 	// cookie with HttpOnly that the callback gets (SameSite=Lax), and passes it to
 	// [Guest.FinishOAuth2]. It is empty for an unbound start.
-	Binding Secret
+	Binding Secret `json:"-"`
 }
 
 // StartOAuth2 begins a sign-in by a provider. The host sends the browser to the address in the

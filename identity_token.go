@@ -13,9 +13,9 @@ import (
 // ProviderTokens are the tokens by which a host calls a provider for a user. They are empty unless
 // Policy.KeepProviderTokens keeps them.
 type ProviderTokens struct {
-	Access  Secret
-	Refresh Secret    // empty if the provider gave none
-	Expire  time.Time // of Access; zero if it is not known
+	Access  Secret    `json:"-"`
+	Refresh Secret    `json:"-"`               // empty if the provider gave none
+	Expire  time.Time `json:"expire,omitzero"` // of Access; zero if it is not known
 }
 
 // ProviderTokens returns the tokens of an identity of the user. The session must be fresh: signed

@@ -32,8 +32,8 @@ func (l *InvitationLink) check() error {
 
 // Accepted is an invitation that was accepted without a session.
 type Accepted struct {
-	Membership *Membership
-	Session    *Session
+	Membership *Membership `json:"membership"`
+	Session    *Session    `json:"session"`
 }
 
 // AcceptInvitation makes the reader of an invitation a member of its team, and signs them in. The

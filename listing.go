@@ -56,7 +56,10 @@ type listing[T any] struct {
 // Pages are the tokens of the pages beside a page of a listing, "" where there is none.
 // [query.Page] lists them, with the same filters and orders. A token is bound to its listing,
 // holds a place and not a row, and does not expire. It hides what it holds.
-type Pages struct{ Next, Prev string }
+type Pages struct {
+	Next string `json:"next"`
+	Prev string `json:"prev"`
+}
 
 // order is one attribute of the order of a listing.
 type order struct {

@@ -116,7 +116,7 @@ func (tx *txn) refuse(ctx context.Context, r refused) error {
 // change that it records. Event and Reason are names for programs. A page has its own
 // words for them: docs/log.md.
 type Log struct {
-	ID string
+	ID string `json:"$id"`
 	// Event is the change: user.create, user.update, user.delete, session.create,
 	// session.update, session.delete, verification.create, verification.update,
 	// recovery.create, recovery.update, challenge.create, challenge.update,
@@ -125,33 +125,33 @@ type Log struct {
 	// identity.delete, team.create, team.update, team.delete, sessions.end ([Engine.EndAll]);
 	// or the refusal: session.refuse, user.refuse,
 	// verification.refuse, recovery.refuse, challenge.refuse, membership.refuse.
-	Event string
-	Time  time.Time
+	Event string    `json:"event"`
+	Time  time.Time `json:"time"`
 	// Resource is the changed thing: user/ID, or team/ID for memberships.
-	Resource string
+	Resource string `json:"resource"`
 	// UserID, UserName and UserEmail are those of the acting user; "" if the server or
 	// a guest acted. Of a user who acted for the log's own only the id is known, and only
 	// the server sees it.
-	UserID    string
-	UserName  string
-	UserEmail string
-	Mode      string // of the actor: user, guest, impersonator, server, or system for maintenance
-	IP        string // "" when it was not known
+	UserID    string `json:"userId"`
+	UserName  string `json:"userName"`
+	UserEmail string `json:"userEmail"`
+	Mode      string `json:"mode"` // of the actor: user, guest, impersonator, server, or system for maintenance
+	IP        string `json:"ip"`   // "" when it was not known
 	// Device is read from the user agent, and the country from the address, when
 	// the log is listed.
-	Device Device
+	Device Device `json:"device"`
 	// Reason is the type of the error of a refusal, and Count the number of equal
 	// refusals in the same minute, from the same address, to the same user by the
 	// same actor; "" and 0 for a change.
-	Reason string
-	Count  int
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
 }
 
 // LogList is a page of the log. Total is exact up to 5,000, and 5,000 beyond; 0 with
 // [query.NoTotal].
 type LogList struct {
-	Total int
-	Logs  []*Log
+	Total int    `json:"total"`
+	Logs  []*Log `json:"logs"`
 	Pages
 }
 
@@ -202,7 +202,7 @@ func (c *call) logsUnder(ctx context.Context, key string, queries []Query, hide 
 	}
 	type place struct{ ip, agent string } // of a client
 	devices := make(map[place]Device)
-	list := &LogList{Total: found.total, Pages: found.pages}
+	list := &LogList{Total: found.total, Logs: make([]*Log, 0, len(found.rows)), Pages: found.pages}
 	for _, row := range found.rows {
 		hide(row)
 		at := place{row.IP, row.Agent}

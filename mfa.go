@@ -13,23 +13,32 @@ import (
 
 // MFAFactors are the factors that a user has.
 type MFAFactors struct {
-	TOTP, Email, Phone, RecoveryCode, Custom bool
+	TOTP         bool `json:"totp"`
+	Email        bool `json:"email"`
+	Phone        bool `json:"phone"`
+	RecoveryCode bool `json:"recoveryCode"`
+	Custom       bool `json:"custom"`
 	// RecoveryCodesLeft is the number of unused recovery codes.
-	RecoveryCodesLeft int
+	RecoveryCodesLeft int `json:"recoveryCodesLeft"`
 	// Helps are the factors of which a challenge helps the session that asks. For one that owes
 	// a factor these are those that pay it: a factor that the session was made by counts once. For
 	// one that owes none they are all that the user has, for a step-up. An account of
 	// [Account.Impersonate], a JWT and the server's scope have no session, and so no factor helps.
-	Helps FactorSet
+	Helps FactorSet `json:"helps"`
 	// PasswordHelps says that the user of a session that owes a factor would come in by signing in by
 	// password instead, perhaps with a factor beside it, and ProviderHelps the same for a linked
 	// provider. If no factor helps, the page says that.
-	PasswordHelps, ProviderHelps bool
+	PasswordHelps bool `json:"passwordHelps"`
+	ProviderHelps bool `json:"providerHelps"`
 }
 
 // FactorSet is a set of factors.
 type FactorSet struct {
-	TOTP, Email, Phone, RecoveryCode, Custom bool
+	TOTP         bool `json:"totp"`
+	Email        bool `json:"email"`
+	Phone        bool `json:"phone"`
+	RecoveryCode bool `json:"recoveryCode"`
+	Custom       bool `json:"custom"`
 }
 
 // has reports whether a factor is in the set.

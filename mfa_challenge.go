@@ -19,11 +19,11 @@ import (
 
 // MFAChallenge is a pending question for a second factor.
 type MFAChallenge struct {
-	ID        string
-	CreatedAt time.Time
-	UserID    string
-	Expire    time.Time
-	Code      Secret // only of [Users.GetMFAChallenge]
+	ID        string    `json:"$id"`
+	CreatedAt time.Time `json:"$createdAt"`
+	UserID    string    `json:"userId"`
+	Expire    time.Time `json:"expire"`
+	Code      Secret    `json:"-"` // only of [Users.GetMFAChallenge]
 }
 
 // Limits of challenges.

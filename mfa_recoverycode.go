@@ -17,8 +17,8 @@ import (
 type MFARecoveryCodes struct {
 	// Codes are the unused ones; nil for codes that are shown only once
 	// (Policy.Factors.StrongRecoveryCodes).
-	Codes []Secret
-	Left  int // the number of unused ones
+	Codes []Secret `json:"-"`
+	Left  int      `json:"left"` // the number of unused ones
 }
 
 // recoveryParts are the parts of the digest of a recovery code.

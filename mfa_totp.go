@@ -40,8 +40,8 @@ func (n NewMFAAuthenticator) check() error {
 // MFAAuthenticator is the secret of an authenticator app. It is shown once. Package qr
 // draws the URI.
 type MFAAuthenticator struct {
-	Secret Secret // in base32
-	URI    Secret // otpauth://totp/..., with the secret in it
+	Secret Secret `json:"-"` // in base32
+	URI    Secret `json:"-"` // otpauth://totp/..., with the secret in it
 }
 
 // CreateMFAAuthenticator begins to enrol an authenticator app: it returns the seed for

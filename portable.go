@@ -188,8 +188,8 @@ func (p Portable) id() string {
 
 // RecordError says that one record of a source cannot be read. The others can.
 type RecordError struct {
-	Line   int
-	Reason string // without a value of the record
+	Line   int    `json:"line"`
+	Reason string `json:"reason"` // without a value of the record
 }
 
 func (e *RecordError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
@@ -207,15 +207,19 @@ const (
 
 // ImportResult is the outcome of one record, with its reason.
 type ImportResult struct {
-	Line    int
-	Kind    string // user, team or membership; "" if the record cannot be read
-	ID      string // as in the source, or the fresh one
-	Outcome ImportOutcome
-	Err     error // why the record is refused; nil otherwise
+	Line    int           `json:"line"`
+	Kind    string        `json:"kind"` // user, team or membership; "" if the record cannot be read
+	ID      string        `json:"id"`   // as in the source, or the fresh one
+	Outcome ImportOutcome `json:"outcome"`
+	Err     error         `json:"error,omitzero"` // why the record is refused; nil otherwise
 }
 
 // Imported counts the records of an import.
-type Imported struct{ Created, Existed, Refused int }
+type Imported struct {
+	Created int `json:"created"`
+	Existed int `json:"existed"`
+	Refused int `json:"refused"`
+}
 
 // count adds a result.
 func (n *Imported) count(r ImportResult) {

@@ -13,13 +13,13 @@ import (
 // Resealed is the result of [Engine.Reseal].
 type Resealed struct {
 	// Rows is the number of rows that were sealed anew.
-	Rows int
+	Rows int `json:"rows"`
 	// Left is the number of rows that are still sealed with another key than the
 	// active one, by [Key.ID]: with keys that the engine was not given, and live codes,
 	// which end by themselves. A sign-in by a provider that has begun is not counted: it ends
 	// within ten minutes. Rows that do not open although their key is known are
 	// counted under "damaged".
-	Left map[string]int
+	Left map[string]int `json:"left"`
 }
 
 // Reseal seals with the active key everything that is sealed with an old one, so that

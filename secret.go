@@ -14,8 +14,9 @@ import (
 )
 
 // Secret is a text that proves something: its bearer is taken for its owner. Printing,
-// logging and encoding it show a mask, or fail; so they do for values that hold one.
-// Reveal returns the text, IsZero tells whether there is none, and Equal compares two.
+// logging and encoding it show a mask, or fail; so they do for values that hold one. The JSON
+// of results leaves it out. Reveal returns the text, IsZero tells whether there is none, and
+// Equal compares two.
 type Secret = hidden.Text
 
 // hide returns a text as it is handed out.

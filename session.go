@@ -13,35 +13,35 @@ import (
 
 // Session is a signed-in client.
 type Session struct {
-	ID        string
-	UserID    string
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID        string    `json:"$id"`
+	UserID    string    `json:"userId"`
+	CreatedAt time.Time `json:"$createdAt"`
+	UpdatedAt time.Time `json:"$updatedAt"`
 	// AccessedAt is when the session was last used, up to a day late: as of User.AccessedAt.
 	// Under Lifetime.Idle it is up to an eighth of that late.
-	AccessedAt time.Time
-	Expire     time.Time
+	AccessedAt time.Time `json:"accessedAt"`
+	Expire     time.Time `json:"expire"`
 	// Provider is the way in: email, anonymous, magic-url, phone, token, server, or the name of an
 	// [oauth.Provider].
-	Provider    string
-	ProviderUID string // the address, or the subject at the provider, where the way in has one
+	Provider    string `json:"provider"`
+	ProviderUID string `json:"providerUid"` // the address, or the subject at the provider, where the way in has one
 	// Factors are the proofs: password, email, phone, token, oauth2, totp, recoveryCode,
 	// custom, anonymous or server.
-	Factors      []string
-	MFAUpdatedAt time.Time // of the last completed challenge; zero without one
-	IP           string    // "" when it was not known
-	Device       Device
-	Current      bool // this session made the call
+	Factors      []string  `json:"factors"`
+	MFAUpdatedAt time.Time `json:"mfaUpdatedAt,omitzero"` // of the last completed challenge; zero without one
+	IP           string    `json:"ip"`                    // "" when it was not known
+	Device       Device    `json:"device"`
+	Current      bool      `json:"current"` // this session made the call
 	// Secret is the client's proof. Only the call that makes the session, or gives
 	// it a new secret, sets it.
-	Secret Secret
+	Secret Secret `json:"-"`
 }
 
 // SessionList is a list of sessions, or a page of it. Total is the number of sessions; 0
 // with [query.NoTotal].
 type SessionList struct {
-	Total    int
-	Sessions []*Session
+	Total    int        `json:"total"`
+	Sessions []*Session `json:"sessions"`
 	Pages
 }
 

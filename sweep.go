@@ -13,11 +13,11 @@ import (
 
 // Swept counts the rows that [Engine.Sweep] has deleted.
 type Swept struct {
-	Sessions int
-	Tokens   int // including challenges, invitations and begun sign-ins by providers
-	Failures int // counts of wrong passwords and codes, known clients, and used ID tokens
-	Logs     int
-	Users    int // anonymous users without a live session
+	Sessions int `json:"sessions"`
+	Tokens   int `json:"tokens"`   // including challenges, invitations and begun sign-ins by providers
+	Failures int `json:"failures"` // counts of wrong passwords and codes, known clients, and used ID tokens
+	Logs     int `json:"logs"`
+	Users    int `json:"users"` // anonymous users without a live session
 }
 
 // maintenance is a call of the engine's own.

@@ -28,40 +28,40 @@ const TeamOwner = "owner"
 
 // Team is a group of users.
 type Team struct {
-	ID        string
-	CreatedAt time.Time
-	UpdatedAt time.Time // of the name and the preferences
-	Name      string
-	Total     int             // number of members
-	Prefs     json.RawMessage // an object, shared by the members
+	ID        string          `json:"$id"`
+	CreatedAt time.Time       `json:"$createdAt"`
+	UpdatedAt time.Time       `json:"$updatedAt"` // of the name and the preferences
+	Name      string          `json:"name"`
+	Total     int             `json:"total"` // number of members
+	Prefs     json.RawMessage `json:"prefs"` // an object, shared by the members
 }
 
 // Membership is the place of a user in a team, or an open invitation to it.
 type Membership struct {
-	ID        string
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	TeamID    string
-	TeamName  string
-	Roles     []string // in the team
-	Invited   time.Time
-	Joined    time.Time // zero for an invitation
-	Confirm   bool      // the user is a member; false for an invitation, which gives no roles yet
-	Expire    time.Time // of an invitation; zero for a member
+	ID        string    `json:"$id"`
+	CreatedAt time.Time `json:"$createdAt"`
+	UpdatedAt time.Time `json:"$updatedAt"`
+	TeamID    string    `json:"teamId"`
+	TeamName  string    `json:"teamName"`
+	Roles     []string  `json:"roles"` // in the team
+	Invited   time.Time `json:"invited"`
+	Joined    time.Time `json:"joined,omitzero"` // zero for an invitation
+	Confirm   bool      `json:"confirm"`         // the user is a member; false for an invitation, which gives no roles yet
+	Expire    time.Time `json:"expire,omitzero"` // of an invitation; zero for a member
 	// UserID is the member. For an invitation to an address it is the id that the person has if
 	// a new user is made at its acceptance. It does not tell whether the person has an account,
 	// and another user may take it meanwhile: a host keeps nothing under it before Confirm.
 	// Policy.Members may hide the fields that follow from other users. The server sees all of
 	// them. Those of an invitation are the words of the inviter.
-	UserID    string
-	UserName  string
-	UserEmail string
-	UserPhone string
+	UserID    string `json:"userId"`
+	UserName  string `json:"userName"`
+	UserEmail string `json:"userEmail"`
+	UserPhone string `json:"userPhone"`
 	// MFA says that the member has switched multi-factor authentication on, and has a second
 	// factor.
-	MFA bool
+	MFA bool `json:"mfa"`
 	// UserAccessedAt is when the member was last seen. Only the server gets it.
-	UserAccessedAt time.Time
+	UserAccessedAt time.Time `json:"userAccessedAt,omitzero"`
 }
 
 // showTeam returns a team as it is shown.

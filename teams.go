@@ -252,8 +252,8 @@ func (t *Teams) Get(ctx context.Context, id string) (_ *Team, err error) {
 
 // TeamList is a page of teams.
 type TeamList struct {
-	Total int // as of [UserList]
-	Teams []*Team
+	Total int     `json:"total"` // as of [UserList]
+	Teams []*Team `json:"teams"`
 	Pages
 }
 

@@ -84,8 +84,8 @@ func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMember
 
 // MembershipList is a page of memberships.
 type MembershipList struct {
-	Total       int // as of [UserList]
-	Memberships []*Membership
+	Total       int           `json:"total"` // as of [UserList]
+	Memberships []*Membership `json:"memberships"`
 	Pages
 }
 

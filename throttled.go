@@ -15,17 +15,17 @@ import (
 // ones in a row.
 type Throttled struct {
 	// Kind says what was guessed at: password, code, or factor/ with the name of a factor.
-	Kind string
+	Kind string `json:"kind"`
 	// Subject is a digest of the identifier. The store does not have the identifier itself, which
 	// may belong to no user.
-	Subject  string
-	Failures int // wrong answers in a row
-	Last     time.Time
+	Subject  string    `json:"subject"`
+	Failures int       `json:"failures"` // wrong answers in a row
+	Last     time.Time `json:"last"`
 	// Until is when the next answer is compared.
-	Until time.Time
+	Until time.Time `json:"until"`
 	// Disabled says that no answer is compared before the server ends that
 	// (Policy.Guessing.DisableAfter).
-	Disabled bool
+	Disabled bool `json:"disabled"`
 }
 
 // Throttled calls fn for every identifier that is slowed now, in the order of their kinds and
@@ -57,7 +57,7 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 // the addresses of the user. Clients that are known, from which the user has signed in, have counts of
 // their own: they are among them if a live session or one of the last 1,000 lines of the log has
 // their address.
-func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err error) {
+func (u *Users) Throttled(ctx context.Context, id string) (_ []Throttled, err error) {
 	defer u.home().publicError(ctx, "list throttled", &err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) ([]Throttled, error) {
 		guards := []guard{
@@ -76,6 +76,7 @@ func (u *Users) Throttled(ctx context.Context, id string) (all []Throttled, err 
 		if err != nil {
 			return nil, err
 		}
+		all := []Throttled{}
 		for _, g := range append(guards, known...) {
 			row, err := loadFailure(ctx, c.store, g.purpose, c.ring.Digest(g.purpose, g.key))
 			if err != nil {

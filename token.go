@@ -13,18 +13,18 @@ import (
 // Token is a short-lived secret for one purpose. A user and an address have at most
 // one live token of a kind: a new one ends the one before.
 type Token struct {
-	ID        string
-	CreatedAt time.Time
+	ID        string    `json:"$id"`
+	CreatedAt time.Time `json:"$createdAt"`
 	// UserID is the id with which the secret is redeemed. It does not tell whether
 	// the user exists, unless the policy discloses accounts.
-	UserID string
-	Expire time.Time
+	UserID string    `json:"userId"`
+	Expire time.Time `json:"expire"`
 	// Phrase is set if it was asked for, and is in the message too: two English words by
 	// which a person recognises the message to their own request.
-	Phrase string
+	Phrase string `json:"phrase"`
 	// Secret is set for the server, by [Users.CreateToken] and for a guest of [Users.Guest], and in
 	// an [OAuth2Result]. All others get it by message.
-	Secret Secret
+	Secret Secret `json:"-"`
 }
 
 // purpose is the use of a token. Tokens of one purpose serve no other.

@@ -17,49 +17,51 @@ import (
 
 // User is a user as it is shown. It holds no secret and no hash.
 type User struct {
-	ID                string
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
-	Registration      time.Time
-	AccessedAt        time.Time // last seen, by a sign-in or a check; up to a day late
-	Name              string
-	Email             string // "" without one
-	EmailVerification bool
+	ID                string    `json:"$id"`
+	CreatedAt         time.Time `json:"$createdAt"`
+	UpdatedAt         time.Time `json:"$updatedAt"`
+	Registration      time.Time `json:"registration"`
+	AccessedAt        time.Time `json:"accessedAt"` // last seen, by a sign-in or a check; up to a day late
+	Name              string    `json:"name"`
+	Email             string    `json:"email"` // "" without one
+	EmailVerification bool      `json:"emailVerification"`
 	// EmailCanonical is the address of which Email is an alias, or Email itself; "" if there
 	// is none, or nothing is known about it. EmailIsCanonical says that Email is no alias.
 	// Both, and the three after them, are found when the user is shown, by package mailclass
 	// or Config.AddressClassifier: they may change when its lists do.
-	EmailCanonical   string
-	EmailIsCanonical bool
+	EmailCanonical   string `json:"emailCanonical"`
+	EmailIsCanonical bool   `json:"emailIsCanonical"`
 	// EmailIsFree, EmailIsDisposable and EmailIsCorporate are about the provider of the
 	// address, as in mailclass.Class. All three are false if nothing is known.
-	EmailIsFree, EmailIsDisposable, EmailIsCorporate bool
+	EmailIsFree       bool `json:"emailIsFree"`
+	EmailIsDisposable bool `json:"emailIsDisposable"`
+	EmailIsCorporate  bool `json:"emailIsCorporate"`
 
-	Phone             string // "" without one
-	PhoneVerification bool
-	PasswordUpdate    time.Time // zero when there never was a password
-	Status            bool      // false when blocked
-	MFA               bool
-	Labels            []string
-	Prefs             json.RawMessage // an object
-	Targets           []Target
-	Impersonator      bool // may act for other users, see [Account.Impersonate]
+	Phone             string          `json:"phone"` // "" without one
+	PhoneVerification bool            `json:"phoneVerification"`
+	PasswordUpdate    time.Time       `json:"passwordUpdate,omitzero"` // zero when there never was a password
+	Status            bool            `json:"status"`                  // false when blocked
+	MFA               bool            `json:"mfa"`
+	Labels            []string        `json:"labels"`
+	Prefs             json.RawMessage `json:"prefs"` // an object
+	Targets           []Target        `json:"targets"`
+	Impersonator      bool            `json:"impersonator"` // may act for other users, see [Account.Impersonate]
 	// ImpersonatorUserID is the user who acts for this one; "" unless an account of
 	// [Account.Impersonate] shows it.
-	ImpersonatorUserID string
+	ImpersonatorUserID string `json:"impersonatorUserId"`
 }
 
 // Target is an address at which a user gets messages.
 type Target struct {
-	ID           string
-	UserID       string
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	Name         string
-	ProviderID   string // "" without one
-	ProviderType string // email, sms or push
-	Identifier   string // the address
-	Expired      bool
+	ID           string    `json:"$id"`
+	UserID       string    `json:"userId"`
+	CreatedAt    time.Time `json:"$createdAt"`
+	UpdatedAt    time.Time `json:"$updatedAt"`
+	Name         string    `json:"name"`
+	ProviderID   string    `json:"providerId"`   // "" without one
+	ProviderType string    `json:"providerType"` // email, sms or push
+	Identifier   string    `json:"identifier"`   // the address
+	Expired      bool      `json:"expired"`
 }
 
 // clone returns a copy that shares nothing with the user.

@@ -12,8 +12,8 @@ import (
 type UserList struct {
 	// Total is the number of users that meet the filters, up to 5,000; 0 with
 	// [query.NoTotal].
-	Total int
-	Users []*User
+	Total int     `json:"total"`
+	Users []*User `json:"users"`
 	Pages
 }
 

@@ -28,8 +28,8 @@ type TargetUpdate struct{ Identifier, ProviderID, Name string }
 
 // TargetList is a page of the targets of a user.
 type TargetList struct {
-	Total   int
-	Targets []*Target
+	Total   int       `json:"total"`
+	Targets []*Target `json:"targets"`
 	Pages
 }
 

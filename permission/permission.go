@@ -22,6 +22,7 @@ package permission
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -320,3 +321,27 @@ func (r Roles) List() []string {
 
 // String returns the names of the roles, divided by spaces.
 func (r Roles) String() string { return strings.Join(r.List(), " ") }
+
+// MarshalJSON returns the names of the roles as a list, any first.
+func (r Roles) MarshalJSON() ([]byte, error) { return json.Marshal(r.List()) }
+
+// UnmarshalJSON reads the list that MarshalJSON writes. Roles decide about access, so the list must
+// come from a place that callers cannot write.
+//
+// Errors: [ErrRole].
+func (r *Roles) UnmarshalJSON(text []byte) error {
+	var roles []Role
+	if err := json.Unmarshal(text, &roles); err != nil {
+		return err
+	}
+	for _, role := range roles {
+		if err := role.Check(); err != nil {
+			return err
+		}
+	}
+	*r = Roles{}
+	if len(roles) > 0 {
+		*r = RolesOf(roles...)
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 package permission_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -275,4 +276,32 @@ func Example() {
 	// Output:
 	// true false true
 	// [team:editors/owner]
+}
+
+// Roles come back from their JSON as they were, and a text that is no role is refused.
+func TestRolesInJSON(t *testing.T) {
+	for want, roles := range map[string]Roles{
+		`[]`:                       {},
+		`["any"]`:                  RolesOf(),
+		`["any","users","guests"]`: RolesOf("users", "guests"),
+		`["any","team:x/owner","label:staff","user:ada/verified"]`: RolesOf("team:x/owner", "label:staff", "user:ada/verified"),
+	} {
+		text, err := json.Marshal(roles)
+		if err != nil || string(text) != want {
+			t.Errorf("%s, want %s, %v", text, want, err)
+		}
+		back := RolesOf("users")
+		if err := json.Unmarshal(text, &back); err != nil || !back.Equal(roles) || back.String() != roles.String() {
+			t.Errorf("%v, want %v, %v", back, roles, err)
+		}
+	}
+	for _, text := range []string{`["any","admin"]`, `[""]`, `["user:\ud800"]`, `[null]`} {
+		back := RolesOf("users")
+		if err := json.Unmarshal([]byte(text), &back); !errors.Is(err, ErrRole) || !back.Equal(RolesOf("users")) {
+			t.Errorf("%s: %v, %v", text, back, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(`"any"`), new(Roles)); err == nil {
+		t.Error("a text is read as roles")
+	}
 }

@@ -25,10 +25,10 @@ type Rule struct {
 
 // Result is the decision of a limiter.
 type Result struct {
-	Allowed   bool
-	Limit     int       // calls in a window
-	Remaining int       // calls that are left after this one
-	Reset     time.Time // the end of the window
+	Allowed   bool      `json:"allowed"`
+	Limit     int       `json:"limit"`          // calls in a window
+	Remaining int       `json:"remaining"`      // calls that are left after this one
+	Reset     time.Time `json:"reset,omitzero"` // the end of the window
 }
 
 // Limiter counts calls. It is safe for concurrent use.
