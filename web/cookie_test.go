@@ -250,3 +250,85 @@ func TestABearerIsJudgedByItsHeaderAlone(t *testing.T) {
 		t.Errorf("a bearer gets %v", got)
 	}
 }
+
+// A link that is opened in the session of its user proves the mailbox and the password together. Opened
+// without it, it proves the mailbox alone, and the first sign-in by a link removes the password.
+func TestAnAddressIsVerifiedInTheSessionOfItsUser(t *testing.T) {
+	for _, required := range []bool{true, false} {
+		h := newHost(t, latchkey.Policy{RequireVerifiedEmail: required}, nil)
+		ctx := t.Context()
+		for email, inSession := range map[string]bool{"in@example.org": true, "out@example.org": false, "of-another@example.org": false} {
+			user, err := h.Engine.Users().Create(ctx, latchkey.NewUser{Email: email, Password: authtest.Password})
+			if err != nil {
+				t.Fatal(err)
+			}
+			session, err := h.Visitor.CreateEmailPasswordSession(ctx, email, authtest.Password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			account, err := h.Visitor.Authenticate(ctx, session.Secret.Reveal())
+			if unproven, is := errors.AsType[*latchkey.UnverifiedEmailError](err); is {
+				_, err = unproven.Unverified.CreateEmailVerification(ctx, base.URL("/verify"))
+			} else {
+				_, err = account.CreateEmailVerification(ctx, base.URL("/verify"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			mail := h.Mail(email)
+			q := request{method: "POST"}
+			switch email {
+			case "in@example.org":
+				q.cookies = h.cookieOf(session)
+			case "of-another@example.org":
+				_, other := h.SignInVerified("zoe@example.org")
+				q.cookies = h.cookieOf(other)
+			}
+			if _, err := h.ConfirmEmailVerification(q.make(), user.ID, mail.Secret.Reveal()); err != nil {
+				t.Errorf("%s: %v", email, err)
+			}
+			if _, err := h.Visitor.CreateMagicURLToken(ctx, latchkey.NewMagicURLToken{Email: email, URL: base.URL("/sign-in")}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.Visitor.CreateSession(ctx, user.ID, h.Mail(email).Secret.Reveal()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.Visitor.CreateEmailPasswordSession(ctx, email, authtest.Password); (err == nil) != inSession {
+				t.Errorf("%s, required %v: the password after a sign-in by link: %v", email, required, err)
+			}
+		}
+	}
+}
+
+func TestAFormerSecretUsesNoLinkUp(t *testing.T) {
+	h := newHost(t, latchkey.Policy{}, nil)
+	user, err := h.Engine.Users().Create(t.Context(), latchkey.NewUser{Email: "ada@example.org", Password: authtest.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := h.Visitor.CreateEmailPasswordSession(t.Context(), "ada@example.org", authtest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := h.Visitor.Authenticate(t.Context(), session.Secret.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := account.CreateEmailVerification(t.Context(), base.URL("/verify")); err != nil {
+		t.Fatal(err)
+	}
+	secret := h.Mail("ada@example.org").Secret.Reveal()
+	renewed, err := account.RotateSession(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		session *latchkey.Session
+		want    error
+	}{{session, latchkey.ErrSessionRenewed}, {renewed, nil}} {
+		q := request{method: "POST", cookies: h.cookieOf(c.session)}
+		if _, err := h.ConfirmEmailVerification(q.make(), user.ID, secret); !errors.Is(err, c.want) {
+			t.Errorf("%v, want %v", err, c.want)
+		}
+	}
+}

@@ -141,3 +141,23 @@ func (s *Site) Unverified(fn func(w http.ResponseWriter, r *http.Request, user *
 		return nil
 	})
 }
+
+// ConfirmEmailVerification verifies an address by the parameters of a link, when the user presses the button
+// of its page: in the session of the request if that is the user's
+// ([latchkey.Account.ConfirmEmailVerification], also for [latchkey.Unverified]), and otherwise by the link alone
+// ([latchkey.Guest.ConfirmEmailVerification]). A link without a session proves less, so the page must not leave
+// the session out. The errors are those of the methods. A fault of the check of the session is returned, and
+// the link can still be used.
+func (s *Site) ConfirmEmailVerification(r *http.Request, userID, secret string) (*latchkey.Token, error) {
+	account, err := s.Authenticate(r)
+	if err == nil && account.UserID() == userID {
+		return account.ConfirmEmailVerification(r.Context(), secret)
+	}
+	if unproven, is := errors.AsType[*latchkey.UnverifiedEmailError](err); is && unproven.Unverified.UserID() == userID {
+		return unproven.Unverified.ConfirmEmailVerification(r.Context(), secret)
+	}
+	if _, answer := errors.AsType[*latchkey.Error](err); err != nil && (!answer || errors.Is(err, latchkey.ErrSessionRenewed)) {
+		return nil, err
+	}
+	return s.Guest(r).ConfirmEmailVerification(r.Context(), userID, secret)
+}

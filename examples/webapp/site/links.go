@@ -66,20 +66,8 @@ func (a *app) openSignIn(w http.ResponseWriter, r *http.Request) error {
 	return a.keep(w, r, session, stay)
 }
 
-// openVerification confirms an address: in the session of its user if the browser has one, and otherwise by
-// the link alone.
 func (a *app) openVerification(w http.ResponseWriter, r *http.Request) error {
-	ctx, userID, secret := r.Context(), r.FormValue("userId"), r.FormValue("secret")
-	account, err := a.Authenticate(r)
-	unproven, is := errors.AsType[*latchkey.UnverifiedEmailError](err)
-	switch {
-	case is && unproven.Unverified.UserID() == userID:
-		_, err = unproven.Unverified.ConfirmEmailVerification(ctx, secret)
-	case err == nil && account.UserID() == userID:
-		_, err = account.ConfirmEmailVerification(ctx, secret)
-	default:
-		_, err = a.Guest(r).ConfirmEmailVerification(ctx, userID, secret)
-	}
+	_, err := a.ConfirmEmailVerification(r, r.FormValue("userId"), r.FormValue("secret"))
 	switch {
 	case errors.Is(err, latchkey.ErrUnauthorized): // the link is used up: its user signs in and asks for another
 		return to(w, r, "/sign-in?next=/account")
