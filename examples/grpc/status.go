@@ -30,7 +30,7 @@ var statusCodes = map[latchkey.Category]codes.Code{
 }
 
 // errInternal is the status of every error that is no answer to a caller. It has no text of that error.
-// The engine has logged its own faults with their causes.
+// The engine has logged its own faults with their causes, and toStatus logs the others.
 var errInternal = status.Error(codes.Internal, "internal error")
 
 // toStatus turns the error of a call into a status, and a panic too, which would end the process.
@@ -41,7 +41,11 @@ func toStatus(method string, err *error) {
 		slog.Error("panic", "of", fmt.Sprintf("%T", v), "method", method, "stack", string(debug.Stack()))
 		*err = errInternal
 	}
-	*err = statusOf(*err)
+	made := statusOf(*err)
+	if made == errInternal && *err != errInternal && !latchkey.IsFault(*err) {
+		slog.Error("a call has failed", "method", method, "error", *err)
+	}
+	*err = made
 }
 
 // statusOf returns the status of an error. An answer of the engine and the end of a context have
@@ -53,6 +57,9 @@ func statusOf(err error) error {
 	}
 	if _, made := err.(interface{ GRPCStatus() *status.Status }); made || err == nil {
 		return err
+	}
+	if errors.Is(err, latchkey.ErrClosed) { // while the host ends; another one may answer
+		return status.Error(codes.Unavailable, "the server is ending")
 	}
 	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, end) {
