@@ -1,3 +1,7 @@
+// First is the shortest way to a session over HTTP: sign up, sign in, who am I, sign out.
+//
+//	KEY=$(go run ./cmd/latchkey key make) go run ./examples/first
+//	curl -d 'email=ada@example.org&password=correct horse' localhost:8080/sign-up
 package main
 
 import (
@@ -11,8 +15,8 @@ import (
 )
 
 func main() {
-	key := must(latchkey.ParseKey(os.Getenv("KEY")))
-	engine := must(latchkey.New(must(sqlite.Open("app.db")), latchkey.Config{Keys: latchkey.Keys{Active: key}}))
+	keys := latchkey.Keys{Active: must(latchkey.ParseKey(os.Getenv("KEY")))}
+	engine := must(latchkey.New(must(sqlite.Open("app.db")), latchkey.Config{Keys: keys}))
 	site := must(web.New(engine, web.Config{Base: "http://localhost:8080"}))
 
 	http.Handle("POST /sign-up", site.Handle(web.JSON(func(w http.ResponseWriter, r *http.Request) (any, error) {
