@@ -39,7 +39,8 @@
 //
 // The command latchkey is on PATH, and so are the programs that are on PATH for this one. A page that
 // names DATABASE_URL finds there the address of a new database of PostgreSQL, on a server that lives
-// as long as this program. It needs initdb and postgres.
+// as long as this program. It needs initdb and postgres. LISTEN is an address of the loopback interface
+// with a free port.
 package main
 
 import (

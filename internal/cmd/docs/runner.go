@@ -158,6 +158,11 @@ func (r *runner) environment(ctx context.Context, p page) (env []string, err err
 			env = append(env, v)
 		}
 	}
+	port, err := pgtest.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	env = append(env, fmt.Sprintf("LISTEN=127.0.0.1:%d", port))
 	env = append(env, "PATH="+r.bin()+string(os.PathListSeparator)+os.Getenv("PATH"), "GOWORK=off", "LC_ALL=C.UTF-8")
 	if !strings.Contains(p.text, "DATABASE_URL") {
 		return env, nil
