@@ -38,9 +38,9 @@
 // # Programs
 //
 // The command latchkey is on PATH, and so are the programs that are on PATH for this one. A page that
-// names DATABASE_URL finds there the address of a new database of PostgreSQL, on a server that lives
-// as long as this program. It needs initdb and postgres. LISTEN is an address of the loopback interface
-// with a free port.
+// names DATABASE_URL finds there the address of an empty database of PostgreSQL, called app, on a server
+// of its own. That needs initdb and postgres. LISTEN is an address of the loopback interface with a free
+// port.
 package main
 
 import (
@@ -92,7 +92,6 @@ func run(ctx context.Context, out io.Writer, names []string) error {
 	}
 	r := &runner{tree: tree, dir: dir}
 	defer func() { _ = os.RemoveAll(dir) }()
-	defer r.stop()
 	if err := r.buildCommand(ctx); err != nil {
 		return err
 	}

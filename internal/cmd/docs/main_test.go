@@ -21,7 +21,6 @@ func try(t *testing.T, text string) (out string, err error) {
 		t.Fatal(err)
 	}
 	r := &runner{tree: tree, dir: t.TempDir()}
-	defer r.stop()
 	var b strings.Builder
 	err = r.runPages(t.Context(), &b, []page{p})
 	return b.String(), err
@@ -238,7 +237,7 @@ func TestAPageHasADatabase(t *testing.T) {
 	if err := addPostgres(); err != nil {
 		t.Skip(err)
 	}
-	if _, err := try(t, "'''sh\ntest -n \"$DATABASE_URL\"\n'''"); err != nil {
+	if _, err := try(t, "'''sh\npsql -At -c 'SELECT current_database()' \"$DATABASE_URL\"\n'''\n'''text\napp\n'''"); err != nil {
 		t.Error(err)
 	}
 	t.Setenv("DATABASE_URL", "postgres://127.0.0.1/")

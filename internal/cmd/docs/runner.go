@@ -42,9 +42,8 @@ func findTree(ctx context.Context) (t tree, err error) {
 // runner runs pages.
 type runner struct {
 	tree
-	dir      string // for all its files
-	pages    int
-	postgres *pgtest.Server // nil before a page needs it
+	dir   string // for all its files
+	pages int
 }
 
 func (r *runner) bin() string { return filepath.Join(r.dir, "bin") }
@@ -57,13 +56,6 @@ func (r *runner) buildCommand(ctx context.Context) error {
 		return fmt.Errorf("go build ./cmd/latchkey: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// stop stops the server of PostgreSQL.
-func (r *runner) stop() {
-	if r.postgres != nil {
-		r.postgres.Stop()
-	}
 }
 
 // skipped is a step that was left out.
@@ -97,8 +89,16 @@ func (r *runner) runPage(ctx context.Context, p page) (done result, err error) {
 	if err := errors.Join(os.MkdirAll(run.folder, 0o755), os.MkdirAll(run.own, 0o755), r.writeModule(run.folder)); err != nil {
 		return done, err
 	}
-	if run.env, err = r.environment(ctx, p); err != nil {
-		return done, fmt.Errorf("%s: %w", p.name, err)
+	if run.env, err = r.environment(); err != nil {
+		return done, err
+	}
+	if strings.Contains(p.text, databaseURL) {
+		server, err := startPostgres(ctx)
+		if err != nil {
+			return done, fmt.Errorf("%s: %w", p.name, err)
+		}
+		defer server.Stop()
+		run.env = append(run.env, databaseURL+"="+strings.Replace(server.Address(), "/postgres?", "/"+database+"?", 1))
 	}
 	for i := range run.steps {
 		if why := run.steps[i].leave(); why != "" {
@@ -151,10 +151,10 @@ func (r *runner) writeModule(folder string) error {
 
 // environment returns the variables for a page: those of this process without the ones that a program
 // of the page reads.
-func (r *runner) environment(ctx context.Context, p page) (env []string, err error) {
+func (r *runner) environment() (env []string, err error) {
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
-		if name != "DATABASE_URL" && !strings.HasPrefix(name, "LATCHKEY_") && !strings.HasPrefix(name, "PG") {
+		if name != databaseURL && !strings.HasPrefix(name, "LATCHKEY_") && !strings.HasPrefix(name, "PG") {
 			env = append(env, v)
 		}
 	}
@@ -162,32 +162,35 @@ func (r *runner) environment(ctx context.Context, p page) (env []string, err err
 	if err != nil {
 		return nil, err
 	}
-	env = append(env, fmt.Sprintf("LISTEN=127.0.0.1:%d", port))
-	env = append(env, "PATH="+r.bin()+string(os.PathListSeparator)+os.Getenv("PATH"), "GOWORK=off", "LC_ALL=C.UTF-8")
-	if !strings.Contains(p.text, "DATABASE_URL") {
-		return env, nil
-	}
-	address, err := r.database(ctx)
-	return append(env, "DATABASE_URL="+address), err
+	path := r.bin() + string(os.PathListSeparator) + os.Getenv("PATH")
+	return append(env, "PATH="+path, "GOWORK=off", "LC_ALL=C.UTF-8", fmt.Sprintf("LISTEN=127.0.0.1:%d", port)), nil
 }
 
-// database makes a database for a page, and returns its address.
-func (r *runner) database(ctx context.Context) (address string, err error) {
-	if r.postgres == nil {
-		if err := addPostgres(); err != nil {
-			return "", err
-		}
-		if r.postgres, err = pgtest.Start("fsync=off"); err != nil {
-			return "", err
-		}
+// The variable of a page with the address of its database, and the name of the database.
+const (
+	databaseURL = "DATABASE_URL"
+	database    = "app"
+)
+
+// startPostgres starts a server of PostgreSQL with an empty database.
+func startPostgres(ctx context.Context) (*pgtest.Server, error) {
+	if err := addPostgres(); err != nil {
+		return nil, err
 	}
-	conn, err := pgx.Connect(ctx, r.postgres.Address())
+	server, err := pgtest.Start("fsync=off")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	name := "page" + strconv.Itoa(r.pages)
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+name)
-	return strings.Replace(r.postgres.Address(), "/postgres?", "/"+name+"?", 1), errors.Join(err, conn.Close(ctx))
+	conn, err := pgx.Connect(ctx, server.Address())
+	if err == nil {
+		_, err = conn.Exec(ctx, "CREATE DATABASE "+database)
+		err = errors.Join(err, conn.Close(ctx))
+	}
+	if err != nil {
+		server.Stop()
+		return nil, err
+	}
+	return server, nil
 }
 
 // addPostgres puts the folder of the newest PostgreSQL into PATH, unless its programs are there.
