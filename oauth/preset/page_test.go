@@ -22,10 +22,32 @@ This page is made of the table in package oauth/preset (go generate ./oauth/pres
 
 A host registers itself at the service, gets a client id and a secret, and enters its redirect address: the address of its own callback, as it passes it in OAuth2Request.RedirectURL. Each service has a callback of its own. In the REST host of examples/appwrite that is PUBLIC_URL/v1/account/sessions/oauth2/callback/NAME/PROJECT_ID.
 
+<!-- file: app.go -->
 ` + "```go" + `
-github, err := preset.New("github", preset.Options{ClientID: id, ClientSecret: hidden.New(secret)})
-engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Providers: []oauth.Provider{github}})
+package app
+
+import (
+	"example.com/latchkey"
+	"example.com/latchkey/hidden"
+	"example.com/latchkey/oauth"
+	"example.com/latchkey/oauth/preset"
+	"example.com/latchkey/store"
+)
+
+// newEngine returns an engine with sign-in by GitHub. The id and the secret are those of the host's
+// registration there.
+func newEngine(s store.Store, keys latchkey.Keys, id, secret string) (*latchkey.Engine, error) {
+	github, err := preset.New("github", preset.Options{ClientID: id, ClientSecret: hidden.New(secret)})
+	if err != nil {
+		return nil, err
+	}
+	return latchkey.New(s, latchkey.Config{Keys: keys, Providers: []oauth.Provider{github}})
+}
 ` + "```" + `
+
+<!-- run:
+go vet .
+-->
 
 - **Address counts** says whether the service's word that an address is verified lets a person into an account that has the address. Options.Trust changes it for all but the sandboxes. A person whose address does not count signs in by the identity alone, and gets an account without an address.
 - **Refresh token** says when the service gives one. Engines keep tokens with Policy.KeepProviderTokens alone.
