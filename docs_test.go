@@ -246,3 +246,57 @@ func TestDocsHaveEveryNameOfTheLog(t *testing.T) {
 	})
 	checkRows(t, readRows(t, "log.md", "The lines of the log"), []int{0}, names)
 }
+
+// declared returns the methods and the fields of the types of a folder, as Type.Name.
+func declared(t *testing.T, folder string) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	declarations(t, folder, func(d ast.Decl) {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv != nil {
+				all[strings.TrimPrefix(types.ExprString(d.Recv.List[0].Type), "*")+"."+d.Name.Name] = true
+			}
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				spec, is := s.(*ast.TypeSpec)
+				if !is {
+					continue
+				}
+				if fields, is := spec.Type.(*ast.StructType); is {
+					for _, f := range fields.Fields.List {
+						for _, name := range f.Names {
+							all[spec.Name.Name+"."+name.Name] = true
+						}
+					}
+				}
+			}
+		}
+	})
+	return all
+}
+
+// The page of the pages names methods of the engine and of package web, and files of the site.
+func TestDocsNameMethodsAndFilesThatExist(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "pages.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := declared(t, ".")
+	maps.Copy(known, declared(t, "web"))
+	known["query.Search"], known["query.Page"] = true, true
+	found := 0
+	for _, m := range regexp.MustCompile("`([A-Za-z]+\\.[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1) {
+		if found++; !known[m[1]] {
+			t.Errorf("there is no %s", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z]+\\.go)`").FindAllStringSubmatch(string(text), -1) {
+		if _, err := os.Stat(filepath.Join("examples", "webapp", "site", m[1])); err != nil {
+			t.Error(err)
+		}
+	}
+	if found < 80 {
+		t.Errorf("only %d names were found", found)
+	}
+}
