@@ -163,7 +163,7 @@ var asked = latchkey.OAuth2Request{Provider: "oidc", RedirectURL: "https://app.e
 
 // finishes prints one row. The sign-ins begin between the turns.
 func finishes(name string, s store.Store, at *issuer, workers int, raw func() error) error {
-	const turn = 256
+	turn := min(256, *rows/16)
 	engine, p, err := withIssuer(s, at)
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func finishes(name string, s store.Store, at *issuer, workers int, raw func() er
 				return err
 			}
 			if round > 1 {
-				per[i] = append(per[i], float64(took)/turn)
+				per[i] = append(per[i], float64(took)/float64(turn))
 			}
 		}
 		if round > 1 {
