@@ -19,7 +19,7 @@ type mailbox struct {
 }
 
 func openMail(name, app string) (*mailbox, error) {
-	words, err := templates.New(templates.Config{App: app})
+	words, err := templates.New(templates.Config{App: app, Templates: germanMails})
 	if err != nil {
 		return nil, err
 	}
