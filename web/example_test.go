@@ -295,3 +295,101 @@ func ExampleReadJSON() {
 	load(signUp, "POST", "/sign-up", "application/json", "Content-Type", "application/json")
 	// Output: 400 {"code":400,"type":"general_argument_invalid","message":"It is not a JSON object of the right form","argument":"body","reason":"malformed"}
 }
+
+func ExampleBase() {
+	const base web.Base = "https://app.example.org"
+	fmt.Println(base.URL("/verify?from=mail"))
+	fmt.Println(base.Hosts()) // for the field RedirectHosts of latchkey.Config
+	// Output:
+	// https://app.example.org/verify?from=mail
+	// [https://app.example.org]
+}
+
+func ExampleSite_Unverified() {
+	_, site := example(func(c *web.Config) { c.Pages.Verify = "/verify" })
+	verify := site.Unverified(func(w http.ResponseWriter, r *http.Request, user *latchkey.Unverified) error {
+		if _, err := user.CreateEmailVerification(r.Context(), site.URL("/link/verify")); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, "We have sent the mail again.")
+		return err
+	})
+	load(verify, "POST", "/verify", "text/html")
+	// Output: 303 to /sign-in
+}
+
+func ExampleSite_ConfirmEmailVerification() {
+	_, site := example(nil)
+	link := site.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := site.ConfirmEmailVerification(r, r.FormValue("userId"), r.FormValue("secret")); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		return nil
+	})
+	load(link, "POST", "/link/verify?userId=ada&secret=wrong", "application/json")
+	// Output: 401 {"code":401,"type":"user_invalid_token","message":"The link is wrong, was used or replaced, or has expired"}
+}
+
+func ExampleSite_Authenticate() {
+	_, site := example(nil)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /files/{name}", func(w http.ResponseWriter, r *http.Request) { // a handler of the host's own
+		account, err := site.Authenticate(r)
+		if err != nil {
+			site.Fail(w, r, err)
+			return
+		}
+		fmt.Fprintf(w, "%s of %s", r.PathValue("name"), account.UserID())
+	})
+	load(mux, "GET", "/files/letter", "text/html")
+	// Output: 303 to /sign-in?next=%2Ffiles%2Fletter
+}
+
+func ExampleSite_Secret() {
+	_, site := example(func(c *web.Config) { c.Bearer = true })
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer of-an-app")
+	r.AddCookie(&http.Cookie{Name: "__Host-session", Value: "of-a-browser"})
+	fmt.Println(site.Secret(r))
+	// Output: of-an-app
+}
+
+func ExampleAccountJSON() {
+	_, site := example(nil)
+	me := site.Require(web.AccountJSON(func(_ http.ResponseWriter, r *http.Request, account *latchkey.Account) (any, error) {
+		return account.User(r.Context())
+	}))
+	load(me, "GET", "/me", "application/json")
+	// Output: 401 {"code":401,"type":"general_unauthorized_scope","message":"Not signed in, or the session has ended"}
+}
+
+func ExampleWriteJSON() {
+	_, site := example(nil)
+	version := site.Handle(func(w http.ResponseWriter, _ *http.Request) error {
+		return web.WriteJSON(w, http.StatusOK, map[string]string{"version": "1.2.3"})
+	})
+	load(version, "GET", "/version", "application/json")
+	// Output: 200 {"version":"1.2.3"}
+}
+
+func ExampleNewProxies() {
+	proxies, err := web.NewProxies("X-Forwarded-For", "192.0.2.0/24", "unix")
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil) // from 192.0.2.1
+	r.Header.Set("X-Forwarded-For", "203.0.113.9, [2001:db8::7]:443")
+	fmt.Println(proxies.Address(r))
+	// Output: 2001:db8::7
+}
+
+func ExampleProblemOf() {
+	p := web.ProblemOf(&latchkey.ThrottledError{RetryAfter: 90 * time.Second})
+	fmt.Println(p.Status, p.Type, p.RetryAfter)
+	p = web.ProblemOf(fmt.Errorf("no disk"))
+	fmt.Println(p.Status, p.Type)
+	// Output:
+	// 429 general_rate_limit_exceeded 90
+	// 500 general_server_error
+}
