@@ -54,16 +54,23 @@ func cases(t *testing.T) []Backend {
 }
 
 // OnEveryStore runs test on each backend, and once more on memory with every closure
-// run twice. The race detector makes SQLite ten times slower, so a run with it leaves
-// out SQL, and the second memory, since a closure that runs again makes no race. The packages of the SQL
-// stores look for their own races.
+// run twice. A run with the race detector leaves out SQL, and the second memory, since a closure that
+// runs again makes no race: it uses memory or bbolt, by the name of the test. The packages of the stores look for
+// their own races.
 func OnEveryStore(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
 	if RaceDetector {
-		on(t, policy, test, Backends[0], Backends[1])
+		on(t, policy, test, byTurns(t))
 		return
 	}
 	on(t, policy, test, append(slices.Clip(Backends), twice)...)
+}
+
+// byTurns returns memory or bbolt, by the name of the test.
+func byTurns(t *testing.T) Backend {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(t.Name()))
+	return Backends[h.Sum32()%2]
 }
 
 // OneByOne is OnEveryStore for long tests without concurrent calls, where the race
@@ -96,10 +103,8 @@ func OnAShare(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 // bbolt, by the name of the test.
 func OnAShareAtOnce(t *testing.T, policy latchkey.Policy, test func(*Kit)) {
 	t.Helper()
-	if RaceDetector { // memory and bbolt by turns
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(t.Name()))
-		on(t, policy, test, Backends[h.Sum32()%2])
+	if RaceDetector {
+		on(t, policy, test, byTurns(t))
 		return
 	}
 	on(t, policy, test, slices.DeleteFunc(cases(t), func(b Backend) bool { return b.Name == twice.Name })...)
