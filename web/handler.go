@@ -23,13 +23,11 @@ func (s *Site) handler(ownPages bool, fn func(w http.ResponseWriter, r *http.Req
 		if s.config.MaxBody > 0 {
 			r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBody)
 		}
-		err := error(nil)
 		if ownPages && s.csrf.Check(r) != nil {
-			err = errOrigin
-		} else {
-			err = fn(w, r)
+			s.refuse(w, r)
+			return
 		}
-		if err != nil {
+		if err := fn(w, r); err != nil {
 			s.Fail(w, r, err)
 		}
 	})
