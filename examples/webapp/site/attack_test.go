@@ -784,7 +784,7 @@ func (w *world) links() map[string]string {
 	ctx, found := w.Context(), map[string]string{}
 	_, err := w.guest().CreateMagicURLToken(ctx, latchkey.NewMagicURLToken{Email: mia, URL: base.URL("/link/sign-in")})
 	w.must(err)
-	_, err = w.guest().CreateRecovery(ctx, latchkey.NewRecovery{Email: mia, URL: base.URL("/link/recover")})
+	_, err = w.guest().CreateRecovery(ctx, latchkey.NewRecovery{Email: ada, URL: base.URL("/link/recover")})
 	w.must(err)
 	_, err = w.account(mia).CreateEmailChange(ctx, latchkey.NewEmailChange{Email: "mia2@example.org", URL: base.URL("/link/email")}, authtest.Password)
 	w.must(err)
@@ -1277,6 +1277,55 @@ func TestAttack27ALinkServesItsUserAndItsPurpose(t *testing.T) {
 	})
 }
 
+// A program that opens the link of a mail, in whichever way, leaves it to its reader.
+func TestAttack27AProgramThatOpensALinkLeavesItGood(t *testing.T) {
+	onStores(t, func(w *world) {
+		links := w.links()
+		for path, query := range links {
+			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, "PUT"} {
+				w.send(request{method: method, target: path + "?" + query, cookies: cookies{}, headers: http.Header{"User-Agent": {"scanner"}, "Accept": {"*/*"}}})
+			}
+		}
+		for _, l := range []struct {
+			path, where string
+			by          cookies
+		}{
+			{"/link/sign-in", "/account", cookies{}}, {"/link/email", "/account", w.people[mia]}, {"/link/recover", "", cookies{}}, {"/link/verify", "/account", w.people["unverified"]}, {"/link/invitation", "/teams/" + w.team, w.people[eve]}, {"/link/restore", "", cookies{}},
+		} {
+			form, err := url.ParseQuery(links[l.path])
+			w.must(err)
+			form.Set("password", "another password")
+			if a := w.browse(request{method: http.MethodPost, target: l.path, form: form, cookies: l.by}); l.where != "" && a.where() != l.where || a.StatusCode >= 400 {
+				w.Errorf("%s: %d to %q", l.path, a.StatusCode, a.where())
+			}
+		}
+	})
+}
+
+// The address of a part of a list opens that list to its reader alone.
+func TestAttack27APartOfAListIsOfItsReader(t *testing.T) {
+	onStores(t, func(w *world) {
+		for i := range 25 {
+			w.must(errOf(w.account(eve).UpdateName(w.Context(), "Name "+strconv.Itoa(i))))
+		}
+		for _, path := range []string{"/admin/users/" + w.users[eve], "/account/log"} {
+			by := map[bool]string{true: root, false: eve}[strings.HasPrefix(path, "/admin")]
+			next := regexp.MustCompile(`\?page=([^"&]+)`).FindStringSubmatch(w.get(path, w.people[by]).body)
+			if len(next) != 2 {
+				w.Fatalf("%s has one part", path)
+			}
+			for _, other := range []string{"/account/log", "/admin/users", "/admin/teams", "/admin/teams/" + w.team, "/admin/users/" + w.users[ada]} {
+				for _, reader := range []string{ada, root} {
+					a := w.get(other+"?page="+next[1], w.people[reader])
+					if strings.Contains(a.body, w.users[eve]) && other != "/admin/users" || strings.Count(a.body, "<time") > 0 && a.StatusCode == 200 && strings.HasSuffix(other, "/log") {
+						w.Errorf("%s with a part of %s, by %s: %d", other, path, reader, a.StatusCode)
+					}
+				}
+			}
+		}
+	})
+}
+
 // ---- sessions ----
 
 // Each way in gives the browser a new session, and ends the one that an attacker has planted in it.
@@ -1384,7 +1433,7 @@ func TestAttack27AnOldSessionChangesNothingThatMatters(t *testing.T) {
 func TestAttack27ADoubleSubmitIsDoneOnce(t *testing.T) {
 	onStores(t, func(w *world) {
 		links := w.links()
-		for _, l := range [][2]string{{"/link/sign-in", "/account"}, {"/link/recover", "/sign-in"}, {"/link/restore", ""}, {"/link/invitation", "/teams/" + w.team}} { // a recovery voids a link that signs in
+		for _, l := range [][2]string{{"/link/sign-in", "/account"}, {"/link/recover", "/sign-in"}, {"/link/restore", ""}, {"/link/invitation", "/teams/" + w.team}} {
 			path, want := l[0], l[1]
 			query, err := url.ParseQuery(links[path])
 			w.must(err)
