@@ -790,7 +790,7 @@ func (w *world) links() map[string]string {
 	w.must(err)
 	_, err = w.account(ada).Teams().CreateMembership(ctx, w.team, latchkey.NewMembership{Email: eve, URL: base.URL("/link/invitation")})
 	w.must(err)
-	unverified := w.unverified()
+	unverified := w.unverified("unverified")
 	_, err = unverified.CreateEmailVerification(ctx, base.URL("/link/verify"))
 	w.must(err)
 	moved := w.account(root)
@@ -811,10 +811,10 @@ func (w *world) links() map[string]string {
 	return found
 }
 
-// unverified returns the handle of the user without a proven address.
-func (w *world) unverified() *latchkey.Unverified {
+// unverified returns the handle of a user without a proven address.
+func (w *world) unverified(who string) *latchkey.Unverified {
 	w.Helper()
-	_, err := w.guest().Authenticate(w.Context(), w.people["unverified"][sessionCookie])
+	_, err := w.guest().Authenticate(w.Context(), w.people[who][sessionCookie])
 	var unproven *latchkey.UnverifiedEmailError
 	if !errors.As(err, &unproven) {
 		w.Fatal(err)
@@ -1299,6 +1299,31 @@ func TestAttack27AProgramThatOpensALinkLeavesItGood(t *testing.T) {
 				w.Errorf("%s: %d to %q", l.path, a.StatusCode, a.where())
 			}
 		}
+	})
+}
+
+// A link that is opened in a session of its user is opened in it: not as by a stranger while the session gets a new
+// secret, or owes a factor. A link that a stranger opens proves less.
+func TestAttack27ALinkWaitsForTheSessionOfItsUser(t *testing.T) {
+	onStores(t, func(w *world) {
+		links := w.links()
+		invitation, err := url.ParseQuery(links["/link/invitation"])
+		w.must(err)
+		w.must(errOf(w.engine.Users().UpdateEmailVerification(w.Context(), w.users["owing@example.org"], false)))
+		w.must(errOf(w.unverified("owing@example.org").CreateEmailVerification(w.Context(), base.URL("/link/verify"))))
+		u, err := url.Parse(w.mail("owing@example.org").Link.Reveal())
+		w.must(err)
+		w.unchanged("links in a session that is not whole", func() {
+			page := http.Header{"Referer": {u.String()}, "Content-Type": {"application/x-www-form-urlencoded"}}
+			if a := w.send(request{method: http.MethodPost, target: "/link/verify", form: u.Query(), cookies: w.people["owing"], headers: page}); a.where() != "/factor" || !strings.Contains(a.Header.Get("Location"), "link%2Fverify") {
+				w.Errorf("an owing session verifies: %d to %q", a.StatusCode, a.Header.Get("Location"))
+			}
+			for path, form := range map[string]url.Values{"/link/verify": u.Query(), "/link/invitation": invitation} {
+				if a := w.send(request{method: http.MethodPost, target: path, form: form, cookies: w.people["renewed"]}); a.StatusCode != http.StatusUnauthorized || len(a.Cookies()) > 0 {
+					w.Errorf("%s with a former secret: %d to %q", path, a.StatusCode, a.where())
+				}
+			}
+		})
 	})
 }
 

@@ -71,7 +71,10 @@ func (a *app) openVerification(w http.ResponseWriter, r *http.Request) error {
 	ctx, userID, secret := r.Context(), r.FormValue("userId"), r.FormValue("secret")
 	account, err := a.Authenticate(r)
 	unproven, is := errors.AsType[*latchkey.UnverifiedEmailError](err)
+	owing, owes := errors.AsType[*latchkey.MoreFactorsError](err)
 	switch {
+	case errors.Is(err, latchkey.ErrSessionRenewed), owes && owing.Pending.UserID() == userID: // the user is signed in, or soon will be
+		return err
 	case is && unproven.Unverified.UserID() == userID:
 		_, err = unproven.Unverified.ConfirmEmailVerification(ctx, secret)
 	case err == nil && account.UserID() == userID:
@@ -145,6 +148,9 @@ func (a *app) openInvitation(w http.ResponseWriter, r *http.Request) error {
 			return a.opened(w, r, "", err)
 		}
 		return to(w, r, "/teams/"+link.TeamID+"?done=joined")
+	}
+	if errors.Is(err, latchkey.ErrSessionRenewed) { // the user is signed in
+		return err
 	}
 	guest, stay := a.client(r)
 	accepted, err := guest.AcceptInvitation(r.Context(), link)
