@@ -42,7 +42,8 @@ func (s *Site) StartOAuth2(w http.ResponseWriter, r *http.Request, start *latchk
 // failed, result is nil, and err is the error of FinishOAuth2, which the function may return.
 //
 // The handler serves GET and POST: a service that answers by a form post comes back once more by GET. Other
-// methods use up no sign-in, and are answered with status 405.
+// methods use up no sign-in, and are answered with status 405. [Site.Protect] refuses the form post of another
+// site, so for such a service the host does not wrap this handler in it.
 func (s *Site) OAuth2Callback(provider string, fn func(w http.ResponseWriter, r *http.Request, result *latchkey.OAuth2Result, err error) error) http.Handler {
 	return s.handler(false, func(w http.ResponseWriter, r *http.Request) error {
 		switch r.Method {
