@@ -125,29 +125,49 @@ const maxHops = 32
 // list.
 func (p *Proxies) entries(r *http.Request) []string {
 	var entries []string
+	cut, read := strings.LastIndexByte, func(entry string) string { return entry }
+	if p.header == "Forwarded" {
+		cut, read = lastUnquoted, forOf
+	}
 	for _, line := range slices.Backward(r.Header.Values(p.header)) {
-		for len(entries) < maxHops {
-			cut := strings.LastIndexByte(line, ',')
-			entry := line[cut+1:]
-			if p.header == "Forwarded" {
-				entry = forOf(entry)
-			}
-			entries = append(entries, entry)
-			if cut < 0 {
-				break
-			}
-			line = line[:cut]
+		for at := len(line); at >= 0 && len(entries) < maxHops; {
+			line = line[:at]
+			at = cut(line, ',')
+			entries = append(entries, read(line[at+1:]))
 		}
 	}
 	slices.Reverse(entries)
 	return entries
 }
 
-// forOf returns the value of the parameter "for" of an element of Forwarded; "" if it has none, or two. A
-// comma within quotation marks cuts an element in two, of which none is an address.
+// lastUnquoted returns the place of the last separator that is not within quotation marks; -1 if there is
+// none. It reads backwards, because the last proxy has written the end: a mark without a partner in the part of a
+// client changes nothing after it. Proxies quote the host that a client has named, which may have any
+// separator in it.
+func lastUnquoted(text string, separator byte) int {
+	quoted := false
+	for i := len(text) - 1; i >= 0; i-- {
+		switch {
+		case text[i] == '"' && !isEscaped(text[:i]):
+			quoted = !quoted
+		case text[i] == separator && !quoted:
+			return i
+		}
+	}
+	return -1
+}
+
+// isEscaped reports whether the byte after a text is escaped by it.
+func isEscaped(before string) bool {
+	return (len(before)-len(strings.TrimRight(before, `\`)))%2 == 1
+}
+
+// forOf returns the value of the parameter "for" of an element of Forwarded; "" if it has none, or two.
 func forOf(element string) (value string) {
-	for pair := range strings.SplitSeq(element, ";") {
-		name, text, _ := strings.Cut(strings.TrimSpace(pair), "=")
+	for at := len(element); at >= 0; {
+		element = element[:at]
+		at = lastUnquoted(element, ';')
+		name, text, _ := strings.Cut(strings.TrimSpace(element[at+1:]), "=")
 		if !strings.EqualFold(name, "for") {
 			continue
 		}

@@ -50,7 +50,10 @@ func TestTheAddressOfTheClientIsTheLastThatIsNoProxy(t *testing.T) {
 		{"[::1]:80", "::1", []string{"198.51.100.1:port"}}, {"[::1]:80", "::1", []string{"[2001:db8::1"}},
 		{"[::1]:80", "::1", []string{"[2001:db8::1]x"}}, {"[::1]:80", "::1", []string{"198.51.100.1 10"}}, {"[::1]:80", "::1", []string{"198.051.100.1"}}, {"[::1]:80", "::1", []string{"3325256705"}},
 		{"[::1]:80", "198.51.100.1", []string{"[198.51.100.1]:80"}}, {"[::1]:80", "198.51.100.1", []string{"198.51.100.1:"}}, {"[::1]:80", "::1", []string{""}}, {"[::1]:80", "::1", nil},
-		{"@", "198.51.100.1", []string{"198.51.100.1"}}, {"", "198.51.100.1", []string{"198.51.100.1"}}, {"@", "invalid IP", []string{"x"}},
+		{"[::1]:80", "::1", []string{`"198.51.100.12`}}, {"[::1]:80", "::1", []string{`198.51.100.12"`}}, {"[::1]:80", "::1", []string{"2001:db8::1]"}}, {"[::1]:80", "::1", []string{"2001:db8::1]:80"}},
+		// A host may have set the address alone.
+		{"203.0.113.5", "203.0.113.5", []string{"198.51.100.1"}}, {"10.0.0.1", "198.51.100.1", []string{"198.51.100.1"}}, {"::ffff:10.0.0.1", "198.51.100.1", []string{"198.51.100.1"}}, {"::ffff:203.0.113.5", "203.0.113.5", nil},
+		{"/run/proxy.sock", "198.51.100.1", []string{"198.51.100.1"}}, {"@", "198.51.100.1", []string{"198.51.100.1"}}, {"", "198.51.100.1", []string{"198.51.100.1"}}, {"@", "invalid IP", []string{"x"}},
 		{"nonsense", "invalid IP", []string{"198.51.100.1"}},
 		{"[::1]:80", "198.51.100.1", []string{"192.0.2.66, 198.51.100.1" + strings.Repeat(", 10.0.0.1", 30)}},
 		{"[::1]:80", "10.0.0.1", []string{"192.0.2.66, 198.51.100.1" + strings.Repeat(", 10.0.0.1", 40)}}, // more hops than anybody has
@@ -96,10 +99,17 @@ func TestAProxyThatNamesNoClientIsReportedOnce(t *testing.T) {
 	if h.log.Len() > 0 {
 		t.Errorf("a right header is reported: %s", h.log)
 	}
-	from(h, "10.0.0.1:80", "X-Forwarded-For")
-	from(h, "10.0.0.1:80", "X-Forwarded-For", "unknown")
-	if n := strings.Count(h.log.String(), "\n"); n != 1 || !strings.Contains(h.log.String(), "10.0.0.1") {
-		t.Errorf("%d lines: %s", n, h.log)
+	from(h, "203.0.113.5:80", "X-Forwarded-For")
+	if h.log.Len() > 0 {
+		t.Errorf("a client is reported: %s", h.log)
+	}
+	for _, lines := range [][]string{nil, {"unknown"}} {
+		h := newHost(t, latchkey.Policy{}, func(c *web.Config) { c.Proxies = []string{"10.0.0.1"} })
+		from(h, "10.0.0.1:80", "X-Forwarded-For", lines...)
+		from(h, "10.0.0.1:80", "X-Forwarded-For", lines...)
+		if n := strings.Count(h.log.String(), "\n"); n != 1 || !strings.Contains(h.log.String(), "10.0.0.1") {
+			t.Errorf("%q: %d lines: %s", lines, n, h.log)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,8 +77,12 @@ func TestTwoCookiesOfOneNameAreNone(t *testing.T) {
 func TestASignInEndsTheSessionThatItReplaces(t *testing.T) {
 	h, all := callers(t)
 	ctx := t.Context()
-	for _, caller := range []string{"signed in", "owing", "unverified"} {
-		_, session := h.SignInVerified(map[string]string{"signed in": "a@example.org", "owing": "b@example.org", "unverified": "c@example.org"}[caller])
+	all["for a visit"] = set(request{}, func(w http.ResponseWriter, r *http.Request) {
+		_, session := h.SignInVerified("e@example.org")
+		h.SignInForVisit(w, r, session)
+	})
+	for _, caller := range []string{"signed in", "owing", "unverified", "for a visit"} {
+		_, session := h.SignInVerified(map[string]string{"signed in": "a@example.org", "owing": "b@example.org", "unverified": "c@example.org", "for a visit": "f@example.org"}[caller])
 		got := set(request{cookies: all[caller]}, func(w http.ResponseWriter, r *http.Request) { h.Site.SignIn(w, r, session) })
 		if _, err := h.Visitor.Authenticate(ctx, h.Secret(request{cookies: all[caller]}.make())); !errors.Is(err, latchkey.ErrUnauthorized) {
 			t.Errorf("%s: the former session lives: %v", caller, err)
@@ -124,6 +129,8 @@ func TestARenewedCookieStaysWhatItWas(t *testing.T) {
 		bearer := map[string]string{"Authorization": "Bearer " + session.Secret.Reveal()}
 		for why, cookies := range map[string][]*http.Cookie{
 			"without a new secret": set(request{cookies: former}, func(w http.ResponseWriter, r *http.Request) { h.Renew(w, r, &silent) }),
+			"without anything":     set(request{}, func(w http.ResponseWriter, r *http.Request) { h.Renew(w, r, renewed) }),
+			"beside another":       set(request{cookies: append(slices.Clone(former), &http.Cookie{Name: former[0].Name, Value: "other"})}, func(w http.ResponseWriter, r *http.Request) { h.Renew(w, r, renewed) }),
 			"without a cookie":     set(request{headers: bearer}, func(w http.ResponseWriter, r *http.Request) { h.Renew(w, r, renewed) }),
 			"of another session":   set(request{headers: map[string]string{"Authorization": "Bearer other"}, cookies: former}, func(w http.ResponseWriter, r *http.Request) { h.Renew(w, r, renewed) }),
 		} {
@@ -142,7 +149,7 @@ func TestSignOutClearsTheCookieOfThePresentSecretAlone(t *testing.T) {
 		ended   bool
 	}{
 		"signed in": {cleared: true, ended: true}, "owing": {cleared: true, ended: true}, "unverified": {cleared: true, ended: true},
-		"blocked": {cleared: true}, "renewed": {err: latchkey.ErrSessionRenewed}, "ended": {}, "nobody": {}, "a wrong secret": {},
+		"blocked": {cleared: true}, "must reset": {cleared: true}, "renewed": {err: latchkey.ErrSessionRenewed}, "ended": {}, "nobody": {}, "a wrong secret": {},
 	} {
 		var err error
 		got := set(request{method: "POST", cookies: all[caller]}, func(w http.ResponseWriter, r *http.Request) { err = h.SignOut(w, r) })
@@ -249,6 +256,9 @@ func TestABearerIsJudgedByItsHeaderAlone(t *testing.T) {
 	}); len(got) != 0 {
 		t.Errorf("a bearer gets %v", got)
 	}
+	if _, err := h.Visitor.Authenticate(t.Context(), secret); !errors.Is(err, latchkey.ErrUnauthorized) {
+		t.Errorf("the session of a bearer lives: %v", err)
+	}
 }
 
 // A link that is opened in the session of its user proves the mailbox and the password together. Opened
@@ -330,5 +340,38 @@ func TestAFormerSecretUsesNoLinkUp(t *testing.T) {
 		if _, err := h.ConfirmEmailVerification(q.make(), user.ID, secret); !errors.Is(err, c.want) {
 			t.Errorf("%v, want %v", err, c.want)
 		}
+	}
+}
+
+func TestALinkOfASessionThatOwesAFactorWaitsForIt(t *testing.T) {
+	h := newHost(t, latchkey.Policy{}, nil)
+	ctx := t.Context()
+	if _, err := h.Engine.Users().Create(ctx, latchkey.NewUser{Email: "fay@example.org", Password: authtest.Password}); err != nil {
+		t.Fatal(err)
+	}
+	session, err := h.Visitor.CreateEmailPasswordSession(ctx, "fay@example.org", authtest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := h.Visitor.Authenticate(ctx, session.Secret.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := account.CreateEmailVerification(ctx, base.URL("/verify")); err != nil {
+		t.Fatal(err)
+	}
+	secret := h.Mail("fay@example.org").Secret.Reveal()
+	h.EnrolTOTP(account)
+	owing, err := h.Visitor.CreateEmailPasswordSession(ctx, "fay@example.org", authtest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := request{method: "POST", cookies: h.cookieOf(owing)}
+	if _, err := h.ConfirmEmailVerification(q.make(), account.UserID(), secret); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
+		t.Errorf("a session that owes a factor: %v", err)
+	}
+	q.cookies = h.cookieOf(session)
+	if _, err := h.ConfirmEmailVerification(q.make(), account.UserID(), secret); err != nil {
+		t.Errorf("the link was used up: %v", err)
 	}
 }

@@ -23,13 +23,11 @@ func (s *Site) handler(ownPages bool, fn func(w http.ResponseWriter, r *http.Req
 		if s.config.MaxBody > 0 {
 			r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBody)
 		}
-		err := error(nil)
 		if ownPages && s.csrf.Check(r) != nil {
-			err = errOrigin
-		} else {
-			err = fn(w, r)
+			s.refuse(w, r)
+			return
 		}
-		if err != nil {
+		if err := fn(w, r); err != nil {
 			s.Fail(w, r, err)
 		}
 	})
@@ -146,8 +144,8 @@ func (s *Site) Unverified(fn func(w http.ResponseWriter, r *http.Request, user *
 // of its page: in the session of the request if that is the user's
 // ([latchkey.Account.ConfirmEmailVerification], also for [latchkey.Unverified]), and otherwise by the link alone
 // ([latchkey.Guest.ConfirmEmailVerification]). A link without a session proves less, so the page must not leave
-// the session out. The errors are those of the methods. A fault of the check of the session is returned, and
-// the link can still be used.
+// the session out. The errors are those of the methods. A session of the user that owes a factor, a former
+// secret and a fault of the check use no link up: their error is returned, and the user opens the link again.
 func (s *Site) ConfirmEmailVerification(r *http.Request, userID, secret string) (*latchkey.Token, error) {
 	account, err := s.Authenticate(r)
 	if err == nil && account.UserID() == userID {
@@ -155,6 +153,9 @@ func (s *Site) ConfirmEmailVerification(r *http.Request, userID, secret string) 
 	}
 	if unproven, is := errors.AsType[*latchkey.UnverifiedEmailError](err); is && unproven.Unverified.UserID() == userID {
 		return unproven.Unverified.ConfirmEmailVerification(r.Context(), secret)
+	}
+	if owing, is := errors.AsType[*latchkey.MoreFactorsError](err); is && owing.Pending.UserID() == userID {
+		return nil, err
 	}
 	if _, answer := errors.AsType[*latchkey.Error](err); err != nil && (!answer || errors.Is(err, latchkey.ErrSessionRenewed)) {
 		return nil, err

@@ -25,16 +25,21 @@ func ReadJSON[T any](r *http.Request, into *T) error {
 		return errBody("The content type is not application/json")
 	}
 	text, err := io.ReadAll(r.Body)
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return err
-	}
 	if err != nil {
-		return errBody("It ends too early")
+		return unread(err, "It ends too early")
 	}
 	if strictjson.Unmarshal(text, into) != nil {
 		return errBody("It is not a JSON object of the right form")
 	}
 	return nil
+}
+
+// unread returns the error for a body that could not be read.
+func unread(err error, message string) error {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return err
+	}
+	return errBody(message)
 }
 
 // errBody refuses the body of a request.

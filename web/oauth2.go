@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"example.com/latchkey"
@@ -40,11 +41,19 @@ func (s *Site) StartOAuth2(w http.ResponseWriter, r *http.Request, start *latchk
 // session of an account that was linked keeps its own. The function leads to a page then. If the sign-in has
 // failed, result is nil, and err is the error of FinishOAuth2, which the function may return.
 //
-// The handler serves GET and POST: a service that answers by a form post comes back once more by GET.
+// The handler serves GET and POST: a service that answers by a form post comes back once more by GET. Other
+// methods use up no sign-in, and are answered with status 405. [Site.Protect] refuses the form post of another
+// site, so for such a service the host does not wrap this handler in it.
 func (s *Site) OAuth2Callback(provider string, fn func(w http.ResponseWriter, r *http.Request, result *latchkey.OAuth2Result, err error) error) http.Handler {
 	return s.handler(false, func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method == http.MethodPost {
+		switch r.Method {
+		case http.MethodGet:
+		case http.MethodPost:
 			return s.postOAuth2(w, r, provider)
+		default: // also HEAD, with which programs look at an address
+			w.Header().Set("Allow", "GET, POST")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return nil
 		}
 		query := r.URL.Query()
 		name := bindingName(query.Get("state"))
@@ -72,11 +81,13 @@ func (s *Site) OAuth2Callback(provider string, fn func(w http.ResponseWriter, r 
 // the browser come back with them.
 func (s *Site) postOAuth2(w http.ResponseWriter, r *http.Request, provider string) error {
 	if err := r.ParseForm(); err != nil {
-		return err
+		return unread(err, "It is not a form")
 	}
 	if err := s.Guest(r).PostOAuth2(r.Context(), provider, r.PostForm); err != nil {
 		return err
 	}
-	http.Redirect(w, r, r.URL.Path+"?"+url.Values{"state": {r.PostForm.Get("state")}}.Encode(), http.StatusSeeOther)
+	// A browser reads an address that begins with two slashes, or a slash and a backslash, as that of another host.
+	back := "/" + strings.TrimLeft(r.URL.EscapedPath(), "/")
+	http.Redirect(w, r, back+"?"+url.Values{"state": {r.PostForm.Get("state")}}.Encode(), http.StatusSeeOther)
 	return nil
 }

@@ -21,11 +21,18 @@ func (s *Site) Protect(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.setHeaders(w.Header())
 		if s.csrf.Check(r) != nil {
-			s.Fail(w, r, errOrigin)
+			s.refuse(w, r)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// refuse answers a request of another site's page. Nothing of its body is read: an ErrorPage that reads the
+// form would read one of any size.
+func (s *Site) refuse(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.NoBody
+	s.Fail(w, r, errOrigin)
 }
 
 // setHeaders sets the headers of [Site.Protect], as far as the host has not set them.

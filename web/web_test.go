@@ -16,6 +16,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/web"
 )
 
@@ -141,7 +142,38 @@ func callers(t *testing.T) (h *host, all map[string][]*http.Cookie) {
 		t.Fatal(err)
 	}
 	all["renewed"] = h.cookieOf(session)
+	all["must reset"] = h.mustReset("rob@example.org")
 	return h, all
+}
+
+// mustReset makes a user who has taken a stolen address back, and must set a new password. It returns the cookies of
+// a session that a link has made since.
+func (h *host) mustReset(email string) []*http.Cookie {
+	h.t.Helper()
+	must := func(err error) {
+		h.t.Helper()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	ctx := h.t.Context()
+	account, _ := h.SignInVerified(email)
+	_, err := account.CreateEmailChange(ctx, latchkey.NewEmailChange{Email: "thief@example.org", URL: base.URL("/change")}, authtest.Password)
+	must(err)
+	_, err = account.ConfirmEmailChange(ctx, h.Mail("thief@example.org").Secret.Reveal(), base.URL("/undo"))
+	must(err)
+	_, err = h.Visitor.RestoreAddress(ctx, account.UserID(), h.Mail(email).Secret.Reveal())
+	must(err)
+	h.Outbox.Take()
+	_, err = h.Visitor.CreateMagicURLToken(ctx, latchkey.NewMagicURLToken{Email: email, URL: base.URL("/link")})
+	must(err)
+	link := h.Mail(email)
+	for link.Kind != notify.MagicURL { // a notice of the change
+		link = h.Mail(email)
+	}
+	session, err := h.Visitor.CreateSession(ctx, account.UserID(), link.Secret.Reveal())
+	must(err)
+	return h.cookieOf(session)
 }
 
 func answers(w http.ResponseWriter, _ *http.Request, account *latchkey.Account) error {
@@ -162,6 +194,7 @@ func TestRequireHasAnAnswerForEachCaller(t *testing.T) {
 		"owing":          {latchkey.ErrMoreFactorsRequired.Type, 401, "/factor?next=%2Faccount%3Fa%3Db"},
 		"unverified":     {latchkey.ErrEmailVerificationRequired.Type, 412, "/verify?next=%2Faccount%3Fa%3Db"},
 		"blocked":        {latchkey.ErrUserBlocked.Type, 403, ""},
+		"must reset":     {latchkey.ErrPasswordResetRequired.Type, 412, "/recover?from=site&next=%2Faccount%3Fa%3Db"},
 		"renewed":        {latchkey.ErrSessionRenewed.Type, 401, ""},
 		"signed in":      {"", 200, ""},
 	} {
@@ -179,7 +212,7 @@ func TestRequireHasAnAnswerForEachCaller(t *testing.T) {
 					t.Errorf("%s, %s, page: %d to %q, want %d", caller, name, res.StatusCode, location, want.status)
 				case want.page != "" && method == http.MethodGet && (res.StatusCode != http.StatusSeeOther || location != want.page):
 					t.Errorf("%s, %s, page: %d to %q, want %q", caller, name, res.StatusCode, location, want.page)
-				case want.page != "" && method == http.MethodPost && location != strings.SplitN(want.page, "?", 2)[0]: // the body is lost, so it does not go back there
+				case want.page != "" && method == http.MethodPost && location != strings.TrimRight(strings.SplitN(want.page, "next=", 2)[0], "?&"): // the body is lost, so it does not go back there
 					t.Errorf("%s, %s, form: to %q, want %q", caller, name, location, want.page)
 				}
 				if len(res.Cookies()) > 0 {
@@ -223,6 +256,34 @@ func TestAPageThatIsMissingIsThePageOfTheError(t *testing.T) {
 	}
 }
 
+// Each error leads to its own page, with the address that the browser wanted.
+func TestEachErrorLeadsToItsPage(t *testing.T) {
+	h := newHost(t, latchkey.Policy{}, nil)
+	for want, err := range map[string]error{
+		"/sign-in?": latchkey.ErrUnauthorized, "/factor?": latchkey.ErrMoreFactorsRequired, "/verify?": latchkey.ErrEmailVerificationRequired, "/recover?from=site&": latchkey.ErrPasswordResetRequired, "/confirm?": latchkey.ErrChallengeRequired,
+	} {
+		fails := h.Handle(func(http.ResponseWriter, *http.Request) error { return err })
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			if got := send(fails, request{method: method, target: "/teams?id=7", accept: page}).Header.Get("Location"); got != want+"next=%2Fteams%3Fid%3D7" {
+				t.Errorf("%s, %v: to %q", method, err, got)
+			}
+		}
+		// A path that browsers take for another host is not wanted, and neither is the first page.
+		for _, path := range []string{"//evil.example.net/x", "/\\evil.example.net", "/"} {
+			r := request{accept: page}.make()
+			r.URL = &url.URL{Path: path}
+			if strings.Contains(path, "\\") {
+				r.URL = &url.URL{Opaque: path}
+			}
+			w := httptest.NewRecorder()
+			fails.ServeHTTP(w, r)
+			if got := w.Header().Get("Location"); got != strings.TrimRight(want, "?&") {
+				t.Errorf("%s, %v: to %q", path, err, got)
+			}
+		}
+	}
+}
+
 func TestOptionalHasNoAccountForCallersThatRequireRefuses(t *testing.T) {
 	h, all := callers(t)
 	for caller, cookies := range all {
@@ -255,7 +316,7 @@ func TestAFormComesBackToItsPage(t *testing.T) {
 
 func TestChallengeIsForSessionsThatOweAFactorAndThoseThatOweNone(t *testing.T) {
 	h, all := callers(t)
-	for caller, want := range map[string]int{"owing": 200, "signed in": 200, "nobody": 401, "ended": 401, "unverified": 412, "blocked": 403, "renewed": 401} {
+	for caller, want := range map[string]int{"owing": 200, "signed in": 200, "nobody": 401, "ended": 401, "unverified": 412, "blocked": 403, "renewed": 401, "must reset": 412} {
 		pending := false
 		res := send(h.Challenge(func(_ http.ResponseWriter, r *http.Request, of web.Challenger) error {
 			_, pending = of.(*latchkey.Pending)
@@ -272,7 +333,7 @@ func TestChallengeIsForSessionsThatOweAFactorAndThoseThatOweNone(t *testing.T) {
 
 func TestUnverifiedIsForUsersWithoutAProvenAddress(t *testing.T) {
 	h, all := callers(t)
-	for caller, want := range map[string]int{"unverified": 200, "signed in": 409, "nobody": 401, "owing": 401, "blocked": 403} {
+	for caller, want := range map[string]int{"unverified": 200, "signed in": 409, "nobody": 401, "owing": 401, "blocked": 403, "must reset": 412, "renewed": 401} {
 		called := false
 		handler := h.Unverified(func(_ http.ResponseWriter, r *http.Request, user *latchkey.Unverified) error {
 			called = true
@@ -472,6 +533,8 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 		"Base":            {},
 		"Base: \"ftp":     {Base: "ftp://app.example.org"},
 		"Base: http":      {Base: "http://app.example.org"},
+		"Base: http is":   {Base: "http://notlocalhost"},
+		"Base: http is f": {Base: "http://192.0.2.7:8080"},
 		"Base: \"https":   {Base: "https://app.example.org/path"},
 		"Pages":           {Base: base, Pages: web.Pages{Factor: "//evil.example.net"}},
 		"MaxBody":         {Base: base, MaxBody: -2},
@@ -529,7 +592,7 @@ func TestABaseMakesLinksAndTheHostsOfLinks(t *testing.T) {
 
 func TestNextIsAPathOfTheSite(t *testing.T) {
 	for next, want := range map[string]string{
-		"/teams?id=7&x=/y#z": "/teams?id=7&x=/y#z", "/": "/", "": "/", "teams": "/", "//evil.example.net": "/", "/\\evil.example.net": "/", "https://evil.example.net": "/",
+		"/teams?id=7&x=/y#z": "/teams?id=7&x=/y#z", "/": "/", "": "/", "teams": "/", "//evil.example.net": "/", "///evil.example.net": "/", "/x\x7f": "/", "/\\evil.example.net": "/", "https://evil.example.net": "/",
 		"/\t/evil.example.net": "/", "/\n/evil": "/", " /x": "/", "javascript:alert(1)": "/", "/x\x00": "/", "/%0d%0aSet-Cookie:x": "/%0d%0aSet-Cookie:x", "/" + strings.Repeat("x", 2048): "/", "/x y": "/", "/%zz": "/",
 	} {
 		if got := web.Next(request{target: "/?next=" + url.QueryEscape(next)}.make()); got != want {

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -97,7 +98,11 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 		defer func() { _ = provider.Close() }() // never fails
-		config.Providers, targets = []oauth.Provider{provider}, []string{o.issuer}
+		issuer, err := url.Parse(o.issuer)      // it may have a path, such as /realms/main
+		if err != nil {
+			return err
+		}
+		config.Providers, targets = []oauth.Provider{provider}, []string{issuer.Scheme + "://" + issuer.Host}
 	}
 	engine, err := latchkey.New(store, config)
 	if err != nil {

@@ -99,9 +99,13 @@ func (a *app) user(w http.ResponseWriter, r *http.Request, v *view) (err error) 
 
 // setStatus blocks a user, or ends the block. Staff cannot lock themselves out.
 func (a *app) setStatus(w http.ResponseWriter, r *http.Request, v *view) error {
-	id, open := r.PathValue("user"), r.FormValue("status") == "open"
+	id, status := r.PathValue("user"), r.FormValue("status")
 	if id == v.User.ID {
 		return latchkey.ErrUserUnauthorized
+	}
+	open := status == "open"
+	if !open && status != "blocked" {
+		return errForm
 	}
 	if _, err := a.server(r).UpdateStatus(r.Context(), id, open); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"html/template"
 	"io/fs"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -55,7 +56,7 @@ func New(engine *latchkey.Engine, c Config) (http.Handler, error) {
 		return nil, err
 	}
 	a.routes()
-	return a.Protect(a.mux), nil
+	return a.Protect(a.forms(a.mux)), nil
 }
 
 // parse reads the pages. Each is a file that fills the parts of layout.html.
@@ -76,7 +77,7 @@ func (a *app) parse() error {
 
 func (a *app) routes() {
 	static, _ := fs.Sub(staticFiles, "static") // the folder is there
-	a.mux.Handle("GET /static/", cached(http.StripPrefix("/static/", http.FileServerFS(static))))
+	a.mux.Handle("GET /static/{file}", cached(http.StripPrefix("/static/", http.FileServerFS(static))))
 	a.mux.Handle("GET /healthz", a.Health())
 	a.mux.Handle("GET /{$}", a.Optional(a.home))
 	a.mux.Handle("POST /language", a.Handle(a.setLanguage))
@@ -88,6 +89,42 @@ func (a *app) routes() {
 	a.adminRoutes()
 	a.mux.Handle("/", a.Handle(func(http.ResponseWriter, *http.Request) error { return errNoPage }))
 }
+
+// maxForm is the largest form in bytes.
+const maxForm = 64 << 10
+
+// forms reads the forms. It refuses one that cannot be read whole: its fields would be empty, and an empty name
+// would be stored. The query of the address is no part of a form.
+func (a *app) forms(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+			err := readForm(r)
+			r.Form = r.PostForm
+			if err != nil {
+				a.Fail(w, r, err)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// readForm reads a form of the site. Browsers send its fields as URLs have them, and no files.
+func readForm(r *http.Request) error {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if r.ContentLength != 0 && (err != nil || kind != "application/x-www-form-urlencoded") {
+		return errForm
+	}
+	err = r.ParseForm()
+	if _, large := errors.AsType[*http.MaxBytesError](err); large || err == nil {
+		return err
+	}
+	return errForm
+}
+
+// errForm is the answer to a form that cannot be read.
+var errForm = &latchkey.Error{Type: latchkey.ErrArgumentInvalid.Type, Category: latchkey.CategoryInvalid, Message: "The form cannot be read"}
 
 // errNoPage is the answer to an address that has no page.
 var errNoPage = &latchkey.Error{Type: "general_route_not_found", Category: latchkey.CategoryNotFound, Message: "There is no such page"}
@@ -128,7 +165,7 @@ func (a *app) newView(r *http.Request, profile *latchkey.Profile) *view {
 		App: a.name, Lang: languageOf(r), Path: r.URL.RequestURI(), Next: web.Next(r), Form: r.Form, Errors: map[string]string{},
 		status: http.StatusOK, service: a.service, Done: done[r.URL.Query().Get("done")],
 	}
-	if r.Method != http.MethodGet {
+	if r.Method != http.MethodGet || strings.HasPrefix(r.URL.Path, "/link/") || strings.HasPrefix(r.URL.Path, "/callback/") { // such an address has a secret
 		v.Path = "/"
 	}
 	if v.Done != "" {

@@ -26,7 +26,6 @@ func (a *app) linkRoutes() {
 func (a *app) lookAt(path string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		v := a.viewOf(r)
-		v.Path = "/" // the address has a secret
 		if path != "invitation" {
 			if _, err := a.Guest(r).InspectToken(r.Context(), r.FormValue("userId"), r.FormValue("secret")); err != nil {
 				return a.deadLink(w, v, err)
@@ -111,7 +110,6 @@ func (a *app) openRestore(w http.ResponseWriter, r *http.Request) error {
 		return to(w, r, "/sign-in?done=restored")
 	}
 	v := a.viewOf(r)
-	v.Path = "/"
 	v.Form.Set("userId", token.UserID)
 	v.Form.Set("secret", token.Secret.Reveal())
 	v.Done = v.T("The address is yours again. Set a new password now.")
@@ -135,6 +133,9 @@ func (a *app) openInvitation(w http.ResponseWriter, r *http.Request) error {
 			return a.opened(w, r, "", err)
 		}
 		return to(w, r, "/teams/"+link.TeamID+"?done=joined")
+	}
+	if errors.Is(err, latchkey.ErrSessionRenewed) { // the user is signed in
+		return err
 	}
 	guest, stay := a.client(r)
 	accepted, err := guest.AcceptInvitation(r.Context(), link)
