@@ -186,6 +186,21 @@ func TestAttack27AFormPostLeadsToNoOtherSite(t *testing.T) {
 	}
 }
 
+// A form post is the body of its request: an address that another site has made finishes nothing.
+func TestAttack27NoAddressIsAFormPost(t *testing.T) {
+	l := newLinked(t, url.Values{"response_mode": {"form_post"}})
+	address, cookies := l.start(nil)
+	parameters := l.visit(address)
+	evil := url.Values{"state": parameters["state"], "code": {"evil"}}
+	if res := send(l.callback, request{method: "POST", target: callbackPath + "?" + evil.Encode(), accept: page, kind: "application/x-www-form-urlencoded"}); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("an address is taken for a form post: %d", res.StatusCode)
+	}
+	res := send(l.callback, request{method: "POST", target: callbackPath + "?" + evil.Encode(), accept: page, body: parameters.Encode(), kind: "application/x-www-form-urlencoded"})
+	if send(l.callback, request{target: res.Header.Get("Location"), accept: page, cookies: cookies}); l.failed != nil {
+		t.Errorf("the address changes a form post: %v", l.failed)
+	}
+}
+
 // A form post that is none is a fault of its sender, not of the host.
 func TestAttack27AMalformedFormPostIsNoFault(t *testing.T) {
 	l := newLinked(t, nil)
@@ -237,6 +252,9 @@ func TestAttack27NoCookieButTheOneOfTheStartFinishesASignIn(t *testing.T) {
 		},
 		"two": func(own []*http.Cookie) []*http.Cookie {
 			return append(own, &http.Cookie{Name: own[0].Name, Value: "x"})
+		},
+		"two, the other first": func(own []*http.Cookie) []*http.Cookie {
+			return append([]*http.Cookie{{Name: own[0].Name, Value: "x"}}, own...)
 		},
 		"of the state else": func(own []*http.Cookie) []*http.Cookie {
 			return []*http.Cookie{{Name: "__Host-oauth2-", Value: own[0].Value}}

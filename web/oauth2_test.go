@@ -113,6 +113,17 @@ func TestASignInByAnotherServiceIsBoundToTheBrowser(t *testing.T) {
 	}
 }
 
+func TestAStartWithoutAValueSetsNoCookie(t *testing.T) {
+	l := newLinked(t, nil)
+	start, err := l.Visitor.StartOAuth2(t.Context(), latchkey.OAuth2Request{Provider: "oidc", RedirectURL: base.URL(callbackPath), Token: true, Unbound: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set(request{method: "POST"}, func(w http.ResponseWriter, r *http.Request) { err = l.StartOAuth2(w, r, start) }); err != nil || len(got) > 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestSignInsInTwoTabsDoNotMeet(t *testing.T) {
 	l := newLinked(t, nil)
 	first, cookies := l.start(nil)
@@ -172,7 +183,7 @@ func TestALinkedServiceLeavesTheSessionAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	address, cookies = l.start(account)
-	cookies = append(cookies, l.cookieOf(anonymous)...)
+	cookies = append(cookies, set(request{}, func(w http.ResponseWriter, r *http.Request) { l.SignInForVisit(w, r, anonymous) })...)
 	res = send(l.callback, request{target: callbackPath + "?" + l.visit(address).Encode(), accept: page, cookies: cookies})
 	if l.failed != nil {
 		t.Fatal(l.failed)
@@ -180,7 +191,10 @@ func TestALinkedServiceLeavesTheSessionAlone(t *testing.T) {
 	renewed := ""
 	for _, c := range res.Cookies() {
 		if c.Name == "__Host-session" {
-			renewed = c.Value
+			renewed = l.Secret(request{cookies: []*http.Cookie{c}}.make())
+			if c.MaxAge != 0 {
+				t.Errorf("a cookie for a visit lasts: %v", c)
+			}
 		}
 	}
 	if account, err = l.Visitor.Authenticate(t.Context(), renewed); err != nil || account.UserID() != anonymous.UserID {

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,12 +12,15 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
 	"example.com/latchkey/web"
 )
 
@@ -218,8 +222,8 @@ func TestRequireHasAnAnswerForEachCaller(t *testing.T) {
 				if len(res.Cookies()) > 0 {
 					t.Errorf("%s, %s: the answer touches the cookie", caller, name)
 				}
-				if caller == "renewed" && (res.Header.Get("Refresh") == "1") != (method == http.MethodGet) {
-					t.Errorf("a browser with a former secret is told to load again: %q", res.Header.Get("Refresh"))
+				if (res.Header.Get("Refresh") != "") != (caller == "renewed" && method == http.MethodGet) {
+					t.Errorf("%s, %s, %s: the browser is told to load again: %q", caller, name, method, res.Header.Get("Refresh"))
 				}
 				res = send(handler, request{method: method, accept: machine, cookies: all[caller]})
 				var p web.Problem
@@ -345,9 +349,11 @@ func TestUnverifiedIsForUsersWithoutAProvenAddress(t *testing.T) {
 			t.Errorf("%s: %d, called %v", caller, res.StatusCode, called)
 		}
 	}
-	res := send(h.Unverified(nil), request{target: "/verify?next=/teams", accept: page, cookies: all["signed in"]})
-	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/teams" {
-		t.Errorf("a user who has proven the address: %d to %q", res.StatusCode, res.Header.Get("Location"))
+	for next, want := range map[string]string{"/teams": "/teams", "//evil.example.net": "/", "https://evil.example.net": "/"} {
+		res := send(h.Unverified(nil), request{target: "/verify?next=" + next, accept: page, cookies: all["signed in"]})
+		if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want {
+			t.Errorf("a user who has proven the address: %d to %q", res.StatusCode, res.Header.Get("Location"))
+		}
 	}
 }
 
@@ -392,6 +398,13 @@ func TestARequestOfAnotherSitesPageIsRefused(t *testing.T) {
 			}
 		}
 	}
+	// A proxy has replaced the name of the host, and the browser is too old for Sec-Fetch-Site.
+	r := request{method: "POST", accept: machine, headers: map[string]string{"Origin": string(base)}}.make()
+	r.Host = "backend:8080"
+	w := httptest.NewRecorder()
+	if handlers(h.Site)["Handle"].ServeHTTP(w, r); w.Code != 200 {
+		t.Errorf("a form of the site's own page: %d", w.Code)
+	}
 	for name, handler := range map[string]http.Handler{"Handle": handlers(trusting.Site)["Handle"], "Protect": handlers(trusting.Site)["Protect"]} {
 		res := send(handler, request{method: "POST", accept: machine, headers: map[string]string{"Origin": "https://www.example.org", "Sec-Fetch-Site": "cross-site"}})
 		if res.StatusCode != 200 {
@@ -411,7 +424,13 @@ func TestAnswersHaveTheHeadersOfPagesWithSecrets(t *testing.T) {
 	}
 	for name, handler := range map[string]http.Handler{
 		"Handle": h.Handle(ok), "Protect": h.Protect(http.NotFoundHandler()), "an error": h.Require(nil), "twice": h.Protect(h.Handle(ok)),
+		"Fail": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.Fail(w, r, latchkey.ErrUserBlocked) }),
 	} {
+		for _, accept := range []string{machine, page} {
+			if got := send(handler, request{accept: accept}).Header.Get("Cache-Control"); name != "Protect" && got != "no-store" { // a picture may be stored
+				t.Errorf("%s may be stored", name)
+			}
+		}
 		got := send(handler, request{accept: machine}).Header
 		for header, want := range map[string]string{
 			"Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff", "Strict-Transport-Security": "max-age=31536000",
@@ -421,12 +440,16 @@ func TestAnswersHaveTheHeadersOfPagesWithSecrets(t *testing.T) {
 				t.Errorf("%s: %s is %q", name, header, got.Values(header))
 			}
 		}
-		if name != "Protect" && got.Get("Cache-Control") != "no-store" { // a picture may be stored
-			t.Errorf("%s may be stored", name)
-		}
 	}
 	if got := send(h.Protect(h.Handle(own)), request{}).Header; got.Get("Content-Security-Policy") != "default-src 'none'" || got.Get("Cache-Control") != "public, max-age=60" {
 		t.Errorf("a handler cannot set headers of its own: %v", got)
+	}
+	failing := func(w http.ResponseWriter, r *http.Request) error {
+		_ = own(w, r) // never fails
+		return latchkey.ErrUserBlocked
+	}
+	if got := send(h.Protect(h.Handle(failing)), request{accept: page}).Header; got.Get("Content-Security-Policy") != "default-src 'none'" || got.Get("Cache-Control") != "no-store" {
+		t.Errorf("an error has other headers than its handler has set: %v", got)
 	}
 	if got := send(plain.Handle(ok), request{}).Header; got.Get("Strict-Transport-Security") != "" {
 		t.Error("a site with http demands https")
@@ -472,9 +495,42 @@ func TestErrorsHaveStatusTypeAndSentence(t *testing.T) {
 			t.Errorf("%v: WWW-Authenticate %q", c.err, got)
 		}
 	}
+	cookies := newHost(t, latchkey.Policy{}, nil)
+	if got := send(cookies.Require(nil), request{accept: machine}).Header.Get("WWW-Authenticate"); got != "" {
+		t.Errorf("a site without Bearer asks for %s", got)
+	}
 	_, err := h.Visitor.CreateAccount(t.Context(), latchkey.NewAccount{Email: "ada@example.org", Password: "short"})
 	if p := web.ProblemOf(err); p.Argument != "password" || p.Reason != "too_short" || p.Status != 400 {
 		t.Errorf("an argument: %+v", p)
+	}
+}
+
+// A request is for a page if it names text/html, in whichever spelling.
+func TestARequestForAPageNamesHTML(t *testing.T) {
+	h := newHost(t, latchkey.Policy{}, nil)
+	for accept, want := range map[string]bool{
+		"text/html": true, "TEXT/HTML": true, "application/json, text/html": true, "application/json ,  Text/HTML ;q=0.1": true, "text/html;level=1": true, page: true,
+		"": false, "*/*": false, "text/*": false, "text/html2": false, "application/json": false, "application/json;x=text/html": false,
+	} {
+		if got := send(h.Require(nil), request{accept: accept}).StatusCode == http.StatusSeeOther; got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+	r := request{accept: "application/json"}.make()
+	r.Header.Add("Accept", "text/html")
+	w := httptest.NewRecorder()
+	if h.Require(nil).ServeHTTP(w, r); w.Code != http.StatusSeeOther {
+		t.Errorf("two lines: %d", w.Code)
+	}
+}
+
+func TestThePlainPageHasNothingOfAnErrorThatRuns(t *testing.T) {
+	h := newHost(t, latchkey.Policy{}, nil)
+	e := *latchkey.ErrUserBlocked
+	e.Message = "<script>alert(1)</script>"
+	res := send(h.Handle(func(http.ResponseWriter, *http.Request) error { return &e }), request{accept: page})
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != 403 || strings.Contains(string(body), "<script") || !strings.Contains(string(body), "&lt;script") {
+		t.Errorf("%d: %s", res.StatusCode, body)
 	}
 }
 
@@ -485,6 +541,15 @@ func TestAFaultIsLoggedOnce(t *testing.T) {
 		t.Errorf("an error of the host is logged %d times", got)
 	}
 	h.log.Reset()
+	late, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	_, fault := h.Visitor.CreateAnonymousSession(late)
+	if !latchkey.IsFault(fault) {
+		t.Fatalf("after the deadline: %v", fault)
+	}
+	if res := send(h.Handle(func(http.ResponseWriter, *http.Request) error { return fault }), request{accept: machine}); res.StatusCode != 500 || h.log.Len() > 0 {
+		t.Errorf("a fault that the engine has logged: %d, %s", res.StatusCode, h.log)
+	}
 	if err := h.Engine.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -527,6 +592,62 @@ func TestHealthIsOneReadOfTheStore(t *testing.T) {
 	}
 }
 
+// stuck is a store whose reads wait, once it is told to.
+type stuck struct {
+	store.Store
+	waits atomic.Bool
+}
+
+func (s *stuck) wait(ctx context.Context) error {
+	if !s.waits.Load() {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *stuck) List(ctx context.Context, q store.Query) ([]store.Row, error) {
+	if err := s.wait(ctx); err != nil {
+		return nil, err
+	}
+	return s.Store.List(ctx, q)
+}
+
+func (s *stuck) Get(ctx context.Context, index *store.Index, values ...store.Value) (store.Row, error) {
+	if err := s.wait(ctx); err != nil {
+		return store.Row{}, err
+	}
+	return s.Store.Get(ctx, index, values...)
+}
+
+func (s *stuck) Count(ctx context.Context, q store.Query) (int, error) {
+	if err := s.wait(ctx); err != nil {
+		return 0, err
+	}
+	return s.Store.Count(ctx, q)
+}
+
+func TestHealthDoesNotWaitForAStoreThatIsStuck(t *testing.T) {
+	t.Parallel() // it takes two seconds
+	s := &stuck{Store: memory.Open()}
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = engine.Close() }()
+	site, err := web.New(engine, web.Config{Base: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.waits.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	w := httptest.NewRecorder()
+	if site.Health().ServeHTTP(w, request{}.make().WithContext(ctx)); w.Code != 503 || ctx.Err() != nil {
+		t.Errorf("%d, %v", w.Code, ctx.Err())
+	}
+}
+
 func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	kit := authtest.New(t, latchkey.Config{})
 	for want, c := range map[string]web.Config{
@@ -546,6 +667,16 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	} {
 		if _, err := web.New(kit.Engine, c); err == nil || !strings.HasPrefix(err.Error(), "web: "+want) {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+	for _, pages := range []web.Pages{{SignIn: "sign-in"}, {Factor: "/\\factor"}, {Verify: "https://evil.example.net"}, {Recover: "//evil.example.net"}, {Confirm: "/a b"}} {
+		if _, err := web.New(kit.Engine, web.Config{Base: base, Pages: pages}); err == nil || !strings.HasPrefix(err.Error(), "web: Pages") {
+			t.Errorf("%+v: %v", pages, err)
+		}
+	}
+	for _, name := range []string{"__Host-session", "__Secure-session", "a;b", "a=b", "é"} {
+		if _, err := web.New(kit.Engine, web.Config{Base: base, Cookie: name}); err == nil || !strings.HasPrefix(err.Error(), "web: Cookie") {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 	if _, err := web.New(nil, web.Config{Base: base}); err == nil {
@@ -644,8 +775,8 @@ func TestJSONAnswersWithTheValueOrTheError(t *testing.T) {
 		for name, handler := range handlers {
 			res := send(handler, request{accept: machine, cookies: all["signed in"]})
 			body, _ := io.ReadAll(res.Body)
-			if res.StatusCode != status || string(body) != want {
-				t.Errorf("%s: %d %s", name, res.StatusCode, body)
+			if kind := res.Header.Get("Content-Type"); res.StatusCode != status || string(body) != want || (kind == "application/json") != (want != "") {
+				t.Errorf("%s: %d %s as %q", name, res.StatusCode, body, kind)
 			}
 		}
 	}
@@ -656,4 +787,18 @@ func TestJSONAnswersWithTheValueOrTheError(t *testing.T) {
 	expect(403, `{"code":403,"type":"user_blocked","message":"The user is blocked"}`+"\n")
 	value, err = func() {}, nil
 	expect(500, `{"code":500,"type":"general_server_error","message":"Something went wrong; try again later"}`+"\n")
+}
+
+func TestAQRCodeOfAnotherSizeIsAnError(t *testing.T) {
+	kit := authtest.New(t, latchkey.Config{})
+	account, _ := kit.SignIn("ada@example.org")
+	app, err := account.CreateMFAAuthenticator(t.Context(), latchkey.NewMFAAuthenticator{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{-1, 0, 63, 2049} {
+		if picture, err := web.QRCode(app, size); err == nil || picture != "" {
+			t.Errorf("%d: %v", size, err)
+		}
+	}
 }
