@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"example.com/latchkey"
 	"example.com/latchkey/hidden"
@@ -30,6 +31,11 @@ func (a *app) lookAt(path string) func(http.ResponseWriter, *http.Request) error
 		if path != "invitation" {
 			if _, err := a.Guest(r).InspectToken(r.Context(), r.FormValue("userId"), r.FormValue("secret")); err != nil {
 				return a.deadLink(w, v, err)
+			}
+		}
+		if path == "email" { // for a session of its user alone
+			if _, err := a.Authenticate(r); err != nil {
+				return err
 			}
 		}
 		return a.show(w, "link-"+path, v)
@@ -72,12 +78,14 @@ func (a *app) openVerification(w http.ResponseWriter, r *http.Request) error {
 	ctx, userID, secret := r.Context(), r.FormValue("userId"), r.FormValue("secret")
 	account, err := a.Authenticate(r)
 	unproven, is := errors.AsType[*latchkey.UnverifiedEmailError](err)
+	page := "/account?done=verified"
 	switch {
 	case is && unproven.Unverified.UserID() == userID:
 		_, err = unproven.Unverified.ConfirmEmailVerification(ctx, secret)
 	case err == nil && account.UserID() == userID:
 		_, err = account.ConfirmEmailVerification(ctx, secret)
 	default:
+		page = "/sign-in?done=verified"
 		_, err = a.Guest(r).ConfirmEmailVerification(ctx, userID, secret)
 	}
 	switch {
@@ -86,7 +94,7 @@ func (a *app) openVerification(w http.ResponseWriter, r *http.Request) error {
 	case err != nil && !errors.Is(err, latchkey.ErrEmailAlreadyVerified):
 		return a.opened(w, r, "", err)
 	}
-	return to(w, r, "/account?done=verified")
+	return to(w, r, page)
 }
 
 func (a *app) openRecovery(w http.ResponseWriter, r *http.Request) error {
@@ -100,15 +108,15 @@ func (a *app) openRecovery(w http.ResponseWriter, r *http.Request) error {
 // that undoes it.
 func (a *app) openChange(w http.ResponseWriter, r *http.Request) error {
 	account, err := a.Authenticate(r)
-	if err == nil {
-		_, err = account.ConfirmEmailChange(r.Context(), r.FormValue("secret"), a.URL("/link/restore"))
-	}
-	if errors.Is(err, latchkey.ErrUnauthorized) {
-		v := a.viewOf(r)
-		v.Error = v.T("Sign in first, and then open the link in the mail again.")
-		return a.show(w, "dead-link", v)
-	}
 	if err != nil {
+		return err
+	}
+	old, err := account.User(r.Context())
+	if err != nil {
+		return err
+	}
+	undo := a.URL("/link/restore?" + url.Values{"email": {old.Email}}.Encode())
+	if _, err := account.ConfirmEmailChange(r.Context(), r.FormValue("secret"), undo); err != nil {
 		return a.opened(w, r, "", err)
 	}
 	return to(w, r, "/account?done=email")
