@@ -76,6 +76,7 @@ type request struct {
 	page            string
 	walk, countNone bool
 	search          string
+	searched        bool // the rows come from an index of words, and meet the search
 
 	scope  string        // the user or the team, to which tokens of pages are bound
 	within []store.Value // the leading values of the index, if the rows belong to one user or team

@@ -61,7 +61,7 @@ func (l *listing[T]) search(ctx context.Context, c *call, r *request, at *place)
 			rows = append(rows, row)
 		}
 	}
-	r.search = "" // each row meets it
+	r.searched = true
 	return l.pageOf(c, r, at, rows), nil
 }
 
@@ -246,7 +246,7 @@ func (g *gather[T]) add(rows []*T) {
 	keep := g.request.offset + g.request.limit + 1
 	for _, record := range rows {
 		row := g.listing.rows.Row(record)
-		if !g.matches(row) || g.request.search != "" && !words.Meets(g.request.search, g.listing.texts(record)...) {
+		if !g.matches(row) || g.request.search != "" && !g.request.searched && !words.Meets(g.request.search, g.listing.texts(record)...) {
 			continue
 		}
 		g.total++

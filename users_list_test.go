@@ -360,6 +360,42 @@ func TestSearchFindsUsersByTheirWords(t *testing.T) {
 	})
 }
 
+// A search has pages, in both directions, with a filter and an order too.
+func TestASearchHasPages(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var want []string
+		for n := range 7 {
+			user, err := k.Users().Create(k.Ctx, latchkey.NewUser{UserID: fmt.Sprintf("user-%d", n), Name: "Ada Lovelace", Email: fmt.Sprintf("ada%d@example.org", n)})
+			k.Must(err)
+			want = append(want, user.ID)
+		}
+		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{Name: "Eve", Email: "eve@example.org"})))
+		slices.Reverse(want)
+		for name, filters := range map[string][]latchkey.Query{"search": nil, "search and filter": {query.StartsWith("email", "ada")}} {
+			queries := append(filters, query.Search("lovelace"), query.OrderDesc("email"), query.Limit(3))
+			var forward []string
+			asked, last := queries, ""
+			for range 3 {
+				list, err := k.Users().List(k.Ctx, asked...)
+				k.Must(err)
+				if list.Total != len(want) {
+					k.Errorf("%s: a total of %d", name, list.Total)
+				}
+				forward, last = append(forward, ids(list.Users)...), list.Prev
+				asked = append(slices.Clone(queries), query.Page(list.Next))
+			}
+			if !slices.Equal(forward, want) {
+				k.Errorf("%s: forwards %v, want %v", name, forward, want)
+			}
+			list, err := k.Users().List(k.Ctx, append(slices.Clone(queries), query.Page(last))...)
+			k.Must(err)
+			if got := ids(list.Users); !slices.Equal(got, want[3:6]) {
+				k.Errorf("%s: backwards %v, want %v", name, got, want[3:6])
+			}
+		}
+	})
+}
+
 // One user is found by address, in any case.
 func TestGetByEmailAndPhone(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

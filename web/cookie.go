@@ -111,26 +111,49 @@ func (s *Site) Renew(w http.ResponseWriter, r *http.Request, session *latchkey.S
 // SignOut ends the session of the request and clears the cookie. It does so for a session that owes a
 // factor or a verified address too. A session that has ended already, or none, is no error.
 //
-// This is the only place where the cookie is cleared, and only if its secret is the session's present
-// one: a request that was on its way with a former secret must not clear the cookie that has a new one
-// by now. The answer to it is [latchkey.ErrSessionRenewed], and the user signs out again. A cookie of a
-// session that has ended proves nothing, and stays until the next sign-in.
+// The cookie is cleared only if its secret is the session's present one: a request that was on its way with a
+// former secret must not clear the cookie that has a new one by now. The answer to it is
+// [latchkey.ErrSessionRenewed], and the user signs out again. A cookie of a session that has ended proves
+// nothing, and stays until the next sign-in.
+//
+// The browser also forgets the pages that it keeps for its back button (Clear-Site-Data). Chrome keeps some
+// in spite of the rule not to store them, and would show them to the next person at the machine.
 func (s *Site) SignOut(w http.ResponseWriter, r *http.Request) error {
 	err := s.end(r, s.Secret(r), "")
 	switch {
 	case errors.Is(err, latchkey.ErrUnauthorized):
+		w.Header().Set("Clear-Site-Data", forgetPages)
 		return nil
 	case errors.Is(err, latchkey.ErrUserBlocked), errors.Is(err, latchkey.ErrPasswordResetRequired):
 		// The session lives and cannot be ended by its user, but the browser can forget it.
 	case err != nil:
 		return err
 	}
+	s.forget(w, r)
+	return nil
+}
+
+// Ended has the browser forget the session of an account that a handler has ended, as
+// [latchkey.Account.DeleteSessions] and [latchkey.Account.Delete] do. It clears the cookie and the pages of
+// the browser, as [Site.SignOut] does. SignOut and Ended are the only places where the cookie is cleared.
+func (s *Site) Ended(w http.ResponseWriter, r *http.Request, account *latchkey.Account) {
+	if account.SessionID() != "" { // the request had the session's present secret
+		s.forget(w, r)
+	}
+}
+
+// forgetPages clears the caches of a browser for this site.
+const forgetPages = `"cache"`
+
+// forget clears the cookie, and the pages that the browser keeps. It takes both: Chrome forgets the page
+// that the user is leaving only if the cookie changes.
+func (s *Site) forget(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Clear-Site-Data", forgetPages)
 	if s.only(r, s.config.Cookie) != "" {
 		c := s.cookie(s.config.Cookie, "")
 		c.MaxAge = -1
 		http.SetCookie(w, c)
 	}
-	return nil
 }
 
 // end ends the session of a secret, unless it is the kept one.

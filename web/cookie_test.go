@@ -167,6 +167,44 @@ func TestSignOutClearsTheCookieOfThePresentSecretAlone(t *testing.T) {
 	}
 }
 
+// Chrome keeps pages for its back button in spite of no-store, and has shown the page after the sign-in to the
+// next person.
+func TestSignOutHasTheBrowserForgetItsPages(t *testing.T) {
+	h, all := callers(t)
+	for caller, cookies := range all {
+		w, err := httptest.NewRecorder(), error(nil)
+		err = h.SignOut(w, request{method: "POST", cookies: cookies}.make())
+		if got, want := w.Header().Get("Clear-Site-Data"), map[bool]string{true: `"cache"`}[err == nil]; got != want {
+			t.Errorf("%s: %q, want %q", caller, got, want)
+		}
+	}
+}
+
+func TestTheBrowserForgetsASessionThatTheHandlerHasEnded(t *testing.T) {
+	h := newHost(t, latchkey.Policy{}, func(c *web.Config) { c.Bearer = true })
+	account, session := h.SignInVerified("ada@example.org")
+	for name, c := range map[string]struct {
+		request request
+		cleared bool
+	}{
+		"by cookie": {request{method: "POST", cookies: h.cookieOf(session)}, true},
+		"by header": {request{method: "POST", headers: map[string]string{"Authorization": "Bearer " + session.Secret.Reveal()}}, false},
+	} {
+		w := httptest.NewRecorder()
+		h.Ended(w, c.request.make(), account)
+		got := w.Result().Cookies()
+		if cleared := len(got) == 1 && got[0].MaxAge < 0 && got[0].Name == "__Host-session" && got[0].Secure && got[0].Path == "/"; cleared != c.cleared || len(got) > 1 {
+			t.Errorf("%s: %v", name, got)
+		}
+		if w.Header().Get("Clear-Site-Data") != `"cache"` {
+			t.Errorf("%s: %v", name, w.Header())
+		}
+	}
+	if got := set(request{cookies: h.cookieOf(session)}, func(w http.ResponseWriter, r *http.Request) { h.Ended(w, r, nil) }); len(got) != 0 {
+		t.Errorf("without an account: %v", got)
+	}
+}
+
 // Two tabs share a cookie. One confirms a factor, and gets a new secret. A request of the other was on
 // its way with the former one.
 func TestARequestOnItsWayDoesNotTakeTheNewSecretAway(t *testing.T) {

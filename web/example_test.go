@@ -393,3 +393,17 @@ func ExampleProblemOf() {
 	// 429 general_rate_limit_exceeded 90
 	// 500 general_server_error
 }
+
+func ExampleSite_Ended() {
+	_, site := example(nil)
+	everywhere := site.Require(func(w http.ResponseWriter, r *http.Request, account *latchkey.Account) error {
+		if err := account.DeleteSessions(r.Context()); err != nil {
+			return err
+		}
+		site.Ended(w, r, account)
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return nil
+	})
+	load(everywhere, "POST", "/sign-out-everywhere", "text/html")
+	// Output: 303 to /sign-in
+}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"errors"
 	"net/http"
 
 	"example.com/latchkey"
@@ -78,6 +79,10 @@ func (a *app) unlink(w http.ResponseWriter, r *http.Request, account *latchkey.A
 	if err := account.DeleteIdentity(r.Context(), r.FormValue("id")); err != nil {
 		return err
 	}
+	if _, err := a.Authenticate(r); errors.Is(err, latchkey.ErrUnauthorized) { // the session was one by that service
+		a.Ended(w, r, account)
+		return to(w, r, "/sign-in?done=unlinked")
+	}
 	return to(w, r, "/account?done=unlinked")
 }
 
@@ -106,6 +111,7 @@ func (a *app) endSessions(w http.ResponseWriter, r *http.Request, account *latch
 	if err := account.DeleteSessions(r.Context()); err != nil {
 		return err
 	}
+	a.Ended(w, r, account)
 	return to(w, r, "/?done=signed-out")
 }
 
@@ -150,5 +156,6 @@ func (a *app) deleteAccount(w http.ResponseWriter, r *http.Request, account *lat
 	if err := account.Delete(r.Context()); err != nil {
 		return err
 	}
+	a.Ended(w, r, account)
 	return to(w, r, "/?done=deleted")
 }

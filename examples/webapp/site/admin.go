@@ -35,7 +35,9 @@ func (a *app) staff(fn func(w http.ResponseWriter, r *http.Request, v *view) err
 			}
 		}
 		_ = r.ParseForm() // a form that cannot be read is an empty one
-		return fn(w, r, a.newView(r, profile))
+		v := a.newView(r, profile)
+		v.staff = true
+		return fn(w, r, v)
 	})
 }
 

@@ -66,7 +66,7 @@ func (a *app) parse() error {
 		return err
 	}
 	for _, name := range names {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"field": makeField, "date": date, "hide": hideEmail}).ParseFS(pageFiles, "pages/layout.html", name)
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"field": makeField, "date": date, "day": day, "hide": hideEmail}).ParseFS(pageFiles, "pages/layout.html", name)
 		if err != nil {
 			return err
 		}
@@ -144,6 +144,7 @@ type view struct {
 	Next             string // where the user goes afterwards
 	User             *latchkey.User
 	Admin            bool
+	Half             bool              // the user is signed in but for a factor or a proven address
 	Done             string            // what has just succeeded, by the parameter done
 	Error            string            // about the whole form
 	Errors           map[string]string // about its fields, by argument
@@ -151,6 +152,7 @@ type view struct {
 	Data             any
 	status           int
 	service          bool
+	staff            bool // a page of the back office
 }
 
 // T translates the words of a page.
@@ -177,12 +179,25 @@ func (a *app) newView(r *http.Request, profile *latchkey.Profile) *view {
 	return v
 }
 
+// profileOf returns the profile of the signed-in user, nil if there is none, so that every page has the same links.
+func (a *app) profileOf(r *http.Request) *latchkey.Profile {
+	secret := a.Secret(r)
+	if secret == "" {
+		return nil
+	}
+	_, profile, err := a.Guest(r).AuthenticateProfile(r.Context(), secret)
+	if err != nil { // the page is for everybody
+		return nil
+	}
+	return profile
+}
+
 // done are the sentences for the parameter done, by which a page tells what the one before has done.
 var done = map[string]string{
 	"name": "The name is changed.", "password": "The password is changed. You are signed out everywhere else.", "email-asked": "We have sent a link to the new address. The old one stays until you have opened it.",
 	"email": "The e-mail address is changed.", "verified": "Your e-mail address is confirmed.", "sent": "We have sent a mail. Open its link to go on.",
 	"recovered": "The password is set. Sign in with it now.", "signed-out": "You are signed out.", "ended": "The session has ended.", "deleted": "Your account is deleted.",
-	"factor-off": "Two-factor authentication is off.", "factor-removed": "The authenticator app is removed.", "linked": "The other service is linked.", "unlinked": "The other service is unlinked.",
+	"factor-on": "Two-factor authentication is on.", "factor-off": "Two-factor authentication is off.", "factor-removed": "The authenticator app is removed.", "linked": "The other service is linked.", "unlinked": "The other service is unlinked.",
 	"invited": "The invitation is sent.", "left": "You have left the team.", "removed": "The member is removed.", "declined": "The invitation is declined.", "joined": "You are a member of the team.",
 	"team-deleted": "The team is deleted.", "restored": "The address is yours again.", "blocked": "The user is blocked.", "unblocked": "The user is not blocked any more.", "signed-out-user": "The user is signed out everywhere.",
 }
@@ -226,7 +241,7 @@ func (v *view) refused(err error) error {
 
 // errorPage is the page of every other error.
 func (a *app) errorPage(w http.ResponseWriter, r *http.Request, p web.Problem) {
-	v := a.newView(r, nil)
+	v := a.newView(r, a.profileOf(r))
 	v.status, v.Error = p.Status, sentence(v.Lang, p)
 	if err := a.show(w, "error", v); err != nil {
 		http.Error(w, p.Message, p.Status)
@@ -288,8 +303,11 @@ func (a *app) setLanguage(w http.ResponseWriter, r *http.Request) error {
 // Service reports whether users may sign in by another service.
 func (v *view) Service() bool { return v.service }
 
-// Line returns the words for a line of the log.
+// Line returns the words for a line of the log. They speak to the user whose log it is, so the staff gets the names.
 func (v *view) Line(l *latchkey.Log) string {
+	if v.staff {
+		return strings.TrimSpace(l.Event + " " + l.Reason)
+	}
 	words := v.T("log " + l.Event)
 	if l.Reason != "" {
 		words += " " + v.T("log "+l.Reason)
@@ -298,6 +316,20 @@ func (v *view) Line(l *latchkey.Log) string {
 		words += " " + v.T("(%d times)", l.Count)
 	}
 	return words
+}
+
+// Device returns the words for a device: its browser and its system.
+func (v *view) Device(d latchkey.Device) string {
+	words := strings.TrimSpace(d.ClientName + " " + d.ClientVersion)
+	switch {
+	case words == "" && d.OSName == "":
+		return v.T("Unknown device")
+	case d.OSName == "":
+		return words
+	case words == "":
+		return d.OSName
+	}
+	return words + ", " + d.OSName
 }
 
 // Actor returns the words for who acted in a line of the log.

@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"example.com/latchkey"
 	"example.com/latchkey/hidden"
@@ -12,7 +14,8 @@ import (
 )
 
 func (a *app) factorRoutes() {
-	// One page for the factor that a session owes, and for the proof before a sensitive page.
+	// One page for the factor that a session owes, and for the proof before a sensitive page. At /confirm the
+	// password may do as a proof.
 	for _, path := range []string{"/factor", "/confirm"} {
 		a.mux.Handle("GET "+path, a.Challenge(a.factorPage))
 		a.mux.Handle("POST "+path, a.Challenge(a.proveFactor))
@@ -24,6 +27,7 @@ func (a *app) factorRoutes() {
 	a.mux.Handle("POST /account/factors/app", a.RequireProfile(a.enrol))
 	a.mux.Handle("POST /account/factors/app/confirm", a.RequireProfile(a.confirmEnrolment))
 	a.mux.Handle("POST /account/factors/app/remove", a.Require(a.removeApp))
+	a.mux.Handle("POST /account/factors/on", a.Require(a.switchOn))
 	a.mux.Handle("POST /account/factors/off", a.Require(a.switchOff))
 	a.mux.Handle("GET /account/factors/codes", a.RequireProfile(a.recoveryCodes))
 	a.mux.Handle("POST /account/factors/codes", a.RequireProfile(a.newRecoveryCodes))
@@ -51,13 +55,15 @@ func (a *app) showFactors(w http.ResponseWriter, r *http.Request, of web.Challen
 	v := a.viewOf(r)
 	p := proof{MFAFactors: factors, Challenge: challenge, Sent: challenge != ""}
 	account, full := of.(*latchkey.Account)
-	p.Owing = !full
+	p.Owing, v.Half = !full, !full
 	if full {
 		user, err := account.User(r.Context())
 		if err != nil {
 			return err
 		}
-		p.Password = !user.PasswordUpdate.IsZero() && !(user.MFA && factors.Helps != latchkey.FactorSet{})
+		// An authenticator, or another factor in force, is asked for in the place of the password.
+		helps := !factors.TOTP && (!user.MFA || factors.Helps == latchkey.FactorSet{})
+		p.Password = helps && !p.Sent && !user.PasswordUpdate.IsZero() && strings.HasPrefix(r.URL.Path, "/confirm")
 		v.User = user
 	}
 	v.Data = p
@@ -142,13 +148,22 @@ func (a *app) showEnrolment(w http.ResponseWriter, r *http.Request, profile *lat
 		return to(w, r, "/account/factors")
 	}
 	v := a.newView(r, profile)
-	v.Path, v.Data = "/account/factors", enrolment{picture, made.Secret.Reveal(), made.URI.Reveal()}
+	v.Path, v.Data = "/account/factors", enrolment{picture, inFours(made.Secret.Reveal()), made.URI.Reveal()}
 	if failed != nil {
 		if err := v.refused(failed); err != nil {
 			return err
 		}
 	}
 	return a.show(w, "enrol", v)
+}
+
+// inFours returns a key as people type it.
+func inFours(key string) string {
+	var groups []string
+	for group := range slices.Chunk([]byte(key), 4) {
+		groups = append(groups, string(group))
+	}
+	return strings.Join(groups, " ")
 }
 
 // confirmEnrolment puts an app in force and switches two-factor authentication on. The page of the recovery
@@ -161,15 +176,20 @@ func (a *app) confirmEnrolment(w http.ResponseWriter, r *http.Request, account *
 		return a.showEnrolment(w, r, profile, made, err)
 	}
 	if !user.MFA {
-		_, err := account.UpdateMFA(r.Context(), true)
-		if errors.Is(err, latchkey.ErrMoreFactorsRequired) { // a session by a link, of a user who must give the password first
-			err = latchkey.ErrChallengeRequired
-		}
-		if err != nil {
+		if err := putInForce(r, account); err != nil {
 			return err
 		}
 	}
 	return to(w, r, "/account/factors/codes")
+}
+
+// putInForce switches two-factor authentication on.
+func putInForce(r *http.Request, account *latchkey.Account) error {
+	_, err := account.UpdateMFA(r.Context(), true)
+	if errors.Is(err, latchkey.ErrMoreFactorsRequired) { // a session by a link, of a user who must give the password first
+		return latchkey.ErrChallengeRequired
+	}
+	return err
 }
 
 // secretOf returns the seed in the address of an authenticator.
@@ -188,6 +208,14 @@ func (a *app) removeApp(w http.ResponseWriter, r *http.Request, account *latchke
 	return to(w, r, "/account/factors?done=factor-removed")
 }
 
+// switchOn is for a user who has kept the app after switching off.
+func (a *app) switchOn(w http.ResponseWriter, r *http.Request, account *latchkey.Account) error {
+	if err := putInForce(r, account); err != nil {
+		return err
+	}
+	return to(w, r, "/account/factors?done=factor-on")
+}
+
 func (a *app) switchOff(w http.ResponseWriter, r *http.Request, account *latchkey.Account) error {
 	if _, err := account.UpdateMFA(r.Context(), false); err != nil {
 		return err
@@ -195,12 +223,16 @@ func (a *app) switchOff(w http.ResponseWriter, r *http.Request, account *latchke
 	return to(w, r, "/account/factors?done=factor-off")
 }
 
-// recoveryCodes shows the unused recovery codes, which asks for a fresh proof.
+// recoveryCodes shows the unused recovery codes, if there are any, after a fresh proof of a factor.
 func (a *app) recoveryCodes(w http.ResponseWriter, r *http.Request, account *latchkey.Account, profile *latchkey.Profile) error {
-	codes, err := account.MFARecoveryCodes(r.Context())
-	if errors.Is(err, latchkey.ErrRecoveryCodesNotFound) {
-		codes, err = new(latchkey.MFARecoveryCodes), nil
+	factors, err := account.MFAFactors(r.Context())
+	if err != nil {
+		return err
 	}
+	if factors.RecoveryCodesLeft == 0 {
+		return a.showCodes(w, r, profile, new(latchkey.MFARecoveryCodes), nil)
+	}
+	codes, err := account.MFARecoveryCodes(r.Context())
 	return a.showCodes(w, r, profile, codes, err)
 }
 
@@ -214,6 +246,9 @@ func (a *app) newRecoveryCodes(w http.ResponseWriter, r *http.Request, account *
 }
 
 func (a *app) showCodes(w http.ResponseWriter, r *http.Request, profile *latchkey.Profile, codes *latchkey.MFARecoveryCodes, err error) error {
+	if errors.Is(err, latchkey.ErrChallengeRequired) { // the password does not do
+		return to(w, r, "/factor?next=/account/factors/codes")
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"example.com/latchkey"
 	"example.com/latchkey/hidden"
@@ -29,6 +30,11 @@ func (a *app) lookAt(path string) func(http.ResponseWriter, *http.Request) error
 		if path != "invitation" {
 			if _, err := a.Guest(r).InspectToken(r.Context(), r.FormValue("userId"), r.FormValue("secret")); err != nil {
 				return a.deadLink(w, v, err)
+			}
+		}
+		if path == "email" { // for a session of its user alone
+			if _, err := a.Authenticate(r); err != nil {
+				return err
 			}
 		}
 		return a.show(w, "link-"+path, v)
@@ -65,15 +71,20 @@ func (a *app) openSignIn(w http.ResponseWriter, r *http.Request) error {
 	return a.keep(w, r, session, stay)
 }
 
+// openVerification confirms an address. Its user goes on to the account if this browser is signed in.
 func (a *app) openVerification(w http.ResponseWriter, r *http.Request) error {
-	_, err := a.ConfirmEmailVerification(r, r.FormValue("userId"), r.FormValue("secret"))
+	userID := r.FormValue("userId")
+	_, err := a.ConfirmEmailVerification(r, userID, r.FormValue("secret"))
 	switch {
 	case errors.Is(err, latchkey.ErrUnauthorized): // the link is used up: its user signs in and asks for another
 		return to(w, r, "/sign-in?next=/account")
 	case err != nil && !errors.Is(err, latchkey.ErrEmailAlreadyVerified):
 		return a.opened(w, r, "", err)
 	}
-	return to(w, r, "/account?done=verified")
+	if account, err := a.Authenticate(r); err == nil && account.UserID() == userID {
+		return to(w, r, "/account?done=verified")
+	}
+	return to(w, r, "/sign-in?done=verified")
 }
 
 func (a *app) openRecovery(w http.ResponseWriter, r *http.Request) error {
@@ -87,15 +98,15 @@ func (a *app) openRecovery(w http.ResponseWriter, r *http.Request) error {
 // that undoes it.
 func (a *app) openChange(w http.ResponseWriter, r *http.Request) error {
 	account, err := a.Authenticate(r)
-	if err == nil {
-		_, err = account.ConfirmEmailChange(r.Context(), r.FormValue("secret"), a.URL("/link/restore"))
-	}
-	if errors.Is(err, latchkey.ErrUnauthorized) {
-		v := a.viewOf(r)
-		v.Error = v.T("Sign in first, and then open the link in the mail again.")
-		return a.show(w, "dead-link", v)
-	}
 	if err != nil {
+		return err
+	}
+	old, err := account.User(r.Context())
+	if err != nil {
+		return err
+	}
+	undo := a.URL("/link/restore?" + url.Values{"email": {old.Email}}.Encode())
+	if _, err := account.ConfirmEmailChange(r.Context(), r.FormValue("secret"), undo); err != nil {
 		return a.opened(w, r, "", err)
 	}
 	return to(w, r, "/account?done=email")

@@ -41,7 +41,7 @@ var routes = map[string]string{
 	"POST /link/sign-in": anybody, "POST /link/verify": anybody, "POST /link/recover": anybody, "POST /link/email": anybody, "POST /link/restore": anybody, "POST /link/invitation": anybody,
 	"GET /factor": challenged, "POST /factor": challenged, "GET /confirm": challenged, "POST /confirm": challenged, "POST /factor/send": challenged, "POST /confirm/password": signedIn,
 	"GET /account/factors": profiled, "POST /account/factors/app": profiled, "POST /account/factors/app/confirm": profiled, "POST /account/factors/app/remove": signedIn,
-	"POST /account/factors/off": signedIn, "GET /account/factors/codes": profiled, "POST /account/factors/codes": profiled,
+	"POST /account/factors/on": signedIn, "POST /account/factors/off": signedIn, "GET /account/factors/codes": profiled, "POST /account/factors/codes": profiled,
 	"GET /account": profiled, "POST /account/name": profiled, "POST /account/email": profiled, "POST /account/password": profiled, "POST /account/services/unlink": signedIn,
 	"GET /account/sessions": profiled, "POST /account/sessions/end": signedIn, "POST /account/sessions/end-all": signedIn, "GET /account/log": profiled,
 	"GET /account/delete": profiled, "POST /account/delete": profiled,

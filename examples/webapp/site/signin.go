@@ -40,7 +40,7 @@ func (a *app) page(name string) func(http.ResponseWriter, *http.Request) error {
 // viewOf returns the view of a page for anybody. Its form is read.
 func (a *app) viewOf(r *http.Request) *view {
 	_ = r.ParseForm() // a form that cannot be read is an empty one
-	return a.newView(r, nil)
+	return a.newView(r, a.profileOf(r))
 }
 
 // again shows a page again with an error in it.
@@ -149,7 +149,8 @@ func (a *app) signOut(w http.ResponseWriter, r *http.Request) error {
 
 // askRecovery sends a link to a new password. The answer is the same for every address.
 func (a *app) askRecovery(w http.ResponseWriter, r *http.Request) error {
-	if _, err := a.Guest(r).CreateRecovery(r.Context(), latchkey.NewRecovery{Email: r.FormValue("email"), URL: a.URL("/link/recover")}); err != nil {
+	link := a.URL("/link/recover?" + url.Values{"email": {r.FormValue("email")}}.Encode()) // for password managers
+	if _, err := a.Guest(r).CreateRecovery(r.Context(), latchkey.NewRecovery{Email: r.FormValue("email"), URL: link}); err != nil {
 		return a.again(w, r, "recover", err)
 	}
 	return to(w, r, "/sent")
@@ -166,7 +167,7 @@ func (a *app) showVerify(w http.ResponseWriter, r *http.Request, user *latchkey.
 		return err
 	}
 	v := a.viewOf(r)
-	v.Data = email
+	v.Data, v.Half = email, true
 	if failed != nil {
 		if err := v.refused(failed); err != nil {
 			return err
@@ -217,7 +218,12 @@ func (a *app) finishService(w http.ResponseWriter, r *http.Request, result *latc
 		return to(w, r, "/sign-in")
 	}
 	if err != nil {
-		return a.again(w, r, "sign-in", err)
+		v := a.viewOf(r)
+		v.Path = "/sign-in" // the address is good once
+		if err := v.refused(err); err != nil {
+			return err
+		}
+		return a.show(w, "sign-in", v)
 	}
 	return to(w, r, result.Success) // the engine has kept it
 }

@@ -103,6 +103,22 @@ func date(lang string, t time.Time) template.HTML {
 	if lang == "de" {
 		layout = "2.1.2006, 15:04"
 	}
+	return stamp(t, time.RFC3339, layout+" UTC")
+}
+
+// day returns the day of a time. The engine notes when a session was last used once a day.
+func day(lang string, t time.Time) template.HTML {
+	switch {
+	case t.IsZero():
+		return date(lang, t)
+	case lang == "de":
+		return stamp(t, time.DateOnly, "2.1.2006")
+	}
+	return stamp(t, time.DateOnly, "2 Jan 2006")
+}
+
+// stamp returns a time for programs and for people.
+func stamp(t time.Time, exact, layout string) template.HTML {
 	t = t.UTC()
-	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s UTC</time>`, t.Format(time.RFC3339), t.Format(layout))) // digits and letters
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(exact), t.Format(layout))) // digits and letters
 }
