@@ -683,6 +683,9 @@ func TestAttack27TheTableHasEveryRoute(t *testing.T) {
 	}
 }
 
+// ending are the forms after which a session is no more.
+var ending = []string{"POST /sign-out", "POST /account/sessions/end-all", "POST /account/delete"}
+
 // path returns the method of a pattern and its path, with the ids of Ada's team, of Mia's membership and of Eve.
 func (w *world) path(pattern string) (method, path string) {
 	method, path, found := strings.Cut(pattern, " ")
@@ -942,7 +945,7 @@ func TestAttack27EveryTextStaysAText(t *testing.T) {
 		shown := 0
 		for pattern, kind := range routes {
 			method, path := w.path(pattern)
-			if kind == static || kind == health {
+			if kind == static || kind == health || slices.Contains(ending, pattern) {
 				continue
 			}
 			for _, caller := range []string{"nobody", ada, root, "owing", "unverified", "blocked"} {
@@ -960,6 +963,11 @@ func TestAttack27EveryTextStaysAText(t *testing.T) {
 						w.Errorf("%s by %s: a text runs", pattern, caller)
 					}
 				}
+			}
+		}
+		for _, c := range w.post("/language", cookies{}, "language", "de; Domain=example.org"+hostile).Cookies() {
+			if c.Value != "en" {
+				w.Errorf("an unknown language is kept: %v", c)
 			}
 		}
 		if shown < 100 { // otherwise the attack has met nothing
@@ -987,8 +995,8 @@ func TestAttack27NoPageLeadsToAnotherSite(t *testing.T) {
 			}
 			method, path := w.path(pattern)
 			for _, caller := range []string{"nobody", "renewed", "unverified", "owing", eve, root} {
-				if strings.HasPrefix(pattern, "POST /account") && caller == eve || pattern == "POST /sign-out" || strings.HasPrefix(pattern, "POST /verify") {
-					continue // they end the session or the state that the other requests need
+				if slices.Contains(ending, pattern) || pattern == "POST /account/password" {
+					continue // the other requests need the session
 				}
 				query := values("next", evil, "done", evil, "state", evil, "page", evil, "url", evil, "redirect", evil)
 				q := request{method: method, target: path + "?" + query.Encode(), cookies: w.people[caller], headers: http.Header{"X-Forwarded-Host": {"evil.example.net"}, "X-Original-Url": {evil}, "X-Rewrite-Url": {evil}}}
@@ -1325,6 +1333,37 @@ func TestAttack27ALinkWaitsForTheSessionOfItsUser(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A page shows no password and no code again, and a link's secret is in the form that uses it and nowhere else. The
+// form for the language comes back to an address without one.
+func TestAttack27NoPageShowsWhatWasTypedInSecret(t *testing.T) {
+	w := newWorld(t, memory.Open(), nil)
+	for path, query := range w.links() {
+		q, err := url.ParseQuery(query)
+		w.must(err)
+		if n := strings.Count(w.get(path+"?"+query, cookies{}).body, q.Get("secret")); n != 1 {
+			w.Errorf("the secret of %s is %d times on its page", path, n)
+		}
+	}
+	const password, code, old = "typed in secret", "271828", "typed in before"
+	for pattern, kind := range routes {
+		method, path := w.path(pattern)
+		if method != http.MethodPost || slices.Contains(ending, pattern) {
+			continue
+		}
+		for _, caller := range []string{"nobody", ada, "owing", "unverified", root} {
+			a := w.send(request{method: method, target: path, form: values("email", "x", "password", password, "old", old, "code", code, "user", "x", "userId", "x", "secret", "x"), cookies: w.people[caller]})
+			for _, typed := range []string{password, code, old} {
+				if strings.Contains(a.body, typed) {
+					w.Errorf("%s, %s, by %s: %q is shown again", pattern, kind, caller, typed)
+				}
+			}
+			if strings.Contains(a.body, `name="next" value="`+path) {
+				w.Errorf("%s: the form for the language comes back to a form", pattern)
+			}
+		}
+	}
 }
 
 // The address of a part of a list opens that list to its reader alone.
