@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -478,6 +479,8 @@ func TestErrorsHaveStatusTypeAndSentence(t *testing.T) {
 		{errors.Join(errors.New("x"), latchkey.ErrUserBlocked), 403, "user_blocked", ""},
 		{errors.New("dial tcp 10.0.0.1: secret"), 500, web.TypeFault, ""},
 		{&http.MaxBytesError{Limit: 5}, 413, web.TypeBodyTooLarge, ""},
+		{&latchkey.Error{Type: "of_the_host", Message: "Without a category"}, 500, "of_the_host", ""},
+		{fmt.Errorf("read: %w", context.Canceled), 499, web.TypeClientGone, ""},
 	} {
 		res := send(h.Handle(func(http.ResponseWriter, *http.Request) error { return c.err }), request{accept: machine})
 		body, _ := io.ReadAll(res.Body)

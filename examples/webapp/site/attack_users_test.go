@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"example.com/latchkey"
+	"example.com/latchkey/store/memory"
 )
 
 // answersOf returns the answers to a form for each address, with the address and the ids of the users masked.
@@ -225,3 +226,34 @@ func TestAttack27APartOfAListIsOfItsReader(t *testing.T) {
 }
 
 // ---- sessions ----
+
+// A page shows no password and no code again, and a link's secret is in the form that uses it and nowhere else. The
+// form for the language comes back to an address without one.
+func TestAttack27NoPageShowsWhatWasTypedInSecret(t *testing.T) {
+	w := newWorld(t, memory.Open(), nil)
+	for path, query := range w.links() {
+		q, err := url.ParseQuery(query)
+		w.must(err)
+		if n := strings.Count(w.get(path+"?"+query, cookies{}).body, q.Get("secret")); n != 1 {
+			w.Errorf("the secret of %s is %d times on its page", path, n)
+		}
+	}
+	const password, code, old = "typed in secret", "271828", "typed in before"
+	for pattern, kind := range routes {
+		method, path := w.path(pattern)
+		if method != http.MethodPost || slices.Contains(ending, pattern) {
+			continue
+		}
+		for _, caller := range []string{"nobody", ada, "owing", "unverified", root} {
+			a := w.send(request{method: method, target: path, form: values("email", "x", "password", password, "old", old, "code", code, "user", "x", "userId", "x", "secret", "x"), cookies: w.people[caller]})
+			for _, typed := range []string{password, code, old} {
+				if strings.Contains(a.body, typed) {
+					w.Errorf("%s, %s, by %s: %q is shown again", pattern, kind, caller, typed)
+				}
+			}
+			if strings.Contains(a.body, `name="next" value="`+path) {
+				w.Errorf("%s: the form for the language comes back to a form", pattern)
+			}
+		}
+	}
+}

@@ -139,6 +139,9 @@ func TestAttack27TheTableHasEveryRoute(t *testing.T) {
 	}
 }
 
+// ending are the forms after which a session is no more.
+var ending = []string{"POST /sign-out", "POST /account/sessions/end-all", "POST /account/delete"}
+
 // path returns the method of a pattern and its path, with the ids of Ada's team, of Mia's membership and of Eve.
 func (w *world) path(pattern string) (method, path string) {
 	method, path, found := strings.Cut(pattern, " ")
