@@ -312,7 +312,17 @@ func TestAttack27NoPageLeadsToAnotherSite(t *testing.T) {
 			}
 		}
 	}
+	w.sent()
+	w.outbox.Take()
 	for _, evil := range evilPlaces {
+		if a := w.post("/sign-in/link", cookies{}, "email", mia, "next", evil); a.where() == "/sent" && (strings.HasPrefix(evil, "http") || strings.HasPrefix(evil, "//")) {
+			if link := w.mail(mia).Link.Reveal(); strings.Contains(link, "evil") {
+				t.Errorf("a mail has %q in its link: %s", evil, link)
+			}
+		} else {
+			w.sent()
+			w.outbox.Take()
+		}
 		a := w.post("/sign-in", cookies{}, "email", eve, "password", authtest.Password, "next", evil)
 		if to := a.Header.Get("Location"); a.StatusCode != http.StatusSeeOther || strings.HasPrefix(to, "//") || !strings.HasPrefix(to, "/") {
 			t.Errorf("%q: %d to %q", evil, a.StatusCode, to)

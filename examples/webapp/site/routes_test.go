@@ -140,7 +140,7 @@ func TestAttack27TheTableHasEveryRoute(t *testing.T) {
 }
 
 // ending are the forms after which a session is no more.
-var ending = []string{"POST /sign-out", "POST /account/sessions/end-all", "POST /account/delete"}
+var ending = []string{"POST /sign-out", "POST /account/sessions/end-all", "POST /account/delete", "POST /admin/users/{user}/sign-out"}
 
 // path returns the method of a pattern and its path, with the ids of Ada's team, of Mia's membership and of Eve.
 func (w *world) path(pattern string) (method, path string) {
