@@ -66,6 +66,7 @@ type Config struct {
 	// "unix" for a proxy that connects by a Unix socket. The address of the client is read from
 	// ForwardedHeader only if the connection comes from one of them, and then it is the last address
 	// in the header that is not one of theirs. None means that clients connect to the host directly.
+	// A prefix that has clients in it lets them choose their address.
 	Proxies []string
 	// ForwardedHeader is the header that the proxies write: "Forwarded" (RFC 7239), or a header with
 	// a list of addresses; "" means "X-Forwarded-For". The proxies must write this one. A header that
@@ -85,7 +86,8 @@ type Config struct {
 	// browser: those of the services by which users sign in, such as https://accounts.google.com.
 	// Browsers apply the rule form-action of the Content-Security-Policy to redirects too.
 	FormTargets []string
-	// MaxBody is the largest body of a request in bytes; 0 means 1 MiB, and -1 means no bound.
+	// MaxBody is the largest body of a request in bytes; 0 means 1 MiB, and -1 means no bound. With
+	// a bound above 32 MiB, anybody can have [Next] write the parts of a form to the disk.
 	MaxBody int64
 	// Language returns the language of a request, for messages to its user; nil means the header
 	// Accept-Language. It has the form of [latchkey.Client].Locale.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"example.com/latchkey"
@@ -39,18 +40,22 @@ var twice = Backend{"memory-twice", func(testing.TB, string) (store.Store, error
 
 // cases returns the stores of one case of a rule over the table: memory, memory with every
 // closure run twice, and the store that the name of the test picks. LATCHKEY_EXHAUSTIVE
-// asks for others: 1 for every store, rest for those that a run without it leaves out.
-// .ci/run runs the rest after a run without it, so that it runs each case on each store
-// once.
+// asks for others: 1 for every store, and another number for one of those that a run without it
+// leaves out. The next number means the other one. .ci/run gives it the number of commits.
 func cases(t *testing.T) []Backend {
 	picked := share(t.Name())
-	switch os.Getenv("LATCHKEY_EXHAUSTIVE") {
-	case "1":
+	asked, err := strconv.Atoi(os.Getenv("LATCHKEY_EXHAUSTIVE"))
+	switch {
+	case err != nil:
+		return []Backend{Backends[0], picked, twice}
+	case asked == 1:
 		return append(slices.Clip(Backends), twice)
-	case "rest":
-		return slices.DeleteFunc(slices.Clone(Backends[1:]), func(b Backend) bool { return b.Name == picked.Name })
 	}
-	return []Backend{Backends[0], picked, twice}
+	rest := slices.DeleteFunc(slices.Clone(Backends[1:]), func(b Backend) bool { return b.Name == picked.Name })
+	h := fnv.New32a() // so that the stores are mixed in one run
+	_, _ = h.Write([]byte("rest " + t.Name()))
+	at := (int(h.Sum32()%2) + asked) % len(rest)
+	return rest[at : at+1]
 }
 
 // OnEveryStore runs test on each backend, and once more on memory with every closure

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"example.com/latchkey"
@@ -111,7 +112,11 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) error {
 
 // askLink sends a link that signs in. The answer is the same for every address.
 func (a *app) askLink(w http.ResponseWriter, r *http.Request) error {
-	link := a.URL("/link/sign-in?" + url.Values{"next": {afterwards(r)}}.Encode())
+	next := afterwards(r)
+	if len(next) > 100 || strings.Contains(next, "?") { // a stranger asks too, and must not write into the mail
+		next = "/account"
+	}
+	link := a.URL("/link/sign-in?" + url.Values{"next": {next}}.Encode())
 	if _, err := a.Guest(r).CreateMagicURLToken(r.Context(), latchkey.NewMagicURLToken{Email: r.FormValue("email"), URL: link}); err != nil {
 		return a.again(w, r, "sign-in", err)
 	}
