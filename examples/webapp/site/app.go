@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"example.com/latchkey"
@@ -59,20 +61,39 @@ func New(engine *latchkey.Engine, c Config) (http.Handler, error) {
 	return a.Protect(a.forms(a.mux)), nil
 }
 
-// parse reads the pages. Each is a file that fills the parts of layout.html.
+// parse reads the pages, once for each language. Each is a file that fills the parts of layout.html. Sentences
+// without values are translated now, and not at each request.
 func (a *app) parse() error {
 	names, err := fs.Glob(pageFiles, "pages/*.html")
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"field": makeField, "date": date, "day": day, "hide": hideEmail}).ParseFS(pageFiles, "pages/layout.html", name)
-		if err != nil {
-			return err
+	for _, lang := range languages {
+		for _, name := range names {
+			t := template.New("layout.html").Funcs(template.FuncMap{"field": makeField, "date": date, "day": day, "hide": hideEmail})
+			for _, file := range []string{"pages/layout.html", name} {
+				text, err := pageFiles.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				if t, err = t.Parse(inLanguage(lang, string(text))); err != nil {
+					return fmt.Errorf("%s: %w", file, err)
+				}
+			}
+			a.pages[lang+"/"+strings.TrimSuffix(strings.TrimPrefix(name, "pages/"), ".html")] = t
 		}
-		a.pages[strings.TrimSuffix(strings.TrimPrefix(name, "pages/"), ".html")] = t
 	}
 	return nil
+}
+
+// sentences are those of a page that have no values.
+var sentences = regexp.MustCompile(`\{\{\$?\.T "([^"]*)"\}\}`)
+
+// inLanguage translates the sentences of a page that have no values.
+func inLanguage(lang, page string) string {
+	return sentences.ReplaceAllStringFunc(page, func(call string) string {
+		return template.HTMLEscapeString(translate(lang, sentences.FindStringSubmatch(call)[1]))
+	})
 }
 
 func (a *app) routes() {
@@ -205,7 +226,7 @@ var done = map[string]string{
 // show writes a page.
 func (a *app) show(w http.ResponseWriter, page string, v *view) error {
 	var b bytes.Buffer // so that a page that fails is not half written
-	if err := a.pages[page].Execute(&b, v); err != nil {
+	if err := a.pages[v.Lang+"/"+page].Execute(&b, v); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
@@ -15,6 +16,9 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/examples/webapp/site"
 	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/postgres"
 	"example.com/latchkey/store/sqlite"
 	"example.com/latchkey/web"
 )
@@ -23,15 +27,33 @@ import (
 const clients = 1000
 
 // BenchmarkAThousandClients has a thousand signed-in clients, each with a connection of its own, load their
-// account page at random from a site on an SQLite file. Beside it are the parts of such a request: the check
-// with the profile, which is all that the page asks of the store, and a page that asks nothing of the store.
+// account page at random from a site on an SQLite file, and from one on PostgreSQL. Beside it are the parts of such
+// a request: the check with the profile, which is all that the page asks of the store, and a page that asks nothing
+// of the store.
 func BenchmarkAThousandClients(b *testing.B) {
-	store, err := sqlite.Open(filepath.Join(b.TempDir(), "load.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer store.Close()
-	engine, err := latchkey.New(store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(b)})
+	b.Run("sqlite", func(b *testing.B) {
+		s, err := sqlite.Open(filepath.Join(b.TempDir(), "load.db"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		load(b, s)
+	})
+	b.Run("postgres", func(b *testing.B) {
+		s, err := postgres.OpenWith(b.Context(), pgtest.Shared(b).Address(), postgres.Options{Namespace: pgtest.Namespace()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		load(b, s)
+	})
+}
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// load measures a site on a store, and closes the store.
+func load(b *testing.B, s store.Store) {
+	b.Helper()
+	defer s.Close()
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -62,7 +84,7 @@ func BenchmarkAThousandClients(b *testing.B) {
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	defer server.Close()
 	browser := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
-	load := func(path, secret string) error {
+	get := func(path, secret string) error {
 		r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, base.URL(path), nil)
 		if err != nil {
 			return err
@@ -80,8 +102,8 @@ func BenchmarkAThousandClients(b *testing.B) {
 		return nil
 	}
 	for name, call := range map[string]func(secret string) error{
-		"account page":           func(secret string) error { return load("/account", secret) },
-		"page without the store": func(string) error { return load("/sign-in", "") },
+		"account page":           func(secret string) error { return get("/account", secret) },
+		"page without the store": func(string) error { return get("/sign-in", "") },
 		"check and profile": func(secret string) error {
 			_, _, err := guest.AuthenticateProfile(b.Context(), secret)
 			return err
