@@ -306,19 +306,6 @@ func TestOptionalHasNoAccountForCallersThatRequireRefuses(t *testing.T) {
 	}
 }
 
-func TestAFormComesBackToItsPage(t *testing.T) {
-	h := newHost(t, latchkey.Policy{}, nil)
-	for referer, want := range map[string]string{
-		base.URL("/teams?id=7"): "/sign-in?next=%2Fteams%3Fid%3D7", "": "/sign-in", "https://evil.example.net/teams": "/sign-in",
-		"https://app.example.org.evil.net/teams": "/sign-in", "https://app.example.org//evil.net": "/sign-in", base.URL("/"): "/sign-in",
-	} {
-		res := send(h.Require(answers), request{method: "POST", accept: page, headers: map[string]string{"Referer": referer}})
-		if got := res.Header.Get("Location"); got != want {
-			t.Errorf("%q: %q, want %q", referer, got, want)
-		}
-	}
-}
-
 func TestChallengeIsForSessionsThatOweAFactorAndThoseThatOweNone(t *testing.T) {
 	h, all := callers(t)
 	for caller, want := range map[string]int{"owing": 200, "signed in": 200, "nobody": 401, "ended": 401, "unverified": 412, "blocked": 403, "renewed": 401, "must reset": 412} {
@@ -690,106 +677,6 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-func TestABaseMakesLinksAndTheHostsOfLinks(t *testing.T) {
-	for text, want := range map[web.Base]string{
-		"https://app.example.org": "https://app.example.org/x?y", "https://app.example.org/": "https://app.example.org/x?y", "https://APP.example.org:443": "https://app.example.org/x?y",
-		"http://localhost:8080": "http://localhost:8080/x?y", "http://127.0.0.1:80": "http://127.0.0.1/x?y", "https://[fd00::1]:8443": "https://[fd00::1]:8443/x?y",
-		"app.example.org": "", "https://": "", "https://u@app.example.org": "", "https://app.example.org?x": "", "https://app.example.org/#": "", "https://*.example.org": "", "javascript:alert(1)": "", "https://app.example.org:0": "",
-	} {
-		if got := text.URL("/x?y"); got != want {
-			t.Errorf("%s: %q, want %q", text, got, want)
-		}
-		if got := text.URL("x?y"); got != want {
-			t.Errorf("%s, without a slash: %q, want %q", text, got, want)
-		}
-		if want == "" {
-			if len(text.Hosts()) > 0 {
-				t.Errorf("%s has hosts", text)
-			}
-			continue
-		}
-		kit := authtest.New(t, latchkey.Config{RedirectHosts: text.Hosts()})
-		if _, err := kit.Visitor.CreateRecovery(t.Context(), latchkey.NewRecovery{Email: "ada@example.org", URL: want}); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-		other := strings.Replace(want, "://", "://other.", 1)
-		if strings.Contains(want, "[") || strings.Contains(want, "127.") {
-			other = "https://other.example.net/x"
-		}
-		if _, err := kit.Visitor.CreateRecovery(t.Context(), latchkey.NewRecovery{Email: "ada@example.org", URL: other}); !errors.Is(err, latchkey.ErrArgumentInvalid) {
-			t.Errorf("%s lets links lead to %s: %v", text, other, err)
-		}
-	}
-}
-
-func TestNextIsAPathOfTheSite(t *testing.T) {
-	for next, want := range map[string]string{
-		"/teams?id=7&x=/y#z": "/teams?id=7&x=/y#z", "/": "/", "": "/", "teams": "/", "//evil.example.net": "/", "///evil.example.net": "/", "/x\x7f": "/", "/\\evil.example.net": "/", "https://evil.example.net": "/",
-		"/\t/evil.example.net": "/", "/\n/evil": "/", " /x": "/", "javascript:alert(1)": "/", "/x\x00": "/", "/%0d%0aSet-Cookie:x": "/%0d%0aSet-Cookie:x", "/" + strings.Repeat("x", 2048): "/", "/x y": "/", "/%zz": "/",
-	} {
-		if got := web.Next(request{target: "/?next=" + url.QueryEscape(next)}.make()); got != want {
-			t.Errorf("query %q: %q, want %q", next, got, want)
-		}
-		form := request{method: "POST", body: "next=" + url.QueryEscape(next), kind: "application/x-www-form-urlencoded"}.make()
-		if got := web.Next(form); got != want {
-			t.Errorf("form %q: %q, want %q", next, got, want)
-		}
-	}
-}
-
-func TestReadJSONTakesOneObjectInUTF8(t *testing.T) {
-	type body struct {
-		Email string `json:"email"`
-		Stay  bool   `json:"stay"`
-	}
-	h := newHost(t, latchkey.Policy{}, func(c *web.Config) { c.MaxBody = 100 })
-	for text, want := range map[string]int{
-		`{"email":"ada@example.org","stay":true}`: 200, `{}`: 200, ` {"other":1} ` + "\n": 200, `{"email":"` + strings.Repeat("x", 200) + `"}`: 413,
-		``: 400, `[]`: 400, `null`: 400, `{"email":1}`: 400, `{"email":"a","email":"b"}`: 400, `{"Email":"a"}`: 400, `{"email":"\ud800"}`: 400, "{\"email\":\"\xff\"}": 400, `{} {}`: 400, `{"email":"a"`: 400,
-	} {
-		res := send(h.Handle(func(_ http.ResponseWriter, r *http.Request) error {
-			var b body
-			return web.ReadJSON(r, &b)
-		}), request{method: "POST", accept: machine, body: text, kind: "application/json; charset=utf-8"})
-		if res.StatusCode != want {
-			t.Errorf("%s: %d, want %d", text, res.StatusCode, want)
-		}
-	}
-	for _, kind := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json2", "application/json;;"} {
-		r := request{method: "POST", body: `{}`, kind: kind}.make()
-		var b body
-		if err := web.ReadJSON(r, &b); !errors.Is(err, latchkey.ErrArgumentInvalid) {
-			t.Errorf("content type %q: %v", kind, err)
-		}
-	}
-}
-
-func TestJSONAnswersWithTheValueOrTheError(t *testing.T) {
-	h, all := callers(t)
-	value, err := any(map[string]int{"n": 1}), error(nil)
-	handlers := map[string]http.Handler{
-		"JSON":        h.Handle(web.JSON(func(http.ResponseWriter, *http.Request) (any, error) { return value, err })),
-		"AccountJSON": h.Require(web.AccountJSON(func(http.ResponseWriter, *http.Request, *latchkey.Account) (any, error) { return value, err })),
-	}
-	expect := func(status int, want string) {
-		t.Helper()
-		for name, handler := range handlers {
-			res := send(handler, request{accept: machine, cookies: all["signed in"]})
-			body, _ := io.ReadAll(res.Body)
-			if kind := res.Header.Get("Content-Type"); res.StatusCode != status || string(body) != want || (kind == "application/json") != (want != "") {
-				t.Errorf("%s: %d %s as %q", name, res.StatusCode, body, kind)
-			}
-		}
-	}
-	expect(200, "{\"n\":1}\n")
-	value = nil
-	expect(204, "")
-	value, err = "x", latchkey.ErrUserBlocked
-	expect(403, `{"code":403,"type":"user_blocked","message":"The user is blocked"}`+"\n")
-	value, err = func() {}, nil
-	expect(500, `{"code":500,"type":"general_server_error","message":"Something went wrong; try again later"}`+"\n")
 }
 
 func TestAQRCodeOfAnotherSizeIsAnError(t *testing.T) {

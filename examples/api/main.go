@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log"
 	"net/http"
 	"os"
@@ -45,9 +46,9 @@ func run(ctx context.Context, addr string, base web.Base, db string) (err error)
 	defer func() { err = errors.Join(err, store.Close()) }()
 	engine, err := latchkey.New(store, latchkey.Config{
 		Keys: latchkey.Keys{Active: key}, RedirectHosts: base.Hosts(),
-		Notifier: notify.Func(func(_ context.Context, m notify.Message) error { // in the place of a mail server
-			log.Println(m.Kind, "to", m.To, m.Link.Reveal(), m.Secret.Reveal())
-			return nil
+		Notifier: notify.Func(func(_ context.Context, m notify.Message) error { // to the terminal, in the place of a mail server
+			_, err := fmt.Println(m.Kind, "to", m.To, m.Link.Reveal(), m.Secret.Reveal())
+			return err
 		}),
 	})
 	if err != nil {

@@ -3,7 +3,7 @@
 //
 //	npm ci          # axe-core, which looks for barriers
 //	go test .       # needs chromium on the PATH
-//	go test . -run TestPages -screenshots /tmp/pages
+//	go test . -run TestPages -screenshots pictures
 //
 // It is a module of its own, so that Latchkey does not depend on chromedp.
 package browser

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -541,7 +542,7 @@ func (w *world) unchangedBut(what string, but func(line string) bool, requests f
 // sent returns the number of messages that the engine has sent, when none waits.
 func (w *world) sent() int64 {
 	w.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
 		d := w.engine.Deliveries()
 		if d.Waiting == 0 {
 			return d.Sent
