@@ -173,7 +173,7 @@ func TestAnAddressThatIsTakenMeanwhileIsRefused(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, squatter.ID, true)))
 		answers(k, "proven by another user", latchkey.ErrEmailAlreadyExists, func() error { return kit.Err(account.ConfirmEmailChange(k.Ctx, m.Secret, "")) })
 		k.Must(kit.Err(k.Users().UpdateEmailVerification(k.Ctx, squatter.ID, false)))
-		k.Must(kit.Err(account.ConfirmEmailChange(k.Ctx, m.Secret, ""))) // who has proven it gets it
+		k.Must(kit.Err(account.ConfirmEmailChange(k.Ctx, m.Secret, ""))) // the first proof decides
 		got, err := k.Users().Get(k.Ctx, squatter.ID)
 		k.Must(err)
 		if got.Email != "" {
@@ -414,7 +414,7 @@ func TestAnswersToAChangeAreCounted(t *testing.T) {
 	})
 }
 
-// An address that nobody has proven is held for nobody: it may be a stranger's.
+// An address without a proof is not held: it may be a stranger's.
 func TestAnUnprovenAddressIsNotHeld(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -424,7 +424,7 @@ func TestAnUnprovenAddressIsNotHeld(t *testing.T) {
 	})
 }
 
-// The server decides whose address it is: a change by it frees what is held, of that kind.
+// A change by the server frees the held addresses of that kind.
 func TestAChangeByTheServerEndsTheHold(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()
@@ -439,7 +439,7 @@ func TestAChangeByTheServerEndsTheHold(t *testing.T) {
 	})
 }
 
-// provenByLink signs Ada up and in, who proves her address herself.
+// provenByLink signs Ada up and in, and proves her address by a link in her session.
 func provenByLink(k *kit.Kit) *latchkey.Session {
 	k.Helper()
 	k.SignUp(kit.Ada)
