@@ -2,7 +2,6 @@ package latchkey
 
 import (
 	"context"
-	"errors"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -14,10 +13,7 @@ import (
 // keepDeleted keeps the id of something that is deleted.
 func (tx *txn) keepDeleted(ctx context.Context, id ...string) error {
 	row := &record.Failure{Purpose: failDeleted, Subject: tx.deletedID(id), Last: tx.now, Expire: tx.now.Add(tx.policy.LogLength)}
-	if err := record.Failures.Replace(ctx, tx, row); !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return record.Failures.Insert(ctx, tx, row)
+	return put(ctx, tx, record.Failures, row, store.Text(row.Purpose), store.Bytes(row.Subject))
 }
 
 // deletedID returns the digest under which an id is kept.

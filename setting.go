@@ -3,7 +3,6 @@ package latchkey
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
@@ -24,8 +23,5 @@ func storeEpoch(ctx context.Context, r store.Reader) (string, error) {
 // setEpoch gives the store another epoch.
 func (tx *txn) setEpoch(ctx context.Context, epoch []byte) error {
 	row := &record.Setting{Name: epochSetting, Value: epoch}
-	if err := record.Settings.Replace(ctx, tx, row); !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return record.Settings.Insert(ctx, tx, row)
+	return put(ctx, tx, record.Settings, row, store.Text(row.Name))
 }

@@ -19,6 +19,7 @@ type txn struct {
 	events  []Event
 	notices []notice
 	after   []func(context.Context) // what else follows
+	looks   bool                    // look whether keys are taken before rows are inserted
 	broken  []unopened              // told also if the transaction rolls back
 }
 
@@ -44,16 +45,22 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	return result, nil
 }
 
-// commit is update without what follows the commit: the caller calls follow.
+// commit is update without what follows the commit: the caller calls follow. If a key is
+// taken that fn did not look for, fn runs in another transaction, in which it looks.
 func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) (T, error)) (result T, done *txn, refused *refusal, err error) {
-	err = c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
-		refused, done = nil, &txn{Tx: s, call: c, by: c.by}
-		result, err = fn(ctx, done)
-		if err != nil && errors.As(err, &refused) {
-			return nil
+	for _, looks := range []bool{false, true} {
+		err = c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
+			refused, done = nil, &txn{Tx: s, call: c, by: c.by, looks: looks}
+			result, err = fn(ctx, done)
+			if err != nil && errors.As(err, &refused) {
+				return nil
+			}
+			return err
+		})
+		if !errors.Is(err, store.ErrExists) {
+			break
 		}
-		return err
-	})
+	}
 	if done != nil {
 		for _, u := range done.broken {
 			c.logUnopened(ctx, u)
@@ -169,6 +176,17 @@ func (tx *txn) noticeFactors(change notify.Change, user *record.User) {
 	for i := range tx.notices[from:] {
 		tx.notices[from+i].Change = change
 	}
+}
+
+// put stores a row in the place of the one with its primary key, if there is one.
+func put[T any](ctx context.Context, tx *txn, table store.Typed[T], row *T, key ...store.Value) error {
+	switch have, err := table.Find(ctx, tx, table.Primary(), key...); {
+	case err != nil:
+		return err
+	case have == nil:
+		return table.Insert(ctx, tx, row)
+	}
+	return table.Replace(ctx, tx, row)
 }
 
 // has reports whether a unique index holds a text.

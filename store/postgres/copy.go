@@ -10,11 +10,24 @@ import (
 )
 
 // InsertAll is one COPY in binary form, in one round trip. It needs no description
-// of the columns, and so is the same through a pooler.
-func (c *caller) InsertAll(_ context.Context, t *store.Table, rows []store.Row) error {
+// of the columns, and so is the same through a pooler. A careful run inserts the rows one by one.
+func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
+	if c.careful {
+		for _, row := range rows {
+			if err := c.Insert(ctx, t, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(c.waiting) > 0 {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
 	data := encodeCopy(t, rows)
 	if _, err := c.conn.Conn().PgConn().CopyFrom(c.ctx, bytes.NewReader(data), c.copyText(t)); err != nil {
-		return c.fail("insert", err)
+		return c.refused(err)
 	}
 	return nil
 }

@@ -82,8 +82,8 @@ type Options struct {
 	MaxConns int
 	// OnRetry, unless nil, is called before a call runs again. sqlstate says
 	// how the last run ended: 40001 for a conflict, 40P01 for a deadlock, 23505
-	// for a taken key (once), other codes or "" for a lost connection. OnRetry
-	// must be safe for concurrent use.
+	// for a taken key and 22012 for a missing row (once each call), other codes or
+	// "" for a lost connection. OnRetry must be safe for concurrent use.
 	OnRetry func(sqlstate string)
 }
 
@@ -137,6 +137,9 @@ func newPool(ctx context.Context, address string, o Options) (*pgxpool.Pool, err
 		config.MaxConns = defaultConns
 	}
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
+	if o.TransactionPooler {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
 	// A read that meets a dead connection takes another one. A ping before each
 	// read would cost a second round trip.
 	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
@@ -191,6 +194,11 @@ func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 		beginText: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; LOCK TABLE " + names.table(versionTable) +
 			" IN ACCESS SHARE MODE; SELECT version FROM " + names.table(versionTable),
 	}
+	d.beginTexts = []deferred{
+		{text: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"},
+		{text: "LOCK TABLE " + names.table(versionTable) + " IN ACCESS SHARE MODE"},
+		{text: fmt.Sprintf("SELECT 1 / count(*) FROM %s WHERE version <= %d", names.table(versionTable), o.Schema.Version())},
+	}
 	config := pool.Config().ConnConfig
 	cache := config.StatementCacheCapacity
 	if o.TransactionPooler {
@@ -199,6 +207,7 @@ func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 	if cache == 0 { // the pool allows no cache: each statement takes two round trips
 		d.mode = pgx.QueryExecModeDescribeExec
 	}
+	d.batches = config.DefaultQueryExecMode == d.mode
 	for _, t := range o.Schema.Tables() {
 		for _, ix := range t.Indexes() {
 			d.indexes[names.constraint(ix)] = ix
@@ -219,7 +228,9 @@ type database struct {
 	mode    pgx.QueryExecMode
 	onRetry func(string)
 
-	beginText string // of a transaction
+	beginText  string     // of a transaction
+	beginTexts []deferred // the same in a batch, which fails unless the version is known
+	batches    bool       // pgx sends batches in mode
 }
 
 // names gives tables and indexes their names in the database.
@@ -340,7 +351,7 @@ func (d *database) Count(ctx context.Context, q store.Query) (n int, err error) 
 // read runs one statement on a connection, and on another connection if the first
 // is dead.
 func (d *database) read(ctx context.Context, call func(*caller) error) error {
-	return d.again(ctx, func() (failure, error) {
+	return d.again(ctx, func(bool) (failure, error) {
 		c, err := d.acquire(ctx)
 		if err != nil {
 			return failure{}, err

@@ -270,6 +270,9 @@ func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
 		return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: fmt.Append(nil, ran)})
 	}
 	err = s.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		if _, err := record.Failures.Find(ctx, tx, record.Failures.Primary(), store.Text("p"), store.Bytes(nil)); err != nil {
+			return err
+		}
 		_, err := conn.Exec(ctx, "BEGIN; "+lock+" NOWAIT")
 		var answer *pgconn.PgError
 		if !errors.As(err, &answer) || answer.Code != "55P03" {
@@ -302,8 +305,8 @@ func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
 	if err := s.Update(ctx, write); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("a write after the upgrade: %v", err)
 	}
-	if n, err := s.Count(ctx, store.Query{Index: record.Failures.Primary(), Limit: 9}); ran != 1 || n != 1 || err != nil {
-		t.Errorf("%d runs, %d rows, %v", ran, n, err)
+	if n, err := s.Count(ctx, store.Query{Index: record.Failures.Primary(), Limit: 9}); n != 1 || err != nil {
+		t.Errorf("%d rows, %v", n, err)
 	}
 }
 

@@ -2,15 +2,12 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/latchkey/store"
@@ -37,14 +34,14 @@ const (
 
 // again runs a call until it succeeds, or fails in a way that another run cannot
 // mend.
-func (d *database) again(ctx context.Context, run func() (failure, error)) error {
-	wait, lost, taken := waitFirst, 0, false
+func (d *database) again(ctx context.Context, run func(careful bool) (failure, error)) error {
+	wait, lost, careful := waitFirst, 0, false
 	for {
-		failed, err := run()
+		failed, err := run(careful)
 		switch {
 		case failed.conflict:
-		case failed.taken && !taken:
-			taken = true
+		case failed.unsure:
+			careful, wait = true, 1 // there is nothing to wait for
 		case failed.lost && lost < maxLost+int(d.pool.Config().MaxConns):
 			lost++
 		default:
@@ -58,25 +55,36 @@ func (d *database) again(ctx context.Context, run func() (failure, error)) error
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		wait = min(2*wait, waitMost)
+		wait = max(waitFirst, min(2*wait, waitMost))
 	}
 }
 
 func (d *database) Update(ctx context.Context, body func(store.Tx) error) error {
-	return d.again(ctx, func() (failure, error) { return d.once(ctx, body) })
+	return d.again(ctx, func(careful bool) (failure, error) { return d.once(ctx, careful, body) })
 }
 
 // once runs body in a transaction.
-func (d *database) once(ctx context.Context, body func(store.Tx) error) (failed failure, err error) {
+func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) error) (failed failure, err error) {
 	c, err := d.acquire(ctx)
 	if err != nil {
 		return failure{}, err
 	}
 	defer c.release() // rolls back an open transaction, also after a panic
-	if err := c.begin(); err != nil {
-		return c.failed, err
+	c.careful = careful
+	if careful || !d.batches {
+		if err := c.begin(); err != nil {
+			return c.failed, err
+		}
+	} else {
+		c.waiting = append(c.waiting, d.beginTexts...)
 	}
 	err = body(c)
+	if err != nil && c.failed == (failure{}) && c.written() {
+		// The closure may have taken a write for done that will be refused.
+		if refused := c.flush(); refused != nil {
+			return c.failed, refused
+		}
+	}
 	if err != nil || c.failed != (failure{}) {
 		return c.failed, err
 	}
@@ -93,6 +101,10 @@ type caller struct {
 	ctx    context.Context
 	done   func()
 	failed failure
+
+	careful bool       // see batch.go
+	waiting []deferred // what the server has not been sent yet
+	sent    bool       // the server has answered in this transaction
 }
 
 // failure is a failure of a statement that another run may mend. It is zero if
@@ -100,10 +112,8 @@ type caller struct {
 type failure struct {
 	conflict bool // with another transaction
 	lost     bool // the connection is lost, or its prepared statements are
-	// taken says that a key is taken, perhaps by a transaction that this one
-	// could not see when it looked for the key. The next run sees it.
-	taken bool
-	state string
+	unsure   bool // a careful run will tell which call failed, and how
+	state    string
 }
 
 func (d *database) acquire(ctx context.Context) (*caller, error) {
@@ -142,30 +152,6 @@ func (c *caller) release() {
 	c.conn.Release()
 }
 
-// commit ends the transaction. If the server refuses, the transaction was rolled
-// back. If the server does not answer, the outcome is unknown. commit uses the
-// connection below pgx.Conn, because pgx.Conn may report a lost answer as a
-// statement that was never sent.
-func (c *caller) commit() (failure, error) {
-	ctx, done := outlive(c.outer, lateCommit)
-	defer done()
-	conn := c.conn.Conn().PgConn()
-	if conn.IsClosed() {
-		return failure{lost: true}, wrap(c.outer, "commit", net.ErrClosed)
-	}
-	results, err := conn.Exec(ctx, "COMMIT").ReadAll()
-	var answer *pgconn.PgError
-	switch {
-	case err == nil && len(results) == 1 && results[0].CommandTag.String() == "COMMIT":
-		return failure{}, nil
-	case err == nil:
-		return failure{}, fmt.Errorf("postgres: commit: %w", store.ErrAborted)
-	case errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && answer.Code != completionUnknown:
-		return failureOf(c.conn, err), c.wrapWrite("commit", err)
-	}
-	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
-}
-
 // begin begins a transaction and refuses it if a newer version of this program has
 // changed the tables meanwhile. It is one round trip. The lock comes before the first
 // snapshot, and an upgrade locks the same table against it: so the transaction either
@@ -175,6 +161,7 @@ func (c *caller) begin() error {
 	if err != nil {
 		return c.fail("begin", err)
 	}
+	c.sent = true
 	last := results[len(results)-1].Rows
 	if len(last) != 1 || len(last[0]) != 1 {
 		return fmt.Errorf("postgres: begin: %w: the tables have no version", store.ErrDamaged)
@@ -193,6 +180,9 @@ func (c *caller) fail(what string, err error) error {
 
 // query runs a statement and calls each with the raw values of each row.
 func (c *caller) query(_ context.Context, what, text string, args []store.Value, each func([][]byte) error) error {
+	if len(c.waiting) > 0 {
+		return c.queryAfter(what, text, args, each)
+	}
 	rows, err := c.conn.Query(c.ctx, text, arguments(args, c.mode, binaryForm)...)
 	if err != nil {
 		return c.fail(what, err)
@@ -260,43 +250,6 @@ func (c *caller) Count(ctx context.Context, q store.Query) (n int, err error) {
 		return err
 	})
 	return n, err
-}
-
-// change runs a statement and returns the number of changed rows.
-func (c *caller) change(what, text string, args []store.Value) (int, error) {
-	tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
-	if err != nil {
-		return 0, c.fail(what, err)
-	}
-	return int(tag.RowsAffected()), nil
-}
-
-// one runs a statement that must change one row.
-func (c *caller) one(what, text string, args []store.Value) error {
-	n, err := c.change(what, text, args)
-	if err == nil && n == 0 {
-		err = store.ErrNotFound
-	}
-	return err
-}
-
-func (c *caller) Insert(_ context.Context, t *store.Table, row store.Row) error {
-	_, err := c.change("insert", c.texts.Insert(t), row.Values())
-	return err
-}
-
-func (c *caller) Replace(_ context.Context, t *store.Table, row store.Row) error {
-	text, args := c.texts.Replace(t, row)
-	return c.one("replace", text, args)
-}
-
-func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
-	return c.one("delete", c.texts.Delete(t), key)
-}
-
-func (c *caller) DeleteRange(_ context.Context, q store.Query) (int, error) {
-	text, args := c.texts.DeleteRange(q)
-	return c.change("delete", text, args)
 }
 
 // binaryForm asks for every column in PostgreSQL's binary form.

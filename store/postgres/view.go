@@ -10,7 +10,7 @@ import (
 // that it fails with the connection, because body may have had effects.
 func (d *database) View(ctx context.Context, body func(store.Reader) error) error {
 	var c *caller
-	err := d.again(ctx, func() (failed failure, err error) {
+	err := d.again(ctx, func(bool) (failed failure, err error) {
 		c, failed, err = d.snapshot(ctx)
 		return failed, err
 	})

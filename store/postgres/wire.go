@@ -72,13 +72,15 @@ func decodeInt(raw []byte) (int64, error) {
 	return int64(binary.BigEndian.Uint64(raw)), nil
 }
 
-// decodeJSON removes the version number before a jsonb, and the spaces that
-// PostgreSQL puts into it.
+// decodeJSON removes the version number before a jsonb in binary form, and the spaces that
+// PostgreSQL puts into it. A batch gets it in the form of a text.
 func decodeJSON(raw []byte) (store.Value, error) {
-	if len(raw) < 2 || raw[0] != 1 {
+	if len(raw) > 0 && raw[0] == 1 {
+		raw = raw[1:]
+	}
+	if len(raw) == 0 {
 		return store.Null, errWire
 	}
-	raw = raw[1:]
 	if bytes.IndexByte(raw, ' ') < 0 {
 		return store.Text(string(raw)), nil
 	}
@@ -111,8 +113,6 @@ func failureOf(conn *pgxpool.Conn, err error) failure {
 	}
 	f := failure{state: answer.Code}
 	switch {
-	case answer.Code == uniqueViolation:
-		f.taken = true
 	case answer.Code == serializationFailed || answer.Code == deadlock:
 		f.conflict = true
 	case answer.Code == planChanged || answer.Code == noSuchStatement, conn.Conn().IsClosed():

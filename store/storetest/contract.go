@@ -237,13 +237,16 @@ func uniqueWinner(s *suite) {
 }
 
 func notFoundLeavesUsable(s *suite) {
+	var got, deleted, replaced error // of the last run
 	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
-		_, err := parents.Get(ctx, tx, byID, store.Text("nobody"))
-		s.want(err, store.ErrNotFound)
-		s.want(parents.Delete(ctx, tx, store.Text("nobody")), store.ErrNotFound)
-		s.want(parents.Replace(ctx, tx, person(9)), store.ErrNotFound)
+		_, got = parents.Get(ctx, tx, byID, store.Text("nobody"))
+		deleted = parents.Delete(ctx, tx, store.Text("nobody"))
+		replaced = parents.Replace(ctx, tx, person(9))
 		return parents.Insert(ctx, tx, person(0))
 	}))
+	for _, err := range []error{got, deleted, replaced} {
+		s.want(err, store.ErrNotFound)
+	}
 	s.stands(true)
 }
 
@@ -257,18 +260,21 @@ func otherErrorsAbort(s *suite) {
 			return err
 		},
 	} {
+		var failed, inserted, got error // of the last run
 		err := s.update(func(ctx context.Context, tx store.Tx) error {
 			if err := parents.Insert(ctx, tx, person(1)); err != nil {
 				return err
 			}
-			if err := fail(ctx, tx); err == nil {
-				s.Errorf("%s: no error", name)
-			}
-			s.want(parents.Insert(ctx, tx, person(2)), store.ErrAborted)
-			_, err := parents.Get(ctx, tx, byID, store.Text(person(0).ID))
-			s.want(err, store.ErrAborted)
+			failed = fail(ctx, tx)
+			inserted = parents.Insert(ctx, tx, person(2))
+			_, got = parents.Get(ctx, tx, byID, store.Text(person(0).ID))
 			return nil // hides the error
 		})
+		if failed == nil {
+			s.Errorf("%s: no error", name)
+		}
+		s.want(inserted, store.ErrAborted)
+		s.want(got, store.ErrAborted)
 		if err == nil {
 			s.Errorf("%s: the closure hid the error", name)
 		}

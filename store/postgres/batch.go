@@ -1,0 +1,308 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"example.com/latchkey/store"
+)
+
+// A transaction does not wait for the answer to each write. Its writes go to the server in
+// one batch with the next read, or with the commit. A write that is refused is noticed then, and
+// the closure may have gone on as if it had succeeded. So a refusal rolls back, and the closure runs
+// again in a careful run: in that, each write waits for its answer, and the caller of the write
+// gets the error. The closure of Update may run again anyway, so it sees the contract alone.
+//
+// The end of a transaction is never sent before the server has answered its beginning: so a
+// connection that died in the pool is noticed while the transaction can still run again.
+
+// deferred is a statement of a transaction that waits for the next batch.
+type deferred struct {
+	text string
+	args []store.Value
+}
+
+// later adds a write to the next batch. A connection that sends no batches sends the write at once.
+func (c *caller) later(text string, args []store.Value) error {
+	if c.batches {
+		c.waiting = append(c.waiting, deferred{text, args})
+		return nil
+	}
+	if _, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...); err != nil {
+		return c.refused(err)
+	}
+	return nil
+}
+
+// written says that a write waits.
+func (c *caller) written() bool {
+	if c.sent {
+		return len(c.waiting) > 0
+	}
+	return len(c.waiting) > len(c.beginTexts)
+}
+
+// batch returns what waits as a batch.
+func (c *caller) batch() *pgx.Batch {
+	b := &pgx.Batch{}
+	for _, d := range c.waiting {
+		b.Queue(d.text, arguments(d.args)...)
+	}
+	c.waiting = c.waiting[:0]
+	return b
+}
+
+// answered reads the answers to the first statements of a batch. An error of one of them is
+// mended by a careful run.
+func (c *caller) answered(results pgx.BatchResults, n int) error {
+	for range n {
+		if _, err := results.Exec(); err != nil {
+			return c.refused(err)
+		}
+	}
+	c.sent = true
+	return nil
+}
+
+// refused is fail for a batch, whose error may be that of an earlier call.
+func (c *caller) refused(err error) error {
+	state := ""
+	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) {
+		state = answer.Code
+	}
+	err = c.fail("batch", err)
+	if c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
+		return err
+	}
+	c.failed = failure{unsure: true, state: state}
+	return store.ErrAborted
+}
+
+// flush sends what waits, and waits for the answers.
+func (c *caller) flush() error {
+	n := len(c.waiting)
+	results := c.conn.SendBatch(c.ctx, c.batch())
+	err := c.answered(results, n)
+	if ended := results.Close(); err == nil && ended != nil {
+		err = c.refused(ended)
+	}
+	return err
+}
+
+// queryAfter is query behind the statements that wait.
+func (c *caller) queryAfter(what, text string, args []store.Value, each func([][]byte) error) (err error) {
+	n, b := len(c.waiting), c.batch()
+	b.Queue(text, arguments(args)...)
+	results := c.conn.SendBatch(c.ctx, b)
+	defer func() {
+		if ended := results.Close(); err == nil && ended != nil {
+			err = c.fail(what, ended)
+		}
+	}()
+	if err := c.answered(results, n); err != nil {
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return c.fail(what, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.RawValues()); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return c.fail(what, err)
+	}
+	return nil
+}
+
+// commit ends the transaction. If the server refuses, the transaction was rolled
+// back. If the server does not answer, the outcome is unknown.
+func (c *caller) commit() (failure, error) {
+	if !c.sent && len(c.waiting) > 0 {
+		if err := c.flush(); err != nil {
+			return c.failed, err
+		}
+	}
+	ctx, done := outlive(c.outer, lateCommit)
+	defer done()
+	if len(c.waiting) == 0 {
+		return c.commitAlone(ctx)
+	}
+	n, b := len(c.waiting), c.batch()
+	b.Queue("COMMIT")
+	results := c.conn.SendBatch(ctx, b)
+	defer func() { _ = results.Close() }()
+	var tag pgconn.CommandTag
+	for range n + 1 {
+		var err error
+		if tag, err = results.Exec(); err != nil {
+			return c.notCommitted(err)
+		}
+	}
+	return failure{}, committed(tag)
+}
+
+// commitAlone sends nothing but the commit. It uses the connection below pgx.Conn, because
+// pgx.Conn may report a lost answer as a statement that was never sent.
+func (c *caller) commitAlone(ctx context.Context) (failure, error) {
+	conn := c.conn.Conn().PgConn()
+	if conn.IsClosed() {
+		return failure{lost: true}, wrap(c.outer, "commit", net.ErrClosed)
+	}
+	results, err := conn.Exec(ctx, "COMMIT").ReadAll()
+	if err != nil || len(results) != 1 {
+		return c.notCommitted(err)
+	}
+	return failure{}, committed(results[0].CommandTag)
+}
+
+// committed refuses the answer to a commit that has rolled back.
+func committed(tag pgconn.CommandTag) error {
+	if tag.String() != "COMMIT" {
+		return fmt.Errorf("postgres: commit: %w", store.ErrAborted)
+	}
+	return nil
+}
+
+// notCommitted tells a transaction that was refused from one whose outcome is unknown.
+func (c *caller) notCommitted(err error) (failure, error) {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && answer.Code != completionUnknown {
+		err = c.refused(err)
+		return c.failed, err
+	}
+	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
+}
+
+// run runs a statement behind those that wait, and returns the number of changed rows.
+func (c *caller) run(what, text string, args []store.Value) (int, error) {
+	if len(c.waiting) == 0 {
+		tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
+		if err != nil {
+			return 0, c.fail(what, err)
+		}
+		return int(tag.RowsAffected()), nil
+	}
+	n, b := len(c.waiting), c.batch()
+	b.Queue(text, arguments(args)...)
+	results := c.conn.SendBatch(c.ctx, b)
+	err := c.answered(results, n)
+	var tag pgconn.CommandTag
+	if err == nil {
+		if tag, err = results.Exec(); err != nil {
+			err = c.fail(what, err)
+		}
+	}
+	if ended := results.Close(); err == nil && ended != nil {
+		err = c.fail(what, ended)
+	}
+	return int(tag.RowsAffected()), err
+}
+
+// Insert asks for the answer in a careful run. Then a key that this transaction can see is taken for sure. For
+// a key that another one has taken meanwhile, the server reports a conflict.
+func (c *caller) Insert(ctx context.Context, t *store.Table, row store.Row) error {
+	if !c.careful {
+		return c.later(c.texts.Insert(t), row.Values())
+	}
+	n, err := c.run("insert", c.texts.Insert(t)+" ON CONFLICT DO NOTHING", row.Values())
+	if err != nil || n == 1 {
+		return err
+	}
+	if err := c.taken(ctx, t, row, false); err != nil {
+		return err
+	}
+	return store.ErrExists
+}
+
+// taken returns the error for a key of a row that a row in the table has. other says that the row
+// with the same primary key does not count.
+func (c *caller) taken(ctx context.Context, t *store.Table, row store.Row, other bool) error {
+	for _, ix := range t.Indexes() {
+		if !ix.Unique() || other && ix == t.Primary() {
+			continue
+		}
+		key := keyOf(row, ix)
+		if key == nil {
+			continue
+		}
+		there, err := c.Get(ctx, ix, key...)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return err
+		case !other || !sameKey(there, row, t.Primary()):
+			return store.Taken(ix)
+		}
+	}
+	return nil
+}
+
+// keyOf returns the key of a row in an index; nil if it has a null, which collides with nothing.
+func keyOf(row store.Row, ix *store.Index) []store.Value {
+	key := make([]store.Value, len(ix.Columns()))
+	for i, column := range ix.Columns() {
+		if key[i] = row.At(column); key[i].IsNull() {
+			return nil
+		}
+	}
+	return key
+}
+
+func sameKey(a, b store.Row, ix *store.Index) bool {
+	for _, column := range ix.Columns() {
+		if a.At(column) != b.At(column) {
+			return false
+		}
+	}
+	return true
+}
+
+// Replace looks for the keys of the row first in a careful run. A key that is taken all the same
+// was taken meanwhile, and the next run sees it.
+func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) error {
+	text, args := c.texts.Replace(t, row)
+	if !c.careful {
+		return c.later(mustChange(text), args)
+	}
+	_, err := c.Get(ctx, t.Primary(), keyOf(row, t.Primary())...)
+	if err == nil {
+		err = c.taken(ctx, t, row, true)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.run("replace", text, args)
+	if c.failed.state == uniqueViolation {
+		c.failed.conflict = true
+	}
+	return err
+}
+
+// mustChange returns a statement that fails if it changes no row.
+func mustChange(text string) string {
+	return "WITH changed AS (" + text + " RETURNING 1) SELECT 1 / count(*) FROM changed"
+}
+
+// Delete waits for its answer: whether there was a row is what the closure asks.
+func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
+	n, err := c.run("delete", c.texts.Delete(t), key)
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+// DeleteRange waits for its answer, because that says how many rows there were.
+func (c *caller) DeleteRange(_ context.Context, q store.Query) (int, error) {
+	text, args := c.texts.DeleteRange(q)
+	return c.run("delete", text, args)
+}
