@@ -13,4 +13,8 @@ type Plan struct {
 }
 
 // Upgrades reports whether opening would change tables that are there.
-func (p Plan) Upgrades() bool { return p.Exists && p.Version < p.To }
+func (p Plan) Upgrades() bool { return p.Exists && len(p.Steps) > 0 }
+
+// Adds reports whether opening would change tables that are there in a way that programs of
+// their version need not know.
+func (p Plan) Adds() bool { return p.Upgrades() && p.Version == p.To }

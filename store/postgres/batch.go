@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,6 +19,12 @@ import (
 // again in a careful run: in that, each write waits for its answer, and the caller of the write
 // gets the error. The closure of Update may run again anyway, so it sees the contract alone.
 //
+// References are checked late too. The server looks for the parent of a new row, and on an index
+// that look is in conflict with all who insert near the parent. The less time passes between the look
+// and the end of the transaction, the fewer conflicts there are. So a batch defers the looks to
+// the commit, and asks for them before a write that could hide a missing parent. A careful run
+// defers none.
+//
 // The end of a transaction is never sent before the server has answered its beginning: so a
 // connection that died in the pool is noticed while the transaction can still run again.
 
@@ -25,6 +32,46 @@ import (
 type deferred struct {
 	text string
 	args []store.Value
+}
+
+// The statements that defer the checks of references, and that make them up to now.
+const (
+	referencesLater = "SET CONSTRAINTS ALL DEFERRED"
+	referencesNow   = "SET CONSTRAINTS ALL IMMEDIATE"
+)
+
+// checkNow adds the checks of the references of earlier writes to the next batch.
+func (c *caller) checkNow() {
+	c.waiting = append(c.waiting, deferred{text: referencesNow}, deferred{text: referencesLater})
+	c.unchecked = nil
+}
+
+// beforeWrite makes the checks that a write to a table could change the outcome of: a parent that
+// comes, or a child that goes or refers to another parent.
+func (c *caller) beforeWrite(t *store.Table, inserts bool) {
+	if !c.defers() {
+		return
+	}
+	for _, child := range c.unchecked {
+		if child == t && !inserts || refersTo(child, t) {
+			c.checkNow()
+			return
+		}
+	}
+}
+
+// afterWrite remembers that the references of a table wait for their check.
+func (c *caller) afterWrite(t *store.Table) {
+	if c.defers() && len(t.References()) > 0 && !slices.Contains(c.unchecked, t) {
+		c.unchecked = append(c.unchecked, t)
+	}
+}
+
+// defers says that the transaction checks references late.
+func (c *caller) defers() bool { return c.batches && !c.careful }
+
+func refersTo(child, parent *store.Table) bool {
+	return slices.ContainsFunc(child.References(), func(r store.Reference) bool { return r.Parent.Table() == parent })
 }
 
 // later adds a write to the next batch. A connection that sends no batches sends the write at once.
@@ -182,35 +229,59 @@ func (c *caller) notCommitted(err error) (failure, error) {
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
 }
 
-// run runs a statement behind those that wait, and returns the number of changed rows.
-func (c *caller) run(what, text string, args []store.Value) (int, error) {
-	if len(c.waiting) == 0 {
-		tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
-		if err != nil {
-			return 0, c.fail(what, err)
-		}
-		return int(tag.RowsAffected()), nil
+// remove runs a statement that deletes rows of a table, behind those that wait. It returns the number
+// of rows, after the check that no row refers to one of them.
+func (c *caller) remove(t *store.Table, text string, args []store.Value) (int, error) {
+	c.beforeWrite(t, false)
+	checks := c.defers() && len(t.Children()) > 0
+	if len(c.waiting) == 0 && !checks {
+		return c.run("delete", text, args)
 	}
 	n, b := len(c.waiting), c.batch()
 	b.Queue(text, arguments(args)...)
+	if checks {
+		b.Queue(referencesNow)
+		b.Queue(referencesLater)
+	}
 	results := c.conn.SendBatch(c.ctx, b)
 	err := c.answered(results, n)
 	var tag pgconn.CommandTag
 	if err == nil {
 		if tag, err = results.Exec(); err != nil {
-			err = c.fail(what, err)
+			err = c.fail("delete", err)
+		}
+	}
+	for range 2 {
+		if err == nil && checks {
+			if _, err = results.Exec(); err != nil {
+				err = c.fail("delete", err)
+			}
 		}
 	}
 	if ended := results.Close(); err == nil && ended != nil {
-		err = c.fail(what, ended)
+		err = c.fail("delete", ended)
+	}
+	if checks {
+		c.unchecked = nil
 	}
 	return int(tag.RowsAffected()), err
+}
+
+// run runs a statement and returns the number of changed rows.
+func (c *caller) run(what, text string, args []store.Value) (int, error) {
+	tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
+	if err != nil {
+		return 0, c.fail(what, err)
+	}
+	return int(tag.RowsAffected()), nil
 }
 
 // Insert asks for the answer in a careful run. Then a key that this transaction can see is taken for sure. For
 // a key that another one has taken meanwhile, the server reports a conflict.
 func (c *caller) Insert(ctx context.Context, t *store.Table, row store.Row) error {
 	if !c.careful {
+		c.beforeWrite(t, true)
+		c.afterWrite(t)
 		return c.later(c.texts.Insert(t), row.Values())
 	}
 	n, err := c.run("insert", c.texts.Insert(t)+" ON CONFLICT DO NOTHING", row.Values())
@@ -230,8 +301,8 @@ func (c *caller) taken(ctx context.Context, t *store.Table, row store.Row, other
 		if !ix.Unique() || other && ix == t.Primary() {
 			continue
 		}
-		key := keyOf(row, ix)
-		if key == nil {
+		key := ix.Key(row)
+		if slices.Contains(key, store.Null) { // which collides with nothing
 			continue
 		}
 		there, err := c.Get(ctx, ix, key...)
@@ -239,31 +310,11 @@ func (c *caller) taken(ctx context.Context, t *store.Table, row store.Row, other
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return err
-		case !other || !sameKey(there, row, t.Primary()):
+		case !other || !slices.Equal(t.Primary().Key(there), t.Primary().Key(row)):
 			return store.Taken(ix)
 		}
 	}
 	return nil
-}
-
-// keyOf returns the key of a row in an index; nil if it has a null, which collides with nothing.
-func keyOf(row store.Row, ix *store.Index) []store.Value {
-	key := make([]store.Value, len(ix.Columns()))
-	for i, column := range ix.Columns() {
-		if key[i] = row.At(column); key[i].IsNull() {
-			return nil
-		}
-	}
-	return key
-}
-
-func sameKey(a, b store.Row, ix *store.Index) bool {
-	for _, column := range ix.Columns() {
-		if a.At(column) != b.At(column) {
-			return false
-		}
-	}
-	return true
 }
 
 // Replace looks for the keys of the row first in a careful run. A key that is taken all the same
@@ -271,9 +322,15 @@ func sameKey(a, b store.Row, ix *store.Index) bool {
 func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) error {
 	text, args := c.texts.Replace(t, row)
 	if !c.careful {
-		return c.later(mustChange(text), args)
+		c.beforeWrite(t, false)
+		c.afterWrite(t)
+		err := c.later(mustChange(text), args)
+		if c.defers() && slices.ContainsFunc(t.Children(), func(r store.Reference) bool { return r.Parent != t.Primary() }) {
+			c.checkNow() // the row may have lost the key to which another one refers
+		}
+		return err
 	}
-	_, err := c.Get(ctx, t.Primary(), keyOf(row, t.Primary())...)
+	_, err := c.Get(ctx, t.Primary(), t.Primary().Key(row)...)
 	if err == nil {
 		err = c.taken(ctx, t, row, true)
 	}
@@ -294,7 +351,7 @@ func mustChange(text string) string {
 
 // Delete waits for its answer: whether there was a row is what the closure asks.
 func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
-	n, err := c.run("delete", c.texts.Delete(t), key)
+	n, err := c.remove(t, c.texts.Delete(t), key)
 	if err == nil && n == 0 {
 		err = store.ErrNotFound
 	}
@@ -304,5 +361,5 @@ func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) e
 // DeleteRange waits for its answer, because that says how many rows there were.
 func (c *caller) DeleteRange(_ context.Context, q store.Query) (int, error) {
 	text, args := c.texts.DeleteRange(q)
-	return c.run("delete", text, args)
+	return c.remove(q.Index.Table(), text, args)
 }

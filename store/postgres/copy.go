@@ -20,6 +20,8 @@ func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row
 		}
 		return nil
 	}
+	c.beforeWrite(t, true)
+	c.afterWrite(t)
 	if len(c.waiting) > 0 {
 		if err := c.flush(); err != nil {
 			return err

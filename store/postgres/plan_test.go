@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,17 +15,34 @@ import (
 	"example.com/latchkey/store"
 )
 
-// tablesOf makes the tables of a version in a new namespace.
-func tablesOf(t *testing.T, conn *pgx.Conn, version int) (namespace string) {
+// states returns every state of the tables that a program of this project had, in their order.
+func states(t *testing.T) (all []state) {
 	t.Helper()
-	namespace = pgtest.Namespace()
-	d := &database{schema: record.Schema, names: names{namespace, ""}}
-	steps, err := d.steps(0)
+	files, err := migrations.ReadDir("migrations")
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps = append([]string{"CREATE SCHEMA " + namespace}, steps[:version-firstVersion+2]...)
-	steps = append(steps, fmt.Sprintf("INSERT INTO %s VALUES ('%s', %d)", d.names.table(versionTable), record.Schema.Name(), version))
+	for _, file := range files {
+		var s state
+		if n, _ := fmt.Sscanf(file.Name(), "%04d_%02d.sql", &s.version, &s.additions); n == 0 {
+			t.Fatal(file.Name())
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// tablesOf makes the tables of a state in a new namespace.
+func tablesOf(t *testing.T, conn *pgx.Conn, of state) (namespace string) {
+	t.Helper()
+	namespace = pgtest.Namespace()
+	d := &database{schema: record.Schema, names: names{namespace, ""}}
+	steps, err := d.steps(state{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps = append([]string{"CREATE SCHEMA " + namespace}, steps[:slices.Index(states(t), of)+2]...)
+	steps = append(steps, fmt.Sprintf("INSERT INTO %s VALUES ('%s', %d, %d)", d.names.table(versionTable), record.Schema.Name(), of.version, of.additions))
 	for _, text := range steps {
 		if _, err := conn.Exec(limited(t), text); err != nil {
 			t.Fatal(err)
@@ -40,14 +58,15 @@ func TestPlanTellsWhatOpeningDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	for version := firstVersion; version <= to; version++ {
-		o := Options{Namespace: tablesOf(t, conn, version)}
+	all := states(t)
+	for i, of := range all {
+		o, version, left := Options{Namespace: tablesOf(t, conn, of)}, of.version, len(all)-1-i
 		before := describe(t, conn, o.Namespace, "none")
 		plan, err := Plan(ctx, address, o)
-		if err != nil || !plan.Exists || plan.Version != version || plan.To != to || plan.Upgrades() != (version < to) || len(plan.Steps) != to-version {
+		if err != nil || !plan.Exists || plan.Version != version || plan.To != to || plan.Upgrades() != (left > 0) || plan.Adds() != (left > 0 && version == to) || len(plan.Steps) != left {
 			t.Errorf("version %d: %+v, %v", version, plan, err)
 		}
-		if version < to && !strings.Contains(plan.Steps[len(plan.Steps)-1], `"`+o.Namespace+`"`) {
+		if left > 0 && !strings.Contains(plan.Steps[len(plan.Steps)-1], `"`+o.Namespace+`"`) {
 			t.Errorf("version %d: the last step is %q", version, plan.Steps[len(plan.Steps)-1])
 		}
 		if after := describe(t, conn, o.Namespace, "none"); strings.Join(before, "\n") != strings.Join(after, "\n") {
@@ -65,7 +84,7 @@ func TestPlanOfNoTablesMakesNone(t *testing.T) {
 	o := Options{Namespace: pgtest.Namespace()}
 	for range 2 {
 		plan, err := Plan(ctx, address, o)
-		if err != nil || plan.Exists || plan.Version != 0 || plan.Upgrades() || len(plan.Steps) != record.Schema.Version()-firstVersion+2 {
+		if err != nil || plan.Exists || plan.Version != 0 || plan.Upgrades() || len(plan.Steps) != len(states(t))+1 {
 			t.Errorf("%+v, %v", plan, err)
 		}
 	}
@@ -82,7 +101,7 @@ func TestPlanRefusesWhatOpenRefuses(t *testing.T) {
 		"version = version + 1": store.ErrNewer,
 		"name = 'other'":        store.ErrForeign,
 	} {
-		o := Options{Namespace: tablesOf(t, conn, record.Schema.Version())}
+		o := Options{Namespace: tablesOf(t, conn, state{version: record.Schema.Version()})}
 		if _, err := conn.Exec(ctx, "UPDATE "+o.Namespace+"."+versionTable+" SET "+change); err != nil {
 			t.Fatal(err)
 		}
@@ -94,5 +113,44 @@ func TestPlanRefusesWhatOpenRefuses(t *testing.T) {
 	cancel()
 	if _, err := Plan(over, address, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a context that has ended: %v", err)
+	}
+}
+
+// A program that may not migrate refuses the tables of every earlier state, and leaves them alone.
+// On the tables of its version with further additions it runs.
+func TestTablesOfAnEarlierStateAreRefusedUnlessTheyMayBeChanged(t *testing.T) {
+	ctx, address := limited(t), pgtest.Shared(t).Address()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	all := states(t)
+	for i, of := range all {
+		o := Options{Namespace: tablesOf(t, conn, of), NoMigrate: true}
+		before := describe(t, conn, o.Namespace, "none")
+		s, err := OpenWith(ctx, address, o)
+		if last := i == len(all)-1; last != (err == nil) || !last && !errors.Is(err, store.ErrOlder) {
+			t.Errorf("%+v: %v", of, err)
+		}
+		if after := describe(t, conn, o.Namespace, "none"); strings.Join(before, "\n") != strings.Join(after, "\n") {
+			t.Errorf("%+v: the tables were changed", of)
+		}
+		if err == nil {
+			_ = s.Close()
+		}
+		if err := Migrate(ctx, address, o); err != nil {
+			t.Errorf("%+v: %v", of, err)
+		}
+		if _, err := conn.Exec(ctx, "UPDATE "+o.Namespace+"."+versionTable+" SET additions = additions + 1"); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, address, o)
+		if err := add(ctx, s, "row"); err != nil {
+			t.Errorf("%+v: %v", of, err)
+		}
+	}
+	if _, err := OpenWith(ctx, address, Options{Namespace: pgtest.Namespace(), NoMigrate: true}); !errors.Is(err, store.ErrOlder) {
+		t.Errorf("no tables: %v", err)
 	}
 }

@@ -75,6 +75,10 @@ type Options struct {
 	// transaction mode. Then no prepared statement is kept, and the server has to
 	// plan every statement anew.
 	TransactionPooler bool
+	// NoMigrate leaves the tables as they are. If they are missing, or if this program needs
+	// later ones, opening returns [store.ErrOlder]. [Migrate] changes them, or an
+	// administrator does with the statements of [Plan].
+	NoMigrate bool
 	// MaxConns is the greatest number of connections of [OpenWith]. 0 means
 	// pool_max_conns of the address, or 16 without it. The pool of [OpenPool] has
 	// its own limit. Every running call holds one connection, and a View holds it
@@ -100,6 +104,7 @@ const (
 //
 //   - [store.ErrForeign]: the schema has tables of another program
 //   - [store.ErrNewer]: a newer version of this program has made the tables
+//   - [store.ErrOlder]: the tables are not those of this program, and Options.NoMigrate is set
 //   - [fs.ErrPermission]: the user may not write the tables, or the server is a standby
 //
 // Refused tables are left as they are.
@@ -161,7 +166,7 @@ func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (sto
 	if err != nil {
 		return nil, err
 	}
-	if err := d.migrate(ctx); err != nil {
+	if err := d.migrate(ctx, o.NoMigrate); err != nil {
 		return nil, err
 	}
 	return backend.New(d, d.schema), nil
@@ -198,6 +203,7 @@ func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 		{text: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"},
 		{text: "LOCK TABLE " + names.table(versionTable) + " IN ACCESS SHARE MODE"},
 		{text: fmt.Sprintf("SELECT 1 / count(*) FROM %s WHERE version <= %d", names.table(versionTable), o.Schema.Version())},
+		{text: referencesLater},
 	}
 	config := pool.Config().ConnConfig
 	cache := config.StatementCacheCapacity
@@ -279,6 +285,7 @@ func (n names) dialect() sqltext.Dialect {
 		Type:        columnType,
 		Table:       n.table,
 		Index:       n.index,
+		Reference:   " DEFERRABLE INITIALLY IMMEDIATE",
 		NullsFirst:  true,
 		LooksUp:     true,
 		Select:      plain,

@@ -79,8 +79,9 @@ func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) e
 		c.waiting = append(c.waiting, d.beginTexts...)
 	}
 	err = body(c)
-	if err != nil && c.failed == (failure{}) && c.written() {
+	if err != nil && c.failed == (failure{}) && (c.written() || len(c.unchecked) > 0) {
 		// The closure may have taken a write for done that will be refused.
+		c.checkNow()
 		if refused := c.flush(); refused != nil {
 			return c.failed, refused
 		}
@@ -105,6 +106,8 @@ type caller struct {
 	careful bool       // see batch.go
 	waiting []deferred // what the server has not been sent yet
 	sent    bool       // the server has answered in this transaction
+
+	unchecked []*store.Table // whose new references the server has not looked for
 }
 
 // failure is a failure of a statement that another run may mend. It is zero if
