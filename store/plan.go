@@ -10,6 +10,9 @@ type Plan struct {
 	// Steps are the changes in their order: the statements of a SQL backend, or what another
 	// backend does in words. None means that opening changes no table.
 	Steps []string
+	// Script does the same for an administrator, in one transaction: SQL for psql. It is "" for a
+	// backend without a server, and without steps.
+	Script string
 }
 
 // Upgrades reports whether opening would change tables that are there.

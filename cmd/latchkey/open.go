@@ -142,6 +142,8 @@ func (p place) open(ctx context.Context, mayMake bool) (store.Store, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case plan.Adds():
+		return nil, fmt.Errorf("%v needs an addition to version %d. Run latchkey migrate to see it, and latchkey migrate -apply to apply it", p, plan.Version)
 	case plan.Upgrades():
 		return nil, fmt.Errorf("%v needs an upgrade from version %d to %d. Run latchkey migrate to see it, and latchkey migrate -apply to apply it", p, plan.Version, plan.To)
 	case !plan.Exists && !mayMake:

@@ -96,13 +96,16 @@ func (d *database) migrate(ctx context.Context, mayNot bool) error {
 	}
 }
 
-// checked refuses a connection in another encoding than UTF-8, and returns the state of the
-// tables.
+// checked refuses a connection in another encoding than UTF-8, and a server that cannot do enough. It
+// returns the state of the tables.
 func (d *database) checked(ctx context.Context, conn *pgxpool.Conn) (have state, err error) {
 	for _, side := range []string{"client_encoding", "server_encoding"} {
 		if encoding := conn.Conn().PgConn().ParameterStatus(side); encoding != "UTF8" && encoding != "" {
 			return have, fmt.Errorf("postgres: open: %w: %s is %s, not UTF8", store.ErrInvalid, side, encoding)
 		}
+	}
+	if err := d.able(ctx, conn); err != nil {
+		return have, err
 	}
 	return d.state(ctx, conn)
 }
@@ -135,10 +138,42 @@ type stepError struct{ error }
 
 func (e *stepError) Unwrap() error { return e.error }
 
-func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
+// lock returns the number of the lock that an upgrade of the namespace takes.
+func (d *database) lock() int64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, "latchkey "+d.names.namespace)
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", d.mode, int64(h.Sum64())); err != nil {
+	return int64(h.Sum64())
+}
+
+// script returns what upgrade does from a state, as one text. It fails if the tables have another
+// state by then.
+func (d *database) script(have state, steps []string) string {
+	var b strings.Builder
+	table, want := d.names.table(versionTable), d.wanted()
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+";\n", args...) }
+	line("BEGIN")
+	line("SELECT pg_advisory_xact_lock(%d)", d.lock())
+	if have.version == 0 {
+		line(`CREATE SCHEMA IF NOT EXISTS "%s"`, d.names.namespace)
+	} else {
+		line("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table)
+		line("DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM %s AS v WHERE version = %d AND coalesce((to_jsonb(v) ->> 'additions')::bigint, 0) = %d) THEN "+
+			"RAISE EXCEPTION 'the tables have changed since this script was written'; END IF; END $$", table, have.version, have.additions)
+	}
+	for _, step := range steps {
+		line("%s", strings.TrimSuffix(strings.TrimSpace(step), ";"))
+	}
+	if have.version == 0 {
+		line("INSERT INTO %s (name, version, additions) VALUES ('%s', %d, %d)", table, d.schema.Name(), want.version, want.additions)
+	} else {
+		line("UPDATE %s SET version = %d, additions = %d", table, want.version, want.additions)
+	}
+	line("COMMIT")
+	return b.String()
+}
+
+func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", d.mode, d.lock()); err != nil {
 		return err
 	}
 	have, err := d.state(ctx, tx)

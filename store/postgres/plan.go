@@ -33,7 +33,9 @@ func Plan(ctx context.Context, address string, o Options) (plan store.Plan, err 
 	}
 	plan.Version, plan.Exists = have.version, have.version > 0
 	if have.before(d.wanted()) {
-		plan.Steps, err = d.steps(have)
+		if plan.Steps, err = d.steps(have); err == nil {
+			plan.Script = d.script(have, plan.Steps)
+		}
 	}
 	return plan, err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"example.com/latchkey/internal/pgtest"
@@ -152,5 +153,59 @@ func TestTablesOfAnEarlierStateAreRefusedUnlessTheyMayBeChanged(t *testing.T) {
 	}
 	if _, err := OpenWith(ctx, address, Options{Namespace: pgtest.Namespace(), NoMigrate: true}); !errors.Is(err, store.ErrOlder) {
 		t.Errorf("no tables: %v", err)
+	}
+}
+
+// The script of a plan makes the tables that opening makes, once.
+func TestTheScriptOfAPlanDoesWhatOpeningDoes(t *testing.T) {
+	ctx, address := limited(t), pgtest.Shared(t).Address()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	// tables describes the tables of a namespace without its name.
+	tables := func(namespace string) []string {
+		all := describe(t, conn, namespace, "none")
+		for i := range all {
+			all[i] = strings.ReplaceAll(all[i], namespace, "NAMESPACE")
+		}
+		slices.Sort(all)
+		return all
+	}
+	opened := Options{Namespace: pgtest.Namespace()}
+	open(t, address, opened)
+	want := tables(opened.Namespace)
+	for _, of := range append(states(t), state{}) {
+		o := Options{Namespace: pgtest.Namespace(), NoMigrate: true}
+		if of.version > 0 {
+			o.Namespace = tablesOf(t, conn, of)
+		}
+		plan, err := Plan(ctx, address, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (plan.Script == "") != (len(plan.Steps) == 0) {
+			t.Errorf("%+v: %d steps, and the script %q", of, len(plan.Steps), plan.Script)
+		}
+		if _, err := conn.Exec(ctx, plan.Script); err != nil {
+			t.Fatalf("%+v: %v", of, err)
+		}
+		open(t, address, o)
+		if diff := cmp.Diff(want, tables(o.Namespace)); diff != "" {
+			t.Errorf("%+v: %s", of, diff)
+		}
+		if plan.Script == "" {
+			continue
+		}
+		if _, err := conn.Exec(ctx, plan.Script); err == nil {
+			t.Errorf("%+v: the script runs twice", of)
+		}
+		if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, tables(o.Namespace)); diff != "" {
+			t.Errorf("%+v, twice: %s", of, diff)
+		}
 	}
 }
