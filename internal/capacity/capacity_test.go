@@ -63,7 +63,7 @@ func start(b testing.TB, s *pgtest.Server, conns int) *node {
 	if err != nil {
 		b.Fatal(err)
 	}
-	n.Engine, err = latchkey.New(st, latchkey.Config{Keys: latchkey.Keys{Active: key}, Hasher: hashertest.New(b), Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0))})
+	n.Engine, err = latchkey.New(st, latchkey.Config{Keys: latchkey.Keys{Active: key}, Hasher: hashertest.New(b), Limiter: unlimited()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -90,6 +90,12 @@ func callers(b *testing.B, goroutines, n int, call func(i int) error) {
 		<-done
 	}
 }
+
+// browser is the client of sign-ins.
+var browser = latchkey.Client{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
+
+// unlimited returns a limiter that counts and refuses nothing.
+func unlimited() ratelimit.Limiter { return ratelimit.ReportOnly(ratelimit.NewMemory(0)) }
 
 // fill adds users by copies of one row of each table.
 func fill(b *testing.B, p *pgxpool.Pool, users int) {
