@@ -34,7 +34,7 @@ func (c *caller) later(text string, args []store.Value) error {
 		return nil
 	}
 	if _, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...); err != nil {
-		return c.refused(err)
+		return c.refused("batch", err)
 	}
 	return nil
 }
@@ -62,21 +62,22 @@ func (c *caller) batch() *pgx.Batch {
 func (c *caller) answered(results pgx.BatchResults, n int) error {
 	for range n {
 		if _, err := results.Exec(); err != nil {
-			return c.refused(err)
+			return c.refused("batch", err)
 		}
 	}
 	c.sent = true
 	return nil
 }
 
-// refused is fail for a batch, whose error may be that of an earlier call.
-func (c *caller) refused(err error) error {
+// refused is fail for a batch, whose error may be that of an earlier call. In a careful run there is no
+// earlier call.
+func (c *caller) refused(what string, err error) error {
 	state := ""
 	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) {
 		state = answer.Code
 	}
-	err = c.fail("batch", err)
-	if c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
+	err = c.fail(what, err)
+	if c.careful || c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
 		return err
 	}
 	c.failed = failure{unsure: true, state: state}
@@ -89,7 +90,7 @@ func (c *caller) flush() error {
 	results := c.conn.SendBatch(c.ctx, c.batch())
 	err := c.answered(results, n)
 	if ended := results.Close(); err == nil && ended != nil {
-		err = c.refused(ended)
+		err = c.refused("batch", ended)
 	}
 	return err
 }
@@ -176,7 +177,7 @@ func committed(tag pgconn.CommandTag) error {
 func (c *caller) notCommitted(err error) (failure, error) {
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && answer.Code != completionUnknown {
-		err = c.refused(err)
+		err = c.refused("commit", err)
 		return c.failed, err
 	}
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
@@ -281,8 +282,8 @@ func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) err
 		return err
 	}
 	_, err = c.run("replace", text, args)
-	if c.failed.state == uniqueViolation {
-		c.failed.conflict = true
+	if taken := (*store.ExistsError)(nil); errors.As(err, &taken) { // not by a key of the host's, which no run looks for
+		c.failed = failure{conflict: true, state: uniqueViolation}
 	}
 	return err
 }
