@@ -58,6 +58,7 @@ auth_type = any
 pool_mode = transaction
 max_client_conn = 1000
 default_pool_size = 20
+server_login_retry = 0.05
 logfile = %s
 `, serverHost, serverPort, port, filepath.Join(dir, "log"))
 	file := filepath.Join(dir, "pgbouncer.ini")
