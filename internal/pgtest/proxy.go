@@ -11,7 +11,7 @@ import (
 )
 
 // Proxy stands between clients and a server. It reads the messages of both, and can cut a connection at
-// the commit of a transaction. [Proxy.Lead] leads the next connections to another server.
+// the commit of a transaction, or at any message. [Proxy.Lead] leads the next connections to another server.
 type Proxy struct {
 	listener net.Listener
 
@@ -19,6 +19,8 @@ type Proxy struct {
 	server        string
 	open          map[net.Conn]bool
 	before, after int // commits that will be cut
+	request       int // counts down to the message of a client that is cut
+	answer        int // and to that of the server
 	cuts          int
 	wait          sync.WaitGroup
 }
@@ -55,7 +57,30 @@ func (p *Proxy) arm(n *int) {
 	*n++
 }
 
-// Cuts returns the number of commits that were cut.
+// CutAt cuts a connection before the n-th message of a client from now on, and before the n-th of the server,
+// whichever comes first. 0 cuts neither.
+func (p *Proxy) CutAt(request, answer int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.request, p.answer = request, answer
+}
+
+// step counts a message, and reports whether it is cut.
+func (p *Proxy) step(n *int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if *n == 0 {
+		return false
+	}
+	if *n--; *n > 0 {
+		return false
+	}
+	p.request, p.answer = 0, 0
+	p.cuts++
+	return true
+}
+
+// Cuts returns the number of connections that were cut at a message.
 func (p *Proxy) Cuts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,7 +157,7 @@ func (p *Proxy) serve(client net.Conn, server string) {
 	w := &wire{client: client, upstream: upstream, texts: make(map[string]string)}
 	p.wait.Go(func() {
 		defer client.Close()
-		w.answers()
+		w.answers(p)
 	})
 	defer upstream.Close()
 	w.requests(p)
@@ -182,6 +207,10 @@ func (w *wire) requests(p *Proxy) {
 		if err != nil {
 			return
 		}
+		if p.step(&p.request) {
+			_ = to.Flush()
+			return
+		}
 		if w.commits(kind, whole) {
 			before, after := p.cut()
 			if before {
@@ -226,11 +255,11 @@ func (w *wire) commits(kind byte, whole []byte) bool {
 
 // answers passes the server's messages on. A deaf client gets none of them, and loses its connection when the
 // server is ready again.
-func (w *wire) answers() {
+func (w *wire) answers(p *Proxy) {
 	from, to := bufio.NewReader(w.upstream), bufio.NewWriter(w.client)
 	for {
 		kind, whole, err := message(from, false)
-		if err != nil {
+		if err != nil || p.step(&p.answer) {
 			_ = to.Flush()
 			return
 		}

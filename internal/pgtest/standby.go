@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ func (s *Server) Standby() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Server{dir: dir, args: s.args}
+	b := &Server{dir: dir, args: append(slices.Clip(s.args), "-c", "wal_retrieve_retry_interval=100ms")}
 	if err := b.follow(s); err != nil {
 		b.Stop()
 		return nil, fmt.Errorf("starting a standby: %w", err)

@@ -310,6 +310,75 @@ func TestAKeyOfTheHostsIsTakenToo(t *testing.T) {
 	}
 }
 
+// bodies are transactions that add a row with a name, in different orders of their statements.
+var bodies = map[string]func(ctx context.Context, tx store.Tx, name string) error{
+	"a write alone": func(ctx context.Context, tx store.Tx, name string) error {
+		return record.Failures.Insert(ctx, tx, count(name, 1))
+	},
+	"a write after a read": func(ctx context.Context, tx store.Tx, name string) error {
+		if _, err := tx.Get(ctx, byNumber, store.Text("+1")); err != nil {
+			return err
+		}
+		return record.Failures.Insert(ctx, tx, count(name, 1))
+	},
+	"a read after a write": func(ctx context.Context, tx store.Tx, name string) error {
+		if err := record.Failures.Insert(ctx, tx, count(name, 1)); err != nil {
+			return err
+		}
+		_, err := tx.Get(ctx, byNumber, store.Text("+1"))
+		return err
+	},
+}
+
+// A connection that is cut before any message of the client or the server costs nothing but another run, until the
+// commit is sent. From then on the outcome is unknown. No call is told another thing.
+func TestAConnectionThatIsCutAnywhereTellsNothingWrong(t *testing.T) {
+	p, err := pgtest.NewProxy(pgtest.Shared(t).Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	s := open(t, p.Address(), Options{Namespace: pgtest.Namespace(), MaxConns: 1})
+	addPeople(t, s, "+1")
+	for name, body := range bodies {
+		for side, cut := range map[string]func(n int){
+			"client": func(n int) { p.CutAt(n, 0) }, "server": func(n int) { p.CutAt(0, n) },
+		} {
+			unknown, again, committed := 0, 0, 0
+			for n := 1; ; n++ {
+				subject := fmt.Sprint(name, side, n)
+				if err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error { return body(ctx, tx, subject+" warm") }); err != nil {
+					t.Fatal(err)
+				}
+				runs, cuts := 0, p.Cuts()
+				cut(n)
+				err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+					runs++
+					return body(ctx, tx, subject)
+				})
+				cut(0)
+				there := counted(t, s, subject)
+				switch {
+				case err == nil && there == 1 && runs <= 2:
+					again += runs - 1
+				case errors.Is(err, store.ErrUnknownOutcome) && runs == 1:
+					unknown++
+					committed += int(there)
+				default:
+					t.Errorf("%s, cut before message %d of the %s: %v after %d runs, %d rows", name, n, side, err, runs, there)
+				}
+				if p.Cuts() == cuts {
+					break
+				}
+			}
+			t.Logf("%s, cut by the %s: %d run again, %d unknown, of which %d have happened", name, side, again, unknown, committed)
+			if again == 0 || unknown == 0 {
+				t.Errorf("%s, cut by the %s: %d run again, %d unknown", name, side, again, unknown)
+			}
+		}
+	}
+}
+
 // cutAtCommit runs a transaction whose commit is cut.
 func cutAtCommit(t *testing.T, o Options, pooled bool) {
 	server := pgtest.Shared(t)
@@ -325,24 +394,6 @@ func cutAtCommit(t *testing.T, o Options, pooled bool) {
 	o.Namespace, o.MaxConns = pgtest.Namespace(), 1
 	s := open(t, address, o)
 	addPeople(t, s, "+1")
-	bodies := map[string]func(ctx context.Context, tx store.Tx, name string) error{
-		"a write alone": func(ctx context.Context, tx store.Tx, name string) error {
-			return record.Failures.Insert(ctx, tx, count(name, 1))
-		},
-		"a write after a read": func(ctx context.Context, tx store.Tx, name string) error {
-			if _, err := tx.Get(ctx, byNumber, store.Text("+1")); err != nil {
-				return err
-			}
-			return record.Failures.Insert(ctx, tx, count(name, 1))
-		},
-		"a read after a write": func(ctx context.Context, tx store.Tx, name string) error {
-			if err := record.Failures.Insert(ctx, tx, count(name, 1)); err != nil {
-				return err
-			}
-			_, err := tx.Get(ctx, byNumber, store.Text("+1"))
-			return err
-		},
-	}
 	for name, body := range bodies {
 		for round := range 3 { // from the second on, the statements are prepared
 			for _, after := range []bool{false, true} {
