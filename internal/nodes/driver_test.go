@@ -66,7 +66,6 @@ type cluster struct {
 	troubled atomic.Int64 // calls that did
 	calls    atomic.Int64
 	total    int // stories
-	told     atomic.Int64
 
 	mu    sync.Mutex
 	mail  map[string]chan args
