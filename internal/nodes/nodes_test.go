@@ -65,15 +65,15 @@ func run(t *testing.T, p place) {
 // check compares the store with all that was acknowledged.
 func (c *cluster) check(s settings) {
 	c.Helper()
-	config, err := configOf(s, hashertest.New(c))
-	if err != nil {
-		c.Fatal(err)
-	}
 	rows, err := postgres.OpenWith(c.ctx, s.Address, postgres.Options{Namespace: s.Namespace})
 	if err != nil {
 		c.Fatal(err)
 	}
 	defer rows.Close()
+	config, err := configOf(s, rows, hashertest.New(c))
+	if err != nil {
+		c.Fatal(err)
+	}
 	engine, err := latchkey.New(rows, config)
 	if err != nil {
 		c.Fatal(err)

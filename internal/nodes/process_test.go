@@ -101,7 +101,7 @@ func (quiet) Helper()           {}
 func (quiet) Fatal(args ...any) { log.Fatal(args...) }
 
 // limiterOf makes the limiter of a node. A limiter that the nodes share goes here.
-func limiterOf(settings) ratelimit.Limiter {
+func limiterOf(settings, store.Store) ratelimit.Limiter {
 	return ratelimit.ReportOnly(ratelimit.NewMemory(0))
 }
 
@@ -109,10 +109,10 @@ func limiterOf(settings) ratelimit.Limiter {
 const maxStep = 2 * time.Minute
 
 // configOf returns the configuration of an engine of a node. The engine that checks the store at the end has it too.
-func configOf(s settings, h *hasher.Hasher) (latchkey.Config, error) {
+func configOf(s settings, rows store.Store, h *hasher.Hasher) (latchkey.Config, error) {
 	key, err := latchkey.ParseKey(s.Key)
 	return latchkey.Config{
-		Keys: latchkey.Keys{Active: key}, Hasher: h, Limiter: limiterOf(s), MaxClockStep: maxStep,
+		Keys: latchkey.Keys{Active: key}, Hasher: h, Limiter: limiterOf(s, rows), MaxClockStep: maxStep,
 		Now:           func() time.Time { return time.Now().Add(s.Ahead) },
 		RedirectHosts: []string{"app.example.org"},
 	}, err
@@ -131,18 +131,18 @@ func serve(text string) error {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
 	}
-	config, err := configOf(s, hashertest.New(quiet{}))
+	ctx := context.Background()
+	rows, err := postgres.OpenWith(ctx, s.Address, postgres.Options{Namespace: s.Namespace, TransactionPooler: s.Pooler, MaxConns: 8})
+	if err != nil {
+		return err
+	}
+	config, err := configOf(s, rows, hashertest.New(quiet{}))
 	if err != nil {
 		return err
 	}
 	p := &process{out: json.NewEncoder(os.Stdout)}
 	config.Notifier = p
 	config.Logger = slog.New(slog.DiscardHandler) // the driver gets the cause of each fault
-	ctx := context.Background()
-	rows, err := postgres.OpenWith(ctx, s.Address, postgres.Options{Namespace: s.Namespace, TransactionPooler: s.Pooler, MaxConns: 8})
-	if err != nil {
-		return err
-	}
 	if p.engine, err = latchkey.New(rows, config); err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ var stories = map[string]func(*cluster, *random.Rand){
 	"guess":     guessACode,
 	"passwords": guessAPassword,
 	"factors":   answerAtOnce,
+	"answers":   guessAnAnswer,
 	"invite":    acceptAtOnce,
 	"owners":    leaveAtOnce,
 	"address":   moveAtOnce,
@@ -345,19 +346,66 @@ func code(c *cluster, uri string, ahead time.Duration) string {
 	return text
 }
 
-// A code of an authenticator, and then a recovery code, answers the challenges of a session on each node at once.
-func answerAtOnce(c *cluster, r *random.Rand) {
-	first, last := c.nodes[0], c.nodes[len(c.nodes)-1]
-	u := c.signedUp(r)
+// enrolled makes a user with an authenticator and recovery codes, on the node with the earliest clock. The answer has
+// the URI of the authenticator and a recovery code.
+func (c *cluster) enrolled(r *random.Rand) (u *aUser, uri, recovery string) {
+	first := c.nodes[0]
+	u = c.signedUp(r)
 	if u == nil || !first.signsIn(u) {
-		return
+		return nil, "", ""
 	}
 	made := first.call("enrol", args{"session": u.session})
 	if made.How != done {
-		return
+		return nil, "", ""
 	}
 	confirmed := first.call("confirm", args{"session": u.session, "code": code(c, made.Out["uri"], first.settings.Ahead)}, invalidToken)
 	if confirmed.How != done {
+		return nil, "", ""
+	}
+	return u, made.Out["uri"], confirmed.Out["recovery"]
+}
+
+// Wrong answers to a challenge are counted over all nodes.
+func guessAnAnswer(c *cluster, r *random.Rand) {
+	last := c.nodes[len(c.nodes)-1]
+	u, _, recovery := c.enrolled(r)
+	if u == nil || !last.signsIn(u) {
+		return
+	}
+	asked := c.any(r).call("challenge", args{"session": u.session, "factor": "recoveryCode"})
+	if asked.How != done {
+		return
+	}
+	in := args{"session": u.session, "challenge": asked.Out["challenge"], "code": "aaaaaaaaaa"}
+	var answers []answer
+	for range 3 {
+		answers = append(answers, c.everywhere("answer", in, invalidToken, throttled)...)
+	}
+	compared := 0
+	for _, a := range answers {
+		if a.How == done {
+			c.Errorf("a wrong answer is right")
+		}
+		if a.Type == invalidToken {
+			compared++
+		}
+	}
+	if compared < mostOfCode {
+		return
+	}
+	in = args{"session": u.session, "challenge": asked.Out["challenge"], "code": recovery}
+	for _, a := range c.everywhere("answer", in, invalidToken, throttled) {
+		if a.How == done {
+			c.Errorf("a challenge is open after %d wrong answers", compared)
+		}
+	}
+}
+
+// A code of an authenticator, and then a recovery code, answers the challenges of a session on each node at once.
+func answerAtOnce(c *cluster, r *random.Rand) {
+	last := c.nodes[len(c.nodes)-1]
+	u, uri, recovery := c.enrolled(r)
+	if u == nil {
 		return
 	}
 	for _, factor := range []string{"totp", "recoveryCode"} {
@@ -374,14 +422,14 @@ func answerAtOnce(c *cluster, r *random.Rand) {
 			challenges[i] = a.Out["challenge"]
 		}
 		// The node with the latest clock takes the code for sure: no other node has taken that of a later step.
-		answer1 := confirmed.Out["recovery"]
+		text := recovery
 		if factor == "totp" {
-			answer1 = code(c, made.Out["uri"], last.settings.Ahead)
+			text = code(c, uri, last.settings.Ahead)
 		}
 		var calls []func() answer
 		for i, n := range c.nodes {
 			calls = append(calls, func() answer {
-				return n.call("answer", args{"session": sessions[i], "challenge": challenges[i], "code": answer1}, invalidToken, throttled)
+				return n.call("answer", args{"session": sessions[i], "challenge": challenges[i], "code": text}, invalidToken, throttled)
 			})
 		}
 		answers := atOnce(calls...)
