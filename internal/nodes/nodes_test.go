@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -297,8 +298,12 @@ func TestFourNodesWhoseStandbyIsPromoted(t *testing.T) {
 		run(t, place{
 			address: address, pooler: pooled, direct: standby.Address, breakings: 1,
 			breaks: func(c *cluster, _ *rand.Rand) {
+				// Commits that wait for the standby are on the primary alone when it dies.
+				standby.Pause()
+				err := primary.Await("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 				primary.Kill()
-				if err := standby.Promote(); err != nil {
+				standby.Resume()
+				if err := errors.Join(err, standby.Promote()); err != nil {
 					c.Error(err)
 				}
 				lead()

@@ -46,17 +46,17 @@ func (s *Server) follow(primary *Server) (err error) {
 	if err := s.Run(); err != nil {
 		return err
 	}
-	return primary.waitFor("SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
+	return primary.Await("SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'",
 		"ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
 }
 
 // Promote makes a server of a standby, and waits until it can be written.
 func (s *Server) Promote() error {
-	return s.waitFor("SELECT NOT pg_is_in_recovery()", "SELECT pg_promote(false)")
+	return s.Await("SELECT NOT pg_is_in_recovery()", "SELECT pg_promote(false)")
 }
 
-// waitFor runs statements, and then waits until the answer to a question is true.
-func (s *Server) waitFor(question string, statements ...string) error {
+// Await runs statements on the server, and then waits until the answer to a question is true.
+func (s *Server) Await(question string, statements ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.Address())
@@ -79,6 +79,19 @@ func (s *Server) waitFor(question string, statements ...string) error {
 			return errors.Join(ctx.Err(), errors.New(strings.ToLower(question)))
 		case <-time.After(10 * time.Millisecond):
 		}
+	}
+}
+
+// Pause stops the processes of the server, as if its machine did not answer, until [Server.Resume].
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume lets the processes of the server go on.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(signal syscall.Signal) {
+	_ = s.cmd.Process.Signal(signal)
+	for _, pid := range s.children() {
+		_ = syscall.Kill(pid, signal)
 	}
 }
 
