@@ -139,16 +139,47 @@ func (c *caller) commit() (failure, error) {
 	}
 	n, b := len(c.waiting), c.batch()
 	b.Queue("COMMIT")
+	stop := c.cancelLate()
 	results := c.conn.SendBatch(ctx, b)
-	defer func() { _ = results.Close() }()
 	var tag pgconn.CommandTag
+	var err error
 	for range n + 1 {
-		var err error
 		if tag, err = results.Exec(); err != nil {
-			return c.notCommitted(err)
+			break
 		}
 	}
+	_ = results.Close()
+	if stop() {
+		defer func() { c.failed.lost = true }() // the request may come late, so the connection serves no other call
+		if err == nil {
+			return failure{}, fmt.Errorf("%w: postgres: commit: cancelled", store.ErrUnknownOutcome)
+		}
+	}
+	if err != nil {
+		return c.notCommitted(err)
+	}
 	return failure{}, committed(tag)
+}
+
+// cancelLate asks the server to cancel the statement that it runs, once the context of the caller has ended and
+// lateStatement has passed: a write may wait for another transaction, and the commit behind it too. The server answers a
+// write that it has cancelled, so the caller learns that nothing has happened. A commit that is cancelled while it
+// waits for a standby is done all the same, and perhaps on this server alone. stop reports whether the server was asked.
+func (c *caller) cancelLate() (stop func() bool) {
+	ended := make(chan struct{})
+	unused := context.AfterFunc(c.ctx, func() {
+		defer close(ended)
+		ctx, done := context.WithTimeout(context.Background(), lateCommit-lateStatement)
+		defer done()
+		_ = c.conn.Conn().PgConn().CancelRequest(ctx)
+	})
+	return func() bool {
+		if unused() {
+			return false
+		}
+		<-ended
+		return true
+	}
 }
 
 // commitAlone sends nothing but the commit. It uses the connection below pgx.Conn, because

@@ -25,8 +25,8 @@ const (
 )
 
 // How long a statement may go on after the context of its caller has ended. Then
-// it is cancelled, and its connection is lost. A commit may go on longer, because
-// its outcome is unknown if it is cancelled.
+// it is cancelled, and its connection is lost. A commit that is sent alone may go on
+// longer, because its outcome is unknown if it is cancelled.
 const (
 	lateStatement = time.Second
 	lateCommit    = 10 * time.Second
