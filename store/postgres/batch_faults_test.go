@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -215,5 +218,74 @@ func TestACommitThatWaitsForAStandbyIsUnknownWhenItsCallerGoes(t *testing.T) {
 	cancel()
 	if err := <-answer; !errors.Is(err, store.ErrUnknownOutcome) || runs != 1 {
 		t.Errorf("%v after %d runs", err, runs)
+	}
+}
+
+// Counters that many callers increase, over connections that are cut anywhere, have every increase that was acknowledged,
+// and none of those that failed.
+func TestCountersOverConnectionsThatAreCut(t *testing.T) {
+	p, err := pgtest.NewProxy(pgtest.Shared(t).Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	s := open(t, p.Address(), Options{Namespace: pgtest.Namespace(), MaxConns: 6})
+	addPeople(t, s, "+1")
+	names := []string{"a", "b"}
+	for _, name := range names {
+		if err := add(limited(t), s, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sure, unsure [2]atomic.Int64
+	var failed atomic.Int64
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			for n := range 40 {
+				switch r := 1 + rand.IntN(30); n % 4 {
+				case 0:
+					p.CutAt(r, 0)
+				case 1:
+					p.CutAt(0, r)
+				case 2:
+					p.CutAfter()
+				}
+				which := rand.IntN(len(names))
+				err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+					row, err := record.Failures.Get(ctx, tx, record.Failures.Primary(), store.Text("test"), store.BytesOf(names[which]))
+					if err != nil {
+						return err
+					}
+					if err := record.Failures.Replace(ctx, tx, count(names[which], row.Count+1)); err != nil {
+						return err
+					}
+					if n%2 == 0 { // sends the write before the commit
+						_, err = tx.Get(ctx, byNumber, store.Text("+1"))
+					}
+					return err
+				})
+				switch {
+				case err == nil:
+					sure[which].Add(1)
+				case errors.Is(err, store.ErrUnknownOutcome):
+					unsure[which].Add(1)
+				default: // a new connection was cut
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	p.CutAt(0, 0)
+	for i, name := range names {
+		got, least := counted(t, s, name)-1, sure[i].Load()
+		if got < least || got > least+unsure[i].Load() {
+			t.Errorf("%s is %d, with %d sure and %d unknown increases", name, got, least, unsure[i].Load())
+		}
+	}
+	t.Logf("%d connections were cut, and %d calls have failed", p.Cuts(), failed.Load())
+	if sure[0].Load()+sure[1].Load() < 100 {
+		t.Error("too few calls have succeeded to tell anything")
 	}
 }
