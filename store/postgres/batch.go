@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"example.com/latchkey/store"
 )
@@ -25,6 +26,17 @@ import (
 type deferred struct {
 	text string
 	args []store.Value
+}
+
+// binaryRows reports whether pgx asks for the columns of a batch in binary form. A host may have told it otherwise, and
+// a batch cannot say which form it wants.
+func binaryRows(m *pgtype.Map) bool {
+	for _, id := range []uint32{pgtype.Int8OID, pgtype.BoolOID, pgtype.ByteaOID, pgtype.TimestamptzOID} {
+		if m.FormatCodeForOID(id) != pgx.BinaryFormatCode {
+			return false
+		}
+	}
+	return true
 }
 
 // later adds a write to the next batch. A connection that sends no batches sends the write at once.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/latchkey/internal/pgtest"
@@ -332,6 +333,29 @@ func TestBatchesInEveryModeOfThePool(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// A host may tell pgx on its connections to read a type as text.
+func TestBatchesOnConnectionsThatReadText(t *testing.T) {
+	address, namespace := pgtest.Shared(t).Address(), pgtest.Namespace()
+	for _, kind := range []*pgtype.Type{
+		{Name: "int8", OID: pgtype.Int8OID, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.Int8Codec{}}},
+		{Name: "bool", OID: pgtype.BoolOID, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.BoolCodec{}}},
+		{Name: "bytea", OID: pgtype.ByteaOID, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.ByteaCodec{}}},
+		{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TextFormatOnlyCodec{Codec: &pgtype.TimestamptzCodec{}}},
+		{Name: "text", OID: pgtype.TextOID, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.TextCodec{}}},
+	} {
+		pool := hostPool(t, address, func(c *pgxpool.Config) {
+			c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+				conn.TypeMap().RegisterType(kind)
+				return nil
+			}
+		})
+		s := overPool(t, pool, Options{Namespace: namespace})
+		if err := everyCall(limited(t), s, "+"+kind.Name); err != nil {
+			t.Errorf("%s: %v", kind.Name, err)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) e
 	}
 	defer c.release() // rolls back an open transaction, also after a panic
 	c.careful = careful
-	if careful || !d.batches {
+	if careful || !c.batches {
 		if err := c.begin(); err != nil {
 			return c.failed, err
 		}
@@ -102,7 +102,8 @@ type caller struct {
 	done   func()
 	failed failure
 
-	careful bool       // see batch.go
+	batches bool       // see batch.go
+	careful bool       // a run that sends no batches
 	waiting []deferred // what the server has not been sent yet
 	sent    bool       // the server has answered in this transaction
 }
@@ -121,7 +122,7 @@ func (d *database) acquire(ctx context.Context) (*caller, error) {
 	if err != nil {
 		return nil, wrap(ctx, "connect", err)
 	}
-	c := &caller{database: d, conn: conn, outer: ctx}
+	c := &caller{database: d, conn: conn, outer: ctx, batches: d.batches && binaryRows(conn.Conn().TypeMap())}
 	c.ctx, c.done = outlive(ctx, lateStatement)
 	return c, nil
 }
