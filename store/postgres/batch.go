@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"example.com/latchkey/store"
 )
@@ -34,44 +35,15 @@ type deferred struct {
 	args []store.Value
 }
 
-// The statements that defer the checks of references, and that make them up to now.
-const (
-	referencesLater = "SET CONSTRAINTS ALL DEFERRED"
-	referencesNow   = "SET CONSTRAINTS ALL IMMEDIATE"
-)
-
-// checkNow adds the checks of the references of earlier writes to the next batch.
-func (c *caller) checkNow() {
-	c.waiting = append(c.waiting, deferred{text: referencesNow}, deferred{text: referencesLater})
-	c.unchecked = nil
-}
-
-// beforeWrite makes the checks that a write to a table could change the outcome of: a parent that
-// comes, or a child that goes or refers to another parent.
-func (c *caller) beforeWrite(t *store.Table, inserts bool) {
-	if !c.defers() {
-		return
-	}
-	for _, child := range c.unchecked {
-		if child == t && !inserts || refersTo(child, t) {
-			c.checkNow()
-			return
+// binaryRows reports whether pgx asks for the columns of a batch in binary form. A host may have told it otherwise, and
+// a batch cannot say which form it wants.
+func binaryRows(m *pgtype.Map) bool {
+	for _, id := range []uint32{pgtype.Int8OID, pgtype.BoolOID, pgtype.ByteaOID, pgtype.TimestamptzOID} {
+		if m.FormatCodeForOID(id) != pgx.BinaryFormatCode {
+			return false
 		}
 	}
-}
-
-// afterWrite remembers that the references of a table wait for their check.
-func (c *caller) afterWrite(t *store.Table) {
-	if c.defers() && len(t.References()) > 0 && !slices.Contains(c.unchecked, t) {
-		c.unchecked = append(c.unchecked, t)
-	}
-}
-
-// defers says that the transaction checks references late.
-func (c *caller) defers() bool { return c.batches && !c.careful }
-
-func refersTo(child, parent *store.Table) bool {
-	return slices.ContainsFunc(child.References(), func(r store.Reference) bool { return r.Parent.Table() == parent })
+	return true
 }
 
 // later adds a write to the next batch. A connection that sends no batches sends the write at once.
@@ -81,7 +53,7 @@ func (c *caller) later(text string, args []store.Value) error {
 		return nil
 	}
 	if _, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...); err != nil {
-		return c.refused(err)
+		return c.refused("batch", err)
 	}
 	return nil
 }
@@ -109,21 +81,22 @@ func (c *caller) batch() *pgx.Batch {
 func (c *caller) answered(results pgx.BatchResults, n int) error {
 	for range n {
 		if _, err := results.Exec(); err != nil {
-			return c.refused(err)
+			return c.refused("batch", err)
 		}
 	}
 	c.sent = true
 	return nil
 }
 
-// refused is fail for a batch, whose error may be that of an earlier call.
-func (c *caller) refused(err error) error {
+// refused is fail for a batch, whose error may be that of an earlier call. In a careful run there is no
+// earlier call.
+func (c *caller) refused(what string, err error) error {
 	state := ""
 	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) {
 		state = answer.Code
 	}
-	err = c.fail("batch", err)
-	if c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
+	err = c.fail(what, err)
+	if c.careful || c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
 		return err
 	}
 	c.failed = failure{unsure: true, state: state}
@@ -136,7 +109,7 @@ func (c *caller) flush() error {
 	results := c.conn.SendBatch(c.ctx, c.batch())
 	err := c.answered(results, n)
 	if ended := results.Close(); err == nil && ended != nil {
-		err = c.refused(ended)
+		err = c.refused("batch", ended)
 	}
 	return err
 }
@@ -185,16 +158,47 @@ func (c *caller) commit() (failure, error) {
 	}
 	n, b := len(c.waiting), c.batch()
 	b.Queue("COMMIT")
+	stop := c.cancelLate()
 	results := c.conn.SendBatch(ctx, b)
-	defer func() { _ = results.Close() }()
 	var tag pgconn.CommandTag
+	var err error
 	for range n + 1 {
-		var err error
 		if tag, err = results.Exec(); err != nil {
-			return c.notCommitted(err)
+			break
 		}
 	}
+	_ = results.Close()
+	if stop() {
+		defer func() { c.failed.lost = true }() // the request may come late, so the connection serves no other call
+		if err == nil {
+			return failure{}, fmt.Errorf("%w: postgres: commit: cancelled", store.ErrUnknownOutcome)
+		}
+	}
+	if err != nil {
+		return c.notCommitted(err)
+	}
 	return failure{}, committed(tag)
+}
+
+// cancelLate asks the server to cancel the statement that it runs, once the context of the caller has ended and
+// lateStatement has passed: a write may wait for another transaction, and the commit behind it too. The server answers a
+// write that it has cancelled, so the caller learns that nothing has happened. A commit that is cancelled while it
+// waits for a standby is done all the same, and perhaps on this server alone. stop reports whether the server was asked.
+func (c *caller) cancelLate() (stop func() bool) {
+	ended := make(chan struct{})
+	unused := context.AfterFunc(c.ctx, func() {
+		defer close(ended)
+		ctx, done := context.WithTimeout(context.Background(), lateCommit-lateStatement)
+		defer done()
+		_ = c.conn.Conn().PgConn().CancelRequest(ctx)
+	})
+	return func() bool {
+		if unused() {
+			return false
+		}
+		<-ended
+		return true
+	}
 }
 
 // commitAlone sends nothing but the commit. It uses the connection below pgx.Conn, because
@@ -223,7 +227,7 @@ func committed(tag pgconn.CommandTag) error {
 func (c *caller) notCommitted(err error) (failure, error) {
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && answer.Code != completionUnknown {
-		err = c.refused(err)
+		err = c.refused("commit", err)
 		return c.failed, err
 	}
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
@@ -338,8 +342,8 @@ func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) err
 		return err
 	}
 	_, err = c.run("replace", text, args)
-	if c.failed.state == uniqueViolation {
-		c.failed.conflict = true
+	if taken := (*store.ExistsError)(nil); errors.As(err, &taken) { // not by a key of the host's, which no run looks for
+		c.failed = failure{conflict: true, state: uniqueViolation}
 	}
 	return err
 }

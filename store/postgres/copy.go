@@ -33,7 +33,7 @@ func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row
 	}
 	data := encodeCopy(t, rows)
 	if _, err := c.conn.Conn().PgConn().CopyFrom(c.ctx, bytes.NewReader(data), c.copyText(t)); err != nil {
-		return c.refused(err)
+		return c.refused("copy", err)
 	}
 	return nil
 }

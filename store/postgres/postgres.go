@@ -84,8 +84,8 @@ type Options struct {
 	MaxConns int
 	// OnRetry, unless nil, is called before a call runs again. sqlstate says
 	// how the last run ended: 40001 for a conflict, 40P01 for a deadlock, 23505
-	// for a taken key and 22012 for a missing row (once each call), other codes or
-	// "" for a lost connection. OnRetry must be safe for concurrent use.
+	// for a taken key, 22012 for a missing row, other codes or "" for a lost
+	// connection. OnRetry must be safe for concurrent use.
 	OnRetry func(sqlstate string)
 }
 
