@@ -182,7 +182,7 @@ func holdsSecret(typ reflect.Type) bool {
 
 // Every field of an output has a name in camel case, unless it holds a secret.
 func TestEveryOutputHasNamesInJSON(t *testing.T) {
-	dollar := []string{"ID", "CreatedAt", "UpdatedAt"} // of the rows that have them in the documents
+	dollar := []string{"ID", "CreatedAt", "UpdatedAt"}                                  // of the rows that have them in the documents
 	others := map[string]string{"ImportResult.Err": "error", "LimitResult.Window": "-"} // the limiter's own
 	for _, typ := range outputs {
 		_, isRow := typ.FieldByName("CreatedAt")

@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// Ahead makes the scripts of a limiter take the time of the server as so much later.
+// Ahead makes the scripts of a limiter take the time of the server as so much later: of
+// each key so much less is left, and a new one lives so much longer.
 func Ahead(l *Limiter, d time.Duration) {
-	shift := fmt.Sprintf("local t = redis.call('TIME') t[1] = t[1] + %d t[2] = t[2] + %d\n", d/time.Second, d%time.Second/time.Microsecond)
-	l.decide = scriptOf(strings.Replace(decideText, "local t = redis.call('TIME')\n", shift, 1))
+	ms := fmt.Sprint(d.Milliseconds())
+	shift := strings.NewReplacer("redis.call('PTTL', KEYS[1])", "redis.call('PTTL', KEYS[1]) - "+ms, "'PX', ARGV[1]", "'PX', ARGV[1] + "+ms)
+	l.take, l.peek = scriptOf(shift.Replace(takeText)), scriptOf(shift.Replace(peekText))
 }
+
+// CallsOf is the number by which the scripts part the name of a window from its calls.
+const CallsOf = callsOf

@@ -9,13 +9,13 @@
 //
 // # Time
 //
-// Windows begin and end by the clock of the server (TIME). The now of a call counts for
-// nothing but Result.Reset, which is now and the time that is left: so the callers'
-// clocks may differ.
+// Windows begin and end by the clock of the server: a window is over when its key has
+// expired. The now of a call counts for nothing but Result.Reset, which is now and the time
+// that is left (PTTL). So the callers' clocks may differ.
 //
 // # The keys
 //
-// A key is a hash of two numbers under the prefix, and expires with its window. Set no
+// A key holds a number, and expires with its window. Set no
 // maxmemory-policy that evicts such keys (an allkeys or a volatile one): an attacker who
 // fills the memory with keys would free those that are refused. With noeviction a full
 // server refuses calls, which is a failure of the limiter.
@@ -39,7 +39,7 @@
 // # Tested versions
 //
 // The tests pass on Redis 7.0: on a single server, over Sentinel with a failover, and
-// over a Cluster of three masters. The scripts need Redis 5.
+// over a Cluster of three masters.
 package redis
 
 import (
@@ -47,6 +47,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -74,11 +75,11 @@ const (
 
 // Limiter is a [ratelimit.Limiter] over Redis.
 type Limiter struct {
-	client           redis.UniversalClient
-	prefix           string
-	timeout          time.Duration
-	minds            bool // the client minds the deadline of a context
-	decide, giveBack script
+	client               redis.UniversalClient
+	prefix               string
+	timeout              time.Duration
+	minds                bool // the client minds the deadline of a context
+	take, peek, giveBack script
 }
 
 // New returns a limiter over a client. It asks the server nothing. The host closes the
@@ -99,7 +100,7 @@ func New(client redis.UniversalClient, o Options) (*Limiter, error) {
 	}
 	return &Limiter{
 		client: client, prefix: o.Prefix, timeout: o.Timeout, minds: mindsDeadlines(client),
-		decide: scriptOf(decideText), giveBack: scriptOf(giveBackText),
+		take: scriptOf(takeText), peek: scriptOf(peekText), giveBack: scriptOf(giveBackText),
 	}, nil
 }
 
@@ -122,31 +123,36 @@ type script struct{ text, hash string }
 
 func scriptOf(text string) script { return script{text, redis.NewScript(text).Hash()} }
 
-// decideText takes a call, or only looks. Its arguments are the window in milliseconds,
-// the calls that fit in it, and 1 to take. If a window ends much later than one that began
-// now would end, it is of another rule, or the clock of the server was set back.
-const decideText = `local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local v = redis.call('HMGET', KEYS[1], 'calls', 'ends')
-local calls, ends = tonumber(v[1]) or 0, tonumber(v[2]) or 0
-if ends <= now or ends > now + ARGV[1] + 60000 then calls, ends = 0, now + ARGV[1] end
-local fits = calls < tonumber(ARGV[2])
-if fits and ARGV[3] == '1' then
-	calls = calls + 1
-	redis.call('HSET', KEYS[1], 'calls', calls, 'ends', ends)
-	if calls == 1 then redis.call('PEXPIREAT', KEYS[1], ends) end
-end
-return {fits and 1 or 0, calls, ends - now, ends}`
+// The number of a key is the name of the window, drawn at random, times callsOf, and the
+// calls. So INCR counts a call, and the name stays.
+const callsOf = ratelimit.MaxCalls + 2
 
-// giveBackText takes a call out of the window that ends at its argument. A window without
-// a call is forgotten. The server has forgotten one that is over.
-const giveBackText = `local v = redis.call('HMGET', KEYS[1], 'calls', 'ends')
-if tonumber(v[2]) ~= tonumber(ARGV[1]) then return {} end
-if tonumber(v[1]) > 1 then
-	redis.call('HINCRBY', KEYS[1], 'calls', -1)
-else
-	redis.call('DEL', KEYS[1])
+// takeText counts a call, and takes it back if it does not fit. Its arguments are the
+// window in milliseconds, the calls that fit in it, and the name of a window that begins.
+// A window is over when its key has expired. If it ends much later than one that begins
+// now, it is of another rule, or the clock of the server was set back.
+const takeText = `local v = redis.call('INCR', KEYS[1])
+local left = redis.call('PTTL', KEYS[1])
+if left <= 0 or left > ARGV[1] + 60000 then
+	v, left = ARGV[3] * 2097152 + 1, tonumber(ARGV[1])
+	redis.call('SET', KEYS[1], v, 'PX', ARGV[1])
+elseif v % 2097152 > tonumber(ARGV[2]) then
+	redis.call('DECR', KEYS[1])
+	return {v, left, 1}
 end
+return {v, left, 0}`
+
+// peekText looks at a window of so many milliseconds.
+const peekText = `local v = redis.call('GET', KEYS[1])
+local left = redis.call('PTTL', KEYS[1])
+if left <= 0 or left > ARGV[1] + 60000 then return {0, tonumber(ARGV[1]), 0} end
+return {tonumber(v), left, 0}`
+
+// giveBackText takes a call out of the window with a name. A window without a call is
+// forgotten.
+const giveBackText = `local v = tonumber(redis.call('GET', KEYS[1]) or 0)
+if math.floor(v / 2097152) ~= tonumber(ARGV[1]) then return {} end
+if v % 2097152 > 1 then redis.call('DECR', KEYS[1]) else redis.call('DEL', KEYS[1]) end
 return {}`
 
 // normal returns a rule within the bounds of ratelimit.
@@ -161,33 +167,42 @@ func (l *Limiter) Take(ctx context.Context, key ratelimit.Key, rule ratelimit.Ru
 	if calls < 1 {
 		return ratelimit.Result{Reset: now.Add(window)}, nil
 	}
-	return l.decided(ctx, "take", key, calls, window, 1, now)
+	n, err := l.run(ctx, "take", l.take, key, window.Milliseconds(), calls, 1+rand.Int32N(1<<31-1))
+	if err != nil {
+		return ratelimit.Result{}, err
+	}
+	result := n.result(calls, now)
+	if result.Allowed = !n.refused; result.Allowed {
+		result.Remaining = calls - n.calls
+	}
+	return result, nil
 }
 
 // Peek implements [ratelimit.Limiter].
 func (l *Limiter) Peek(ctx context.Context, key ratelimit.Key, rule ratelimit.Rule, now time.Time) (ratelimit.Result, error) {
 	calls, window := normal(rule)
-	result, err := l.decided(ctx, "peek", key, calls, window, 0, now)
-	if result.Allowed {
-		result.Remaining--
-	}
-	result.Window = 0 // nothing was taken
-	return result, err
-}
-
-func (l *Limiter) decided(ctx context.Context, what string, key ratelimit.Key, calls int, window time.Duration, take int, now time.Time) (ratelimit.Result, error) {
-	n, err := l.run(ctx, what, l.decide, key, window.Milliseconds(), calls, take)
+	n, err := l.run(ctx, "peek", l.peek, key, window.Milliseconds())
 	if err != nil {
 		return ratelimit.Result{}, err
 	}
-	if len(n) != 4 {
-		return ratelimit.Result{}, fmt.Errorf("redis: %s: the script has answered with %d numbers", what, len(n))
+	result := n.result(calls, now)
+	if result.Allowed = n.calls < calls; result.Allowed {
+		result.Remaining = calls - n.calls - 1
 	}
-	result := ratelimit.Result{Allowed: n[0] == 1, Limit: calls, Reset: now.Add(time.Duration(n[2]) * time.Millisecond), Window: n[3]}
-	if result.Allowed {
-		result.Remaining = calls - int(n[1])
-	}
+	result.Window = 0 // nothing was taken
 	return result, nil
+}
+
+// counted is the answer of a script.
+type counted struct {
+	window  int64 // its name
+	calls   int
+	left    time.Duration
+	refused bool
+}
+
+func (c counted) result(calls int, now time.Time) ratelimit.Result {
+	return ratelimit.Result{Limit: calls, Reset: now.Add(c.left), Window: c.window}
 }
 
 // Return implements [ratelimit.Limiter].
@@ -210,20 +225,26 @@ func (l *Limiter) Forget(ctx context.Context, key ratelimit.Key) error {
 func (l *Limiter) key(key ratelimit.Key) string { return l.prefix + hex.EncodeToString(key[:]) }
 
 // run runs a script. A server that does not know it yet gets its text.
-func (l *Limiter) run(ctx context.Context, what string, s script, key ratelimit.Key, args ...any) ([]int64, error) {
+func (l *Limiter) run(ctx context.Context, what string, s script, key ratelimit.Key, args ...any) (counted, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	command := func(name, of string) once {
-		return once{redis.NewCmd(ctx, append([]any{name, of, 1, l.key(key)}, args...)...)}
-	}
-	cmd, err := l.bounded(ctx, what, command("evalsha", s.hash))
+	words := append(append(make([]any, 0, 8), "evalsha", s.hash, 1, l.key(key)), args...)
+	cmd, err := l.bounded(ctx, what, once{redis.NewCmd(ctx, words...)})
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		cmd, err = l.bounded(ctx, what, command("eval", s.text))
+		words[0], words[1] = "eval", s.text
+		cmd, err = l.bounded(ctx, what, once{redis.NewCmd(ctx, words...)})
 	}
 	if err != nil {
-		return nil, err
+		return counted{}, err
 	}
-	return cmd.Int64Slice()
+	n, err := cmd.Int64Slice()
+	if err != nil || len(n) != 0 && len(n) != 3 {
+		return counted{}, fmt.Errorf("redis: %s: the script has answered with something else", what)
+	}
+	if len(n) == 0 {
+		return counted{}, nil
+	}
+	return counted{n[0] / callsOf, int(n[0] % callsOf), time.Duration(n[1]) * time.Millisecond, n[2] == 1}, nil
 }
 
 // errPanicked is the error of a call in which a hook of the client has panicked.

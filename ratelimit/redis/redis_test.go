@@ -128,6 +128,12 @@ func TestAFailoverBySentinel(t *testing.T) {
 	}
 }
 
+func TestTheScriptsPartANumberAsTheirCallerDoes(t *testing.T) {
+	if redis.CallsOf != 2097152 {
+		t.Errorf("callsOf is %d", redis.CallsOf)
+	}
+}
+
 func TestKeysExpireWithTheirWindow(t *testing.T) {
 	server := redistest.ForTest(t)
 	client := server.Client()

@@ -61,6 +61,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/latchkey/ratelimit"
@@ -166,6 +167,12 @@ func normal(rule ratelimit.Rule) (calls int, window time.Duration) {
 	return min(max(rule.Calls, 0), ratelimit.MaxCalls), window
 }
 
+// interval returns a window in the form of the database: without days, whose length is that
+// of a calendar.
+func interval(window time.Duration) pgtype.Interval {
+	return pgtype.Interval{Microseconds: window.Microseconds(), Valid: true}
+}
+
 // row is the row of a key, and the time of the server.
 type row struct {
 	calls   int
@@ -192,7 +199,7 @@ func (l *Limiter) Take(ctx context.Context, key ratelimit.Key, rule ratelimit.Ru
 	began := time.Now()
 	var r row
 	err := l.bounded(ctx, "take", func(ctx context.Context) error {
-		return l.pool.QueryRow(ctx, l.texts.take, l.mode, [16]byte(key), window.Milliseconds(), int64(calls)).Scan(&r.calls, &r.refused, &r.ends, &r.now)
+		return l.pool.QueryRow(ctx, l.texts.take, l.mode, [16]byte(key), interval(window), int64(calls)).Scan(&r.calls, &r.refused, &r.ends, &r.now)
 	})
 	if err != nil {
 		return ratelimit.Result{}, err
@@ -210,7 +217,7 @@ func (l *Limiter) Peek(ctx context.Context, key ratelimit.Key, rule ratelimit.Ru
 	calls, window := normal(rule)
 	var r row
 	err := l.bounded(ctx, "peek", func(ctx context.Context) error {
-		return l.pool.QueryRow(ctx, l.texts.peek, l.mode, [16]byte(key), window.Milliseconds()).Scan(&r.calls, &r.ends, &r.now)
+		return l.pool.QueryRow(ctx, l.texts.peek, l.mode, [16]byte(key), interval(window)).Scan(&r.calls, &r.ends, &r.now)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		r, err = row{ends: now.Add(window), now: now}, nil

@@ -20,7 +20,7 @@ type texts struct{ take, peek, giveBack, forget, sweep string }
 // back. If a window ends much later than one that began now would end, it is of another
 // rule, or the clock of the server was set back. If it ends a little later, a call that
 // came later was faster.
-const isOver = `(c.calls = 0 OR c.ends <= now() OR c.ends > now() + $2::bigint * interval '1 millisecond' + interval '1 minute')`
+const isOver = `(c.calls = 0 OR c.ends <= now() OR c.ends > now() + $2::interval + interval '1 minute')`
 
 // textsOf returns the statements of a table. now() is the beginning of the statement: it
 // is the same in all of its parts, and does not move while the statement waits for a row.
@@ -32,7 +32,7 @@ func textsOf(o Options) texts {
 	text := func(s string) string { return replace.Replace(s) }
 	return texts{
 		take: text(`INSERT INTO {calls} AS c (key, ends, calls, refused)
-			VALUES ($1, now() + $2::bigint * interval '1 millisecond', 1, false)
+			VALUES ($1, now() + $2::interval, 1, false)
 			ON CONFLICT (key) DO UPDATE SET
 				ends = CASE WHEN {over} THEN excluded.ends ELSE c.ends END,
 				calls = CASE WHEN {over} THEN 1 WHEN c.calls < $3::bigint THEN c.calls + 1 ELSE c.calls END,
