@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -30,10 +31,12 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// open returns a limiter over a client, which is closed with the test.
+// open returns a limiter over a client, which is closed with the test. The limiter waits for a
+// slow machine unless o has a timeout.
 func open(t testing.TB, client goredis.UniversalClient, o redis.Options) *redis.Limiter {
 	t.Helper()
 	t.Cleanup(func() { _ = client.Close() })
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	l, err := redis.New(client, o)
 	must(t, err)
 	return l
@@ -55,7 +58,7 @@ func contract(t *testing.T, client func() goredis.UniversalClient) {
 		return ratelimittest.Harness{
 			OwnClock: true,
 			Open: func(t *testing.T) ratelimit.Limiter {
-				l := open(t, client(), redis.Options{Timeout: time.Minute})
+				l := open(t, client(), redis.Options{})
 				redis.Ahead(l, ahead)
 				all = append(all, l)
 				return l
@@ -102,7 +105,7 @@ func TestContractOverACluster(t *testing.T) {
 // with the counts of the replica.
 func TestAFailoverBySentinel(t *testing.T) {
 	group := redistest.StartSentinel(t)
-	l := open(t, goredis.NewFailoverClient(&goredis.FailoverOptions{MasterName: redistest.MasterName, SentinelAddrs: []string{group.Sentinel.Address()}}), redis.Options{})
+	l := open(t, goredis.NewFailoverClient(&goredis.FailoverOptions{MasterName: redistest.MasterName, SentinelAddrs: []string{group.Sentinel.Address()}}), redis.Options{Timeout: time.Second})
 	take(t, l, 1)
 	take(t, l, 1)
 	master := group.Master.Client()
@@ -230,7 +233,7 @@ func (c *cut) serve(conn net.Conn) {
 func TestACallWhoseAnswerIsLostIsNotCountedTwice(t *testing.T) {
 	server := redistest.ForTest(t)
 	way := newCut(t, server.Address())
-	l := open(t, goredis.NewClient(&goredis.Options{Addr: way.Addr().String(), MaxRetries: 3}), redis.Options{Timeout: time.Minute})
+	l := open(t, goredis.NewClient(&goredis.Options{Addr: way.Addr().String(), MaxRetries: 3}), redis.Options{})
 	sure := open(t, server.Client(), redis.Options{})
 	ten := ratelimit.Rule{Calls: 10, Window: time.Hour}
 	for range 5 {
@@ -331,7 +334,7 @@ func within(t testing.TB, try func() error) {
 
 func TestAServerThatIsAwayAndComesBack(t *testing.T) {
 	server := redistest.ForTest(t)
-	l := open(t, goredis.NewClient(&goredis.Options{Addr: server.Address()}), redis.Options{})
+	l := open(t, goredis.NewClient(&goredis.Options{Addr: server.Address()}), redis.Options{Timeout: time.Second})
 	for range 3 {
 		take(t, l, 1)
 	}

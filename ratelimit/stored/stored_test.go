@@ -1,6 +1,7 @@
 package stored_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,8 +59,10 @@ func exec(t testing.TB, pool *pgxpool.Pool, text string, args ...any) {
 	}
 }
 
+// open returns a limiter, which waits for a slow machine unless o has a timeout.
 func open(t testing.TB, pool *pgxpool.Pool, o stored.Options) *stored.Limiter {
 	t.Helper()
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	l, err := stored.New(ctx, pool, o)
 	must(t, err)
 	return l
@@ -99,7 +102,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractInSerializableTransactions(t *testing.T) {
-	ratelimittest.Test(t, harness(stored.Options{Timeout: time.Minute}, direct, func(c *pgxpool.Config) {
+	ratelimittest.Test(t, harness(stored.Options{}, direct, func(c *pgxpool.Config) {
 		c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "serializable"
 	}))
 }
@@ -220,7 +223,7 @@ func TestNewRefuses(t *testing.T) {
 		"a quote":            {Namespace: `a"b`},
 		"a capital":          {Namespace: "A"},
 		"a digit in front":   {Prefix: "1"},
-		"a long prefix":      {Prefix: strings.Repeat("a", 54)},
+		"a long prefix":      {Prefix: strings.Repeat("a", 54)}, // 10 bytes come after it
 		"a negative timeout": {Timeout: -1},
 	} {
 		if _, err := stored.New(ctx, pool, o); err == nil {
@@ -363,7 +366,7 @@ func TestAServerThatIsAwayAndComesBack(t *testing.T) {
 	must(t, err)
 	defer server.Stop()
 	pool := poolOf(t, strings.Replace(server.Address(), "latchkey@", "latchkey:hunter2@", 1), nil)
-	l := open(t, pool, stored.Options{})
+	l := open(t, pool, stored.Options{Timeout: time.Second})
 	for range 3 {
 		_, err := l.Take(ctx, ratelimit.Key{1}, rule, time.Now())
 		must(t, err)
