@@ -33,8 +33,9 @@
 // the client end it.
 //
 // A call whose answer is lost may be counted or not. It is not tried again, because it
-// would count twice: MaxRetries of the client does not hold for Take and Return. The
-// client follows MOVED and ASK of a Cluster, after which nothing was counted.
+// would count twice: MaxRetries of the client does not hold for the limiter's commands. The
+// client follows MOVED and ASK of a Cluster, because a server that answers so has counted
+// nothing.
 //
 // # Tested versions
 //
