@@ -91,8 +91,8 @@ const (
 )
 
 const (
-	sweepEvery = 64  // of so many calls that begin a window, one sweeps
-	sweepRows  = 128 // rows that it removes at the most: twice as many as can have come
+	sweepEvery = 64   // of so many calls that begin a window, one sweeps
+	sweepRows  = 128  // rows that it removes at the most: twice as many as can have come
 	sweepAll   = 1000 // rows that one statement of Sweep removes at the most
 )
 
