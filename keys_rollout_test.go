@@ -16,7 +16,7 @@ func TestKeysANewKeyRollsOutMachineByMachine(t *testing.T) {
 		machine := func(active latchkey.Key, old ...latchkey.Key) *latchkey.Engine {
 			e, err := latchkey.New(k.Raw, latchkey.Config{
 				Keys: latchkey.Keys{Active: active, Old: old}, Hasher: k.Hasher, Now: k.Clock.Now, Notifier: k.Box, SMS: k.Box,
-				RedirectHosts: []string{"app.example.org"},
+				RedirectHosts: []string{"app.example.org"}, LimiterPerProcess: true,
 			})
 			k.Must(err)
 			k.Cleanup(func() { k.Must(e.Close()) })

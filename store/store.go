@@ -193,6 +193,20 @@ type Tidier interface {
 	Tidy(ctx context.Context) error
 }
 
+// Shared is a store that says whether processes on several machines may use it at
+// once. A store that wraps another one forwards the method by [IsShared].
+type Shared interface {
+	// Shared reports whether other machines may use the same rows. A file is not
+	// shared: several processes of one machine may use it at most.
+	Shared() bool
+}
+
+// IsShared reports whether a store is [Shared] and says so.
+func IsShared(s Store) bool {
+	shared, ok := s.(Shared)
+	return ok && shared.Shared()
+}
+
 // Query selects rows by an index, in its order.
 type Query struct {
 	Index *Index

@@ -214,7 +214,8 @@ func (t *tool) engine(s store.Store, u use, policy latchkey.Policy) (*latchkey.E
 		return nil, err
 	}
 	guarded := &keyed{Store: s, use: u}
-	engine, err := latchkey.New(guarded, latchkey.Config{Keys: keys, Policy: policy, Logger: t.logger()})
+	// The command works in the server's scope, which is not limited.
+	engine, err := latchkey.New(guarded, latchkey.Config{Keys: keys, Policy: policy, Logger: t.logger(), LimiterPerProcess: true})
 	guarded.open = true
 	if errors.Is(err, errKeyUnrecorded) {
 		return nil, errKeyUnrecorded

@@ -67,7 +67,7 @@ logfile = %s
 	}
 	cmd := exec.Command(path, "-q", file)
 	cmd.SysProcAttr, cmd.Dir = as, dir
-	gone, err := startTied(cmd)
+	gone, err := StartTied(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -388,6 +388,9 @@ func (d *database) Check(ctx context.Context) error {
 	return nil
 }
 
+// Shared implements [store.Shared].
+func (d *database) Shared() bool { return true }
+
 func (d *database) Close() error {
 	if d.own {
 		d.pool.Close()
