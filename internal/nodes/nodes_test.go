@@ -71,7 +71,7 @@ func (c *cluster) check(s settings) {
 		c.Fatal(err)
 	}
 	defer rows.Close()
-	config, err := configOf(s, rows, hashertest.New(c))
+	config, err := configOf(s, hashertest.New(c))
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	goredis "github.com/redis/go-redis/v9"
+
 	"example.com/latchkey"
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/hashertest"
@@ -23,6 +26,8 @@ import (
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/ratelimit/redis"
+	"example.com/latchkey/ratelimit/stored"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/postgres"
 )
@@ -34,6 +39,7 @@ type settings struct {
 	Pooler    bool
 	Key       string
 	Ahead     time.Duration // of the clock
+	Limiter   string        // "" counts and refuses nothing, stored is on the same server, and another text is the address of a Redis
 }
 
 const settingsEnv = "LATCHKEY_NODE"
@@ -100,19 +106,33 @@ type quiet struct{ testing.TB }
 func (quiet) Helper()           {}
 func (quiet) Fatal(args ...any) { log.Fatal(args...) }
 
-// limiterOf makes the limiter of a node. A limiter that the nodes share goes here.
-func limiterOf(settings, store.Store) ratelimit.Limiter {
-	return ratelimit.ReportOnly(ratelimit.NewMemory(0))
+// limiterOf makes the limiter of a node.
+func limiterOf(s settings) (ratelimit.Limiter, error) {
+	switch s.Limiter {
+	case "":
+		return ratelimit.ReportOnly(ratelimit.NewMemory(0)), nil
+	case "stored":
+		pool, err := pgxpool.New(context.Background(), s.Address+"&pool_max_conns=8")
+		if err != nil {
+			return nil, err
+		}
+		return stored.New(context.Background(), pool, stored.Options{Namespace: s.Namespace, TransactionPooler: s.Pooler, Timeout: time.Minute})
+	}
+	return redis.New(goredis.NewClient(&goredis.Options{Addr: s.Limiter}), redis.Options{Timeout: time.Minute})
 }
 
 // maxStep is the Config.MaxClockStep of the nodes: more than their clocks differ.
 const maxStep = 2 * time.Minute
 
 // configOf returns the configuration of an engine of a node. The engine that checks the store at the end has it too.
-func configOf(s settings, rows store.Store, h *hasher.Hasher) (latchkey.Config, error) {
+func configOf(s settings, h *hasher.Hasher) (latchkey.Config, error) {
 	key, err := latchkey.ParseKey(s.Key)
+	if err != nil {
+		return latchkey.Config{}, err
+	}
+	limiter, err := limiterOf(s)
 	return latchkey.Config{
-		Keys: latchkey.Keys{Active: key}, Hasher: h, Limiter: limiterOf(s, rows), MaxClockStep: maxStep,
+		Keys: latchkey.Keys{Active: key}, Hasher: h, Limiter: limiter, LimiterPerProcess: s.Limiter == "", MaxClockStep: maxStep,
 		Now:           func() time.Time { return time.Now().Add(s.Ahead) },
 		RedirectHosts: []string{"app.example.org"},
 	}, err
@@ -136,7 +156,7 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
-	config, err := configOf(s, rows, hashertest.New(quiet{}))
+	config, err := configOf(s, hashertest.New(quiet{}))
 	if err != nil {
 		return err
 	}
