@@ -3,7 +3,6 @@ package capacity
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"sync"
 
@@ -78,12 +77,8 @@ func keep(ctx context.Context, b *pgx.Batch) {
 				t.batches = t.batches[:t.before]
 			}
 			t.before, t.begun = len(t.batches), true
-			if os.Getenv("SER") != "" {
-				kept.Queue("BEGIN ISOLATION LEVEL SERIALIZABLE")
-			} else {
-				kept.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-			}
-		case os.Getenv("EXTRA") == "" && strings.HasPrefix(q.SQL, "LOCK"), os.Getenv("EXTRA") == "" && strings.HasPrefix(q.SQL, "SET CONSTRAINTS"), os.Getenv("EXTRA") == "" && strings.Contains(q.SQL, "schema_version"):
+			kept.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+		case strings.HasPrefix(q.SQL, "LOCK"), strings.HasPrefix(q.SQL, "SET CONSTRAINTS"), strings.Contains(q.SQL, "schema_version"):
 		default:
 			kept.Queue(q.SQL, args...)
 		}

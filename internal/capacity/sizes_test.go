@@ -84,7 +84,7 @@ func BenchmarkSizes(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				e, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}, Hasher: hashertest.New(b), Limiter: unlimited()})
+				e, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}, Hasher: hashertest.New(b), Limiter: unlimited(), LimiterPerProcess: true})
 				if err != nil {
 					b.Fatal(err)
 				}
