@@ -16,20 +16,25 @@ var (
 	ErrChanged  = errors.New("store: the copy differs from its source")
 )
 
+// ErrMoved says that the rows of a store have moved to another store (package
+// store/move), and that they are kept up to date there alone.
+var ErrMoved = errors.New("store: the rows have moved to another store")
+
 // copyPage is the number of rows that Copy holds at a time.
 const copyPage = 4000
 
 // Copy copies all rows of the tables of a schema from one store to another, which
-// is open and empty. It copies parents first, four thousand rows at a time. The
-// host must not write to the source meanwhile: at the end, Copy reads both stores
-// once more and compares them. After a failure, begin again with a new store.
+// is open and empty. It copies parents first, four thousand rows at a time. At the
+// end, Copy reads both once more and compares them. If the source is a store, the
+// host must not write to it meanwhile. The source may also be the reader of a View,
+// and then the host may write. After a failure, begin again with a new store.
 //
 // progress, unless nil, is called with the name of a table and the number of its
 // rows copied so far.
 //
 //   - [ErrNotEmpty]: the store to copy to has rows
 //   - [ErrChanged]: the copy differs from the source
-func Copy(ctx context.Context, to, from Store, schema *Schema, progress func(table string, rows int)) error {
+func Copy(ctx context.Context, to Store, from Reader, schema *Schema, progress func(table string, rows int)) error {
 	for _, t := range schema.tables {
 		n, err := to.Count(ctx, Query{Index: t.Primary(), Limit: 1})
 		if err != nil {
@@ -124,6 +129,24 @@ func (r Row) digest(h hash.Hash, t *Table) {
 		b = append(b, text...)
 	}
 	h.Write(b)
+}
+
+// Same reports whether two rows of the table have the same values. JSON is the same
+// in other words too, unless its column is verbatim.
+func (t *Table) Same(a, b Row) bool {
+	if len(a.values) != len(t.columns) || len(b.values) != len(t.columns) {
+		return false
+	}
+	for i, c := range t.columns {
+		v, w := a.values[i], b.values[i]
+		if v == w {
+			continue
+		}
+		if !c.JSON || c.Verbatim || v.kind != w.kind || sameWords(v.s) != sameWords(w.s) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameWords writes JSON as encoding/json does, so that two stores with the same
