@@ -128,6 +128,10 @@ func startLives(e *latchkey.Engine, workers int) *lives {
 			}
 		})
 	}
+	go func() { // so that nothing waits for those that have failed
+		l.group.Wait()
+		close(l.began)
+	}()
 	return l
 }
 

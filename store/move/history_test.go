@@ -3,8 +3,12 @@ package move_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -15,7 +19,7 @@ import (
 
 // A shop has a unique code, which may be null and to which items refer, and a unique place. An
 // item refers to a shop by its id, to another by its code, and has a unique label. A part refers
-// to an item.
+// to an item. A mark has a key of other kinds.
 type (
 	shop struct {
 		ID, Code, Place, Note string
@@ -31,6 +35,12 @@ type (
 		Shop   string
 		Number int64
 		Sign   string
+	}
+	mark struct {
+		Flag bool
+		At   time.Time
+		Tag  []byte
+		Size int64
 	}
 )
 
@@ -71,7 +81,13 @@ var (
 		{Columns: []string{"shop_id", "number"}, Parent: items.Primary()},
 		{Columns: []string{"sign"}, Parent: shops.Index("code")},
 	}})
-	bazaar = store.NewSchema("bazaar", 1, shops.Table, items.Table, parts.Table)
+	marks = store.Declare("marks", func(m *mark, b *store.Binder) {
+		b.Bool("flag", &m.Flag)
+		b.Time("at", &m.At)
+		b.Bytes("tag", &m.Tag)
+		b.Int("size", &m.Size)
+	}, store.Keys{Primary: []string{"flag", "at", "tag"}})
+	bazaar = store.NewSchema("bazaar", 1, shops.Table, items.Table, parts.Table, marks.Table)
 )
 
 // few draws one of few texts, so that the rows of a history are often in each other's way.
@@ -111,7 +127,11 @@ func drawChange(t *rapid.T) func(ctx context.Context, tx store.Tx) error {
 			}
 		}
 	}
-	switch few(t, "row", "shop", "item", "part", "parts", "items") {
+	switch few(t, "row", "shop", "item", "part", "parts", "items", "mark") {
+	case "mark":
+		return row(marks.Table, marks.Row(&mark{
+			rapid.Bool().Draw(t, "flag"), time.UnixMicro(rapid.Int64Range(-1, 1).Draw(t, "at")), []byte(few(t, "tag", "", "\x00", "\xff")), rapid.Int64Range(0, 9).Draw(t, "size"),
+		}))
 	case "shop":
 		return row(shops.Table, shops.Row(drawShop(t)))
 	case "item":
@@ -232,7 +252,7 @@ func TestEveryHistoryEndsInTheSameRows(t *testing.T) {
 // empty removes all rows.
 func empty(s store.Store) error {
 	return s.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
-		for _, t := range []*store.Table{parts.Table, items.Table, shops.Table} {
+		for _, t := range []*store.Table{marks.Table, parts.Table, items.Table, shops.Table} {
 			if _, err := tx.DeleteRange(ctx, store.Query{Index: t.Primary(), Limit: store.MaxLimit}); err != nil {
 				return err
 			}
@@ -282,4 +302,132 @@ func history(t *rapid.T, from, to store.Store) {
 		t.Fatalf("switch: %v", err)
 	}
 	same(t, bazaar, from, to)
+}
+
+// A pass of many rows is split into several transactions.
+func TestALargePassIsSplit(t *testing.T) {
+	ctx := t.Context()
+	const many = 5000
+	from, to := inMemory(t, bazaar), inSQLite(t, bazaar)
+	m := newMove(t, from.Store, to.Store, move.Options{Schema: bazaar})
+	name := func(n int) string { return fmt.Sprint(1_000_000 + n) }
+	must(t, m.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for n := range many {
+			if err := shops.Insert(ctx, tx, &shop{ID: name(n), Code: name(n), Place: name(n)}); err != nil {
+				return err
+			}
+		}
+		for n := range many {
+			if err := items.Insert(ctx, tx, &item{Shop: name(n), Number: 1, Code: name(many - 1 - n)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	copied(t, m)
+	must(t, m.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for n := 0; n+2 < many; n += 3 { // the first of three goes, and the others exchange their places
+			if err := items.Delete(ctx, tx, store.Text(name(n)), store.Int(1)); err != nil {
+				return err
+			}
+			if err := exchange(name(n+1), name(n+2), false)(ctx, tx); err != nil {
+				return err
+			}
+			if err := parts.Insert(ctx, tx, &part{ID: name(n), Shop: name(n + 1), Number: 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, errorOf(m.Switch(ctx)))
+	same(t, bazaar, from.Store, to.Store)
+	must(t, m.Close())
+}
+
+// Goroutines add to the numbers of few rows, and exchange their keys, while passes run and the store
+// is switched. In the end, the numbers are those that were acknowledged.
+func TestNoAcknowledgedChangeIsMissing(t *testing.T) {
+	for name, makers := range map[string][2]func(testing.TB, *store.Schema) place{
+		"memory to memory":     {inMemory, inMemory},
+		"SQLite to PostgreSQL": {inSQLite, inPostgres},
+		"PostgreSQL to SQLite": {inPostgres, inSQLite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			m := newMove(t, makers[0](t, bazaar).Store, makers[1](t, bazaar).Store, move.Options{Schema: bazaar})
+			var sums [4]atomic.Int64
+			done := make(chan struct{})
+			steps := make(chan struct{})
+			var group sync.WaitGroup
+			for w := range 4 {
+				group.Go(func() {
+					for {
+						n := rand.IntN(len(sums))
+						if err := m.Update(ctx, increment(n)); err != nil {
+							t.Error(err)
+							return
+						}
+						sums[n].Add(1)
+						if err := m.Update(ctx, exchange(fmt.Sprint(w), fmt.Sprint(n), true)); err != nil && !errors.Is(err, store.ErrNotFound) {
+							t.Error(err)
+							return
+						}
+						select {
+						case <-done:
+							return
+						case steps <- struct{}{}:
+						default:
+						}
+					}
+				})
+			}
+			go func() { // so that nothing waits for those that have failed
+				group.Wait()
+				close(steps)
+			}()
+			more := func() {
+				for range 20 {
+					<-steps
+				}
+			}
+			more()
+			copied(t, m)
+			for range 3 {
+				more()
+				must(t, errorOf(m.CatchUp(ctx)))
+			}
+			must(t, errorOf(m.Switch(ctx)))
+			more()
+			close(done)
+			group.Wait()
+			for n := range sums {
+				row, err := marks.Get(ctx, m, marks.Primary(), store.Bool(true), store.Time(time.Time{}.AddDate(1, 0, 0)), store.Bytes([]byte{byte(n)}))
+				must(t, err)
+				if row.Size != sums[n].Load() {
+					t.Errorf("number %d is %d, and %d were acknowledged", n, row.Size, sums[n].Load())
+				}
+			}
+			must(t, m.Close())
+		})
+	}
+}
+
+// increment adds one to a number, and makes a shop of the same name.
+func increment(n int) func(ctx context.Context, tx store.Tx) error {
+	return func(ctx context.Context, tx store.Tx) error {
+		row := &mark{Flag: true, At: time.Time{}.AddDate(1, 0, 0), Tag: []byte{byte(n)}, Size: 1}
+		old, err := marks.Find(ctx, tx, marks.Primary(), store.Bool(true), store.Time(row.At), store.Bytes(row.Tag))
+		switch {
+		case err != nil:
+			return err
+		case old != nil:
+			row.Size += old.Size
+			return marks.Replace(ctx, tx, row)
+		}
+		if err := shops.Insert(ctx, tx, &shop{ID: fmt.Sprint(n), Code: fmt.Sprint(n), Place: fmt.Sprint(n)}); err != nil {
+			return err
+		}
+		return marks.Insert(ctx, tx, row)
+	}
 }

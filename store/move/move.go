@@ -35,9 +35,10 @@
 // A Move sees the writes of its own process alone. Stop all other processes that
 // write to the first store before Copy, and start them on the second store after
 // Switch: other processes with the same SQLite file, other machines with the same
-// PostgreSQL database, and commands. Copy and Switch compare the number of rows, and
-// answer with [store.ErrChanged] if a row is missing. They do not notice every write
-// of another process, and Switch notices none of the last moments.
+// PostgreSQL database, and commands. Switch compares the numbers of rows before its
+// stop, and answers with [store.ErrChanged] if they differ. So it notices that another
+// process has added or deleted rows until then. It does not notice rows that another
+// process has replaced.
 //
 // # A crash
 //
@@ -89,13 +90,13 @@ type Options struct {
 	// MaxStop is the longest time for which Switch may hold up Updates. 0 means 2
 	// seconds.
 	MaxStop time.Duration
-	// Few is the number of rows of a pass from which on the next pass is worth a
-	// stop. 0 means 500.
+	// Few is the greatest number of rows of a pass after which Copy ends and the
+	// stop of Switch begins. They make up to ten passes for it. 0 means 500.
 	Few int
 	// OnProgress, unless nil, is called with the name of a table and the number of
-	// its rows that Copy has written so far.
+	// its rows that Copy has written so far. It must not call the Move.
 	OnProgress func(table string, rows int)
-	// OnPass, unless nil, is called after each pass.
+	// OnPass, unless nil, is called after each pass. It must not call the Move.
 	OnPass func(Pass)
 }
 
