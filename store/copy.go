@@ -24,17 +24,16 @@ var ErrMoved = errors.New("store: the rows have moved to another store")
 const copyPage = 4000
 
 // Copy copies all rows of the tables of a schema from one store to another, which
-// is open and empty. It copies parents first, four thousand rows at a time. At the
-// end, Copy reads both once more and compares them. If the source is a store, the
-// host must not write to it meanwhile. The source may also be the reader of a View,
-// and then the host may write. After a failure, begin again with a new store.
+// is open and empty. It copies parents first, four thousand rows at a time. The
+// host must not write to the source meanwhile: at the end, Copy reads both stores
+// once more and compares them. After a failure, begin again with a new store.
 //
 // progress, unless nil, is called with the name of a table and the number of its
 // rows copied so far.
 //
 //   - [ErrNotEmpty]: the store to copy to has rows
 //   - [ErrChanged]: the copy differs from the source
-func Copy(ctx context.Context, to Store, from Reader, schema *Schema, progress func(table string, rows int)) error {
+func Copy(ctx context.Context, to, from Store, schema *Schema, progress func(table string, rows int)) error {
 	for _, t := range schema.tables {
 		n, err := to.Count(ctx, Query{Index: t.Primary(), Limit: 1})
 		if err != nil {

@@ -155,7 +155,34 @@ func (c *changes) complete(taken keys) {
 	}
 }
 
-// putBack makes keys of a failed pass dirty again.
+// split parts rows that were read before the call into those that are clean, and those that
+// an Update has changed or may have changed since the last pass.
+func (c *changes) split(t *store.Table, rows []store.Row) (clean, changed []store.Row) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, row := range rows {
+		if c.isDirty(t, encodeKey(t.Primary().Key(row))) {
+			changed = append(changed, row)
+		} else {
+			clean = append(clean, row)
+		}
+	}
+	return clean, changed
+}
+
+func (c *changes) isDirty(t *store.Table, key string) bool {
+	if c.dirty.has(t, key) || c.doubtful.has(t, key) {
+		return true
+	}
+	for u := range c.running {
+		if u.keys.has(t, key) {
+			return true
+		}
+	}
+	return false
+}
+
+// putBack makes keys dirty, such as those of a failed pass.
 func (c *changes) putBack(taken keys) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

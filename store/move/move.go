@@ -17,12 +17,14 @@
 //
 // # What happens
 //
-//   - Copy reads one snapshot of the first store and writes it to the second. It
-//     compares both. Meanwhile, the Move notes the keys of all rows that the host
-//     changes.
+//   - Copy reads all rows of the first store and writes them to the second.
+//     Meanwhile, the Move notes the keys of all rows that the host changes.
 //   - Copy, CatchUp and Switch bring the second store up to date in passes. Each
-//     pass reads another snapshot, and writes the rows that have changed since the
-//     last one. After a pass, the second store has exactly the rows of its snapshot.
+//     pass reads a snapshot of the rows that have changed since the last one, and
+//     writes them. After a pass, the second store has exactly the rows of its
+//     snapshot.
+//   - At its end, Copy compares all rows of both stores. A row that differs must be
+//     one that has changed since the last pass.
 //   - Switch lets no Update begin, waits for those that run, makes the last pass, and
 //     reads the rows of the pass back from the second store. Then it marks the first
 //     store as moved, and the Updates that wait go on with the second store. Get,
@@ -35,10 +37,10 @@
 // A Move sees the writes of its own process alone. Stop all other processes that
 // write to the first store before Copy, and start them on the second store after
 // Switch: other processes with the same SQLite file, other machines with the same
-// PostgreSQL database, and commands. Switch compares the numbers of rows before its
-// stop, and answers with [store.ErrChanged] if they differ. So it notices that another
-// process has added or deleted rows until then. It does not notice rows that another
-// process has replaced.
+// PostgreSQL database, and commands. Copy and Verify compare all rows, and answer with
+// [store.ErrChanged] if another process has written until then. Switch compares the
+// numbers of rows before its stop. A later write of another process, and one that
+// replaces a row after Copy, is not noticed, and is missing from the second store.
 //
 // # A crash
 //
@@ -51,9 +53,9 @@
 //
 // # Cost
 //
-// A Move holds the keys of the changed rows in memory, some 150 bytes each. During
-// Copy, one View of the first store is open: a SQLite file keeps a log of all writes
-// until its end, and a bbolt file grows.
+// A Move holds the keys of the changed rows in memory, some 150 bytes each. Copy reads
+// all rows of the first store twice, and those of the second once. During a pass, one
+// View of the first store is open.
 package move
 
 import (
@@ -100,9 +102,9 @@ type Options struct {
 	OnPass func(Pass)
 }
 
-// Pass is one reading of the first store.
+// Pass is the first copy, or a later reading of changed rows.
 type Pass struct {
-	Rows   int // that may have changed, or all rows for the first pass
+	Rows   int // that may have changed, or all rows in the first copy
 	Length time.Duration
 }
 
@@ -114,7 +116,7 @@ type Stop struct {
 }
 
 // Move is a store that moves its rows to another one. It is safe for concurrent use.
-// One of Copy, CatchUp, Switch and Abort runs at a time, and the others wait for it.
+// One of Copy, CatchUp, Verify, Switch and Abort runs at a time, and the others wait for it.
 type Move struct {
 	from, to store.Store
 	schema   *store.Schema
@@ -128,7 +130,7 @@ type Move struct {
 	closing  error
 
 	step   chan struct{} // holds one element while a step runs
-	copied bool          // of the step: to has the rows of a snapshot, except for the dirty ones
+	copied bool          // of the step: both stores have the same rows, except for the dirty ones
 
 	changes
 }

@@ -41,9 +41,9 @@ func (m *Move) stepping(ctx context.Context) (context.Context, func(), error) {
 	return ctx, end, nil
 }
 
-// Copy writes the rows of the first store to the second, which is empty, and compares
-// both. Then it makes passes until one of them had few rows. It returns the passes, the
-// first copy included. The host may use the Move meanwhile.
+// Copy writes the rows of the first store to the second, which is empty, and makes passes
+// until one of them had few rows. Then it compares all rows of both. It returns the passes,
+// the first copy included. The host may use the Move meanwhile.
 //
 // From now on until Switch or Abort, the Move keeps the keys of all rows that change. If
 // Copy fails, the first store is as it was. Begin anew with an empty second store.
@@ -51,9 +51,10 @@ func (m *Move) stepping(ctx context.Context) (context.Context, func(), error) {
 //   - [store.ErrInvalid]: a store has not the tables of the schema
 //   - [store.ErrNotEmpty]: the second store has rows
 //   - [store.ErrMoved]: the first store has moved already
-//   - [store.ErrChanged]: the copy differs from the first store
+//   - [store.ErrChanged]: the copy differs from the first store, as after writes of
+//     another process
 //   - [ErrSwitched]: Switch has succeeded
-func (m *Move) Copy(ctx context.Context) ([]Pass, error) {
+func (m *Move) Copy(ctx context.Context) (passes []Pass, err error) {
 	ctx, end, err := m.stepping(ctx)
 	if err != nil {
 		return nil, err
@@ -65,14 +66,54 @@ func (m *Move) Copy(ctx context.Context) ([]Pass, error) {
 	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			m.forget()
+		}
+	}()
 	first, err := m.first(ctx)
 	if err != nil {
-		m.forget()
 		return nil, fmt.Errorf("move: %w", err)
 	}
-	m.copied = true
+	passes = []Pass{first}
 	more, err := m.untilFew(ctx)
-	return append([]Pass{first}, more...), err
+	if passes = append(passes, more...); err != nil {
+		return passes, err
+	}
+	if err := m.verify(ctx); err != nil {
+		return passes, err
+	}
+	more, err = m.untilFew(ctx) // what has come meanwhile
+	if passes = append(passes, more...); err != nil {
+		return passes, err
+	}
+	m.copied = true
+	return passes, nil
+}
+
+// Verify compares all rows of both stores, as Copy does at its end. It takes as long as
+// reading them. Call it before Switch if Copy was long ago, and another process may have
+// written to the first store since.
+//
+//   - [ErrNotCopied]: Copy has not succeeded, or its copy was given up
+//   - [ErrSwitched]: Switch has succeeded
+//   - [store.ErrChanged]: the stores differ. The copy is given up.
+func (m *Move) Verify(ctx context.Context) error {
+	ctx, end, err := m.stepping(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := m.catching(); err != nil {
+		return err
+	}
+	if err := m.verify(ctx); err != nil {
+		if errors.Is(err, store.ErrChanged) {
+			m.forget()
+		}
+		return err
+	}
+	return nil
 }
 
 // ready refuses stores that cannot be moved from, or to.
@@ -99,32 +140,6 @@ func (m *Move) ready(ctx context.Context) error {
 		return fmt.Errorf("move: %w", err)
 	}
 	return nil
-}
-
-// first copies a snapshot.
-func (m *Move) first(ctx context.Context) (Pass, error) {
-	began := time.Now()
-	if err := m.startTracking(ctx); err != nil {
-		return Pass{}, err
-	}
-	rows := make(map[string]int)
-	err := m.from.View(ctx, func(ctx context.Context, r store.Reader) error {
-		return store.Copy(ctx, m.to, r, m.schema, func(table string, n int) {
-			rows[table] = n
-			if m.options.OnProgress != nil {
-				m.options.OnProgress(table, n)
-			}
-		})
-	})
-	if err != nil {
-		return Pass{}, err
-	}
-	p := Pass{Length: time.Since(began)}
-	for _, n := range rows {
-		p.Rows += n
-	}
-	m.told(p)
-	return p, nil
 }
 
 func (m *Move) told(p Pass) {
