@@ -10,8 +10,8 @@ import (
 	"example.com/latchkey/store"
 )
 
-// page is the number of rows that the first copy and the comparison read at a time.
-const page = 4000
+// defaultPage is the number of rows that the first copy and the comparison read at a time.
+const defaultPage = 4000
 
 // first copies the rows of all tables, parents first, one page after another. A page is
 // one List: a View over all of them would keep a SQLite file from folding its log in,
@@ -41,7 +41,7 @@ func (m *Move) first(ctx context.Context) (Pass, error) {
 
 // copyTable copies the rows of a table and returns their number.
 func (m *Move) copyTable(ctx context.Context, t *store.Table) (n int, err error) {
-	from := rows{Reader: m.from, table: t}
+	from := rows{Reader: m.from, table: t, size: m.page}
 	for {
 		some, err := from.page(ctx)
 		if err != nil || len(some) == 0 {
@@ -91,6 +91,7 @@ func (m *Move) insert(ctx context.Context, t *store.Table, some []store.Row) err
 type rows struct {
 	store.Reader
 	table *store.Table
+	size  int // of a page
 	after []store.Value
 	over  bool
 	left  []store.Row // of the last page, for next
@@ -102,11 +103,11 @@ func (r *rows) page(ctx context.Context) ([]store.Row, error) {
 		return nil, nil
 	}
 	ix := r.table.Primary()
-	some, err := r.List(ctx, store.Query{Index: ix, After: r.after, Limit: page})
+	some, err := r.List(ctx, store.Query{Index: ix, After: r.after, Limit: r.size})
 	if err != nil {
 		return nil, err
 	}
-	r.over = len(some) < page
+	r.over = len(some) < r.size
 	if len(some) > 0 {
 		r.after = ix.Position(some[len(some)-1])
 	}
@@ -137,7 +138,7 @@ func (m *Move) verify(ctx context.Context) error {
 }
 
 func (m *Move) verifyTable(ctx context.Context, t *store.Table) error {
-	from, to := rows{Reader: m.from, table: t}, rows{Reader: m.to, table: t}
+	from, to := rows{Reader: m.from, table: t, size: m.page}, rows{Reader: m.to, table: t, size: m.page}
 	for {
 		a, err := from.next(ctx)
 		if err != nil {

@@ -129,6 +129,7 @@ type Move struct {
 	once     sync.Once
 	closing  error
 
+	page   int           // see defaultPage
 	step   chan struct{} // holds one element while a step runs
 	copied bool          // of the step: both stores have the same rows, except for the dirty ones
 
@@ -157,7 +158,7 @@ func New(from, to store.Store, o Options) (*Move, error) {
 	if o.Few == 0 {
 		o.Few = defaultFew
 	}
-	m := &Move{from: from, to: to, schema: o.Schema, options: o, step: make(chan struct{}, 1)}
+	m := &Move{from: from, to: to, schema: o.Schema, options: o, page: defaultPage, step: make(chan struct{}, 1)}
 	m.changes.reset()
 	m.life, m.end = context.WithCancel(context.Background())
 	return m, nil
