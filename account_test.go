@@ -158,7 +158,7 @@ func TestExtendingNeverShortens(t *testing.T) {
 	k := kit.New(t, memory.Open(), kit.Documented)
 	k.SignUp(kit.Ada)
 	session, _ := k.SignIn(kit.Ada)
-	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}})
+	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: time.Hour}}})
 	k.Must(err)
 	account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
 	k.Must(err)

@@ -40,7 +40,7 @@ func classified(k *kit.Kit, policy latchkey.Policy, c latchkey.AddressClassifier
 	k.Helper()
 	log := new(bytes.Buffer)
 	engine, err := latchkey.New(k.Store, latchkey.Config{
-		Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: policy, AddressClassifier: c,
+		Keys: k.Keys, LimiterPerProcess: true, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: policy, AddressClassifier: c,
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, OnEvent: k.Told.Record, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	k.Must(err)

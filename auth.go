@@ -172,10 +172,15 @@ type Config struct {
 	// Hasher hashes passwords; nil means one of the engine's own, with the cost that the
 	// policy sets.
 	Hasher *hasher.Hasher
-	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own. A host on several
-	// machines brings one that they share. While it fails, operations that compare a secret which
-	// can be guessed answer with [ErrBusy], and other operations go on.
+	// Limiter counts calls; nil means a ratelimit.Memory of the engine's own. Over a store that
+	// several machines may use, such as PostgreSQL, New needs one that they share: that of package
+	// ratelimit/stored or ratelimit/redis, or the host's own. While it fails, operations that
+	// compare a secret which can be guessed answer with [ErrBusy], and other operations go on.
 	Limiter ratelimit.Limiter
+	// LimiterPerProcess lets a limiter that counts in the memory of the process stand over a
+	// store that several machines may use. Each process then allows the whole number of calls:
+	// ten processes allow an attacker ten times the tries. It is for a host with one process.
+	LimiterPerProcess bool
 	// Now is the clock; nil means time.Now. Each operation reads it once, at its
 	// beginning.
 	Now func() time.Time
@@ -257,8 +262,9 @@ type Config struct {
 // the engine. New reads the store, and writes the id of a new active key to it. It fails
 // without a store, without a key, with a key that was not drawn at random, without a key
 // that the store needs ([ErrKeyUnknown]), with a store whose rows have moved to another one
-// ([store.ErrMoved]), with a policy out of its bounds, and with malformed redirect hosts, mock
-// numbers or providers.
+// ([store.ErrMoved]), with a limiter that counts in the process over a store that several
+// machines may use ([ErrLimiterPerProcess]), with a policy out of its bounds, and with malformed
+// redirect hosts, mock numbers or providers.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("latchkey: no store")
@@ -302,6 +308,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 	}
 	if c.Limiter == nil {
 		c.Limiter = ratelimit.NewMemory(0)
+	}
+	if !c.LimiterPerProcess && store.IsShared(s) && ratelimit.IsInProcess(c.Limiter) {
+		return nil, ErrLimiterPerProcess
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

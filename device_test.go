@@ -19,7 +19,7 @@ func TestCountryIsFrozenInSessionsAndLookedUpForLogs(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		answer := func(netip.Addr) string { return "DE" }
 		engine, err := latchkey.New(k.Store, latchkey.Config{
-			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.DiscardHandler),
+			Keys: k.Keys, LimiterPerProcess: true, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.DiscardHandler),
 			Locator: locator(func(ip netip.Addr) string { return answer(ip) }),
 		})
 		k.Must(err)

@@ -98,7 +98,7 @@ func TestReceiverOfEventsMayUseTheEngineChangeThePayloadAndPanic(t *testing.T) {
 		var logged bytes.Buffer
 		var shown []string
 		engine, err := latchkey.New(k.Store, latchkey.Config{
-			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Keys: k.Keys, LimiterPerProcess: true, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 			OnEvent: func(ctx context.Context, e latchkey.Event) {
 				user, err := engine.Users().Get(ctx, e.UserID)
 				if err != nil {
@@ -136,7 +136,7 @@ func TestReceiverOfEventsGetsALiveContext(t *testing.T) {
 		return nil
 	}}
 	engine, err := latchkey.New(hooked, latchkey.Config{
-		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(t),
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true, Hasher: hashertest.New(t),
 		OnEvent: func(ctx context.Context, _ latchkey.Event) {
 			told++
 			if ctx.Err() != nil {

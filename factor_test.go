@@ -192,7 +192,7 @@ func TestCustomCodesAreReadByTheServerAndAnswered(t *testing.T) {
 
 func TestOnlyOneOfCustomFactorAndCustomCodes(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		if _, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, CustomFactor: badPush{}, CustomCodes: true}); err == nil {
+		if _, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, CustomFactor: badPush{}, CustomCodes: true}); err == nil {
 			k.Error("both are taken")
 		}
 	})

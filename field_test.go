@@ -364,7 +364,7 @@ func TestACheckDoesNotWaitForTheLockOfARow(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := authtest.NewClock()
-	engine, session := engineOfAda(t, s, latchkey.Config{Now: clock.Now})
+	engine, session := engineOfAda(t, s, latchkey.Config{Now: clock.Now, LimiterPerProcess: true})
 	clock.Advance(25 * time.Hour)
 	other, err := sql.Open("pgx", address)
 	if err != nil {

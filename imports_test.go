@@ -35,6 +35,7 @@ func TestRootPackagePullsInNoTransportAndNoBackend(t *testing.T) {
 		for _, forbidden := range []string{
 			"testing", "flag", "image", "github.com/boombuler/", "github.com/pquerna/", "net/http", "database/sql", "html/template", "go.etcd.io/", "modernc.org/", "github.com/jackc/",
 			"example.com/latchkey/store/", "github.com/tidwall/",
+			"example.com/latchkey/ratelimit/", "github.com/redis/",
 		} {
 			if strings.HasPrefix(p, forbidden) && p != "database/sql/driver" {
 				t.Errorf("the root package pulls in %s", p)

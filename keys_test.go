@@ -19,7 +19,7 @@ func TestKeysAnEngineWithoutAKeyDoesNotStart(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		start := func(keys latchkey.Keys) error {
-			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: keys, Hasher: k.Hasher, Now: k.Clock.Now})
+			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now})
 			if err == nil {
 				err = engine.Close()
 			}
@@ -35,7 +35,7 @@ func TestKeysAnEngineWithoutAKeyDoesNotStart(t *testing.T) {
 		if err := start(latchkey.Keys{Active: old}); !errors.Is(err, latchkey.ErrKeyUnknown) {
 			k.Errorf("without the new key: %v", err)
 		}
-		both, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: next, Old: []latchkey.Key{old}}, Hasher: k.Hasher, Now: k.Clock.Now})
+		both, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: next, Old: []latchkey.Key{old}}, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now})
 		k.Must(err)
 		defer both.Close()
 		if err := start(latchkey.Keys{Active: next}); !errors.Is(err, latchkey.ErrKeyUnknown) {
@@ -77,7 +77,7 @@ func TestKeysNewFailsWithItsStore(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey(), Old: []latchkey.Key{k.Keys.Active}}, Hasher: k.Hasher})
+		_, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey(), Old: []latchkey.Key{k.Keys.Active}}, LimiterPerProcess: true, Hasher: k.Hasher})
 		k.Store.Hook = hook
 		if !errors.Is(err, broken) {
 			k.Errorf("%v", err)

@@ -1,10 +1,17 @@
 package latchkey
 
 import (
+	"errors"
 	"time"
 
 	"example.com/latchkey/ratelimit"
 )
+
+// ErrLimiterPerProcess is the answer of [New] if several machines may use the store, and the
+// limiter counts in the memory of the process: each machine would allow the whole number of
+// calls.
+var ErrLimiterPerProcess = errors.New("latchkey: several machines may use this store, and the limiter counts in the memory of one process: " +
+	"set Config.Limiter to a shared one (package ratelimit/stored or ratelimit/redis), or Config.LimiterPerProcess if there is one process")
 
 // limited is an operation that callers may not repeat at will. The server's scope
 // is not limited.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/storetest"
 )
 
 func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
@@ -146,6 +149,40 @@ func TestPolicyReplacesRules(t *testing.T) {
 	})
 }
 
+// sharedLimiter is a limiter of which the engine knows nothing but its methods.
+type sharedLimiter struct{ ratelimit.Limiter }
+
+func TestALimiterOfOneProcessIsRefusedOverASharedStore(t *testing.T) {
+	memory := ratelimit.NewMemory(0)
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		_, _, isShared := strings.Cut(k.Name(), "/postgres")
+		if store.IsShared(k.Store) != isShared || store.IsShared(k.Raw) != isShared || store.IsShared(storetest.Twice{Store: k.Store}) != isShared {
+			k.Fatalf("the store is told as shared: %v", !isShared)
+		}
+		for what, c := range map[string]struct {
+			limiter ratelimit.Limiter
+			insists bool
+			refused bool
+		}{
+			"none":                     {nil, false, isShared},
+			"Memory":                   {memory, false, isShared},
+			"Memory below ReportOnly":  {ratelimit.ReportOnly(memory), false, isShared},
+			"a shared one":             {sharedLimiter{memory}, false, false},
+			"a shared one, ReportOnly": {ratelimit.ReportOnly(sharedLimiter{memory}), false, false},
+			"none, by name":            {nil, true, false},
+			"Memory, by name":          {memory, true, false},
+		} {
+			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Limiter: c.limiter, LimiterPerProcess: c.insists})
+			if errors.Is(err, latchkey.ErrLimiterPerProcess) != c.refused || !c.refused && err != nil {
+				k.Errorf("%s: %v", what, err)
+			}
+			if err == nil {
+				k.Must(engine.Close())
+			}
+		}
+	})
+}
+
 // A call whose clock reading is older than the first counted call counts in the same
 // window.
 func TestCallsOutOfOrderAreOfOneWindow(t *testing.T) {
@@ -168,7 +205,7 @@ func TestCallsOutOfOrderAreOfOneWindow(t *testing.T) {
 
 func TestLimitIsExactUnderARealClock(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher})
 		k.Must(err)
 		k.Tampered = true // the rows' times are of another clock
 		worst := int64(0)

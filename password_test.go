@@ -166,7 +166,7 @@ func TestPasswordHistoryKnowsThePresentPasswordOfBeforeItWasOn(t *testing.T) {
 		_, account := k.Prepared(true)
 		_ = account
 		engine, err := latchkey.New(k.Store, latchkey.Config{
-			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: latchkey.Policy{Password: latchkey.PasswordPolicy{History: 1}},
+			Keys: k.Keys, LimiterPerProcess: true, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: latchkey.Policy{Password: latchkey.PasswordPolicy{History: 1}},
 		})
 		k.Must(err)
 		if err := kit.Err(engine.Users().UpdatePassword(k.Ctx, "ada-lovelace", kit.FirstPassword)); !errors.Is(err, latchkey.ErrPasswordRecentlyUsed) {
@@ -183,7 +183,7 @@ func TestHistoryKeepsItsLengthThroughAHashUpgrade(t *testing.T) {
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "second horse")))
 		strong, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}})
 		k.Must(err)
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: strong, Now: k.Clock.Now, Policy: k.Policy})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: strong, Now: k.Clock.Now, Policy: k.Policy})
 		k.Must(err)
 		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, "second horse"))) // renews the hash
 		if err := kit.Err(engine.Users().UpdatePassword(k.Ctx, user.ID, kit.Password)); err != latchkey.ErrPasswordRecentlyUsed {
@@ -207,7 +207,7 @@ func TestHistoryOutlivesAChangeWhileItIsOff(t *testing.T) {
 	kit.OnEveryStore(t, latchkey.Policy{Password: latchkey.PasswordPolicy{History: 5}}, func(k *kit.Kit) {
 		user := k.SignUp(kit.Ada)
 		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "second horse")))
-		off, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now})
+		off, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now})
 		k.Must(err)
 		k.Must(kit.Err(off.Users().UpdatePassword(k.Ctx, user.ID, "third horse")))
 		for _, p := range []string{kit.Password, "second horse"} {
@@ -229,7 +229,7 @@ func TestOutdatedHashIsRenewedByTheRightPassword(t *testing.T) {
 		old := read()
 		strong, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}})
 		k.Must(err)
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: strong, Now: k.Clock.Now})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: strong, Now: k.Clock.Now})
 		k.Must(err)
 		_, err = engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, "wrong horse")
 		if err != latchkey.ErrInvalidCredentials || !bytes.Equal(read(), old) {
@@ -272,7 +272,7 @@ func TestFullGateIsBusyAndNoFailedAttempt(t *testing.T) {
 		params := hasher.Params{Memory: 7168, Time: 5, Threads: 1}
 		narrow, err := hasher.New(hasher.Config{Params: params, MemoryBudget: 2 * 7168 << 10, Queue: 1, Wait: 1})
 		k.Must(err)
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: narrow, Now: k.Clock.Now})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: narrow, Now: k.Clock.Now})
 		k.Must(err)
 		guest := engine.Guest(kit.Client)
 		var busy, wrong atomic.Int64

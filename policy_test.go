@@ -97,7 +97,7 @@ func TestLifetimesHoldForSessionsThatExist(t *testing.T) {
 		k.SignUp(kit.Ada)
 		session, _ := k.SignIn(kit.Ada)
 		bounded := func(l latchkey.Lifetime) *latchkey.Guest {
-			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: l, Limit: 2}}})
+			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Policy: latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: l, Limit: 2}}})
 			k.Must(err)
 			return engine.Guest(kit.Client)
 		}
@@ -152,7 +152,7 @@ func TestShownExpireIsTheAbsoluteEnd(t *testing.T) {
 		user := k.SignUp(kit.Ada)
 		k.SignIn(kit.Ada)
 		p := latchkey.Policy{Sessions: latchkey.SessionPolicy{SingleFactor: latchkey.Lifetime{Absolute: 24 * time.Hour}}}
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
 		k.Must(err)
 		list, err := engine.Users().Sessions(k.Ctx, user.ID)
 		k.Must(err)

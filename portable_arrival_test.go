@@ -147,7 +147,7 @@ func TestAnExportEndsThoughAnEventEndsItsGoroutine(t *testing.T) {
 		t.Run(b.Name, func(t *testing.T) {
 			s := kit.Open(t, b.Name)
 			engine, err := latchkey.New(s, latchkey.Config{
-				Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(t), Logger: slog.New(slog.DiscardHandler),
+				Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true, Hasher: hashertest.New(t), Logger: slog.New(slog.DiscardHandler),
 				OnEvent: func(_ context.Context, e latchkey.Event) {
 					if strings.HasPrefix(e.Name, "integrity.") {
 						runtime.Goexit()

@@ -178,7 +178,7 @@ func TestFailureToWriteLastSeenIsLoggedNotReturned(t *testing.T) {
 		session, _ := k.SignIn(kit.Ada)
 		var logged bytes.Buffer
 		engine, err := latchkey.New(readOnly{k.Store}, latchkey.Config{
-			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Keys: k.Keys, LimiterPerProcess: true, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 		})
 		k.Must(err)
 		k.Clock.Advance(25 * time.Hour)
@@ -248,7 +248,7 @@ func TestAuthenticateHasTheAllocationsOfTheBenchmarks(t *testing.T) {
 		return // it allocates
 	}
 	k := kit.New(t, memory.Open(), kit.Documented)
-	engine, err := latchkey.New(k.Raw, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now})
+	engine, err := latchkey.New(k.Raw, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now})
 	k.Must(err)
 	session, _ := k.Anonymous()
 	guest, secret := engine.Guest(kit.Client), session.Secret.Reveal()

@@ -187,7 +187,7 @@ func TestSweptSessionsAreNotRevivedByAPolicy(t *testing.T) {
 		k.Must(err)
 		p := latchkey.StrictPolicy()
 		p.Sessions.SingleFactor.Idle = 20 * 24 * time.Hour
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Policy: p})
 		k.Must(err)
 		if err := kit.Err(engine.Guest(kit.Client).Authenticate(k.Ctx, s.Secret.Reveal())); err != latchkey.ErrUnauthorized {
 			k.Errorf("a session that had ended, and was swept over: %v", err)

@@ -86,7 +86,7 @@ func TestPanicOfOnLimitChangesNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		var logged bytes.Buffer
 		engine, err := latchkey.New(k.Store, latchkey.Config{
-			Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			Keys: k.Keys, LimiterPerProcess: true, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 		})
 		k.Must(err)
 		client := kit.Client

@@ -53,7 +53,7 @@ func TestTokensFollowPolicyAndChannels(t *testing.T) {
 				k.Errorf("%v", err)
 			}
 		}
-		deaf, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now})
+		deaf, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now})
 		k.Must(err)
 		if err := kit.Err(deaf.Guest(kit.Client).CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: kit.Ada})); err != latchkey.ErrSMTPDisabled {
 			k.Errorf("without mail: %v", err)

@@ -3,7 +3,9 @@
 //
 // A window is fixed: it begins with the first call of a key, and a number of
 // calls fit in it. [Memory] counts in the process. A host on several machines
-// brings a [Limiter] of its own that they share.
+// needs a [Limiter] that they share: package stored counts in PostgreSQL, and
+// package redis in Redis. Package ratelimittest has the tests of the contract,
+// for a limiter of the host's own.
 package ratelimit
 
 import (
@@ -20,26 +22,39 @@ type Key [16]byte
 // with the first call. A rule of 0 calls refuses all.
 type Rule struct {
 	Calls  int
-	Window time.Duration // whole milliseconds, and ten years at most in a Memory
+	Window time.Duration // whole milliseconds, from 1 ms to MaxWindow
 }
+
+// MaxWindow is the longest window of a [Rule]. The limiters of this module take a
+// longer one as MaxWindow, and one below a millisecond as a millisecond.
+const MaxWindow = 10 * 366 * 24 * time.Hour
 
 // Result is the decision of a limiter.
 type Result struct {
 	Allowed   bool      `json:"allowed"`
 	Limit     int       `json:"limit"`          // calls in a window
 	Remaining int       `json:"remaining"`      // calls that are left after this one
-	Reset     time.Time `json:"reset,omitzero"` // the end of the window
+	Reset     time.Time `json:"reset,omitzero"` // the end of the window, by the caller's clock
+	// Window names the window for Return, in a limiter whose clock is not the caller's.
+	// Other limiters leave it 0.
+	Window int64 `json:"-"`
 }
 
 // Limiter counts calls. It is safe for concurrent use.
+//
+// now is the time by the caller's clock. A limiter whose callers are on several
+// machines has a clock of its own, because theirs differ. It uses now for
+// Result.Reset alone.
 type Limiter interface {
-	// Take counts a call of a key at now, and decides whether it fits.
+	// Take counts a call of a key at now, and decides whether it fits. A call that does
+	// not fit is not counted. The error means that the limiter cannot decide: then the
+	// call may be counted or not.
 	Take(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error)
 	// Peek says what Take would answer, and counts nothing.
 	Peek(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error)
 	// Return gives back a call of a key that Take has counted and allowed, with its result:
 	// the call does not count any more. If the window of the result is over, it does
-	// nothing.
+	// nothing. A window without a call is over.
 	Return(ctx context.Context, key Key, taken Result) error
 	// Forget ends the window of a key.
 	Forget(ctx context.Context, key Key) error
@@ -51,10 +66,22 @@ func ReportOnly(next Limiter) Limiter { return reportOnly{next} }
 
 type reportOnly struct{ Limiter }
 
+// InProcess reports what the limiter below reports.
+func (r reportOnly) InProcess() bool { return IsInProcess(r.Limiter) }
+
 func (r reportOnly) Take(ctx context.Context, key Key, rule Rule, now time.Time) (Result, error) {
 	result, err := r.Limiter.Take(ctx, key, rule, now)
 	result.Allowed = true
 	return result, err
+}
+
+// IsInProcess reports whether a limiter counts in the memory of its process, so that
+// two processes together allow twice the calls. Such a limiter has a method
+// InProcess() bool that returns true, as [Memory] does. A limiter that wraps another
+// one forwards the method. A limiter without it counts as shared.
+func IsInProcess(l Limiter) bool {
+	in, ok := l.(interface{ InProcess() bool })
+	return ok && in.InProcess()
 }
 
 // DefaultKeys is the default number of keys that a [Memory] holds. They take
@@ -87,9 +114,12 @@ func NewMemory(keys int) *Memory {
 // over counts until it is removed.
 func (m *Memory) Keys() int { return int(m.keys.Load()) }
 
+// InProcess returns true: see [IsInProcess].
+func (m *Memory) InProcess() bool { return true }
+
 // Take implements [Limiter]. It never fails.
 func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Result, error) {
-	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), longest.Milliseconds())
+	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), MaxWindow.Milliseconds())
 	rule.Calls = min(rule.Calls, MaxCalls)
 	if rule.Calls < 1 {
 		return Result{Reset: fromMillis(at + window)}, nil
@@ -121,7 +151,7 @@ func (m *Memory) Take(_ context.Context, key Key, rule Rule, now time.Time) (Res
 
 // Peek implements [Limiter]. It never fails.
 func (m *Memory) Peek(_ context.Context, key Key, rule Rule, now time.Time) (Result, error) {
-	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), longest.Milliseconds())
+	at, window := millis(now), min(max(rule.Window.Milliseconds(), 1), MaxWindow.Milliseconds())
 	calls := min(rule.Calls, MaxCalls)
 	s := &m.shards[key[0]%uint8(len(m.shards))]
 	s.mu.Lock()
@@ -137,10 +167,8 @@ func (m *Memory) Peek(_ context.Context, key Key, rule Rule, now time.Time) (Res
 	return result, nil
 }
 
-const (
-	longest = 10 * 366 * 24 * time.Hour // the longest window
-	late    = time.Minute               // by how much calls may come out of the order of their times
-)
+// late is by how much calls may come out of the order of their times.
+const late = time.Minute
 
 // Return implements [Limiter]. It never fails. A window without a call is forgotten.
 func (m *Memory) Return(_ context.Context, key Key, taken Result) error {

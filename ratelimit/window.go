@@ -14,8 +14,8 @@ type window uint64
 const (
 	callBits = 21
 	full     = window(1) << callBits
-	// MaxCalls is the greatest number of calls of a [Rule] that a [Memory] can
-	// count. A greater number counts as MaxCalls.
+	// MaxCalls is the greatest number of calls of a [Rule] that the limiters of this
+	// module can count. A greater number counts as MaxCalls.
 	MaxCalls = 1<<callBits - 2
 )
 

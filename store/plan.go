@@ -10,7 +10,14 @@ type Plan struct {
 	// Steps are the changes in their order: the statements of a SQL backend, or what another
 	// backend does in words. None means that opening changes no table.
 	Steps []string
+	// Script does the same for an administrator, in one transaction: SQL for psql. It is "" for a
+	// backend without a server, and without steps.
+	Script string
 }
 
 // Upgrades reports whether opening would change tables that are there.
-func (p Plan) Upgrades() bool { return p.Exists && p.Version < p.To }
+func (p Plan) Upgrades() bool { return p.Exists && len(p.Steps) > 0 }
+
+// Adds reports whether opening would change tables that are there in a way that programs of
+// their version need not know.
+func (p Plan) Adds() bool { return p.Upgrades() && p.Version == p.To }

@@ -63,6 +63,8 @@
 //     second. A place of another program is [ErrForeign], and one of a newer
 //     version [ErrNewer]. One whose first parts, which are read at opening, are
 //     damaged is [ErrDamaged]. All three are left as they are.
+//   - Tables of an older version are upgraded at opening. A backend that is told not to
+//     upgrade them returns [ErrOlder], and leaves them as they are.
 //   - If a newer version changes the tables while an older process has them open,
 //     every Update of the older one that ends later is [ErrNewer] and changes
 //     nothing. Its reads go on.
@@ -88,6 +90,7 @@ var (
 	ErrClosed         = errors.New("store: closed")
 	ErrForeign        = errors.New("store: not a file of this program")
 	ErrNewer          = errors.New("store: written by a newer version of this program")
+	ErrOlder          = errors.New("store: the tables were made by an older version of this program, or are missing")
 	ErrDamaged        = errors.New("store: damaged")
 )
 
@@ -152,7 +155,9 @@ type Store interface {
 	// nil.
 	//
 	// fn may run again. It assigns captured variables from zero on every run and
-	// has no other effect outside the transaction. It calls the transaction with
+	// has no other effect outside the transaction. Only the answers of the last run
+	// count: in a run before it, a write may seem to succeed that the backend refuses
+	// later. It calls the transaction with
 	// the context that it is given. It may run on another goroutine than the
 	// caller's, one that runs the closures of other callers too: if it waits for
 	// anything else than the transaction, it delays them.
@@ -186,6 +191,20 @@ type Tidier interface {
 	// Tidy empties the log of the store, as far as no other call reads it. It does not
 	// hold up other calls for long.
 	Tidy(ctx context.Context) error
+}
+
+// Shared is a store that says whether processes on several machines may use it at
+// once. A store that wraps another one forwards the method by [IsShared].
+type Shared interface {
+	// Shared reports whether other machines may use the same rows. A file is not
+	// shared: several processes of one machine may use it at most.
+	Shared() bool
+}
+
+// IsShared reports whether a store is [Shared] and says so.
+func IsShared(s Store) bool {
+	shared, ok := s.(Shared)
+	return ok && shared.Shared()
 }
 
 // Query selects rows by an index, in its order.

@@ -109,6 +109,7 @@
 //	latchkey copy -to-file address.txt -to-prefix auth_
 //	latchkey migrate
 //	latchkey migrate -apply
+//	latchkey -store postgres://app@db/app migrate -sql > upgrade.sql
 //
 // check looks for damage, and tries the key if there is one. It reads the whole store, or every
 // reference on PostgreSQL. limits shows the identifiers that wrong passwords and codes have
@@ -117,7 +118,8 @@
 // change of keys, which [example.com/latchkey.Keys] describes. copy copies everything to a new
 // store, and needs no key. The service must not write meanwhile. migrate shows the steps that an
 // upgrade of the tables would take. After migrate -apply, older versions of the service refuse
-// the store.
+// the store, unless migrate says that they go on. migrate -sql prints the upgrade of a PostgreSQL
+// database for an administrator, and connects to read how far the tables have come.
 //
 // # Files
 //

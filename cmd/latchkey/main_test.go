@@ -185,7 +185,7 @@ func (b *bench) seed(ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: ts.Value("key").(latchkey.Key)}, Hasher: b.hasher})
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: ts.Value("key").(latchkey.Key)}, Hasher: b.hasher, LimiterPerProcess: true})
 	if err == nil {
 		err = errors.Join(b.act(ctx, ts, engine, s, args), engine.Close())
 	}

@@ -142,6 +142,8 @@ func (p place) open(ctx context.Context, mayMake bool) (store.Store, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case plan.Adds():
+		return nil, fmt.Errorf("%v needs an addition to version %d. Run latchkey migrate to see it, and latchkey migrate -apply to apply it", p, plan.Version)
 	case plan.Upgrades():
 		return nil, fmt.Errorf("%v needs an upgrade from version %d to %d. Run latchkey migrate to see it, and latchkey migrate -apply to apply it", p, plan.Version, plan.To)
 	case !plan.Exists && !mayMake:
@@ -212,7 +214,8 @@ func (t *tool) engine(s store.Store, u use, policy latchkey.Policy) (*latchkey.E
 		return nil, err
 	}
 	guarded := &keyed{Store: s, use: u}
-	engine, err := latchkey.New(guarded, latchkey.Config{Keys: keys, Policy: policy, Logger: t.logger()})
+	// The command works in the server's scope, which is not limited.
+	engine, err := latchkey.New(guarded, latchkey.Config{Keys: keys, Policy: policy, Logger: t.logger(), LimiterPerProcess: true})
 	guarded.open = true
 	if errors.Is(err, errKeyUnrecorded) {
 		return nil, errKeyUnrecorded

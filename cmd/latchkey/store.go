@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -249,11 +250,13 @@ type planned struct {
 	Version int      `json:"version"`
 	To      int      `json:"to"`
 	Steps   []string `json:"steps"`
+	Adds    bool     `json:"adds"`
 	Applied bool     `json:"applied"`
 }
 
 func migrate(fs *flag.FlagSet) action {
 	apply := fs.Bool("apply", false, "upgrade the tables, or make a missing store")
+	script := fs.Bool("sql", false, "print the upgrade of a PostgreSQL database as SQL for psql, and nothing else")
 	return func(ctx context.Context, t *tool, _ []string) error {
 		p, err := t.where()
 		if err != nil {
@@ -263,7 +266,16 @@ func migrate(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		out := planned{plan.Exists, plan.Version, plan.To, append([]string{}, plan.Steps...), false}
+		switch {
+		case *script && *apply:
+			return usagef("-sql prints the upgrade, and -apply applies it. Leave one of them out")
+		case *script && p.kind != "postgres":
+			return usagef("-sql is for PostgreSQL")
+		case *script:
+			_, err := io.WriteString(t.out, plan.Script)
+			return err
+		}
+		out := planned{plan.Exists, plan.Version, plan.To, append([]string{}, plan.Steps...), plan.Adds(), false}
 		if *apply && (plan.Upgrades() || !plan.Exists) {
 			s, err := p.opened(ctx)
 			if err != nil {
@@ -282,17 +294,23 @@ func migrate(fs *flag.FlagSet) action {
 // text describes a plan for a person.
 func (m planned) text(p place) string {
 	switch {
+	case m.Applied && m.Adds:
+		return fmt.Sprintf("Added to %v, which stays at version %d.\n", p, m.Version)
 	case m.Applied && m.Exists:
 		return fmt.Sprintf("Upgraded %v from version %d to %d.\n", p, m.Version, m.To)
 	case m.Applied:
 		return fmt.Sprintf("Made %v at version %d.\n", p, m.To)
 	case !m.Exists:
 		return fmt.Sprintf("%v does not exist. latchkey migrate -apply makes it at version %d.\n", p, m.To)
-	case m.Version == m.To:
+	case m.Version == m.To && !m.Adds:
 		return fmt.Sprintf("%v is at version %d. It needs no upgrade.\n", p, m.Version)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v is at version %d. latchkey migrate -apply upgrades it to version %d, and older versions of the service refuse it then. The steps:\n", p, m.Version, m.To)
+	if m.Adds {
+		fmt.Fprintf(&b, "%v is at version %d. latchkey migrate -apply adds to it, and older versions of the service go on. The steps:\n", p, m.Version)
+	} else {
+		fmt.Fprintf(&b, "%v is at version %d. latchkey migrate -apply upgrades it to version %d, and older versions of the service refuse it then. The steps:\n", p, m.Version, m.To)
+	}
 	for i, step := range m.Steps {
 		fmt.Fprintf(&b, "\n%d. %s\n", i+1, strings.ReplaceAll(strings.TrimSpace(step), "\n", "\n   "))
 	}

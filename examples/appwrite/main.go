@@ -126,6 +126,8 @@ func newHost(c config, s store.Store) (*host, error) {
 		Keys: latchkey.Keys{Active: c.key}, Policy: c.policy, Limiter: limiter, Now: h.clock.Now, RedirectHosts: c.redirectHosts(),
 		MockNumbers: c.mockNumbers, Issuer: c.publicURL, App: c.projectName, CustomCodes: c.customFactor,
 		Providers: c.providers,
+		// One process serves a project. The limiter goes by the clock of the host, which its tests set.
+		LimiterPerProcess: true,
 	}
 	if err := h.messages(&engine); err != nil {
 		return nil, err

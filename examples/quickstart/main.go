@@ -56,7 +56,9 @@ func run(ctx context.Context, where, email, password, signOut string) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}})
+	// A service on several machines gives them a limiter that they share, in the place of
+	// LimiterPerProcess.
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}, LimiterPerProcess: true})
 	if err != nil {
 		return err
 	}

@@ -481,7 +481,7 @@ func TestAttackAnUpgradedStoreStartsWithoutItsKey(t *testing.T) {
 			_, err := tx.DeleteRange(ctx, store.Query{Index: record.Settings.Primary(), Limit: store.MaxLimit})
 			return err
 		}))
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+		engine, err := latchkey.New(k.Store, latchkey.Config{LimiterPerProcess: true, Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
 		if err == nil {
 			k.Must(engine.Close())
 		}
@@ -497,12 +497,12 @@ func TestAttackANodeThatStillSealsWithAForgottenKey(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
 		fresh := latchkey.GenerateKey()
-		next, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh, Old: []latchkey.Key{k.Keys.Active}}, Now: k.Clock.Now, Hasher: k.Hasher})
+		next, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh, Old: []latchkey.Key{k.Keys.Active}}, LimiterPerProcess: true, Now: k.Clock.Now, Hasher: k.Hasher})
 		k.Must(err)
 		k.Must(kit.Err(next.Reseal(k.Ctx)))
 		k.Must(next.Close())
 		k.SignUp(kit.Bob) // at the node whose active key is the former one
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: latchkey.Keys{Active: fresh}})
+		engine, err := latchkey.New(k.Store, latchkey.Config{LimiterPerProcess: true, Keys: latchkey.Keys{Active: fresh}})
 		if err == nil {
 			k.Must(engine.Close())
 		}

@@ -214,7 +214,7 @@ func TestKeysTheActiveKeyStaysNeededAfterAReseal(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		old, next := k.Keys.Active, latchkey.GenerateKey()
 		start := func(keys latchkey.Keys) (*latchkey.Engine, error) {
-			return latchkey.New(k.Store, latchkey.Config{Keys: keys, Hasher: k.Hasher, Now: k.Clock.Now})
+			return latchkey.New(k.Store, latchkey.Config{Keys: keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now})
 		}
 		engine, err := start(latchkey.Keys{Active: next, Old: []latchkey.Key{old}})
 		k.Must(err)

@@ -56,7 +56,7 @@ func changeStart(k *kit.Kit, row *record.Start) {
 func TestProvidersHaveNamesOfTheirOwn(t *testing.T) {
 	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
 		try := func(providers ...oauth.Provider) error {
-			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Providers: providers})
+			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Providers: providers})
 			if err == nil {
 				k.Must(engine.Close())
 			}

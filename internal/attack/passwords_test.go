@@ -111,7 +111,7 @@ func TestAC011FloodOfSignInsStaysWithinItsMemory(t *testing.T) {
 			Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}, MemoryBudget: 2 * slots * cost, Slots: slots, Queue: 16, Wait: 100 * time.Millisecond,
 		})
 		k.Must(err)
-		k.Engine, err = latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: narrow, Now: k.Clock.Now})
+		k.Engine, err = latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: narrow, Now: k.Clock.Now})
 		k.Must(err)
 		runtime.GC()
 		before := goroutines()
@@ -404,11 +404,11 @@ func TestAC017NoKeyNoEngine(t *testing.T) {
 		}
 	}
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		if _, err := latchkey.New(k.Store, latchkey.Config{}); err == nil {
+		if _, err := latchkey.New(k.Store, latchkey.Config{LimiterPerProcess: true}); err == nil {
 			k.Error("an engine without a key")
 		}
 		keys := latchkey.Keys{Active: latchkey.GenerateKey(), Old: make([]latchkey.Key, 1)}
-		if _, err := latchkey.New(k.Store, latchkey.Config{Keys: keys}); err == nil {
+		if _, err := latchkey.New(k.Store, latchkey.Config{LimiterPerProcess: true, Keys: keys}); err == nil {
 			k.Error("an engine with a zero old key")
 		}
 	})

@@ -100,7 +100,7 @@ func TestAC116NothingShownToldLoggedOrSaidHoldsASecret(t *testing.T) {
 				}
 				w := operations.NewWorld(k, true)
 				engine, err := latchkey.New(k.Store, latchkey.Config{
-					Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy,
+					Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy,
 					Logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 				})
 				k.Must(err)

@@ -84,7 +84,7 @@ var weaknesses = []struct {
 		before := passwordOf(k, user.ID)
 		stronger, err := hasher.New(hasher.Config{Params: hasher.Params{Memory: 7168, Time: 5, Threads: 1}})
 		k.Must(err)
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: stronger, Now: k.Clock.Now})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: stronger, Now: k.Clock.Now})
 		k.Must(err)
 		k.Must(kit.Err(engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)))
 		if passwordOf(k, user.ID) == before {

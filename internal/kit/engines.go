@@ -13,12 +13,14 @@ import (
 )
 
 // Configured opens a second engine on the store of a kit, with its clock, outbox and
-// events. change may set the rest of its Config.
+// events. change may set the rest of its Config. Its limiter, unless change sets one, counts in
+// the process on every store.
 func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
 	c := latchkey.Config{
 		Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy, OnEvent: k.Told.Record, Notifier: k.Box, SMS: k.Box,
 		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Logger: slog.New(k.Logged),
+		LimiterPerProcess: true,
 	}
 	change(&c)
 	return k.startOlder(c)
@@ -32,6 +34,7 @@ func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	engine, err := latchkey.New(k.Store, latchkey.Config{
 		Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Limiter: l, Policy: k.Policy, Logger: slog.New(slog.DiscardHandler),
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
+		LimiterPerProcess: true,
 	})
 	k.Must(err)
 	k.Cleanup(func() { k.Must(engine.Close()) })
@@ -45,6 +48,7 @@ func (k *Kit) WithKeys(keys latchkey.Keys) *latchkey.Engine {
 	return k.startOlder(latchkey.Config{
 		Keys: keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: k.Policy,
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
+		LimiterPerProcess: true,
 	})
 }
 
@@ -66,6 +70,9 @@ type starting struct {
 	store.Store
 	blind atomic.Bool
 }
+
+// Shared implements [store.Shared].
+func (s *starting) Shared() bool { return store.IsShared(s.Store) }
 
 // List implements [store.Store].
 func (s *starting) List(ctx context.Context, q store.Query) ([]store.Row, error) {

@@ -95,7 +95,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		Logger:  slog.New(k.Logged),
 
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
-		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), LimiterPerProcess: true,
 	})
 	k.Must(err)
 	k.Store.Reset() // New has read the keys of the store

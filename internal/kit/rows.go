@@ -16,13 +16,19 @@ import (
 // this check.
 func (k *Kit) Broken() (rules []string) {
 	k.Helper()
-	all := func(table *store.Table) []store.Row {
-		rows, err := k.Store.Store.List(k.Ctx, store.Query{Index: table.Primary(), Limit: store.MaxLimit})
-		if errors.Is(err, store.ErrClosed) {
-			return nil
+	all := func(table *store.Table) (rows []store.Row) {
+		for q := (store.Query{Index: table.Primary(), Limit: store.MaxLimit}); ; {
+			page, err := k.Store.Store.List(k.Ctx, q)
+			if errors.Is(err, store.ErrClosed) {
+				return nil
+			}
+			k.Must(err)
+			rows = append(rows, page...)
+			if len(page) < q.Limit {
+				return rows
+			}
+			q.After = q.Index.Position(page[len(page)-1])
 		}
-		k.Must(err)
-		return rows
 	}
 	say := func(format string, args ...any) { rules = append(rules, fmt.Sprintf(format, args...)) }
 

@@ -42,7 +42,7 @@ func openKept(t testing.TB, backend, dir string, c latchkey.Config) (*latchkey.E
 		if err != nil {
 			return nil, nil, err
 		}
-		c.Keys.Active = key
+		c.Keys.Active, c.LimiterPerProcess = key, true
 		engine, err := latchkey.New(s, c)
 		return engine, s, err
 	}

@@ -28,7 +28,7 @@ func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 		}
 		w := operations.NewWorld(k, true, op)
 		broken := false
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme}, Now: func() time.Time {
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme}, Now: func() time.Time {
 			if broken {
 				panic("no time")
 			}
@@ -78,7 +78,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 		for _, limiter := range []ratelimit.Limiter{panicking{}, ratelimit.NewMemory(0)} {
 			w := operations.NewWorld(k, true, op)
 			engine, err := latchkey.New(k.Store, latchkey.Config{
-				Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Locator: panicking{}, Limiter: limiter,
+				Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Locator: panicking{}, Limiter: limiter,
 				AddressClassifier: panicking{},
 				Policy: latchkey.Policy{Addresses: latchkey.AddressPolicy{
 					RefuseDisposable: true, RefuseAliased: true, RefuseFree: true, RefuseNotCorporate: true,

@@ -48,7 +48,7 @@ func TestClockIsReadOnceAnOperation(t *testing.T) {
 	clock := authtest.NewClock()
 	k := kit.New(t, memory.Open(), kit.Documented)
 	w := operations.NewWorld(k, true)
-	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Now: func() time.Time { reads.Add(1); return clock.Now() }})
+	engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: func() time.Time { reads.Add(1); return clock.Now() }})
 	k.Must(err)
 	k.Engine, k.Visitor = engine, engine.Guest(kit.Client)
 	for _, op := range operations.Table {

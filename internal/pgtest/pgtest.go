@@ -150,7 +150,7 @@ func (s *Server) runOnce(ctx context.Context) error {
 	}
 	s.cmd = exec.Command("postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.port)}, s.args...)...)
 	s.cmd.SysProcAttr, s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = s.as, s.out, s.out, s.dir
-	if s.gone, err = startTied(s.cmd); err != nil {
+	if s.gone, err = StartTied(s.cmd); err != nil {
 		return err
 	}
 	for {
@@ -170,10 +170,10 @@ func (s *Server) runOnce(ctx context.Context) error {
 	}
 }
 
-// startTied starts a process that is killed when this process ends for any reason. For
+// StartTied starts a process that is killed when this process ends for any reason. For
 // the system, the parent is the thread that started the process. So that thread stays
 // locked until the process has ended.
-func startTied(cmd *exec.Cmd) (gone chan struct{}, err error) {
+func StartTied(cmd *exec.Cmd) (gone chan struct{}, err error) {
 	gone = make(chan struct{})
 	started := make(chan error)
 	go func() {

@@ -3,6 +3,7 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,16 @@ import (
 // returns its address. If pgbouncer is not installed, Pooler skips the test.
 func Pooler(t testing.TB, s *Server) (address string) {
 	t.Helper()
+	return PoolerAt(t, s.Host())
+}
+
+// PoolerAt is Pooler in front of the server at a host and port, such as those of a [Proxy].
+func PoolerAt(t testing.TB, server string) (address string) {
+	t.Helper()
+	serverHost, serverPort, err := net.SplitHostPort(server)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		path = "/usr/sbin/pgbouncer" // a folder that is not on the PATH of every user
@@ -38,7 +49,7 @@ func Pooler(t testing.TB, s *Server) (address string) {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf(`[databases]
-postgres = host=127.0.0.1 port=%d user=latchkey
+postgres = host=%s port=%s user=latchkey
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
@@ -47,15 +58,16 @@ auth_type = any
 pool_mode = transaction
 max_client_conn = 1000
 default_pool_size = 20
+server_login_retry = 0.05
 logfile = %s
-`, s.port, port, filepath.Join(dir, "log"))
+`, serverHost, serverPort, port, filepath.Join(dir, "log"))
 	file := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "-q", file)
 	cmd.SysProcAttr, cmd.Dir = as, dir
-	gone, err := startTied(cmd)
+	gone, err := StartTied(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,7 +208,7 @@ func TestASandboxDoesNotRunBesideALiveServiceOfAnotherName(t *testing.T) {
 		k.Must(err)
 		two, err := preset.New(box, preset.Options{ClientID: "id", ClientSecret: hidden.New("secret")})
 		k.Must(err)
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Providers: []oauth.Provider{one, two}})
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Providers: []oauth.Provider{one, two}})
 		if err == nil {
 			k.Must(engine.Close())
 			t.Errorf("%s runs beside %s", box, live)
@@ -245,7 +245,7 @@ func TestNewRefusesWhatAnEngineRefuses(t *testing.T) {
 		o.ClientSecret = hidden.New("secret")
 		p, err := preset.New(v.name, o)
 		if err == nil {
-			engine, refused := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Providers: []oauth.Provider{p}})
+			engine, refused := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Providers: []oauth.Provider{p}})
 			if refused == nil {
 				k.Must(engine.Close())
 			}

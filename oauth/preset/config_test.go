@@ -127,7 +127,7 @@ func TestASandboxDoesNotRunBesideTheLiveService(t *testing.T) {
 				k.Must(err)
 				both = append(both, p)
 			}
-			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Providers: both})
+			engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Providers: both})
 			if (err == nil) != beside {
 				t.Errorf("%s beside %s, %v: %v", box, live, beside, err)
 			}

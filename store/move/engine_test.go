@@ -20,7 +20,7 @@ func newEngine(t testing.TB, s store.Store, key latchkey.Key) *latchkey.Engine {
 	t.Helper()
 	e, err := latchkey.New(s, latchkey.Config{
 		Keys: latchkey.Keys{Active: key}, Hasher: hashertest.New(t), Logger: slog.New(slog.DiscardHandler),
-		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), LimiterPerProcess: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestAnEngineMovesUnderLoad(t *testing.T) {
 			}
 
 			old := reopened(t, from)
-			if _, err := latchkey.New(old, latchkey.Config{Keys: latchkey.Keys{Active: key}}); !errors.Is(err, store.ErrMoved) {
+			if _, err := latchkey.New(old, latchkey.Config{Keys: latchkey.Keys{Active: key}, LimiterPerProcess: true}); !errors.Is(err, store.ErrMoved) {
 				t.Errorf("an engine on the first store: %v", err)
 			}
 			fresh := reopened(t, to)

@@ -278,6 +278,10 @@ func (m *Move) Tidy(ctx context.Context) error {
 	return nil
 }
 
+// Shared implements [store.Shared]. It reports whether one of both stores is shared,
+// because other machines may use the second one after the switch.
+func (m *Move) Shared() bool { return store.IsShared(m.from) || store.IsShared(m.to) }
+
 // Close ends a step that runs, as a cancelled context does, and closes both stores. It
 // implements [store.Store].
 func (m *Move) Close() error {

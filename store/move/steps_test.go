@@ -387,9 +387,19 @@ func TestAViewOutlivesTheSwitch(t *testing.T) {
 // bare is a store that can be neither checked nor tidied.
 type bare struct{ store.Store }
 
+type sharedStore struct{ store.Store }
+
+func (sharedStore) Shared() bool { return true }
+
 func TestAMoveChecksAndTidiesTheStoreInUse(t *testing.T) {
 	ctx := t.Context()
 	m := newMove(t, bare{inMemory(t, bazaar).Store}, inSQLite(t, bazaar).Store, move.Options{Schema: bazaar})
+	if store.IsShared(m) {
+		t.Error("a move between files is shared")
+	}
+	if !store.IsShared(newMove(t, m, sharedStore{inMemory(t, bazaar).Store}, move.Options{})) {
+		t.Error("a move to a shared store is not shared")
+	}
 	want(t, "Check", m.Check(ctx), errors.ErrUnsupported)
 	must(t, m.Tidy(ctx))
 	switched(t, m)

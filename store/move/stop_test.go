@@ -73,6 +73,7 @@ func moveUnderLoad(b *testing.B, server *pgtest.Server, users, rate int) move.St
 	defer m.Close()
 	engine, err := latchkey.New(m, latchkey.Config{
 		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(b), Logger: slog.New(slog.DiscardHandler),
+		LimiterPerProcess: true,
 	})
 	if err != nil {
 		b.Fatal(err)

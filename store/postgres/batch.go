@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"example.com/latchkey/store"
 )
@@ -18,6 +20,12 @@ import (
 // again in a careful run: in that, each write waits for its answer, and the caller of the write
 // gets the error. The closure of Update may run again anyway, so it sees the contract alone.
 //
+// References are checked late too. The server looks for the parent of a new row, and on an index
+// that look is in conflict with all who insert near the parent. The less time passes between the look
+// and the end of the transaction, the fewer conflicts there are. So a batch defers the looks to
+// the commit, and asks for them before a write that could hide a missing parent. A careful run
+// defers none.
+//
 // The end of a transaction is never sent before the server has answered its beginning: so a
 // connection that died in the pool is noticed while the transaction can still run again.
 
@@ -27,6 +35,17 @@ type deferred struct {
 	args []store.Value
 }
 
+// binaryRows reports whether pgx asks for the columns of a batch in binary form. A host may have told it otherwise, and
+// a batch cannot say which form it wants.
+func binaryRows(m *pgtype.Map) bool {
+	for _, id := range []uint32{pgtype.Int8OID, pgtype.BoolOID, pgtype.ByteaOID, pgtype.TimestamptzOID} {
+		if m.FormatCodeForOID(id) != pgx.BinaryFormatCode {
+			return false
+		}
+	}
+	return true
+}
+
 // later adds a write to the next batch. A connection that sends no batches sends the write at once.
 func (c *caller) later(text string, args []store.Value) error {
 	if c.batches {
@@ -34,7 +53,7 @@ func (c *caller) later(text string, args []store.Value) error {
 		return nil
 	}
 	if _, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...); err != nil {
-		return c.refused(err)
+		return c.refused("batch", err)
 	}
 	return nil
 }
@@ -62,21 +81,22 @@ func (c *caller) batch() *pgx.Batch {
 func (c *caller) answered(results pgx.BatchResults, n int) error {
 	for range n {
 		if _, err := results.Exec(); err != nil {
-			return c.refused(err)
+			return c.refused("batch", err)
 		}
 	}
 	c.sent = true
 	return nil
 }
 
-// refused is fail for a batch, whose error may be that of an earlier call.
-func (c *caller) refused(err error) error {
+// refused is fail for a batch, whose error may be that of an earlier call. In a careful run there is no
+// earlier call.
+func (c *caller) refused(what string, err error) error {
 	state := ""
 	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) {
 		state = answer.Code
 	}
-	err = c.fail("batch", err)
-	if c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
+	err = c.fail(what, err)
+	if c.careful || c.failed.conflict || c.failed.lost || c.outer.Err() != nil {
 		return err
 	}
 	c.failed = failure{unsure: true, state: state}
@@ -89,7 +109,7 @@ func (c *caller) flush() error {
 	results := c.conn.SendBatch(c.ctx, c.batch())
 	err := c.answered(results, n)
 	if ended := results.Close(); err == nil && ended != nil {
-		err = c.refused(ended)
+		err = c.refused("batch", ended)
 	}
 	return err
 }
@@ -138,16 +158,47 @@ func (c *caller) commit() (failure, error) {
 	}
 	n, b := len(c.waiting), c.batch()
 	b.Queue("COMMIT")
+	stop := c.cancelLate()
 	results := c.conn.SendBatch(ctx, b)
-	defer func() { _ = results.Close() }()
 	var tag pgconn.CommandTag
+	var err error
 	for range n + 1 {
-		var err error
 		if tag, err = results.Exec(); err != nil {
-			return c.notCommitted(err)
+			break
 		}
 	}
+	_ = results.Close()
+	if stop() {
+		defer func() { c.failed.lost = true }() // the request may come late, so the connection serves no other call
+		if err == nil {
+			return failure{}, fmt.Errorf("%w: postgres: commit: cancelled", store.ErrUnknownOutcome)
+		}
+	}
+	if err != nil {
+		return c.notCommitted(err)
+	}
 	return failure{}, committed(tag)
+}
+
+// cancelLate asks the server to cancel the statement that it runs, once the context of the caller has ended and
+// lateStatement has passed: a write may wait for another transaction, and the commit behind it too. The server answers a
+// write that it has cancelled, so the caller learns that nothing has happened. A commit that is cancelled while it
+// waits for a standby is done all the same, and perhaps on this server alone. stop reports whether the server was asked.
+func (c *caller) cancelLate() (stop func() bool) {
+	ended := make(chan struct{})
+	unused := context.AfterFunc(c.ctx, func() {
+		defer close(ended)
+		ctx, done := context.WithTimeout(context.Background(), lateCommit-lateStatement)
+		defer done()
+		_ = c.conn.Conn().PgConn().CancelRequest(ctx)
+	})
+	return func() bool {
+		if unused() {
+			return false
+		}
+		<-ended
+		return true
+	}
 }
 
 // commitAlone sends nothing but the commit. It uses the connection below pgx.Conn, because
@@ -176,41 +227,65 @@ func committed(tag pgconn.CommandTag) error {
 func (c *caller) notCommitted(err error) (failure, error) {
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && answer.Code != completionUnknown {
-		err = c.refused(err)
+		err = c.refused("commit", err)
 		return c.failed, err
 	}
 	return failure{}, fmt.Errorf("%w: %w", store.ErrUnknownOutcome, wrap(context.Background(), "commit", err))
 }
 
-// run runs a statement behind those that wait, and returns the number of changed rows.
-func (c *caller) run(what, text string, args []store.Value) (int, error) {
-	if len(c.waiting) == 0 {
-		tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
-		if err != nil {
-			return 0, c.fail(what, err)
-		}
-		return int(tag.RowsAffected()), nil
+// remove runs a statement that deletes rows of a table, behind those that wait. It returns the number
+// of rows, after the check that no row refers to one of them.
+func (c *caller) remove(t *store.Table, text string, args []store.Value) (int, error) {
+	c.beforeWrite(t, false)
+	checks := c.defers() && len(t.Children()) > 0
+	if len(c.waiting) == 0 && !checks {
+		return c.run("delete", text, args)
 	}
 	n, b := len(c.waiting), c.batch()
 	b.Queue(text, arguments(args)...)
+	if checks {
+		b.Queue(referencesNow)
+		b.Queue(referencesLater)
+	}
 	results := c.conn.SendBatch(c.ctx, b)
 	err := c.answered(results, n)
 	var tag pgconn.CommandTag
 	if err == nil {
 		if tag, err = results.Exec(); err != nil {
-			err = c.fail(what, err)
+			err = c.fail("delete", err)
+		}
+	}
+	for range 2 {
+		if err == nil && checks {
+			if _, err = results.Exec(); err != nil {
+				err = c.fail("delete", err)
+			}
 		}
 	}
 	if ended := results.Close(); err == nil && ended != nil {
-		err = c.fail(what, ended)
+		err = c.fail("delete", ended)
+	}
+	if checks {
+		c.unchecked = nil
 	}
 	return int(tag.RowsAffected()), err
+}
+
+// run runs a statement and returns the number of changed rows.
+func (c *caller) run(what, text string, args []store.Value) (int, error) {
+	tag, err := c.conn.Exec(c.ctx, text, arguments(args, c.mode)...)
+	if err != nil {
+		return 0, c.fail(what, err)
+	}
+	return int(tag.RowsAffected()), nil
 }
 
 // Insert asks for the answer in a careful run. Then a key that this transaction can see is taken for sure. For
 // a key that another one has taken meanwhile, the server reports a conflict.
 func (c *caller) Insert(ctx context.Context, t *store.Table, row store.Row) error {
 	if !c.careful {
+		c.beforeWrite(t, true)
+		c.afterWrite(t)
 		return c.later(c.texts.Insert(t), row.Values())
 	}
 	n, err := c.run("insert", c.texts.Insert(t)+" ON CONFLICT DO NOTHING", row.Values())
@@ -230,8 +305,8 @@ func (c *caller) taken(ctx context.Context, t *store.Table, row store.Row, other
 		if !ix.Unique() || other && ix == t.Primary() {
 			continue
 		}
-		key := keyOf(row, ix)
-		if key == nil {
+		key := ix.Key(row)
+		if slices.Contains(key, store.Null) { // which collides with nothing
 			continue
 		}
 		there, err := c.Get(ctx, ix, key...)
@@ -239,31 +314,11 @@ func (c *caller) taken(ctx context.Context, t *store.Table, row store.Row, other
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return err
-		case !other || !sameKey(there, row, t.Primary()):
+		case !other || !slices.Equal(t.Primary().Key(there), t.Primary().Key(row)):
 			return store.Taken(ix)
 		}
 	}
 	return nil
-}
-
-// keyOf returns the key of a row in an index; nil if it has a null, which collides with nothing.
-func keyOf(row store.Row, ix *store.Index) []store.Value {
-	key := make([]store.Value, len(ix.Columns()))
-	for i, column := range ix.Columns() {
-		if key[i] = row.At(column); key[i].IsNull() {
-			return nil
-		}
-	}
-	return key
-}
-
-func sameKey(a, b store.Row, ix *store.Index) bool {
-	for _, column := range ix.Columns() {
-		if a.At(column) != b.At(column) {
-			return false
-		}
-	}
-	return true
 }
 
 // Replace looks for the keys of the row first in a careful run. A key that is taken all the same
@@ -271,9 +326,15 @@ func sameKey(a, b store.Row, ix *store.Index) bool {
 func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) error {
 	text, args := c.texts.Replace(t, row)
 	if !c.careful {
-		return c.later(mustChange(text), args)
+		c.beforeWrite(t, false)
+		c.afterWrite(t)
+		err := c.later(mustChange(text), args)
+		if c.defers() && slices.ContainsFunc(t.Children(), func(r store.Reference) bool { return r.Parent != t.Primary() }) {
+			c.checkNow() // the row may have lost the key to which another one refers
+		}
+		return err
 	}
-	_, err := c.Get(ctx, t.Primary(), keyOf(row, t.Primary())...)
+	_, err := c.Get(ctx, t.Primary(), t.Primary().Key(row)...)
 	if err == nil {
 		err = c.taken(ctx, t, row, true)
 	}
@@ -281,8 +342,8 @@ func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) err
 		return err
 	}
 	_, err = c.run("replace", text, args)
-	if c.failed.state == uniqueViolation {
-		c.failed.conflict = true
+	if taken := (*store.ExistsError)(nil); errors.As(err, &taken) { // not by a key of the host's, which no run looks for
+		c.failed = failure{conflict: true, state: uniqueViolation}
 	}
 	return err
 }
@@ -294,7 +355,7 @@ func mustChange(text string) string {
 
 // Delete waits for its answer: whether there was a row is what the closure asks.
 func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) error {
-	n, err := c.run("delete", c.texts.Delete(t), key)
+	n, err := c.remove(t, c.texts.Delete(t), key)
 	if err == nil && n == 0 {
 		err = store.ErrNotFound
 	}
@@ -304,5 +365,5 @@ func (c *caller) Delete(_ context.Context, t *store.Table, key ...store.Value) e
 // DeleteRange waits for its answer, because that says how many rows there were.
 func (c *caller) DeleteRange(_ context.Context, q store.Query) (int, error) {
 	text, args := c.texts.DeleteRange(q)
-	return c.run("delete", text, args)
+	return c.remove(q.Index.Table(), text, args)
 }

@@ -9,10 +9,14 @@ import (
 	"example.com/latchkey/store"
 )
 
+// fewRows is the greatest number of rows that wait for a batch one by one. A COPY cannot wait.
+const fewRows = 32
+
 // InsertAll is one COPY in binary form, in one round trip. It needs no description
-// of the columns, and so is the same through a pooler. A careful run inserts the rows one by one.
+// of the columns, and so is the same through a pooler. A careful run inserts the rows one by one,
+// and so does a call with few rows.
 func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
-	if c.careful {
+	if c.careful || c.batches && len(rows) <= fewRows {
 		for _, row := range rows {
 			if err := c.Insert(ctx, t, row); err != nil {
 				return err
@@ -20,6 +24,8 @@ func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row
 		}
 		return nil
 	}
+	c.beforeWrite(t, true)
+	c.afterWrite(t)
 	if len(c.waiting) > 0 {
 		if err := c.flush(); err != nil {
 			return err
@@ -27,7 +33,7 @@ func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row
 	}
 	data := encodeCopy(t, rows)
 	if _, err := c.conn.Conn().PgConn().CopyFrom(c.ctx, bytes.NewReader(data), c.copyText(t)); err != nil {
-		return c.refused(err)
+		return c.refused("copy", err)
 	}
 	return nil
 }

@@ -19,32 +19,66 @@ import (
 )
 
 // The migrations of the engine's schema. The first file makes the tables of its
-// version, and each later file N takes version N-1 to N. In the files, {s} stands
-// for the namespace and {p} for the prefix.
+// version, and each later file N takes version N-1 to N. A file N_M is the addition M to
+// version N, which programs of version N need not know: it adds an index, say, or a
+// column with a default that they leave alone. In the files, {s} stands for the namespace, {p} for
+// the prefix, and {tables} for the names of the tables as texts.
+//
+// So a program runs on the tables of its version with at least the additions that it knows.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// firstVersion is the first version of the schema that this backend had.
-const firstVersion = 2
+// state is a version of the tables, with the number of additions to it. The zero state has no tables.
+type state struct{ version, additions int }
+
+// name returns the name of the migration that leads to a state.
+func (s state) name() string {
+	if s.additions == 0 {
+		return fmt.Sprintf("%04d", s.version)
+	}
+	return fmt.Sprintf("%04d_%02d", s.version, s.additions)
+}
+
+// before reports whether a state comes before another one.
+func (s state) before(other state) bool {
+	return s.version < other.version || s.version == other.version && s.additions < other.additions
+}
+
+// wanted returns the state that a program needs.
+func (d *database) wanted() state {
+	s := state{version: d.schema.Version()}
+	if d.schema != record.Schema {
+		return s
+	}
+	for {
+		next := state{s.version, s.additions + 1}
+		if _, err := fs.Stat(migrations, "migrations/"+next.name()+".sql"); err != nil {
+			return s
+		}
+		s = next
+	}
+}
 
 // versionTable holds one row: the name and the version of the schema.
 const versionTable = "schema_version"
 
-// migrate brings the tables to the schema's version. If they have another
-// version, it takes a lock and then reads the version again.
-func (d *database) migrate(ctx context.Context) error {
+// migrate brings the tables to the state that this program needs. If they have not come
+// so far, it takes a lock and then reads their state again. mayNot says that it only checks.
+func (d *database) migrate(ctx context.Context, mayNot bool) error {
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		return wrap(ctx, opening, err)
 	}
 	defer conn.Release()
-	version, err := d.checked(ctx, conn)
+	have, err := d.checked(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if version == d.schema.Version() {
+	if want := d.wanted(); !have.before(want) {
 		return d.writable(ctx, conn)
+	} else if mayNot {
+		return fmt.Errorf("postgres: open: %w: they are at %s, and this program needs %s", store.ErrOlder, have.name(), want.name())
 	}
 	for first := true; ; first = false {
 		err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
@@ -62,15 +96,18 @@ func (d *database) migrate(ctx context.Context) error {
 	}
 }
 
-// checked refuses a connection in another encoding than UTF-8, and returns the version of the
-// tables.
-func (d *database) checked(ctx context.Context, conn *pgxpool.Conn) (version int, err error) {
+// checked refuses a connection in another encoding than UTF-8, and a server that cannot do enough. It
+// returns the state of the tables.
+func (d *database) checked(ctx context.Context, conn *pgxpool.Conn) (have state, err error) {
 	for _, side := range []string{"client_encoding", "server_encoding"} {
 		if encoding := conn.Conn().PgConn().ParameterStatus(side); encoding != "UTF8" && encoding != "" {
-			return 0, fmt.Errorf("postgres: open: %w: %s is %s, not UTF8", store.ErrInvalid, side, encoding)
+			return have, fmt.Errorf("postgres: open: %w: %s is %s, not UTF8", store.ErrInvalid, side, encoding)
 		}
 	}
-	return d.version(ctx, conn)
+	if err := d.able(ctx, conn); err != nil {
+		return have, err
+	}
+	return d.state(ctx, conn)
 }
 
 // writable refuses tables that the user of the connection may not write, and those of a standby, at
@@ -101,24 +138,57 @@ type stepError struct{ error }
 
 func (e *stepError) Unwrap() error { return e.error }
 
-func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
+// lock returns the number of the lock that an upgrade of the namespace takes.
+func (d *database) lock() int64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, "latchkey "+d.names.namespace)
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", d.mode, int64(h.Sum64())); err != nil {
+	return int64(h.Sum64())
+}
+
+// script returns what upgrade does from a state, as one text. It fails if the tables have another
+// state by then.
+func (d *database) script(have state, steps []string) string {
+	var b strings.Builder
+	table, want := d.names.table(versionTable), d.wanted()
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+";\n", args...) }
+	line("BEGIN")
+	line("SELECT pg_advisory_xact_lock(%d)", d.lock())
+	if have.version == 0 {
+		line(`CREATE SCHEMA IF NOT EXISTS "%s"`, d.names.namespace)
+	} else {
+		line("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table)
+		line("DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM %s AS v WHERE version = %d AND coalesce((to_jsonb(v) ->> 'additions')::bigint, 0) = %d) THEN "+
+			"RAISE EXCEPTION 'the tables have changed since this script was written'; END IF; END $$", table, have.version, have.additions)
+	}
+	for _, step := range steps {
+		line("%s", strings.TrimSuffix(strings.TrimSpace(step), ";"))
+	}
+	if have.version == 0 {
+		line("INSERT INTO %s (name, version, additions) VALUES ('%s', %d, %d)", table, d.schema.Name(), want.version, want.additions)
+	} else {
+		line("UPDATE %s SET version = %d, additions = %d", table, want.version, want.additions)
+	}
+	line("COMMIT")
+	return b.String()
+}
+
+func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", d.mode, d.lock()); err != nil {
 		return err
 	}
-	version, err := d.version(ctx, tx)
+	have, err := d.state(ctx, tx)
 	if err != nil {
 		return &stepError{err}
 	}
-	if version == d.schema.Version() {
+	want := d.wanted()
+	if !have.before(want) {
 		return nil // another process was faster
 	}
-	steps, err := d.steps(version)
+	steps, err := d.steps(have)
 	if err != nil {
 		return &stepError{err}
 	}
-	if version != 0 { // until the transactions of older processes have ended; those that come wait, and see the new version
+	if have.version != 0 { // until the transactions of older processes have ended; those that come wait, and see the new version
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+d.names.table(versionTable)+" IN ACCESS EXCLUSIVE MODE"); err != nil {
 			return err
 		}
@@ -139,28 +209,28 @@ func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	table := d.names.table(versionTable)
-	if version == 0 {
-		_, err = tx.Exec(ctx, "INSERT INTO "+table+" (name, version) VALUES ($1, $2)", d.mode, d.schema.Name(), d.schema.Version())
+	if have.version == 0 {
+		_, err = tx.Exec(ctx, "INSERT INTO "+table+" (name, version, additions) VALUES ($1, $2, $3)", d.mode, d.schema.Name(), want.version, want.additions)
 	} else {
-		_, err = tx.Exec(ctx, "UPDATE "+table+" SET version = $1", d.mode, d.schema.Version())
+		_, err = tx.Exec(ctx, "UPDATE "+table+" SET version = $1, additions = $2", d.mode, want.version, want.additions)
 	}
 	return err
 }
 
-// version returns the version of the tables, or 0 if there are no tables.
-func (d *database) version(ctx context.Context, q querier) (version int, err error) {
-	version, err = d.versionOnce(ctx, q)
+// state returns the state of the tables, the zero state if there are none.
+func (d *database) state(ctx context.Context, q querier) (have state, err error) {
+	have, err = d.stateOnce(ctx, q)
 	if errors.Is(err, store.ErrDamaged) { // another process may have upgraded between the two statements
-		version, err = d.versionOnce(ctx, q)
+		have, err = d.stateOnce(ctx, q)
 	}
-	return version, err
+	return have, err
 }
 
 type querier interface {
 	QueryRow(ctx context.Context, text string, args ...any) pgx.Row
 }
 
-func (d *database) versionOnce(ctx context.Context, q querier) (version int, err error) {
+func (d *database) stateOnce(ctx context.Context, q querier) (have state, err error) {
 	tables := []string{d.names.prefix + versionTable}
 	for _, t := range d.schema.Tables() {
 		tables = append(tables, d.names.prefix+t.Name())
@@ -170,30 +240,32 @@ func (d *database) versionOnce(ctx context.Context, q querier) (version int, err
 		FROM information_schema.tables WHERE table_schema = $1 AND table_name = ANY($3::text[])`,
 		d.mode, d.names.namespace, tables[0], tables).Scan(&marked, &others)
 	if err != nil {
-		return 0, wrap(ctx, opening, err)
+		return state{}, wrap(ctx, opening, err)
 	}
 	if marked == 0 {
 		if others > 0 {
-			return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+			return state{}, fmt.Errorf("postgres: %w", store.ErrForeign)
 		}
-		return 0, nil
+		return state{}, nil
 	}
 	var name string
-	if err := q.QueryRow(ctx, "SELECT name, version FROM "+d.names.table(versionTable), d.mode).Scan(&name, &version); err != nil {
+	// The table of an older program has no additions.
+	if err := q.QueryRow(ctx, "SELECT name, version, coalesce((to_jsonb(v) ->> 'additions')::bigint, 0) FROM "+d.names.table(versionTable)+" AS v", d.mode).
+		Scan(&name, &have.version, &have.additions); err != nil {
 		var answer *pgconn.PgError
 		var scan pgx.ScanArgError
 		if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &scan) || errors.As(err, &answer) && answer.Code == undefinedColumn {
-			return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
+			return state{}, fmt.Errorf("postgres: %w", store.ErrForeign)
 		}
-		return 0, wrap(ctx, opening, err)
+		return state{}, wrap(ctx, opening, err)
 	}
 	switch {
-	case name != d.schema.Name() || version < 1:
-		return 0, fmt.Errorf("postgres: %w", store.ErrForeign)
-	case version == d.schema.Version() && others < len(d.schema.Tables()):
-		return 0, fmt.Errorf("postgres: %w: %d of %d tables are there", store.ErrDamaged, others, len(d.schema.Tables()))
+	case name != d.schema.Name() || have.version < 1:
+		return state{}, fmt.Errorf("postgres: %w", store.ErrForeign)
+	case have.version == d.schema.Version() && others < len(d.schema.Tables()):
+		return state{}, fmt.Errorf("postgres: %w: %d of %d tables are there", store.ErrDamaged, others, len(d.schema.Tables()))
 	}
-	return version, d.newer(version)
+	return have, d.newer(have.version)
 }
 
 // newer refuses tables of a newer version.
@@ -204,13 +276,13 @@ func (d *database) newer(version int) error {
 	return nil
 }
 
-// steps returns the statements that lead from a version to the schema's.
-func (d *database) steps(version int) (steps []string, err error) {
-	if version == 0 {
-		steps = append(steps, "CREATE TABLE "+d.names.table(versionTable)+" (name text NOT NULL, version bigint NOT NULL)")
+// steps returns the statements that lead from a state to the one that this program needs.
+func (d *database) steps(from state) (steps []string, err error) {
+	if from.version == 0 {
+		steps = append(steps, "CREATE TABLE "+d.names.table(versionTable)+" (name text NOT NULL, version bigint NOT NULL, additions bigint NOT NULL DEFAULT 0)")
 	}
 	if d.schema != record.Schema {
-		if version != 0 {
+		if from.version != 0 {
 			return nil, fmt.Errorf("postgres: schema %s has no migrations", d.schema.Name())
 		}
 		for _, t := range d.schema.Tables() {
@@ -218,12 +290,24 @@ func (d *database) steps(version int) (steps []string, err error) {
 		}
 		return steps, nil
 	}
-	for v := max(version+1, firstVersion); v <= d.schema.Version(); v++ {
-		text, err := migrations.ReadFile(fmt.Sprintf("migrations/%04d.sql", v))
+	var tables []string
+	for _, t := range d.schema.Tables() {
+		tables = append(tables, "'"+d.names.prefix+t.Name()+"'")
+	}
+	replacer := strings.NewReplacer("{s}", `"`+d.names.namespace+`"`, "{p}", d.names.prefix, "{tables}", strings.Join(tables, ", "))
+	files, err := migrations.ReadDir("migrations")
+	if err != nil {
+		return nil, fmt.Errorf("postgres: migrations: %w", err)
+	}
+	for _, file := range files { // in the order of their names
+		if name := strings.TrimSuffix(file.Name(), ".sql"); name <= from.name() || name > d.wanted().name() {
+			continue
+		}
+		text, err := migrations.ReadFile("migrations/" + file.Name())
 		if err != nil {
 			return nil, fmt.Errorf("postgres: migrations: %w", err)
 		}
-		steps = append(steps, strings.NewReplacer("{s}", `"`+d.names.namespace+`"`, "{p}", d.names.prefix).Replace(string(text)))
+		steps = append(steps, replacer.Replace(string(text)))
 	}
 	return steps, nil
 }

@@ -23,25 +23,23 @@
 // (idle_in_transaction_session_timeout) ends a View whose closure pauses for longer
 // than that.
 //
-// # Tested versions
+// # Other servers
 //
-// The tests of the whole contract pass on PostgreSQL 15, directly and through
-// pgbouncer 1.18 in transaction mode. Those of the whole engine pass on
-// PostgreSQL 15 directly. Other versions from 13 on, and databases that speak its
-// protocol, were not tested. They need:
+// The tests of the whole contract pass on PostgreSQL 13, 14, 15, 16, 17 and 18, directly, and on 15
+// through pgbouncer 1.18 in transaction mode. Those of the whole engine pass on PostgreSQL 15.
+// No other server that speaks the protocol was tried. Opening asks the server for what is needed,
+// and names the first thing that is missing ([errors.ErrUnsupported]):
 //
-//   - serializable transactions that report a conflict as 40001
-//   - foreign keys and unique indexes
-//   - NULLS FIRST in an index and in an order
-//   - collation "C"
-//   - json and jsonb with the operator ?|
-//   - comparison of rows
-//   - COPY FROM STDIN in binary form
-//   - pg_advisory_xact_lock around changes of the tables
+//   - serializable transactions. A conflict must be 40001
+//   - LOCK TABLE, and locks by pg_advisory_xact_lock that pg_locks shows
+//   - SET CONSTRAINTS
+//   - the operator ?| of jsonb
+//   - the collation "C"
 //
-// If advisory locks do nothing, let only one process make or change the tables.
-// If json is another name of jsonb, preferences come back as the same JSON in
-// other words.
+// What opening does not ask for shows when the tables are made: foreign keys, unique indexes
+// with NULLS FIRST, json beside jsonb, and DO blocks of PL/pgSQL. Bulk inserts need COPY FROM STDIN in
+// binary form. If json is another name of jsonb, preferences come back as the same JSON
+// in other words.
 package postgres
 
 import (
@@ -75,6 +73,10 @@ type Options struct {
 	// transaction mode. Then no prepared statement is kept, and the server has to
 	// plan every statement anew.
 	TransactionPooler bool
+	// NoMigrate leaves the tables as they are. If they are missing, or if this program needs
+	// later ones, opening returns [store.ErrOlder]. [Migrate] changes them, or an
+	// administrator does with the statements of [Plan].
+	NoMigrate bool
 	// MaxConns is the greatest number of connections of [OpenWith]. 0 means
 	// pool_max_conns of the address, or 16 without it. The pool of [OpenPool] has
 	// its own limit. Every running call holds one connection, and a View holds it
@@ -82,8 +84,8 @@ type Options struct {
 	MaxConns int
 	// OnRetry, unless nil, is called before a call runs again. sqlstate says
 	// how the last run ended: 40001 for a conflict, 40P01 for a deadlock, 23505
-	// for a taken key and 22012 for a missing row (once each call), other codes or
-	// "" for a lost connection. OnRetry must be safe for concurrent use.
+	// for a taken key, 22012 for a missing row, other codes or "" for a lost
+	// connection. OnRetry must be safe for concurrent use.
 	OnRetry func(sqlstate string)
 }
 
@@ -100,7 +102,9 @@ const (
 //
 //   - [store.ErrForeign]: the schema has tables of another program
 //   - [store.ErrNewer]: a newer version of this program has made the tables
+//   - [store.ErrOlder]: the tables are not those of this program, and Options.NoMigrate is set
 //   - [fs.ErrPermission]: the user may not write the tables, or the server is a standby
+//   - [errors.ErrUnsupported]: the server lacks something, which the error names
 //
 // Refused tables are left as they are.
 func Open(ctx context.Context, address string) (store.Store, error) {
@@ -161,7 +165,7 @@ func openPool(ctx context.Context, pool *pgxpool.Pool, o Options, own bool) (sto
 	if err != nil {
 		return nil, err
 	}
-	if err := d.migrate(ctx); err != nil {
+	if err := d.migrate(ctx, o.NoMigrate); err != nil {
 		return nil, err
 	}
 	return backend.New(d, d.schema), nil
@@ -198,6 +202,7 @@ func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 		{text: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"},
 		{text: "LOCK TABLE " + names.table(versionTable) + " IN ACCESS SHARE MODE"},
 		{text: fmt.Sprintf("SELECT 1 / count(*) FROM %s WHERE version <= %d", names.table(versionTable), o.Schema.Version())},
+		{text: referencesLater},
 	}
 	config := pool.Config().ConnConfig
 	cache := config.StatementCacheCapacity
@@ -279,6 +284,7 @@ func (n names) dialect() sqltext.Dialect {
 		Type:        columnType,
 		Table:       n.table,
 		Index:       n.index,
+		Reference:   " DEFERRABLE INITIALLY IMMEDIATE",
 		NullsFirst:  true,
 		LooksUp:     true,
 		Select:      plain,
@@ -381,6 +387,9 @@ func (d *database) Check(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Shared implements [store.Shared].
+func (d *database) Shared() bool { return true }
 
 func (d *database) Close() error {
 	if d.own {

@@ -25,8 +25,8 @@ const (
 )
 
 // How long a statement may go on after the context of its caller has ended. Then
-// it is cancelled, and its connection is lost. A commit may go on longer, because
-// its outcome is unknown if it is cancelled.
+// it is cancelled, and its connection is lost. A commit that is sent alone may go on
+// longer, because its outcome is unknown if it is cancelled.
 const (
 	lateStatement = time.Second
 	lateCommit    = 10 * time.Second
@@ -71,7 +71,7 @@ func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) e
 	}
 	defer c.release() // rolls back an open transaction, also after a panic
 	c.careful = careful
-	if careful || !d.batches {
+	if careful || !c.batches {
 		if err := c.begin(); err != nil {
 			return c.failed, err
 		}
@@ -79,8 +79,9 @@ func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) e
 		c.waiting = append(c.waiting, d.beginTexts...)
 	}
 	err = body(c)
-	if err != nil && c.failed == (failure{}) && c.written() {
+	if err != nil && c.failed == (failure{}) && (c.written() || len(c.unchecked) > 0) {
 		// The closure may have taken a write for done that will be refused.
+		c.checkNow()
 		if refused := c.flush(); refused != nil {
 			return c.failed, refused
 		}
@@ -102,9 +103,12 @@ type caller struct {
 	done   func()
 	failed failure
 
-	careful bool       // see batch.go
+	batches bool       // see batch.go
+	careful bool       // a run that sends no batches
 	waiting []deferred // what the server has not been sent yet
 	sent    bool       // the server has answered in this transaction
+
+	unchecked []*store.Table // whose new references the server has not looked for
 }
 
 // failure is a failure of a statement that another run may mend. It is zero if
@@ -121,7 +125,7 @@ func (d *database) acquire(ctx context.Context) (*caller, error) {
 	if err != nil {
 		return nil, wrap(ctx, "connect", err)
 	}
-	c := &caller{database: d, conn: conn, outer: ctx}
+	c := &caller{database: d, conn: conn, outer: ctx, batches: d.batches && binaryRows(conn.Conn().TypeMap())}
 	c.ctx, c.done = outlive(ctx, lateStatement)
 	return c, nil
 }

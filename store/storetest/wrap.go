@@ -108,6 +108,9 @@ func (h *Hooked) Count(ctx context.Context, q store.Query) (int, error) {
 	return hookedTx{hook: h, Reader: h.Store}.Count(ctx, q)
 }
 
+// Shared implements [store.Shared].
+func (h *Hooked) Shared() bool { return store.IsShared(h.Store) }
+
 // Update implements [store.Store].
 func (h *Hooked) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
 	return h.around(Call{Name: "Commit"}, func() error {
@@ -234,6 +237,9 @@ func (c *Counted) Reset() {
 // Twice is a store that runs every closure of Update twice. The first run is in a
 // transaction that is always rolled back. A closure of View runs once.
 type Twice struct{ store.Store }
+
+// Shared implements [store.Shared].
+func (t Twice) Shared() bool { return store.IsShared(t.Store) }
 
 // Update implements [store.Store].
 func (t Twice) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {

@@ -70,7 +70,7 @@ func (a *app) parse() error {
 	}
 	for _, lang := range languages {
 		for _, name := range names {
-			t := template.New("layout.html").Funcs(template.FuncMap{"field": makeField, "date": date, "day": day, "hide": hideEmail})
+			t := template.New("layout.html").Funcs(template.FuncMap{"date": date, "day": day, "hide": hideEmail})
 			for _, file := range []string{"pages/layout.html", name} {
 				text, err := pageFiles.ReadFile(file)
 				if err != nil {
@@ -89,8 +89,29 @@ func (a *app) parse() error {
 // sentences are those of a page that have no values.
 var sentences = regexp.MustCompile(`\{\{\$?\.T "([^"]*)"\}\}`)
 
-// inLanguage translates the sentences of a page that have no values.
+// fields are those of the forms of a page: name, label, type and autocomplete.
+var fields = regexp.MustCompile(`\{\{field "([^"]*)" "([^"]*)" "([^"]*)" "([^"]*)"\}\}`)
+
+// writeField returns the template of a field. Passwords and codes are not shown again.
+func writeField(call string) string {
+	parts := fields.FindStringSubmatch(call)
+	value, mode := `{{with .Form}}{{with .Get "NAME"}} value="{{.}}"{{end}}{{end}}`, ""
+	if parts[4] == "one-time-code" {
+		mode = ` inputmode="numeric"`
+	}
+	if parts[3] == "password" || mode != "" {
+		value = ""
+	}
+	return strings.NewReplacer("NAME", parts[1], "LABEL", parts[2], "KIND", parts[3], "COMPLETE", parts[4]).Replace(`<p class="field">
+<label for="NAME">{{.T "LABEL"}}</label>
+<input id="NAME" name="NAME" type="KIND" autocomplete="COMPLETE"` + value + mode + `{{with .Errors.NAME}} aria-invalid="true" aria-describedby="NAME-error"{{end}}>` +
+		`{{with .Errors.NAME}}<span class="error" id="NAME-error" role="alert">{{.}}</span>{{end}}
+</p>`)
+}
+
+// inLanguage writes the fields of a page, and translates its sentences that have no values.
 func inLanguage(lang, page string) string {
+	page = fields.ReplaceAllStringFunc(page, writeField)
 	return sentences.ReplaceAllStringFunc(page, func(call string) string {
 		return template.HTMLEscapeString(translate(lang, sentences.FindStringSubmatch(call)[1]))
 	})
@@ -267,21 +288,6 @@ func (a *app) errorPage(w http.ResponseWriter, r *http.Request, p web.Problem) {
 	if err := a.show(w, "error", v); err != nil {
 		http.Error(w, p.Message, p.Status)
 	}
-}
-
-// field is an input of a form with its label, its value and its error.
-type field struct {
-	Name, Label, Kind, Complete, Value, Error string
-	Lang                                      string
-}
-
-// makeField returns a field of the form of a view. Passwords and codes are not shown again.
-func makeField(v *view, name, label, kind, complete string) field {
-	f := field{Name: name, Label: v.T(label), Kind: kind, Complete: complete, Error: v.Errors[name], Lang: v.Lang}
-	if kind != "password" && complete != "one-time-code" {
-		f.Value = v.Form.Get(name)
-	}
-	return f
 }
 
 // hideEmail returns an address with most of its name left out.

@@ -53,7 +53,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 func load(b *testing.B, s store.Store) {
 	b.Helper()
 	defer s.Close()
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(b)})
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(b), LimiterPerProcess: true})
 	if err != nil {
 		b.Fatal(err)
 	}

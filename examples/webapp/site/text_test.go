@@ -17,7 +17,7 @@ import (
 func used(t *testing.T) map[string]bool {
 	t.Helper()
 	all := make(map[string]bool)
-	call := regexp.MustCompile(`(?:\.T|field \. "[a-z]+") ("(?:[^"\\]|\\.)*")`)
+	call := regexp.MustCompile(`(?:\.T|field "[a-z]+") ("(?:[^"\\]|\\.)*")`)
 	names, _ := filepath.Glob("pages/*.html") // the pattern is right
 	for _, name := range names {
 		text, err := os.ReadFile(name)

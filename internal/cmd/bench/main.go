@@ -35,7 +35,7 @@ var (
 	rows   = flag.Int("rows", 100_000, "sessions in each store")
 	rounds = flag.Int("rounds", 9, "turns of each side")
 	only   = flag.String("case", "", "only the cases whose name contains this")
-	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens, limiter, users, teams, oauth or move")
+	part   = flag.String("store", "", "only memory, bbolt, SQLite, PostgreSQL, copy, sign-in, tokens, limiter, shared, users, teams, oauth or move")
 	length = flag.Duration("turn", 300*time.Millisecond, "length of a turn")
 	slots  = flag.Int("peak", 0, "number of slots: print only the peak memory of 64 sign-ins at once")
 )
@@ -66,7 +66,7 @@ func run(dir string) error {
 	for _, p := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"users", usersCases}, {"teams", teamsCases}, {"oauth", oauthCases}, {"move", moveCases}} {
+	}{{"memory", memoryCases}, {"bbolt", boltCases}, {"SQLite", sqliteCases}, {"PostgreSQL", postgresCases}, {"copy", copyCase}, {"sign-in", signInCases}, {"tokens", tokenCases}, {"limiter", limiterCase}, {"shared", sharedCases}, {"users", usersCases}, {"teams", teamsCases}, {"oauth", oauthCases}, {"move", moveCases}} {
 		if *part != "" && *part != p.name {
 			continue
 		}
@@ -229,6 +229,8 @@ func (t *target) engine() (*latchkey.Engine, error) {
 	return latchkey.New(t.Store, latchkey.Config{
 		Keys: latchkey.Keys{Active: key},
 		Now:  func() time.Time { return rawstore.Began.Add(time.Hour + time.Since(began)) },
+
+		LimiterPerProcess: true,
 	})
 }
 

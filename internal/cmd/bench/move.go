@@ -162,7 +162,7 @@ func moves(dir, name string, open func(dir string) (store.Store, *mover, error))
 	}
 	defer func() { err = errors.Join(err, raw.close(), s.Close()) }()
 	m := &mirrored{Store: s, raw: raw, heap: new(heap)}
-	engine, err := latchkey.New(m, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+	engine, err := latchkey.New(m, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true})
 	if err != nil {
 		return err
 	}

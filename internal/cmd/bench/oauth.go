@@ -155,6 +155,7 @@ func withIssuer(s store.Store, at *issuer) (*latchkey.Engine, *oidc.Provider, er
 	}
 	engine, err := latchkey.New(s, latchkey.Config{
 		Keys: latchkey.Keys{Active: key}, Providers: []oauth.Provider{p}, Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), Logger: slog.New(slog.DiscardHandler),
+		LimiterPerProcess: true,
 	})
 	return engine, p, err
 }

@@ -120,7 +120,7 @@ func teamsOn(s store.Store, db *sql.DB) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true})
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func tokenCases(dir string) error {
 // redemptions prints one row. The tokens are made between the turns.
 func redemptions(name string, s store.Store, workers int, raw func() error) error {
 	const turn = 256
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}})
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: key}, LimiterPerProcess: true})
 	if err != nil {
 		return err
 	}

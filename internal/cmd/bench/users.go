@@ -85,7 +85,7 @@ func usersOn(s store.Store, db *sql.DB) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true})
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func profilesOn(name string, s store.Store) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}})
+	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true})
 	if err != nil {
 		return err
 	}

@@ -211,6 +211,12 @@ func (s *Shell) Tidy(ctx context.Context) error {
 	return nil
 }
 
+// Shared implements [store.Shared]. A driver without the method is not shared.
+func (s *Shell) Shared() bool {
+	shared, ok := s.driver.(store.Shared)
+	return ok && shared.Shared()
+}
+
 // Close implements [store.Store]. It waits for running calls. A second call
 // returns the same error as the first.
 func (s *Shell) Close() error {

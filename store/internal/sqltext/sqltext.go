@@ -22,6 +22,8 @@ type Dialect struct {
 	// Table returns the name of a table in statements. Index returns the name of
 	// an index that is to be created.
 	Table, Index func(name string) string
+	// Reference stands behind the declaration of a reference.
+	Reference string
 	// NullsFirst says that the database needs NULLS FIRST to sort nulls before
 	// values.
 	NullsFirst bool
@@ -561,7 +563,7 @@ func (d Dialect) Create(t *store.Table) []string {
 	for _, ref := range t.References() {
 		parent := ref.Parent.Table()
 		b.WriteString(",\n\tFOREIGN KEY (" + strings.Join(names(t, ref.Columns), ", ") + ") REFERENCES " +
-			d.Table(parent.Name()) + " (" + strings.Join(names(parent, ref.Parent.Columns()), ", ") + ")")
+			d.Table(parent.Name()) + " (" + strings.Join(names(parent, ref.Parent.Columns()), ", ") + ")" + d.Reference)
 	}
 	b.WriteString("\n)")
 	out := []string{b.String()}

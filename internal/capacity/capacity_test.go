@@ -1,0 +1,200 @@
+package capacity
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/latchkey"
+	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/ratelimit"
+	"example.com/latchkey/store/postgres"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+const password = "correct horse"
+
+// node is an engine with a pool of its own.
+type node struct {
+	*latchkey.Engine
+	pool *pgxpool.Pool
+	runs atomic.Int64 // that were repeated
+}
+
+// server starts a server whose commits are durable.
+func server(b testing.TB) *pgtest.Server {
+	s, err := pgtest.Start()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(s.Stop)
+	return s
+}
+
+// pool opens a pool with as many connections as a store has by default.
+func pool(b testing.TB, s *pgtest.Server, conns int) *pgxpool.Pool {
+	config, err := pgxpool.ParseConfig(s.Address())
+	if err != nil {
+		b.Fatal(err)
+	}
+	config.MaxConns = int32(conns)
+	config.ConnConfig.Tracer = recorder{}
+	p, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(p.Close)
+	return p
+}
+
+var key = latchkey.GenerateKey()
+
+func start(b testing.TB, s *pgtest.Server, conns int) *node {
+	n := &node{pool: pool(b, s, conns)}
+	st, err := postgres.OpenPool(context.Background(), n.pool, postgres.Options{OnRetry: func(string) { n.runs.Add(1) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	n.Engine, err = latchkey.New(st, latchkey.Config{Keys: latchkey.Keys{Active: key}, Hasher: hashertest.New(b), Limiter: unlimited()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = n.Close() })
+	return n
+}
+
+// callers runs n calls, shared by some goroutines.
+func callers(b *testing.B, goroutines, n int, call func(i int) error) {
+	var next atomic.Int64
+	done := make(chan struct{})
+	for range goroutines {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := call(i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	for range goroutines {
+		<-done
+	}
+}
+
+// browser is the client of sign-ins.
+var browser = latchkey.Client{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
+
+// unlimited returns a limiter that counts and refuses nothing.
+func unlimited() ratelimit.Limiter { return ratelimit.ReportOnly(ratelimit.NewMemory(0)) }
+
+// fill adds users by copies of one row of each table.
+func fill(b *testing.B, p *pgxpool.Pool, users int) {
+	for _, text := range []string{
+		`INSERT INTO latchkey.addresses SELECT 'fill' || i || '@example.org', 'fill' || i FROM generate_series(1, $1::int) i`,
+		`INSERT INTO latchkey.users SELECT (jsonb_populate_record(u, jsonb_build_object('id', 'fill' || i, 'key', 'fill' || i, 'email', 'fill' || i || '@example.org'))).*
+			FROM latchkey.users u, generate_series(1, $1::int) i`,
+		`INSERT INTO latchkey.targets SELECT (jsonb_populate_record(u, jsonb_build_object('id', 'fill' || i, 'user_id', 'fill' || i, 'identifier', 'fill' || i || '@example.org'))).*
+			FROM latchkey.targets u, generate_series(1, $1::int) i`,
+		`INSERT INTO latchkey.logs SELECT (jsonb_populate_record(u, jsonb_build_object('id', 'fill' || i, 'user_key', 'fill' || i))).*
+			FROM latchkey.logs u, generate_series(1, $1::int) i`,
+	} {
+		if _, err := p.Exec(context.Background(), text, users); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := p.Exec(context.Background(), "ANALYZE"); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkSignUps makes users by some callers at once, and then sends the same statements to
+// another server by pgx alone, at read committed. limit is the rate of the engine as a part of
+// that of pgx.
+func BenchmarkSignUps(b *testing.B) {
+	for _, filled := range []int{0, 100_000} {
+		for _, n := range []int{1, 8, 32, 64} {
+			b.Run(fmt.Sprintf("users=%d/callers=%d", filled, n), func(b *testing.B) {
+				one, other := start(b, server(b), 16), start(b, server(b), 16)
+				ctx := context.Background()
+				if filled > 0 {
+					for _, n := range []*node{one, other} {
+						if _, err := n.Users().Create(ctx, latchkey.NewUser{Email: "first@example.org", Password: password, Name: "Ada"}); err != nil {
+							b.Fatal(err)
+						}
+						fill(b, n.pool, filled)
+					}
+				}
+				tapes := make([]*tape, b.N)
+				b.ResetTimer()
+				callers(b, n, b.N, func(i int) (err error) {
+					ctx, t := recorded(ctx)
+					tapes[i] = t
+					_, err = one.Users().Create(ctx, latchkey.NewUser{Email: fmt.Sprintf("a%d@example.org", i), Password: password, Name: "Ada"})
+					return err
+				})
+				report(b, one.runs.Load(), func() { callers(b, n, b.N, func(i int) error { return tapes[i].play(ctx, other.pool) }) })
+			})
+		}
+	}
+}
+
+// report adds the figures of a benchmark. limit does the same without the engine.
+func report(b *testing.B, runs int64, limit func()) {
+	b.StopTimer()
+	took, begun := b.Elapsed(), time.Now()
+	limit()
+	beside := time.Since(begun)
+	b.ReportMetric(float64(b.N)/took.Seconds(), "ops/s")
+	b.ReportMetric(float64(b.N)/beside.Seconds(), "limit/s")
+	b.ReportMetric(beside.Seconds()/took.Seconds(), "of-limit")
+	b.ReportMetric(float64(runs)/float64(b.N), "repeats/op")
+}
+
+// BenchmarkSignIns signs users in by password on some engines with a pool each.
+func BenchmarkSignIns(b *testing.B) {
+	const users = 2000
+	for _, nodes := range []int{1, 2, 4} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			ctx, s, other := context.Background(), server(b), start(b, server(b), 16*nodes)
+			var all []*node
+			for range nodes {
+				all = append(all, start(b, s, 16))
+			}
+			callers(b, 8, users, func(i int) error {
+				ctx, t := recorded(ctx)
+				_, err := all[0].Users().Create(ctx, latchkey.NewUser{UserID: fmt.Sprint("u", i), Email: fmt.Sprintf("a%d@example.org", i), Password: password, Name: "Ada"})
+				if err != nil {
+					return err
+				}
+				return t.play(ctx, other.pool)
+			})
+			before := int64(0)
+			for _, n := range all {
+				before += n.runs.Load()
+			}
+			tapes := make([]*tape, b.N)
+			b.ResetTimer()
+			callers(b, 16*nodes, b.N, func(i int) (err error) {
+				ctx, t := recorded(ctx)
+				tapes[i] = t
+				_, err = all[i%nodes].Guest(latchkey.Client{IP: netip.AddrFrom4([4]byte{10, byte(i), byte(i >> 8), 1})}).CreateEmailPasswordSession(ctx, fmt.Sprintf("a%d@example.org", i*7919%users), password)
+				return err
+			})
+			runs := -before
+			for _, n := range all {
+				runs += n.runs.Load()
+			}
+			report(b, runs, func() { callers(b, 16*nodes, b.N, func(i int) error { return tapes[i].play(ctx, other.pool) }) })
+		})
+	}
+}
