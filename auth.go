@@ -261,9 +261,10 @@ type Config struct {
 // New returns an engine over a store. The caller has opened the store, and closes it after
 // the engine. New reads the store, and writes the id of a new active key to it. It fails
 // without a store, without a key, with a key that was not drawn at random, without a key
-// that the store needs ([ErrKeyUnknown]), with a limiter that counts in the process over a
-// store that several machines may use ([ErrLimiterPerProcess]), with a policy out of its
-// bounds, and with malformed redirect hosts, mock numbers or providers.
+// that the store needs ([ErrKeyUnknown]), with a store whose rows have moved to another one
+// ([store.ErrMoved]), with a limiter that counts in the process over a store that several
+// machines may use ([ErrLimiterPerProcess]), with a policy out of its bounds, and with malformed
+// redirect hosts, mock numbers or providers.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
 		return nil, errors.New("latchkey: no store")

@@ -45,6 +45,9 @@ func (e *Engine) checkKeys() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
+	if err := refuseMoved(ctx, c.store); err != nil {
+		return err
+	}
 	have, err := keyRows(ctx, c.store)
 	if err != nil {
 		return fmt.Errorf("latchkey: the keys of the store: %w", err)
@@ -82,6 +85,19 @@ func (e *Engine) checkKeys() error {
 	})
 	if err != nil {
 		return fmt.Errorf("latchkey: the keys of the store: %w", err)
+	}
+	return nil
+}
+
+// refuseMoved refuses a store whose rows have moved to another one. In it, single-use rows that
+// were claimed after the move, and sessions that were ended, are still there.
+func refuseMoved(ctx context.Context, r store.Reader) error {
+	row, err := record.Settings.Find(ctx, r, record.Settings.Primary(), store.Text(record.Moved))
+	if err != nil {
+		return fmt.Errorf("latchkey: the settings of the store: %w", err)
+	}
+	if row != nil {
+		return fmt.Errorf("latchkey: %w, at %s", store.ErrMoved, row.Value)
 	}
 	return nil
 }

@@ -16,6 +16,10 @@ var (
 	ErrChanged  = errors.New("store: the copy differs from its source")
 )
 
+// ErrMoved says that the rows of a store have moved to another store (package
+// store/move), and that they are kept up to date there alone.
+var ErrMoved = errors.New("store: the rows have moved to another store")
+
 // copyPage is the number of rows that Copy holds at a time.
 const copyPage = 4000
 
@@ -124,6 +128,24 @@ func (r Row) digest(h hash.Hash, t *Table) {
 		b = append(b, text...)
 	}
 	h.Write(b)
+}
+
+// Same reports whether two rows of the table have the same values. JSON is the same
+// in other words too, unless its column is verbatim.
+func (t *Table) Same(a, b Row) bool {
+	if len(a.values) != len(t.columns) || len(b.values) != len(t.columns) {
+		return false
+	}
+	for i, c := range t.columns {
+		v, w := a.values[i], b.values[i]
+		if v == w {
+			continue
+		}
+		if !c.JSON || c.Verbatim || v.kind != w.kind || sameWords(v.s) != sameWords(w.s) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameWords writes JSON as encoding/json does, so that two stores with the same

@@ -73,6 +73,7 @@ var advice = []struct {
 	{store.ErrLocked, "Another process has the store open. Stop the service first"},
 	{store.ErrForeign, "Check the name of the store"},
 	{store.ErrNewer, "Use the command of that version"},
+	{store.ErrMoved, "Name the other store"},
 	{store.ErrOlder, "Run latchkey migrate"},
 	{store.ErrDamaged, "Keep a copy of the store, and restore a backup"},
 	{store.ErrNotEmpty, "Name a store that is new or empty"},

@@ -24,7 +24,7 @@ type closure[R store.Reader] struct {
 // snapshot away from fn. It returns the error of fn, or else the error of a call
 // that fn has hidden.
 func inside[R store.Reader](c *closure[R], fn func(context.Context) error) error {
-	ctx, m := marked(c.outer, c.shell)
+	ctx, m := marking(c.outer, c.shell)
 	defer c.end()
 	defer m.live.Store(false)
 	if err := fn(ctx); err != nil {

@@ -52,7 +52,7 @@ func (s *Shell) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if nested(ctx, s) {
+	if Nested(ctx, s) {
 		return store.ErrNested
 	}
 	if s.closed.Load() {
@@ -227,31 +227,4 @@ func (s *Shell) Close() error {
 		s.closing = s.driver.Close()
 	})
 	return s.closing
-}
-
-type markKey struct{}
-
-// mark says that a context belongs to a running closure of a store. The marks of
-// different stores nest.
-type mark struct {
-	shell *Shell
-	outer *mark
-	live  atomic.Bool // false after the closure: a goroutine that kept the context is not refused any more
-}
-
-func marked(ctx context.Context, s *Shell) (context.Context, *mark) {
-	outer, _ := ctx.Value(markKey{}).(*mark)
-	m := &mark{shell: s, outer: outer}
-	m.live.Store(true)
-	return context.WithValue(ctx, markKey{}, m), m
-}
-
-func nested(ctx context.Context, s *Shell) bool {
-	m, _ := ctx.Value(markKey{}).(*mark)
-	for ; m != nil; m = m.outer {
-		if m.shell == s && m.live.Load() {
-			return true
-		}
-	}
-	return false
 }
