@@ -117,5 +117,8 @@ func (t *tape) play(ctx context.Context, pool *pgxpool.Pool) error {
 			return err
 		}
 	}
-	return nil
+	if conn.Conn().PgConn().TxStatus() != 'I' { // the engine's commit went below the tracer
+		_, err = conn.Exec(ctx, "COMMIT")
+	}
+	return err
 }

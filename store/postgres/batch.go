@@ -146,7 +146,9 @@ func (c *caller) queryAfter(what, text string, args []store.Value, each func([][
 // commit ends the transaction. If the server refuses, the transaction was rolled
 // back. If the server does not answer, the outcome is unknown.
 func (c *caller) commit() (failure, error) {
-	if !c.sent && len(c.waiting) > 0 {
+	// New rows with parents go ahead of the commit: in one batch with it, they would come in the very time in
+	// which others commit, and the looks for their parents would be in conflict with them.
+	if (!c.sent || len(c.unchecked) > 0) && len(c.waiting) > 0 {
 		if err := c.flush(); err != nil {
 			return c.failed, err
 		}
