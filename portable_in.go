@@ -273,7 +273,7 @@ func (tx *txn) writeUsers(ctx context.Context, batch []importRecord) error {
 	if len(come) == 0 {
 		return nil
 	}
-	if err := tx.insertUsers(ctx, come); err != nil {
+	if err := tx.insertUsers(ctx, come, false); err != nil {
 		return err
 	}
 	for i := range batch {

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 		return nil, ErrUserAlreadyExists
 	}
 	one := &arrival{user: user, words: words.Of("users", user.ID, userTexts(user)...)}
-	if err := tx.insertUsers(ctx, []*arrival{one}); err != nil {
+	if err := tx.insertUsers(ctx, []*arrival{one}, !tx.looks); err != nil {
 		return nil, err
 	}
 	if one.refused != nil {
@@ -46,16 +47,18 @@ func (tx *txn) insertUser(ctx context.Context, user *record.User) (*User, error)
 }
 
 // insertUsers is the one place where users are made. It reads and writes for all of them
-// together, and refuses each of them by itself. One user is inserted without a look at first,
-// because a look at a free key is in conflict with all who insert near it, on a store whose
-// transactions run side by side.
-func (tx *txn) insertUsers(ctx context.Context, all []*arrival) error {
-	tx.looks = tx.looks || len(all) > 1
-	if err := tx.refuseTaken(ctx, all); err != nil {
-		return err
+// together, and refuses each of them by itself. blind is for one user: the rows are inserted without
+// a look at first, because a look at a free key is in conflict with all who insert near it, on a store
+// whose transactions run side by side. If something is taken or held, the error is
+// [store.ErrExists], and the transaction must roll back.
+func (tx *txn) insertUsers(ctx context.Context, all []*arrival, blind bool) error {
+	if !blind {
+		if err := tx.refuseTaken(ctx, all); err != nil {
+			return err
+		}
 	}
 	come := slices.DeleteFunc(slices.Clone(all), func(a *arrival) bool { return a.refused != nil })
-	if err := tx.settleTargets(ctx, come); err != nil {
+	if err := tx.settleTargets(ctx, come, blind); err != nil {
 		return err
 	}
 	var rows arrivalRows
@@ -64,7 +67,28 @@ func (tx *txn) insertUsers(ctx context.Context, all []*arrival) error {
 			return err
 		}
 	}
-	return rows.insert(ctx, tx)
+	if err := rows.insert(ctx, tx); err != nil || !blind {
+		return err
+	}
+	return tx.refuseHeld(ctx, all[0])
+}
+
+// refuseHeld fails if an address of a user who was inserted is held for a former user.
+func (tx *txn) refuseHeld(ctx context.Context, a *arrival) error {
+	held, emails := make(taken), []string{a.user.Email}
+	for _, i := range a.identities {
+		emails = append(emails, i.Reserved)
+	}
+	if err := tx.addHeld(ctx, byEmail, emails, held); err != nil {
+		return err
+	}
+	if err := tx.addHeld(ctx, byPhone, []string{a.user.Phone}, held); err != nil {
+		return err
+	}
+	if len(held) > 0 {
+		return fmt.Errorf("%w: an address is held", store.ErrExists)
+	}
+	return nil
 }
 
 // taken are the texts that rows have.
@@ -80,12 +104,9 @@ func (t taken) take(text string) bool {
 }
 
 // takenIn returns those of the texts that the last column of a unique index holds. leading are
-// the values of the columns before it. A transaction that does not look finds none.
+// the values of the columns before it.
 func (tx *txn) takenIn(ctx context.Context, index *store.Index, texts []string, leading ...string) (taken, error) {
 	found := make(taken)
-	if !tx.looks {
-		return found, nil
-	}
 	var keys []store.Value
 	for _, text := range texts {
 		if text != "" {
@@ -241,7 +262,7 @@ func (tx *txn) refuseTaken(ctx context.Context, all []*arrival) error {
 
 // settleTargets gives the users their targets. An address that is a target of another user
 // gets none.
-func (tx *txn) settleTargets(ctx context.Context, all []*arrival) error {
+func (tx *txn) settleTargets(ctx context.Context, all []*arrival, blind bool) error {
 	identifiers, own := make(map[string][]string), make(map[string][]string) // by kind
 	for _, a := range all {
 		if a.targets == nil {
@@ -256,6 +277,10 @@ func (tx *txn) settleTargets(ctx context.Context, all []*arrival) error {
 	}
 	have := make(map[string]taken)
 	for kind, some := range identifiers {
+		if blind {
+			have[kind] = make(taken)
+			continue
+		}
 		found, err := tx.takenIn(ctx, record.Targets.Index("identifier"), some, kind)
 		if err != nil {
 			return err
@@ -361,9 +386,6 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 
 // insert stores the rows, parents before children.
 func (r *arrivalRows) insert(ctx context.Context, tx *txn) error {
-	if err := tx.forgetGuesses(ctx, r.guesses); err != nil {
-		return err
-	}
 	for _, table := range []func() error{
 		func() error { return record.Addresses.InsertAll(ctx, tx, r.addresses) },
 		func() error { return record.Users.InsertAll(ctx, tx, r.users) },
@@ -378,5 +400,5 @@ func (r *arrivalRows) insert(ctx context.Context, tx *txn) error {
 			return err
 		}
 	}
-	return nil
+	return tx.forgetGuesses(ctx, r.guesses) // a read, with which PostgreSQL gets the rows
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // fewRows is the greatest number of rows that wait for a batch one by one. A COPY cannot wait.
-const fewRows = 1
+const fewRows = 32
 
 // InsertAll is one COPY in binary form, in one round trip. It needs no description
 // of the columns, and so is the same through a pooler. A careful run inserts the rows one by one,
