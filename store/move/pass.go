@@ -68,11 +68,7 @@ func (p *pass) run() error {
 func (p *pass) plan(t *store.Table) error {
 	to := reading{p.to, p.source.ctx}
 	for _, some := range p.all.lots(t) {
-		wanted, err := lookup(p.source, t, some)
-		if err != nil {
-			return err
-		}
-		have, err := lookup(to, t, some)
+		wanted, have, err := p.both(t, some)
 		if err != nil {
 			return err
 		}
@@ -88,6 +84,14 @@ func (p *pass) plan(t *store.Table) error {
 		}
 	}
 	return nil
+}
+
+// both returns the rows with some keys in the snapshot, and those in the second store.
+func (p *pass) both(t *store.Table, some []string) (wanted, have map[string]store.Row, err error) {
+	if wanted, err = lookup(p.source, t, some); err == nil {
+		have, err = lookup(reading{p.to, p.source.ctx}, t, some)
+	}
+	return wanted, have, err
 }
 
 // losesKey reports whether a row gives up a key of a unique index.
@@ -196,14 +200,9 @@ func write(ctx context.Context, tx store.Tx, t *store.Table, some []string, want
 
 // compare checks that the rows of the pass are the same in both stores.
 func (p *pass) compare() error {
-	to := reading{p.to, p.source.ctx}
 	for _, t := range p.schema.Tables() {
 		for _, some := range p.all.lots(t) {
-			wanted, err := lookup(p.source, t, some)
-			if err != nil {
-				return err
-			}
-			have, err := lookup(to, t, some)
+			wanted, have, err := p.both(t, some)
 			if err != nil {
 				return err
 			}

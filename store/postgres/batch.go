@@ -128,19 +128,7 @@ func (c *caller) queryAfter(what, text string, args []store.Value, each func([][
 		return err
 	}
 	rows, err := results.Query()
-	if err != nil {
-		return c.fail(what, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.RawValues()); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return c.fail(what, err)
-	}
-	return nil
+	return c.read(what, rows, err, each)
 }
 
 // commit ends the transaction. If the server refuses, the transaction was rolled

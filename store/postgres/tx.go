@@ -188,6 +188,11 @@ func (c *caller) query(_ context.Context, what, text string, args []store.Value,
 		return c.queryAfter(what, text, args, each)
 	}
 	rows, err := c.conn.Query(c.ctx, text, arguments(args, c.mode, binaryForm)...)
+	return c.read(what, rows, err, each)
+}
+
+// read calls each with the raw values of each row of an answer.
+func (c *caller) read(what string, rows pgx.Rows, err error, each func([][]byte) error) error {
 	if err != nil {
 		return c.fail(what, err)
 	}
