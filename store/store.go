@@ -16,6 +16,8 @@
 //     index, or one index if several are taken. A missing row that another
 //     refers to, and a row that is still referred to, is [ErrReference]. An
 //     error may be wrapped. It carries no values of a row.
+//   - References hold after every call: the call that breaks one is refused, even if a
+//     later call of the closure would mend it.
 //   - Deleting an absent row is [ErrNotFound]. The caller that deletes a
 //     single-use row has claimed it.
 //   - [ErrNotFound] leaves a transaction usable. After any other error of a

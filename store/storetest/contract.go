@@ -27,6 +27,7 @@ var contract = []struct {
 	{"UniqueKeyHasOneWinner", uniqueWinner},
 	{"NotFoundLeavesTransactionUsable", notFoundLeavesUsable},
 	{"OtherErrorsAbort", otherErrorsAbort},
+	{"ReferencesHoldAfterEveryCall", referencesHoldAfterEveryCall},
 	{"ErrorRollsBack", errorRollsBack},
 	{"PanicRollsBackAndReachesCaller", panicRollsBack},
 	{"GoexitFailsOnlyItsClosure", goexit},
