@@ -227,7 +227,7 @@ func (c *caller) notCommitted(err error) (failure, error) {
 // of rows, after the check that no row refers to one of them.
 func (c *caller) remove(t *store.Table, text string, args []store.Value) (int, error) {
 	c.beforeWrite(t, false)
-	checks := c.defers() && len(t.Children()) > 0
+	checks := c.late && len(t.Children()) > 0
 	if len(c.waiting) == 0 && !checks {
 		return c.run("delete", text, args)
 	}
@@ -275,7 +275,7 @@ func (c *caller) run(what, text string, args []store.Value) (int, error) {
 func (c *caller) Insert(ctx context.Context, t *store.Table, row store.Row) error {
 	if !c.careful {
 		c.beforeWrite(t, true)
-		c.afterWrite(t)
+		c.checkLater(t)
 		return c.later(c.texts.Insert(t), row.Values())
 	}
 	n, err := c.run("insert", c.texts.Insert(t)+" ON CONFLICT DO NOTHING", row.Values())
@@ -317,9 +317,9 @@ func (c *caller) Replace(ctx context.Context, t *store.Table, row store.Row) err
 	text, args := c.texts.Replace(t, row)
 	if !c.careful {
 		c.beforeWrite(t, false)
-		c.afterWrite(t)
+		c.checkLater(t)
 		err := c.later(mustChange(text), args)
-		if c.defers() && slices.ContainsFunc(t.Children(), func(r store.Reference) bool { return r.Parent != t.Primary() }) {
+		if c.late && slices.ContainsFunc(t.Children(), func(r store.Reference) bool { return r.Parent != t.Primary() }) {
 			c.checkNow() // the row may have lost the key to which another one refers
 		}
 		return err

@@ -519,7 +519,7 @@ func TestAnUpgradeBetweenTheCallsOfAClosureIsNoticed(t *testing.T) {
 				return err
 			}
 			if runs++; runs == 1 {
-				execute(t, address, "UPDATE "+namespace+".schema_version SET version = version + 1")
+				execute(t, address, upgrading(namespace))
 			}
 			return end(ctx, tx)
 		})

@@ -25,7 +25,7 @@ func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row
 		return nil
 	}
 	c.beforeWrite(t, true)
-	c.afterWrite(t)
+	c.checkLater(t)
 	if len(c.waiting) > 0 {
 		if err := c.flush(); err != nil {
 			return err

@@ -63,6 +63,13 @@ func (d *database) wanted() state {
 // versionTable holds one row: the name and the version of the schema.
 const versionTable = "schema_version"
 
+// marker returns the name of an empty table that is there as long as the tables have a version. A transaction
+// asks for the version by a lock on it, in one statement that comes before the first snapshot.
+func marker(version int) string { return fmt.Sprintf("schema_v%d", version) }
+
+// firstMarked is the first state with a marker.
+var firstMarked = state{10, 2}
+
 // migrate brings the tables to the state that this program needs. If they have not come
 // so far, it takes a lock and then reads their state again. mayNot says that it only checks.
 func (d *database) migrate(ctx context.Context, mayNot bool) error {
@@ -117,11 +124,12 @@ func (d *database) writable(ctx context.Context, conn *pgxpool.Conn) error {
 	for _, t := range d.schema.Tables() {
 		tables = append(tables, d.names.prefix+t.Name())
 	}
+	marks := []string{d.names.prefix + versionTable, d.names.prefix + marker(d.schema.Version())}
 	var standby, may bool
-	err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-		AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), false)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2::text[])`,
-		d.mode, d.names.namespace, tables).Scan(&standby, &may)
+	err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery(), coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND (c.relname = ANY($3::text[])
+		OR has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))), false)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2::text[] || $3::text[])`,
+		d.mode, d.names.namespace, tables, marks).Scan(&standby, &may)
 	switch {
 	case err != nil:
 		return wrap(ctx, opening, err)
@@ -145,6 +153,16 @@ func (d *database) lock() int64 {
 	return int64(h.Sum64())
 }
 
+// lockText locks the tables of a state against all transactions: those of programs that ask for the version by its
+// marker, and those of older programs and of careful runs, which read it.
+func (d *database) lockText(have state) string {
+	tables := d.names.table(versionTable)
+	if !have.before(firstMarked) {
+		tables += ", " + d.names.table(marker(have.version))
+	}
+	return "LOCK TABLE " + tables + " IN ACCESS EXCLUSIVE MODE"
+}
+
 // script returns what upgrade does from a state, as one text. It fails if the tables have another
 // state by then.
 func (d *database) script(have state, steps []string) string {
@@ -156,7 +174,7 @@ func (d *database) script(have state, steps []string) string {
 	if have.version == 0 {
 		line(`CREATE SCHEMA IF NOT EXISTS "%s"`, d.names.namespace)
 	} else {
-		line("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table)
+		line("%s", d.lockText(have))
 		line("DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM %s AS v WHERE version = %d AND coalesce((to_jsonb(v) ->> 'additions')::bigint, 0) = %d) THEN "+
 			"RAISE EXCEPTION 'the tables have changed since this script was written'; END IF; END $$", table, have.version, have.additions)
 	}
@@ -189,7 +207,7 @@ func (d *database) upgrade(ctx context.Context, tx pgx.Tx) error {
 		return &stepError{err}
 	}
 	if have.version != 0 { // until the transactions of older processes have ended; those that come wait, and see the new version
-		if _, err := tx.Exec(ctx, "LOCK TABLE "+d.names.table(versionTable)+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+		if _, err := tx.Exec(ctx, d.lockText(have)); err != nil {
 			return err
 		}
 	}
@@ -288,7 +306,7 @@ func (d *database) steps(from state) (steps []string, err error) {
 		for _, t := range d.schema.Tables() {
 			steps = append(steps, d.dialect.Create(t)...)
 		}
-		return steps, nil
+		return append(steps, "CREATE TABLE "+d.names.table(marker(d.schema.Version()))+" ()"), nil
 	}
 	var tables []string
 	for _, t := range d.schema.Tables() {

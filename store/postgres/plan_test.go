@@ -80,6 +80,37 @@ func TestPlanTellsWhatOpeningDoes(t *testing.T) {
 	}
 }
 
+// Since there are markers, each state has the one of its version. It is locked first by the upgrade that takes it away.
+func TestEachStateHasTheMarkerOfItsVersion(t *testing.T) {
+	ctx := limited(t)
+	conn, err := pgx.Connect(ctx, pgtest.Shared(t).Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, of := range states(t) {
+		rows, err := conn.Query(ctx, "SELECT table_name::text FROM information_schema.tables WHERE table_schema = $1 AND table_name ~ '^schema_v[0-9]'", tablesOf(t, conn, of))
+		if err != nil {
+			t.Fatal(err)
+		}
+		markers, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if !of.before(firstMarked) {
+			want = []string{marker(of.version)}
+		}
+		if !slices.Equal(markers, want) {
+			t.Errorf("%s: %q", of.name(), markers)
+		}
+		text := (&database{schema: record.Schema, names: names{"public", ""}}).lockText(of)
+		if locked := strings.Contains(text, `"`+marker(of.version)+`"`); locked != (want != nil) {
+			t.Errorf("%s: %s", of.name(), text)
+		}
+	}
+}
+
 func TestPlanOfNoTablesMakesNone(t *testing.T) {
 	ctx, address := limited(t), pgtest.Shared(t).Address()
 	o := Options{Namespace: pgtest.Namespace()}

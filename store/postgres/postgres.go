@@ -84,7 +84,7 @@ type Options struct {
 	MaxConns int
 	// OnRetry, unless nil, is called before a call runs again. sqlstate says
 	// how the last run ended: 40001 for a conflict, 40P01 for a deadlock, 23505
-	// for a taken key, 22012 for a missing row, other codes or "" for a lost
+	// for a taken key, 22012 for a missing row, 42P01 after an upgrade, other codes or "" for a lost
 	// connection. OnRetry must be safe for concurrent use.
 	OnRetry func(sqlstate string)
 }
@@ -200,9 +200,7 @@ func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 	}
 	d.beginTexts = []deferred{
 		{text: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"},
-		{text: "LOCK TABLE " + names.table(versionTable) + " IN ACCESS SHARE MODE"},
-		{text: fmt.Sprintf("SELECT 1 / count(*) FROM %s WHERE version <= %d", names.table(versionTable), o.Schema.Version())},
-		{text: referencesLater},
+		{text: "LOCK TABLE " + names.table(marker(o.Schema.Version())) + " IN ACCESS SHARE MODE"},
 	}
 	config := pool.Config().ConnConfig
 	cache := config.StatementCacheCapacity
@@ -234,7 +232,7 @@ type database struct {
 	onRetry func(string)
 
 	beginText  string     // of a transaction
-	beginTexts []deferred // the same in a batch, which fails unless the version is known
+	beginTexts []deferred // the same in a batch, which fails if the tables have another version
 	batches    bool       // pgx sends batches in mode
 }
 

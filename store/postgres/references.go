@@ -14,6 +14,9 @@ const (
 
 // checkNow adds the checks of the references of earlier writes to the next batch.
 func (c *caller) checkNow() {
+	if !c.late {
+		return
+	}
 	c.waiting = append(c.waiting, deferred{text: referencesNow}, deferred{text: referencesLater})
 	c.unchecked = nil
 }
@@ -32,9 +35,16 @@ func (c *caller) beforeWrite(t *store.Table, inserts bool) {
 	}
 }
 
-// afterWrite remembers that the references of a table wait for their check.
-func (c *caller) afterWrite(t *store.Table) {
-	if c.defers() && len(t.References()) > 0 && !slices.Contains(c.unchecked, t) {
+// checkLater lets the references of new rows of a table wait for their check.
+func (c *caller) checkLater(t *store.Table) {
+	if !c.defers() || len(t.References()) == 0 {
+		return
+	}
+	if !c.late {
+		c.late = true
+		c.waiting = append(c.waiting, deferred{text: referencesLater})
+	}
+	if !slices.Contains(c.unchecked, t) {
 		c.unchecked = append(c.unchecked, t)
 	}
 }

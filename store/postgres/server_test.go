@@ -249,7 +249,29 @@ func TestForeignAndNewerTablesAreRefusedUntouched(t *testing.T) {
 	}
 }
 
+// lockAll is how an upgrade of the tables of a namespace begins.
+func lockAll(namespace string) string {
+	d := &database{schema: record.Schema, names: names{namespace, ""}}
+	return d.lockText(d.wanted())
+}
+
+// upgrading has the statements of an upgrade to a version that changes nothing else.
+func upgrading(namespace string) string {
+	version := record.Schema.Version()
+	return fmt.Sprintf("%[1]s; UPDATE %[2]s.schema_version SET version = version + 1; ALTER TABLE %[2]s.%[3]s RENAME TO %[4]s",
+		lockAll(namespace), namespace, marker(version), marker(version+1))
+}
+
 func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
+	for mode, name := range map[pgx.QueryExecMode]string{pgx.QueryExecModeCacheStatement: "in batches", pgx.QueryExecModeExec: "one by one"} {
+		t.Run(name, func(t *testing.T) {
+			pool := hostPool(t, pgtest.Shared(t).Address(), func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+			writesNothingAfterAnUpgrade(t, pool)
+		})
+	}
+}
+
+func writesNothingAfterAnUpgrade(t *testing.T, pool *pgxpool.Pool) {
 	ctx, address := limited(t), pgtest.Shared(t).Address()
 	conn, err := pgx.Connect(ctx, address)
 	if err != nil {
@@ -257,13 +279,7 @@ func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
 	}
 	defer conn.Close(ctx)
 	namespace := pgtest.Namespace()
-	s, err := OpenWith(ctx, address, Options{Namespace: namespace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	table := namespace + ".schema_version"
-	lock := "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE"
+	s := overPool(t, pool, Options{Namespace: namespace})
 	ran := 0
 	write := func(ctx context.Context, tx store.Tx) error {
 		ran++
@@ -273,7 +289,7 @@ func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
 		if _, err := record.Failures.Find(ctx, tx, record.Failures.Primary(), store.Text("p"), store.Bytes(nil)); err != nil {
 			return err
 		}
-		_, err := conn.Exec(ctx, "BEGIN; "+lock+" NOWAIT")
+		_, err := conn.Exec(ctx, "BEGIN; "+lockAll(namespace)+" NOWAIT")
 		var answer *pgconn.PgError
 		if !errors.As(err, &answer) || answer.Code != "55P03" {
 			t.Errorf("an upgrade begins beside a transaction: %v", err)
@@ -285,13 +301,13 @@ func TestAnOlderProcessWritesNothingAfterAnUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, err := conn.Exec(ctx, "BEGIN; "+lock+"; UPDATE "+table+" SET version = version + 1"); err != nil {
+	if _, err := conn.Exec(ctx, "BEGIN; "+upgrading(namespace)); err != nil {
 		t.Fatal(err)
 	}
 	answer := make(chan error)
 	go func() { answer <- s.Update(ctx, write) }()
 	for waiting := 0; waiting == 0; {
-		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '"+table+"'::regclass").Scan(&waiting)
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_locks AS l JOIN pg_class c ON c.oid = l.relation WHERE NOT l.granted AND c.relnamespace = $1::regnamespace", namespace).Scan(&waiting)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -108,6 +108,7 @@ type caller struct {
 	waiting []deferred // what the server has not been sent yet
 	sent    bool       // the server has answered in this transaction
 
+	late      bool           // the server looks for references when the transaction ends
 	unchecked []*store.Table // whose new references the server has not looked for
 }
 
