@@ -202,6 +202,7 @@ func newDatabase(pool *pgxpool.Pool, o Options, own bool) (*database, error) {
 		{text: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"},
 		{text: "LOCK TABLE " + names.table(marker(o.Schema.Version())) + " IN ACCESS SHARE MODE"},
 	}
+	d.turns = newTurns(int(pool.Config().MaxConns))
 	config := pool.Config().ConnConfig
 	cache := config.StatementCacheCapacity
 	if o.TransactionPooler {
@@ -230,6 +231,7 @@ type database struct {
 	indexes map[string]*store.Index // by the constraint that the database names in an error
 	mode    pgx.QueryExecMode
 	onRetry func(string)
+	turns   *turns
 
 	beginText  string     // of a transaction
 	beginTexts []deferred // the same in a batch, which fails if the tables have another version

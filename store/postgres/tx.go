@@ -65,6 +65,10 @@ func (d *database) Update(ctx context.Context, body func(store.Tx) error) error 
 
 // once runs body in a transaction.
 func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) error) (failed failure, err error) {
+	if err := d.turns.take(ctx); err != nil {
+		return failure{}, err
+	}
+	defer func() { d.turns.giveBack(failed.conflict) }()
 	c, err := d.acquire(ctx)
 	if err != nil {
 		return failure{}, err
