@@ -8,8 +8,8 @@ import (
 
 // turns bounds how many Updates run at once. Transactions that are in conflict with one another get less done the more
 // of them there are, and those that are not get more done. So a conflict makes the bound smaller by a quarter, and
-// many Updates without one make it larger by one. It is between half of the connections and all of them. An Update
-// that waits for its turn holds no connection.
+// many Updates without one make it larger by one. It is between half of the connections, but not less than four, and all
+// of them. An Update that waits for its turn holds no connection.
 type turns struct {
 	mu          sync.Mutex
 	least, most float64
@@ -19,8 +19,8 @@ type turns struct {
 }
 
 func newTurns(conns int) *turns {
-	least := float64((conns + 1) / 2)
-	return &turns{least: least, most: float64(conns), bound: least}
+	least := float64(max((conns+1)/2, min(conns, 4)))
+	return &turns{least: least, most: float64(conns), bound: float64(conns)}
 }
 
 // take waits for a turn.

@@ -14,27 +14,33 @@ import (
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
+	"example.com/latchkey/store/internal/backend"
 )
 
 // An Update that waits for its turn holds no connection: reads go on, and its caller may hang up.
 func TestAnUpdateWaitsForItsTurnWithoutAConnection(t *testing.T) {
-	pool := hostPool(t, pgtest.Shared(t).Address(), func(c *pgxpool.Config) { c.MaxConns = 2 })
-	s := overPool(t, pool, Options{Namespace: pgtest.Namespace()})
+	pool := hostPool(t, pgtest.Shared(t).Address(), nil)
+	d, err := newDatabase(pool, Options{Namespace: pgtest.Namespace()}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.migrate(limited(t), false); err != nil {
+		t.Fatal(err)
+	}
+	d.turns = newTurns(1)
+	s := backend.New(d, d.schema)
 	begun, end := make(chan struct{}), make(chan struct{})
-	first := make(chan error, 1)
+	ended := make(chan error)
 	go func() {
-		first <- s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
-			if err := record.Failures.Insert(ctx, tx, count("first", 1)); err != nil {
-				return err
-			}
+		ended <- s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
 			close(begun)
 			<-end
-			return nil
+			return record.Failures.Insert(ctx, tx, count("first", 1))
 		})
 	}()
 	<-begun
 	ctx, hangUp := context.WithTimeout(limited(t), 50*time.Millisecond)
-	err := s.Update(ctx, func(context.Context, store.Tx) error {
+	err = s.Update(ctx, func(context.Context, store.Tx) error {
 		t.Error("it did not wait")
 		return nil
 	})
@@ -45,9 +51,9 @@ func TestAnUpdateWaitsForItsTurnWithoutAConnection(t *testing.T) {
 	if got := pool.Stat().AcquiredConns(); got != 1 {
 		t.Errorf("%d connections are held", got)
 	}
-	counted(t, s, "first")
+	counted(t, s, "any")
 	close(end)
-	if err := <-first; err != nil {
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 	if err := add(limited(t), s, "next"); err != nil {
@@ -100,14 +106,13 @@ func TestTheBoundOfUpdatesFollowsTheirConflicts(t *testing.T) {
 		}
 	}
 	bound := func() int { return int(turns.bound) }
-	if bound() != 8 {
+	for conns, least := range map[int]float64{1: 1, 2: 2, 5: 4, 8: 4, 9: 5} {
+		if got := newTurns(conns).least; got != least {
+			t.Errorf("%d connections: %v at least", conns, got)
+		}
+	}
+	if bound() != 16 {
 		t.Errorf("at first: %d", bound())
-	}
-	if updates(200); bound() < 10 || bound() == 16 {
-		t.Errorf("after 200 without a conflict: %d", bound())
-	}
-	if updates(2000); bound() != 16 {
-		t.Errorf("after many without a conflict: %d", bound())
 	}
 	if update(true); bound() != 12 {
 		t.Errorf("after a conflict: %d", bound())
@@ -115,6 +120,12 @@ func TestTheBoundOfUpdatesFollowsTheirConflicts(t *testing.T) {
 	update(true)
 	if update(true); bound() != 8 {
 		t.Errorf("after three: %d", bound())
+	}
+	if updates(200); bound() < 9 || bound() == 16 {
+		t.Errorf("after 200 without a conflict: %d", bound())
+	}
+	if updates(2000); bound() != 16 {
+		t.Errorf("after many without a conflict: %d", bound())
 	}
 }
 
