@@ -26,7 +26,8 @@
 //   - An error, a panic or a cancelled context rolls back everything that the
 //     closure did, and nothing that another closure did. A panic and
 //     runtime.Goexit reach the caller of Update, as if the closure had run on
-//     the caller's goroutine.
+//     the caller's goroutine. They may come after a write that would have been
+//     refused.
 //   - Updates are serializable and in real-time order.
 //   - A commit whose outcome is not known is [ErrUnknownOutcome].
 //   - A View reads one snapshot, which has everything that was committed before

@@ -228,6 +228,9 @@ func (c *caller) notCommitted(err error) (failure, error) {
 func (c *caller) remove(t *store.Table, text string, args []store.Value) (int, error) {
 	c.beforeWrite(t, false)
 	checks := c.late && len(t.Children()) > 0
+	if checks && len(c.unchecked) > 0 {
+		c.checkNow() // what they refuse is not the answer to this call
+	}
 	if len(c.waiting) == 0 && !checks {
 		return c.run("delete", text, args)
 	}

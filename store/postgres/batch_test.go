@@ -560,3 +560,30 @@ func TestATransactionOfMoreStatementsThanAConnectionKeeps(t *testing.T) {
 		t.Errorf("runs were repeated: %v", states)
 	}
 }
+
+// A missing parent is told to the call that refers to it, and not to a later call that deletes a row of another table.
+func TestAMissingRowIsNotToldToALaterDelete(t *testing.T) {
+	s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace()})
+	addPeople(t, s, "+1")
+	now := count("", 0).Last
+	session := &record.Session{ID: "s", UserID: "nobody", Created: now, Updated: now, Expire: now, Client: "{}"}
+	for name, remove := range map[string]func(ctx context.Context, tx store.Tx) error{
+		"delete": func(ctx context.Context, tx store.Tx) error { return record.Teams.Delete(ctx, tx, store.Text("none")) },
+		"delete range": func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.DeleteRange(ctx, store.Query{Index: record.Teams.Primary(), Limit: 1})
+			return err
+		},
+	} {
+		var inserted, deleted error // of the last run
+		err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+			inserted, deleted = record.Sessions.Insert(ctx, tx, session), nil
+			if inserted == nil {
+				deleted = remove(ctx, tx)
+			}
+			return errors.Join(inserted, deleted)
+		})
+		if !errors.Is(inserted, store.ErrReference) || deleted != nil {
+			t.Errorf("%s: the insert got %v, the other call %v, Update %v", name, inserted, deleted, err)
+		}
+	}
+}

@@ -696,3 +696,81 @@ func TestTablesThatMayOnlyBeReadAreRefused(t *testing.T) {
 	}
 	execute("DROP OWNED BY "+role, "DROP ROLE "+role)
 }
+
+// A closure that finds no child of a row and deletes the row is never told that a child refers to it: a child that has come
+// meanwhile is seen by the next run.
+func TestLookingFirstFindsTheChildThatHasCome(t *testing.T) {
+	now := count("", 0).Last
+	session := &record.Session{ID: "s", UserID: "+1", Created: now, Updated: now, Expire: now, Client: "{}"}
+	ofUser := record.Sessions.Table.Reference("user_id").Child
+	for name, before := range map[string]func(ctx context.Context, tx store.Tx) error{
+		"alone":         func(context.Context, store.Tx) error { return nil },
+		"after a write": func(ctx context.Context, tx store.Tx) error { return record.Failures.Insert(ctx, tx, count("a", 1)) },
+		"after a write with a parent": func(ctx context.Context, tx store.Tx) error {
+			return record.Sessions.Insert(ctx, tx, &record.Session{ID: "other", UserID: "+2", Created: now, Updated: now, Expire: now, Client: "{}"})
+		},
+	} {
+		s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace()})
+		addPeople(t, s, "+1", "+2")
+		runs, found := 0, 0
+		err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) (err error) {
+			if runs++; runs > 5 {
+				return errMine
+			}
+			if found, err = tx.Count(ctx, store.Query{Index: ofUser, Equal: []store.Value{store.Text("+1")}}); err != nil || found > 0 {
+				return err
+			}
+			if runs == 1 {
+				err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error { return record.Sessions.Insert(ctx, tx, session) })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := before(ctx, tx); err != nil {
+				return err
+			}
+			return record.Users.Delete(ctx, tx, store.Text("+1"))
+		})
+		if err != nil || found != 1 {
+			t.Errorf("%s: %v after %d runs, and the last has found %d children", name, err, runs, found)
+		}
+	}
+}
+
+// A closure that finds the parent and inserts a child is never told that the parent is missing, and one that finds none
+// and inserts it is never told that it is there.
+func TestLookingFirstFindsTheParentThatHasGone(t *testing.T) {
+	now := count("", 0).Last
+	session := &record.Session{ID: "s", UserID: "+1", Created: now, Updated: now, Expire: now, Client: "{}"}
+	for _, careful := range []bool{false, true} {
+		s := open(t, pgtest.Shared(t).Address(), Options{Namespace: pgtest.Namespace()})
+		addPeople(t, s, "+1")
+		runs, found := 0, false
+		err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+			if runs++; runs > 5 {
+				return errMine
+			}
+			_, err := tx.Get(ctx, record.Users.Primary(), store.Text("+1"))
+			if found = err == nil; !found {
+				return err
+			}
+			if runs == 1 && careful { // the next run is careful
+				if err := record.Users.Insert(ctx, tx, person("+1", "+1")); err != nil {
+					return err
+				}
+				_, err := tx.Get(ctx, record.Users.Primary(), store.Text("+1"))
+				return err
+			}
+			if runs == 1 || careful && runs == 2 {
+				err := s.Update(limited(t), func(ctx context.Context, tx store.Tx) error { return record.Users.Delete(ctx, tx, store.Text("+1")) })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			return record.Sessions.Insert(ctx, tx, session)
+		})
+		if !errors.Is(err, store.ErrNotFound) || found {
+			t.Errorf("careful %v: %v after %d runs, found %v", careful, err, runs, found)
+		}
+	}
+}

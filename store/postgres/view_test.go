@@ -5,10 +5,12 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
-	"github.com/jackc/pgx/v5"
 )
 
 // terminator opens a store, and returns a function that ends all connections of the
@@ -122,5 +124,41 @@ func TestViewNeverDelaysAnUpdate(t *testing.T) {
 		return err
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// An upgrade that changes two tables waits for a View that has read one of them: the View goes on to read the other.
+func TestAnUpgradeWaitsForAViewOfTwoTables(t *testing.T) {
+	ctx, address, namespace := limited(t), pgtest.Shared(t).Address(), pgtest.Namespace()
+	pool := hostPool(t, address, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["deadlock_timeout"] = "20ms" }) // not its default of a second
+	s := overPool(t, pool, Options{Namespace: namespace})
+	upgrade, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upgrade.Close(ctx)
+	first := func(ctx context.Context, r store.Reader, table *store.Table) error {
+		_, err := r.List(ctx, store.Query{Index: table.Primary(), Limit: 1})
+		return err
+	}
+	upgraded := make(chan error, 1)
+	err = s.View(ctx, func(ctx context.Context, r store.Reader) error {
+		if err := first(ctx, r, record.Sessions.Table); err != nil {
+			return err
+		}
+		go func() {
+			_, err := upgrade.Exec(limited(t), "BEGIN; "+upgrading(namespace)+"; ALTER TABLE "+namespace+".users ADD COLUMN more text; ALTER TABLE "+namespace+".sessions ADD COLUMN more text; COMMIT")
+			upgraded <- err
+		}()
+		if err := pgtest.Shared(t).Await("SELECT count(*) > 0 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE NOT l.granted AND c.relnamespace = '" + namespace + "'::regnamespace"); err != nil {
+			return err
+		}
+		return first(ctx, r, record.Users.Table)
+	})
+	if err != nil {
+		t.Errorf("the View: %v", err)
+	}
+	if err := <-upgraded; err != nil {
+		t.Errorf("the upgrade: %v", err)
 	}
 }
