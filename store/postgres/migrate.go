@@ -96,6 +96,9 @@ func (d *database) migrate(ctx context.Context, mayNot bool) error {
 			return err
 		}
 		var answer *pgconn.PgError
+		if errors.As(err, &answer) && answer.Code == deadlock { // with a View of an older program, which locks the tables one by one
+			continue
+		}
 		if first && errors.As(err, &answer) && (answer.Code == uniqueViolation || answer.Code == duplicateSchema) {
 			continue // another process has made the namespace meanwhile
 		}

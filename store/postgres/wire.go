@@ -104,6 +104,7 @@ const (
 	noSuchStatement     = "26000"
 	duplicateSchema     = "42P06"
 	undefinedColumn     = "42703"
+	undefinedTable      = "42P01"
 )
 
 func failureOf(conn *pgxpool.Conn, err error) failure {
