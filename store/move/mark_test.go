@@ -1,0 +1,105 @@
+package move_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/latchkey/internal/pgtest"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/store"
+	"example.com/latchkey/store/memory"
+	"example.com/latchkey/store/move"
+	"example.com/latchkey/store/postgres"
+	"example.com/latchkey/store/storetest"
+)
+
+// The connection of the mark is cut while the server commits it. When Switch has failed, the host goes on with the first
+// store, and the mark does not come after that: the next start would refuse a store that has everything.
+func TestAMarkDoesNotComeAfterAFailedSwitch(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, namespace := pgtest.Shared(t), pgtest.Namespace()
+	proxy, err := pgtest.NewProxy(server.Host())
+	must(t, err)
+	t.Cleanup(proxy.Close)
+	from, err := postgres.OpenWith(ctx, proxy.Address(), postgres.Options{Namespace: namespace})
+	must(t, err)
+	m := newMove(t, from, memory.Open(), move.Options{MaxStop: 20 * time.Second})
+	t.Cleanup(func() { must(t, m.Close()) })
+	copied(t, m)
+
+	host, err := pgx.Connect(ctx, server.Address())
+	must(t, err)
+	defer host.Close(context.Background())
+	for _, text := range []string{ // the commit of the mark waits for the host, as it may for a standby, and no request to cancel it comes through
+		fmt.Sprintf("CREATE FUNCTION %s.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN LOOP BEGIN PERFORM pg_advisory_xact_lock(2828); RETURN NULL; "+
+			"EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END'", namespace),
+		fmt.Sprintf("CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON %[1]s.settings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION %[1]s.slow()", namespace),
+		"SELECT pg_advisory_lock(2828)",
+	} {
+		_, err := host.Exec(ctx, text)
+		must(t, err)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- errorOf(m.Switch(ctx)) }()
+	const waits = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 2828 AND NOT granted"
+	must(t, server.Await(waits))
+	proxy.Lead(server.Host()) // cuts the connections
+	freed := make(chan struct{})
+	select {
+	case err = <-failed:
+	case <-time.After(5 * time.Second): // it waits until the outcome is known
+		_, unlocked := host.Exec(ctx, "SELECT pg_advisory_unlock(2828)")
+		must(t, unlocked)
+		close(freed)
+		err = <-failed
+	}
+	if err == nil || m.Switched() {
+		t.Fatalf("the switch was to fail: %v", err)
+	}
+	select {
+	case <-freed:
+	default:
+		_, err := host.Exec(ctx, "SELECT pg_advisory_unlock(2828)")
+		must(t, err)
+		must(t, server.Await("SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory') AND "+
+			"NOT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 2828)"))
+	}
+	if _, err := m.Get(ctx, record.Settings.Primary(), store.Text(record.Moved)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the first store, with which the host goes on, is marked as moved: %v", err)
+	}
+}
+
+// The server of the first store goes away in the commit of the mark, and is away when the mark is to be taken away too. When
+// it is back, the host goes on with the first store: a write that it acknowledges is in a store that is not marked as moved.
+func TestNoWriteIsAcknowledgedByAMarkedStore(t *testing.T) {
+	ctx := t.Context()
+	from, commits := memory.Open(), 0
+	m := newMove(t, &storetest.Hooked{Store: from, Hook: func(c storetest.Call) error {
+		switch {
+		case c.Name != "Commit":
+		case c.Done:
+			if commits++; commits == 1 { // of the mark
+				return store.ErrUnknownOutcome
+			}
+		case commits == 1:
+			commits++
+			return errors.New("away")
+		}
+		return nil
+	}}, memory.Open(), move.Options{})
+	copied(t, m)
+	want(t, "Switch", errorOf(m.Switch(ctx)), store.ErrUnknownOutcome)
+	err := m.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: []byte("s"), Last: time.UnixMicro(1).UTC()})
+	})
+	_, marked := from.Get(ctx, record.Settings.Primary(), store.Text(record.Moved))
+	if err == nil && !m.Switched() && marked == nil {
+		t.Error("a write is acknowledged by a store that latchkey.New refuses as moved")
+	}
+}
