@@ -103,3 +103,49 @@ func TestNoWriteIsAcknowledgedByAMarkedStore(t *testing.T) {
 		t.Error("a write is acknowledged by a store that latchkey.New refuses as moved")
 	}
 }
+
+// lateStore commits the next Update when it is told to, after its caller has learned that the outcome is unknown. So does a
+// server whose commit waits for a standby when the connection is lost.
+type lateStore struct {
+	store.Store
+	next   bool
+	commit func() error
+}
+
+func (l *lateStore) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
+	if !l.next {
+		return l.Store.Update(ctx, fn)
+	}
+	l.next = false
+	l.commit = func() error { return l.Store.Update(context.WithoutCancel(ctx), fn) }
+	return store.ErrUnknownOutcome
+}
+
+// An Update whose outcome was not known before Copy may be committed after it. Another Update sees it, and is acknowledged.
+// What it has seen is not gone after the switch.
+func TestAnUnknownOutcomeBeforeTheCopyIsMovedOrRefused(t *testing.T) {
+	from, to := pair(t)
+	late := &lateStore{Store: from}
+	m := newMove(t, late, to, move.Options{Schema: bazaar})
+	must(t, add(m, "a"))
+	late.next = true
+	want(t, "Update", m.Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
+		return shops.Replace(ctx, tx, &shop{ID: "a", Place: "b"})
+	}), store.ErrUnknownOutcome)
+	copied(t, m)
+	must(t, late.commit())
+	place := func() (got string) {
+		must(t, m.Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
+			s, err := shops.Get(ctx, tx, shops.Primary(), store.Text("a"))
+			if err == nil {
+				got = s.Place
+			}
+			return err
+		}))
+		return got
+	}
+	before := place()
+	if _, err := m.Switch(t.Context()); err == nil && place() != before {
+		t.Errorf("an Update saw %q before the switch, and another one %q after it", before, place())
+	}
+}
