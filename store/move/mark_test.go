@@ -75,12 +75,11 @@ func TestAMarkDoesNotComeAfterAFailedSwitch(t *testing.T) {
 	}
 }
 
-// The server of the first store goes away in the commit of the mark, and is away when the mark is to be taken away too. When
-// it is back, the host goes on with the first store: a write that it acknowledges is in a store that is not marked as moved.
-func TestNoWriteIsAcknowledgedByAMarkedStore(t *testing.T) {
-	ctx := t.Context()
+// inDoubt returns a Move after a failed Switch, and its first store, in which the mark stands. The server of that store went away
+// in the commit of the mark, and was away when the mark was to be taken away too. Now it is back.
+func inDoubt(t *testing.T) (m *move.Move, from store.Store) {
 	from, commits := memory.Open(), 0
-	m := newMove(t, &storetest.Hooked{Store: from, Hook: func(c storetest.Call) error {
+	m = newMove(t, &storetest.Hooked{Store: from, Hook: func(c storetest.Call) error {
 		switch {
 		case c.Name != "Commit":
 		case c.Done:
@@ -94,13 +93,38 @@ func TestNoWriteIsAcknowledgedByAMarkedStore(t *testing.T) {
 		return nil
 	}}, memory.Open(), move.Options{})
 	copied(t, m)
-	want(t, "Switch", errorOf(m.Switch(ctx)), store.ErrUnknownOutcome)
+	want(t, "Switch", errorOf(m.Switch(t.Context())), store.ErrUnknownOutcome)
+	return m, from
+}
+
+// The host goes on with the first store: a write that it acknowledges is in a store that is not marked as moved.
+func TestNoWriteIsAcknowledgedByAMarkedStore(t *testing.T) {
+	ctx := t.Context()
+	m, from := inDoubt(t)
 	err := m.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		return record.Failures.Insert(ctx, tx, &record.Failure{Purpose: "p", Subject: []byte("s"), Last: time.UnixMicro(1).UTC()})
 	})
 	_, marked := from.Get(ctx, record.Settings.Primary(), store.Text(record.Moved))
 	if err == nil && !m.Switched() && marked == nil {
 		t.Error("a write is acknowledged by a store that latchkey.New refuses as moved")
+	}
+}
+
+// A mark that stands after a failed Switch is not in the way of the next step, which would find a difference between the stores.
+func TestAStepRemovesAMarkInDoubt(t *testing.T) {
+	ctx := t.Context()
+	for name, step := range map[string]func(m *move.Move) error{
+		"Switch": func(m *move.Move) error { return errorOf(m.Switch(ctx)) },
+		"Verify": func(m *move.Move) error { return m.Verify(ctx) },
+		"Copy":   func(m *move.Move) error { return errors.Join(m.Abort(ctx), errorOf(m.Copy(ctx))) },
+	} {
+		m, from := inDoubt(t)
+		if err := step(m); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := from.Get(ctx, record.Settings.Primary(), store.Text(record.Moved)); (err == nil) != m.Switched() {
+			t.Errorf("%s: marked: %v, switched: %v", name, err, m.Switched())
+		}
 	}
 }
 

@@ -31,6 +31,8 @@
 //     List, Count and View do not wait: nothing changes in the stop, so the first
 //     store answers them.
 //   - If a step fails, nothing is switched, and the host goes on with the first store.
+//     If Switch fails and the mark may stand all the same, or may still come, the next
+//     Update removes it before anything else, and fails if it cannot.
 //
 // # One process
 //
@@ -133,6 +135,9 @@ type Move struct {
 	step   chan struct{} // holds one element while a step runs
 	copied bool          // of the step: both stores have the same rows, except for the dirty ones
 
+	doubt    atomic.Bool   // Switch has failed, and its mark may stand in the first store, or may still come
+	settling chan struct{} // holds one element while settle runs
+
 	changes
 }
 
@@ -158,7 +163,8 @@ func New(from, to store.Store, o Options) (*Move, error) {
 	if o.Few == 0 {
 		o.Few = defaultFew
 	}
-	m := &Move{from: from, to: to, schema: o.Schema, options: o, page: defaultPage, step: make(chan struct{}, 1)}
+	m := &Move{from: from, to: to, schema: o.Schema, options: o, page: defaultPage}
+	m.step, m.settling = make(chan struct{}, 1), make(chan struct{}, 1)
 	m.changes.reset()
 	m.life, m.end = context.WithCancel(context.Background())
 	return m, nil
@@ -230,6 +236,9 @@ func (m *Move) Update(ctx context.Context, fn func(context.Context, store.Tx) er
 	}
 	unknown := true // if it panics
 	defer func() { m.finish(u, unknown) }()
+	if err := m.settle(ctx); err != nil {
+		return err
+	}
 	err = m.current().Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		ctx, end := backend.Mark(ctx, m)
 		defer end()

@@ -63,6 +63,9 @@ func (m *Move) Copy(ctx context.Context) (passes []Pass, err error) {
 	if m.switched.Load() {
 		return nil, ErrSwitched
 	}
+	if err := m.settle(ctx); err != nil {
+		return nil, err
+	}
 	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -104,7 +107,7 @@ func (m *Move) Verify(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	if err := m.catching(); err != nil {
+	if err := m.catching(ctx); err != nil {
 		return err
 	}
 	if err := m.verify(ctx); err != nil {
@@ -166,21 +169,22 @@ func (m *Move) CatchUp(ctx context.Context) (Pass, error) {
 		return Pass{}, err
 	}
 	defer end()
-	if err := m.catching(); err != nil {
+	if err := m.catching(ctx); err != nil {
 		return Pass{}, err
 	}
 	return m.catchUp(ctx, nil)
 }
 
-// catching refuses a pass without a copy.
-func (m *Move) catching() error {
+// catching refuses a pass without a copy. A mark that is in doubt would be a difference
+// between the stores, so it removes that.
+func (m *Move) catching(ctx context.Context) error {
 	switch {
 	case m.switched.Load():
 		return ErrSwitched
 	case !m.copied:
 		return ErrNotCopied
 	}
-	return nil
+	return m.settle(ctx)
 }
 
 // untilFew makes passes until one of them had few rows.
@@ -257,7 +261,7 @@ func (m *Move) Switch(ctx context.Context) (Stop, error) {
 		return Stop{}, err
 	}
 	defer end()
-	if err := m.catching(); err != nil {
+	if err := m.catching(ctx); err != nil {
 		return Stop{}, err
 	}
 	if _, err := m.untilFew(ctx); err != nil {
@@ -276,41 +280,39 @@ func (m *Move) Switch(ctx context.Context) (Stop, error) {
 func (m *Move) stop(ctx context.Context) (Stop, error) {
 	within, cancel := context.WithTimeoutCause(ctx, m.options.MaxStop, ErrTooLong)
 	defer cancel()
-	s, marked, err := m.last(within)
+	s, err := m.last(within)
 	if err == nil {
 		return s, nil
 	}
-	if marked { // perhaps: it must not keep the host from its store
-		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.options.MaxStop)
-		defer cancel()
-		err = errors.Join(err, Unmark(again, m.from))
-	}
+	again, cancelAgain := context.WithTimeout(context.WithoutCancel(ctx), m.options.MaxStop)
+	defer cancelAgain()
+	err = errors.Join(err, m.settle(again))
 	if ctx.Err() == nil && context.Cause(within) == ErrTooLong {
 		err = fmt.Errorf("%w: %w", ErrTooLong, err)
 	}
 	return s, err
 }
 
-// last is the stop. marked says that the mark may stand in the first store.
-func (m *Move) last(ctx context.Context) (s Stop, marked bool, err error) {
+// last is the stop.
+func (m *Move) last(ctx context.Context) (s Stop, err error) {
 	began := time.Now()
 	defer func() {
 		m.release()
 		s.Length = time.Since(began)
 	}()
 	if err := m.hold(ctx); err != nil {
-		return s, false, fmt.Errorf("move: Updates that run: %w", err)
+		return s, fmt.Errorf("move: Updates that run: %w", err)
 	}
 	s.Waiting = time.Since(began)
 	p, err := m.catchUp(ctx, (*pass).compare)
 	if err != nil {
-		return s, false, err
+		return s, err
 	}
 	s.Rows = p.Rows
 	if err := m.mark(ctx, began); err != nil {
-		return s, true, fmt.Errorf("move: mark: %w", err)
+		return s, fmt.Errorf("move: mark: %w", err)
 	}
 	m.switched.Store(true)
 	m.forget()
-	return s, true, nil
+	return s, nil
 }
