@@ -15,22 +15,17 @@ type changes struct {
 	opened   chan struct{}        // nil, or closed at the end of the stop that runs
 	wake     chan struct{}        // nil, or closed when an Update ends
 	running  map[*update]struct{} // Updates that have begun and not ended
-	dirty    keys                 // of Updates that have ended since the last pass
-	doubtful keys                 // of Updates whose outcome is not known: they count in every pass
+	dirty    keys                 // of Updates that have ended since the last pass, while tracking
+	doubtful keys                 // of all Updates whose outcome is not known: they count in every pass
 }
 
 // update is a running Update.
 type update struct {
-	tracked bool
-	keys    keys // of runs whose commit may have begun
+	keys keys // of runs whose commit may have begun
 }
 
-func (c *changes) reset() {
-	c.tracking = false
-	c.dirty, c.doubtful = make(keys), make(keys)
-	if c.running == nil {
-		c.running = make(map[*update]struct{})
-	}
+func newChanges() changes {
+	return changes{running: make(map[*update]struct{}), dirty: make(keys), doubtful: make(keys)}
 }
 
 // begin waits for the end of a stop.
@@ -39,7 +34,7 @@ func (c *changes) begin(ctx, life context.Context) (*update, error) {
 		c.mu.Lock()
 		opened := c.opened
 		if opened == nil {
-			u := &update{tracked: c.tracking}
+			u := &update{}
 			c.running[u] = struct{}{}
 			c.mu.Unlock()
 			return u, nil
@@ -61,11 +56,11 @@ func (c *changes) finish(u *update, unknown bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.running, u)
-	if u.tracked && c.tracking {
+	if c.tracking {
 		c.dirty.addAll(u.keys)
-		if unknown {
-			c.doubtful.addAll(u.keys)
-		}
+	}
+	if unknown {
+		c.doubtful.addAll(u.keys)
 	}
 	if c.wake != nil {
 		close(c.wake)
@@ -73,11 +68,11 @@ func (c *changes) finish(u *update, unknown bool) {
 	}
 }
 
-// wait waits until is holds, which it asks again whenever an Update ends.
-func (c *changes) wait(ctx context.Context, is func() bool) error {
+// wait waits until no Update runs.
+func (c *changes) wait(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		if is() {
+		if len(c.running) == 0 {
 			c.mu.Unlock()
 			return ctx.Err()
 		}
@@ -94,26 +89,12 @@ func (c *changes) wait(ctx context.Context, is func() bool) error {
 	}
 }
 
-// startTracking returns when every Update that runs is tracked.
-func (c *changes) startTracking(ctx context.Context) error {
-	c.mu.Lock()
-	c.reset()
-	c.tracking = true
-	c.mu.Unlock()
-	return c.wait(ctx, func() bool {
-		for u := range c.running {
-			if !u.tracked {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-func (c *changes) stopTracking() {
+// track starts or stops keeping the keys of all Updates that end from now on. An Update whose
+// outcome is not known may be committed later, so its keys stay.
+func (c *changes) track(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reset()
+	c.tracking, c.dirty = on, make(keys)
 }
 
 // hold lets no Update begin, and waits for those that run. After an error too, release
@@ -122,7 +103,7 @@ func (c *changes) hold(ctx context.Context) error {
 	c.mu.Lock()
 	c.opened = make(chan struct{})
 	c.mu.Unlock()
-	return c.wait(ctx, func() bool { return len(c.running) == 0 })
+	return c.wait(ctx)
 }
 
 // release ends the stop that hold began.
@@ -189,9 +170,9 @@ func (c *changes) putBack(taken keys) {
 	c.dirty.addAll(taken)
 }
 
-// track runs a closure of Update on a transaction that notes keys. They are registered
+// note runs a closure of Update on a transaction that notes keys. They are registered
 // before the commit begins.
-func (c *changes) track(ctx context.Context, u *update, tx store.Tx, fn func(context.Context, store.Tx) error) error {
+func (c *changes) note(ctx context.Context, u *update, tx store.Tx, fn func(context.Context, store.Tx) error) error {
 	t := &tracked{Tx: tx, keys: make(keys)}
 	defer t.end()
 	if err := fn(ctx, t); err != nil {

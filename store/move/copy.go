@@ -23,9 +23,7 @@ const defaultPage = 4000
 // differ in dirty rows alone.
 func (m *Move) first(ctx context.Context) (Pass, error) {
 	began := time.Now()
-	if err := m.startTracking(ctx); err != nil {
-		return Pass{}, err
-	}
+	m.track(true)
 	p := Pass{}
 	for _, t := range m.schema.Tables() {
 		n, err := m.copyTable(ctx, t)

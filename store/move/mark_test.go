@@ -128,19 +128,26 @@ func TestAStepRemovesAMarkInDoubt(t *testing.T) {
 	}
 }
 
-// lateStore commits the next Update when it is told to, after its caller has learned that the outcome is unknown. So does a
-// server whose commit waits for a standby when the connection is lost.
+// lateStore runs the closure of the next Update, and commits when it is told to, after the caller has learned that the outcome
+// is unknown. So does a server whose commit waits for a standby when the connection is lost. For that, lateStore rolls the closure
+// back and runs it again.
 type lateStore struct {
 	store.Store
 	next   bool
 	commit func() error
 }
 
+var errLate = errors.New("late")
+
 func (l *lateStore) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
 	if !l.next {
 		return l.Store.Update(ctx, fn)
 	}
 	l.next = false
+	err := l.Store.Update(ctx, func(ctx context.Context, tx store.Tx) error { return errors.Join(fn(ctx, tx), errLate) })
+	if !errors.Is(err, errLate) {
+		return err
+	}
 	l.commit = func() error { return l.Store.Update(context.WithoutCancel(ctx), fn) }
 	return store.ErrUnknownOutcome
 }

@@ -55,7 +55,9 @@
 //
 // # Cost
 //
-// A Move holds the keys of the changed rows in memory, some 150 bytes each. Copy reads
+// A Move holds the keys of the changed rows in memory, some 150 bytes each. Before Copy and
+// after Abort, it holds only those of Updates whose outcome is not known. Until the switch,
+// it lists the rows of a range before it deletes them. Copy reads
 // all rows of the first store twice, and those of the second once. During a pass, one
 // View of the first store is open.
 package move
@@ -163,9 +165,8 @@ func New(from, to store.Store, o Options) (*Move, error) {
 	if o.Few == 0 {
 		o.Few = defaultFew
 	}
-	m := &Move{from: from, to: to, schema: o.Schema, options: o, page: defaultPage}
+	m := &Move{from: from, to: to, schema: o.Schema, options: o, page: defaultPage, changes: newChanges()}
 	m.step, m.settling = make(chan struct{}, 1), make(chan struct{}, 1)
-	m.changes.reset()
 	m.life, m.end = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -242,10 +243,10 @@ func (m *Move) Update(ctx context.Context, fn func(context.Context, store.Tx) er
 	err = m.current().Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		ctx, end := backend.Mark(ctx, m)
 		defer end()
-		if !u.tracked {
+		if m.switched.Load() { // which does not change while an Update runs
 			return fn(ctx, tx)
 		}
-		return m.track(ctx, u, tx, fn)
+		return m.note(ctx, u, tx, fn)
 	})
 	unknown = errors.Is(err, store.ErrUnknownOutcome)
 	return err

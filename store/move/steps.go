@@ -154,7 +154,7 @@ func (m *Move) told(p Pass) {
 // forget gives the copy up.
 func (m *Move) forget() {
 	m.copied = false
-	m.stopTracking()
+	m.track(false)
 }
 
 // CatchUp makes one pass, for a host that waits for a good hour to switch. It keeps the
