@@ -9,8 +9,8 @@ package record
 import "example.com/latchkey/store"
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 10,
+var Schema = store.NewSchema("latchkey", 11,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
 	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table, Teams.Table, Memberships.Table,
-	Identities.Table, Starts.Table).
+	Identities.Table, Starts.Table, Passkeys.Table, Handles.Table, Ceremonies.Table).
 	Filling(7, fillTargets)

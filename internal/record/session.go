@@ -34,7 +34,7 @@ type Session struct {
 	Strong            time.Time // of the last proof by an authenticator or a recovery code; zero if never
 	Targets           bool      // push targets belong to the session
 	Assumed           string    // those of Factors that it is only taken to have proven, separated by spaces
-	Identity          string    // the id of the identity that has made it; "" for another way in
+	Identity          string    // the id of the identity or the passkey that has made it; "" for another way in
 	Length            int64     // in seconds, of the life that its sign-in asked for; 0 for that of the policy
 	Confirmed         time.Time // when its user last showed the password again; zero if never
 }

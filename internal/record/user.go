@@ -64,6 +64,7 @@ type User struct {
 	Memberships                            int64     // number of teams whose member the user is
 	Providers                              string    // of the identities by which the user may sign in, separated by spaces
 	EmailProven, PhoneProven               time.Time // since when; zero if the server has said so, if it is not known, or not proven
+	Passkeys                               string    // what kinds of passkeys the user has, separated by spaces: see the engine
 	Undo                                   time.Time // until when a former address of the user can be restored; zero if none can
 }
 
@@ -102,6 +103,7 @@ func (u *User) bind(b *store.Binder) {
 	b.NullTime("undo", &u.Undo)
 	b.NullTime("email_proven", &u.EmailProven)
 	b.NullTime("phone_proven", &u.PhoneProven)
+	b.Text("passkeys", &u.Passkeys)
 }
 
 // Users is keyed by id.

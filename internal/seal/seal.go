@@ -22,18 +22,19 @@ const KeySize = 32
 
 // The purposes of subkeys. A root key has one subkey for each purpose.
 const (
-	PasswordHash = "pwhash"  // seals password hashes
-	Index        = "index"   // makes digests
-	Code         = "otp"     // makes digests of codes
-	TOTP         = "totp"    // seals seeds of authenticators
-	RecoveryCode = "rcode"   // seals recovery codes
-	Challenge    = "chcode"  // seals codes of challenges that the host brings to the user
-	Provider     = "provtok" // seals the tokens of providers
-	Start        = "start"   // seals what a sign-in by a provider keeps until its end
-	JWT          = "jwt"     // seeds of the keys that sign JWTs
-	Page         = "page"    // seals the tokens of pages
-	Check        = "check"   // seals values that tell whether a key is there
-	keyID        = "key id"  // makes the ids of root keys
+	PasswordHash = "pwhash"   // seals password hashes
+	Index        = "index"    // makes digests
+	Code         = "otp"      // makes digests of codes
+	TOTP         = "totp"     // seals seeds of authenticators
+	RecoveryCode = "rcode"    // seals recovery codes
+	Challenge    = "chcode"   // seals codes of challenges that the host brings to the user
+	Provider     = "provtok"  // seals the tokens of providers
+	Start        = "start"    // seals what a sign-in by a provider keeps until its end
+	Ceremony     = "ceremony" // seals what the answer of an authenticator is compared with
+	JWT          = "jwt"      // seeds of the keys that sign JWTs
+	Page         = "page"     // seals the tokens of pages
+	Check        = "check"    // seals values that tell whether a key is there
+	keyID        = "key id"   // makes the ids of root keys
 )
 
 // The errors of [Ring.Open].

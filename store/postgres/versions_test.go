@@ -17,31 +17,29 @@ import (
 )
 
 // Before the newest addition to the tables, programs did not know it. They run on beside programs that
-// do: in both directions, users are made, sessions begin, and an end holds at once. The older
-// program is built from the history of this repository.
+// do: in both directions, users are made, sessions begin, and an end holds at once. A later version of the tables ends
+// both: they read on, and write no more. The older programs are built from the history of this repository.
 func TestTwoVersionsRunSideBySide(t *testing.T) {
-	all := states(t)
-	if all[len(all)-1].additions == 0 {
-		t.Fatal("the newest migration is no addition. Say here what an older program is told")
+	all, last := states(t), 0
+	for i, s := range all {
+		if s.additions > 0 {
+			last = i
+		}
 	}
-	newest := "store/postgres/migrations/" + all[len(all)-1].name() + ".sql"
-	commit := output(t, "git", "log", "--diff-filter=A", "--format=%H", "-1", "--", "../../"+newest)
-	if commit == "" {
-		t.Fatal("the history has no commit that adds " + newest)
+	older, newer := programBefore(t, all[last]), filepath.Join(t.TempDir(), "present")
+	shell(t, ".", "go build -o "+newer+" ./testdata/node")
+	present := newer
+	if last < len(all)-1 {
+		newer = programBefore(t, all[last+1])
 	}
-	older, program := t.TempDir(), filepath.Join(t.TempDir(), "node")
-	shell(t, "../..", "git archive "+commit+"^ | tar -x -C "+older)
-	shell(t, ".", "mkdir "+older+"/internal/cmd/node && cp testdata/node/main.go "+older+"/internal/cmd/node")
-	shell(t, older, "go build -o "+program+" ./internal/cmd/node")
-	shell(t, ".", "go build -o "+program+".new ./testdata/node")
 
 	namespace, key := pgtest.Namespace(), latchkey.GenerateKey().Reveal()
 	begin := func(program string) *process { return start(t, program, namespace, key) }
-	one := begin(program)
+	one := begin(older)
 	one.ok("create ada")
 	adas := one.ok("sign-in ada")
-	two := begin(program + ".new") // makes the addition
-	again := begin(program)        // an older program starts all the same
+	two := begin(newer)   // makes the addition
+	again := begin(older) // an older program starts all the same
 	nodes := []*process{one, two, again}
 	for i, n := range nodes {
 		if got := n.ok("check " + adas); got != "ada" {
@@ -68,6 +66,36 @@ func TestTwoVersionsRunSideBySide(t *testing.T) {
 		}
 		nodes[(i+2)%len(nodes)].ok("delete " + user)
 	}
+	if newer == present {
+		return
+	}
+	three := begin(present) // makes the later version
+	three.ok("create late")
+	secret := three.ok("sign-in late")
+	for i, n := range nodes {
+		if got := n.ok("check " + secret); got != "late" {
+			t.Errorf("node %d, after the upgrade: %s", i, got)
+		}
+		if answer := n.do("create user"); !strings.HasPrefix(answer, "error ") {
+			t.Errorf("node %d writes after the upgrade: %s", i, answer)
+		}
+	}
+	three.ok("check " + adas)
+}
+
+// programBefore builds the program of the commit before the one that has added the migration to a state.
+func programBefore(t *testing.T, s state) string {
+	t.Helper()
+	file := "store/postgres/migrations/" + s.name() + ".sql"
+	commit := output(t, "git", "log", "--diff-filter=A", "--format=%H", "-1", "--", "../../"+file)
+	if commit == "" {
+		t.Fatal("the history has no commit that adds " + file)
+	}
+	source, program := t.TempDir(), filepath.Join(t.TempDir(), "node")
+	shell(t, "../..", "git archive "+commit+"^ | tar -x -C "+source)
+	shell(t, ".", "mkdir "+source+"/internal/cmd/node && cp testdata/node/main.go "+source+"/internal/cmd/node")
+	shell(t, source, "go build -o "+program+" ./internal/cmd/node")
+	return program
 }
 
 func output(t *testing.T, name string, args ...string) string {
