@@ -1,0 +1,76 @@
+// Package ceremony has the words in which the engine and package passkey talk about the ceremonies of WebAuthn.
+package ceremony
+
+import "errors"
+
+// MaxAnswer is the largest answer of an authenticator in bytes.
+const MaxAnswer = 64 << 10
+
+// Owner is the user for whom a passkey is made, as authenticators show them.
+type Owner struct {
+	Handle            []byte
+	Name, DisplayName string
+}
+
+// Asked is a question to an authenticator.
+type Asked struct {
+	Challenge []byte
+	Options   []byte // JSON, for the page
+	Kept      []byte // what the answer is compared with
+}
+
+// Enrolment asks for a new passkey.
+type Enrolment struct {
+	Owner   Owner
+	Exclude []Credential // that the user has already
+	// Second asks for a second factor only: its authenticator need not verify the user.
+	Second bool
+}
+
+// Assertion asks for a proof by a passkey.
+type Assertion struct {
+	Conditional bool // offered in the form of a page, as the browser fills it
+	// Owner and Allowed name the passkeys of a user. Without them it is a sign-in, by any passkey.
+	Owner   []byte
+	Allowed []Credential
+}
+
+// Credential is a passkey as it is stored.
+type Credential struct {
+	ID, Key    []byte
+	Handle     []byte // of its user
+	Transports []string
+	Format     string
+	Eligible   bool
+}
+
+// Answer is what an answer says before it is compared with anything.
+type Answer struct {
+	Challenge  []byte
+	Credential []byte // its id
+}
+
+// Enrolled is a passkey that was made.
+type Enrolled struct {
+	ID, Key          []byte
+	AAGUID           []byte
+	Format           string
+	Transports       []string
+	Count            uint32
+	Eligible, Synced bool
+	Verified         bool // its authenticator has verified the user
+}
+
+// Asserted is a proof.
+type Asserted struct {
+	Count            uint32
+	Eligible, Synced bool
+	Verified         bool // the authenticator has verified the user in this ceremony
+}
+
+// ErrMalformed is the error of an answer that cannot be read. ErrRefused is that of one that proves nothing. Neither
+// holds anything of the answer.
+var (
+	ErrMalformed = errors.New("not an answer of an authenticator as the browser gives it in JSON")
+	ErrRefused   = errors.New("the answer of the authenticator proves nothing")
+)

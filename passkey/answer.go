@@ -1,0 +1,276 @@
+package passkey
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"example.com/latchkey/internal/ceremony"
+	"example.com/latchkey/internal/strictjson"
+)
+
+// The limits of an answer, beside ceremony.MaxAnswer.
+const (
+	maxCredential = 1023 // bytes of its id, as WebAuthn says
+	maxKey        = 2048 // bytes
+	maxHandle     = 64   // bytes, as WebAuthn says
+	maxTransports = 8
+)
+
+// credential is an answer in JSON, as PublicKeyCredential.toJSON gives it. There is one reading of it: that of package
+// strictjson. The library is given the parts, and never the text.
+type credential struct {
+	ID         string          `json:"id"`
+	RawID      string          `json:"rawId"`
+	Type       string          `json:"type"`
+	Response   json.RawMessage `json:"response"`
+	Attachment string          `json:"authenticatorAttachment"`
+	Extensions json.RawMessage `json:"clientExtensionResults"`
+}
+
+type attestation struct {
+	ClientData string   `json:"clientDataJSON"`
+	Object     string   `json:"attestationObject"`
+	Transports []string `json:"transports"`
+	// These repeat what the object has. They are not read.
+	Data      string `json:"authenticatorData"`
+	Key       string `json:"publicKey"`
+	Algorithm int64  `json:"publicKeyAlgorithm"`
+}
+
+type assertion struct {
+	ClientData string `json:"clientDataJSON"`
+	Data       string `json:"authenticatorData"`
+	Signature  string `json:"signature"`
+	Handle     string `json:"userHandle"`
+}
+
+// clientData is what the browser says of itself. The library reads the same bytes by package encoding/json, which would take
+// names in any case and the last of two: strictjson refuses both.
+type clientData struct {
+	Type        string          `json:"type"`
+	Challenge   string          `json:"challenge"`
+	Origin      string          `json:"origin"`
+	TopOrigin   string          `json:"topOrigin"`
+	CrossOrigin bool            `json:"crossOrigin"`
+	Token       json.RawMessage `json:"tokenBinding"`
+	Hint        json.RawMessage `json:"new_keys_may_be_added_here"`
+}
+
+// decode reads base64url in its only form: without padding, line breaks and stray bits.
+func decode(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, ceremony.ErrMalformed
+	}
+	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, ceremony.ErrMalformed
+	}
+	return data, nil
+}
+
+// read reads the outer part of an answer.
+func read(text []byte) (*credential, *protocol.PublicKeyCredential, error) {
+	c := new(credential)
+	if len(text) > ceremony.MaxAnswer || strictjson.Unmarshal(text, c) != nil || c.Type != string(protocol.PublicKeyCredentialType) || c.ID != c.RawID {
+		return nil, nil, ceremony.ErrMalformed
+	}
+	id, err := decode(c.ID)
+	if err != nil || len(id) == 0 || len(id) > maxCredential {
+		return nil, nil, ceremony.ErrMalformed
+	}
+	made := &protocol.PublicKeyCredential{Credential: protocol.Credential{ID: c.ID, Type: c.Type}, RawID: id, AuthenticatorAttachment: c.Attachment}
+	if len(c.Extensions) > 0 {
+		var any map[string]json.RawMessage
+		if json.Unmarshal(c.Extensions, &any) != nil || json.Unmarshal(c.Extensions, &made.ClientExtensionResults) != nil {
+			return nil, nil, ceremony.ErrMalformed
+		}
+	}
+	return c, made, nil
+}
+
+// readClientData returns the bytes of the client data, and their challenge.
+func readClientData(text string) (data, challenge []byte, c clientData, err error) {
+	if data, err = decode(text); err != nil {
+		return nil, nil, c, err
+	}
+	if strictjson.Unmarshal(data, &c) != nil {
+		return nil, nil, c, ceremony.ErrMalformed
+	}
+	if challenge, err = decode(c.Challenge); err != nil || len(challenge) == 0 {
+		return nil, nil, c, ceremony.ErrMalformed
+	}
+	return data, challenge, c, nil
+}
+
+// readEnrolment reads the answer to Enrol.
+func readEnrolment(text []byte) (made protocol.CredentialCreationResponse, challenge []byte, from clientData, err error) {
+	c, outer, err := read(text)
+	if err != nil {
+		return made, nil, from, err
+	}
+	var inner attestation
+	if strictjson.Unmarshal(c.Response, &inner) != nil || len(inner.Transports) > maxTransports {
+		return made, nil, from, ceremony.ErrMalformed
+	}
+	data, challenge, from, err := readClientData(inner.ClientData)
+	if err != nil {
+		return made, nil, from, err
+	}
+	object, err := decode(inner.Object)
+	if err != nil {
+		return made, nil, from, err
+	}
+	made.PublicKeyCredential = *outer
+	made.AttestationResponse.ClientDataJSON, made.AttestationResponse.AttestationObject = data, object
+	made.AttestationResponse.Transports = knownTransports(inner.Transports)
+	return made, challenge, from, nil
+}
+
+// knownTransports leaves out what WebAuthn has no name for: it is shown, and sent back to browsers.
+func knownTransports(names []string) []string {
+	known := []string{"usb", "nfc", "ble", "smart-card", "hybrid", "internal"}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(known, name) })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// readAssertion reads the answer to Assert.
+func readAssertion(text []byte) (made protocol.CredentialAssertionResponse, challenge []byte, from clientData, err error) {
+	c, outer, err := read(text)
+	if err != nil {
+		return made, nil, from, err
+	}
+	var inner assertion
+	if strictjson.Unmarshal(c.Response, &inner) != nil {
+		return made, nil, from, ceremony.ErrMalformed
+	}
+	data, challenge, from, err := readClientData(inner.ClientData)
+	if err != nil {
+		return made, nil, from, err
+	}
+	parts := make([][]byte, 3)
+	for i, text := range []string{inner.Data, inner.Signature, inner.Handle} {
+		if parts[i], err = decode(text); err != nil {
+			return made, nil, from, err
+		}
+	}
+	if len(parts[2]) > maxHandle {
+		return made, nil, from, ceremony.ErrMalformed
+	}
+	made.PublicKeyCredential = *outer
+	made.AssertionResponse.ClientDataJSON = data
+	made.AssertionResponse.AuthenticatorData, made.AssertionResponse.Signature, made.AssertionResponse.UserHandle = parts[0], parts[1], parts[2]
+	return made, challenge, from, nil
+}
+
+// ReadEnrolment returns what the answer to Enrol says. It compares nothing.
+func (p *RelyingParty) ReadEnrolment(text []byte) (*ceremony.Answer, error) {
+	made, challenge, _, err := readEnrolment(text)
+	if err != nil {
+		return nil, err
+	}
+	return &ceremony.Answer{Challenge: challenge, Credential: made.RawID}, nil
+}
+
+// ReadAssertion returns what the answer to Assert says. It compares nothing.
+func (p *RelyingParty) ReadAssertion(text []byte) (*ceremony.Answer, error) {
+	made, challenge, _, err := readAssertion(text)
+	if err != nil {
+		return nil, err
+	}
+	return &ceremony.Answer{Challenge: challenge, Credential: made.RawID}, nil
+}
+
+// here reports whether a page of the service has asked. The library compares origins less exactly.
+func (p *RelyingParty) here(c clientData) bool {
+	return slices.Contains(p.origins, c.Origin) && !c.CrossOrigin && c.TopOrigin == ""
+}
+
+// Enrolled verifies the answer to Enrol. kept is that of the question.
+func (p *RelyingParty) Enrolled(kept, text []byte) (*ceremony.Enrolled, error) {
+	var session webauthn.SessionData
+	if err := json.Unmarshal(kept, &session); err != nil {
+		return nil, err
+	}
+	made, _, from, err := readEnrolment(text)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := made.Parse()
+	if err != nil || !p.here(from) {
+		return nil, ceremony.ErrRefused
+	}
+	c, err := p.library.CreateCredential(person{ceremony.Owner{Handle: session.UserID}, nil}, session, parsed)
+	if err != nil || len(c.ID) > maxCredential || !acceptable(c.PublicKey) || len(c.Authenticator.AAGUID) != 16 {
+		return nil, ceremony.ErrRefused
+	}
+	return &ceremony.Enrolled{
+		ID: c.ID, Key: c.PublicKey, AAGUID: c.Authenticator.AAGUID, Format: c.AttestationFormat, Transports: made.AttestationResponse.Transports,
+		Count: c.Authenticator.SignCount, Eligible: c.Flags.BackupEligible, Synced: c.Flags.BackupState, Verified: c.Flags.UserVerified,
+	}, nil
+}
+
+// acceptable reports whether a public key is one of those that were asked for. RSA has 2,048 to 4,096 bits.
+func acceptable(key []byte) bool {
+	if len(key) > maxKey {
+		return false
+	}
+	parsed, err := webauthncose.ParsePublicKey(key)
+	if err != nil {
+		return false
+	}
+	if rsa, is := parsed.(webauthncose.RSAPublicKeyData); is {
+		bits := 8 * len(bytes.TrimLeft(rsa.Modulus, "\x00"))
+		return bits >= 2048 && bits <= 4096
+	}
+	return true
+}
+
+// Asserted verifies the answer to Assert by a passkey. kept is that of the question. A passkey whose authenticator has said that
+// it cannot be synced may become one that can, but not the other way round.
+func (p *RelyingParty) Asserted(kept, text []byte, c ceremony.Credential) (*ceremony.Asserted, error) {
+	var session webauthn.SessionData
+	if err := json.Unmarshal(kept, &session); err != nil {
+		return nil, err
+	}
+	made, _, from, err := readAssertion(text)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := made.Parse()
+	if err != nil || !p.here(from) {
+		return nil, ceremony.ErrRefused
+	}
+	flags := parsed.Response.AuthenticatorData.Flags
+	c.Eligible = c.Eligible || flags.HasBackupEligible()
+	user := person{ceremony.Owner{Handle: c.Handle}, []ceremony.Credential{c}}
+	if len(session.UserID) == 0 {
+		_, _, err = p.library.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return user, nil }, session, parsed)
+	} else {
+		session.AllowedCredentialIDs = [][]byte{c.ID} // the engine has looked whether it is the user's: another one may be deleted since
+		_, err = p.library.ValidateLogin(user, session, parsed)
+	}
+	if err != nil {
+		return nil, ceremony.ErrRefused
+	}
+	// The flags of the library's credential are those of the enrolment.
+	return &ceremony.Asserted{
+		Count: parsed.Response.AuthenticatorData.Counter, Eligible: flags.HasBackupEligible(), Synced: flags.HasBackupState(), Verified: flags.HasUserVerified(),
+	}, nil
+}
+
+// Decoy does for an unknown passkey what Asserted does for a known one.
+func (p *RelyingParty) Decoy(kept, text []byte) {
+	made, _, _, err := readAssertion(text)
+	if err != nil {
+		return
+	}
+	_, _ = p.Asserted(kept, text, ceremony.Credential{ID: made.RawID, Key: decoyKey, Handle: made.AssertionResponse.UserHandle})
+}
