@@ -56,6 +56,11 @@
 //     SDK of its platform: [Guest.CreateIDTokenSession], [Account.LinkIDToken]; to show and
 //     unlink it: [Account.Identities],
 //     [Account.DeleteIdentity]; to call the service for the user: [Account.ProviderTokens]
+//   - sign in by a passkey: package passkey, [Config].Passkeys, [Guest.StartPasskeySession],
+//     [Guest.FinishPasskeySession]; to make one: [Account.StartPasskeyEnrolment],
+//     [Account.FinishPasskeyEnrolment]; as second factor, or for a fresh proof: [Pending.StartPasskeyChallenge],
+//     [Pending.FinishPasskeyChallenge], [Account.StartPasskeyChallenge], [Account.FinishPasskeyChallenge]; to show
+//     and change them: [Account.Passkeys], [Account.PasskeySignals], [Account.RenamePasskey], [Account.DeletePasskey]
 //   - set up two-factor authentication: [Account.CreateMFAAuthenticator] (package qr
 //     draws it), [Account.VerifyMFAAuthenticator], [Account.CreateMFARecoveryCodes],
 //     [Account.UpdateMFA]; to show and change it later: [Account.MFAFactors],
@@ -225,6 +230,12 @@ type Config struct {
 	// Providers are the other services by which users sign in. Their names differ. Identities of a
 	// provider that is removed from the list stay in the store. No user can sign in by them.
 	Providers []oauth.Provider
+	// Passkeys is the service as authenticators know it; nil means that the host has no passkeys. Package passkey makes it.
+	// Passkeys of the store stay without it, and are no factors of their users meanwhile.
+	Passkeys RelyingParty
+	// PasskeysOfOtherDomains lets New go on with a store whose passkeys are bound to another domain than that of Passkeys. Nobody can
+	// use them any more, and users with MFA on who have no other factor cannot sign in until the server helps them.
+	PasskeysOfOtherDomains bool
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed code
 	// of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else
 	// they are like other numbers. A caller who knows such a code owns the number.
@@ -263,7 +274,8 @@ type Config struct {
 // without a store, without a key, with a key that was not drawn at random, without a key
 // that the store needs ([ErrKeyUnknown]), with a store whose rows have moved to another one
 // ([store.ErrMoved]), with a limiter that counts in the process over a store that several
-// machines may use ([ErrLimiterPerProcess]), with a policy out of its bounds, and with malformed
+// machines may use ([ErrLimiterPerProcess]), with a policy out of its bounds, with passkeys of
+// another domain than that of Config.Passkeys, and with malformed
 // redirect hosts, mock numbers or providers.
 func New(s store.Store, c Config) (*Engine, error) {
 	if s == nil {
@@ -324,11 +336,16 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
-		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, redirects: redirects,
+		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, redirects: redirects,
 		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())
+	}
+	if !c.PasskeysOfOtherDomains {
+		if err := e.checkPasskeys(context.Background()); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
 	}
 	return e, nil
 }

@@ -73,6 +73,7 @@ type Engine struct {
 	mocks     map[string]Secret // codes by phone number
 	redirects *redirect.List
 	providers map[string]oauth.Provider
+	passkeys  RelyingParty // nil if absent
 	limiter   ratelimit.Limiter
 	onEvent   func(context.Context, Event) // nil if absent
 	locator   Locator                      // nil if absent

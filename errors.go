@@ -132,6 +132,9 @@ var (
 	ErrProviderSubject       = newError("user_missing_id", CategoryInvalid, "The provider names no user")
 	ErrIdentityNotFound      = newError("user_identity_not_found", CategoryNotFound, "The identity does not exist")
 	ErrIdentityAlreadyExists = newError("user_identity_already_exists", CategoryConflict, "The account at the provider belongs to another user")
+	ErrPasskeyNotFound       = newError("user_passkey_not_found", CategoryNotFound, "The passkey does not exist")
+	ErrPasskeyAlreadyExists  = newError("user_passkey_already_exists", CategoryConflict, "The passkey is enrolled already")
+	ErrPasskeyUnknown        = newError("user_passkey_unknown", CategoryUnauthorized, "The passkey is not known here; it may have been deleted")
 	ErrLastWayIn             = newError("user_last_way_in", CategoryConflict, "The user could not sign in any more; set a password or prove an address first")
 
 	ErrTeamNotFound      = newError("team_not_found", CategoryNotFound, "The team does not exist")
@@ -177,6 +180,7 @@ var (
 	errNoRecovery     = invalidToken("This is not a recovery code. A recovery code has 10 or 24 letters and digits")
 	errNoChallenge    = invalidToken("The challenge is unknown, was answered, or has expired")
 	errSignInNotFound = invalidToken("The sign-in is unknown, was finished, or has expired")
+	errWrongPasskey   = invalidToken("The passkey was not accepted, or the question to it was answered or has expired; try again")
 	errWrongIDToken   = invalidToken("The ID token is not valid for this service, was used, or is too old")
 )
 

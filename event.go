@@ -28,6 +28,8 @@ type Event struct {
 	//   - users.ID.challenges.ID.create
 	//   - users.ID.targets.ID.create, update and delete
 	//   - users.ID.identities.ID.create and delete
+	//   - users.ID.passkeys.ID.create, update and delete; update also if there may be a copy of the passkey
+	//     (Passkey.ClonedAt), and if it has come to be on several devices
 	//   - users.ID.impersonate: another user acts for this one, once an hour
 	//   - teams.ID.create, update, update.prefs and delete
 	//   - teams.ID.memberships.ID.create, update and delete, also of an open invitation, and
@@ -57,7 +59,7 @@ type Event struct {
 	Client Client `json:"client"`
 	// Payload is the subject of the event: a *User for users and update.mfa, a *Session for
 	// sessions, a *Token without its secret for tokens, a *MFAChallenge for challenges, a
-	// *Target for targets, an *Identity for identities, a *Team for teams, a *Membership for
+	// *Target for targets, an *Identity for identities, a *Passkey for passkeys, a *Team for teams, a *Membership for
 	// memberships, a LimitResult for limits, nil for delete.mfa, impersonate, integrity and
 	// sessions.all. After a deletion it is the last state. The receiver may keep and change it.
 	Payload any `json:"payload,omitzero"`

@@ -18,10 +18,11 @@ const (
 	FactorPhone        Factor = "phone"        // a code to the verified phone number
 	FactorRecoveryCode Factor = "recoveryCode" // one of the codes that a user keeps for emergencies
 	FactorCustom       Factor = "custom"       // the host's own, Config.CustomFactor or CustomCodes
+	FactorPasskey      Factor = "passkey"      // a passkey ([Account.StartPasskeyChallenge])
 )
 
 // allFactors are the factors that a user can be challenged for.
-var allFactors = []Factor{FactorTOTP, FactorEmail, FactorPhone, FactorRecoveryCode, FactorCustom}
+var allFactors = []Factor{FactorTOTP, FactorEmail, FactorPhone, FactorRecoveryCode, FactorCustom, FactorPasskey}
 
 // CustomFactor is a second factor of the host's own, for example a push message
 // to its app. It must be safe for concurrent use. It can prove a factor that is
@@ -46,7 +47,9 @@ const (
 	factorOAuth2    = "oauth2"
 	byProvider      = factorOAuth2 + ":"               // before the name of a provider by which a user may sign in
 	trustedOAuth2   = factorEmail + " " + factorOAuth2 // of a provider that is trusted to ask for two
-	factRecovered   = "recovered"                      // not a factor: the password was set by mail and proves only the mailbox
+	factVerified    = "verified"                       // not a factor: the passkey of the session has verified its user, which makes it two
+	passkeyVerified = string(FactorPasskey) + " " + factVerified
+	factRecovered   = "recovered" // not a factor: the password was set by mail and proves only the mailbox
 )
 
 // The ways in, as sessions record them. Those of tokens are in tokenKinds.
@@ -54,6 +57,12 @@ const (
 	providerEmail     = "email"
 	providerAnonymous = "anonymous"
 	providerServer    = "server"
+)
+
+// The kinds of passkeys that a user has, as the user's row has them: at least one by which they sign in, or only second factors.
+const (
+	passkeysFirst  = "first"
+	passkeysSecond = "second"
 )
 
 // contact returns the way by which codes of a factor are sent, nil for factors

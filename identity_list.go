@@ -126,7 +126,7 @@ func (c *call) getIdentity(ctx context.Context, id, userID string) (*Identity, e
 // Errors:
 //   - [ErrIdentityNotFound]: also for another user's identity.
 //   - [ErrLastWayIn]: the user has no other way to sign in: no identity of a provider of the
-//     engine, no password with an address, and no proven address or number to which the engine
+//     engine, no passkey, no password with an address, and no proven address or number to which the engine
 //     sends links or codes that sign in.
 //   - [ErrChallengeRequired]
 //   - [ErrSessionNotFound]: for a JWT.
@@ -185,7 +185,7 @@ func (tx *txn) unlink(ctx context.Context, user *record.User, i *record.Identity
 	if err != nil {
 		return err
 	}
-	other := tx.signsIn(user)
+	other := tx.signsIn(user) || tx.signsInByPasskey(user.Passkeys)
 	for _, row := range rows {
 		other = other || row.ID != i.ID && row.Pending == "" && tx.providerOf(row) != nil
 	}
@@ -197,7 +197,7 @@ func (tx *txn) unlink(ctx context.Context, user *record.User, i *record.Identity
 	return tx.dropIdentity(ctx, user, i)
 }
 
-// signsIn reports whether a user can sign in without an identity.
+// signsIn reports whether a user can sign in without an identity and a passkey.
 func (e *Engine) signsIn(user *record.User) bool {
 	on := func(m Methods) bool { return e.policy.Disabled&m == 0 }
 	return user.Password != nil && user.Email != "" && on(MethodEmailPassword) ||

@@ -248,34 +248,11 @@ func (tx *txn) makeRoomForStart(ctx context.Context, row *record.Start) error {
 	if err != nil {
 		return err
 	}
-	byNetwork := make(map[string][]*record.Start)
-	left := 0
-	end := func(s *record.Start) error { return record.Starts.Delete(ctx, tx, store.Text(s.ID)) }
-	for _, s := range rows {
-		if !tx.live(s.Created, s.Expire) {
-			if err := end(s); err != nil {
-				return err
-			}
-			continue
-		}
-		byNetwork[string(s.Network)] = append(byNetwork[string(s.Network)], s)
-		left++
+	waits := make([]waiting, len(rows))
+	for i, s := range rows {
+		waits[i] = waiting{s.ID, string(s.Network), s.Created, s.Expire}
 	}
-	own := string(row.Network)
-	for left >= startsOfShare || len(byNetwork[own]) >= startsOfClient {
-		most := own
-		if len(byNetwork[own]) < startsOfClient {
-			for network, begun := range byNetwork {
-				if len(begun) > len(byNetwork[most]) || len(begun) == len(byNetwork[most]) && network < most {
-					most = network
-				}
-			}
-		}
-		if err := end(byNetwork[most][0]); err != nil {
-			return err
-		}
-		byNetwork[most] = byNetwork[most][1:]
-		left--
-	}
-	return nil
+	return tx.makeRoom(crowd{startsOfShare, startsOfClient}, string(row.Network), waits, func(id string) error {
+		return record.Starts.Delete(ctx, tx, store.Text(id))
+	})
 }

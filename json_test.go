@@ -30,6 +30,7 @@ var outputs = []reflect.Type{
 	reflect.TypeFor[latchkey.MFAFactors](), reflect.TypeFor[latchkey.FactorSet](), reflect.TypeFor[latchkey.MFAChallenge](),
 	reflect.TypeFor[latchkey.MFAAuthenticator](), reflect.TypeFor[latchkey.MFARecoveryCodes](),
 	reflect.TypeFor[latchkey.OAuth2Start](), reflect.TypeFor[latchkey.OAuth2Result](), reflect.TypeFor[latchkey.ProviderTokens](),
+	reflect.TypeFor[latchkey.Passkey](), reflect.TypeFor[latchkey.PasskeyList](), reflect.TypeFor[latchkey.PasskeyCeremony](), reflect.TypeFor[latchkey.PasskeySignals](),
 	reflect.TypeFor[latchkey.Throttled](), reflect.TypeFor[latchkey.Swept](), reflect.TypeFor[latchkey.Resealed](), reflect.TypeFor[latchkey.Deliveries](),
 	reflect.TypeFor[latchkey.Imported](), reflect.TypeFor[latchkey.ImportResult](), reflect.TypeFor[latchkey.LimitResult](), reflect.TypeFor[latchkey.Event](),
 }
@@ -50,13 +51,13 @@ var notOutputs = map[string]string{
 	"NewAccount": isInput, "NewUser": isInput, "HashedUser": isInput, "PasswordUpdate": isInput, "NewEmailChange": isInput, "NewRecovery": isInput,
 	"NewMagicURLToken": isInput, "NewEmailToken": isInput, "NewMFAAuthenticator": isInput, "NewPushTarget": isInput, "NewTarget": isInput,
 	"TargetUpdate": isInput, "NewTeam": isInput, "NewMembership": isInput, "InvitationLink": isInput, "ImpersonatedUser": isInput,
-	"OAuth2Request": isInput, "OAuth2Callback": isInput, "IDTokenSignIn": isInput, "ImportOptions": isInput, "ExportOptions": isInput,
+	"OAuth2Request": isInput, "OAuth2Callback": isInput, "IDTokenSignIn": isInput, "PasskeyEnrolment": isInput, "PasskeyOffer": isInput, "ImportOptions": isInput, "ExportOptions": isInput,
 	"Client": isInput, // as part of an Event it has an address, a user agent and a locale
 
 	"Config": isConfig, "Key": isConfig, "Keys": isConfig, "Policy": isConfig, "PasswordPolicy": isConfig, "SessionPolicy": isConfig, "Lifetime": isConfig,
 	"FactorPolicy": isConfig, "MessagePolicy": isConfig, "MemberPolicy": isConfig, "AddressPolicy": isConfig, "GuessingPolicy": isConfig,
 
-	"Error": isFailure, "ThrottledError": isFailure, "MoreFactorsError": isFailure, "UnverifiedEmailError": isFailure, "OAuth2Error": isFailure, "RecordError": isFailure,
+	"Error": isFailure, "ThrottledError": isFailure, "MoreFactorsError": isFailure, "UnverifiedEmailError": isFailure, "OAuth2Error": isFailure, "UnknownPasskeyError": isFailure, "RecordError": isFailure,
 
 	"Portable": isRecord, "PortableUser": isRecord, "PortableState": isRecord, "PortableAuthenticator": isRecord, "PortableRecoveryCode": isRecord,
 	"PortableIdentity": isRecord, "PortableTeam": isRecord, "PortableMembership": isRecord,
@@ -344,11 +345,15 @@ func TestOutputsHaveTheDocumentedNames(t *testing.T) {
 		{
 			typ:        reflect.TypeFor[latchkey.MFAFactors](),
 			documented: "totp email phone recoveryCode custom",
-			own:        "recoveryCodesLeft helps passwordHelps providerHelps",
+			own:        "passkey recoveryCodesLeft helps passwordHelps providerHelps",
 		},
 		{typ: reflect.TypeFor[latchkey.MFAChallenge](), documented: "$id $createdAt userId expire", hidden: "code"},
 		{typ: reflect.TypeFor[latchkey.MFAAuthenticator](), hidden: "secret uri"},
 		{typ: reflect.TypeFor[latchkey.MFARecoveryCodes](), own: "left", hidden: "recoveryCodes"},
+		{typ: reflect.TypeFor[latchkey.Passkey](), own: "$id $createdAt $updatedAt userId name provider usedAt synced syncable secondFactor transports clonedAt"},
+		{typ: reflect.TypeFor[latchkey.PasskeyList](), own: "total passkeys"},
+		{typ: reflect.TypeFor[latchkey.PasskeyCeremony](), own: "options expire"},
+		{typ: reflect.TypeFor[latchkey.PasskeySignals](), own: "accepted details"},
 		{typ: reflect.TypeFor[latchkey.UserList](), documented: "total users", own: "next prev"},
 		{typ: reflect.TypeFor[latchkey.SessionList](), documented: "total sessions", own: "next prev"},
 		{typ: reflect.TypeFor[latchkey.LogList](), documented: "total logs", own: "next prev"},
@@ -437,7 +442,7 @@ func TestWhatAnEngineReturnsShowsNoSecretInJSON(t *testing.T) {
 		}
 		factors, err := account.MFAFactors(k.Ctx)
 		k.Must(err)
-		if text := encoded(k, factors, codes.Codes...); !strings.Contains(text, `"helps":{"totp":true,"email":false,"phone":false,"recoveryCode":true,"custom":false}`) {
+		if text := encoded(k, factors, codes.Codes...); !strings.Contains(text, `"helps":{"totp":true,"email":false,"phone":false,"recoveryCode":true,"custom":false,"passkey":false}`) {
 			k.Error(text)
 		}
 		engine := k.Configured(func(c *latchkey.Config) { c.CustomCodes = true })

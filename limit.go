@@ -37,6 +37,8 @@ const (
 	limitStartOAuth2
 	limitFinishOAuth2
 	limitIDToken
+	limitStartPasskey
+	limitFinishPasskey
 	limitSession
 	limitSessionByClient
 	limitFailuresByClient
@@ -97,6 +99,8 @@ var limits = [...]struct {
 	limitStartOAuth2:          {name: "createOAuth2Session", rule: perHour(50)},
 	limitFinishOAuth2:         {name: "finishOAuth2Session", rule: perHour(50)},
 	limitIDToken:              {name: "createIDTokenSession", rule: perHour(50)},
+	limitStartPasskey:         {name: "createPasskeySession", rule: perHour(300)},
+	limitFinishPasskey:        {name: "finishPasskeySession", rule: perHour(300)},
 	limitSession:              {name: "createSession", rule: perHour(10), guesses: true},
 	limitSessionByClient:      {name: "createSessionByClient", rule: perHour(300), guesses: true},
 	limitFailuresByClient:     {name: "failuresByClient", rule: perHour(300), guesses: true, quiet: true},
@@ -154,6 +158,8 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //     user id.
 //   - createOAuth2Session, finishOAuth2Session: sign-ins by a provider that begin, and calls of
 //     its callback.
+//   - createPasskeySession, finishPasskeySession: sign-ins by a passkey that begin, and their
+//     answers.
 //   - failuresByClient: the wrong passwords, links, codes and answers to challenges of a
 //     client address, for any user. A try counts while it is compared, so that tries at once
 //     do not pass the rule together.
@@ -174,7 +180,7 @@ func perDay(calls int) ratelimit.Rule { return ratelimit.Rule{Calls: calls, Wind
 //     together, with the calls of [Account.ConfirmPhoneChange].
 //   - createMFAChallenge: by user, or by user and client address where the user has
 //     proven the factor from there.
-//   - updateMFAChallenge: by challenge.
+//   - updateMFAChallenge: by challenge; answers by a passkey by session.
 //   - messages: all messages to an address. In a mailbox the part after a + does not
 //     count.
 //   - messagesReserve: messages to a proven address after the rules that strangers can use

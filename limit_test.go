@@ -28,6 +28,7 @@ func TestEveryLimitHoldsAtItsCountAndEndsWithItsWindow(t *testing.T) {
 		"messages": 60, "createJWT": 100, "createRecovery": 10, "updateRecovery": 10,
 		"createEmailVerification": 10, "updateEmailVerification": 10, "createPhoneVerification": 10, "updatePhoneVerification": 10,
 		"createMFAChallenge": 10, "updateMFAChallenge": 10, "createMembership": 10, "createOAuth2Session": 50, "finishOAuth2Session": 50, "createIDTokenSession": 50,
+		"createPasskeySession": 300, "finishPasskeySession": 300,
 	}
 	rules := latchkey.DefaultLimits()
 	for name, rule := range map[string]ratelimit.Rule{ // no single call reaches these limits: internal/attack has their tests (AC-057, A5, A22)

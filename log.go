@@ -44,7 +44,11 @@ const (
 	logMembershipRefuse   = "membership.refuse" // a wrong secret of an invitation
 	logIdentityCreate     = "identity.create"
 	logIdentityDelete     = "identity.delete"
-	logEndAll             = "sessions.end" // every session, link, code and JWT of everybody
+	logPasskeyCreate      = "passkey.create"
+	logPasskeyUpdate      = "passkey.update"
+	logPasskeyDelete      = "passkey.delete"
+	logPasskeyRefuse      = "passkey.refuse" // an enrolment that failed
+	logEndAll             = "sessions.end"   // every session, link, code and JWT of everybody
 )
 
 // logOf returns a log row about a user.
@@ -122,9 +126,9 @@ type Log struct {
 	// recovery.create, recovery.update, challenge.create, challenge.update,
 	// tokens.create, target.create, target.update, target.delete, user.impersonate,
 	// membership.create, membership.update, membership.delete, identity.create,
-	// identity.delete, team.create, team.update, team.delete, sessions.end ([Engine.EndAll]);
+	// identity.delete, passkey.create, passkey.update, passkey.delete, team.create, team.update, team.delete, sessions.end ([Engine.EndAll]);
 	// or the refusal: session.refuse, user.refuse,
-	// verification.refuse, recovery.refuse, challenge.refuse, membership.refuse.
+	// verification.refuse, recovery.refuse, challenge.refuse, membership.refuse, passkey.refuse.
 	Event string    `json:"event"`
 	Time  time.Time `json:"time"`
 	// Resource is the changed thing: user/ID, or team/ID for memberships.

@@ -18,6 +18,7 @@ type MFAFactors struct {
 	Phone        bool `json:"phone"`
 	RecoveryCode bool `json:"recoveryCode"`
 	Custom       bool `json:"custom"`
+	Passkey      bool `json:"passkey"`
 	// RecoveryCodesLeft is the number of unused recovery codes.
 	RecoveryCodesLeft int `json:"recoveryCodesLeft"`
 	// Helps are the factors of which a challenge helps the session that asks. For one that owes
@@ -39,12 +40,13 @@ type FactorSet struct {
 	Phone        bool `json:"phone"`
 	RecoveryCode bool `json:"recoveryCode"`
 	Custom       bool `json:"custom"`
+	Passkey      bool `json:"passkey"`
 }
 
 // has reports whether a factor is in the set.
 func (s FactorSet) has(f Factor) bool {
 	return f == FactorTOTP && s.TOTP || f == FactorEmail && s.Email || f == FactorPhone && s.Phone ||
-		f == FactorRecoveryCode && s.RecoveryCode || f == FactorCustom && s.Custom
+		f == FactorRecoveryCode && s.RecoveryCode || f == FactorCustom && s.Custom || f == FactorPasskey && s.Passkey
 }
 
 // showFactors returns the factors of a user.
@@ -56,7 +58,7 @@ func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.U
 	off := e.policy.Factors.off
 	return MFAFactors{
 		TOTP: user.TOTP && !off(FactorTOTP), Email: user.EmailVerified && !off(FactorEmail), Phone: user.PhoneVerified && !off(FactorPhone),
-		RecoveryCode: len(left) > 0, RecoveryCodesLeft: len(left), Custom: e.hasCustom(),
+		RecoveryCode: len(left) > 0, RecoveryCodesLeft: len(left), Custom: e.hasCustom(), Passkey: user.Passkeys != "" && e.passkeys != nil,
 	}, nil
 }
 
@@ -92,7 +94,7 @@ func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
 // showHelp adds which factors help a session of a user.
 func (e *Engine) showHelp(have *MFAFactors, user *record.User, s *record.Check) {
 	have.Helps = FactorSet{
-		TOTP: have.TOTP, RecoveryCode: have.RecoveryCode, Custom: have.Custom,
+		TOTP: have.TOTP, RecoveryCode: have.RecoveryCode, Custom: have.Custom, Passkey: have.Passkey,
 		Email: have.Email && e.canSendTo(notify.Email, user.Email), Phone: have.Phone && e.canSendTo(notify.SMS, user.Phone),
 	}
 	if !e.owes(s) {
@@ -101,7 +103,7 @@ func (e *Engine) showHelp(have *MFAFactors, user *record.User, s *record.Check) 
 	can := have.Helps
 	for f, has := range map[Factor]*bool{
 		FactorTOTP: &have.Helps.TOTP, FactorEmail: &have.Helps.Email, FactorPhone: &have.Helps.Phone,
-		FactorRecoveryCode: &have.Helps.RecoveryCode, FactorCustom: &have.Helps.Custom,
+		FactorRecoveryCode: &have.Helps.RecoveryCode, FactorCustom: &have.Helps.Custom, FactorPasskey: &have.Helps.Passkey,
 	} {
 		*has = *has && e.pays(s, string(f))
 	}

@@ -351,7 +351,7 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	addFactor(row, string(factor))
 	row.Assumed = withoutFactor(row.Assumed, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
-	if factor == FactorTOTP || factor == FactorRecoveryCode {
+	if factor == FactorTOTP || factor == FactorRecoveryCode || factor == FactorPasskey {
 		row.Strong = tx.now
 	}
 	tx.noteOwing(row)
@@ -373,6 +373,9 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	}
 	if owed && row.Identity != "" && !tx.owes(checkOf(row)) {
 		if err := tx.confirmIdentity(ctx, user, row, true); err != nil {
+			return nil, err
+		}
+		if err := tx.confirmPasskey(ctx, user, row); err != nil {
 			return nil, err
 		}
 	}

@@ -28,6 +28,9 @@ func userFacts(u *record.User) facts {
 	if u.RecoveryCodes {
 		factors = append(factors, string(FactorRecoveryCode))
 	}
+	if u.Passkeys != "" {
+		factors = append(factors, string(FactorPasskey))
+	}
 	if u.Recovered {
 		factors = append(factors, factRecovered)
 	}
@@ -190,7 +193,7 @@ func (e *Engine) pays(s *record.Check, factor string) bool {
 // secondFactors returns those of a user's factors that serve as a second one.
 func (e *Engine) secondFactors(userFactors []string) []string {
 	return slices.DeleteFunc(slices.Clone(userFactors), func(f string) bool {
-		return f == factorPassword || strings.HasPrefix(f, byProvider) || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f))
+		return f == factorPassword || strings.HasPrefix(f, byProvider) || f == string(FactorRecoveryCode) || f == factRecovered || e.policy.Factors.off(Factor(f)) || f == string(FactorPasskey) && e.passkeys == nil
 	})
 }
 
@@ -215,12 +218,13 @@ func (c *call) requireFresh(s *record.Check, need stepUp, within time.Duration) 
 }
 
 // requireStrongest refuses a session that has not freshly proven the strongest factor of
-// its user: the authenticator or a recovery code, if the user has an authenticator. What
+// its user: the authenticator, a passkey or a recovery code, if the user has one of the first two. What
 // takes that factor away asks for it, and so does what stands in for it: a mailbox or a
 // number is not enough.
 func (c *call) requireStrongest(user *record.User, s *record.Session, need stepUp) error {
 	anyAge := need == freshUnlessOff && c.policy.Factors.EnrolWithoutStepUp && !s.Strong.IsZero()
-	if !user.TOTP || anyAge || c.recent(s.Strong, c.policy.Factors.StepUpWindow) {
+	has := user.TOTP || user.Passkeys != "" && c.passkeys != nil
+	if !has || anyAge || c.recent(s.Strong, c.policy.Factors.StepUpWindow) {
 		return nil
 	}
 	return ErrChallengeRequired
@@ -231,6 +235,9 @@ func (e *Engine) hasCustom() bool { return e.custom != nil || e.customCodes }
 
 // checkFactor refuses a text that is no factor, and a factor that is switched off.
 func (e *Engine) checkFactor(factor Factor) error {
+	if factor == FactorPasskey {
+		return invalid("factor", reason.New(reason.Unknown, "passkeys have calls of their own"))
+	}
 	if !slices.Contains(allFactors, factor) {
 		return invalid("factor", reason.New(reason.Unknown, "not totp, email, phone, recoveryCode or custom"))
 	}

@@ -5,9 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"example.com/latchkey/internal/codes"
 	"example.com/latchkey/internal/reason"
@@ -302,27 +299,5 @@ func (tx *txn) deleteAuthenticator(ctx context.Context, user *record.User, kept 
 		return err
 	}
 	tx.event(user.ID, "delete.mfa", nil)
-	return tx.forgetTOTP(ctx, user, kept)
-}
-
-// forgetTOTP takes the proof of an authenticator that is gone from the session that has
-// removed it. If the session would owe another factor then, it is only taken to have proven
-// one.
-func (tx *txn) forgetTOTP(ctx context.Context, user *record.User, id string) error {
-	s, err := record.Sessions.Find(ctx, tx, record.Sessions.Primary(), store.Text(id))
-	if err != nil || s == nil || s.UserID != user.ID {
-		return err
-	}
-	s.Strong = time.Time{}
-	without := checkOf(s)
-	without.Factors = withoutFactor(s.Factors, string(FactorTOTP))
-	switch {
-	case !slices.Contains(strings.Fields(s.Factors), string(FactorTOTP)):
-	case tx.owes(without):
-		s.Assumed = strings.TrimSpace(withoutFactor(s.Assumed, string(FactorTOTP)) + " " + string(FactorTOTP))
-	default:
-		s.Factors, s.Assumed = without.Factors, withoutFactor(s.Assumed, string(FactorTOTP))
-	}
-	tx.noteOwing(s)
-	return record.Sessions.Replace(ctx, tx, s)
+	return tx.forgetFactor(ctx, user, kept, FactorTOTP)
 }

@@ -165,6 +165,9 @@ type FactorPolicy struct {
 	// StrongRecoveryCodes makes ten recovery codes of 120 bits that are kept as digests
 	// and shown once, instead of six of 40 bits that can be read again.
 	StrongRecoveryCodes bool
+	// RefuseClonedPasskeys refuses a passkey of a single device whose count of signatures does not rise: there may be a copy of
+	// it. Without it, the user gets a notice, and the passkey is marked (Passkey.ClonedAt).
+	RefuseClonedPasskeys bool
 	// PendingLength is how long a session may owe a second factor before it ends, a minute
 	// to a year of 365 days; 0 means 30 minutes.
 	PendingLength time.Duration
@@ -264,8 +267,9 @@ const (
 	MethodPhone                                // asking for a code by SMS, to sign in or to verify the number
 	MethodJWT                                  // making a JWT
 	MethodInvitation                           // inviting to a team; open invitations can be accepted
+	MethodPasskey                              // signing in by a passkey; second factors and step-ups by one stay
 
-	allMethods = MethodEmailPassword | MethodAnonymousSession | MethodMagicURL | MethodEmailOTP | MethodPhone | MethodJWT | MethodInvitation
+	allMethods = MethodPasskey | MethodEmailPassword | MethodAnonymousSession | MethodMagicURL | MethodEmailOTP | MethodPhone | MethodJWT | MethodInvitation
 )
 
 // name names a way in for a person.
@@ -283,6 +287,8 @@ func (m Methods) name() string {
 		return "Phone"
 	case MethodInvitation:
 		return "Invitation"
+	case MethodPasskey:
+		return "Passkey"
 	}
 	return "JWT"
 }

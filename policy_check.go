@@ -40,7 +40,7 @@ func StrictPolicy() Policy {
 			EndOnChange:  true,
 			EndOnBlock:   true,
 		},
-		Factors: FactorPolicy{StepUpWindow: 10 * time.Minute, StrongRecoveryCodes: true, PendingLength: 10 * time.Minute},
+		Factors: FactorPolicy{StepUpWindow: 10 * time.Minute, StrongRecoveryCodes: true, RefuseClonedPasskeys: true, PendingLength: 10 * time.Minute},
 		Messages: MessagePolicy{
 			MagicURLLength: 10 * time.Minute, OTPLength: 5 * time.Minute, EmailVerificationLength: day, RecoveryLength: 10 * time.Minute,
 		},

@@ -21,12 +21,12 @@ type Session struct {
 	// Under Lifetime.Idle it is up to an eighth of that late.
 	AccessedAt time.Time `json:"accessedAt"`
 	Expire     time.Time `json:"expire"`
-	// Provider is the way in: email, anonymous, magic-url, phone, token, server, or the name of an
+	// Provider is the way in: email, anonymous, magic-url, phone, token, passkey, server, or the name of an
 	// [oauth.Provider].
 	Provider    string `json:"provider"`
 	ProviderUID string `json:"providerUid"` // the address, or the subject at the provider, where the way in has one
 	// Factors are the proofs: password, email, phone, token, oauth2, totp, recoveryCode,
-	// custom, anonymous or server.
+	// custom, passkey, anonymous or server.
 	Factors      []string  `json:"factors"`
 	MFAUpdatedAt time.Time `json:"mfaUpdatedAt,omitzero"` // of the last completed challenge; zero without one
 	IP           string    `json:"ip"`                    // "" when it was not known
@@ -48,7 +48,7 @@ type SessionList struct {
 // alerting are the proofs of sign-ins that a session alert tells of. A sign-in by
 // mail is not among them: the alert would go to the mailbox that made it. Nor is an accepted
 // invitation, as documented.
-var alerting = []string{factorPassword, factorPhone, factorToken}
+var alerting = []string{factorPassword, factorPhone, factorToken, passkeyVerified, string(FactorPasskey)}
 
 // showSession returns a session as it is shown.
 func (e *Engine) showSession(row *record.Session) (*Session, error) {
@@ -59,7 +59,7 @@ func (e *Engine) showSession(row *record.Session) (*Session, error) {
 	return &Session{
 		ID: row.ID, UserID: row.UserID, CreatedAt: row.Created, UpdatedAt: row.Updated, AccessedAt: row.Touched,
 		Expire:   e.last(checkOf(row)),
-		Provider: row.Provider, ProviderUID: row.ProviderUID, Factors: strings.Fields(row.Factors),
+		Provider: row.Provider, ProviderUID: row.ProviderUID, Factors: strings.Fields(withoutFactor(row.Factors, factVerified)),
 		MFAUpdatedAt: row.Challenged, IP: row.IP, Device: device,
 	}, nil
 }
@@ -192,6 +192,9 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 		Provider: in.provider, ProviderUID: in.providerUID, Factors: in.factors,
 		IP: tx.client.ip(), Client: in.device, PasswordEpoch: user.PasswordEpoch, Identity: in.identity,
 		Length: int64(in.length / time.Second),
+	}
+	if hasWord(in.factors, string(FactorPasskey)) {
+		row.Strong = tx.now
 	}
 	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)
@@ -437,4 +440,26 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 		}
 	}
 	return nil
+}
+
+// forgetFactor takes the proof of an authenticator or of passkeys that are gone from the session that has
+// removed them. If the session would owe another factor then, it is only taken to have proven
+// one.
+func (tx *txn) forgetFactor(ctx context.Context, user *record.User, id string, factor Factor) error {
+	s, err := record.Sessions.Find(ctx, tx, record.Sessions.Primary(), store.Text(id))
+	if err != nil || s == nil || s.UserID != user.ID {
+		return err
+	}
+	s.Strong = time.Time{}
+	without := checkOf(s)
+	without.Factors = withoutFactor(s.Factors, string(factor))
+	switch {
+	case !slices.Contains(strings.Fields(s.Factors), string(factor)):
+	case tx.owes(without):
+		s.Assumed = strings.TrimSpace(withoutFactor(s.Assumed, string(factor)) + " " + string(factor))
+	default:
+		s.Factors, s.Assumed = without.Factors, withoutFactor(s.Assumed, string(factor))
+	}
+	tx.noteOwing(s)
+	return record.Sessions.Replace(ctx, tx, s)
 }

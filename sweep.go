@@ -14,7 +14,7 @@ import (
 // Swept counts the rows that [Engine.Sweep] has deleted.
 type Swept struct {
 	Sessions int `json:"sessions"`
-	Tokens   int `json:"tokens"`   // including challenges, invitations and begun sign-ins by providers
+	Tokens   int `json:"tokens"`   // including challenges, invitations and begun sign-ins by providers and passkeys
 	Failures int `json:"failures"` // counts of wrong passwords and codes, known clients, and used ID tokens
 	Logs     int `json:"logs"`
 	Users    int `json:"users"` // anonymous users without a live session
@@ -65,6 +65,7 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		{record.Tokens.Index("expire"), past, &swept.Tokens},
 		{record.Challenges.Index("expire"), past, &swept.Tokens},
 		{record.Starts.Index("expire"), past, &swept.Tokens},
+		{record.Ceremonies.Index("expire"), past, &swept.Tokens},
 		{record.Memberships.Index("expire"), past, &swept.Tokens},
 		{record.Failures.Index("expire"), past, &swept.Failures},
 		{record.Logs.Index("created"), c.now.Add(-c.policy.LogLength), &swept.Logs},
@@ -165,6 +166,7 @@ func (c *call) sweepAhead(ctx context.Context, swept *Swept) error {
 		{Index: record.Tokens.Index("expire"), Where: later("created"), Limit: batch},
 		{Index: record.Challenges.Index("expire"), Where: later("created"), Limit: batch},
 		{Index: record.Starts.Index("expire"), Where: later("created"), Limit: batch},
+		{Index: record.Ceremonies.Index("expire"), Where: later("created"), Limit: batch},
 		invitations,
 	} {
 		for gone := batch; gone == batch; {

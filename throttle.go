@@ -102,7 +102,7 @@ func limitFailures[T any](ctx context.Context, c *call, try func() (T, error)) (
 		return zero, err
 	}
 	result, err := try()
-	if !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrTeamInvalidSecret) {
+	if !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrTeamInvalidSecret) && !errors.Is(err, ErrPasskeyUnknown) {
 		c.giveBack(ctx, limitFailuresByClient, network, byNetwork)
 		c.giveBack(ctx, limitFailuresByClient, site, bySite)
 	}

@@ -597,7 +597,7 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 		}
 	}
 	_, err = tx.changeUser(ctx, user, func(u *record.User) error {
-		u.TOTP, u.RecoveryCodes, u.Unclaimed = false, false, false
+		u.TOTP, u.RecoveryCodes, u.Unclaimed, u.Passkeys = false, false, false, ""
 		u.Password, u.PasswordHistory, u.PasswordUpdated, u.MustReset = nil, nil, time.Time{}, false
 		u.MFA = u.MFA && u.MFADemanded // by the server, and not by a stranger
 		u.Epoch++                      // clients from which an attacker has signed in are not known any more

@@ -224,6 +224,9 @@ func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
 		if err := tx.weighIdentities(ctx, user, own); err != nil {
 			return err
 		}
+		if err := tx.weighPasskeys(ctx, user, kept, own); err != nil {
+			return err
+		}
 		return tx.voidCodes(ctx, user, kept)
 	}
 	if err := tx.dropFactors(ctx, user, "", assumed); err != nil {
@@ -464,9 +467,10 @@ func (tx *txn) voidCodes(ctx context.Context, user *record.User, kept string) er
 	return tx.changeFacts(ctx, user)
 }
 
-// deleteFactors deletes a user's authenticators, challenges and recovery codes.
+// deleteFactors deletes a user's authenticators, challenges, recovery codes and passkeys.
 func (tx *txn) deleteFactors(ctx context.Context, user *record.User) error {
-	for _, index := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user")} {
+	for _, index := range []*store.Index{record.Authenticators.Index("user"), record.Challenges.Index("user"), record.RecoveryCodes.Index("user"),
+		record.Passkeys.Index("user"), record.Handles.Primary(), record.Ceremonies.Index("user")} {
 		q := store.Query{Index: index, Equal: []store.Value{store.Text(user.ID)}, Limit: store.MaxLimit}
 		if _, err := tx.DeleteRange(ctx, q); err != nil {
 			return err

@@ -33,6 +33,9 @@ var personal = []struct {
 	{record.RecoveryCodes.Table, byUserID(record.RecoveryCodes.Index("user"))},
 	{record.Memberships.Table, membershipsAbout},
 	{record.Identities.Table, byUserID(record.Identities.Index("user"))},
+	{record.Passkeys.Table, byUserID(record.Passkeys.Index("user"))},
+	{record.Handles.Table, byUserID(record.Handles.Primary())},
+	{record.Ceremonies.Table, byUserID(record.Ceremonies.Index("user"))},
 	{record.Words.Table, func(user *record.User) []store.Query {
 		return []store.Query{rowsOf(record.Words.Index("row"), "users", user.ID)}
 	}},

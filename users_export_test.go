@@ -24,6 +24,8 @@ func TestExportHasEveryRowOfTheUser(t *testing.T) {
 		k.Must(err)
 		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		k.Must(kit.Err(account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})))
 		k.Must(kit.Err(k.LinkBy(k.Visitor, session.Secret, k.Acme, acmeAda)))
 		token, err := k.Users().CreateToken(k.Ctx, id, 6, 0)
 		k.Must(err)

@@ -61,6 +61,10 @@ const (
 	MFASwitchedOn        Change = "mfa-on"
 	MFASwitchedOff       Change = "mfa-off"
 	RecoveryCodesMade    Change = "recovery-codes" // former ones are void
+	PasskeyAdded         Change = "passkey-added"
+	PasskeyRemoved       Change = "passkey-removed"
+	PasskeySynced        Change = "passkey-synced" // a passkey of one device has come to be on several
+	PasskeyCloned        Change = "passkey-cloned" // a passkey was used of which there may be a copy
 )
 
 // Channel is the way by which a message is sent.

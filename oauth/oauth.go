@@ -77,7 +77,7 @@ const ErrIDToken Failure = "the ID token is not one of the service for an app of
 type Info struct {
 	// Name is what hosts, sessions and identities call the provider: 1 to 32 of a-z, A-Z, 0-9 and
 	// hyphen, the first a letter, and none of the engine's own ways in (email, anonymous,
-	// magic-url, phone, token, server). Names of one engine differ.
+	// magic-url, phone, token, passkey, server). Names of one engine differ.
 	Name string
 	// Issuer is the service under which identities are kept, as an address: at most 255 bytes.
 	// Identities of one issuer never match those of another, so it must not change.

@@ -14,7 +14,7 @@ const (
 )
 
 // waysIn are the names of sessions that no provider may have.
-var waysIn = []string{"email", "anonymous", "server", "magic-url", "phone", "token"}
+var waysIn = []string{"email", "anonymous", "server", "magic-url", "phone", "token", "passkey"}
 
 // ErrProvider is the error of a text that cannot be the name of a provider.
 var ErrProvider = reason.New(reason.Malformed, "not a letter and then letters, digits and hyphens, at most 32")

@@ -19,7 +19,7 @@ func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	k.Helper()
 	c := latchkey.Config{
 		Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy, OnEvent: k.Told.Record, Notifier: k.Box, SMS: k.Box,
-		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Logger: slog.New(k.Logged),
+		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys, Logger: slog.New(k.Logged),
 		LimiterPerProcess: true,
 	}
 	change(&c)
@@ -33,7 +33,7 @@ func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	k.Helper()
 	engine, err := latchkey.New(k.Store, latchkey.Config{
 		Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Limiter: l, Policy: k.Policy, Logger: slog.New(slog.DiscardHandler),
-		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys,
 		LimiterPerProcess: true,
 	})
 	k.Must(err)
@@ -47,7 +47,7 @@ func (k *Kit) WithKeys(keys latchkey.Keys) *latchkey.Engine {
 	k.Helper()
 	return k.startOlder(latchkey.Config{
 		Keys: keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: k.Policy,
-		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys,
 		LimiterPerProcess: true,
 	})
 }

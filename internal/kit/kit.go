@@ -24,6 +24,7 @@ import (
 	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/oauth"
+	"example.com/latchkey/passkey"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/storetest"
@@ -71,6 +72,18 @@ const (
 // Client is the client of [Kit.Visitor].
 var Client = authtest.Client
 
+// Page is the page of the host that asks for passkeys, and Passkeys the service of the engines of the kit.
+const Page = "https://app.example.org"
+
+// Passkeys is the service as authenticators know it.
+var Passkeys = func() *passkey.RelyingParty {
+	p, err := passkey.New(passkey.Config{RPID: "example.org", Name: "Example", Origins: []string{Page}})
+	if err != nil {
+		panic(err)
+	}
+	return p
+}()
+
 // Documented is the zero policy, which behaves as the documents say.
 var Documented latchkey.Policy
 
@@ -94,7 +107,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		OnEvent: k.Told.Record,
 		Logger:  slog.New(k.Logged),
 
-		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other},
+		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys,
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), LimiterPerProcess: true,
 	})
 	k.Must(err)

@@ -44,6 +44,12 @@ var LimitedCalls = map[string]func(k *Kit, c latchkey.Client) error{
 	"finishOAuth2Session": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).FinishOAuth2(k.Ctx, latchkey.OAuth2Callback{Provider: "acme"}))
 	},
+	"createPasskeySession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).StartPasskeySession(k.Ctx, latchkey.PasskeyOffer{}))
+	},
+	"finishPasskeySession": func(k *Kit, c latchkey.Client) error {
+		return Err(k.Guest(c).FinishPasskeySession(k.Ctx, UnknownAnswer))
+	},
 	"createSession": func(k *Kit, c latchkey.Client) error {
 		return Err(k.Guest(c).CreateSession(k.Ctx, "ada", UnknownLink))
 	},

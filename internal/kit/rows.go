@@ -103,6 +103,23 @@ func (k *Kit) Broken() (rules []string) {
 			say("the password of %s has no date", u.ID)
 		}
 	}
+	keys := make(map[string]string)
+	for _, row := range all(record.Passkeys.Table) {
+		p := record.Passkeys.Record(row)
+		switch {
+		case users[p.UserID] == nil:
+			say("passkey of %s has no user", p.UserID)
+		case !p.Second:
+			keys[p.UserID] = "first"
+		case keys[p.UserID] == "":
+			keys[p.UserID] = "second"
+		}
+	}
+	for _, u := range users {
+		if u.Passkeys != keys[u.ID] {
+			say("%s has passkeys %q, and counts %q", u.ID, keys[u.ID], u.Passkeys)
+		}
+	}
 	confirmed := make(map[string]bool)
 	for _, row := range all(record.Authenticators.Table) {
 		a := record.Authenticators.Record(row)
@@ -137,6 +154,9 @@ func (k *Kit) Broken() (rules []string) {
 		}
 		if u.RecoveryCodes {
 			factors = append(factors, "recoveryCode")
+		}
+		if u.Passkeys != "" {
+			factors = append(factors, "passkey")
 		}
 		if u.Recovered {
 			factors = append(factors, "recovered")

@@ -11,7 +11,7 @@ import (
 
 // openToActing are the methods of an account that a user may also call for another one.
 var openToActing = []string{
-	"Account.User", "Account.Profile", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.Sessions", "Account.MFAFactors", "Account.Identities", "Account.GetIdentity",
+	"Account.User", "Account.Profile", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.Sessions", "Account.MFAFactors", "Account.Identities", "Account.Passkeys", "Account.GetIdentity",
 	"Account.UpdateName", "Account.UpdatePrefs",
 	"Teams.Get by a user", "Teams.List by a user", "Teams.Prefs by a user", "Teams.Logs by a user", "Teams.Memberships by a user", "Teams.GetMembership by a user",
 }

@@ -28,7 +28,7 @@ func TestEveryOperationSurvivesAPanicOfTheClock(t *testing.T) {
 		}
 		w := operations.NewWorld(k, true, op)
 		broken := false
-		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme}, Now: func() time.Time {
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme}, Passkeys: kit.Passkeys, Now: func() time.Time {
 			if broken {
 				panic("no time")
 			}
@@ -84,7 +84,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 					RefuseDisposable: true, RefuseAliased: true, RefuseFree: true, RefuseNotCorporate: true,
 				}},
 				OnEvent: func(context.Context, latchkey.Event) { panic("no ear") }, Logger: slog.New(slog.DiscardHandler),
-				Notifier: panicking{}, SMS: panicking{}, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme},
+				Notifier: panicking{}, SMS: panicking{}, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme}, Passkeys: kit.Passkeys,
 			})
 			k.Must(err)
 			defer func() { k.Must(engine.Close()) }()
@@ -97,7 +97,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			guesses := slices.Contains([]string{
 				"Guest.CreateEmailPasswordSession", "Account.UpdatePassword", "Account.UpdateEmail", "Account.UpdatePhone", "Guest.CreateSession", "Guest.CreateSession by link", "Guest.CreateSession by code", "Guest.RedeemOAuth2Token",
 				"Guest.AcceptInvitation", "Account.AcceptInvitation", "Guest.DeclineInvitation", "Account.ConfirmPassword", "Account.CreateEmailChange", "Account.CreatePhoneChange", "Account.ConfirmPhoneChange",
-				"Guest.ConfirmPhoneVerification", "Account.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge",
+				"Guest.ConfirmPhoneVerification", "Account.ConfirmPhoneVerification", "Account.ConfirmMFAChallenge", "Account.FinishPasskeyChallenge",
 			}, op.Name)
 			switch err := op.Do(w); {
 			case limiter == panicking{} && guesses:

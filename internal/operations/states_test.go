@@ -27,6 +27,10 @@ func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
 			if !errors.Is(err, latchkey.ErrInvalidToken) {
 				k.Errorf("of an unknown challenge: %v", err)
 			}
+		case op.Name == "Account.StartPasskeyChallenge" || op.Name == "Account.FinishPasskeyChallenge":
+			if !errors.Is(err, latchkey.ErrPasskeyNotFound) && !errors.Is(err, latchkey.ErrInvalidToken) {
+				k.Errorf("without a passkey: %v", err)
+			}
 		case op.Open:
 			k.Must(err)
 		default:
@@ -92,7 +96,7 @@ func TestEveryMethodOfASessionInEveryState(t *testing.T) {
 	for state, enter := range sessionStates {
 		t.Run(state, func(t *testing.T) {
 			operations.OnEvery(t, func(k *kit.Kit, op operations.Operation) {
-				if op.Free {
+				if op.Free || op.Keyed && state == "enrolled, not confirmed" { // a passkey is a factor
 					return
 				}
 				w := operations.NewWorld(k, true, op)
@@ -126,6 +130,7 @@ func TestEveryMethodByAJWT(t *testing.T) {
 		"UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "DeleteMFAAuthenticator", "CreateMFAChallenge", "ConfirmMFAChallenge",
 		"CreateMFARecoveryCodes", "MFARecoveryCodes", "RegenerateMFARecoveryCodes", "Block", "RotateSession", "Delete", "CreatePushTarget",
 		"StartOAuth2", "LinkIDToken", "DeleteIdentity", "ProviderTokens", "ConfirmPassword", "ConfirmEmailChange", "ConfirmPhoneChange",
+		"StartPasskeyEnrolment", "FinishPasskeyEnrolment", "StartPasskeyChallenge", "FinishPasskeyChallenge", "DeletePasskey",
 	} {
 		other["Account."+name] = latchkey.ErrSessionNotFound
 	}

@@ -38,6 +38,8 @@ type Operation struct {
 	// Begun says that it needs sign-ins by a provider that have begun, and Linked an identity of
 	// the user.
 	Begun, Linked bool
+	// Keyed says that it needs a passkey of the user, and answers of authenticators.
+	Keyed bool
 	// Invites says that it needs an invitation of the user to another one's team.
 	Invites bool
 
@@ -192,6 +194,36 @@ var Table = []Operation{
 	}},
 	{Name: "Users.ProviderTokens", Free: true, Quiet: true, Linked: true, Anonymous: latchkey.ErrIdentityNotFound, Do: func(w *World) error {
 		return kit.Err(w.Users().ProviderTokens(w.Ctx, w.Identity))
+	}},
+	{Name: "Guest.StartPasskeySession", Free: true, Quiet: true, Do: func(w *World) error {
+		return kit.Err(w.Visitor.StartPasskeySession(w.Ctx, latchkey.PasskeyOffer{}))
+	}},
+	{Name: "Guest.FinishPasskeySession", Free: true, Keyed: true, Many: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Visitor.FinishPasskeySession(w.Ctx, w.Offer))
+	}},
+	{Name: "Account.StartPasskeyEnrolment", Quiet: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.StartPasskeyEnrolment(w.Ctx, latchkey.PasskeyEnrolment{}))
+	}},
+	{Name: "Account.FinishPasskeyEnrolment", Keyed: true, Many: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return kit.Err(w.Account.FinishPasskeyEnrolment(w.Ctx, w.Creation, "Telephone"))
+	}},
+	{Name: "Account.StartPasskeyChallenge", Keyed: true, Quiet: true, Open: true, Anonymous: latchkey.ErrPasskeyNotFound, Do: func(w *World) error {
+		return kit.Err(w.Account.StartPasskeyChallenge(w.Ctx))
+	}},
+	{Name: "Account.FinishPasskeyChallenge", Keyed: true, Many: true, Open: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
+		return kit.Err(w.Account.FinishPasskeyChallenge(w.Ctx, w.Answer))
+	}},
+	{Name: "Account.Passkeys", Quiet: true, Keyed: true, Do: func(w *World) error { return kit.Err(w.Account.Passkeys(w.Ctx)) }},
+	{Name: "Account.PasskeySignals", Quiet: true, Keyed: true, Do: func(w *World) error { return kit.Err(w.Account.PasskeySignals(w.Ctx)) }},
+	{Name: "Account.RenamePasskey", Keyed: true, Anonymous: latchkey.ErrPasskeyNotFound, Do: func(w *World) error {
+		return kit.Err(w.Account.RenamePasskey(w.Ctx, w.Passkey, "Telephone"))
+	}},
+	{Name: "Account.DeletePasskey", Keyed: true, Factors: "fresh", Anonymous: latchkey.ErrPasskeyNotFound, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+		return w.Account.DeletePasskey(w.Ctx, w.Passkey)
+	}},
+	{Name: "Users.Passkeys", Free: true, Quiet: true, Keyed: true, Do: func(w *World) error { return kit.Err(w.Users().Passkeys(w.Ctx, w.User.ID)) }},
+	{Name: "Users.DeletePasskey", Free: true, Keyed: true, Anonymous: latchkey.ErrPasskeyNotFound, Do: func(w *World) error {
+		return w.Users().DeletePasskey(w.Ctx, w.User.ID, w.Passkey)
 	}},
 	{Name: "Account.Identities", Quiet: true, Do: func(w *World) error { return kit.Err(w.Account.Identities(w.Ctx)) }},
 	{Name: "Users.Identities", Free: true, Quiet: true, Do: func(w *World) error { return kit.Err(w.Users().Identities(w.Ctx)) }},

@@ -45,6 +45,11 @@ type World struct {
 	Identity            string          // of the user
 	IDToken             latchkey.Secret // of an app, of a person that no user is
 
+	Passkey string // of the user
+	// Offer, Creation and Answer are answers of authenticators: to an offer of a sign-in, to the question for a new
+	// passkey, and to that for a step-up.
+	Offer, Creation, Answer []byte
+
 	Push string // the id of a push target of the first session
 
 	Invitation latchkey.InvitationLink // of the user, to the team of another one
@@ -87,6 +92,7 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	}
 	w.IDToken = k.Acme.IDToken(oauth.Profile{Subject: "nora", Email: "nora@example.com", EmailVerified: true, Name: "Nora"})
 	w.Handed = &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
+	w.Passkey, w.Offer, w.Creation, w.Answer = "unknown", kit.UnknownAnswer, kit.UnknownEnrolment, kit.UnknownAnswer
 	w.Identity, w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host = "unknown", "unknown", "unknown", "unknown", "unknown", "unknown", k.Users()
 	for _, op := range ops {
 		if op.Factors == "host" && w.Question == "unknown" {
@@ -105,6 +111,9 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 			result, err := k.LinkBy(k.Visitor, w.Secret, k.Acme, oauth.Profile{Subject: "world", Email: "work@example.com", EmailVerified: true})
 			k.Must(err)
 			w.Identity = result.Identity.ID
+		}
+		if op.Keyed && w.Passkey == "unknown" && full {
+			w.keyed()
 		}
 		if op.Teams && w.Team == "unknown" {
 			w.found()
@@ -180,6 +189,22 @@ func (w *World) begun() {
 	result, err := w.Visitor.FinishOAuth2(w.Kit.Ctx, handed.Callback(person("emma")))
 	w.Must(err)
 	w.Handed, w.Binding = result.Token, handed.Binding
+}
+
+// keyed makes a passkey of the user, and answers of authenticators.
+func (w *World) keyed() {
+	w.Helper()
+	device := authtest.NewDevice(kit.Page)
+	w.Passkey = w.Kit.Enrol(w.Account, device, latchkey.PasskeyEnrolment{}).ID
+	w.Offer = w.Offered(w.Visitor, device)
+	start, err := w.Account.StartPasskeyEnrolment(w.Kit.Ctx, latchkey.PasskeyEnrolment{})
+	w.Must(err)
+	w.Creation, err = authtest.NewDevice(kit.Page).Create(start.Options)
+	w.Must(err)
+	start, err = w.Account.StartPasskeyChallenge(w.Kit.Ctx)
+	w.Must(err)
+	w.Answer, err = device.Get(start.Options)
+	w.Must(err)
 }
 
 // found makes the team of the user, with another user in it.

@@ -30,7 +30,7 @@ func rowsThatTravel(k *kit.Kit) (lines []string) {
 	}
 	for _, t := range []*store.Table{
 		record.Users.Table, record.Addresses.Table, record.Targets.Table, record.Authenticators.Table, record.RecoveryCodes.Table,
-		record.Identities.Table, record.Words.Table, record.Teams.Table, record.Memberships.Table,
+		record.Identities.Table, record.Words.Table, record.Teams.Table, record.Memberships.Table, record.Passkeys.Table, record.Handles.Table,
 	} {
 		rows, err := k.Raw.List(k.Ctx, store.Query{Index: t.Primary(), Limit: store.MaxLimit})
 		k.Must(err)

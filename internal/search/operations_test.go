@@ -158,6 +158,9 @@ var (
 var quiet = []string{
 	"Guest.Authenticate", "Guest.AuthenticateJWT", // after every step
 	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors", "Account.Identities", "Account.GetIdentity", "Account.ProviderTokens",
+	"Guest.StartPasskeySession", "Guest.FinishPasskeySession", "Account.StartPasskeyEnrolment", "Account.FinishPasskeyEnrolment", // the model has no passkeys
+	"Account.StartPasskeyChallenge", "Account.FinishPasskeyChallenge", "Pending.StartPasskeyChallenge", "Pending.FinishPasskeyChallenge",
+	"Account.Passkeys", "Account.PasskeySignals", "Account.RenamePasskey", "Account.DeletePasskey",
 	"Guest.StartOAuth2", "Guest.PostOAuth2", "Guest.RedeemOAuth2Token", // as of Guest.FinishOAuth2
 	"Account.LinkIDToken", // as of Account.StartOAuth2
 
