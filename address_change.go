@@ -456,7 +456,10 @@ func (tx *txn) restoreAddress(ctx context.Context, user *record.User, t *record.
 	}
 	// MFA without an authenticator: another address, or an account at a provider, may be the only
 	// second factor beside the mailbox.
-	other, only := by.other(), user.MFA && !user.TOTP
+	if err := tx.dropPasskeys(ctx, user, t.Created.Add(-undoLength(nil))); err != nil {
+		return err
+	}
+	other, only := by.other(), user.MFA && !user.TOTP && user.Passkeys == ""
 	stays := other.address(user) == t.Beside || only
 	if err := tx.dropLately(ctx, user, t, only && !(stays && other.verified(user))); err != nil {
 		return err

@@ -337,12 +337,14 @@ func (a *Account) tryAnswer(ctx context.Context, c *call, challengeID, otp strin
 		if err := tx.answerChallenge(ctx, user, row, answer{otp, byHost, slices.Contains(shown(s), row.Factor)}); err != nil {
 			return nil, err
 		}
-		return a.provedFactor(ctx, tx, user, Factor(row.Factor), secret)
+		factor := Factor(row.Factor)
+		return a.provedFactor(ctx, tx, user, factor, factor == FactorTOTP || factor == FactorRecoveryCode, secret)
 	})
 }
 
-// provedFactor records that the session has proven a factor, and gives it a new secret.
-func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, factor Factor, secret Secret) (*Session, error) {
+// provedFactor records that the session has proven a factor, and gives it a new secret. strong says that it is the proof that
+// changes of factors ask for.
+func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, factor Factor, strong bool, secret Secret) (*Session, error) {
 	row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
 	if err != nil {
 		return nil, err
@@ -351,7 +353,7 @@ func (a *Account) provedFactor(ctx context.Context, tx *txn, user *record.User, 
 	addFactor(row, string(factor))
 	row.Assumed = withoutFactor(row.Assumed, string(factor))
 	row.Challenged, row.Updated, row.Touched = tx.now, tx.now, tx.now
-	if factor == FactorTOTP || factor == FactorRecoveryCode || factor == FactorPasskey {
+	if strong {
 		row.Strong = tx.now
 	}
 	tx.noteOwing(row)

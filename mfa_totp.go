@@ -51,7 +51,8 @@ type MFAAuthenticator struct {
 //   - [ErrAuthMethodUnsupported]
 //   - [ErrAuthenticatorAlreadyVerified]
 //   - [ErrChallengeRequired]: the session has neither signed in nor answered a challenge
-//     within the window of the policy.
+//     within the window of the policy; or the user has a passkey, and the session has not proven
+//     one, or a recovery code, within that window.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthenticator) (_ *MFAAuthenticator, err error) {
 	defer a.home().publicError(ctx, "create authenticator", &err)
@@ -65,7 +66,7 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 	}
 	_, _ = rand.Read(seed) // never fails
 	id := newID()
-	enrol := func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*MFAAuthenticator, error) {
+	enrol := func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*MFAAuthenticator, error) {
 		if err := n.check(); err != nil {
 			return nil, err
 		}
@@ -78,7 +79,11 @@ func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthentica
 			return nil, err
 		case old != nil && old.Verified:
 			return nil, ErrAuthenticatorAlreadyVerified
-		case old != nil:
+		}
+		if err := tx.requireStrongest(user, s, freshUnlessOff); err != nil { // it stands in for a passkey
+			return nil, err
+		}
+		if old != nil {
 			if err := record.Authenticators.Delete(ctx, tx, store.Text(old.ID)); err != nil {
 				return nil, err
 			}
@@ -152,6 +157,9 @@ func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *Us
 			return nil, ErrAuthenticatorNotFound
 		case row.Verified:
 			return nil, ErrAuthenticatorAlreadyVerified
+		}
+		if err := tx.requireStrongest(user, s, freshUnlessOff); err != nil {
+			return nil, err
 		}
 		g, err := tx.factorGuard(ctx, tx, FactorTOTP, user)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,6 +165,12 @@ func (tx *txn) usePasskey(ctx context.Context, user *record.User, read *record.P
 	counts := p.Count != 0 || got.Count != 0
 	switch count := int64(got.Count); {
 	case counts && count <= p.Count && tx.policy.Factors.RefuseClonedPasskeys && !p.Eligible:
+		p.Cloned, p.Updated = tx.now, tx.now
+		if err := record.Passkeys.Replace(ctx, tx, p); err != nil {
+			return nil, err
+		}
+		tx.noticeFactors(notify.PasskeyCloned, user)
+		tx.event(user.ID, "passkeys."+p.ID+".update", tx.showPasskey(p))
 		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, errWrongPasskey})
 	case counts && count <= p.Count:
 		p.Cloned = tx.now
@@ -187,8 +194,8 @@ func (tx *txn) usePasskey(ctx context.Context, user *record.User, read *record.P
 	return p, nil
 }
 
-// dropPasskey is the one place where one passkey is deleted. The sessions that it has opened end, and with the last one its
-// proof goes from the others.
+// dropPasskey is the one place where one passkey is deleted. The sessions that it has opened end. The proof of a passkey goes from
+// all others that no remaining one has opened, because they may have given it by this one.
 func (tx *txn) dropPasskey(ctx context.Context, user *record.User, p *record.Passkey, kept string) error {
 	if err := record.Passkeys.Delete(ctx, tx, store.Text(p.ID)); err != nil {
 		return err
@@ -199,21 +206,50 @@ func (tx *txn) dropPasskey(ctx context.Context, user *record.User, p *record.Pas
 	if err := tx.countPasskeys(ctx, user); err != nil {
 		return err
 	}
+	left, err := passkeysOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	byThis := func(s *record.Session, f string) bool {
+		opened := func(other *record.Passkey) bool { return other.ID == s.Identity }
+		return f == string(FactorPasskey) && !slices.ContainsFunc(left, opened)
+	}
+	if err := tx.dropFactors(ctx, user, kept, byThis); err != nil {
+		return err
+	}
 	if user.Passkeys == "" {
 		if err := tx.forgetFactorGuesses(ctx, user, FactorPasskey); err != nil {
-			return err
-		}
-		isPasskey := func(_ *record.Session, f string) bool { return f == string(FactorPasskey) }
-		if err := tx.dropFactors(ctx, user, kept, isPasskey); err != nil {
 			return err
 		}
 		if err := tx.forgetFactor(ctx, user, kept, FactorPasskey); err != nil {
 			return err
 		}
 	}
+	if tx.policy.Sessions.EndOnChange {
+		if err := tx.endSessions(ctx, user, kept); err != nil {
+			return err
+		}
+	}
 	tx.noticeFactors(notify.PasskeyRemoved, user)
 	tx.event(user.ID, "passkeys."+p.ID+".delete", tx.showPasskey(p))
 	return tx.log(ctx, logPasskeyDelete, user)
+}
+
+// dropPasskeys deletes the passkeys of a user that came at a time or after it.
+func (tx *txn) dropPasskeys(ctx context.Context, user *record.User, since time.Time) error {
+	rows, err := passkeysOf(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, p := range rows {
+		if p.Created.Before(since) {
+			continue
+		}
+		if err := tx.dropPasskey(ctx, user, p, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // weighPasskeys follows MFA that is switched on by a session, "" for the server. A passkey of another session is one factor until

@@ -86,14 +86,15 @@ func (a *Account) challengeKind(ctx context.Context, tx *txn) (string, error) {
 }
 
 // FinishPasskeyChallenge proves a passkey of the user. The session has proven the factor then, and is fresh for a step-up. It is
-// returned with a new secret, as by [Account.ConfirmMFAChallenge]. The question is used up by its first answer, whatever that is
+// returned with a new secret, as by [Account.ConfirmMFAChallenge]. Changes of factors ask for more: that the device has verified the
+// user, unless the passkey is a second factor only. The question is used up by its first answer, whatever that is
 // worth.
 //
 // Errors:
 //   - [ErrArgumentInvalid]: the answer cannot be read.
 //   - [ErrInvalidToken]: the question is unknown, of another session or ceremony, was answered or has expired; or the answer
-//     proves nothing.
-//   - [ErrPasskeyUnknown]: as an [*UnknownPasskeyError], also for another user's passkey.
+//     proves nothing, or is by another user's passkey.
+//   - [ErrPasskeyUnknown]: as an [*UnknownPasskeyError].
 //   - [ErrAuthMethodUnsupported]
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: after ten calls of the session in an hour, after 300 failed sign-ins of any kind from the client address
@@ -170,7 +171,7 @@ func (a *Account) answerByPasskey(ctx context.Context, c *call, said *ceremony.A
 		if _, err := tx.usePasskey(ctx, user, p, got); err != nil {
 			return nil, err
 		}
-		return a.provedFactor(ctx, tx, user, FactorPasskey, secret)
+		return a.provedFactor(ctx, tx, user, FactorPasskey, got.Verified || p.Second, secret)
 	})
 	if err == nil {
 		err = refusal

@@ -149,14 +149,19 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 		}
 		return tx.claimCeremony(ctx, ceremonyEnrol, a.SessionID(), user, said.Challenge)
 	})
-	if err != nil {
+	var made *Passkey
+	if err == nil {
+		made, err = a.takePasskey(ctx, kept, answer, name)
+	}
+	reason, is := errors.AsType[*Error](err)
+	if _, pending := errors.AsType[*MoreFactorsError](err); !is || pending {
+		return made, err
+	}
+	there, broken := findPasskey(ctx, c.store, said.Credential)
+	if broken != nil || there != nil {
 		return nil, err
 	}
-	made, err := a.takePasskey(ctx, kept, answer, name)
-	if reason, is := errors.AsType[*Error](err); is && reason.Type != ErrPasskeyAlreadyExists.Type {
-		return nil, c.unknownPasskey(said.Credential, reason)
-	}
-	return made, err
+	return nil, c.unknownPasskey(said.Credential, reason)
 }
 
 // takePasskey stores the passkey of an answer.
@@ -209,6 +214,11 @@ func (a *Account) takePasskey(ctx context.Context, kept *keptOfCeremony, answer 
 		}
 		if err := tx.countPasskeys(ctx, user); err != nil {
 			return nil, err
+		}
+		if tx.policy.Sessions.EndOnChange {
+			if err := tx.endSessions(ctx, user, s.ID); err != nil {
+				return nil, err
+			}
 		}
 		tx.noticeFactors(notify.PasskeyAdded, user)
 		tx.event(user.ID, "passkeys."+p.ID+".create", tx.showPasskey(p))

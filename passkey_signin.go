@@ -115,6 +115,12 @@ func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer, answer
 		if err != nil {
 			return nil, err
 		}
+		if user.Unclaimed { // more is shown than the address
+			user.Unclaimed = false
+			if err := record.Users.Replace(ctx, tx, user); err != nil {
+				return nil, err
+			}
+		}
 		in := *drawn
 		in.identity = used.ID
 		if used.Single && user.MFA {
@@ -131,9 +137,10 @@ func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCere
 	if err != nil {
 		return nil, nil, err
 	}
-	unknown := p == nil || userID != "" && p.UserID != userID
+	unknown := p == nil
+	foreign := !unknown && userID != "" && p.UserID != userID
 	owner := userID
-	if !unknown {
+	if !unknown && !foreign {
 		owner = p.UserID
 	}
 	handle, err := handleOf(ctx, c.store, owner)
@@ -141,7 +148,7 @@ func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCere
 		return nil, nil, err
 	}
 	var got *ceremony.Asserted
-	if unknown {
+	if unknown || foreign {
 		c.passkeys.Decoy(kept.Asked, answer)
 		err = ceremony.ErrRefused
 	} else {

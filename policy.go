@@ -119,7 +119,7 @@ type SessionPolicy struct {
 	// Without it they end.
 	KeepOnPasswordChange bool
 	// EndOnChange ends the other sessions of a user whose proven address or number
-	// changes, or who gets or loses an authenticator. Without it only those end that a
+	// changes, or who gets or loses an authenticator or a passkey. Without it only those end that a
 	// link or a code to the old address or number has made, and nothing else; and, while
 	// MFA is on, those that come to owe a factor with the one that goes.
 	EndOnChange bool

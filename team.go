@@ -78,7 +78,7 @@ func showMembership(m *record.Membership, team *record.Team, user *record.User) 
 		ID: m.ID, CreatedAt: m.Created, UpdatedAt: m.Updated, TeamID: m.TeamID, TeamName: team.Name, Roles: roles,
 		Invited: m.Invited, Joined: m.Joined, Confirm: true,
 		UserID: user.ID, UserName: user.Name, UserEmail: user.Email, UserPhone: user.Phone,
-		MFA:            user.MFA && (user.TOTP || user.EmailVerified || user.PhoneVerified),
+		MFA:            user.MFA && (user.TOTP || user.Passkeys != "" || user.EmailVerified || user.PhoneVerified),
 		UserAccessedAt: user.Accessed,
 	}, err
 }

@@ -585,6 +585,9 @@ func (tx *txn) proveAddress(ctx context.Context, user *record.User, by *contact,
 	if err := tx.endUndo(ctx, user, func(*record.Token) bool { return true }); err != nil {
 		return nil, err
 	}
+	if err := tx.dropPasskeys(ctx, user, time.Time{}); err != nil {
+		return nil, err
+	}
 	if err := tx.deleteFactors(ctx, user); err != nil {
 		return nil, err
 	}

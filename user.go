@@ -292,4 +292,4 @@ func checkLabels(labels []string) (string, error) {
 func unclaimed(user *record.User) bool { return user.Unclaimed && !user.Blocked && !user.MFA }
 
 // guarded reports whether an account asks for its authenticator.
-func guarded(user *record.User) bool { return user.MFA && user.TOTP }
+func guarded(user *record.User) bool { return user.MFA && (user.TOTP || user.Passkeys != "") }
