@@ -3,13 +3,10 @@
 //	passkeys, err := passkey.New(passkey.Config{RPID: "example.org", Name: "Example", Origins: []string{"https://example.org"}})
 //	engine, err := latchkey.New(store, latchkey.Config{Keys: keys, Passkeys: passkeys})
 //
-// The engine has the ceremonies and their rules: [latchkey.Guest.StartPasskeySession], [latchkey.Account.StartPasskeyEnrolment],
-// [latchkey.Account.StartPasskeyChallenge]. This package makes the options for the browser and verifies what authenticators
-// answer, by github.com/go-webauthn/webauthn. A host that does not import it does not carry that library.
-//
-// [latchkey.Guest.StartPasskeySession]: https://pkg.go.dev/example.com/latchkey#Guest.StartPasskeySession
-// [latchkey.Account.StartPasskeyEnrolment]: https://pkg.go.dev/example.com/latchkey#Account.StartPasskeyEnrolment
-// [latchkey.Account.StartPasskeyChallenge]: https://pkg.go.dev/example.com/latchkey#Account.StartPasskeyChallenge
+// The engine has the ceremonies and their rules: the methods StartPasskeySession of latchkey.Guest, StartPasskeyEnrolment and
+// StartPasskeyChallenge of latchkey.Account, and those that finish them. This package makes the options for the browser and
+// verifies what authenticators answer, by github.com/go-webauthn/webauthn. A host that does not import it does not carry
+// that library.
 package passkey
 
 import (
