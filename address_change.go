@@ -454,11 +454,11 @@ func (tx *txn) restoreAddress(ctx context.Context, user *record.User, t *record.
 	if err := tx.weighUndo(ctx, user, t); err != nil {
 		return err
 	}
-	// MFA without an authenticator: another address, or an account at a provider, may be the only
-	// second factor beside the mailbox.
 	if err := tx.dropPasskeys(ctx, user, t.Created.Add(-undoLength(nil))); err != nil {
 		return err
 	}
+	// MFA without an authenticator and a passkey: another address, or an account at a provider, may be the
+	// only second factor beside the mailbox.
 	other, only := by.other(), user.MFA && !user.TOTP && user.Passkeys == ""
 	stays := other.address(user) == t.Beside || only
 	if err := tx.dropLately(ctx, user, t, only && !(stays && other.verified(user))); err != nil {

@@ -233,8 +233,8 @@ type Config struct {
 	// Passkeys is the service as authenticators know it; nil means that the host has no passkeys. Package passkey makes it.
 	// Passkeys of the store stay without it, and are no factors of their users meanwhile.
 	Passkeys RelyingParty
-	// PasskeysOfOtherDomains lets New go on with a store whose passkeys are bound to another domain than that of Passkeys. Nobody can
-	// use them any more, and users with MFA on who have no other factor cannot sign in until the server helps them.
+	// PasskeysOfOtherDomains lets New go on with a store whose passkeys are bound to another domain than that of Passkeys. They
+	// are of no use any more, and users with MFA on who have no other factor cannot sign in until the server helps them.
 	PasskeysOfOtherDomains bool
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed code
 	// of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else

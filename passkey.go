@@ -153,14 +153,14 @@ func (tx *txn) countPasskeys(ctx context.Context, user *record.User) error {
 }
 
 // usePasskey records the use of a passkey. It is refused if the passkey has gone since it was read, and if the policy takes no
-// passkey that may be a copy.
-func (tx *txn) usePasskey(ctx context.Context, user *record.User, read *record.Passkey, got *ceremony.Asserted) (*record.Passkey, error) {
+// passkey that may be a copy. event is the audit log's name for a refusal.
+func (tx *txn) usePasskey(ctx context.Context, event string, user *record.User, read *record.Passkey, got *ceremony.Asserted) (*record.Passkey, error) {
 	p, err := record.Passkeys.Find(ctx, tx, record.Passkeys.Primary(), store.Text(read.ID))
 	if err != nil {
 		return nil, err
 	}
 	if p == nil || !bytes.Equal(p.Key, read.Key) || p.UserID != user.ID || p.Eligible && !got.Eligible {
-		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, errWrongPasskey})
+		return nil, tx.refuse(ctx, refused{event, user, errWrongPasskey})
 	}
 	counts := p.Count != 0 || got.Count != 0
 	switch count := int64(got.Count); {
@@ -171,7 +171,7 @@ func (tx *txn) usePasskey(ctx context.Context, user *record.User, read *record.P
 		}
 		tx.noticeFactors(notify.PasskeyCloned, user)
 		tx.event(user.ID, "passkeys."+p.ID+".update", tx.showPasskey(p))
-		return nil, tx.refuse(ctx, refused{logSessionRefuse, user, errWrongPasskey})
+		return nil, tx.refuse(ctx, refused{event, user, errWrongPasskey})
 	case counts && count <= p.Count:
 		p.Cloned = tx.now
 		tx.noticeFactors(notify.PasskeyCloned, user)

@@ -21,18 +21,9 @@ import (
 //   - [*ThrottledError]: as of [Account.CreateMFAChallenge].
 func (a *Account) StartPasskeyChallenge(ctx context.Context) (_ *PasskeyCeremony, err error) {
 	defer a.home().publicError(ctx, "start passkey challenge", &err)
-	c, err := a.begin()
+	c, err := a.beginPasskeyChallenge(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
-		return nil, err
-	}
-	if err := c.noPasskeys(); err != nil {
-		return nil, err
-	}
-	if a.jwt != nil {
-		return nil, ErrSessionNotFound
 	}
 	user, err := a.user(ctx, c.store)
 	if err != nil {
@@ -73,6 +64,24 @@ func (a *Account) StartPasskeyChallenge(ctx context.Context) (_ *PasskeyCeremony
 	})
 }
 
+// beginPasskeyChallenge starts an operation of a session that may prove a passkey.
+func (a *Account) beginPasskeyChallenge(ctx context.Context) (*call, error) {
+	c, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
+		return nil, err
+	}
+	if err := c.noPasskeys(); err != nil {
+		return nil, err
+	}
+	if a.jwt != nil {
+		return nil, ErrSessionNotFound
+	}
+	return c, nil
+}
+
 // challengeKind is the kind of ceremony that the session asks for.
 func (a *Account) challengeKind(ctx context.Context, tx *txn) (string, error) {
 	s, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
@@ -101,18 +110,9 @@ func (a *Account) challengeKind(ctx context.Context, tx *txn) (string, error) {
 //     in an hour, and while the factor is slowed.
 func (a *Account) FinishPasskeyChallenge(ctx context.Context, answer []byte) (_ *Session, err error) {
 	defer a.home().publicError(ctx, "finish passkey challenge", &err)
-	c, err := a.begin()
+	c, err := a.beginPasskeyChallenge(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if err := a.mayActOrOwe(ctx, c, c.store); err != nil {
-		return nil, err
-	}
-	if err := c.noPasskeys(); err != nil {
-		return nil, err
-	}
-	if a.jwt != nil {
-		return nil, ErrSessionNotFound
 	}
 	said, err := c.passkeys.ReadAssertion(answer)
 	if err != nil {
@@ -165,10 +165,10 @@ func (a *Account) answerByPasskey(ctx context.Context, c *call, said *ceremony.A
 		if err != nil {
 			return nil, err
 		}
-		if err := g.settle(ctx, tx, user, true, slices.Contains(shown(s), string(FactorPasskey)), errWrongPasskey); err != nil {
+		if _, err := tx.usePasskey(ctx, logChallengeRefuse, user, p, got); err != nil { // a copy that is refused has proven nothing
 			return nil, err
 		}
-		if _, err := tx.usePasskey(ctx, user, p, got); err != nil {
+		if err := g.settle(ctx, tx, user, true, slices.Contains(shown(s), string(FactorPasskey)), errWrongPasskey); err != nil {
 			return nil, err
 		}
 		return a.provedFactor(ctx, tx, user, FactorPasskey, got.Verified || p.Second, secret)

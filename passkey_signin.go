@@ -111,7 +111,7 @@ func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer, answer
 		if user.Blocked {
 			return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
 		}
-		used, err := tx.usePasskey(ctx, user, p, got)
+		used, err := tx.usePasskey(ctx, logSessionRefuse, user, p, got)
 		if err != nil {
 			return nil, err
 		}

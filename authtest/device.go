@@ -15,7 +15,7 @@ type Device struct {
 	Origin string
 	// Unverified leaves the verification of the user out, and Absent their presence.
 	Unverified, Absent bool
-	// Syncable and Synced are what the device says of its passkeys.
+	// Syncable and Synced are the flags BE and BS of the device's passkeys.
 	Syncable, Synced bool
 	// Counting makes the device count its signatures.
 	Counting bool

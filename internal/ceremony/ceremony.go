@@ -16,7 +16,7 @@ type Owner struct {
 type Asked struct {
 	Challenge []byte
 	Options   []byte // JSON, for the page
-	Kept      []byte // what the answer is compared with
+	Kept      []byte // the state against which the answer is checked
 }
 
 // Enrolment asks for a new passkey.
@@ -44,7 +44,7 @@ type Credential struct {
 	Eligible   bool
 }
 
-// Answer is what an answer says before it is compared with anything.
+// Answer has the claims of an answer that is not checked yet.
 type Answer struct {
 	Challenge  []byte
 	Credential []byte // its id

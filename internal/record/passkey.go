@@ -16,7 +16,7 @@ type Passkey struct {
 	Key        []byte // public, in the form of COSE
 	RPID       string // the domain to which the credential is bound
 	Name       string
-	AAGUID     []byte // the model of the authenticator, which nobody has signed
+	AAGUID     []byte // the model of the authenticator; it is not signed
 	Format     string // of the attestation
 	Transports string // separated by spaces
 	Created    time.Time
@@ -110,7 +110,7 @@ type Ceremony struct {
 	Session string // the id of the session that has asked; "" for a sign-in
 	Share   int64  // of the clients' networks, or of the sessions, see [Starts]
 	Network []byte // keyed digest of the client's network, or of the session
-	Sealed  []byte // what the answer is compared with
+	Sealed  []byte // the state against which the answer is checked
 	Created time.Time
 	Expire  time.Time
 }
