@@ -336,16 +336,14 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
-		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, redirects: redirects,
+		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, otherDomains: c.PasskeysOfOtherDomains, redirects: redirects,
 		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	if !c.PasskeysOfOtherDomains {
-		if err := e.checkPasskeys(context.Background()); err != nil {
-			return nil, errors.Join(err, e.Close())
-		}
+	if err := e.checkPasskeys(context.Background()); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }

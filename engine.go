@@ -66,17 +66,18 @@ type Engine struct {
 	jwtKey      *jws.Key
 	jwts        *jws.Set
 
-	notes     *errands.Errands // of uses of sessions, behind the answers of their checks
-	touching  *sync.Map        // the sessions with such a note
-	courier   *courier.Courier // nil without a notifier
-	errands   *errands.Errands
-	mocks     map[string]Secret // codes by phone number
-	redirects *redirect.List
-	providers map[string]oauth.Provider
-	passkeys  RelyingParty // nil if absent
-	limiter   ratelimit.Limiter
-	onEvent   func(context.Context, Event) // nil if absent
-	locator   Locator                      // nil if absent
+	notes        *errands.Errands // of uses of sessions, behind the answers of their checks
+	touching     *sync.Map        // the sessions with such a note
+	courier      *courier.Courier // nil without a notifier
+	errands      *errands.Errands
+	mocks        map[string]Secret // codes by phone number
+	redirects    *redirect.List
+	providers    map[string]oauth.Provider
+	passkeys     RelyingParty // nil if absent
+	otherDomains bool         // see Config.PasskeysOfOtherDomains
+	limiter      ratelimit.Limiter
+	onEvent      func(context.Context, Event) // nil if absent
+	locator      Locator                      // nil if absent
 	// classifier is the host's; nil means package mailclass.
 	classifier AddressClassifier
 	logger     *slog.Logger

@@ -185,7 +185,11 @@ func (tx *txn) unlink(ctx context.Context, user *record.User, i *record.Identity
 	if err != nil {
 		return err
 	}
-	other := tx.signsIn(user) || tx.signsInByPasskey(user.Passkeys)
+	other, err := tx.signsInByPasskey(ctx, user, "")
+	if err != nil {
+		return err
+	}
+	other = other || tx.signsIn(user)
 	for _, row := range rows {
 		other = other || row.ID != i.ID && row.Pending == "" && tx.providerOf(row) != nil
 	}

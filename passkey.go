@@ -84,7 +84,7 @@ var errOtherDomain = errors.New("latchkey: the store has passkeys of another dom
 
 // checkPasskeys refuses to start with another domain than that of the stored passkeys.
 func (e *Engine) checkPasskeys(ctx context.Context) error {
-	if e.passkeys == nil {
+	if e.passkeys == nil || e.otherDomains {
 		return nil
 	}
 	for _, last := range []bool{false, true} {
@@ -114,10 +114,12 @@ func credentialOf(p *record.Passkey, handle []byte) ceremony.Credential {
 	return ceremony.Credential{ID: p.Credential, Key: p.Key, Handle: handle, Transports: strings.Fields(p.Transports), Format: p.Format, Eligible: p.Eligible}
 }
 
-// credentialsOf returns passkeys as the relying party asks for them.
-func credentialsOf(rows []*record.Passkey) (all []ceremony.Credential) {
+// credentialsOf returns passkeys as the relying party asks for them: those of its domain.
+func (e *Engine) credentialsOf(rows []*record.Passkey) (all []ceremony.Credential) {
 	for _, p := range rows {
-		all = append(all, credentialOf(p, nil))
+		if p.RPID == e.passkeys.RPID() {
+			all = append(all, credentialOf(p, nil))
+		}
 	}
 	return all
 }
@@ -137,19 +139,33 @@ func (tx *txn) countPasskeys(ctx context.Context, user *record.User) error {
 	if err != nil {
 		return err
 	}
-	kind := ""
-	for _, p := range rows {
-		if !p.Second {
-			kind = passkeysFirst
-		} else if kind == "" {
-			kind = passkeysSecond
-		}
-	}
+	kind := kindsOfPasskeys(rows)
 	if kind == user.Passkeys {
 		return nil
 	}
 	user.Passkeys = kind
 	return tx.changeFacts(ctx, user)
+}
+
+// kindsOfPasskeys tells what kinds of passkeys a user has who has these.
+func kindsOfPasskeys(rows []*record.Passkey) (kind string) {
+	for _, p := range rows {
+		if !p.Second {
+			return passkeysFirst
+		}
+		kind = passkeysSecond
+	}
+	return kind
+}
+
+// nameOfPasskey returns the name of a new passkey whose user has given it none.
+func (e *Engine) nameOfPasskey(aaguid []byte) string {
+	if e.passkeys != nil {
+		if provider := e.passkeys.Provider(aaguid); provider != "" {
+			return provider
+		}
+	}
+	return "Passkey"
 }
 
 // usePasskey records the use of a passkey. It is refused if the passkey has gone since it was read, and if the policy takes no
@@ -309,7 +325,16 @@ func (e *Engine) noPasskeys() error {
 	return nil
 }
 
-// signsInByPasskey reports whether a user with passkeys of a kind can sign in by one.
-func (e *Engine) signsInByPasskey(kind string) bool {
-	return kind == passkeysFirst && e.passkeys != nil && e.policy.Disabled&MethodPasskey == 0
+// opens reports whether a passkey signs its user in here: it is no second factor, and of the present domain.
+func (e *Engine) opens(p *record.Passkey) bool {
+	return e.passkeys != nil && e.policy.Disabled&MethodPasskey == 0 && !p.Second && p.RPID == e.passkeys.RPID()
+}
+
+// signsInByPasskey reports whether a user can sign in by another passkey than one, "" for none.
+func (tx *txn) signsInByPasskey(ctx context.Context, user *record.User, without string) (bool, error) {
+	if user.Passkeys != passkeysFirst {
+		return false, nil
+	}
+	rows, err := passkeysOf(ctx, tx, user.ID)
+	return slices.ContainsFunc(rows, func(p *record.Passkey) bool { return p.ID != without && tx.opens(p) }), err
 }

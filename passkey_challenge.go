@@ -15,7 +15,7 @@ import (
 //
 // Errors:
 //   - [ErrAuthMethodUnsupported]: the host has no passkeys (Config.Passkeys).
-//   - [ErrPasskeyNotFound]: the user has no passkey.
+//   - [ErrPasskeyNotFound]: the user has no passkey of the domain of Config.Passkeys.
 //   - [ErrFactorDoesNotHelp]: the session owes a factor, and was made by a passkey.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: as of [Account.CreateMFAChallenge].
@@ -39,10 +39,11 @@ func (a *Account) StartPasskeyChallenge(ctx context.Context) (_ *PasskeyCeremony
 	id := newID()
 	return accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (*PasskeyCeremony, error) {
 		rows, err := passkeysOf(ctx, tx, user.ID)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case len(rows) == 0:
+		}
+		allowed := tx.credentialsOf(rows)
+		if len(allowed) == 0 {
 			return nil, ErrPasskeyNotFound
 		}
 		if err := a.mayHelp(ctx, tx.call, tx, FactorPasskey); err != nil {
@@ -56,7 +57,7 @@ func (a *Account) StartPasskeyChallenge(ctx context.Context) (_ *PasskeyCeremony
 		if err != nil {
 			return nil, err
 		}
-		asked, err := tx.passkeys.Assert(ceremony.Assertion{Owner: handle, Allowed: credentialsOf(rows)})
+		asked, err := tx.passkeys.Assert(ceremony.Assertion{Owner: handle, Allowed: allowed})
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func (a *Account) StartPasskeyEnrolment(ctx context.Context, e PasskeyEnrolment)
 		if err != nil {
 			return nil, err
 		}
-		asked, err := tx.passkeys.Enrol(ceremony.Enrolment{Owner: ownerOf(user, handle), Exclude: credentialsOf(rows), Second: n.second})
+		asked, err := tx.passkeys.Enrol(ceremony.Enrolment{Owner: ownerOf(user, handle), Exclude: tx.credentialsOf(rows), Second: n.second})
 		if err != nil {
 			return nil, err
 		}
@@ -193,10 +193,7 @@ func (a *Account) takePasskey(ctx context.Context, kept *keptOfCeremony, answer 
 			return nil, errManyPasskeys
 		}
 		if name == "" {
-			name = "Passkey"
-			if provider := tx.passkeys.Provider(made.AAGUID); provider != "" {
-				name = provider
-			}
+			name = tx.nameOfPasskey(made.AAGUID)
 		}
 		p := &record.Passkey{
 			ID: id, UserID: user.ID, Digest: record.CredentialDigest(made.ID), Credential: made.ID, Key: made.Key, RPID: tx.passkeys.RPID(), Name: name,

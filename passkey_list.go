@@ -152,17 +152,11 @@ func (a *Account) DeletePasskey(ctx context.Context, id string) (err error) {
 
 // keepsWayIn refuses to delete the last way in of a user.
 func (tx *txn) keepsWayIn(ctx context.Context, user *record.User, p *record.Passkey) error {
-	if p.Second || tx.signsIn(user) {
+	if !tx.opens(p) || tx.signsIn(user) {
 		return nil
 	}
-	rows, err := passkeysOf(ctx, tx, user.ID)
-	if err != nil {
+	if other, err := tx.signsInByPasskey(ctx, user, p.ID); other || err != nil {
 		return err
-	}
-	for _, other := range rows {
-		if other.ID != p.ID && !other.Second && tx.signsInByPasskey(passkeysFirst) {
-			return nil
-		}
 	}
 	identities, err := identitiesOf(ctx, tx, user.ID)
 	if err != nil {

@@ -53,6 +53,10 @@ type PortableUser struct {
 	Authenticator *PortableAuthenticator
 	RecoveryCodes []PortableRecoveryCode // at most 100, none twice
 	Identities    []PortableIdentity     // at most 100
+	Passkeys      []PortablePasskey      // at most 10
+	// PasskeyHandle is the name of the user in their authenticators (user.id of WebAuthn), of 1 to 64 bytes. A user with
+	// passkeys needs it: an authenticator says it at each sign-in.
+	PasskeyHandle []byte
 	// Targets are the targets of the user, at most 100. nil means one for each address. A list
 	// is taken as it is, also without a target for an address.
 	Targets []Target
@@ -124,6 +128,34 @@ type PortableIdentity struct {
 	Pending, Found, Single bool
 }
 
+// PortablePasskey is a passkey: the public half of a key pair, which is no secret.
+type PortablePasskey struct {
+	ID           string // "" means a fresh one
+	CredentialID []byte // of 1 to 1,023 bytes, as the authenticator has made it
+	PublicKey    []byte // in the form of COSE, of at most 2,048 bytes: EdDSA, ES256 or RS256
+	// RPID is the domain to which the passkey is bound. One that is not that of Config.Passkeys is refused, unless
+	// Config.PasskeysOfOtherDomains is set. A host without passkeys takes any.
+	RPID       string
+	Name       string   // as in [Account.FinishPasskeyEnrolment]; "" means the name of the program that keeps it
+	AAGUID     []byte   // of 16 bytes; nil if it is not known
+	Format     string   // of the attestation; "" means none
+	Transports []string // as in [Passkey]
+	Count      uint32   // of signatures, the last one; 0 if the authenticator does not count
+	Syncable   bool     // BE of WebAuthn: a source that does not know it leaves it false
+	Synced     bool     // BS of WebAuthn: only of one that is syncable
+	// SecondFactor says that the authenticator has not verified the user when the passkey was made: it signs nobody in.
+	SecondFactor bool
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	UsedAt       time.Time // zero means never
+	ClonedAt     time.Time // zero means never
+
+	// Only another engine knows these: the passkey is one factor (see [Guest.FinishPasskeySession]), and the session that has
+	// made it.
+	Single    bool
+	SessionID string
+}
+
 // PortableTeam is a team without its members.
 type PortableTeam struct {
 	ID        string
@@ -164,6 +196,9 @@ func (p Portable) size() (n int) {
 		n = 500 + len(u.Prefs) + 40*len(u.Labels) + 200*len(u.PasswordHistory) + 60*len(u.RecoveryCodes) + 300*len(u.Targets)
 		for i := range u.Identities {
 			n += 500 + len(u.Identities[i].Access.Reveal()) + len(u.Identities[i].Refresh.Reveal())
+		}
+		for i := range u.Passkeys {
+			n += 300 + len(u.Passkeys[i].CredentialID) + len(u.Passkeys[i].PublicKey)
 		}
 	case p.Team != nil:
 		n = 200 + len(p.Team.Prefs)

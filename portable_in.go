@@ -34,8 +34,8 @@ const (
 //   - [ErrEmailDisposable], [ErrEmailNotCanonical], [ErrEmailFree], [ErrEmailNotCorporate]:
 //     Policy.Addresses refuses the address.
 //   - [ErrUserAlreadyExists]: another user has the id, the address or the number.
-//   - [ErrTargetAlreadyExists], [ErrIdentityAlreadyExists]: another user has a target or an
-//     identity with the same id, or an identity with the same subject.
+//   - [ErrTargetAlreadyExists], [ErrIdentityAlreadyExists], [ErrPasskeyAlreadyExists]: another user has a target, an
+//     identity or a passkey with the same id, an identity with the same subject, or a passkey with the same credential.
 //   - [ErrTeamNotFound], [ErrUserNotFound], [ErrMembershipAlreadyConfirmed] and the other errors
 //     of [Teams.CreateMembership]: for a membership.
 //

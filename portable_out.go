@@ -102,6 +102,9 @@ func nextPage(page []*record.User, b besides) int {
 		for _, i := range b.identities[user.ID] {
 			size += 500 + len(i.Access) + len(i.Refresh)
 		}
+		for _, p := range b.passkeys[user.ID] {
+			size += 300 + len(p.Credential) + len(p.Key)
+		}
 	}
 	return max(1, min(exportPage, len(page)*exportBytes/size, 4*len(page)))
 }
@@ -143,21 +146,31 @@ type besides struct {
 	authenticators map[string][]*record.Authenticator
 	recoveryCodes  map[string][]*record.RecoveryCode
 	identities     map[string][]*record.Identity
+	passkeys       map[string][]*record.Passkey
+	handles        map[string][]*record.Handle
 	push           map[string][]*record.Target // all targets of a user who may have one of that kind
 }
 
 // beside reads the rows beside the users of a page.
 func (out *exporting) beside(ctx context.Context, page []*record.User) (b besides, err error) {
 	first, last := page[0].ID, page[len(page)-1].ID
-	b.authenticators, err = ofUsers(ctx, out.reader, record.Authenticators, first, last, func(a *record.Authenticator) string { return a.UserID })
+	b.authenticators, err = ofUsers(ctx, out.reader, record.Authenticators.Index("user"), record.Authenticators, first, last, func(a *record.Authenticator) string { return a.UserID })
 	if err != nil {
 		return b, err
 	}
-	b.recoveryCodes, err = ofUsers(ctx, out.reader, record.RecoveryCodes, first, last, func(code *record.RecoveryCode) string { return code.UserID })
+	b.recoveryCodes, err = ofUsers(ctx, out.reader, record.RecoveryCodes.Index("user"), record.RecoveryCodes, first, last, func(code *record.RecoveryCode) string { return code.UserID })
 	if err != nil {
 		return b, err
 	}
-	b.identities, err = ofUsers(ctx, out.reader, record.Identities, first, last, func(i *record.Identity) string { return i.UserID })
+	b.identities, err = ofUsers(ctx, out.reader, record.Identities.Index("user"), record.Identities, first, last, func(i *record.Identity) string { return i.UserID })
+	if err != nil {
+		return b, err
+	}
+	b.passkeys, err = ofUsers(ctx, out.reader, record.Passkeys.Index("user"), record.Passkeys, first, last, func(p *record.Passkey) string { return p.UserID })
+	if err != nil {
+		return b, err
+	}
+	b.handles, err = ofUsers(ctx, out.reader, record.Handles.Primary(), record.Handles, first, last, func(h *record.Handle) string { return h.UserID })
 	if err != nil {
 		return b, err
 	}
@@ -175,10 +188,10 @@ func (out *exporting) beside(ctx context.Context, page []*record.User) (b beside
 }
 
 // ofUsers reads the rows of a table that belong to the users from one id to another.
-func ofUsers[T any](ctx context.Context, r store.Reader, table store.Typed[T], first, last string, of func(*T) string) (map[string][]*T, error) {
+func ofUsers[T any](ctx context.Context, r store.Reader, index *store.Index, table store.Typed[T], first, last string, of func(*T) string) (map[string][]*T, error) {
 	all := make(map[string][]*T)
 	q := store.Query{
-		Index: table.Index("user"), Limit: exportPage,
+		Index: index, Limit: exportPage,
 		From: store.Including(store.Text(first)), To: store.Including(store.Text(last)),
 	}
 	for page, err := range table.Pages(ctx, r, q) {
@@ -215,6 +228,12 @@ func (out *exporting) user(user *record.User, b besides) (p *PortableUser, err e
 			return nil, err
 		}
 		p.Identities = append(p.Identities, *identity)
+	}
+	for _, row := range b.passkeys[user.ID] {
+		p.Passkeys = append(p.Passkeys, portPasskey(row))
+	}
+	for _, row := range b.handles[user.ID] {
+		p.PasskeyHandle = row.Handle
 	}
 	if !out.secrets {
 		return p, nil

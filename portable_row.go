@@ -80,6 +80,9 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 	if a.identities, err = c.identitiesOf(user, p.Identities, o.TrustVerified); err != nil {
 		return nil, err
 	}
+	if a.passkeys, a.handles, err = c.passkeysArriving(user, p.Passkeys, p.PasskeyHandle); err != nil {
+		return nil, err
+	}
 	a.words = words.Of("users", user.ID, userTexts(user)...)
 	a.targets, err = c.targetsOf(user, p.Targets)
 	return a, err

@@ -404,7 +404,7 @@ func portableRows(k *kit.Kit, s store.Store) map[string][]string {
 	out := make(map[string][]string)
 	for _, t := range []*store.Table{
 		record.Users.Table, record.Addresses.Table, record.Targets.Table, record.Authenticators.Table, record.RecoveryCodes.Table,
-		record.Identities.Table, record.Words.Table, record.Teams.Table, record.Memberships.Table,
+		record.Identities.Table, record.Words.Table, record.Teams.Table, record.Memberships.Table, record.Passkeys.Table, record.Handles.Table,
 	} {
 		rows, err := s.List(k.Ctx, store.Query{Index: t.Primary(), Limit: store.MaxLimit})
 		k.Must(err)
@@ -445,6 +445,7 @@ func populate(k *kit.Kit) {
 	s := k.SignInBy(k.Visitor, k.Acme, acmeAda)
 	linked, err := k.Visitor.Authenticate(k.Ctx, s.Secret.Reveal())
 	k.Must(err)
+	k.Enrol(linked, device(), latchkey.PasskeyEnrolment{})
 	_, err = linked.CreatePushTarget(k.Ctx, latchkey.NewPushTarget{Identifier: "of the session"})
 	k.Must(err)
 	k.Must(kit.Err(k.Users().CreateMD5User(k.Ctx, latchkey.HashedUser{UserID: "imported", Email: "imported@example.org", Hash: hidden.New(md5Hash)})))

@@ -13,5 +13,6 @@ type RelyingParty interface {
 	Enrolled(kept, answer []byte) (*ceremony.Enrolled, error)
 	Asserted(kept, answer []byte, c ceremony.Credential) (*ceremony.Asserted, error)
 	Decoy(kept, answer []byte)
+	TakesKey(key []byte) bool
 	Provider(aaguid []byte) string
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/words"
 	"example.com/latchkey/store"
@@ -20,6 +21,8 @@ type arrival struct {
 	authenticators []*record.Authenticator
 	recoveryCodes  []*record.RecoveryCode
 	identities     []*record.Identity
+	passkeys       []*record.Passkey
+	handles        []*record.Handle // one, or none
 	words          []*record.Word
 
 	kept    []*record.Target // those that the user gets
@@ -103,18 +106,22 @@ func (t taken) take(text string) bool {
 	return true
 }
 
-// takenIn returns those of the texts that the last column of a unique index holds. leading are
+// takenIn returns those of the texts, or bytes, that the last column of a unique index holds. leading are
 // the values of the columns before it.
 func (tx *txn) takenIn(ctx context.Context, index *store.Index, texts []string, leading ...string) (taken, error) {
 	found := make(taken)
+	last := index.Columns()[len(index.Columns())-1]
+	value := store.Text
+	if index.Table().Columns()[last].Kind == store.KindBytes {
+		value = store.BytesOf
+	}
 	var keys []store.Value
 	for _, text := range texts {
 		if text != "" {
-			keys = append(keys, store.Text(text))
+			keys = append(keys, value(text))
 		}
 	}
 	rows, err := rowsIn(ctx, tx, index, keys, leading...)
-	last := index.Columns()[len(index.Columns())-1]
 	for _, row := range rows {
 		found[row.At(last).Text()] = true
 	}
@@ -141,19 +148,22 @@ func (tx *txn) addHeld(ctx context.Context, by *contact, texts []string, to take
 
 // haves has the unique texts of stored users, and of users who are made together.
 type haves struct {
-	ids, emails, phones, targets, identities taken
-	subjects                                 map[service]taken
+	ids, emails, phones, targets, identities, passkeys, credentials, handles taken
+	subjects                                                                 map[service]taken
 }
 
 // service is a provider and its issuer.
 type service struct{ provider, issuer string }
+
+// errHandleTaken refuses a user whose authenticators would take them for another one.
+var errHandleTaken = reason.New(reason.Conflict, "another user has it")
 
 // serviceOf returns the service of an identity.
 func serviceOf(i *record.Identity) service { return service{i.Provider, i.Issuer} }
 
 // readHaves reads what stored users have of that which the arrivals would have.
 func (tx *txn) readHaves(ctx context.Context, all []*arrival) (h haves, err error) {
-	var ids, emails, phones, targets, identities []string
+	var ids, emails, phones, targets, identities, passkeys, credentials, handles []string
 	subjects := make(map[service][]string)
 	for _, a := range all {
 		ids, emails, phones = append(ids, a.user.ID), append(emails, a.user.Email), append(phones, a.user.Phone)
@@ -164,6 +174,12 @@ func (tx *txn) readHaves(ctx context.Context, all []*arrival) (h haves, err erro
 			emails, identities = append(emails, i.Reserved), append(identities, i.ID)
 			subjects[serviceOf(i)] = append(subjects[serviceOf(i)], i.Subject)
 		}
+		for _, p := range a.passkeys {
+			passkeys, credentials = append(passkeys, p.ID), append(credentials, string(p.Digest))
+		}
+		for _, u := range a.handles {
+			handles = append(handles, string(u.Handle))
+		}
 	}
 	for _, read := range []struct {
 		to    *taken
@@ -172,6 +188,7 @@ func (tx *txn) readHaves(ctx context.Context, all []*arrival) (h haves, err erro
 	}{
 		{&h.ids, record.Users.Primary(), ids}, {&h.emails, record.Addresses.Primary(), emails}, {&h.phones, byPhone.index, phones},
 		{&h.targets, record.Targets.Primary(), targets}, {&h.identities, record.Identities.Primary(), identities},
+		{&h.passkeys, record.Passkeys.Primary(), passkeys}, {&h.credentials, record.Passkeys.Index("digest"), credentials}, {&h.handles, record.Handles.Index("handle"), handles},
 	} {
 		if *read.to, err = tx.takenIn(ctx, read.index, read.texts); err != nil {
 			return h, err
@@ -218,6 +235,16 @@ func (h *haves) conflict(a *arrival) error {
 			return ErrIdentityAlreadyExists
 		}
 	}
+	for _, p := range a.passkeys {
+		if h.passkeys[p.ID] || h.credentials[string(p.Digest)] || !own.take("passkey "+p.ID) || !own.take("credential "+string(p.Digest)) {
+			return ErrPasskeyAlreadyExists
+		}
+	}
+	for _, u := range a.handles {
+		if h.handles[string(u.Handle)] {
+			return invalid("passkeyHandle", errHandleTaken)
+		}
+	}
 	return nil
 }
 
@@ -234,6 +261,12 @@ func (h *haves) add(a *arrival) {
 			own[i.Reserved] = true
 		}
 		h.identities[i.ID], h.subjects[serviceOf(i)][i.Subject] = true, true
+	}
+	for _, p := range a.passkeys {
+		h.passkeys[p.ID], h.credentials[string(p.Digest)] = true, true
+	}
+	for _, u := range a.handles {
+		h.handles[string(u.Handle)] = true
 	}
 	h.ids[a.user.ID], h.phones[a.user.Phone] = true, true
 	for address := range own {
@@ -331,6 +364,8 @@ type arrivalRows struct {
 	authenticators []*record.Authenticator
 	recoveryCodes  []*record.RecoveryCode
 	identities     []*record.Identity
+	passkeys       []*record.Passkey
+	handles        []*record.Handle
 	words          []*record.Word
 	logs           []*record.Log
 	guesses        []*record.User // users whose address strangers may have tried
@@ -358,10 +393,13 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 	user.Providers = strings.Join(slices.Compact(providers), " ")
 	user.TOTP = slices.ContainsFunc(a.authenticators, func(a *record.Authenticator) bool { return a.Verified })
 	user.RecoveryCodes = len(a.recoveryCodes) > 0
+	user.Passkeys = kindsOfPasskeys(a.passkeys)
 	r.targets = append(r.targets, a.kept...)
 	r.authenticators = append(r.authenticators, a.authenticators...)
 	r.recoveryCodes = append(r.recoveryCodes, a.recoveryCodes...)
 	r.identities = append(r.identities, a.identities...)
+	r.passkeys = append(r.passkeys, a.passkeys...)
+	r.handles = append(r.handles, a.handles...)
 	r.words = append(r.words, a.words...)
 	r.logs = append(r.logs, tx.logOf(logUserCreate, user))
 	if user.Email != "" {
@@ -369,6 +407,9 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 	}
 	for range a.identities {
 		r.logs = append(r.logs, tx.logOf(logIdentityCreate, user))
+	}
+	for range a.passkeys {
+		r.logs = append(r.logs, tx.logOf(logPasskeyCreate, user))
 	}
 	if tx.onEvent == nil {
 		return nil
@@ -380,6 +421,9 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 	tx.userEvent("create", shown)
 	for _, i := range a.identities {
 		tx.event(user.ID, "identities."+i.ID+".create", showIdentity(i))
+	}
+	for _, p := range a.passkeys {
+		tx.event(user.ID, "passkeys."+p.ID+".create", tx.showPasskey(p))
 	}
 	return nil
 }
@@ -393,6 +437,8 @@ func (r *arrivalRows) insert(ctx context.Context, tx *txn) error {
 		func() error { return record.Authenticators.InsertAll(ctx, tx, r.authenticators) },
 		func() error { return record.RecoveryCodes.InsertAll(ctx, tx, r.recoveryCodes) },
 		func() error { return record.Identities.InsertAll(ctx, tx, r.identities) },
+		func() error { return record.Passkeys.InsertAll(ctx, tx, r.passkeys) },
+		func() error { return record.Handles.InsertAll(ctx, tx, r.handles) },
 		func() error { return record.Words.InsertAll(ctx, tx, r.words) },
 		func() error { return record.Logs.InsertAll(ctx, tx, r.logs) },
 	} {

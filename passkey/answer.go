@@ -15,13 +15,8 @@ import (
 	"example.com/latchkey/internal/strictjson"
 )
 
-// The limits of an answer, beside ceremony.MaxAnswer.
-const (
-	maxCredential = 1023 // bytes of its id, as WebAuthn says
-	maxKey        = 2048 // bytes
-	maxHandle     = 64   // bytes, as WebAuthn says
-	maxTransports = 8
-)
+// maxTransports is the number of transports that an answer may name.
+const maxTransports = 8
 
 // credential is an answer in JSON, as PublicKeyCredential.toJSON gives it. There is one reading of it: that of package
 // strictjson. The library is given the parts, and never the text.
@@ -82,7 +77,7 @@ func read(text []byte) (*credential, *protocol.PublicKeyCredential, error) {
 		return nil, nil, ceremony.ErrMalformed
 	}
 	id, err := decode(c.ID)
-	if err != nil || len(id) == 0 || len(id) > maxCredential {
+	if err != nil || len(id) == 0 || len(id) > ceremony.MaxCredential {
 		return nil, nil, ceremony.ErrMalformed
 	}
 	made := &protocol.PublicKeyCredential{Credential: protocol.Credential{ID: c.ID, Type: c.Type}, RawID: id, AuthenticatorAttachment: c.Attachment}
@@ -135,8 +130,7 @@ func readEnrolment(text []byte) (made protocol.CredentialCreationResponse, chall
 
 // knownTransports leaves out what WebAuthn has no name for: it is shown, and sent back to browsers.
 func knownTransports(names []string) []string {
-	known := []string{"usb", "nfc", "ble", "smart-card", "hybrid", "internal"}
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(known, name) })
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(ceremony.Transports, name) })
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -161,7 +155,7 @@ func readAssertion(text []byte) (made protocol.CredentialAssertionResponse, chal
 			return made, nil, from, err
 		}
 	}
-	if len(parts[2]) > maxHandle {
+	if len(parts[2]) > ceremony.MaxHandle {
 		return made, nil, from, ceremony.ErrMalformed
 	}
 	made.PublicKeyCredential = *outer
@@ -208,7 +202,7 @@ func (p *RelyingParty) Enrolled(kept, text []byte) (*ceremony.Enrolled, error) {
 		return nil, ceremony.ErrRefused
 	}
 	c, err := p.library.CreateCredential(person{ceremony.Owner{Handle: session.UserID}, nil}, session, parsed)
-	if err != nil || len(c.ID) > maxCredential || !acceptable(c.PublicKey) || len(c.Authenticator.AAGUID) != 16 {
+	if err != nil || len(c.ID) > ceremony.MaxCredential || !p.TakesKey(c.PublicKey) || len(c.Authenticator.AAGUID) != 16 {
 		return nil, ceremony.ErrRefused
 	}
 	return &ceremony.Enrolled{
@@ -217,20 +211,25 @@ func (p *RelyingParty) Enrolled(kept, text []byte) (*ceremony.Enrolled, error) {
 	}, nil
 }
 
-// acceptable reports whether a public key is one of those that were asked for. RSA has 2,048 to 4,096 bits.
-func acceptable(key []byte) bool {
-	if len(key) > maxKey {
+// TakesKey reports whether a public key is one of those that are asked for. RSA has 2,048 to 4,096 bits.
+func (p *RelyingParty) TakesKey(key []byte) bool {
+	if len(key) > ceremony.MaxKey {
 		return false
 	}
 	parsed, err := webauthncose.ParsePublicKey(key)
 	if err != nil {
 		return false
 	}
-	if rsa, is := parsed.(webauthncose.RSAPublicKeyData); is {
-		bits := 8 * len(bytes.TrimLeft(rsa.Modulus, "\x00"))
-		return bits >= 2048 && bits <= 4096
+	switch key := parsed.(type) {
+	case webauthncose.OKPPublicKeyData:
+		return key.Algorithm == int64(webauthncose.AlgEdDSA)
+	case webauthncose.EC2PublicKeyData:
+		return key.Algorithm == int64(webauthncose.AlgES256)
+	case webauthncose.RSAPublicKeyData:
+		bits := 8 * len(bytes.TrimLeft(key.Modulus, "\x00"))
+		return key.Algorithm == int64(webauthncose.AlgRS256) && bits >= 2048 && bits <= 4096
 	}
-	return true
+	return false
 }
 
 // Asserted verifies the answer to Assert by a passkey. kept is that of the question. A passkey whose authenticator has said that

@@ -51,20 +51,13 @@ type RelyingParty struct {
 	library *webauthn.WebAuthn
 }
 
-var (
-	domain   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	appHash  = regexp.MustCompile(`^android:apk-key-hash:[A-Za-z0-9_-]{43}$`)
-	onlyDots = regexp.MustCompile(`^[0-9.]+$`)
-)
-
-// local is the domain of services under development.
-const local = "localhost"
+var appHash = regexp.MustCompile(`^android:apk-key-hash:[A-Za-z0-9_-]{43}$`)
 
 // New returns a relying party. It refuses a Config that browsers would refuse, and one that is wider than it seems.
 func New(c Config) (*RelyingParty, error) {
 	c.Origins = slices.Clone(c.Origins)
 	switch {
-	case c.RPID != local && (len(c.RPID) > 253 || !domain.MatchString(c.RPID) || onlyDots.MatchString(c.RPID)):
+	case !ceremony.IsRPID(c.RPID):
 		return nil, fmt.Errorf("passkey: Config.RPID %q is not a domain in lower case", c.RPID)
 	case c.Name == "" || len(c.Name) > 64 || !utf8.ValidString(c.Name):
 		return nil, errors.New("passkey: Config.Name is not 1 to 64 bytes of UTF-8")
@@ -109,7 +102,7 @@ func originOf(text, rpID string) (string, error) {
 	switch {
 	case host != rpID && !strings.HasSuffix(host, "."+rpID):
 		return "", fmt.Errorf("passkey: %q of Config.Origins is neither at Config.RPID nor below it", text)
-	case u.Scheme == "http" && host != local:
+	case u.Scheme == "http" && host != ceremony.Local:
 		return "", fmt.Errorf("passkey: %q of Config.Origins is not https", text)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "", fmt.Errorf("passkey: %q of Config.Origins is not https", text)

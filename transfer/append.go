@@ -158,6 +158,8 @@ func appendUser(line []byte, u *latchkey.PortableUser) ([]byte, error) {
 		o.prefs("prefs", u.Prefs)
 		o.factors(u)
 		o.identities(u.Identities)
+		o.passkeys(u.Passkeys)
+		o.bytes("passkeyHandle", u.PasskeyHandle)
 		o.targets(u.Targets)
 		if s := u.State; s != (latchkey.PortableState{}) {
 			o.name("state")
@@ -223,6 +225,35 @@ func (o *object) identities(all []latchkey.PortableIdentity) {
 			o.bool("pending", i.Pending)
 			o.bool("found", i.Found)
 			o.bool("single", i.Single)
+		})
+	})
+}
+
+func (o *object) passkeys(all []latchkey.PortablePasskey) {
+	if len(all) == 0 {
+		return
+	}
+	o.list("passkeys", len(all), func(n int) {
+		o.nest(func() {
+			p := &all[n]
+			o.string("id", p.ID)
+			o.bytes("credentialId", p.CredentialID)
+			o.bytes("publicKey", p.PublicKey)
+			o.must("rpId", p.RPID)
+			o.string("name", p.Name)
+			o.bytes("aaguid", p.AAGUID)
+			o.string("format", p.Format)
+			o.strings("transports", p.Transports)
+			o.int("count", int64(p.Count))
+			o.bool("syncable", p.Syncable)
+			o.bool("synced", p.Synced)
+			o.bool("secondFactor", p.SecondFactor)
+			o.time("createdAt", p.CreatedAt)
+			o.time("updatedAt", p.UpdatedAt)
+			o.time("usedAt", p.UsedAt)
+			o.time("clonedAt", p.ClonedAt)
+			o.bool("single", p.Single)
+			o.string("sessionId", p.SessionID)
 		})
 	})
 }

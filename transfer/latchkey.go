@@ -67,6 +67,8 @@ type userLine struct {
 	Authenticator   *authenticatorLine `json:"authenticator,omitzero"`
 	RecoveryCodes   []codeLine         `json:"recoveryCodes,omitempty"`
 	Identities      []identityLine     `json:"identities,omitempty"`
+	Passkeys        []passkeyLine      `json:"passkeys,omitempty"`
+	PasskeyHandle   []byte             `json:"passkeyHandle,omitempty"`
 	Targets         *[]targetLine      `json:"targets,omitzero"`
 	State           stateLine          `json:"state,omitzero"`
 }
@@ -113,6 +115,27 @@ type identityLine struct {
 	Pending       bool      `json:"pending,omitzero"`
 	Found         bool      `json:"found,omitzero"`
 	Single        bool      `json:"single,omitzero"`
+}
+
+type passkeyLine struct {
+	ID           string    `json:"id,omitzero"`
+	CredentialID []byte    `json:"credentialId"`
+	PublicKey    []byte    `json:"publicKey"`
+	RPID         string    `json:"rpId"`
+	Name         string    `json:"name,omitzero"`
+	AAGUID       []byte    `json:"aaguid,omitempty"`
+	Format       string    `json:"format,omitzero"`
+	Transports   []string  `json:"transports,omitempty"`
+	Count        uint32    `json:"count,omitzero"`
+	Syncable     bool      `json:"syncable,omitzero"`
+	Synced       bool      `json:"synced,omitzero"`
+	SecondFactor bool      `json:"secondFactor,omitzero"`
+	CreatedAt    time.Time `json:"createdAt,omitzero"`
+	UpdatedAt    time.Time `json:"updatedAt,omitzero"`
+	UsedAt       time.Time `json:"usedAt,omitzero"`
+	ClonedAt     time.Time `json:"clonedAt,omitzero"`
+	Single       bool      `json:"single,omitzero"`
+	SessionID    string    `json:"sessionId,omitzero"`
 }
 
 type targetLine struct {
@@ -181,6 +204,10 @@ func (l *userLine) user() *latchkey.PortableUser {
 			Pending: i.Pending, Found: i.Found, Single: i.Single,
 		})
 	}
+	for _, p := range l.Passkeys {
+		u.Passkeys = append(u.Passkeys, latchkey.PortablePasskey(p))
+	}
+	u.PasskeyHandle = l.PasskeyHandle
 	if l.Targets != nil {
 		u.Targets = []latchkey.Target{}
 		for _, t := range *l.Targets {

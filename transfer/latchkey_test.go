@@ -42,6 +42,8 @@ func filled(t *testing.T, v reflect.Value, n *int) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(*n))
+	case reflect.Uint8, reflect.Uint32:
+		v.SetUint(uint64(*n) % 256)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		filled(t, v.Elem(), n)

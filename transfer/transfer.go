@@ -24,7 +24,7 @@
 // membership. Teams come after the users, and memberships after the teams. A member that
 // version 1 does not have is an error of its line, and a head with a higher version is an error of
 // the file. The members of a record are those of [latchkey.PortableUser], [latchkey.PortableTeam]
-// and [latchkey.PortableMembership], with a small first letter: times are in RFC 3339, digests in
+// and [latchkey.PortableMembership], with a small first letter: times are in RFC 3339, bytes in
 // base64, and a password is a text of package hasher or foreign. A line has at most 16 MiB.
 //
 // # Files of other systems

@@ -1,10 +1,37 @@
 // Package ceremony has the words in which the engine and package passkey talk about the ceremonies of WebAuthn.
 package ceremony
 
-import "errors"
+import (
+	"errors"
+	"regexp"
+)
 
-// MaxAnswer is the largest answer of an authenticator in bytes.
-const MaxAnswer = 64 << 10
+// The limits of an answer in bytes. WebAuthn has those of credentials and handles.
+const (
+	MaxAnswer     = 64 << 10
+	MaxCredential = 1023 // of the id of a credential
+	MaxKey        = 2048
+	MaxHandle     = 64
+)
+
+// Transports are the names that WebAuthn has for them, in their order.
+var Transports = []string{"ble", "hybrid", "internal", "nfc", "smart-card", "usb"}
+
+// Formats are the names that WebAuthn has for the formats of attestations.
+var Formats = []string{"android-key", "android-safetynet", "apple", "compound", "fido-u2f", "none", "packed", "tpm"}
+
+// Local is the RP id of services under development.
+const Local = "localhost"
+
+var (
+	domain   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	onlyDots = regexp.MustCompile(`^[0-9.]+$`)
+)
+
+// IsRPID reports whether a text is a domain to which passkeys are bound, in lower case.
+func IsRPID(text string) bool {
+	return text == Local || len(text) <= 253 && domain.MatchString(text) && !onlyDots.MatchString(text)
+}
 
 // Owner is the user for whom a passkey is made, as authenticators show them.
 type Owner struct {
