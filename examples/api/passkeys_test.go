@@ -48,12 +48,18 @@ func (c *client) passkeys(email, password string) {
 	if made["name"] != "Phone" || made["secondFactor"] != false {
 		c.t.Errorf("%v", made)
 	}
-	key := c.begin("/passkeys", body{"secondFactor": true}, authtest.NewDevice(page).Create)
-	key2 := c.do("PUT", "/passkeys", "/passkeys", body{"answer": key}, 200)
+	key := c.do("PUT", "/passkeys", "/passkeys", body{"answer": c.begin("/passkeys", body{"secondFactor": true}, authtest.NewDevice(page).Create)}, 200)
+	if key["name"] != "Passkey" || key["secondFactor"] != true {
+		c.t.Errorf("%v", key)
+	}
 
 	// A sign-in names no user.
 	c.forget()
-	proof := c.begin("/sessions/passkey", body{"conditional": true}, phone.Get)
+	offer := c.do("POST", "/sessions/passkey", "/sessions/passkey", body{"conditional": true}, 200)
+	if offer["options"].(body)["mediation"] != "conditional" {
+		c.t.Errorf("%v", offer)
+	}
+	proof := c.begin("/sessions/passkey", nil, phone.Get)
 	c.signedInBy(c.do("PUT", "/sessions/passkey", "/sessions/passkey", body{"answer": proof}, 200), "passkey")
 	c.do("PUT", "/account/mfa", "/account/mfa", body{"mfa": true}, 200)
 	c.isProblem(c.do("PUT", "/sessions/passkey", "/sessions/passkey", body{"answer": proof}, 401), latchkey.ErrInvalidToken.Type)
@@ -79,7 +85,7 @@ func (c *client) passkeys(email, password string) {
 	c.do("DELETE", "/passkeys/{id}", at, nil, 204)
 	c.isProblem(c.do("DELETE", "/passkeys/{id}", at, nil, 404), latchkey.ErrPasskeyNotFound.Type)
 	list := c.do("GET", "/passkeys", "/passkeys", nil, 200)["passkeys"].([]any)
-	if len(list) != 1 || list[0].(body)["$id"] != key2["$id"] {
+	if len(list) != 1 || list[0].(body)["$id"] != key["$id"] {
 		c.t.Errorf("%v", list)
 	}
 	accepted := c.do("GET", "/passkeys/signals", "/passkeys/signals", nil, 200)["accepted"].(body)["allAcceptedCredentialIds"].([]any)
