@@ -2,6 +2,8 @@ package main
 
 import (
 	_ "embed"
+	"encoding/json"
+	"errors"
 	"net/http"
 
 	"example.com/latchkey"
@@ -20,23 +22,33 @@ type api struct {
 
 // input has the members of all bodies. Each route reads its own.
 type input struct {
-	Email       string          `json:"email"`
-	Password    string          `json:"password"`
-	OldPassword string          `json:"oldPassword"`
-	Name        string          `json:"name"`
-	UserID      string          `json:"userId"`
-	Secret      string          `json:"secret"`
-	OTP         string          `json:"otp"`
-	Factor      latchkey.Factor `json:"factor"`
-	MFA         bool            `json:"mfa"`
-	Bearer      bool            `json:"bearer"`
-	Roles       []string        `json:"roles"`
+	Email        string          `json:"email"`
+	Password     string          `json:"password"`
+	OldPassword  string          `json:"oldPassword"`
+	Name         string          `json:"name"`
+	UserID       string          `json:"userId"`
+	Secret       string          `json:"secret"`
+	OTP          string          `json:"otp"`
+	Factor       latchkey.Factor `json:"factor"`
+	MFA          bool            `json:"mfa"`
+	Bearer       bool            `json:"bearer"`
+	Roles        []string        `json:"roles"`
+	Answer       json.RawMessage `json:"answer"`
+	Conditional  bool            `json:"conditional"`
+	SecondFactor bool            `json:"secondFactor"`
 }
 
 // secret is the answer to a client that keeps the secret of its session by itself.
 type secret struct {
 	*latchkey.Session
 	Secret string `json:"secret"`
+}
+
+// unknownPasskey is the problem of a passkey that the browser has and the service does not. The page passes the signal to
+// PublicKeyCredential.signalUnknownCredential.
+type unknownPasskey struct {
+	web.Problem
+	Signal json.RawMessage `json:"signal"`
 }
 
 func newAPI(engine *latchkey.Engine, base web.Base) (http.Handler, error) {
@@ -52,6 +64,7 @@ func newAPI(engine *latchkey.Engine, base web.Base) (http.Handler, error) {
 	})
 	a.signIns()
 	a.factors()
+	a.passkeys()
 	a.account()
 	a.teams()
 	return site.Protect(a.mux), nil
@@ -59,7 +72,7 @@ func newAPI(engine *latchkey.Engine, base web.Base) (http.Handler, error) {
 
 // answer answers with what fn returns for the body of a request.
 func answer(w http.ResponseWriter, r *http.Request, fn func(in *input) (any, error)) error {
-	return web.JSON(func(http.ResponseWriter, *http.Request) (any, error) {
+	err := web.JSON(func(http.ResponseWriter, *http.Request) (any, error) {
 		in := new(input)
 		if r.Method != http.MethodGet && r.Method != http.MethodDelete && r.ContentLength != 0 {
 			if err := web.ReadJSON(r, in); err != nil {
@@ -68,6 +81,15 @@ func answer(w http.ResponseWriter, r *http.Request, fn func(in *input) (any, err
 		}
 		return fn(in)
 	})(w, r)
+	unknown, is := errors.AsType[*latchkey.UnknownPasskeyError](err)
+	if !is {
+		return err
+	}
+	p := unknownPasskey{web.ProblemOf(err), unknown.Signal}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	return web.WriteJSON(w, p.Status, p)
 }
 
 // guest adds a route for everybody.
@@ -85,9 +107,9 @@ func (a *api) user(pattern string, fn func(r *http.Request, account *latchkey.Ac
 }
 
 // factor adds a route for users who owe a second factor, and for signed-in ones.
-func (a *api) factor(pattern string, fn func(w http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error)) {
+func (a *api) factor(pattern string, fn func(w http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error)) {
 	a.mux.Handle(pattern, a.Challenge(func(w http.ResponseWriter, r *http.Request, of web.Challenger) error {
-		return answer(w, r, func(in *input) (any, error) { return fn(w, r, of, in) })
+		return answer(w, r, func(in *input) (any, error) { return fn(w, r, of.(challenger), in) })
 	}))
 }
 
@@ -100,6 +122,18 @@ func (a *api) signedIn(w http.ResponseWriter, r *http.Request, in *input, sessio
 		return secret{session, session.Secret.Reveal()}, nil
 	}
 	a.SignIn(w, r, session)
+	return session, nil
+}
+
+// renewed answers with the session of the request, which has a new secret, as signedIn does.
+func (a *api) renewed(w http.ResponseWriter, r *http.Request, in *input, session *latchkey.Session, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	a.Renew(w, r, session)
+	if in.Bearer {
+		return secret{session, session.Secret.Reveal()}, nil
+	}
 	return session, nil
 }
 
@@ -136,22 +170,15 @@ func (a *api) signIns() {
 }
 
 func (a *api) factors() {
-	a.factor("GET /factors", func(_ http.ResponseWriter, r *http.Request, of web.Challenger, _ *input) (any, error) {
+	a.factor("GET /factors", func(_ http.ResponseWriter, r *http.Request, of challenger, _ *input) (any, error) {
 		return of.MFAFactors(r.Context())
 	})
-	a.factor("POST /challenges", func(_ http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error) {
+	a.factor("POST /challenges", func(_ http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error) {
 		return of.CreateMFAChallenge(r.Context(), in.Factor)
 	})
-	a.factor("PUT /challenges/{id}", func(w http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error) {
+	a.factor("PUT /challenges/{id}", func(w http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error) {
 		session, err := of.ConfirmMFAChallenge(r.Context(), r.PathValue("id"), in.OTP)
-		if err != nil {
-			return nil, err
-		}
-		a.Renew(w, r, session)
-		if in.Bearer {
-			return secret{session, session.Secret.Reveal()}, nil
-		}
-		return session, nil
+		return a.renewed(w, r, in, session, err)
 	})
 	a.user("POST /authenticator", func(r *http.Request, account *latchkey.Account, _ *input) (any, error) {
 		made, err := account.CreateMFAAuthenticator(r.Context(), latchkey.NewMFAAuthenticator{})

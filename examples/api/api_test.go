@@ -38,8 +38,12 @@ type client struct {
 
 func newClient(t *testing.T) *client {
 	t.Helper()
-	const base web.Base = "http://localhost:8080"
-	kit := authtest.New(t, latchkey.Config{RedirectHosts: base.Hosts()})
+	const base web.Base = page
+	passkeys, err := newPasskeys(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit := authtest.New(t, latchkey.Config{RedirectHosts: base.Hosts(), Passkeys: passkeys})
 	api, err := newAPI(kit.Engine, base)
 	if err != nil {
 		t.Fatal(err)
@@ -140,21 +144,23 @@ func (c *client) fits(at string, text []byte) {
 // routes returns the routes in the source.
 func routes(t *testing.T) map[string]bool {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "api.go", nil, parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := make(map[string]bool)
-	ast.Inspect(file, func(n ast.Node) bool {
-		lit, is := n.(*ast.BasicLit)
-		if is && lit.Kind == token.STRING {
-			text, _ := strconv.Unquote(lit.Value)
-			if method, path, found := strings.Cut(text, " "); found && strings.HasPrefix(path, "/") {
-				all[strings.ToLower(method)+" "+path] = true
-			}
+	for _, name := range []string{"api.go", "passkeys.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return true
-	})
+		ast.Inspect(file, func(n ast.Node) bool {
+			lit, is := n.(*ast.BasicLit)
+			if is && lit.Kind == token.STRING {
+				text, _ := strconv.Unquote(lit.Value)
+				if method, path, found := strings.Cut(text, " "); found && strings.HasPrefix(path, "/") {
+					all[strings.ToLower(method)+" "+path] = true
+				}
+			}
+			return true
+		})
+	}
 	return all
 }
 
@@ -236,6 +242,8 @@ func TestTheAPIIsAsOpenAPISays(t *testing.T) {
 	c.do("POST", "/recovery", "/recovery", body{"email": "zoe@example.org"}, 200)
 	link = c.link("zoe@example.org")
 	c.do("PUT", "/recovery", "/recovery", body{"userId": link.Get("userId"), "secret": link.Get("secret"), "password": "another horse battery"}, 200)
+
+	c.passkeys("eve@example.org", password)
 
 	var document struct {
 		Paths map[string]map[string]any

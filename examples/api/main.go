@@ -23,7 +23,7 @@ import (
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to serve")
-	base := flag.String("base", "http://localhost:8080", "address of the front end, whose pages the links in mails open")
+	base := flag.String("base", "http://localhost:8080", "address of the front end: links in mails open its pages, and passkeys are bound to its host for good")
 	db := flag.String("db", "api.db", "SQLite file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -44,8 +44,12 @@ func run(ctx context.Context, addr string, base web.Base, db string) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	passkeys, err := newPasskeys(base)
+	if err != nil {
+		return err
+	}
 	engine, err := latchkey.New(store, latchkey.Config{
-		Keys: latchkey.Keys{Active: key}, RedirectHosts: base.Hosts(),
+		Keys: latchkey.Keys{Active: key}, RedirectHosts: base.Hosts(), Passkeys: passkeys,
 		Notifier: notify.Func(func(_ context.Context, m notify.Message) error { // to the terminal, in the place of a mail server
 			_, err := fmt.Println(m.Kind, "to", m.To, m.Link.Reveal(), m.Secret.Reveal())
 			return err

@@ -6,6 +6,7 @@
 //	go run ./examples/tour -verify
 //	go run ./examples/tour -recover
 //	go run ./examples/tour -mfa
+//	go run ./examples/tour -passkey
 //	go run ./examples/tour -oauth
 //	go run ./examples/tour -oauth -issuer https://login.example.com -client ID -client-secret SECRET
 //	go run ./examples/tour -method magic -smtp 127.0.0.1:1025 -email you@example.org
@@ -36,7 +37,8 @@ import (
 // options are the flags of the command line.
 type options struct {
 	method, email, phone, smtp string
-	verify, recover, mfa       bool
+	verify, recover            bool
+	mfa, passkey               bool
 
 	oauth                  bool
 	issuer, client, secret string
@@ -54,6 +56,7 @@ func main() {
 	flag.BoolVar(&o.verify, "verify", false, "sign up with a password, and verify the address and the number")
 	flag.BoolVar(&o.recover, "recover", false, "sign up with a password, lose it, and choose a new one")
 	flag.BoolVar(&o.mfa, "mfa", false, "sign up with a password, and enrol an authenticator app")
+	flag.BoolVar(&o.passkey, "passkey", false, "sign up with a password, and make a passkey on a device of the tour's own")
 	flag.BoolVar(&o.oauth, "oauth", false, "sign up by another service: one of the tour's own, unless -issuer names one")
 	flag.StringVar(&o.issuer, "issuer", "", "address of a service that speaks OpenID Connect, at which http://127.0.0.1:8085/callback is registered")
 	flag.StringVar(&o.client, "client", "", "client id at the service")
@@ -103,6 +106,11 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 		defer service.close()
 		config.Providers = []oauth.Provider{provider}
 	}
+	if o.passkey {
+		if config.Passkeys, err = newPasskeys(); err != nil {
+			return err
+		}
+	}
 	s := memory.Open()
 	engine, err := latchkey.New(s, config)
 	if err != nil {
@@ -117,6 +125,8 @@ func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error
 		return t.recoverPassword(ctx)
 	case o.mfa:
 		return t.twoFactors(ctx)
+	case o.passkey:
+		return t.byPasskey(ctx)
 	case o.oauth:
 		return t.byService(ctx, &service)
 	}

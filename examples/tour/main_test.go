@@ -84,6 +84,22 @@ func TestTourOfTwoFactors(t *testing.T) {
 	}
 }
 
+func TestTourByPasskey(t *testing.T) {
+	var out bytes.Buffer
+	err := run(t.Context(), options{passkey: true, email: "ada@example.org"}, strings.NewReader(""), &out)
+	for _, told := range []string{
+		"Enrolled: Telephone, synced: false\n",
+		"Signed in without a name by passkey\n",
+		"Signed in by password and passkey\n",
+		"Once more, after it was deleted: The passkey is not known here; it may have been deleted (user_passkey_unknown)\n",
+		" of example.org\n",
+	} {
+		if err != nil || !strings.Contains(out.String(), told) {
+			t.Errorf("%v\n%s\nlacks %q", err, out.String(), told)
+		}
+	}
+}
+
 func TestTourByAnotherService(t *testing.T) {
 	var out bytes.Buffer
 	err := run(t.Context(), options{oauth: true, email: "ada@example.org"}, strings.NewReader(""), &out)
