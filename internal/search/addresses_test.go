@@ -230,6 +230,7 @@ func restore(w *world, a *actor, s step) string {
 	w.endMail(acc, "was sent before the address was restored")
 	w.weigh(h)
 	w.provedInSession(acc, h.address, h.phone)
+	w.dropKeys(acc, "came lately before the address was restored", h.created.Add(-holdLength))
 	w.identitiesSince(acc, h, had)
 	acc.voidCodes(nil)
 	was := *acc
@@ -252,7 +253,7 @@ func (w *world) identitiesSince(acc *account, h *hold, had []latchkey.Identity) 
 	if h.phone {
 		other = acc.user.EmailVerification
 	}
-	only := acc.user.MFA && !acc.factors.TOTP && !other
+	only := acc.user.MFA && !w.hasStrongest(acc) && !other
 	for _, i := range had {
 		stays := slices.ContainsFunc(left, func(l latchkey.Identity) bool { return l.ID == i.ID })
 		before, known := i.CreatedAt.Before(h.created.Add(-holdLength)), w.idents[i.ProviderUID]
@@ -275,7 +276,7 @@ func (w *world) restored(was, acc *account, h *hold) {
 	if h.phone {
 		address, proven, other, before = acc.user.Phone, acc.user.PhoneVerification, acc.user.Email, was.user.Email
 	}
-	if before != h.beside && (!was.user.MFA || was.factors.TOTP) { // else it may be the only second factor
+	if before != h.beside && (!was.user.MFA || w.hasStrongest(acc)) { // else it may be the only second factor
 		before = ""
 	}
 	codes := slices.ContainsFunc(acc.codes, func(t *oneTime) bool { return t.over == "" })

@@ -81,7 +81,7 @@ func verify(w *world, a *actor, s step) string {
 			c.account.device = n.device
 			w.newApp(c.account, c.session)
 			c.session.show(byApp)
-			c.session.strong = w.now()
+			w.showStrong(c.session, byApp, nil)
 		}
 		return err
 	})
@@ -92,7 +92,7 @@ func removeApp(w *world, a *actor, s step) string {
 		err := h.DeleteMFAAuthenticator(w.k.Ctx)
 		if err == nil {
 			c.account.device = nil
-			c.session.strong = time.Time{} // it is only taken to have shown the one that is gone
+			c.session.weaken(ofApp) // it is only taken to have shown the one that is gone
 			if rest := slices.DeleteFunc(slices.Clone(c.session.shown[1:]), func(p proof) bool { return p == byApp }); len(rest) < len(c.session.shown)-1 {
 				c.session.shown = append(c.session.shown[:1:1], rest...)
 				c.session.gift = append(c.session.gift, byApp)
@@ -144,6 +144,8 @@ func recoveryCodes(name string, call func(*latchkey.Account, context.Context) (*
 type asker interface {
 	CreateMFAChallenge(context.Context, latchkey.Factor) (*latchkey.MFAChallenge, error)
 	ConfirmMFAChallenge(context.Context, string, string) (*latchkey.Session, error)
+	StartPasskeyChallenge(context.Context) (*latchkey.PasskeyCeremony, error)
+	FinishPasskeyChallenge(context.Context, []byte) (*latchkey.Session, error)
 }
 
 // openAny is open for what a session that owes a factor may do too.
@@ -259,7 +261,7 @@ func answer(w *world, a *actor, s step) string {
 	}
 	me.used = w.now()
 	if q.factor == latchkey.FactorTOTP || q.factor == latchkey.FactorRecoveryCode {
-		me.strong = w.now()
+		w.showStrong(me, proofOf[q.factor], nil)
 	}
 	if q.factor != latchkey.FactorEmail && me.word != nil && me.word == me.account.word {
 		me.word.byMail = false

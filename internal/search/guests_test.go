@@ -157,6 +157,9 @@ func (w *world) entersByAddress(a *actor, t *oneTime, before *account, made *lat
 	if by && before != nil && before.id == made.UserID && !before.proven() && w.restorable(before) && !w.vouched(before, t.to) {
 		w.fail("an address that is not proven, beside one that can be restored, has signed in to %s", before.id)
 	}
+	if by && before != nil && before.id == made.UserID && !before.proven() && before.links == 0 && w.guarded(before) {
+		w.fail("a first proof by mail has signed in to %s, which has a second factor", before.id)
+	}
 	if by && before != nil && before.id == made.UserID && (!before.proven() && before.links == 0 || before.loose && !before.user.MFA) {
 		w.firstProof(before)
 	}
@@ -213,10 +216,10 @@ func confirmRecovery(w *world, a *actor, s step) string {
 	if err == nil {
 		w.take(t)
 		a.words = append(a.words, wd)
-		if !acc.proven() && !acc.guarded() && acc.links == 0 && w.restorable(acc) {
+		if !acc.proven() && !w.guarded(acc) && acc.links == 0 && w.restorable(acc) {
 			w.fail("an address that is not proven, beside one that can be restored, has recovered %s", acc.id)
 		}
-		if !acc.proven() && !acc.guarded() && acc.links == 0 || acc.proven() && acc.loose && !acc.user.MFA {
+		if !acc.proven() && !w.guarded(acc) && acc.links == 0 || acc.proven() && acc.loose && !acc.user.MFA {
 			w.firstProof(acc)
 		}
 		w.setWord(acc, wd, nil, true)

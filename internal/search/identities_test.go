@@ -164,6 +164,9 @@ func (w *world) signInBy(a *actor, s step, enter func(*world, *actor, step, oaut
 		if was.half == who.Email && !whole {
 			w.fail("an address that is proven by half has signed in to %s", before.id)
 		}
+		if !was.proven() && w.guarded(before) && was.links == 0 {
+			w.fail("a first proof by a provider has signed in to %s, which has a second factor", before.id)
+		}
 		if !was.proven() && w.restorable(before) {
 			w.fail("an address that is not proven, beside one that can be restored, has signed in to %s", before.id)
 		}
@@ -260,6 +263,9 @@ func unlink(w *world, a *actor, s step) string {
 		}
 		i := w.idents[one.ProviderUID]
 		delete(w.idents, one.ProviderUID)
+		if c.account.links = w.linked(c.account); i != nil && i.counted && !w.wayIn(c.account) {
+			w.fail("the last way in was deleted")
+		}
 		w.end(c.account, "was made by an identity that is gone", func(x *session) bool { return x.ident == i && i != nil })
 		if w.linked(c.account) == 0 {
 			for _, x := range w.sessions {
@@ -272,9 +278,12 @@ func unlink(w *world, a *actor, s step) string {
 	})
 }
 
-// counts follows an answered challenge of a session that an identity has made.
+// counts follows an answered challenge of a session that an identity or a passkey has made.
 func (s *session) counts() {
 	if s.ident != nil && s.owing && len(s.shown) > 1 {
 		s.ident.counted, s.ident.found = true, false
+	}
+	if s.key != nil && s.owing && len(s.shown) > 1 {
+		s.key.single = false
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/latchkey"
@@ -79,6 +80,7 @@ type model struct {
 	accounts []*account
 	sessions []*session
 	holds    []*hold // oldest first
+	keys     []*passkey
 }
 
 // clockStep is the default of Config.MaxClockStep.
@@ -132,14 +134,11 @@ type account struct {
 
 // anonymous reports whether a user has nothing to lose.
 func (m *model) anonymous(a *account) bool {
-	return a.user.Email == "" && a.user.Phone == "" && a.word == nil && a.links == 0 && !m.restorable(a)
+	return a.user.Email == "" && a.user.Phone == "" && a.word == nil && a.links == 0 && len(m.keysOf(a)) == 0 && !m.restorable(a)
 }
 
 // proven reports whether any address of the user is.
 func (a *account) proven() bool { return a.user.EmailVerification || a.user.PhoneVerification }
-
-// guarded reports whether the account asks for its authenticator.
-func (a *account) guarded() bool { return a.user.MFA && a.device != nil }
 
 // session is a session with everything that was shown in it.
 type session struct {
@@ -147,12 +146,15 @@ type session struct {
 	id      string
 	account *account
 	shown   []proof
-	word    *word   // the password that was shown
-	gift    []proof // that it was taken to have given when it switched MFA on
-	ident   *ident  // that has made it; nil for another way in
-	excused bool    // it is a case of a known fault, see the comment of model
+	word    *word      // the password that was shown
+	gift    []proof    // that it was taken to have given when it switched MFA on
+	ident   *ident     // that has made it; nil for another way in
+	key     *passkey   // likewise
+	keys    []*passkey // that were shown in it
+	strong  []strength // the strongest proofs that were shown
+	excused bool       // it is a case of a known fault, see the comment of model
 
-	created, challenged, confirmed, strong, used, end time.Time
+	created, challenged, confirmed, used, end time.Time
 
 	owing bool // the last check said that it owes a factor
 	since time.Time
@@ -266,6 +268,9 @@ func second(a *account) (all []proof) {
 	}
 	if a.factors.Phone {
 		all = append(all, byTelephone)
+	}
+	if a.factors.Passkey {
+		all = append(all, byKey)
 	}
 	return all
 }
@@ -391,7 +396,7 @@ func (m *model) lifeOver(s *session) string {
 		lives[0] = p.MultiFactor
 	}
 	// It may have lost the factor, and a link is one only where one is owed.
-	if slices.Contains(shown, byApp) || slices.Contains(shown, byProvider) || len(s.gift) > 0 || s.excused {
+	if slices.Contains(shown, byApp) || slices.Contains(shown, byKey) || slices.Contains(shown, byProvider) || len(s.gift) > 0 || s.excused {
 		lives = append(lives, p.SingleFactor, p.MultiFactor)
 		if s.shown[0] == byNothing {
 			lives = append(lives, p.Anonymous)
@@ -465,25 +470,27 @@ func (m *model) demand(name string, c *credential, off bool, text string) string
 			return "the session is not fresh"
 		}
 		return ""
-	case "UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "CreateMFARecoveryCodes", "Block":
+	case "UpdateMFA", "CreateMFAAuthenticator", "VerifyMFAAuthenticator", "CreateMFARecoveryCodes", "Block", "StartPasskeyEnrolment", "FinishPasskeyEnrolment":
 		switch {
 		case c.jwt:
 			return "a JWT made something permanent"
+		case m.anonymous(a) && strings.HasSuffix(name, "PasskeyEnrolment"):
+			return ""
 		case !free && !recent:
 			return "the session is not fresh"
-		case a.device == nil || name != "CreateMFARecoveryCodes" && !(name == "UpdateMFA" && off && a.user.MFA):
+		case !m.hasStrongest(a) || name == "Block" || name == "UpdateMFA" && !(off && a.user.MFA):
 			return ""
-		case !m.within(s.strong) && !(free && !s.strong.IsZero()):
+		case !m.strongly(s, free):
 			return "the strongest factor was not shown"
 		}
 		return ""
-	case "DeleteMFAAuthenticator", "RegenerateMFARecoveryCodes", "MFARecoveryCodes":
+	case "DeleteMFAAuthenticator", "DeletePasskey", "RegenerateMFARecoveryCodes", "MFARecoveryCodes":
 		switch {
 		case c.jwt:
 			return "a JWT made something permanent"
 		case !m.within(s.challenged):
 			return "no challenge was answered"
-		case a.device != nil && !m.within(s.strong):
+		case m.hasStrongest(a) && !m.strongly(s, false):
 			return "the strongest factor was not shown"
 		}
 		return ""
@@ -564,7 +571,8 @@ func (m *model) followed(before, a *account, kept *session) {
 		}
 		s.gift = nil
 		if a.user.MFA {
-			s.shown, s.strong = s.shown[:1:1], time.Time{}
+			s.shown, s.keys = s.shown[:1:1], slices.DeleteFunc(slices.Clone(s.keys), func(k *passkey) bool { return k != s.key })
+			s.weaken(func(x strength) bool { return s.key == nil || x.key != s.key })
 		}
 	}
 	if a.user.MFA {
@@ -589,7 +597,8 @@ func (m *model) newApp(a *account, kept *session) {
 			continue
 		}
 		former := func(p proof) bool { return p == byApp || p == byCode }
-		s.gift, s.strong = slices.DeleteFunc(s.gift, former), time.Time{}
+		s.gift = slices.DeleteFunc(s.gift, former)
+		s.weaken(ofApp)
 		s.shown = append(s.shown[:1:1], slices.DeleteFunc(slices.Clone(s.shown[1:]), former)...)
 	}
 	a.voidCodes(kept)

@@ -110,6 +110,38 @@ var table = []operation{
 	{weight: 2, mail: true, do: then(then(restore, confirmRecovery), then(signIn, then(ask, answer)))},
 	{weight: 2, do: then(byOwner(restore), then(signIn, byOwner(confirmRecovery)))},
 
+	{name: "Guest.StartPasskeySession", do: offer},
+	{name: "Guest.FinishPasskeySession", do: enterByKey},
+	{name: "Account.StartPasskeyEnrolment", do: startKey(false)},
+	{name: "Account.FinishPasskeyEnrolment", do: finishKey},
+	{name: "Account.StartPasskeyChallenge", do: askKey},
+	{name: "Account.FinishPasskeyChallenge", do: answerKey},
+	{name: "Account.RenamePasskey", do: renameKey},
+	{name: "Account.DeletePasskey", do: deleteKey},
+	{weight: 8, do: signInByKey},
+	{weight: 4, do: enrolKey(false)},
+	{weight: 2, do: enrolKey(true)},
+	{weight: 8, do: showKey},
+	{weight: 3, do: then(signIn, showKey)},
+	{weight: 2, do: then(signInBy(byBrowser), showKey)},
+	{weight: 2, mail: true, do: then(then(askLink, redeem), showKey)},
+	{weight: 2, mail: true, do: then(then(askRecovery, confirmRecovery), then(signIn, showKey))},
+	{weight: 3, do: then(signInByKey, then(ask, answer))},
+	{weight: 3, do: then(showKey, deleteKey)},
+	{weight: 2, do: then(signInByKey, then(showKey, deleteKey))},
+	{weight: 2, do: then(showKey, byOwner(then(showKey, deleteKey)))},
+	{weight: 2, do: then(showKey, updateMFA)},
+	{weight: 2, do: then(showKey, enrolKey(false))},
+	{weight: 2, do: then(showKey, then(enrol, verify))},
+	{weight: 2, do: then(signIn, then(enrolKey(false), updateMFA))},
+	{weight: 2, do: then(signInByKey, then(enrolKey(false), updateMFA))},
+	{weight: 2, do: then(enrolKey(false), then(updateMFA, signInByKey))},
+	{weight: 2, do: then(enrolKey(false), byOwner(then(signIn, updateMFA)))},
+	{weight: 2, do: then(enrolKey(false), then(change(false), byOwner(restore)))},
+	{weight: 2, do: then(change(false), then(enrolKey(false), byOwner(then(restore, confirmRecovery))))},
+	{weight: 2, do: then(signInByKey, then(change(false), byOwner(restore)))},
+	{do: then(anonymous, enrolKey(false))},
+
 	{name: "Account.RequireRecent", do: requireRecent},
 	{name: "Account.CreateJWT", weight: 3, do: createJWT},
 	{name: "Account.ExtendSession", do: extend},
@@ -134,6 +166,7 @@ var table = []operation{
 	{server: true, weight: 3, do: serverVerification},
 	{server: true, do: serverReleases},
 	{server: true, do: serverRemovesApp},
+	{server: true, do: serverDeletesKey},
 	{server: true, do: serverCodes},
 	{server: true, do: serverSession},
 	{server: true, do: serverToken},
@@ -143,6 +176,9 @@ var table = []operation{
 	{server: true, do: sweep},
 	{server: true, do: serverDeletes},
 }
+
+// signInByKey signs in by a passkey, and showKey shows one in a session.
+var signInByKey, showKey = then(offer, enterByKey), then(askKey, answerKey)
 
 // robbery is how an attacker takes the one proof.
 var robbery = operation{do: rob}
@@ -158,9 +194,7 @@ var (
 var quiet = []string{
 	"Guest.Authenticate", "Guest.AuthenticateJWT", // after every step
 	"Guest.Roles", "Guest.Can", "Account.Roles", "Account.Can", "Account.Prefs", "Account.Logs", "Account.GetSession", "Account.MFAFactors", "Account.Identities", "Account.GetIdentity", "Account.ProviderTokens",
-	"Guest.StartPasskeySession", "Guest.FinishPasskeySession", "Account.StartPasskeyEnrolment", "Account.FinishPasskeyEnrolment", // the model has no passkeys
-	"Account.StartPasskeyChallenge", "Account.FinishPasskeyChallenge", "Pending.StartPasskeyChallenge", "Pending.FinishPasskeyChallenge",
-	"Account.Passkeys", "Account.PasskeySignals", "Account.RenamePasskey", "Account.DeletePasskey",
+	"Account.Passkeys", "Account.PasskeySignals",
 	"Guest.StartOAuth2", "Guest.PostOAuth2", "Guest.RedeemOAuth2Token", // as of Guest.FinishOAuth2
 	"Account.LinkIDToken", // as of Account.StartOAuth2
 
@@ -169,7 +203,7 @@ var quiet = []string{
 	"Account.Impersonate",                                                              // nobody has the right to it: its rules have tests of their own
 	"Account.CreatePushTarget", "Account.UpdatePushTarget", "Account.DeletePushTarget", // they prove nothing
 	"Account.Teams", "Account.Delete", // ends the round: its rules have tests of their own
-	"Pending.CreateMFAChallenge", "Pending.ConfirmMFAChallenge", // as of Account
+	"Pending.CreateMFAChallenge", "Pending.ConfirmMFAChallenge", "Pending.StartPasskeyChallenge", "Pending.FinishPasskeyChallenge", // as of Account
 }
 
 // last is the number that picks what came last, and the address that the owner has.

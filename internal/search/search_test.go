@@ -69,6 +69,7 @@ const (
 	withCodes
 	withMFA
 	withProvider
+	withKey
 )
 
 // round is a plan: everything that is drawn at random is in it.
@@ -85,7 +86,7 @@ type round struct {
 func draw(seed, n uint64) round {
 	r := rand.New(rand.NewPCG(seed, n))
 	p := round{policy: int(n) % len(policies), store: storeOf(n), planted: r.IntN(5) == 0}
-	for f, percent := range []int{85, 88, 45, 60, 45, 85, 60} {
+	for f, percent := range []int{85, 88, 45, 60, 45, 85, 60, 45} {
 		if r.IntN(100) < percent {
 			p.features = append(p.features, feature(f))
 		}
@@ -251,6 +252,9 @@ func (p round) begin(w *world, do func(step)) {
 	}
 	if has(withCodes) {
 		by(0, recoveryCodes("CreateMFARecoveryCodes", (*latchkey.Account).CreateMFARecoveryCodes), 1, 1, 1)
+	}
+	if has(withKey) {
+		by(0, enrolKey(false), 1, 1, 1)
 	}
 	if has(withProvider) {
 		by(0, linkBy, 1, 1, 1)

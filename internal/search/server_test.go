@@ -231,6 +231,11 @@ func serverEndsAll(w *world, _ *actor, _ step) string {
 		for _, q := range w.challenges {
 			q.over = "has ended with everything"
 		}
+		for _, holder := range w.actors {
+			for _, q := range holder.questions {
+				q.over = cmp.Or(q.over, "has ended with everything")
+			}
+		}
 	}
 	return "ends everything: " + w.told(err)
 }

@@ -132,7 +132,14 @@ func rob(w *world, a *actor, s step) string {
 	case stealsSession, stealsJWT:
 		if c, ok := pick(live(a.role == stealsJWT), s.x); ok {
 			a.creds, a.robbed = append(a.creds, c), true
+			if a.role == stealsSession && s.y%3 == 0 && steal(me, a, s.x, false, false) {
+				return fmt.Sprintf("steals %v, and a device without its PIN", c)
+			}
 			return fmt.Sprintf("steals %v", c)
+		}
+	case hasKey, hasKeyAndPIN:
+		if a.robbed = steal(me, a, s.x, a.role == hasKeyAndPIN, false); a.robbed {
+			return "steals a device"
 		}
 	case readsBackup: // at any time, all that is used up
 		found := 0
@@ -165,6 +172,9 @@ func rob(w *world, a *actor, s step) string {
 				a.spent = append(a.spent, n)
 				found++
 			}
+		}
+		for steal(me, a, s.x, true, true) {
+			found++
 		}
 		if found > 0 {
 			return fmt.Sprintf("finds %d things that are used up", found)

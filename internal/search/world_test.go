@@ -38,7 +38,7 @@ const (
 )
 
 // attackerRoles are those of the accounts that the owner has made.
-var attackerRoles = []role{knowsWord, readsMailbox, readsTelephone, stealsSession, stealsJWT, readsBackup, hasProvider}
+var attackerRoles = []role{knowsWord, readsMailbox, readsTelephone, stealsSession, stealsJWT, readsBackup, hasProvider, hasKey, hasKeyAndPIN}
 
 // device is an authenticator app. Last is the step of the last code that was accepted.
 type device struct {
@@ -79,6 +79,8 @@ type actor struct {
 	spent      []spent
 	codes      []*oneTime
 	challenges []*challenge
+	hands      []*hand
+	questions  []*question
 	robbed     bool // has taken the one proof
 	in         bool // was let into the owner's account by what is accepted
 }
@@ -202,8 +204,10 @@ func (w *world) refreshAll() {
 		w.noteProofs(&before, a, w.byServer)
 		if a.user.MFA && !before.user.MFA {
 			w.weighIdentities(a, w.kept)
+			w.weighKeys(a, w.kept)
 		}
 		w.unasked(&before, a)
+		w.listed(a)
 		if before.user.Email != a.user.Email || before.user.Phone != a.user.Phone {
 			for _, t := range w.mails {
 				if changes := t.kind == string(notify.EmailChange); changes || t.kind == string(notify.PhoneChange) {
@@ -417,6 +421,7 @@ func (w *world) firstProof(a *account) {
 	for _, t := range a.codes {
 		t.over = cmp.Or(t.over, "was there before the first proof")
 	}
+	w.dropKeys(a, "was there before the first proof", time.Time{})
 	a.device, a.codes, a.loose = nil, nil, false
 	w.switches = w.switches || !a.demanded
 }
@@ -477,7 +482,16 @@ func (w *world) headline(c *credential) {
 			if w.canShowWord(a) {
 				others = append(others, byWord)
 			}
-		case readsBackup:
+		case hasKeyAndPIN: // a passkey that counts as two is all that its owner has shown
+			if slices.Contains(c.session.shown, byPIN) {
+				who.in = true
+				continue
+			}
+			without(byKey)
+			if w.canShowWord(a) {
+				others = append(others, byWord)
+			}
+		case readsBackup, hasKey:
 			w.fail("the %s holds %v", who.role, c)
 		default:
 			continue
