@@ -233,6 +233,9 @@ func (tx *txn) dropPasskey(ctx context.Context, user *record.User, p *record.Pas
 	if err := tx.dropFactors(ctx, user, kept, byThis); err != nil {
 		return err
 	}
+	if err := tx.forgetStepUps(ctx, user, kept); err != nil {
+		return err
+	}
 	if user.Passkeys == "" {
 		if err := tx.forgetFactorGuesses(ctx, user, FactorPasskey); err != nil {
 			return err
@@ -249,6 +252,25 @@ func (tx *txn) dropPasskey(ctx context.Context, user *record.User, p *record.Pas
 	tx.noticeFactors(notify.PasskeyRemoved, user)
 	tx.event(user.ID, "passkeys."+p.ID+".delete", tx.showPasskey(p))
 	return tx.log(ctx, logPasskeyDelete, user)
+}
+
+// forgetStepUps follows a passkey that was deleted: sessions that another passkey has opened may have stepped up by this one. kept is
+// the id of a session that stays as it is.
+func (tx *txn) forgetStepUps(ctx context.Context, user *record.User, kept string) error {
+	rows, err := sessionRows(ctx, tx, user.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range rows {
+		if s.ID == kept || !hasWord(s.Factors, string(FactorPasskey)) || !s.Strong.After(s.Created) {
+			continue
+		}
+		s.Strong = time.Time{}
+		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dropPasskeys deletes the passkeys of a user that came at a time or after it.

@@ -140,6 +140,7 @@ var table = []operation{
 	{weight: 2, do: then(enrolKey(false), then(change(false), byOwner(restore)))},
 	{weight: 2, do: then(change(false), then(enrolKey(false), byOwner(then(restore, confirmRecovery))))},
 	{weight: 2, do: then(signInByKey, then(change(false), byOwner(restore)))},
+	{weight: 2, do: then(then(signInByKey, enrolKey(false)), then(then(waits, showKey), then(byOwner(then(signInByKey, then(showKey, deleteKey))), startKey(false))))},
 	{do: then(anonymous, enrolKey(false))},
 
 	{name: "Account.RequireRecent", do: requireRecent},

@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -287,7 +288,7 @@ func finishKey(w *world, a *actor, s step) string {
 	line := act(w, a, s, "FinishPasskeyEnrolment", false, "", func(c *credential, h *latchkey.Account) error {
 		made, err := h.FinishPasskeyEnrolment(w.k.Ctx, answer, "")
 		if errors.Is(err, latchkey.ErrInvalidToken) && q.session == c.session {
-			q.over = "was answered"
+			q.over = cmp.Or(q.over, "was answered")
 		}
 		if err != nil {
 			return err
@@ -317,7 +318,10 @@ func enrolKey(second bool) func(*world, *actor, step) string {
 }
 
 // offer begins a sign-in by a passkey.
-func offer(w *world, a *actor, _ step) string {
+func offer(w *world, a *actor, s step) string {
+	if len(a.hands) == 0 && s.z%8 != 0 {
+		return ""
+	}
 	made, err := w.k.Guest(a.at).StartPasskeySession(w.k.Ctx, latchkey.PasskeyOffer{})
 	if err == nil {
 		a.questions = append(a.questions, &question{kind: forSignIn, options: made.Options, created: w.now()})
@@ -325,10 +329,17 @@ func offer(w *world, a *actor, _ step) string {
 	return "begins a sign-in by a passkey: " + w.told(err)
 }
 
+// able returns the devices of an actor that have a passkey which proves something, or all.
+func able(a *actor, all bool) []*hand {
+	return slices.DeleteFunc(slices.Clone(a.hands), func(h *hand) bool {
+		return !all && !slices.ContainsFunc(h.keys, func(k *passkey) bool { return k.over == "" })
+	})
+}
+
 // enterByKey signs in by a passkey.
 func enterByKey(w *world, a *actor, s step) string {
 	q, ok := questionOf(a, forSignIn, s.y)
-	d, has := pick(a.hands, s.z)
+	d, has := pick(able(a, s.z%8 == 0), s.z/8)
 	if !ok || !has {
 		return ""
 	}
@@ -342,8 +353,8 @@ func enterByKey(w *world, a *actor, s step) string {
 	line := fmt.Sprintf("signs in by a passkey (by PIN: %v): ", !d.Unverified)
 	if err != nil {
 		w.lockedOut(q, k, !d.Unverified, err)
-		if errors.Is(err, latchkey.ErrInvalidToken) {
-			q.over = "was answered"
+		if errors.Is(err, latchkey.ErrInvalidToken) || errors.Is(err, latchkey.ErrPasskeyUnknown) || errors.Is(err, latchkey.ErrUserBlocked) {
+			q.over = cmp.Or(q.over, "was answered")
 		}
 		return line + w.told(err)
 	}
@@ -386,7 +397,7 @@ func (w *world) lockedOut(q *question, k *passkey, verified bool, err error) {
 // askKey asks for a passkey of the user: as the factor that a session owes, or for a step-up.
 func askKey(w *world, a *actor, s step) string {
 	c, h := openAny(w, a, s)
-	if h == nil {
+	if h == nil || s.y%8 != 0 && len(w.keysOf(c.account)) == 0 {
 		return ""
 	}
 	made, err := h.StartPasskeyChallenge(w.k.Ctx)
@@ -498,6 +509,15 @@ func serverDeletesKey(w *world, _ *actor, s step) string {
 		w.dropKey(k, "was deleted by the server", nil)
 	}
 	return "deletes a passkey: " + w.told(err)
+}
+
+// waits makes what a session has shown too old for a step-up.
+func waits(w *world, _ *actor, _ step) string {
+	if w.leaping {
+		return ""
+	}
+	w.k.Clock.Advance(31 * time.Minute)
+	return "waits for 31 minutes"
 }
 
 // steal takes a device of the owner, whose passkeys are used up or not.
