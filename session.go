@@ -410,8 +410,8 @@ func factorsOf(s *record.Session) []string {
 }
 
 // dropFactors takes factors from the sessions of a user: those that drop selects,
-// except the first factor of each. kept is the id of a session that stays as it
-// is.
+// except the first factor of each. A session that owed a factor ends if it would owe none without them. kept is the id of a
+// session that stays as it is.
 func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, drop func(s *record.Session, factor string) bool) error {
 	rows, err := sessionRows(ctx, tx, user.ID)
 	if err != nil {
@@ -432,9 +432,16 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 		if len(left) == len(have) {
 			continue
 		}
+		owed := tx.owes(checkOf(s))
 		s.Factors, s.Strong = strings.Join(left, " "), time.Time{}
 		s.Assumed = strings.Join(slices.DeleteFunc(strings.Fields(s.Assumed), func(f string) bool { return !slices.Contains(left, f) }), " ")
 		tx.noteOwing(s)
+		if owed && !tx.owes(checkOf(s)) { // what it has lost would make it a full one
+			if err := tx.endSession(ctx, user, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := record.Sessions.Replace(ctx, tx, s); err != nil {
 			return err
 		}

@@ -134,6 +134,8 @@ var table = []operation{
 	{weight: 2, do: then(showKey, enrolKey(false))},
 	{weight: 2, do: then(showKey, then(enrol, verify))},
 	{weight: 2, do: then(signIn, then(enrolKey(false), updateMFA))},
+	{weight: 2, do: then(then(signIn, then(ask, answer)), off(updateMFA))},
+	{weight: 2, do: then(showKey, off(updateMFA))},
 	{weight: 2, do: then(signInByKey, then(enrolKey(false), updateMFA))},
 	{weight: 2, do: then(enrolKey(false), then(updateMFA, signInByKey))},
 	{weight: 2, do: then(enrolKey(false), byOwner(then(signIn, updateMFA)))},

@@ -511,6 +511,14 @@ func serverDeletesKey(w *world, _ *actor, s step) string {
 	return "deletes a passkey: " + w.told(err)
 }
 
+// off makes a switch of MFA switch it off.
+func off(do func(*world, *actor, step) string) func(*world, *actor, step) string {
+	return func(w *world, a *actor, s step) string {
+		s.y = 3
+		return do(w, a, s)
+	}
+}
+
 // waits makes what a session has shown too old for a step-up.
 func waits(w *world, _ *actor, _ step) string {
 	if w.leaping {
