@@ -63,6 +63,8 @@ import (
 //     (Guest.RestoreAddress).
 //   - An anonymous sign-in proves nothing.
 //
+// The rules of passkeys are in the comment of passkey.
+//
 // Two things are accepted by SECURITY.md and by the comments, and are no faults:
 //
 //   - While MFA is off, or the user has no second factor, one proof is enough.

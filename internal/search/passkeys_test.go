@@ -41,7 +41,36 @@ type hand struct {
 	pin bool
 }
 
-// passkey is one that the engine has taken.
+// passkey is one that the engine has taken. The rules, of docs/passkeys.md and SECURITY.md:
+//
+//   - A device makes a passkey that signs in, and signs in by it, only with its PIN. A session by a
+//     passkey has two proofs then. A passkey that is a second factor only signs in to nothing.
+//   - A passkey is one proof while MFA is on, if MFA was switched on by the server or by a session that
+//     has neither made the passkey nor was opened by it. That ends when a session that it has opened,
+//     and that owes a factor, proves another one.
+//   - In a session of another way in, a passkey is one proof, with the PIN or without it.
+//   - A passkey is a strongest factor, as an authenticator is. A new passkey, a new authenticator, new
+//     recovery codes, a deletion and the end of MFA ask for a strongest proof within the window. A
+//     passkey that signs in gives that proof only with the PIN.
+//   - A deleted passkey proves nothing, and nor do the proofs that it has given in other sessions. The
+//     sessions that it has opened end.
+//   - The first proof of an address takes the passkeys of the account away. The link that restores an
+//     address takes away those that came since the week before the change. Nothing else does without
+//     a call that deletes them.
+//   - No first proof by mail signs in to an account with MFA on and a passkey.
+//   - The user deletes no last way in.
+//   - A question is answered once, within five minutes, in the session that has asked.
+//   - A right passkey of a user who is not blocked is not refused.
+//
+// These are accepted, and documented in docs/passkeys.md or known:
+//
+//   - A thief who knows the password and has made a passkey before MFA passes with both: the passkey
+//     is one proof beside the password.
+//   - The reader of an address that was typed wrong and never proven takes an account over that has
+//     only a passkey, while MFA is off: that is a first proof.
+//   - A passkey that is made while MFA is on and asks for nothing counts as two: no session has
+//     switched MFA on since.
+//   - The thief of a device and its PIN is in, by a passkey that counts as two.
 type passkey struct {
 	id, credential string
 	account        *account
