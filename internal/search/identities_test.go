@@ -227,6 +227,9 @@ func linkBy(w *world, a *actor, s step) string {
 			w.fail("the identity of %s was linked to %s", i.account.id, c.account.id)
 		}
 		i := &ident{subject: who.Subject, account: c.account, counted: true, mailbox: vouching(who)}
+		if old := w.idents[who.Subject]; old != nil && old.counted && old.account == c.account {
+			i.found = old.found // the mailbox has led to it all the same
+		}
 		w.idents[who.Subject] = i
 		if who.EmailVerified {
 			w.proved = append(w.proved, who.Email)

@@ -143,6 +143,7 @@ var table = []operation{
 	{weight: 2, do: then(change(false), then(enrolKey(false), byOwner(then(restore, confirmRecovery))))},
 	{weight: 2, do: then(signInByKey, then(change(false), byOwner(restore)))},
 	{weight: 2, do: then(then(signInByKey, enrolKey(false)), then(then(waits, showKey), then(byOwner(then(signInByKey, then(showKey, deleteKey))), startKey(false))))},
+	{weight: 2, do: then(then(signInByKey, enrolKey(false)), then(then(waits, showKey), then(onServer(serverDeletesKey), startKey(false))))},
 	{do: then(anonymous, enrolKey(false))},
 
 	{name: "Account.RequireRecent", do: requireRecent},

@@ -548,6 +548,17 @@ func off(do func(*world, *actor, step) string) func(*world, *actor, step) string
 	}
 }
 
+// onServer has the server act on what an actor did.
+func onServer(do func(*world, *actor, step) string) func(*world, *actor, step) string {
+	return func(w *world, _ *actor, s step) string {
+		line := do(w, w.of(theServer), s)
+		if line == "" {
+			return ""
+		}
+		return "the server " + line
+	}
+}
+
 // waits makes what a session has shown too old for a step-up.
 func waits(w *world, _ *actor, _ step) string {
 	if w.leaping {
