@@ -228,7 +228,8 @@ func linkBy(w *world, a *actor, s step) string {
 		}
 		i := &ident{subject: who.Subject, account: c.account, counted: true, mailbox: vouching(who)}
 		if old := w.idents[who.Subject]; old != nil && old.counted && old.account == c.account {
-			i.found = old.found // the mailbox has led to it all the same
+			old.mailbox = i.mailbox
+			i = old // the mailbox has led to it all the same
 		}
 		w.idents[who.Subject] = i
 		if who.EmailVerified {
