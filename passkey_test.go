@@ -566,3 +566,46 @@ func TestSignalsNameThePasskeys(t *testing.T) {
 		}
 	})
 }
+
+// A refusal that leaves the question open says nothing to the browser: the page sends the same answer once more, and the passkey is
+// taken.
+func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, _ := k.SignIn(kit.Ada)
+		guest := k.LimitedEngine(nil).Guest(kit.Client)
+		account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		start, err := account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})
+		k.Must(err)
+		answer, err := device().Create(start.Options)
+		k.Must(err)
+		finish := func(a *latchkey.Account, name string) error {
+			return kit.Err(a.FinishPasskeyEnrolment(k.Ctx, answer, name))
+		}
+		open := func(what string, want, err error) {
+			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); told || !errors.Is(err, want) {
+				k.Errorf("%s: %v", what, err)
+			}
+		}
+		open("a long name", latchkey.ErrArgumentInvalid, finish(account, strings.Repeat("x", 65)))
+		renewed, err := account.RotateSession(k.Ctx)
+		k.Must(err)
+		open("a renewed session", latchkey.ErrSessionRenewed, finish(account, ""))
+		account, err = guest.Authenticate(k.Ctx, renewed.Secret.Reveal())
+		k.Must(err)
+		for range 600 {
+			if err := kit.Err(account.UpdateName(k.Ctx, "Ada")); err != nil {
+				break
+			}
+		}
+		err = finish(account, "")
+		open("too many changes", latchkey.ErrRateLimitExceeded, err)
+		if _, is := errors.AsType[*latchkey.ThrottledError](err); !is {
+			k.Errorf("%T", err)
+		}
+		account, err = k.Visitor.Authenticate(k.Ctx, renewed.Secret.Reveal()) // of a machine that counts apart
+		k.Must(err)
+		k.Must(finish(account, ""))
+	})
+}
