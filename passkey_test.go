@@ -12,6 +12,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/notify"
 )
 
 func device() *authtest.Device { return authtest.NewDevice(kit.Page) }
@@ -607,5 +608,25 @@ func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
 		account, err = k.Visitor.Authenticate(k.Ctx, renewed.Secret.Reveal()) // of a machine that counts apart
 		k.Must(err)
 		k.Must(finish(account, ""))
+	})
+}
+
+// A thief may have made a passkey before the owner sets a new password: the notice says that passkeys stay.
+func TestTheNoticeOfANewPasswordNamesPasskeys(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Proven()
+		k.Must(k.Recover(k.Recovery()))
+		if k.Mail(kit.Ada).HasPasskeys {
+			k.Error("a user without passkeys is told of some")
+		}
+		session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.FreshPassword)
+		k.Must(err)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		k.Must(k.Recover(k.Recovery()))
+		if m := k.Mail(kit.Ada); m.Kind != notify.PasswordChanged || !m.HasPasskeys {
+			k.Errorf("%v %v", m, m.HasPasskeys)
+		}
 	})
 }

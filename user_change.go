@@ -271,7 +271,11 @@ func (tx *txn) noticeChange(old, user *record.User) {
 		tx.noticeFactors(notify.MFASwitchedOff, old)
 	}
 	if !bytes.Equal(user.Password, old.Password) {
+		from := len(tx.notices)
 		tx.noticeTo(notify.PasswordChanged, old)
+		for i := range tx.notices[from:] {
+			tx.notices[from+i].HasPasskeys = user.Passkeys != ""
+		}
 	}
 }
 
