@@ -611,8 +611,8 @@ func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
 	})
 }
 
-// A thief may have made a passkey before the owner sets a new password: the notice says that passkeys stay.
-func TestTheNoticeOfANewPasswordNamesPasskeys(t *testing.T) {
+// A thief may have made a passkey before the owner sets a new password, or switches MFA on: the notice says that passkeys stay.
+func TestTheNoticesOfAPasswordAndOfMFANamePasskeys(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
 		k.Must(k.Recover(k.Recovery()))
@@ -626,6 +626,10 @@ func TestTheNoticeOfANewPasswordNamesPasskeys(t *testing.T) {
 		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
 		k.Must(k.Recover(k.Recovery()))
 		if m := k.Mail(kit.Ada); m.Kind != notify.PasswordChanged || !m.HasPasskeys {
+			k.Errorf("%v %v", m, m.HasPasskeys)
+		}
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, account.UserID(), true)))
+		if m := k.Mail(kit.Ada); m.Change != notify.MFASwitchedOn || !m.HasPasskeys {
 			k.Errorf("%v %v", m, m.HasPasskeys)
 		}
 	})
