@@ -29,8 +29,8 @@ func (a *app) passkeyRoutes() {
 // errPasskey is the answer to a passkey that proves nothing.
 var errPasskey = &latchkey.Error{Type: "passkey_not_accepted", Category: latchkey.CategoryUnauthorized, Message: "The passkey was not accepted; please try again"}
 
-// answerOf returns the answer of a device.
-func answerOf(r *http.Request) []byte { return []byte(r.FormValue("answer")) }
+// answerOf returns the answer of a device: the JSON of a credential.
+func answerOf(r *http.Request) []byte { return []byte(r.FormValue("credential")) }
 
 // aboutPasskey returns an error in the words for a passkey. The engine's types speak of links and codes, and of a field.
 func aboutPasskey(err error) error {

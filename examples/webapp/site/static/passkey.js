@@ -40,7 +40,7 @@ async function prove(button, offer) {
 
 // send sends the form of a button.
 function send(button, answer) {
-	button.form.elements.answer.value = answer
+	button.form.elements.credential.value = answer
 	button.form.action = button.formAction
 	button.form.submit()
 }
