@@ -161,17 +161,20 @@ func serve(ctx context.Context, addr string, app http.Handler, engine *latchkey.
 	}
 }
 
-// newPasskeys returns the passkeys of the host of the site, nil if that is an IP address: browsers bind them to a name. A site that
-// means to grow has the domain above all of its pages as their RPID, because it can never change.
+// newPasskeys returns the passkeys of the site, nil if its address can have none: browsers bind them to a domain, and ask for https
+// or localhost. A site that means to grow has the domain above all of its pages as their RPID, because it can never change.
 func newPasskeys(o options) (*passkey.RelyingParty, error) {
 	base, err := url.Parse(o.base)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := netip.ParseAddr(base.Hostname()); err == nil {
+	host := base.Hostname()
+	_, noAddress := netip.ParseAddr(host)
+	domain := base.Scheme == "https" && strings.Contains(host, ".") && noAddress != nil
+	if host != "localhost" && !domain {
 		return nil, nil
 	}
-	return passkey.New(passkey.Config{RPID: base.Hostname(), Name: o.name, Origins: []string{o.base}})
+	return passkey.New(passkey.Config{RPID: host, Name: o.name, Origins: []string{o.base}})
 }
 
 // readKey reads the key of the site, or makes it at the first start.

@@ -134,7 +134,7 @@ func (t *tab) addPasskey(name string) {
 	t.at("/account/passkeys")
 }
 
-// keeper makes a user with a passkey, and returns their browser, in which nobody is signed in.
+// keeper makes a user with a passkey, and returns their browser after a sign-out.
 func (s *site) keeper(email string) (*tab, webauthn.AuthenticatorID) {
 	s.t.Helper()
 	s.member(email)
@@ -215,7 +215,7 @@ func TestAUserSignsInByThePasskeyThatTheFormOffers(t *testing.T) {
 	gate := s.hold("/sign-in/passkey/ask")
 	eval[bool](b, "Object.defineProperty(document, 'hidden', {value: true}), timer.run(), true")
 	if eval[bool](b, "questions[0].signal.aborted") {
-		t.Error("a page renews its question that nobody looks at")
+		t.Error("a hidden page renews its question")
 	}
 	eval[bool](b, "document.dispatchEvent(new Event('visibilitychange'))")
 	<-gate.arrived

@@ -32,7 +32,8 @@ var errPasskey = &latchkey.Error{Type: "passkey_not_accepted", Category: latchke
 // answerOf returns the answer of a device: the JSON of a credential.
 func answerOf(r *http.Request) []byte { return []byte(r.FormValue("credential")) }
 
-// aboutPasskey returns an error in the words for a passkey. The engine's types speak of links and codes, and of a field.
+// aboutPasskey returns an error with a type of its own for a passkey that proves nothing. The engine's types are also those of links
+// and codes, and of a field.
 func aboutPasskey(err error) error {
 	if errors.Is(err, latchkey.ErrInvalidToken) || web.ProblemOf(err).Argument == "answer" {
 		return errors.Join(errPasskey, err)

@@ -1,5 +1,6 @@
 // The part of passkeys that only a script can do: it hands the questions of the site to the browser, and sends the answers
-// by the forms of the page. A button with data-ask fetches its question there, and one with data-options has it.
+// by the forms of the page. A button with data-ask fetches its question there, and one with data-options has it. Parts
+// with data-able are for browsers that have passkeys, and those with data-unable for the others.
 
 const able = window.PublicKeyCredential?.parseCreationOptionsFromJSON && PublicKeyCredential.parseRequestOptionsFromJSON
 const offers = able && await PublicKeyCredential.isConditionalMediationAvailable?.()
@@ -45,8 +46,8 @@ function send(button, answer) {
 	button.form.submit()
 }
 
-// offer offers passkeys in the field with autocomplete="webauthn" as long as the page stands. A page that nobody looks at renews
-// its question when it is looked at again.
+// offer offers passkeys in the field with autocomplete="webauthn" as long as the page stands. A hidden page renews its question when
+// it is shown again.
 async function offer(button) {
 	const asked = prove(button, true)
 	timer = setTimeout(() => {
@@ -79,7 +80,7 @@ for (const button of document.querySelectorAll("[data-ask], [data-options]")) {
 	if (offers && "offer" in button.dataset) offer(button)
 }
 
-// What the site knows of passkeys, for devices that still offer others or show a former name.
+// The browser hears of the passkeys of the user, because a device may offer others or show a former name.
 for (const [name, about] of Object.entries(JSON.parse(says.dataset.signals))) {
 	if (about && able) PublicKeyCredential[name]?.(about).catch(() => {})
 }
