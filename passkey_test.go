@@ -634,3 +634,25 @@ func TestTheNoticesOfAPasswordAndOfMFANamePasskeys(t *testing.T) {
 		}
 	})
 }
+
+// A sign-in by a passkey is a challenge too: its user is not asked for the same device once more.
+func TestASignInByAPasskeyIsFreshForAStepUp(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		other := k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		session, err := k.SignInByPasskey(k.Visitor, d)
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Clock.Advance(31 * time.Minute)
+		k.Refuses("later", latchkey.ErrChallengeRequired, func() error { return account.DeletePasskey(k.Ctx, other.ID) })
+		session, err = k.SignInByPasskey(k.Visitor, d)
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Must(account.DeletePasskey(k.Ctx, other.ID))
+	})
+}
