@@ -45,8 +45,7 @@ type guard struct {
 	purpose string
 	subject []byte
 	key     string // for the limiter
-	known   []byte // subject of the row that says whether the client is known
-	isKnown bool
+	known   known
 	// promised says that the answers are for a code that was promised to its asker alone:
 	// they are compared although the identifier is slowed.
 	promised bool
@@ -56,24 +55,23 @@ type guard struct {
 // the call. user is the owner of the identifier, nil if it has none.
 func (c *call) guardFor(ctx context.Context, r store.Reader, purpose, identifier string, user *record.User) (guard, error) {
 	g := guard{call: c, purpose: purpose, key: identifier}
-	known, err := c.knownAs(ctx, r, purpose, user)
-	if err != nil {
+	var err error
+	if g.known, err = c.knownAs(ctx, r, purpose, user); err != nil {
 		return g, err
 	}
-	g.known, g.isKnown = known.subject, known.is
-	if g.isKnown {
-		g.key = known.key // not the count of another password
+	if g.known.is {
+		g.key = g.known.key // not the count of another password
 	}
 	g.subject = c.ring.Digest(purpose, g.key)
 	return g, nil
 }
 
 // known says whether a client is known for a proof of a user, and under which subject that is
-// recorded. key names user and client.
+// recorded. key names user and client. fresh says that it was recorded within a day, and need not be again.
 type known struct {
-	subject []byte
-	is      bool
-	key     string
+	subject   []byte
+	is, fresh bool
+	key       string
 }
 
 // knownAs reports whether the client of the call is known for a proof of a user: the user has
@@ -94,6 +92,7 @@ func (c *call) knownAs(ctx context.Context, r store.Reader, proof string, user *
 	// A client that was met while the clock was far ahead would stay known for too long.
 	inTime := row.Expire.After(c.now) && !row.Last.After(c.now.Add(knownRenewal))
 	k.is = network != "" && user != nil && inTime
+	k.fresh = k.is && row.Expire.After(c.now.Add(knownLife-knownRenewal))
 	return k, nil
 }
 
@@ -179,7 +178,7 @@ func (g *guard) countWrong(ctx context.Context, tx *txn) error {
 	isNew := f.Expire.IsZero()
 	f.Count++
 	f.Last, f.Expire = tx.now, tx.now.Add(failureLife)
-	if g.policy.Guessing.DisableAfter != 0 && !g.isKnown {
+	if g.policy.Guessing.DisableAfter != 0 && !g.known.is {
 		f.Expire = tx.now.Add(year) // a pause of a day does not reset the count
 	}
 	if isNew {
@@ -227,12 +226,12 @@ func (g *guard) rememberClient(ctx context.Context, tx *txn) error {
 	return tx.rememberKnown(ctx, g.known)
 }
 
-// rememberKnown records under a subject that the client of the call is known.
-func (tx *txn) rememberKnown(ctx context.Context, subject []byte) error {
-	if tx.client.network() == "" {
+// rememberKnown records that the client of the call is known.
+func (tx *txn) rememberKnown(ctx context.Context, k known) error {
+	if tx.client.network() == "" || k.fresh {
 		return nil
 	}
-	row, err := loadFailure(ctx, tx, failKnown, subject)
+	row, err := loadFailure(ctx, tx, failKnown, k.subject)
 	if err != nil || row.Expire.After(tx.now.Add(knownLife-knownRenewal)) {
 		return err
 	}

@@ -65,16 +65,21 @@ type UnknownPasskeyError struct {
 	// Signal is what the page passes to PublicKeyCredential.signalUnknownCredential, so that the browser offers the passkey no
 	// more.
 	Signal json.RawMessage `json:"signal"`
-	reason *Error
+	reason error           // an Error; nil means ErrPasskeyUnknown
 }
 
-func (e *UnknownPasskeyError) Error() string { return e.reason.Error() }
+func (e *UnknownPasskeyError) Error() string { return e.Unwrap().Error() }
 
 // Unwrap returns the reason: [ErrPasskeyUnknown], or why a new passkey was not taken.
-func (e *UnknownPasskeyError) Unwrap() error { return e.reason }
+func (e *UnknownPasskeyError) Unwrap() error {
+	if e.reason == nil {
+		return ErrPasskeyUnknown
+	}
+	return e.reason
+}
 
 // unknownPasskey returns the error for a passkey that the service does not have.
-func (e *Engine) unknownPasskey(credential []byte, reason *Error) error {
+func (e *Engine) unknownPasskey(credential []byte, reason error) error {
 	signal, _ := json.Marshal(map[string]string{"rpId": e.passkeys.RPID(), "credentialId": base64.RawURLEncoding.EncodeToString(credential)})
 	return &UnknownPasskeyError{signal, reason}
 }

@@ -118,8 +118,9 @@ func (a *Account) mayEnrolPasskey(ctx context.Context, tx *txn, user *record.Use
 // ([Guest.StartPasskeySession]), or has it as a second factor. This session has proven it. An anonymous account becomes a full
 // one, which a lost device may lose. The user gets a notice.
 //
-// The question is used up by its first answer, whatever that is worth. If a passkey was made and is not taken, the error is an
-// [*UnknownPasskeyError], of which the page tells the browser.
+// The question is used up by its first answer, whatever that is worth. If a passkey was made and can be taken no more, the error is
+// an [*UnknownPasskeyError], of which the page tells the browser. Any other error leaves the question open, for example that of a
+// name: the page sends the same answer once more.
 //
 // Errors: those of [Account.StartPasskeyEnrolment], and
 //   - [ErrArgumentInvalid]: the name, or the answer cannot be read.
@@ -150,18 +151,20 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 		return tx.claimCeremony(ctx, ceremonyEnrol, a.SessionID(), user, said.Challenge)
 	})
 	var made *Passkey
-	if err == nil {
+	switch {
+	case err == nil:
 		made, err = a.takePasskey(ctx, kept, answer, name)
+	case !errors.Is(err, ErrInvalidToken): // the question is open
+		return nil, err
 	}
-	reason, is := errors.AsType[*Error](err)
-	if _, pending := errors.AsType[*MoreFactorsError](err); !is || pending {
+	if _, refused := errors.AsType[*Error](err); !refused {
 		return made, err
 	}
 	there, broken := findPasskey(ctx, c.store, said.Credential)
 	if broken != nil || there != nil {
 		return nil, err
 	}
-	return nil, c.unknownPasskey(said.Credential, reason)
+	return nil, c.unknownPasskey(said.Credential, err)
 }
 
 // takePasskey stores the passkey of an answer.
@@ -227,10 +230,10 @@ func (a *Account) takePasskey(ctx context.Context, kept *keptOfCeremony, answer 
 func checkLabel(name string) error {
 	err := canon.Name(name)
 	switch {
-	case err == nil && strings.TrimSpace(name) == "":
-		err = reason.New(reason.Missing, "empty")
-	case err == nil && utf8.RuneCountInString(name) > maxLabel:
+	case utf8.RuneCountInString(name) > maxLabel:
 		err = reason.New(reason.TooLong, "more than %d characters", maxLabel)
+	case strings.TrimSpace(name) == "":
+		err = reason.New(reason.Missing, "empty")
 	}
 	if err != nil {
 		return invalid("name", err)

@@ -12,6 +12,7 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/notify"
 )
 
 func device() *authtest.Device { return authtest.NewDevice(kit.Page) }
@@ -564,5 +565,94 @@ func TestSignalsNameThePasskeys(t *testing.T) {
 		if accepted.RPID != "example.org" || len(accepted.UserID) != 86 || len(accepted.AllAcceptedCredentialIDs) != 1 || !strings.Contains(string(signals.Details), kit.Ada) {
 			k.Errorf("%s %s", signals.Accepted, signals.Details)
 		}
+	})
+}
+
+// A refusal that leaves the question open says nothing to the browser: the page sends the same answer once more, and the passkey is
+// taken.
+func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, _ := k.SignIn(kit.Ada)
+		guest := k.LimitedEngine(nil).Guest(kit.Client)
+		account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		start, err := account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})
+		k.Must(err)
+		answer, err := device().Create(start.Options)
+		k.Must(err)
+		finish := func(a *latchkey.Account, name string) error {
+			return kit.Err(a.FinishPasskeyEnrolment(k.Ctx, answer, name))
+		}
+		open := func(what string, want, err error) {
+			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); told || !errors.Is(err, want) {
+				k.Errorf("%s: %v", what, err)
+			}
+		}
+		open("a long name", latchkey.ErrArgumentInvalid, finish(account, strings.Repeat("x", 65)))
+		renewed, err := account.RotateSession(k.Ctx)
+		k.Must(err)
+		open("a renewed session", latchkey.ErrSessionRenewed, finish(account, ""))
+		account, err = guest.Authenticate(k.Ctx, renewed.Secret.Reveal())
+		k.Must(err)
+		for range 600 {
+			if err := kit.Err(account.UpdateName(k.Ctx, "Ada")); err != nil {
+				break
+			}
+		}
+		err = finish(account, "")
+		open("too many changes", latchkey.ErrRateLimitExceeded, err)
+		if _, is := errors.AsType[*latchkey.ThrottledError](err); !is {
+			k.Errorf("%T", err)
+		}
+		account, err = k.Visitor.Authenticate(k.Ctx, renewed.Secret.Reveal()) // of a machine that counts apart
+		k.Must(err)
+		k.Must(finish(account, ""))
+	})
+}
+
+// A thief may have made a passkey before the owner sets a new password, or switches MFA on: the notice says that passkeys stay.
+func TestTheNoticesOfAPasswordAndOfMFANamePasskeys(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Proven()
+		k.Must(k.Recover(k.Recovery()))
+		if k.Mail(kit.Ada).HasPasskeys {
+			k.Error("a user without passkeys is told of some")
+		}
+		session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.FreshPassword)
+		k.Must(err)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		k.Must(k.Recover(k.Recovery()))
+		if m := k.Mail(kit.Ada); m.Kind != notify.PasswordChanged || !m.HasPasskeys {
+			k.Errorf("%v %v", m, m.HasPasskeys)
+		}
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, account.UserID(), true)))
+		if m := k.Mail(kit.Ada); m.Change != notify.MFASwitchedOn || !m.HasPasskeys {
+			k.Errorf("%v %v", m, m.HasPasskeys)
+		}
+	})
+}
+
+// A sign-in by a passkey is a challenge too: its user is not asked for the same device once more.
+func TestASignInByAPasskeyIsFreshForAStepUp(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		other := k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		session, err := k.SignInByPasskey(k.Visitor, d)
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Clock.Advance(31 * time.Minute)
+		k.Refuses("later", latchkey.ErrChallengeRequired, func() error { return account.DeletePasskey(k.Ctx, other.ID) })
+		session, err = k.SignInByPasskey(k.Visitor, d)
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Must(account.DeletePasskey(k.Ctx, other.ID))
 	})
 }

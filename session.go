@@ -196,6 +196,9 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	if hasWord(in.factors, string(FactorPasskey)) {
 		row.Strong = tx.now
 	}
+	if hasWord(in.factors, factVerified) {
+		row.Challenged = tx.now // the sign-in was a challenge too
+	}
 	row.Expire = tx.policy.Sessions.end(row, tx.now)
 	userFacts(user).set(row)
 	tx.noteOwing(row)

@@ -438,7 +438,7 @@ func (tx *txn) enterAs(ctx context.Context, t *record.Token, user *record.User, 
 		if err != nil {
 			return nil, err
 		}
-		if err := tx.rememberKnown(ctx, as.subject); err != nil {
+		if err := tx.rememberKnown(ctx, as); err != nil {
 			return nil, err
 		}
 	}

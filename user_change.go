@@ -247,6 +247,12 @@ func (tx *txn) switchedMFA(ctx context.Context, user *record.User) error {
 // addresses from before it: an address or a number that changes or is proven, a factor, a
 // password.
 func (tx *txn) noticeChange(old, user *record.User) {
+	from := len(tx.notices)
+	defer func() {
+		for i, n := range tx.notices[from:] {
+			tx.notices[from+i].HasPasskeys = user.Passkeys != "" && (n.Kind == notify.PasswordChanged || n.Change == notify.MFASwitchedOn)
+		}
+	}()
 	for _, c := range []struct {
 		by   *contact
 		kind notify.Kind

@@ -105,6 +105,8 @@ type Message struct {
 	Sending time.Time
 	Client  Client // that asked
 	Change  Change // of a FactorsChanged; "" for other kinds
+	// HasPasskeys says, of a PasswordChanged and of MFASwitchedOn, that the user has passkeys. They stay as they are.
+	HasPasskeys bool
 	// Locale is the language of the client that asked, as the host reported it: a
 	// BCP 47 tag, or a list of them as in the HTTP header Accept-Language. It is ""
 	// if not known.

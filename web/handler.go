@@ -99,14 +99,16 @@ type Challenger interface {
 	MFAFactors(context.Context) (latchkey.MFAFactors, error)
 	CreateMFAChallenge(context.Context, latchkey.Factor) (*latchkey.MFAChallenge, error)
 	ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (*latchkey.Session, error)
+	StartPasskeyChallenge(context.Context) (*latchkey.PasskeyCeremony, error)
+	FinishPasskeyChallenge(ctx context.Context, answer []byte) (*latchkey.Session, error)
 }
 
 var _, _ Challenger = (*latchkey.Pending)(nil), (*latchkey.Account)(nil)
 
 // Challenge returns a handler for the page of a second factor. One page serves a session that owes a
 // factor, after a sign-in, and one that owes none, before a sensitive page. The function gets the first as
-// a [*latchkey.Pending] and the second as a [*latchkey.Account]. After ConfirmMFAChallenge it calls
-// [Site.Renew], and leads to [Next].
+// a [*latchkey.Pending] and the second as a [*latchkey.Account]. After ConfirmMFAChallenge or
+// FinishPasskeyChallenge it calls [Site.Renew], and leads to [Next].
 func (s *Site) Challenge(fn func(w http.ResponseWriter, r *http.Request, of Challenger) error) http.Handler {
 	return s.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		account, err := s.Authenticate(r)

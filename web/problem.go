@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"html/template"
 	"net/http"
@@ -24,6 +25,8 @@ type Problem struct {
 	Reason   string `json:"reason,omitempty"`
 	// RetryAfter is the time to wait in seconds, at least one, of an error with status 429; otherwise 0.
 	RetryAfter int `json:"retryAfter,omitempty"`
+	// Signal is that of a [latchkey.UnknownPasskeyError], for the script of the page.
+	Signal json.RawMessage `json:"signal,omitempty"`
 }
 
 // The types of problems of this package.
@@ -58,6 +61,9 @@ func ProblemOf(err error) Problem {
 		}
 		if throttled, is := errors.AsType[*latchkey.ThrottledError](err); is {
 			p.RetryAfter = int(max(throttled.RetryAfter+time.Second-1, time.Second) / time.Second)
+		}
+		if unknown, is := errors.AsType[*latchkey.UnknownPasskeyError](err); is {
+			p.Signal = unknown.Signal
 		}
 		return p
 	}

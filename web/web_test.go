@@ -493,6 +493,10 @@ func TestErrorsHaveStatusTypeAndSentence(t *testing.T) {
 	if p := web.ProblemOf(err); p.Argument != "password" || p.Reason != "too_short" || p.Status != 400 {
 		t.Errorf("an argument: %+v", p)
 	}
+	unknown := fmt.Errorf("sign in: %w", &latchkey.UnknownPasskeyError{Signal: json.RawMessage(`{"rpId":"example.org"}`)})
+	if p := web.ProblemOf(unknown); p.Type != latchkey.ErrPasskeyUnknown.Type || string(p.Signal) != `{"rpId":"example.org"}` {
+		t.Errorf("an unknown passkey: %+v", p)
+	}
 }
 
 // A request is for a page if it names text/html, in whichever spelling.

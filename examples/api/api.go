@@ -3,7 +3,6 @@ package main
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"net/http"
 
 	"example.com/latchkey"
@@ -44,13 +43,6 @@ type secret struct {
 	Secret string `json:"secret"`
 }
 
-// unknownPasskey is the problem of a passkey that the browser has and the service does not. The page passes the signal to
-// PublicKeyCredential.signalUnknownCredential.
-type unknownPasskey struct {
-	web.Problem
-	Signal json.RawMessage `json:"signal"`
-}
-
 func newAPI(engine *latchkey.Engine, base web.Base) (http.Handler, error) {
 	site, err := web.New(engine, web.Config{Base: base, Bearer: true})
 	if err != nil {
@@ -72,7 +64,7 @@ func newAPI(engine *latchkey.Engine, base web.Base) (http.Handler, error) {
 
 // answer answers with what fn returns for the body of a request.
 func answer(w http.ResponseWriter, r *http.Request, fn func(in *input) (any, error)) error {
-	err := web.JSON(func(http.ResponseWriter, *http.Request) (any, error) {
+	return web.JSON(func(http.ResponseWriter, *http.Request) (any, error) {
 		in := new(input)
 		if r.Method != http.MethodGet && r.Method != http.MethodDelete && r.ContentLength != 0 {
 			if err := web.ReadJSON(r, in); err != nil {
@@ -81,15 +73,6 @@ func answer(w http.ResponseWriter, r *http.Request, fn func(in *input) (any, err
 		}
 		return fn(in)
 	})(w, r)
-	unknown, is := errors.AsType[*latchkey.UnknownPasskeyError](err)
-	if !is {
-		return err
-	}
-	p := unknownPasskey{web.ProblemOf(err), unknown.Signal}
-	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	return web.WriteJSON(w, p.Status, p)
 }
 
 // guest adds a route for everybody.
@@ -107,9 +90,9 @@ func (a *api) user(pattern string, fn func(r *http.Request, account *latchkey.Ac
 }
 
 // factor adds a route for users who owe a second factor, and for signed-in ones.
-func (a *api) factor(pattern string, fn func(w http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error)) {
+func (a *api) factor(pattern string, fn func(w http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error)) {
 	a.mux.Handle(pattern, a.Challenge(func(w http.ResponseWriter, r *http.Request, of web.Challenger) error {
-		return answer(w, r, func(in *input) (any, error) { return fn(w, r, of.(challenger), in) })
+		return answer(w, r, func(in *input) (any, error) { return fn(w, r, of, in) })
 	}))
 }
 
@@ -170,13 +153,13 @@ func (a *api) signIns() {
 }
 
 func (a *api) factors() {
-	a.factor("GET /factors", func(_ http.ResponseWriter, r *http.Request, of challenger, _ *input) (any, error) {
+	a.factor("GET /factors", func(_ http.ResponseWriter, r *http.Request, of web.Challenger, _ *input) (any, error) {
 		return of.MFAFactors(r.Context())
 	})
-	a.factor("POST /challenges", func(_ http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error) {
+	a.factor("POST /challenges", func(_ http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error) {
 		return of.CreateMFAChallenge(r.Context(), in.Factor)
 	})
-	a.factor("PUT /challenges/{id}", func(w http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error) {
+	a.factor("PUT /challenges/{id}", func(w http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error) {
 		session, err := of.ConfirmMFAChallenge(r.Context(), r.PathValue("id"), in.OTP)
 		return a.renewed(w, r, in, session, err)
 	})

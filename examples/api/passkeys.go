@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 
@@ -19,15 +18,6 @@ func newPasskeys(base web.Base) (*passkey.RelyingParty, error) {
 	return passkey.New(passkey.Config{RPID: page.Hostname(), Name: "Accounts", Origins: base.Hosts()})
 }
 
-// challenger is a session that owes a second factor, or one that proves a factor again.
-type challenger interface {
-	web.Challenger
-	StartPasskeyChallenge(context.Context) (*latchkey.PasskeyCeremony, error)
-	FinishPasskeyChallenge(ctx context.Context, answer []byte) (*latchkey.Session, error)
-}
-
-var _, _ challenger = (*latchkey.Pending)(nil), (*latchkey.Account)(nil)
-
 // passkeys adds the routes of passkeys. Each ceremony begins by POST, with options for the browser, and ends by PUT, with the
 // answer of the browser.
 func (a *api) passkeys() {
@@ -38,10 +28,10 @@ func (a *api) passkeys() {
 		session, err := a.Guest(r).FinishPasskeySession(r.Context(), in.Answer)
 		return a.signedIn(w, r, in, session, err)
 	})
-	a.factor("POST /challenges/passkey", func(_ http.ResponseWriter, r *http.Request, of challenger, _ *input) (any, error) {
+	a.factor("POST /challenges/passkey", func(_ http.ResponseWriter, r *http.Request, of web.Challenger, _ *input) (any, error) {
 		return of.StartPasskeyChallenge(r.Context())
 	})
-	a.factor("PUT /challenges/passkey", func(w http.ResponseWriter, r *http.Request, of challenger, in *input) (any, error) {
+	a.factor("PUT /challenges/passkey", func(w http.ResponseWriter, r *http.Request, of web.Challenger, in *input) (any, error) {
 		session, err := of.FinishPasskeyChallenge(r.Context(), in.Answer)
 		return a.renewed(w, r, in, session, err)
 	})

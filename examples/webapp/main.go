@@ -1,5 +1,5 @@
 // Webapp is a whole site over the engine and package web: accounts, sessions, second factors, other
-// services, teams and a back office, in two languages, without JavaScript, on an SQLite file.
+// services, passkeys, teams and a back office, in two languages, on an SQLite file. Only passkeys need JavaScript.
 //
 //	go run ./examples/webapp
 //
@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -29,6 +30,7 @@ import (
 	"example.com/latchkey/hidden"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/oauth/oidc"
+	"example.com/latchkey/passkey"
 	"example.com/latchkey/store/sqlite"
 	"example.com/latchkey/web"
 )
@@ -104,6 +106,13 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		config.Providers, targets = []oauth.Provider{provider}, []string{issuer.Scheme + "://" + issuer.Host}
 	}
+	passkeys, err := newPasskeys(o)
+	if err != nil {
+		return err
+	}
+	if passkeys != nil {
+		config.Passkeys = passkeys
+	}
 	engine, err := latchkey.New(store, config)
 	if err != nil {
 		return err
@@ -118,7 +127,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.proxies != "" {
 		proxies = strings.Split(o.proxies, ",")
 	}
-	app, err := site.New(engine, site.Config{Name: o.name, Web: web.Config{Base: base, Proxies: proxies, FormTargets: targets}, Service: o.issuer != ""})
+	app, err := site.New(engine, site.Config{Name: o.name, Web: web.Config{Base: base, Proxies: proxies, FormTargets: targets}, Service: o.issuer != "", Passkeys: passkeys != nil})
 	if err != nil {
 		return err
 	}
@@ -150,6 +159,22 @@ func serve(ctx context.Context, addr string, app http.Handler, engine *latchkey.
 			return server.Shutdown(late)
 		}
 	}
+}
+
+// newPasskeys returns the passkeys of the site, nil if its address can have none: browsers bind them to a domain, and ask for https
+// or localhost. A site that means to grow has the domain above all of its pages as their RPID, because it can never change.
+func newPasskeys(o options) (*passkey.RelyingParty, error) {
+	base, err := url.Parse(o.base)
+	if err != nil {
+		return nil, err
+	}
+	host := base.Hostname()
+	_, noAddress := netip.ParseAddr(host)
+	domain := base.Scheme == "https" && strings.Contains(host, ".") && noAddress != nil
+	if host != "localhost" && !domain {
+		return nil, nil
+	}
+	return passkey.New(passkey.Config{RPID: host, Name: o.name, Origins: []string{o.base}})
 }
 
 // readKey reads the key of the site, or makes it at the first start.

@@ -45,6 +45,21 @@ func TestMailsAreInTheLanguageOfTheirReader(t *testing.T) {
 	}
 }
 
+func TestPasskeysAreBoundToTheNameOfTheSite(t *testing.T) {
+	for base, want := range map[string]string{
+		"http://localhost:8080": "localhost", "https://app.example.org": "app.example.org", "https://example.org:8443": "example.org",
+		"http://127.0.0.1:8080": "", "http://[::1]:8080": "", "https://192.0.2.1": "", "https://[2001:db8::1]": "", "http://example.org": "", "https://intranet": "", "http://:8080": "",
+	} {
+		passkeys, err := newPasskeys(options{base: base, name: "Webapp"})
+		if err != nil || (passkeys == nil) != (want == "") || passkeys != nil && passkeys.RPID() != want {
+			t.Errorf("%s: %v, %v", base, passkeys, err)
+		}
+	}
+	if passkeys, err := newPasskeys(options{base: "https://example.org/path", name: "Webapp"}); err == nil {
+		t.Errorf("a path has passkeys of %q", passkeys.RPID())
+	}
+}
+
 func TestTheKeyIsMadeOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "webapp.key")
 	made, err := readKey(file)

@@ -43,6 +43,8 @@ func Sample(kind notify.Kind, channel notify.Channel) notify.Message {
 			secret(7*24*time.Hour, "")
 			link("undo")
 		}
+	case notify.PasswordChanged:
+		m.HasPasskeys = true
 	case notify.FactorsChanged:
 		m.Change = notify.AuthenticatorAdded
 	case notify.Recovery:

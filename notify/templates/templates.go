@@ -95,6 +95,7 @@ type Data struct {
 	IP           string    // "" if not known
 	Country      string    // ISO 3166-1 alpha-2 in upper case, "" if not known
 	Change       notify.Change
+	HasPasskeys  bool // as in notify.Message
 	Team         Quoted
 	Inviter      Quoted
 }
@@ -340,7 +341,7 @@ func (s *Set) data(m notify.Message, locale string) (d Data, err error) {
 		left = m.Expire.Sub(m.Sending)
 	}
 	d = Data{
-		App: s.app, Support: s.support, Change: m.Change, Locale: locale, Dir: direction(locale), Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
+		App: s.app, Support: s.support, Change: m.Change, HasPasskeys: m.HasPasskeys, Locale: locale, Dir: direction(locale), Kind: m.Kind, To: shownAddress(m.To), Code: m.Code(), Phrase: m.Phrase,
 		Name: quote(m.Name), Team: quote(m.TeamName), Inviter: quote(m.Inviter),
 		Time: m.Time.In(s.zone), Expire: m.Expire.In(s.zone),
 		Device: deviceOf(m.Client), Country: strings.ToUpper(m.Client.Country),

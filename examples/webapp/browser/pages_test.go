@@ -184,6 +184,28 @@ var visits = map[string]func(s *site, inspect func(*tab, string)){
 		b.click("Switch two-factor authentication off")
 		inspect(b, "factor:confirm")
 	},
+	"passkeys": func(s *site, inspect func(*tab, string)) {
+		b, device := s.keeper(ada)
+		b.inject(withoutOffers)
+		b.open("/sign-in")
+		b.unverified(device, true)
+		b.clickPasskey("Sign in with a passkey")
+		inspect(b, "sign-in:passkey-refused")
+		b.unverified(device, false)
+		b.clickPasskey("Sign in with a passkey")
+		b.click("Manage Passkeys")
+		inspect(b, "passkeys")
+		b.click("Delete Telephone")
+		inspect(b, "factor:passkey")
+		b.clickPasskey("Use a passkey")
+		b.unfold("Rename Telephone")
+		b.write("Name of the passkey", " ")
+		b.click("Save")
+		inspect(b, "passkeys:refused")
+		b.open("/account/passkeys")
+		b.clickPasskey("Add a passkey")
+		inspect(b, "passkey")
+	},
 	"teams": func(s *site, inspect func(*tab, string)) {
 		s.member(ada)
 		b, other := s.visitor(), s.signedIn("bob.the.builder.of.bridges@engineering.example.org")

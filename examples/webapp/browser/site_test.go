@@ -17,6 +17,7 @@ import (
 	"example.com/latchkey/notify"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/oauth/oidc"
+	"example.com/latchkey/passkey"
 	"example.com/latchkey/web"
 )
 
@@ -103,13 +104,17 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() }) // never fails
+	passkeys, err := passkey.New(passkey.Config{RPID: "localhost", Name: "Webapp", Origins: []string{s.base}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Kit = authtest.New(t, latchkey.Config{
 		Now: clock.Now, RedirectHosts: base.Hosts(), Issuer: s.base, App: "Webapp", Logger: logger,
-		Policy: latchkey.Policy{RequireVerifiedEmail: true}, Providers: []oauth.Provider{provider},
+		Policy: latchkey.Policy{RequireVerifiedEmail: true}, Providers: []oauth.Provider{provider}, Passkeys: passkeys,
 	})
 	s.Clock = clock
 	s.issuer.Set(func(i *authtest.IssuerSettings) { i.Now = clock.Now })
-	handler, err := app.New(s.Engine, app.Config{Name: "Webapp", Service: true, Web: web.Config{Base: base, FormTargets: []string{s.issuer.URL}, Logger: logger}})
+	handler, err := app.New(s.Engine, app.Config{Name: "Webapp", Service: true, Passkeys: true, Web: web.Config{Base: base, FormTargets: []string{s.issuer.URL}, Logger: logger}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,9 @@ func (t *tab) hear(event any) {
 		if !t.site.owns(e.Request.URL) {
 			fault("a request leaves the site: %s", e.Request.URL)
 		}
-		if e.Type != network.ResourceTypeDocument && e.Type != network.ResourceTypeStylesheet && e.Type != network.ResourceTypeImage && e.Type != network.ResourceTypeOther {
+		passkeys := e.Type == network.ResourceTypeScript && e.Request.URL == t.site.base+"/static/passkey.js" ||
+			e.Type == network.ResourceTypeFetch && strings.HasSuffix(e.Request.URL, "/passkey/ask")
+		if !passkeys && e.Type != network.ResourceTypeDocument && e.Type != network.ResourceTypeStylesheet && e.Type != network.ResourceTypeImage && e.Type != network.ResourceTypeOther {
 			fault("a page loads a %s: %s", e.Type, e.Request.URL)
 		}
 	case *log.EventEntryAdded:

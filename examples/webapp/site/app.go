@@ -4,6 +4,7 @@ package site
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -33,21 +34,24 @@ type Config struct {
 	Name    string     // of the site
 	Web     web.Config // Base is required. The site sets Pages, Language and ErrorPage
 	Service bool       // users may sign in by the provider "oidc" of the engine
+	// Passkeys says that the engine has passkeys, whose Origins have Base among them.
+	Passkeys bool
 }
 
 // app is the site.
 type app struct {
 	*web.Site
-	engine  *latchkey.Engine
-	name    string
-	service bool
-	pages   map[string]*template.Template
-	mux     *http.ServeMux
+	engine   *latchkey.Engine
+	name     string
+	service  bool
+	passkeys bool
+	pages    map[string]*template.Template
+	mux      *http.ServeMux
 }
 
 // New returns the site over an engine.
 func New(engine *latchkey.Engine, c Config) (http.Handler, error) {
-	a := &app{engine: engine, name: c.Name, service: c.Service, mux: http.NewServeMux(), pages: make(map[string]*template.Template)}
+	a := &app{engine: engine, name: c.Name, service: c.Service, passkeys: c.Passkeys, mux: http.NewServeMux(), pages: make(map[string]*template.Template)}
 	if err := a.parse(); err != nil {
 		return nil, err
 	}
@@ -126,6 +130,9 @@ func (a *app) routes() {
 	a.signInRoutes()
 	a.linkRoutes()
 	a.factorRoutes()
+	if a.passkeys {
+		a.passkeyRoutes()
+	}
 	a.accountRoutes()
 	a.teamRoutes()
 	a.adminRoutes()
@@ -194,7 +201,9 @@ type view struct {
 	Data             any
 	status           int
 	service          bool
-	staff            bool // a page of the back office
+	passkeys         bool
+	signals          map[string]json.RawMessage // see Signals
+	staff            bool                       // a page of the back office
 }
 
 // T translates the words of a page.
@@ -207,7 +216,7 @@ func (v *view) Languages() []string { return languages }
 func (a *app) newView(r *http.Request, profile *latchkey.Profile) *view {
 	v := &view{
 		App: a.name, Lang: languageOf(r), Path: r.URL.RequestURI(), Next: web.Next(r), Form: r.Form, Errors: map[string]string{},
-		status: http.StatusOK, service: a.service, Done: done[r.URL.Query().Get("done")],
+		status: http.StatusOK, service: a.service, passkeys: a.passkeys, signals: map[string]json.RawMessage{}, Done: done[r.URL.Query().Get("done")],
 	}
 	if r.Method != http.MethodGet || strings.HasPrefix(r.URL.Path, "/link/") || strings.HasPrefix(r.URL.Path, "/callback/") { // such an address has a secret
 		v.Path = "/"
@@ -239,6 +248,7 @@ var done = map[string]string{
 	"name": "The name is changed.", "password": "The password is changed. You are signed out everywhere else.", "email-asked": "We have sent a link to the new address. The old one stays until you have opened it.",
 	"email": "The e-mail address is changed.", "verified": "Your e-mail address is confirmed.", "sent": "We have sent a mail. Open its link to go on.",
 	"recovered": "The password is set. Sign in with it now.", "signed-out": "You are signed out.", "ended": "The session has ended.", "deleted": "Your account is deleted.",
+	"passkey": "The passkey is added.", "passkey-name": "The passkey has its new name.", "passkey-deleted": "The passkey is deleted here. Your device may still have it.",
 	"factor-on": "Two-factor authentication is on.", "factor-off": "Two-factor authentication is off.", "factor-removed": "The authenticator app is removed.", "linked": "The other service is linked.", "unlinked": "The other service is unlinked.",
 	"invited": "The invitation is sent.", "left": "You have left the team.", "removed": "The member is removed.", "declined": "The invitation is declined.", "joined": "You are a member of the team.",
 	"team-deleted": "The team is deleted.", "restored": "The address is yours again.", "blocked": "The user is blocked.", "unblocked": "The user is not blocked any more.", "signed-out-user": "The user is signed out everywhere.",
@@ -271,6 +281,9 @@ func (v *view) refused(err error) error {
 	p := web.ProblemOf(err)
 	if p.Status == http.StatusInternalServerError {
 		return err
+	}
+	if unknown, is := errors.AsType[*latchkey.UnknownPasskeyError](err); is {
+		v.signals["signalUnknownCredential"] = unknown.Signal
 	}
 	v.status = p.Status
 	if p.Argument != "" {

@@ -251,6 +251,8 @@ func TestAttack27EveryTextStaysAText(t *testing.T) {
 		}
 		_, err := w.engine.Users().UpdateLabels(ctx, w.users[eve], []string{"x"})
 		w.must(err)
+		_, err = w.account(ada).RenamePasskey(ctx, w.passkey(ada, authtest.NewDevice(string(base))), hostile[:64])
+		w.must(err)
 		fields := url.Values{}
 		for name := range w.fields() {
 			fields.Set(name, hostile)
@@ -279,7 +281,7 @@ func TestAttack27EveryTextStaysAText(t *testing.T) {
 					}
 					a := w.send(q)
 					shown += strings.Count(a.body, "&lt;script&gt;alert(1)&lt;/script&gt;")
-					if strings.Contains(a.body, "<script") {
+					if strings.Contains(strings.ReplaceAll(a.body, passkeyScript, ""), "<script") {
 						w.Errorf("%s by %s: a text runs", pattern, caller)
 					}
 				}

@@ -251,7 +251,7 @@ func TestAttack27NoPageShowsWhatWasTypedInSecret(t *testing.T) {
 					w.Errorf("%s, %s, by %s: %q is shown again", pattern, kind, caller, typed)
 				}
 			}
-			if strings.Contains(a.body, `name="next" value="`+path) {
+			if page := routes["GET "+path]; page == "" && strings.Contains(a.body, `name="next" value="`+path) {
 				w.Errorf("%s: the form for the language comes back to a form", pattern)
 			}
 		}

@@ -61,8 +61,8 @@ func (a *app) showFactors(w http.ResponseWriter, r *http.Request, of web.Challen
 		if err != nil {
 			return err
 		}
-		// An authenticator, or another factor in force, is asked for in the place of the password.
-		helps := !factors.TOTP && (!user.MFA || factors.Helps == latchkey.FactorSet{})
+		// An authenticator, a passkey, or another factor in force, is asked for in the place of the password.
+		helps := !factors.TOTP && !factors.Passkey && (!user.MFA || factors.Helps == latchkey.FactorSet{})
 		p.Password = helps && !p.Sent && !user.PasswordUpdate.IsZero() && strings.HasPrefix(r.URL.Path, "/confirm")
 		v.User = user
 	}

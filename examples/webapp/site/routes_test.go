@@ -42,6 +42,8 @@ var routes = map[string]string{
 	"GET /factor": challenged, "POST /factor": challenged, "GET /confirm": challenged, "POST /confirm": challenged, "POST /factor/send": challenged, "POST /confirm/password": signedIn,
 	"GET /account/factors": profiled, "POST /account/factors/app": profiled, "POST /account/factors/app/confirm": profiled, "POST /account/factors/app/remove": signedIn,
 	"POST /account/factors/on": signedIn, "POST /account/factors/off": signedIn, "GET /account/factors/codes": profiled, "POST /account/factors/codes": profiled,
+	"POST /sign-in/passkey/ask": anybody, "POST /sign-in/passkey": anybody, "POST /factor/passkey/ask": challenged, "POST /factor/passkey": challenged, "GET /account/passkeys": profiled,
+	"POST /account/passkeys": profiled, "POST /account/passkeys/take": profiled, "POST /account/passkeys/rename": profiled, "POST /account/passkeys/delete": profiled,
 	"GET /account": profiled, "POST /account/name": profiled, "POST /account/email": profiled, "POST /account/password": profiled, "POST /account/services/unlink": signedIn,
 	"GET /account/sessions": profiled, "POST /account/sessions/end": signedIn, "POST /account/sessions/end-all": signedIn, "GET /account/log": profiled,
 	"GET /account/delete": profiled, "POST /account/delete": profiled,
@@ -157,7 +159,7 @@ func (w *world) fields() url.Values {
 		"email", "new@example.org", "password", authtest.Password, "old", authtest.Password, "name", "New name", "stay", "on", "language", "de", "user", w.users[eve], "code", "123456",
 		"userId", w.users[eve], "secret", strings.Repeat("ab", 32), "teamId", w.team, "membershipId", w.members[mia], "answer", "decline", "teamName", "Chess", "challenge", "x", "factor", "totp",
 		"uri", "otpauth://totp/Webapp:x?secret=JBSWY3DPEHPK3PXP&issuer=Webapp", "id", "x", "owner", "on", "status", "blocked", "page", "x", "search", "Ada", "phrase", "two words", "done", "name", "next", "/teams",
-		"state", "x", "_method", "POST",
+		"state", "x", "_method", "POST", "offer", "on", "credential", w.answer,
 	)
 }
 

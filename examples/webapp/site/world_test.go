@@ -26,6 +26,7 @@ import (
 	"example.com/latchkey/notify"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/oauth/oidc"
+	"example.com/latchkey/passkey"
 	"example.com/latchkey/ratelimit"
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
@@ -56,6 +57,8 @@ type world struct {
 	users         map[string]string // ids by address
 	people        map[string]cookies
 	apps          map[string]*authtest.Authenticator
+	device        *authtest.Device // of the keeper of a passkey
+	answer        string           // by which the keeper signs in, once
 	mu            sync.Mutex
 	log           bytes.Buffer
 	secrets       map[string]bool // that no answer may show
@@ -70,6 +73,7 @@ const (
 	page          = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
 	ada, mia, eve = "ada@example.org", "mia@example.org", "eve@example.org"
 	root          = "root@example.org"
+	keeper        = "keeper@example.org"
 )
 
 // onStores runs a test on memory and on SQLite.
@@ -92,14 +96,17 @@ func newWorld(t *testing.T, s store.Store, issuer *authtest.Issuer) *world {
 	t.Helper()
 	w := &world{
 		T: t, store: s, clock: authtest.NewClock(), outbox: new(notify.Outbox), issuer: issuer,
-		members: map[string]string{}, users: map[string]string{}, people: map[string]cookies{}, apps: map[string]*authtest.Authenticator{}, secrets: map[string]bool{}, told: map[string]bool{},
+		members: map[string]string{}, users: map[string]string{}, people: map[string]cookies{}, apps: map[string]*authtest.Authenticator{}, device: authtest.NewDevice(string(base)), secrets: map[string]bool{}, told: map[string]bool{},
 	}
 	logger := slog.New(slog.NewTextHandler(logWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	config := latchkey.Config{
 		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Hasher: hashertest.New(t), Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), Now: w.clock.Now,
 		Notifier: w.outbox, RedirectHosts: base.Hosts(), Policy: latchkey.Policy{RequireVerifiedEmail: true}, Logger: logger,
 	}
-	conf := site.Config{Name: "Webapp", Web: web.Config{Base: base, Logger: logger}, Service: issuer != nil}
+	var err error
+	config.Passkeys, err = passkey.New(passkey.Config{RPID: "example.org", Name: "Webapp", Origins: []string{string(base)}})
+	w.must(err)
+	conf := site.Config{Name: "Webapp", Web: web.Config{Base: base, Logger: logger}, Service: issuer != nil, Passkeys: true}
 	if issuer != nil {
 		provider, err := oidc.New(oidc.Config{Issuer: issuer.URL, ClientID: issuer.Settings().ClientID, ClientSecret: issuer.Settings().ClientSecret, TrustEmail: true, Private: true})
 		w.must(err)
@@ -161,7 +168,7 @@ func (w *world) must(err error) {
 func (w *world) settle() {
 	w.Helper()
 	ctx := w.Context()
-	for _, email := range []string{ada, mia, eve, root, "owing@example.org", "blocked@example.org", "reset@example.org"} {
+	for _, email := range []string{ada, mia, eve, root, keeper, "owing@example.org", "blocked@example.org", "reset@example.org"} {
 		w.people[email] = w.signIn(w.user(email, true))
 	}
 	_, err := w.engine.Users().UpdateLabels(ctx, w.users[root], []string{site.AdminLabel})
@@ -181,6 +188,11 @@ func (w *world) settle() {
 	w.clock.Advance(30 * time.Second)
 	w.apps["owing@example.org"] = app
 	w.people["owing"] = w.signIn("owing@example.org")
+
+	w.passkey(keeper, w.device)
+	question, err := w.guest().StartPasskeySession(ctx, latchkey.PasskeyOffer{})
+	w.must(err)
+	w.answer = w.touch(w.device, question)
 
 	w.people["blocked"] = w.people["blocked@example.org"]
 	_, err = w.engine.Users().UpdateStatus(ctx, w.users["blocked@example.org"], false)
@@ -211,6 +223,27 @@ func (w *world) settle() {
 	}
 	w.sent()
 	w.outbox.Take()
+}
+
+// passkey makes a passkey of one of the people, and returns its id.
+func (w *world) passkey(email string, device *authtest.Device) string {
+	w.Helper()
+	account := w.account(email)
+	question, err := account.StartPasskeyEnrolment(w.Context(), latchkey.PasskeyEnrolment{})
+	w.must(err)
+	answer, err := device.Create(question.Options)
+	w.must(err)
+	made, err := account.FinishPasskeyEnrolment(w.Context(), answer, "Telephone")
+	w.must(err)
+	return made.ID
+}
+
+// touch returns the answer of a device to a question.
+func (w *world) touch(device *authtest.Device, question *latchkey.PasskeyCeremony) string {
+	w.Helper()
+	answer, err := device.Get(question.Options)
+	w.must(err)
+	return string(answer)
 }
 
 // renewed makes a browser with the former secret of a session, as one whose request was on its way.
@@ -464,6 +497,9 @@ func (w *world) checkHTML(what, body string) {
 		if n.Type != html.ElementNode {
 			continue
 		}
+		if n.Data == "script" && isPasskeyScript(n) {
+			continue
+		}
 		if slices.Contains([]string{"script", "iframe", "object", "embed", "base", "style", "svg", "math"}, n.Data) {
 			w.Errorf("%s: the page has <%s>", what, n.Data)
 		}
@@ -483,6 +519,13 @@ func (w *world) checkHTML(what, body string) {
 			w.Errorf("%s: a form that is not posted: %v", what, n.Attr)
 		}
 	}
+}
+
+// passkeyScript is the one script of the site.
+const passkeyScript = `<script type="module" src="/static/passkey.js"></script>`
+
+func isPasskeyScript(n *html.Node) bool {
+	return n.FirstChild == nil && slices.Equal(n.Attr, []html.Attribute{{Key: "type", Val: "module"}, {Key: "src", Val: "/static/passkey.js"}})
 }
 
 // seen are the columns that tell when a session or a user was last seen.
