@@ -44,7 +44,7 @@ type hand struct {
 // passkey is one that the engine has taken. The rules, of docs/passkeys.md and SECURITY.md:
 //
 //   - A device makes a passkey that signs in, and signs in by it, only with its PIN. A session by a
-//     passkey has two proofs then. A passkey that is a second factor only signs in to nothing.
+//     passkey has two proofs then, and has answered a challenge. A passkey that is a second factor only signs in to nothing.
 //   - A passkey is one proof while MFA is on, if MFA was switched on by the server or by a session that
 //     has neither made the passkey nor was opened by it. That ends when a session that it has opened,
 //     and that owes a factor, proves another one.
@@ -407,6 +407,7 @@ func enterByKey(w *world, a *actor, s step) string {
 	w.showStrong(c.session, byKey, k)
 	if !k.single || !acc.user.MFA {
 		c.session.show(byPIN)
+		c.session.challenged = w.now()
 	}
 	return line + c.String()
 }
