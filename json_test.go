@@ -60,7 +60,7 @@ var notOutputs = map[string]string{
 	"Error": isFailure, "ThrottledError": isFailure, "MoreFactorsError": isFailure, "UnverifiedEmailError": isFailure, "OAuth2Error": isFailure, "UnknownPasskeyError": isFailure, "RecordError": isFailure,
 
 	"Portable": isRecord, "PortableUser": isRecord, "PortableState": isRecord, "PortableAuthenticator": isRecord, "PortableRecoveryCode": isRecord,
-	"PortableIdentity": isRecord, "PortableTeam": isRecord, "PortableMembership": isRecord,
+	"PortableIdentity": isRecord, "PortablePasskey": isRecord, "PortableTeam": isRecord, "PortableMembership": isRecord,
 }
 
 // exportedStructs returns the names of the exported structs of the root package.

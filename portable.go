@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"example.com/latchkey/internal/reason"
 )
 
 // Portable is one record on its way into the engine or out of it: a user, a team or a
@@ -291,4 +293,20 @@ type ExportOptions struct {
 	// tokens of providers. Without it they are left out. The bearer of the export can then guess
 	// at passwords, and has the second factors.
 	Secrets bool
+}
+
+// errNoTime says why a time is refused.
+var errNoTime = reason.New(reason.OutOfRange, "the year is not 1970 to 9999")
+
+// timeOr returns a time of a record, or another one if it is zero. It may be in the future: a
+// machine's clock was ahead when it was written.
+func timeOr(field string, t, otherwise time.Time) (time.Time, error) {
+	if t.IsZero() {
+		return otherwise, nil
+	}
+	t = t.UTC().Truncate(time.Microsecond)
+	if t.Year() < 1970 || t.Year() > 9999 {
+		return t, invalid(field, errNoTime)
+	}
+	return t, nil
 }

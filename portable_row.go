@@ -88,22 +88,6 @@ func (c *call) arrivalOf(ctx context.Context, p *PortableUser, o ImportOptions) 
 	return a, err
 }
 
-// errNoTime says why a time is refused.
-var errNoTime = reason.New(reason.OutOfRange, "the year is not 1970 to 9999")
-
-// timeOr returns a time of a record, or another one if it is zero. It may be in the future: a
-// machine's clock was ahead when it was written.
-func timeOr(field string, t, otherwise time.Time) (time.Time, error) {
-	if t.IsZero() {
-		return otherwise, nil
-	}
-	t = t.UTC().Truncate(time.Microsecond)
-	if t.Year() < 1970 || t.Year() > 9999 {
-		return t, invalid(field, errNoTime)
-	}
-	return t, nil
-}
-
 // timesOf gives a user their times.
 func timesOf(user *record.User, p *PortableUser, now time.Time) (err error) {
 	if user.Created, err = timeOr("createdAt", p.CreatedAt, now); err != nil {
