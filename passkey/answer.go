@@ -217,7 +217,7 @@ func (p *RelyingParty) Enrolled(kept, text []byte) (*ceremony.Enrolled, error) {
 	}, nil
 }
 
-// acceptable reports whether a public key is one of those that were asked for. RSA has 2,048 to 4,096 bits.
+// acceptable reports whether a public key is one of those that are asked for. RSA has 2,048 to 4,096 bits.
 func acceptable(key []byte) bool {
 	if len(key) > maxKey {
 		return false
@@ -226,11 +226,19 @@ func acceptable(key []byte) bool {
 	if err != nil {
 		return false
 	}
-	if rsa, is := parsed.(webauthncose.RSAPublicKeyData); is {
-		bits := 8 * len(bytes.TrimLeft(rsa.Modulus, "\x00"))
-		return bits >= 2048 && bits <= 4096
+	var algorithm int64
+	switch k := parsed.(type) {
+	case webauthncose.OKPPublicKeyData:
+		algorithm = k.Algorithm
+	case webauthncose.EC2PublicKeyData:
+		algorithm = k.Algorithm
+	case webauthncose.RSAPublicKeyData:
+		if bits := 8 * len(bytes.TrimLeft(k.Modulus, "\x00")); bits < 2048 || bits > 4096 {
+			return false
+		}
+		algorithm = k.Algorithm
 	}
-	return true
+	return slices.ContainsFunc(algorithms, func(a protocol.CredentialParameter) bool { return int64(a.Algorithm) == algorithm })
 }
 
 // Asserted verifies the answer to Assert by a passkey. kept is that of the question. A passkey whose authenticator has said that
@@ -245,7 +253,7 @@ func (p *RelyingParty) Asserted(kept, text []byte, c ceremony.Credential) (*cere
 		return nil, err
 	}
 	parsed, err := made.Parse()
-	if err != nil || !p.here(from) {
+	if err != nil || !p.here(from) || !acceptable(c.Key) {
 		return nil, ceremony.ErrRefused
 	}
 	flags := parsed.Response.AuthenticatorData.Flags
