@@ -26,6 +26,23 @@ func service(t testing.TB) *passkey.RelyingParty {
 
 var handle = []byte(strings.Repeat("h", 64))
 
+// enrol reads the answer of an enrolment and verifies it, and assert that of a proof.
+func enrol(p *passkey.RelyingParty, kept, answer []byte) (*ceremony.Enrolled, error) {
+	said, err := p.ReadEnrolment(answer)
+	if err != nil {
+		return nil, err
+	}
+	return p.Enrolled(kept, said)
+}
+
+func assert(p *passkey.RelyingParty, kept, answer []byte, c ceremony.Credential) (*ceremony.Asserted, error) {
+	said, err := p.ReadAssertion(answer)
+	if err != nil {
+		return nil, err
+	}
+	return p.Asserted(kept, said, c)
+}
+
 // enrolled makes a passkey on a device.
 func enrolled(t testing.TB, p *passkey.RelyingParty, d *authtest.Device, e ceremony.Enrolment) (ceremony.Credential, *ceremony.Enrolled) {
 	t.Helper()
@@ -38,7 +55,7 @@ func enrolled(t testing.TB, p *passkey.RelyingParty, d *authtest.Device, e cerem
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := p.Enrolled(asked.Kept, answer)
+	made, err := enrol(p, asked.Kept, answer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +174,7 @@ func TestADeviceEnrolsAndSignsIn(t *testing.T) {
 		if err != nil || string(said.Credential) != string(c.ID) || string(said.Challenge) != string(asked.Challenge) || len(asked.Challenge) != 32 {
 			t.Errorf("%s: %+v, %v", name, said, err)
 		}
-		got, err := p.Asserted(asked.Kept, answer, c)
+		got, err := assert(p, asked.Kept, answer, c)
 		if err != nil || !got.Verified || !got.Synced || got.Count < 2 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -184,11 +201,11 @@ func TestTrapUserVerificationIsThatOfThisCeremony(t *testing.T) {
 	c, _ := enrolled(t, p, d, ceremony.Enrolment{})
 	d.Unverified = true
 	asked, answer := offered(t, p, d, ceremony.Assertion{Owner: handle, Allowed: []ceremony.Credential{c}})
-	if got, err := p.Asserted(asked.Kept, answer, c); err != nil || got.Verified {
+	if got, err := assert(p, asked.Kept, answer, c); err != nil || got.Verified {
 		t.Errorf("a second factor: %+v, %v", got, err)
 	}
 	asked, answer = offered(t, p, d, ceremony.Assertion{})
-	if _, err := p.Asserted(asked.Kept, answer, c); !errors.Is(err, ceremony.ErrRefused) {
+	if _, err := assert(p, asked.Kept, answer, c); !errors.Is(err, ceremony.ErrRefused) {
 		t.Errorf("a sign-in without verification: %v", err)
 	}
 }
@@ -211,17 +228,17 @@ func TestASyncablePasskeyStaysOne(t *testing.T) {
 	c, _ := enrolled(t, p, d, ceremony.Enrolment{})
 	d.Syncable = true
 	asked, answer := offered(t, p, d, ceremony.Assertion{})
-	if got, err := p.Asserted(asked.Kept, answer, c); err != nil || !got.Eligible {
+	if got, err := assert(p, asked.Kept, answer, c); err != nil || !got.Eligible {
 		t.Errorf("it has become one: %+v, %v", got, err)
 	}
 	c.Eligible, d.Syncable = true, false
 	asked, answer = offered(t, p, d, ceremony.Assertion{})
-	if _, err := p.Asserted(asked.Kept, answer, c); !errors.Is(err, ceremony.ErrRefused) {
+	if _, err := assert(p, asked.Kept, answer, c); !errors.Is(err, ceremony.ErrRefused) {
 		t.Errorf("it is none any more: %v", err)
 	}
 	c.Eligible, d.Synced = false, true
 	asked, answer = offered(t, p, d, ceremony.Assertion{})
-	if _, err := p.Asserted(asked.Kept, answer, c); !errors.Is(err, ceremony.ErrRefused) {
+	if _, err := assert(p, asked.Kept, answer, c); !errors.Is(err, ceremony.ErrRefused) {
 		t.Errorf("synced, and cannot be: %v", err)
 	}
 }
@@ -233,7 +250,7 @@ func TestAnAnswerThatProvesNothingIsRefused(t *testing.T) {
 	asked, answer := offered(t, p, d, ceremony.Assertion{})
 	other, _ := offered(t, p, d, ceremony.Assertion{})
 	asserted := func(kept, answer []byte) error {
-		_, err := p.Asserted(kept, answer, c)
+		_, err := assert(p, kept, answer, c)
 		return err
 	}
 	elsewhere := func(origin string) []byte {
@@ -281,7 +298,11 @@ func TestAnAnswerThatProvesNothingIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	p.Decoy(asked.Kept, answer) // for an unknown passkey
+	said, err := p.ReadAssertion(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Decoy(asked.Kept, said) // for an unknown passkey
 }
 
 func TestAnAnswerIsReadOneWay(t *testing.T) {
@@ -347,7 +368,7 @@ func TestAnEnrolmentThatProvesNothingIsRefused(t *testing.T) {
 		return answer
 	}
 	good := by(func(*authtest.Device) {})
-	if _, err := p.Enrolled(asked.Kept, good); err != nil {
+	if _, err := enrol(p, asked.Kept, good); err != nil {
 		t.Fatal(err)
 	}
 	for name, answer := range map[string][]byte{
@@ -357,18 +378,18 @@ func TestAnEnrolmentThatProvesNothingIsRefused(t *testing.T) {
 		"synced and cannot be": by(func(d *authtest.Device) { d.Synced = true }),
 		"another id":           []byte(strings.NewReplacer(`"id":"`, `"id":"AAAA`, `"rawId":"`, `"rawId":"AAAA`).Replace(string(good))),
 	} {
-		if _, err := p.Enrolled(asked.Kept, answer); !errors.Is(err, ceremony.ErrRefused) {
+		if _, err := enrol(p, asked.Kept, answer); !errors.Is(err, ceremony.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := p.Enrolled(ask().Kept, good); !errors.Is(err, ceremony.ErrRefused) {
+	if _, err := enrol(p, ask().Kept, good); !errors.Is(err, ceremony.ErrRefused) {
 		t.Errorf("another question: %v", err)
 	}
 	for name, text := range map[string][]byte{
 		"an object with more":   changed(t, good, "response.attestationObject", "oA"),
 		"an object of nonsense": changed(t, good, "response.attestationObject", "AAAA"),
 	} {
-		if _, err := p.Enrolled(asked.Kept, text); !errors.Is(err, ceremony.ErrRefused) {
+		if _, err := enrol(p, asked.Kept, text); !errors.Is(err, ceremony.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -379,7 +400,7 @@ func TestAnEnrolmentThatProvesNothingIsRefused(t *testing.T) {
 	if _, err := p.ReadEnrolment(changed(t, good, "response.transports", many)); !errors.Is(err, ceremony.ErrMalformed) {
 		t.Errorf("nine transports: %v", err)
 	}
-	got, err := p.Enrolled(asked.Kept, changed(t, good, "response.transports", []string{"usb", "telepathy", "usb", "internal"}))
+	got, err := enrol(p, asked.Kept, changed(t, good, "response.transports", []string{"usb", "telepathy", "usb", "internal"}))
 	if err != nil || fmt.Sprint(got.Transports) != "[internal usb]" {
 		t.Errorf("transports: %+v, %v", got, err)
 	}
@@ -441,10 +462,7 @@ func FuzzReadAssertion(f *testing.F) {
 	asked, answer := offered(f, p, d, ceremony.Assertion{})
 	f.Add(answer)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if _, err := p.ReadAssertion(text); err != nil && !errors.Is(err, ceremony.ErrMalformed) {
-			t.Error(err)
-		}
-		_, err := p.Asserted(asked.Kept, text, c)
+		_, err := assert(p, asked.Kept, text, c)
 		if err != nil && !errors.Is(err, ceremony.ErrMalformed) && !errors.Is(err, ceremony.ErrRefused) {
 			t.Error(err)
 		}
@@ -463,10 +481,7 @@ func FuzzReadEnrolment(f *testing.F) {
 	}
 	f.Add(answer)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if _, err := p.ReadEnrolment(text); err != nil && !errors.Is(err, ceremony.ErrMalformed) {
-			t.Error(err)
-		}
-		if _, err := p.Enrolled(asked.Kept, text); err != nil && !errors.Is(err, ceremony.ErrMalformed) && !errors.Is(err, ceremony.ErrRefused) {
+		if _, err := enrol(p, asked.Kept, text); err != nil && !errors.Is(err, ceremony.ErrMalformed) && !errors.Is(err, ceremony.ErrRefused) {
 			t.Error(err)
 		}
 	})

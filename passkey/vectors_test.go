@@ -62,7 +62,7 @@ func vectors(t *testing.T) map[string]vector {
 }
 
 // response returns an answer as browsers give it in JSON.
-func response(t *testing.T, id octets, inner map[string]string) []byte {
+func response(t testing.TB, id octets, inner map[string]string) []byte {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{
 		"id": id.text(), "rawId": id.text(), "type": "public-key", "response": inner, "clientExtensionResults": map[string]any{},
@@ -178,7 +178,7 @@ func TestVectorsOfWebAuthn(t *testing.T) {
 			}
 			for second, want := range map[bool]string{false: w.first, true: w.second} {
 				asked, err := p.Enrol(ceremony.Enrolment{Owner: ceremony.Owner{Handle: handle, Name: "ada", DisplayName: "Ada"}, Second: second})
-				made, err := p.Enrolled(askedWith(t, asked, err, v.Registration.Challenge), v.enrolment(t))
+				made, err := enrol(p, askedWith(t, asked, err, v.Registration.Challenge), v.enrolment(t))
 				if got := verdict(t, err); got != want {
 					t.Errorf("enrolment, second factor %v: %s, want %s: %s", second, got, want, w.why)
 				}
@@ -193,7 +193,7 @@ func TestVectorsOfWebAuthn(t *testing.T) {
 				}
 				asked, err := p.Assert(a)
 				kept := askedWith(t, asked, err, v.Authentication.Challenge)
-				got, err := p.Asserted(kept, v.assertion(t), c)
+				got, err := assert(p, kept, v.assertion(t), c)
 				if verdict := verdict(t, err); verdict != want {
 					t.Errorf("proof, of a factor %v: %s, want %s: %s", factor, verdict, want, w.why)
 				}
@@ -202,7 +202,7 @@ func TestVectorsOfWebAuthn(t *testing.T) {
 				}
 				last := len(v.Authentication.Signature) - 1
 				v.Authentication.Signature[last] ^= 1
-				if _, err := p.Asserted(kept, v.assertion(t), c); !errors.Is(err, ceremony.ErrRefused) {
+				if _, err := assert(p, kept, v.assertion(t), c); !errors.Is(err, ceremony.ErrRefused) {
 					t.Errorf("a wrong signature: %v", err)
 				}
 				v.Authentication.Signature[last] ^= 1

@@ -48,6 +48,9 @@ type Credential struct {
 type Answer struct {
 	Challenge  []byte
 	Credential []byte // its id
+	// Read is the whole answer, as package passkey has read it. It is read once, so that all that is said of it is said of
+	// the same reading.
+	Read any
 }
 
 // Enrolled is a passkey that was made.
