@@ -71,8 +71,9 @@ func TestEachFlawIsRefused(t *testing.T) {
 	}
 }
 
-// withKey returns the answer of an enrolment with another public key. Its attestation is none, so that nothing is signed.
-func withKey(t *testing.T, p *passkey.RelyingParty, key []byte) (kept, answer []byte) {
+// withData returns the answer of an enrolment with other data of the authenticator. Its attestation is none, so that nothing is
+// signed.
+func withData(t *testing.T, p *passkey.RelyingParty, change func(data []byte) []byte) (kept, answer []byte) {
 	t.Helper()
 	asked, err := p.Enrol(ceremony.Enrolment{Owner: ceremony.Owner{Handle: handle, Name: "ada", DisplayName: "Ada"}})
 	if err != nil {
@@ -96,12 +97,36 @@ func withKey(t *testing.T, p *passkey.RelyingParty, key []byte) (kept, answer []
 	if err := cbor.Unmarshal(text, &object); err != nil {
 		t.Fatal(err)
 	}
-	data := object["authData"].([]byte)
-	object["authData"] = slices.Concat(data[:55+32], key) // the id has 32 bytes
+	object["authData"] = change(object["authData"].([]byte))
 	if text, err = cbor.Marshal(object); err != nil {
 		t.Fatal(err)
 	}
 	return asked.Kept, changed(t, right, "response.attestationObject", octets(text).text())
+}
+
+// Browsers ask for the protection of a passkey by themselves, and authenticators answer in their data. That is taken and not read.
+func TestAnExtensionOfTheAuthenticatorIsTaken(t *testing.T) {
+	p := service(t)
+	protect, err := cbor.Marshal(map[string]int{"credProtect": 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		more []byte
+		want error
+	}{
+		"an extension":                  {protect, nil},
+		"an extension with a byte more": {append(slices.Clone(protect), 0), ceremony.ErrRefused},
+		"an extension that is cut":      {protect[:len(protect)-1], ceremony.ErrRefused},
+	} {
+		kept, answer := withData(t, p, func(data []byte) []byte {
+			data[32] |= 0x80
+			return append(data, c.more...)
+		})
+		if _, err := enrol(p, kept, answer); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // The keys that are asked for are taken: RSA from 2,048 to 4,096 bits.
@@ -129,8 +154,8 @@ func TestEachAlgorithmThatIsAskedForIsTaken(t *testing.T) {
 		}
 	}
 	for name, key := range keys {
-		kept, answer := withKey(t, p, key)
-		if made, err := enrol(p, kept, answer); err != nil || len(made.Key) != len(key) { // in its canonical order
+		kept, answer := withData(t, p, func(data []byte) []byte { return slices.Concat(data[:55+32], key) }) // the id has 32 bytes
+		if made, err := enrol(p, kept, answer); err != nil || len(made.Key) != len(key) {                    // in its canonical order
 			t.Errorf("an enrolment of %s: %+v, %v", name, made, err)
 		}
 	}
