@@ -200,6 +200,23 @@ func TestEachFlawOfAProofIsRefused(t *testing.T) {
 	})
 }
 
+// A passkey that signs in is made by an authenticator that has verified its user.
+func TestAnEnrolmentWithoutVerificationIsRefused(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		d.Unverified = true
+		answer := created(k, account, d)
+		changes(k, "an enrolment", func() {
+			err := kit.Err(account.FinishPasskeyEnrolment(k.Ctx, answer, ""))
+			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); !errors.Is(err, latchkey.ErrInvalidToken) || !told {
+				k.Errorf("%T %v", err, err)
+			}
+		}, "ceremonies", "logs")
+	})
+}
+
 // A right answer is good once, in its session and for five minutes.
 func TestAnEnrolmentIsAnsweredOnceInItsSession(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

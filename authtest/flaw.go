@@ -303,6 +303,7 @@ func EnrolmentFlaws() []Flaw {
 		Flaw{"an RSA key of 1,024 bits", false, inKey(func([]byte) []byte { return rsaKey(1024) })},
 		Flaw{"an RSA key of 2,040 bits", false, inKey(func([]byte) []byte { return rsaKey(2040) })},
 		Flaw{"an RSA key of 2,040 bits after a zero", false, inKey(func([]byte) []byte { return rsaKey(2040, 0) })},
+		Flaw{"an RSA key after 2,048 zeros", false, inKey(func([]byte) []byte { return rsaKey(4096, make([]byte, 2048)...) })},
 		Flaw{"an RSA key of 4,104 bits", false, inKey(func([]byte) []byte { return rsaKey(4104) })},
 		Flaw{"an RSA key of 32,768 bits", false, inKey(func([]byte) []byte { return rsaKey(32_768) })},
 		Flaw{"nine transports", true, inText(after(`"response":{`, `"transports":["a","b","c","d","e","f","g","h","i"],`))},
