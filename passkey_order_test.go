@@ -56,7 +56,7 @@ func TestARefusedCopyRecordsNothingElse(t *testing.T) {
 	})
 }
 
-// A sign-in that is refused as a copy does not claim the account of a user who has proven the address elsewhere.
+// A sign-in that is refused as a copy does not claim the account, after a proof of its address elsewhere.
 func TestARefusedCopyClaimsNoAccount(t *testing.T) {
 	policy := kit.Documented
 	policy.Factors.RefuseClonedPasskeys = true

@@ -142,7 +142,7 @@ func TestEachFlawOfAnEnrolmentIsRefused(t *testing.T) {
 	})
 }
 
-// An answer with a flaw signs nobody in, and is no second factor. It uses the question up if it can be read.
+// An answer with a flaw makes no session, and is no second factor. It uses the question up if it can be read.
 func TestEachFlawOfAProofIsRefused(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)
@@ -481,7 +481,7 @@ func TestAPasskeyIsDeletedMeanwhile(t *testing.T) {
 	})
 }
 
-// An answer of a user who was blocked meanwhile has no effect.
+// An answer has no effect if its user was blocked meanwhile.
 func TestAUserIsBlockedMeanwhile(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		for _, ceremony := range []string{"sign-in", "step-up", "second factor", "enrolment"} {
@@ -599,7 +599,7 @@ func TestAnAnonymousAccountEnrolsWhereItMaySignUp(t *testing.T) {
 	})
 }
 
-// After a change of the RP id, the passkeys of the old one sign nobody in, and prove nothing in a session.
+// After a change of the RP id, the passkeys of the old one make no session, and prove nothing in one.
 func TestPasskeysOfAnotherDomainProveNothing(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.SignUp(kit.Ada)

@@ -16,7 +16,8 @@ import (
 )
 
 // Flaw is one thing that is wrong with an answer of a device which is right otherwise. Its signature is that of the device over
-// what the answer has, unless the flaw is in the signature. A test asks a new question for each flaw:
+// the changed answer, unless the flaw is in the signature. The zero Flaw is none: the answer is right. A test asks a new question
+// for each flaw:
 //
 //	for _, flaw := range authtest.ProofFlaws() {
 //		start, err := guest.StartPasskeySession(ctx, latchkey.PasskeyOffer{})
@@ -40,7 +41,7 @@ type parts struct {
 	data       []byte // of the authenticator
 	handle     []byte
 	extensions map[string]any
-	// The others change what comes later. Nil changes nothing.
+	// These change a later part. Nil changes nothing.
 	sign   func(signature []byte) []byte
 	object func(object []byte) []byte // of an enrolment
 	text   func(text string) string
@@ -239,7 +240,7 @@ func flaws(ceremony string) []Flaw {
 			other := sha256.Sum256([]byte("evil.example"))
 			return slices.Concat(other[:], b[len(other):])
 		})},
-		{"nobody there", false, inData(flag(flagPresent, false))},
+		{"no user there", false, inData(flag(flagPresent, false))},
 		{"synced and not syncable", false, inData(flag(flagSynced, true))},
 		{"a flag of extensions without them", false, inData(flag(flagExtensions, true))},
 		{"a byte after the data", false, inData(func(b []byte) []byte { return append(b, 0) })},

@@ -121,7 +121,7 @@ type proof struct {
 	from clientData
 }
 
-// ReadEnrolment returns what the answer to Enrol says. It compares nothing.
+// ReadEnrolment returns the claims of the answer to Enrol. It compares nothing.
 func (p *RelyingParty) ReadEnrolment(text []byte) (*ceremony.Answer, error) {
 	c, outer, err := read(text)
 	if err != nil {
@@ -153,7 +153,7 @@ func knownTransports(names []string) []string {
 	return slices.Compact(names)
 }
 
-// ReadAssertion returns what the answer to Assert says. It compares nothing.
+// ReadAssertion returns the claims of the answer to Assert. It compares nothing.
 func (p *RelyingParty) ReadAssertion(text []byte) (*ceremony.Answer, error) {
 	c, outer, err := read(text)
 	if err != nil {

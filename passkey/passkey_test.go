@@ -165,6 +165,11 @@ func TestADeviceEnrolsAndSignsIn(t *testing.T) {
 	if !made.Verified || !made.Eligible || made.Synced || made.Count != 1 || len(made.Key) == 0 || len(made.AAGUID) != 16 {
 		t.Errorf("%+v", made)
 	}
+	key := authtest.NewDevice(page)
+	key.Unverified = true
+	if _, made := enrolled(t, p, key, ceremony.Enrolment{Second: true}); made.Verified {
+		t.Errorf("a key without verification: %+v", made)
+	}
 	d.Synced = true
 	for name, ask := range map[string]ceremony.Assertion{
 		"a sign-in": {}, "an offer": {Conditional: true}, "a second factor": {Owner: handle, Allowed: []ceremony.Credential{c}},

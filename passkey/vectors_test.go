@@ -102,7 +102,7 @@ func (v vector) credential(t *testing.T) ceremony.Credential {
 	return ceremony.Credential{ID: v.Registration.ID, Key: key, Handle: handle, Format: object.Format, Eligible: object.Data[32]&8 != 0}
 }
 
-// askedWith returns what a question keeps, with another challenge.
+// askedWith returns the kept state of a question, with another challenge.
 func askedWith(t *testing.T, asked *ceremony.Asked, err error, challenge octets) []byte {
 	t.Helper()
 	if err != nil {
