@@ -1,13 +1,19 @@
 package latchkey_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
+	"example.com/latchkey/internal/ceremony"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/passkey"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -155,4 +161,87 @@ func TestAFaultLeavesAnAnswerWholeOrUndone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// comparing is a relying party that counts its comparisons.
+type comparing struct {
+	*passkey.RelyingParty
+	known, decoys *atomic.Int64
+}
+
+func (c comparing) Asserted(kept []byte, said *ceremony.Answer, p ceremony.Credential) (*ceremony.Asserted, error) {
+	c.known.Add(1)
+	return c.RelyingParty.Asserted(kept, said, p)
+}
+
+func (c comparing) Decoy(kept []byte, said *ceremony.Answer) {
+	c.decoys.Add(1)
+	c.RelyingParty.Decoy(kept, said)
+}
+
+// C-41: an unknown passkey costs as many calls of the store as a wrong answer by a known one, and one comparison. So does a passkey of
+// another user in a session.
+func TestAnUnknownPasskeyCostsAsMuchAsAWrongAnswer(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var known, decoys atomic.Int64
+		engine := k.Configured(func(c *latchkey.Config) { c.Passkeys = comparing{kit.Passkeys, &known, &decoys} })
+		guest := engine.Guest(kit.Client)
+		k.SignUp(kit.Ada)
+		k.SignUp(kit.Bob)
+		of := func(email string) (*latchkey.Account, *authtest.Device) {
+			session, account := k.SignIn(email)
+			d := device()
+			k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+			account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
+			k.Must(err)
+			return account, d
+		}
+		ada, d := of(kit.Ada)
+		_, bobs := of(kit.Bob)
+		var other struct{ ID string }
+		k.Must(json.Unmarshal(k.Offered(guest, bobs), &other))
+		cost := func(do func() error) (string, int64) {
+			k.Helper()
+			k.Store.Reset()
+			known.Store(0)
+			decoys.Store(0)
+			if err := do(); err == nil {
+				k.Error("taken")
+			}
+			if n := known.Load() + decoys.Load(); n != 1 {
+				k.Errorf("%d comparisons", n)
+			}
+			return fmt.Sprint(k.Store.Reads.Load(), k.Store.Updates.Load(), k.Store.Calls.Load()), decoys.Load()
+		}
+		wrong := func(_, response map[string]any) { response["signature"] = "AAAA" }
+		withID := func(id string) func(all, _ map[string]any) {
+			return func(all, _ map[string]any) { all["id"], all["rawId"] = id, id }
+		}
+		signIn := func(change func(all, response map[string]any)) (string, int64) {
+			answer := edited(k, k.Offered(guest, d), change)
+			return cost(func() error { return kit.Err(guest.FinishPasskeySession(k.Ctx, answer)) })
+		}
+		stepUp := func(change func(all, response map[string]any)) (string, int64) {
+			k.Clock.Advance(time.Hour) // wrong answers slow the factor
+			answer := edited(k, challenged(k, ada, d), change)
+			return cost(func() error { return kit.Err(ada.FinishPasskeyChallenge(k.Ctx, answer)) })
+		}
+		for name, try := range map[string]func(func(all, response map[string]any)) (string, int64){"a sign-in": signIn, "a step-up": stepUp} {
+			_, _ = try(wrong) // the row of the refusals is there then
+			want, n := try(wrong)
+			if n != 0 {
+				k.Errorf("%s: a known passkey is compared as an unknown one", name)
+			}
+			_, _ = try(withID("AAAA"))
+			got, n := try(withID("AAAA"))
+			if n != 1 || got != want {
+				k.Errorf("%s: an unknown passkey costs %s and %d decoys, want %s and 1", name, got, n, want)
+			}
+		}
+		_, _ = stepUp(withID(other.ID))
+		want, _ := stepUp(wrong)
+		if got, n := stepUp(withID(other.ID)); n != 1 || got != want {
+			k.Errorf("a passkey of another user costs %s and %d decoys, want %s and 1", got, n, want)
+		}
+	})
 }
