@@ -154,7 +154,7 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 		made, err = a.takePasskey(ctx, kept, said, name)
 	}
 	reason, is := errors.AsType[*Error](err)
-	if _, pending := errors.AsType[*MoreFactorsError](err); !is || pending {
+	if !is {
 		return made, err
 	}
 	there, broken := findPasskey(ctx, c.store, said.Credential)

@@ -127,6 +127,11 @@ func TestConfigRefusesWhatIsWiderThanItSeems(t *testing.T) {
 		"an address":            func(c *passkey.Config) { c.RPID, c.Origins = "127.0.0.1", []string{"https://127.0.0.1"} },
 		"no name":               func(c *passkey.Config) { c.Name = "" },
 		"a long name":           func(c *passkey.Config) { c.Name = strings.Repeat("a", 65) },
+		"a name of no text":     func(c *passkey.Config) { c.Name = "\xff" },
+		"a long RPID": func(c *passkey.Config) {
+			c.RPID = strings.Repeat("a234567890.", 23) + "ab" // 255 bytes
+			c.Origins = []string{"https://" + c.RPID}
+		},
 		"no origin":             func(c *passkey.Config) { c.Origins = nil },
 		"only an app":           func(c *passkey.Config) { c.Origins = []string{"android:apk-key-hash:" + strings.Repeat("a", 43)} },
 		"another domain":        func(c *passkey.Config) { c.Origins = []string{"https://example.com"} },
