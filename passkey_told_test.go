@@ -149,7 +149,6 @@ func TestWrongAnswersOfAPasskeySlowTheFactor(t *testing.T) {
 			}
 			return n
 		}
-		right := challenged(k, first, d)
 		slowed := false
 		for range 20 {
 			err := wrong(first)
@@ -163,7 +162,7 @@ func TestWrongAnswersOfAPasskeySlowTheFactor(t *testing.T) {
 		if !slowed || counted("factor/passkey") != 1 {
 			k.Errorf("slowed %v, %d counts", slowed, counted("factor/passkey"))
 		}
-		right = challenged(k, first, d)
+		right := challenged(k, first, d)
 		open := k.Rows()["ceremonies"]
 		err := kit.Err(first.FinishPasskeyChallenge(k.Ctx, right))
 		if _, is := errors.AsType[*latchkey.ThrottledError](err); !is || k.Rows()["ceremonies"] != open {
