@@ -554,6 +554,9 @@ func TestASessionThatOwesAFactorEnrolsNothing(t *testing.T) {
 			if err := kit.Err(thief.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
 				k.Errorf("start: %v", err)
 			}
+			if err := kit.Err(thief.Passkeys(k.Ctx)); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
+				k.Errorf("list: %v", err)
+			}
 		}, "logs")
 	})
 }

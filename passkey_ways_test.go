@@ -76,6 +76,15 @@ func TestThePasskeysThatAreWaysIn(t *testing.T) {
 		k.Enrol(linked, key, latchkey.PasskeyEnrolment{SecondFactor: true})
 		linked = at(k.Engine, linked, d)
 		k.Must(linked.DeletePasskey(k.Ctx, made.ID))
+		list, err = k.Users().Identities(k.Ctx)
+		k.Must(err)
+		k.Refuses("a second factor is no way in", latchkey.ErrLastWayIn, func() error { return k.Users().DeleteIdentity(k.Ctx, list.Identities[0].ID) })
+
+		// An account without any way in loses nothing by its second factor.
+		_, none := k.Anonymous()
+		key = device()
+		only = k.Enrol(none, key, latchkey.PasskeyEnrolment{SecondFactor: true})
+		k.Must(at(k.Engine, none, key).DeletePasskey(k.Ctx, only.ID))
 	})
 }
 
@@ -245,6 +254,19 @@ func TestASignInIsVerifiedByTheEngineToo(t *testing.T) {
 		guest := k.Configured(func(c *latchkey.Config) { c.Passkeys = unverifying{kit.Passkeys} }).Guest(kit.Client)
 		if _, err := k.SignInByPasskey(guest, d); !errors.Is(err, latchkey.ErrInvalidToken) {
 			k.Errorf("%v", err)
+		}
+	})
+}
+
+// A text that can be no id is an argument that cannot be read, and not an unknown passkey.
+func TestATextThatIsNoIDOfAPasskeyIsRefused(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		for _, id := range []string{"", "a b", strings.Repeat("a", 300)} {
+			k.Refuses("a name", latchkey.ErrArgumentInvalid, func() error { return kit.Err(account.RenamePasskey(k.Ctx, id, "Telephone")) })
+			k.Refuses("a deletion", latchkey.ErrArgumentInvalid, func() error { return account.DeletePasskey(k.Ctx, id) })
+			k.Refuses("a deletion by the server", latchkey.ErrArgumentInvalid, func() error { return k.Users().DeletePasskey(k.Ctx, user.ID, id) })
 		}
 	})
 }
