@@ -2,6 +2,7 @@ package latchkey_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -301,5 +302,38 @@ func TestCallsOfPasskeysAreLimited(t *testing.T) {
 				k.Errorf("%s: %d calls", name, n)
 			}
 		}
+	})
+}
+
+// Failed sign-ins from an address count against the challenges from there, as those of codes.
+func TestFailedSignInsLimitThePasskeysOfTheirClient(t *testing.T) {
+	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, account := k.SignIn(kit.Ada)
+		d := device()
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		engine := k.LimitedEngine(nil)
+		guest, far := engine.Guest(kit.Client), engine.Guest(kit.At("203.0.113.9"))
+		own, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		answer := challenged(k, own, d)
+		limited := false
+		for n := range 301 {
+			email := fmt.Sprintf("unknown%d@example.org", n)
+			_, limited = errors.AsType[*latchkey.ThrottledError](kit.Err(guest.CreateEmailPasswordSession(k.Ctx, email, kit.Password)))
+			if limited {
+				break
+			}
+		}
+		if !limited {
+			k.Error("301 failed sign-ins are not limited")
+		}
+		err = kit.Err(own.FinishPasskeyChallenge(k.Ctx, answer))
+		if _, is := errors.AsType[*latchkey.ThrottledError](err); !is {
+			k.Errorf("a challenge from there: %v", err)
+		}
+		own, err = far.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Must(kit.Err(own.FinishPasskeyChallenge(k.Ctx, answer))) // the question is open still
 	})
 }
