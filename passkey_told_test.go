@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -351,6 +352,26 @@ func TestAStoreWithPasskeysOfTwoDomainsIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "another domain") {
 				k.Errorf("%s: %v", p.RPID(), err)
 			}
+		}
+	})
+}
+
+// A wrong answer is counted, also if its caller hangs up after the comparison.
+func TestAWrongAnswerOfACallerWhoHangsUpIsCounted(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		wrong := edited(k, challenged(k, account, d), func(_, response map[string]any) { response["signature"] = "AAAA" })
+		ctx, hangUp := context.WithCancel(k.Ctx)
+		atCommit(k, 2, hangUp, func() {
+			if err := kit.Err(account.FinishPasskeyChallenge(ctx, wrong)); err == nil {
+				k.Error("a wrong answer is taken")
+			}
+		})
+		if failures := k.Everything()["failures"]; !slices.ContainsFunc(failures, func(row string) bool { return strings.Contains(row, "factor/passkey") }) {
+			k.Errorf("not counted: %v", failures)
 		}
 	})
 }
