@@ -122,11 +122,11 @@ func (a *Account) FinishPasskeyChallenge(ctx context.Context, answer []byte) (_ 
 	if err := c.limit(ctx, limitUpdateChallenge, a.session.ID+"\npasskey"); err != nil {
 		return nil, err
 	}
-	return limitFailures(ctx, c, func() (*Session, error) { return a.answerByPasskey(ctx, c, said, answer) })
+	return limitFailures(ctx, c, func() (*Session, error) { return a.answerByPasskey(ctx, c, said) })
 }
 
 // answerByPasskey compares an answer and records what it has proven.
-func (a *Account) answerByPasskey(ctx context.Context, c *call, said *ceremony.Answer, answer []byte) (*Session, error) {
+func (a *Account) answerByPasskey(ctx context.Context, c *call, said *ceremony.Answer) (*Session, error) {
 	ctx, cancel, err := settling(ctx)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (a *Account) answerByPasskey(ctx context.Context, c *call, said *ceremony.A
 	if err != nil {
 		return nil, err
 	}
-	p, got, refusal := c.comparePasskey(ctx, ceremonyStepUp, kept, said, answer, a.UserID())
+	p, got, refusal := c.comparePasskey(ctx, ceremonyStepUp, kept, said, a.UserID())
 	if _, wrong := errors.AsType[*Error](refusal); refusal != nil && !wrong {
 		return nil, refusal
 	}

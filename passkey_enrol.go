@@ -153,7 +153,7 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 	var made *Passkey
 	switch {
 	case err == nil:
-		made, err = a.takePasskey(ctx, kept, answer, name)
+		made, err = a.takePasskey(ctx, kept, said, name)
 	case !errors.Is(err, ErrInvalidToken): // the question is open
 		return nil, err
 	}
@@ -168,10 +168,10 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 }
 
 // takePasskey stores the passkey of an answer.
-func (a *Account) takePasskey(ctx context.Context, kept *keptOfCeremony, answer []byte, name string) (*Passkey, error) {
-	made, err := a.engine.passkeys.Enrolled(kept.Asked, answer)
+func (a *Account) takePasskey(ctx context.Context, kept *keptOfCeremony, said *ceremony.Answer, name string) (*Passkey, error) {
+	made, err := a.engine.passkeys.Enrolled(kept.Asked, said)
 	switch {
-	case errors.Is(err, ceremony.ErrRefused), errors.Is(err, ceremony.ErrMalformed):
+	case errors.Is(err, ceremony.ErrRefused):
 		return nil, errWrongPasskey
 	case err != nil:
 		return nil, err

@@ -83,18 +83,18 @@ func (g *Guest) FinishPasskeySession(ctx context.Context, answer []byte) (_ *Ses
 	if err := c.limitClient(ctx, limitFinishPasskey); err != nil {
 		return nil, err
 	}
-	return c.enterByPasskey(ctx, said, answer)
+	return c.enterByPasskey(ctx, said)
 }
 
 // enterByPasskey answers a question and makes the session.
-func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer, answer []byte) (*Session, error) {
+func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer) (*Session, error) {
 	kept, err := update(ctx, c, func(ctx context.Context, tx *txn) (*keptOfCeremony, error) {
 		return tx.claimCeremony(ctx, ceremonySignIn, "", nil, said.Challenge)
 	})
 	if err != nil {
 		return nil, err
 	}
-	p, got, err := c.comparePasskey(ctx, ceremonySignIn, kept, said, answer, "")
+	p, got, err := c.comparePasskey(ctx, ceremonySignIn, kept, said, "")
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer, answer
 
 // comparePasskey compares an answer with the passkey that it names, which is one of a user if their id is given. It compares as
 // much for an unknown passkey. The refusal is in the log.
-func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCeremony, said *ceremony.Answer, answer []byte, userID string) (*record.Passkey, *ceremony.Asserted, error) {
+func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCeremony, said *ceremony.Answer, userID string) (*record.Passkey, *ceremony.Asserted, error) {
 	p, err := findPasskey(ctx, c.store, said.Credential)
 	if err != nil {
 		return nil, nil, err
@@ -149,15 +149,15 @@ func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCere
 	}
 	var got *ceremony.Asserted
 	if unknown || foreign {
-		c.passkeys.Decoy(kept.Asked, answer)
+		c.passkeys.Decoy(kept.Asked, said)
 		err = ceremony.ErrRefused
 	} else {
-		got, err = c.passkeys.Asserted(kept.Asked, answer, credentialOf(p, handle))
+		got, err = c.passkeys.Asserted(kept.Asked, said, credentialOf(p, handle))
 	}
 	switch {
 	case err == nil:
 		return p, got, nil
-	case !errors.Is(err, ceremony.ErrRefused) && !errors.Is(err, ceremony.ErrMalformed):
+	case !errors.Is(err, ceremony.ErrRefused):
 		return nil, nil, err
 	}
 	reason := errWrongPasskey

@@ -10,9 +10,9 @@ type RelyingParty interface {
 	Assert(ceremony.Assertion) (*ceremony.Asked, error)
 	ReadEnrolment(answer []byte) (*ceremony.Answer, error)
 	ReadAssertion(answer []byte) (*ceremony.Answer, error)
-	Enrolled(kept, answer []byte) (*ceremony.Enrolled, error)
-	Asserted(kept, answer []byte, c ceremony.Credential) (*ceremony.Asserted, error)
-	Decoy(kept, answer []byte)
+	Enrolled(kept []byte, said *ceremony.Answer) (*ceremony.Enrolled, error)
+	Asserted(kept []byte, said *ceremony.Answer, c ceremony.Credential) (*ceremony.Asserted, error)
+	Decoy(kept []byte, said *ceremony.Answer)
 	TakesKey(key []byte) bool
 	Provider(aaguid []byte) string
 }

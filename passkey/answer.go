@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 
@@ -82,8 +83,7 @@ func read(text []byte) (*credential, *protocol.PublicKeyCredential, error) {
 	}
 	made := &protocol.PublicKeyCredential{Credential: protocol.Credential{ID: c.ID, Type: c.Type}, RawID: id, AuthenticatorAttachment: c.Attachment}
 	if len(c.Extensions) > 0 {
-		var any map[string]json.RawMessage
-		if json.Unmarshal(c.Extensions, &any) != nil || json.Unmarshal(c.Extensions, &made.ClientExtensionResults) != nil {
+		if json.Unmarshal(c.Extensions, &made.ClientExtensionResults) != nil {
 			return nil, nil, ceremony.ErrMalformed
 		}
 	}
@@ -104,28 +104,39 @@ func readClientData(text string) (data, challenge []byte, c clientData, err erro
 	return data, challenge, c, nil
 }
 
-// readEnrolment reads the answer to Enrol.
-func readEnrolment(text []byte) (made protocol.CredentialCreationResponse, challenge []byte, from clientData, err error) {
+// enrolment is the answer to Enrol, and proof that to Assert, as they are read.
+type enrolment struct {
+	made protocol.CredentialCreationResponse
+	from clientData
+}
+
+type proof struct {
+	made protocol.CredentialAssertionResponse
+	from clientData
+}
+
+// ReadEnrolment returns the claims of the answer to Enrol. It compares nothing.
+func (p *RelyingParty) ReadEnrolment(text []byte) (*ceremony.Answer, error) {
 	c, outer, err := read(text)
 	if err != nil {
-		return made, nil, from, err
+		return nil, err
 	}
 	var inner attestation
 	if strictjson.Unmarshal(c.Response, &inner) != nil || len(inner.Transports) > maxTransports {
-		return made, nil, from, ceremony.ErrMalformed
+		return nil, ceremony.ErrMalformed
 	}
 	data, challenge, from, err := readClientData(inner.ClientData)
 	if err != nil {
-		return made, nil, from, err
+		return nil, err
 	}
 	object, err := decode(inner.Object)
 	if err != nil {
-		return made, nil, from, err
+		return nil, err
 	}
-	made.PublicKeyCredential = *outer
+	made := protocol.CredentialCreationResponse{PublicKeyCredential: *outer}
 	made.AttestationResponse.ClientDataJSON, made.AttestationResponse.AttestationObject = data, object
 	made.AttestationResponse.Transports = knownTransports(inner.Transports)
-	return made, challenge, from, nil
+	return &ceremony.Answer{Challenge: challenge, Credential: made.RawID, Read: &enrolment{made, from}}, nil
 }
 
 // knownTransports leaves out what WebAuthn has no name for: it is shown, and sent back to browsers.
@@ -135,51 +146,33 @@ func knownTransports(names []string) []string {
 	return slices.Compact(names)
 }
 
-// readAssertion reads the answer to Assert.
-func readAssertion(text []byte) (made protocol.CredentialAssertionResponse, challenge []byte, from clientData, err error) {
+// ReadAssertion returns the claims of the answer to Assert. It compares nothing.
+func (p *RelyingParty) ReadAssertion(text []byte) (*ceremony.Answer, error) {
 	c, outer, err := read(text)
 	if err != nil {
-		return made, nil, from, err
+		return nil, err
 	}
 	var inner assertion
 	if strictjson.Unmarshal(c.Response, &inner) != nil {
-		return made, nil, from, ceremony.ErrMalformed
+		return nil, ceremony.ErrMalformed
 	}
 	data, challenge, from, err := readClientData(inner.ClientData)
 	if err != nil {
-		return made, nil, from, err
+		return nil, err
 	}
 	parts := make([][]byte, 3)
 	for i, text := range []string{inner.Data, inner.Signature, inner.Handle} {
 		if parts[i], err = decode(text); err != nil {
-			return made, nil, from, err
+			return nil, err
 		}
 	}
 	if len(parts[2]) > ceremony.MaxHandle {
-		return made, nil, from, ceremony.ErrMalformed
+		return nil, ceremony.ErrMalformed
 	}
-	made.PublicKeyCredential = *outer
+	made := protocol.CredentialAssertionResponse{PublicKeyCredential: *outer}
 	made.AssertionResponse.ClientDataJSON = data
 	made.AssertionResponse.AuthenticatorData, made.AssertionResponse.Signature, made.AssertionResponse.UserHandle = parts[0], parts[1], parts[2]
-	return made, challenge, from, nil
-}
-
-// ReadEnrolment returns what the answer to Enrol says. It compares nothing.
-func (p *RelyingParty) ReadEnrolment(text []byte) (*ceremony.Answer, error) {
-	made, challenge, _, err := readEnrolment(text)
-	if err != nil {
-		return nil, err
-	}
-	return &ceremony.Answer{Challenge: challenge, Credential: made.RawID}, nil
-}
-
-// ReadAssertion returns what the answer to Assert says. It compares nothing.
-func (p *RelyingParty) ReadAssertion(text []byte) (*ceremony.Answer, error) {
-	made, challenge, _, err := readAssertion(text)
-	if err != nil {
-		return nil, err
-	}
-	return &ceremony.Answer{Challenge: challenge, Credential: made.RawID}, nil
+	return &ceremony.Answer{Challenge: challenge, Credential: made.RawID, Read: &proof{made, from}}, nil
 }
 
 // here reports whether a page of the service has asked. The library compares origins less exactly.
@@ -187,18 +180,21 @@ func (p *RelyingParty) here(c clientData) bool {
 	return slices.Contains(p.origins, c.Origin) && !c.CrossOrigin && c.TopOrigin == ""
 }
 
-// Enrolled verifies the answer to Enrol. kept is that of the question.
-func (p *RelyingParty) Enrolled(kept, text []byte) (*ceremony.Enrolled, error) {
+// errNotRead is the error for an answer that the other call has read, or none has.
+var errNotRead = errors.New("passkey: an answer of another ceremony")
+
+// Enrolled verifies the answer to Enrol, as ReadEnrolment has read it. kept is that of the question.
+func (p *RelyingParty) Enrolled(kept []byte, said *ceremony.Answer) (*ceremony.Enrolled, error) {
+	read, is := said.Read.(*enrolment)
+	if !is {
+		return nil, errNotRead
+	}
 	var session webauthn.SessionData
 	if err := json.Unmarshal(kept, &session); err != nil {
 		return nil, err
 	}
-	made, _, from, err := readEnrolment(text)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := made.Parse()
-	if err != nil || !p.here(from) {
+	parsed, err := read.made.Parse()
+	if err != nil || !p.here(read.from) {
 		return nil, ceremony.ErrRefused
 	}
 	c, err := p.library.CreateCredential(person{ceremony.Owner{Handle: session.UserID}, nil}, session, parsed)
@@ -206,7 +202,7 @@ func (p *RelyingParty) Enrolled(kept, text []byte) (*ceremony.Enrolled, error) {
 		return nil, ceremony.ErrRefused
 	}
 	return &ceremony.Enrolled{
-		ID: c.ID, Key: c.PublicKey, AAGUID: c.Authenticator.AAGUID, Format: c.AttestationFormat, Transports: made.AttestationResponse.Transports,
+		ID: c.ID, Key: c.PublicKey, AAGUID: c.Authenticator.AAGUID, Format: c.AttestationFormat, Transports: read.made.AttestationResponse.Transports,
 		Count: c.Authenticator.SignCount, Eligible: c.Flags.BackupEligible, Synced: c.Flags.BackupState, Verified: c.Flags.UserVerified,
 	}, nil
 }
@@ -220,31 +216,34 @@ func (p *RelyingParty) TakesKey(key []byte) bool {
 	if err != nil {
 		return false
 	}
-	switch key := parsed.(type) {
+	var algorithm int64
+	switch k := parsed.(type) {
 	case webauthncose.OKPPublicKeyData:
-		return key.Algorithm == int64(webauthncose.AlgEdDSA)
+		algorithm = k.Algorithm
 	case webauthncose.EC2PublicKeyData:
-		return key.Algorithm == int64(webauthncose.AlgES256)
+		algorithm = k.Algorithm
 	case webauthncose.RSAPublicKeyData:
-		bits := 8 * len(bytes.TrimLeft(key.Modulus, "\x00"))
-		return key.Algorithm == int64(webauthncose.AlgRS256) && bits >= 2048 && bits <= 4096
+		if bits := 8 * len(bytes.TrimLeft(k.Modulus, "\x00")); bits < 2048 || bits > 4096 {
+			return false
+		}
+		algorithm = k.Algorithm
 	}
-	return false
+	return slices.ContainsFunc(algorithms, func(a protocol.CredentialParameter) bool { return int64(a.Algorithm) == algorithm })
 }
 
-// Asserted verifies the answer to Assert by a passkey. kept is that of the question. A passkey whose authenticator has said that
+// Asserted verifies the answer to Assert by a passkey, as ReadAssertion has read it. kept is that of the question. A passkey whose authenticator has said that
 // it cannot be synced may become one that can, but not the other way round.
-func (p *RelyingParty) Asserted(kept, text []byte, c ceremony.Credential) (*ceremony.Asserted, error) {
+func (p *RelyingParty) Asserted(kept []byte, said *ceremony.Answer, c ceremony.Credential) (*ceremony.Asserted, error) {
+	read, is := said.Read.(*proof)
+	if !is {
+		return nil, errNotRead
+	}
 	var session webauthn.SessionData
 	if err := json.Unmarshal(kept, &session); err != nil {
 		return nil, err
 	}
-	made, _, from, err := readAssertion(text)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := made.Parse()
-	if err != nil || !p.here(from) {
+	parsed, err := read.made.Parse()
+	if err != nil || !p.here(read.from) || !p.TakesKey(c.Key) {
 		return nil, ceremony.ErrRefused
 	}
 	flags := parsed.Response.AuthenticatorData.Flags
@@ -266,10 +265,8 @@ func (p *RelyingParty) Asserted(kept, text []byte, c ceremony.Credential) (*cere
 }
 
 // Decoy does for an unknown passkey what Asserted does for a known one.
-func (p *RelyingParty) Decoy(kept, text []byte) {
-	made, _, _, err := readAssertion(text)
-	if err != nil {
-		return
+func (p *RelyingParty) Decoy(kept []byte, said *ceremony.Answer) {
+	if read, is := said.Read.(*proof); is {
+		_, _ = p.Asserted(kept, said, ceremony.Credential{ID: said.Credential, Key: decoyKey, Handle: read.made.AssertionResponse.UserHandle})
 	}
-	_, _ = p.Asserted(kept, text, ceremony.Credential{ID: made.RawID, Key: decoyKey, Handle: made.AssertionResponse.UserHandle})
 }

@@ -51,7 +51,7 @@ func TestNoAttestationPanics(t *testing.T) {
 			t.Fatal(err)
 		}
 		n++
-		_, err = p.Enrolled(asked.Kept, changed(t, good, "response.attestationObject", base64.RawURLEncoding.EncodeToString(text)))
+		_, err = enrol(p, asked.Kept, changed(t, good, "response.attestationObject", base64.RawURLEncoding.EncodeToString(text)))
 		if err != nil && !errors.Is(err, ceremony.ErrMalformed) && !errors.Is(err, ceremony.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -75,6 +75,9 @@ type Credential struct {
 type Answer struct {
 	Challenge  []byte
 	Credential []byte // its id
+	// Read is the whole answer, as package passkey has read it. It is read once, so that the claims and the checks are of the same
+	// reading.
+	Read any
 }
 
 // Enrolled is a passkey that was made.

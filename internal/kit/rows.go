@@ -283,6 +283,15 @@ func (k *Kit) ChangeUser(id string, change func(*record.User)) {
 	}))
 }
 
+// DeleteCeremonies deletes the open questions to authenticators.
+func (k *Kit) DeleteCeremonies() {
+	k.Helper()
+	k.Must(k.Store.Store.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
+		_, err := tx.DeleteRange(ctx, store.Query{Index: record.Ceremonies.Primary(), Limit: store.MaxLimit})
+		return err
+	}))
+}
+
 // DeleteAll deletes every row, so that the kit is as new.
 func (k *Kit) DeleteAll() {
 	k.Helper()

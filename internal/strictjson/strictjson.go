@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,14 +21,14 @@ import (
 //   - a member of the object with the name of a field in another case
 //   - another value than an object, and anything after it
 func Unmarshal[T any](text []byte, into *T) error {
-	fields := reflect.VisibleFields(reflect.TypeFor[T]())
+	members := namesOf(reflect.TypeFor[T]())
 	d := jsontext.NewDecoder(bytes.NewBuffer(text))
 	if start, err := d.ReadToken(); err != nil || start.Kind() != jsontext.KindBeginObject {
 		return errors.New("strictjson: not an object")
 	}
 	for d.PeekKind() == jsontext.KindString {
 		name, err := d.ReadToken()
-		if err == nil && recased(name.String(), fields) {
+		if err == nil && recased(name.String(), members) {
 			err = errors.New("strictjson: a name in another case")
 		}
 		if err == nil {
@@ -40,10 +41,24 @@ func Unmarshal[T any](text []byte, into *T) error {
 	return json.Unmarshal(text, into)
 }
 
-// recased reports whether a name is that of a field in another case.
-func recased(name string, fields []reflect.StructField) bool {
-	return slices.ContainsFunc(fields, func(f reflect.StructField) bool {
-		known, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		return name != known && strings.EqualFold(name, known)
-	})
+// names has the names of the members of each struct that was read, so that reflection goes over it once.
+var names sync.Map // of reflect.Type to []string
+
+// namesOf returns the names of the members of a struct.
+func namesOf(t reflect.Type) []string {
+	if known, is := names.Load(t); is {
+		return known.([]string)
+	}
+	var all []string
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, name)
+	}
+	names.Store(t, all)
+	return all
+}
+
+// recased reports whether a name is that of a member in another case.
+func recased(name string, members []string) bool {
+	return slices.ContainsFunc(members, func(known string) bool { return name != known && strings.EqualFold(name, known) })
 }
