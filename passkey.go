@@ -122,7 +122,7 @@ func credentialOf(p *record.Passkey, handle []byte) ceremony.Credential {
 // credentialsOf returns passkeys as the relying party asks for them: those of its domain.
 func (e *Engine) credentialsOf(rows []*record.Passkey) (all []ceremony.Credential) {
 	for _, p := range rows {
-		if p.RPID == e.passkeys.RPID() {
+		if !e.isElsewhere(p.RPID) {
 			all = append(all, credentialOf(p, nil))
 		}
 	}
@@ -354,8 +354,11 @@ func (e *Engine) noPasskeys() error {
 
 // opens reports whether a passkey signs its user in here: it is no second factor, and of the present domain.
 func (e *Engine) opens(p *record.Passkey) bool {
-	return e.passkeys != nil && e.policy.Disabled&MethodPasskey == 0 && !p.Second && p.RPID == e.passkeys.RPID()
+	return e.passkeys != nil && e.policy.Disabled&MethodPasskey == 0 && !p.Second && !e.isElsewhere(p.RPID)
 }
+
+// isElsewhere reports whether a domain of passkeys is another one than that of the service.
+func (e *Engine) isElsewhere(rpID string) bool { return e.passkeys != nil && rpID != e.passkeys.RPID() }
 
 // signsInByPasskey reports whether a user can sign in by another passkey than one, "" for none.
 func (tx *txn) signsInByPasskey(ctx context.Context, user *record.User, without string) (bool, error) {

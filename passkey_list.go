@@ -152,7 +152,7 @@ func (a *Account) DeletePasskey(ctx context.Context, id string) (err error) {
 
 // keepsWayIn refuses to delete the last way in of a user.
 func (tx *txn) keepsWayIn(ctx context.Context, user *record.User, p *record.Passkey) error {
-	if !tx.opens(p) || tx.signsIn(user) {
+	if p.Second || tx.isElsewhere(p.RPID) || tx.signsIn(user) {
 		return nil
 	}
 	if other, err := tx.signsInByPasskey(ctx, user, p.ID); other || err != nil {

@@ -102,7 +102,7 @@ func (c *call) passkeyReason(p *PortablePasskey) error {
 		return errPasskeyKey
 	case !ceremony.IsRPID(p.RPID):
 		return errPasskeyRP
-	case c.passkeys != nil && p.RPID != c.passkeys.RPID() && !c.otherDomains:
+	case c.isElsewhere(p.RPID) && !c.otherDomains:
 		return errPasskeyOther
 	case len(p.AAGUID) != 0 && len(p.AAGUID) != 16:
 		return errPasskeyModel
