@@ -1,7 +1,6 @@
 package latchkey_test
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"example.com/latchkey"
 	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
-	"example.com/latchkey/notify"
 )
 
 func device() *authtest.Device { return authtest.NewDevice(kit.Page) }
@@ -93,27 +91,6 @@ func TestAQuestionToAnAuthenticatorIsAnsweredOnce(t *testing.T) {
 		}
 		if in != 1 {
 			k.Errorf("%d sessions", in)
-		}
-	})
-}
-
-func TestAnUnknownPasskeyIsTold(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		user := k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		made := k.Enrol(account, d, latchkey.PasskeyEnrolment{})
-		answer := k.Offered(k.Visitor, d)
-		k.Must(k.Users().DeletePasskey(k.Ctx, user.ID, made.ID))
-		_, err := k.Visitor.FinishPasskeySession(k.Ctx, answer)
-		unknown, is := errors.AsType[*latchkey.UnknownPasskeyError](err)
-		if !is || !errors.Is(err, latchkey.ErrPasskeyUnknown) {
-			k.Fatal(err)
-		}
-		var signal struct{ RPID, CredentialID string }
-		k.Must(json.Unmarshal(unknown.Signal, &signal))
-		if signal.RPID != "example.org" || signal.CredentialID == "" {
-			k.Errorf("%s", unknown.Signal)
 		}
 	})
 }
@@ -543,98 +520,6 @@ func TestOpenQuestionsAreBounded(t *testing.T) {
 	})
 }
 
-// The page of the user can tell the browser which passkeys there are.
-func TestSignalsNameThePasskeys(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		signals, err := account.PasskeySignals(k.Ctx)
-		k.Must(err)
-		if string(signals.Accepted) != "null" || string(signals.Details) != "null" {
-			k.Errorf("%+v", signals)
-		}
-		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
-		signals, err = account.PasskeySignals(k.Ctx)
-		k.Must(err)
-		var accepted struct {
-			RPID                     string
-			UserID                   string
-			AllAcceptedCredentialIDs []string
-		}
-		k.Must(json.Unmarshal(signals.Accepted, &accepted))
-		if accepted.RPID != "example.org" || len(accepted.UserID) != 86 || len(accepted.AllAcceptedCredentialIDs) != 1 || !strings.Contains(string(signals.Details), kit.Ada) {
-			k.Errorf("%s %s", signals.Accepted, signals.Details)
-		}
-	})
-}
-
-// A refusal that leaves the question open says nothing to the browser: the page sends the same answer once more, and the passkey is
-// taken.
-func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		session, _ := k.SignIn(kit.Ada)
-		guest := k.LimitedEngine(nil).Guest(kit.Client)
-		account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
-		k.Must(err)
-		start, err := account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})
-		k.Must(err)
-		answer, err := device().Create(start.Options)
-		k.Must(err)
-		finish := func(a *latchkey.Account, name string) error {
-			return kit.Err(a.FinishPasskeyEnrolment(k.Ctx, answer, name))
-		}
-		open := func(what string, want, err error) {
-			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); told || !errors.Is(err, want) {
-				k.Errorf("%s: %v", what, err)
-			}
-		}
-		open("a long name", latchkey.ErrArgumentInvalid, finish(account, strings.Repeat("x", 65)))
-		renewed, err := account.RotateSession(k.Ctx)
-		k.Must(err)
-		open("a renewed session", latchkey.ErrSessionRenewed, finish(account, ""))
-		account, err = guest.Authenticate(k.Ctx, renewed.Secret.Reveal())
-		k.Must(err)
-		for range 600 {
-			if err := kit.Err(account.UpdateName(k.Ctx, "Ada")); err != nil {
-				break
-			}
-		}
-		err = finish(account, "")
-		open("too many changes", latchkey.ErrRateLimitExceeded, err)
-		if _, is := errors.AsType[*latchkey.ThrottledError](err); !is {
-			k.Errorf("%T", err)
-		}
-		account, err = k.Visitor.Authenticate(k.Ctx, renewed.Secret.Reveal()) // of a machine that counts apart
-		k.Must(err)
-		k.Must(finish(account, ""))
-	})
-}
-
-// A thief may have made a passkey before the owner sets a new password, or switches MFA on: the notice says that passkeys stay.
-func TestTheNoticesOfAPasswordAndOfMFANamePasskeys(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.Proven()
-		k.Must(k.Recover(k.Recovery()))
-		if k.Mail(kit.Ada).HasPasskeys {
-			k.Error("a user without passkeys is told of some")
-		}
-		session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.FreshPassword)
-		k.Must(err)
-		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
-		k.Must(err)
-		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
-		k.Must(k.Recover(k.Recovery()))
-		if m := k.Mail(kit.Ada); m.Kind != notify.PasswordChanged || !m.HasPasskeys {
-			k.Errorf("%v %v", m, m.HasPasskeys)
-		}
-		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, account.UserID(), true)))
-		if m := k.Mail(kit.Ada); m.Change != notify.MFASwitchedOn || !m.HasPasskeys {
-			k.Errorf("%v %v", m, m.HasPasskeys)
-		}
-	})
-}
-
 // A sign-in by a passkey is a challenge too: its user is not asked for the same device once more.
 func TestASignInByAPasskeyIsFreshForAStepUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
@@ -654,5 +539,54 @@ func TestASignInByAPasskeyIsFreshForAStepUp(t *testing.T) {
 		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
 		k.Must(account.DeletePasskey(k.Ctx, other.ID))
+	})
+}
+
+func TestAMemberWithAPasskeyHasMFA(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
+		team, err := account.Teams().Create(k.Ctx, latchkey.NewTeam{Name: "Engines"})
+		k.Must(err)
+		list, err := k.Engine.Teams().Memberships(k.Ctx, team.ID)
+		k.Must(err)
+		if !list.Memberships[0].MFA {
+			k.Errorf("%+v", list.Memberships[0])
+		}
+	})
+}
+
+// StrictPolicy ends the other sessions of a user who gets or loses a factor.
+func TestANewPasskeyEndsTheOtherSessions(t *testing.T) {
+	policy := kit.Documented
+	policy.Sessions.EndOnChange = true
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		other, _ := k.SignIn(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, other.Secret.Reveal())); err == nil {
+			k.Error("the other session is good")
+		}
+	})
+}
+
+func TestAJWTNeitherMakesNorProvesAPasskey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.Proven()
+		session, account := k.SignIn(kit.Ada)
+		d := device()
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		byJWT, _ := k.ByJWT(user.ID, session.ID)
+		for name, do := range map[string]func() error{
+			"start":    func() error { return kit.Err(byJWT.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})) },
+			"finish":   func() error { return kit.Err(byJWT.FinishPasskeyEnrolment(k.Ctx, kit.UnknownEnrolment, "")) },
+			"step":     func() error { return kit.Err(byJWT.StartPasskeyChallenge(k.Ctx)) },
+			"stepdone": func() error { return kit.Err(byJWT.FinishPasskeyChallenge(k.Ctx, kit.UnknownAnswer)) },
+		} {
+			k.Refuses(name, latchkey.ErrSessionNotFound, do)
+		}
 	})
 }

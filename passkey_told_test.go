@@ -375,3 +375,184 @@ func TestAWrongAnswerOfACallerWhoHangsUpIsCounted(t *testing.T) {
 		}
 	})
 }
+
+func TestAnUnknownPasskeyIsTold(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		made := k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		answer := k.Offered(k.Visitor, d)
+		k.Must(k.Users().DeletePasskey(k.Ctx, user.ID, made.ID))
+		_, err := k.Visitor.FinishPasskeySession(k.Ctx, answer)
+		unknown, is := errors.AsType[*latchkey.UnknownPasskeyError](err)
+		if !is || !errors.Is(err, latchkey.ErrPasskeyUnknown) {
+			k.Fatal(err)
+		}
+		var signal struct{ RPID, CredentialID string }
+		k.Must(json.Unmarshal(unknown.Signal, &signal))
+		if signal.RPID != "example.org" || signal.CredentialID == "" {
+			k.Errorf("%s", unknown.Signal)
+		}
+	})
+}
+
+// The page of the user can tell the browser which passkeys there are.
+func TestSignalsNameThePasskeys(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		signals, err := account.PasskeySignals(k.Ctx)
+		k.Must(err)
+		if string(signals.Accepted) != "null" || string(signals.Details) != "null" {
+			k.Errorf("%+v", signals)
+		}
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		signals, err = account.PasskeySignals(k.Ctx)
+		k.Must(err)
+		var accepted struct {
+			RPID                     string
+			UserID                   string
+			AllAcceptedCredentialIDs []string
+		}
+		k.Must(json.Unmarshal(signals.Accepted, &accepted))
+		if accepted.RPID != "example.org" || len(accepted.UserID) != 86 || len(accepted.AllAcceptedCredentialIDs) != 1 || !strings.Contains(string(signals.Details), kit.Ada) {
+			k.Errorf("%s %s", signals.Accepted, signals.Details)
+		}
+	})
+}
+
+// A thief may have made a passkey before the owner sets a new password, or switches MFA on: the notice says that passkeys stay.
+func TestTheNoticesOfAPasswordAndOfMFANamePasskeys(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Proven()
+		k.Must(k.Recover(k.Recovery()))
+		if k.Mail(kit.Ada).HasPasskeys {
+			k.Error("a user without passkeys is told of some")
+		}
+		session, err := k.Visitor.CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.FreshPassword)
+		k.Must(err)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		k.Must(k.Recover(k.Recovery()))
+		if m := k.Mail(kit.Ada); m.Kind != notify.PasswordChanged || !m.HasPasskeys {
+			k.Errorf("%v %v", m, m.HasPasskeys)
+		}
+		k.Must(kit.Err(k.Users().UpdateMFA(k.Ctx, account.UserID(), true)))
+		if m := k.Mail(kit.Ada); m.Change != notify.MFASwitchedOn || !m.HasPasskeys {
+			k.Errorf("%v %v", m, m.HasPasskeys)
+		}
+	})
+}
+
+// An enrolment that is not taken is told to the browser, whatever the reason is (documented).
+func TestAnEnrolmentThatIsTooLateIsTold(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		start, err := account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})
+		k.Must(err)
+		answer, err := device().Create(start.Options)
+		k.Must(err)
+		k.Clock.Advance(5 * time.Minute)
+		_, err = account.FinishPasskeyEnrolment(k.Ctx, answer, "")
+		if _, is := errors.AsType[*latchkey.UnknownPasskeyError](err); !is {
+			k.Errorf("%T %v", err, err)
+		}
+	})
+}
+
+// The signal "unknown" makes a browser hide or delete the passkey: it is not given for one that another user of the service has.
+func TestAPasskeyOfAnotherUserIsNotCalledUnknown(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		k.SignUp(kit.Bob)
+		_, ada := k.SignIn(kit.Ada)
+		_, bob := k.SignIn(kit.Bob)
+		of, other := device(), device()
+		k.Enrol(ada, of, latchkey.PasskeyEnrolment{})
+		k.Enrol(bob, other, latchkey.PasskeyEnrolment{})
+		start, err := ada.StartPasskeyChallenge(k.Ctx)
+		k.Must(err)
+		var o map[string]map[string]any
+		k.Must(json.Unmarshal(start.Options, &o))
+		delete(o["publicKey"], "allowCredentials")
+		text, err := json.Marshal(o)
+		k.Must(err)
+		answer, err := other.Get(text)
+		k.Must(err)
+		_, err = ada.FinishPasskeyChallenge(k.Ctx, answer)
+		if u, is := errors.AsType[*latchkey.UnknownPasskeyError](err); is {
+			k.Errorf("the browser is told to forget a passkey of Bob: %s", u.Signal)
+		}
+	})
+}
+
+// A refused copy is told as one that is let in: the user should know.
+func TestARefusedCopyIsTold(t *testing.T) {
+	policy := kit.Documented
+	policy.Factors.RefuseClonedPasskeys = true
+	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
+		k.Proven()
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		d.Counting = true
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		d.SetCount(10)
+		k.Must(kit.Err(k.SignInByPasskey(k.Visitor, d)))
+		k.Forget()
+		d.SetCount(4)
+		if _, err := k.SignInByPasskey(k.Visitor, d); err == nil {
+			k.Fatal("in")
+		}
+		list, err := account.Passkeys(k.Ctx)
+		k.Must(err)
+		if list.Passkeys[0].ClonedAt.IsZero() {
+			k.Errorf("no mark; events %v", k.Events())
+		}
+	})
+}
+
+// A refusal that leaves the question open says nothing to the browser: the page sends the same answer once more, and the passkey is
+// taken.
+func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, _ := k.SignIn(kit.Ada)
+		guest := k.LimitedEngine(nil).Guest(kit.Client)
+		account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		start, err := account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})
+		k.Must(err)
+		answer, err := device().Create(start.Options)
+		k.Must(err)
+		finish := func(a *latchkey.Account, name string) error {
+			return kit.Err(a.FinishPasskeyEnrolment(k.Ctx, answer, name))
+		}
+		open := func(what string, want, err error) {
+			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); told || !errors.Is(err, want) {
+				k.Errorf("%s: %v", what, err)
+			}
+		}
+		open("a long name", latchkey.ErrArgumentInvalid, finish(account, strings.Repeat("x", 65)))
+		renewed, err := account.RotateSession(k.Ctx)
+		k.Must(err)
+		open("a renewed session", latchkey.ErrSessionRenewed, finish(account, ""))
+		account, err = guest.Authenticate(k.Ctx, renewed.Secret.Reveal())
+		k.Must(err)
+		for range 600 {
+			if err := kit.Err(account.UpdateName(k.Ctx, "Ada")); err != nil {
+				break
+			}
+		}
+		err = finish(account, "")
+		open("too many changes", latchkey.ErrRateLimitExceeded, err)
+		if _, is := errors.AsType[*latchkey.ThrottledError](err); !is {
+			k.Errorf("%T", err)
+		}
+		account, err = k.Visitor.Authenticate(k.Ctx, renewed.Secret.Reveal()) // of a machine that counts apart
+		k.Must(err)
+		k.Must(finish(account, ""))
+	})
+}

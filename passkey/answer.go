@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 
@@ -83,7 +85,7 @@ func read(text []byte) (*credential, *protocol.PublicKeyCredential, error) {
 	}
 	made := &protocol.PublicKeyCredential{Credential: protocol.Credential{ID: c.ID, Type: c.Type}, RawID: id, AuthenticatorAttachment: c.Attachment}
 	if len(c.Extensions) > 0 {
-		if json.Unmarshal(c.Extensions, &made.ClientExtensionResults) != nil {
+		if jsonv2.Unmarshal(c.Extensions, &made.ClientExtensionResults) != nil {
 			return nil, nil, ceremony.ErrMalformed
 		}
 	}
@@ -190,7 +192,7 @@ func (p *RelyingParty) Enrolled(kept []byte, said *ceremony.Answer) (*ceremony.E
 		return nil, errNotRead
 	}
 	var session webauthn.SessionData
-	if err := json.Unmarshal(kept, &session); err != nil {
+	if err := jsonv2.Unmarshal(kept, &session); err != nil {
 		return nil, err
 	}
 	parsed, err := read.made.Parse()
@@ -209,26 +211,27 @@ func (p *RelyingParty) Enrolled(kept []byte, said *ceremony.Answer) (*ceremony.E
 
 // TakesKey reports whether a public key is one of those that are asked for. RSA has 2,048 to 4,096 bits.
 func (p *RelyingParty) TakesKey(key []byte) bool {
-	if len(key) > ceremony.MaxKey {
+	if len(key) > ceremony.MaxKey || !isAskedFor(key) {
 		return false
 	}
 	parsed, err := webauthncose.ParsePublicKey(key)
 	if err != nil {
 		return false
 	}
-	var algorithm int64
-	switch k := parsed.(type) {
-	case webauthncose.OKPPublicKeyData:
-		algorithm = k.Algorithm
-	case webauthncose.EC2PublicKeyData:
-		algorithm = k.Algorithm
-	case webauthncose.RSAPublicKeyData:
-		if bits := 8 * len(bytes.TrimLeft(k.Modulus, "\x00")); bits < 2048 || bits > 4096 {
-			return false
-		}
-		algorithm = k.Algorithm
+	if k, is := parsed.(webauthncose.RSAPublicKeyData); is {
+		bits := 8 * len(bytes.TrimLeft(k.Modulus, "\x00"))
+		return bits >= 2048 && bits <= 4096
 	}
-	return slices.ContainsFunc(algorithms, func(a protocol.CredentialParameter) bool { return int64(a.Algorithm) == algorithm })
+	return true
+}
+
+// isAskedFor reports whether a public key is for one of the algorithms that are asked for.
+func isAskedFor(key []byte) bool {
+	var head struct {
+		Algorithm int64 `cbor:"3,keyasint"`
+	}
+	is := func(a protocol.CredentialParameter) bool { return int64(a.Algorithm) == head.Algorithm }
+	return webauthncbor.Unmarshal(key, &head) == nil && slices.ContainsFunc(algorithms, is)
 }
 
 // Asserted verifies the answer to Assert by a passkey, as ReadAssertion has read it. kept is that of the question. A passkey whose authenticator has said that
@@ -239,11 +242,11 @@ func (p *RelyingParty) Asserted(kept []byte, said *ceremony.Answer, c ceremony.C
 		return nil, errNotRead
 	}
 	var session webauthn.SessionData
-	if err := json.Unmarshal(kept, &session); err != nil {
+	if err := jsonv2.Unmarshal(kept, &session); err != nil {
 		return nil, err
 	}
 	parsed, err := read.made.Parse()
-	if err != nil || !p.here(read.from) || !p.TakesKey(c.Key) {
+	if err != nil || !p.here(read.from) || !isAskedFor(c.Key) {
 		return nil, ceremony.ErrRefused
 	}
 	flags := parsed.Response.AuthenticatorData.Flags

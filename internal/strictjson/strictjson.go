@@ -21,6 +21,10 @@ import (
 //   - a member of the object with the name of a field in another case
 //   - another value than an object, and anything after it
 func Unmarshal[T any](text []byte, into *T) error {
+	start := bytes.TrimLeft(text, " \t\r\n")
+	if len(start) > 0 && start[0] == '{' && json.Unmarshal(text, into, json.RejectUnknownMembers(true)) == nil {
+		return nil // every name is that of a member
+	}
 	members := namesOf(reflect.TypeFor[T]())
 	d := jsontext.NewDecoder(bytes.NewBuffer(text))
 	if start, err := d.ReadToken(); err != nil || start.Kind() != jsontext.KindBeginObject {

@@ -12,6 +12,95 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
+// A thief changes the address and makes a passkey. The owner restores the address: the passkey, as an identity, came since.
+func TestARestoredAddressTakesAwayPasskeysThatCameSince(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user, thief := provenAda(k)
+		move(k, thief, countess)
+		planted := device()
+		k.Enrol(thief, planted, latchkey.PasskeyEnrolment{})
+		token, err := k.Visitor.RestoreAddress(k.Ctx, user.ID, undoOf(k, kit.Ada).Secret)
+		k.Must(err)
+		k.Must(kit.Err(k.Visitor.ConfirmRecovery(k.Ctx, token.UserID, token.Secret.Reveal(), kit.FreshPassword)))
+		session, err := k.SignInByPasskey(k.Visitor, planted)
+		if err == nil {
+			err = kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal()))
+		}
+		if err == nil {
+			k.Error("the thief is in by the passkey")
+		}
+	})
+}
+
+// N-23: a link by mail alone takes no second factor away from an account with MFA on. (With an authenticator: the address is taken off.)
+func TestAFirstProofByMailTakesNoPasskeyFromAnAccountWithMFA(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		d := device()
+		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
+		token, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+		k.Must(err)
+		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Ada).Secret)
+		if err == nil && session.UserID == user.ID {
+			if err := kit.Err(k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())); err == nil {
+				k.Error("the reader of the mailbox is in the account with MFA on")
+			}
+		}
+		if _, err := k.SignInByPasskey(k.Visitor, d); err != nil {
+			k.Errorf("the passkey of the owner: %v", err)
+		}
+	})
+}
+
+// N-23, beside the rule for passkeys: the link signs nobody in to the account.
+func TestAFirstProofByMailOpensNoAccountWithAnAuthenticator(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		user := k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		k.Confirmed(account, latchkey.NewMFAAuthenticator{})
+		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
+		token, err := k.Visitor.CreateMagicURLToken(k.Ctx, latchkey.NewMagicURLToken{Email: kit.Ada})
+		k.Must(err)
+		session, err := k.Visitor.CreateSession(k.Ctx, token.UserID, k.MailOf(token, kit.Ada).Secret)
+		if err == nil && session.UserID == user.ID {
+			k.Error("in")
+		}
+	})
+}
+
+// A session that owes a factor and was completed by a passkey has not proven it any more once that passkey is deleted.
+func TestAProofByADeletedPasskeyGoesWithIt(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Proven()
+		_, account := k.SignIn(kit.Ada)
+		stolen, own := device(), device()
+		lost := k.Enrol(account, stolen, latchkey.PasskeyEnrolment{})
+		k.Enrol(account, own, latchkey.PasskeyEnrolment{})
+		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
+		_, pending := k.Owing(k.Visitor) // the thief has the password and the key
+		start, err := pending.StartPasskeyChallenge(k.Ctx)
+		k.Must(err)
+		answer, err := stolen.Get(start.Options)
+		k.Must(err)
+		full, err := pending.FinishPasskeyChallenge(k.Ctx, answer)
+		k.Must(err)
+		account = stepUp(k, account, own)
+		k.Must(account.DeletePasskey(k.Ctx, lost.ID))
+		thief, err := k.Visitor.Authenticate(k.Ctx, full.Secret.Reveal())
+		if err == nil {
+			k.Error("the session that the deleted passkey has completed is a full one")
+			if err := kit.Err(thief.UpdateMFA(k.Ctx, false)); err == nil {
+				k.Error("and it switches MFA off")
+			}
+			if err := kit.Err(thief.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})); err == nil {
+				k.Error("and it enrols")
+			}
+		}
+	})
+}
+
 // With a passkey of their own, the owner needs none of the factors that came since the change.
 func TestARestoredAddressTakesAwayWhatCameSinceFromAUserWithAPasskey(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
@@ -54,40 +143,6 @@ func TestPasskeysThatAFirstProofRemovesAreTold(t *testing.T) {
 		events := k.Events(made.ID, "PASSKEY")
 		if !slices.ContainsFunc(events, func(e string) bool { return strings.Contains(e, "passkeys.PASSKEY.delete") }) {
 			k.Errorf("%v", events)
-		}
-	})
-}
-
-func TestARaceOfDeletionsOfDifferentWaysIn(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		session := k.SignInBy(k.Visitor, k.Acme, acmeAda)
-		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
-		k.Must(err)
-		d := device()
-		made := k.Enrol(account, d, latchkey.PasskeyEnrolment{})
-		k.Must(kit.Err(k.Users().UpdateEmail(k.Ctx, account.UserID(), "")))
-		session, err = k.SignInByPasskey(k.Visitor, d)
-		k.Must(err)
-		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
-		k.Must(err)
-		account = stepUp(k, account, d)
-		list, err := account.Identities(k.Ctx)
-		k.Must(err)
-		errs := make([]error, 2)
-		both(2, func(i int) {
-			if i == 0 {
-				errs[0] = account.DeletePasskey(k.Ctx, made.ID)
-			} else {
-				errs[1] = k.Users().DeleteIdentity(k.Ctx, list.Identities[0].ID)
-			}
-		})
-		if errs[0] == nil && errs[1] == nil {
-			got, err := k.Users().Get(k.Ctx, account.UserID())
-			k.Must(err)
-			k.Errorf("no way in is left: %d passkeys, %d identities, address %q %v, number %q", k.Rows()["passkeys"], k.Rows()["identities"], got.Email, got.EmailVerification, got.Phone)
-		}
-		for _, b := range k.Broken() {
-			k.Error(b)
 		}
 	})
 }
