@@ -87,6 +87,7 @@ var (
 	ErrPasswordPersonalData      = newErrorAbout("password", "user_password_personal_data", CategoryInvalid, "The password contains personal data")
 	ErrPasswordRecentlyUsed      = newErrorAbout("password", "user_password_recently_used", CategoryInvalid, "The password was used recently")
 	ErrAuthMethodUnsupported     = newError("user_auth_method_unsupported", CategoryUnimplemented, "This way to sign in is disabled")
+	ErrPasskeyRefused            = newError("user_passkey_refused", CategoryUnauthorized, "The passkey was not accepted, or the question to it was answered or has expired; try again")
 	ErrInvalidToken              = newError("user_invalid_token", CategoryUnauthorized, "The link or code is wrong, was used, or has expired")
 	ErrJWTInvalid                = newError("user_jwt_invalid", CategoryUnauthorized, "The JWT is not valid, or no longer valid")
 	ErrJWTCreationDenied         = newError("user_jwt_creation_denied", CategoryForbidden, "A JWT cannot make another JWT")
@@ -180,7 +181,6 @@ var (
 	errNoRecovery     = invalidToken("This is not a recovery code. A recovery code has 10 or 24 letters and digits")
 	errNoChallenge    = invalidToken("The challenge is unknown, was answered, or has expired")
 	errSignInNotFound = invalidToken("The sign-in is unknown, was finished, or has expired")
-	errWrongPasskey   = invalidToken("The passkey was not accepted, or the question to it was answered or has expired; try again")
 	errWrongIDToken   = invalidToken("The ID token is not valid for this service, was used, or is too old")
 )
 

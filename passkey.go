@@ -181,7 +181,7 @@ func (tx *txn) usePasskey(ctx context.Context, event string, user *record.User, 
 		return nil, err
 	}
 	if p == nil || !bytes.Equal(p.Key, read.Key) || p.UserID != user.ID || p.Eligible && !got.Eligible {
-		return nil, tx.refuse(ctx, refused{event, user, errWrongPasskey})
+		return nil, tx.refuse(ctx, refused{event, user, ErrPasskeyRefused})
 	}
 	counts := p.Count != 0 || got.Count != 0
 	switch count := int64(got.Count); {
@@ -192,7 +192,7 @@ func (tx *txn) usePasskey(ctx context.Context, event string, user *record.User, 
 		}
 		tx.noticeFactors(notify.PasskeyCloned, user)
 		tx.event(user.ID, "passkeys."+p.ID+".update", tx.showPasskey(p))
-		return nil, tx.refuse(ctx, refused{event, user, errWrongPasskey})
+		return nil, tx.refuse(ctx, refused{event, user, ErrPasskeyRefused})
 	case counts && count <= p.Count:
 		p.Cloned = tx.now
 		tx.noticeFactors(notify.PasskeyCloned, user)

@@ -105,13 +105,13 @@ func (tx *txn) claimCeremony(ctx context.Context, kind, session string, user *re
 		return nil, err
 	}
 	if row == nil || row.Kind != kind || row.Session != session || user != nil && row.UserID != user.ID {
-		return nil, tx.refuse(ctx, refused{refusalOf(kind), user, errWrongPasskey})
+		return nil, tx.refuse(ctx, refused{refusalOf(kind), user, ErrPasskeyRefused})
 	}
 	if err := record.Ceremonies.Delete(ctx, tx, store.Text(row.ID)); err != nil {
 		return nil, err
 	}
 	if !tx.live(row.Created, row.Expire) {
-		return nil, tx.refuse(ctx, refused{refusalOf(kind), user, errWrongPasskey})
+		return nil, tx.refuse(ctx, refused{refusalOf(kind), user, ErrPasskeyRefused})
 	}
 	text, err := tx.ring.Open(seal.Ceremony, seal.CeremonyPlace(row.ID), row.Sealed)
 	if err != nil {

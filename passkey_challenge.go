@@ -102,7 +102,7 @@ func (a *Account) challengeKind(ctx context.Context, tx *txn) (string, error) {
 //
 // Errors:
 //   - [ErrArgumentInvalid]: the answer cannot be read.
-//   - [ErrInvalidToken]: the question is unknown, of another session or ceremony, was answered or has expired; or the answer
+//   - [ErrPasskeyRefused]: the question is unknown, of another session or ceremony, was answered or has expired; or the answer
 //     proves nothing, or is by another user's passkey.
 //   - [ErrPasskeyUnknown]: as an [*UnknownPasskeyError].
 //   - [ErrAuthMethodUnsupported]
@@ -169,7 +169,7 @@ func (a *Account) answerByPasskey(ctx context.Context, c *call, said *ceremony.A
 		if _, err := tx.usePasskey(ctx, logChallengeRefuse, user, p, got); err != nil { // a copy that is refused has proven nothing
 			return nil, err
 		}
-		if err := g.settle(ctx, tx, user, true, slices.Contains(shown(s), string(FactorPasskey)), errWrongPasskey); err != nil {
+		if err := g.settle(ctx, tx, user, true, slices.Contains(shown(s), string(FactorPasskey)), ErrPasskeyRefused); err != nil {
 			return nil, err
 		}
 		return a.provedFactor(ctx, tx, user, FactorPasskey, got.Verified || p.Second, secret)

@@ -124,7 +124,7 @@ func (a *Account) mayEnrolPasskey(ctx context.Context, tx *txn, user *record.Use
 //
 // Errors: those of [Account.StartPasskeyEnrolment], and
 //   - [ErrArgumentInvalid]: the name, or the answer cannot be read.
-//   - [ErrInvalidToken]: the question is unknown, of another session, was answered or has expired; or the answer proves
+//   - [ErrPasskeyRefused]: the question is unknown, of another session, was answered or has expired; or the answer proves
 //     nothing: it is of another page, its key is none of EdDSA, ES256 or RSA with 2,048 to 4,096 bits, or the user was not
 //     verified where that was asked for.
 //   - [ErrPasskeyAlreadyExists]
@@ -154,7 +154,7 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 	switch {
 	case err == nil:
 		made, err = a.takePasskey(ctx, kept, said, name)
-	case !errors.Is(err, ErrInvalidToken): // the question is open
+	case !errors.Is(err, ErrPasskeyRefused): // the question is open
 		return nil, err
 	}
 	if _, refused := errors.AsType[*Error](err); !refused {
@@ -172,7 +172,7 @@ func (a *Account) takePasskey(ctx context.Context, kept *keptOfCeremony, said *c
 	made, err := a.engine.passkeys.Enrolled(kept.Asked, said)
 	switch {
 	case errors.Is(err, ceremony.ErrRefused):
-		return nil, errWrongPasskey
+		return nil, ErrPasskeyRefused
 	case err != nil:
 		return nil, err
 	}

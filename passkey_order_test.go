@@ -33,7 +33,7 @@ func TestARefusedCopyRecordsNothingElse(t *testing.T) {
 		far := k.Guest(kit.At("203.0.113.9"))
 		_, pending := k.Owing(far)
 		wrong := edited(k, challenged(k, pending, d), func(_, response map[string]any) { response["signature"] = "AAAA" })
-		if err := kit.Err(pending.FinishPasskeyChallenge(k.Ctx, wrong)); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(pending.FinishPasskeyChallenge(k.Ctx, wrong)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Fatal(err)
 		}
 		k.Clock.Advance(time.Minute)
@@ -44,7 +44,7 @@ func TestARefusedCopyRecordsNothingElse(t *testing.T) {
 			k.Helper()
 			k.Forget()
 			changes(k, what, func() {
-				if err := do(); !errors.Is(err, latchkey.ErrInvalidToken) {
+				if err := do(); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 					k.Errorf("%s: %v", what, err)
 				}
 			}, "passkeys", "ceremonies", "logs")
@@ -78,7 +78,7 @@ func TestARefusedCopyClaimsNoAccount(t *testing.T) {
 		m := k.MailOf(link, kit.Ada)
 		k.Must(kit.Err(k.Visitor.ConfirmEmailVerification(k.Ctx, m.UserID, m.Secret))) // on another device
 		changes(k, "a copy", func() {
-			if err := kit.Err(k.SignInByPasskey(k.Visitor, d)); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(k.SignInByPasskey(k.Visitor, d)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("a copy: %v", err)
 			}
 		}, "passkeys", "ceremonies", "logs")

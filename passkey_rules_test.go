@@ -108,7 +108,7 @@ func wantOf(f authtest.Flaw) error {
 	if f.Unreadable {
 		return latchkey.ErrArgumentInvalid
 	}
-	return latchkey.ErrInvalidToken
+	return latchkey.ErrPasskeyRefused
 }
 
 // An answer with a flaw makes no passkey. It uses the question up if it can be read.
@@ -210,7 +210,7 @@ func TestAnEnrolmentWithoutVerificationIsRefused(t *testing.T) {
 		answer := created(k, account, d)
 		changes(k, "an enrolment", func() {
 			err := kit.Err(account.FinishPasskeyEnrolment(k.Ctx, answer, ""))
-			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); !errors.Is(err, latchkey.ErrInvalidToken) || !told {
+			if _, told := errors.AsType[*latchkey.UnknownPasskeyError](err); !errors.Is(err, latchkey.ErrPasskeyRefused) || !told {
 				k.Errorf("%T %v", err, err)
 			}
 		}, "ceremonies", "logs")
@@ -228,12 +228,12 @@ func TestAnEnrolmentIsAnsweredOnceInItsSession(t *testing.T) {
 		d := device()
 		answer := created(k, account, d)
 		for name, a := range map[string]*latchkey.Account{"another session": other, "another user": bob} {
-			if err := kit.Err(a.FinishPasskeyEnrolment(k.Ctx, answer, "")); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(a.FinishPasskeyEnrolment(k.Ctx, answer, "")); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("%s: %v", name, err)
 			}
 		}
 		k.Must(kit.Err(account.FinishPasskeyEnrolment(k.Ctx, answer, "")))
-		if err := kit.Err(account.FinishPasskeyEnrolment(k.Ctx, answer, "")); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(account.FinishPasskeyEnrolment(k.Ctx, answer, "")); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("again: %v", err)
 		}
 		// A question of an enrolment is none of a proof, and the other way round.
@@ -249,13 +249,13 @@ func TestAnEnrolmentIsAnsweredOnceInItsSession(t *testing.T) {
 			"a step-up": kit.Err(account.FinishPasskeyChallenge(k.Ctx, crossed)),
 			"a sign-in": kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, crossed)),
 		} {
-			if !errors.Is(err, latchkey.ErrInvalidToken) {
+			if !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("%s with the question of an enrolment: %v", name, err)
 			}
 		}
 		answer = challenged(k, account, d)
 		k.Clock.Advance(5 * time.Minute)
-		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("after five minutes: %v", err)
 		}
 		answer = challenged(k, account, d)
@@ -264,7 +264,7 @@ func TestAnEnrolmentIsAnsweredOnceInItsSession(t *testing.T) {
 		k.Must(err)
 		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
-		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("a proof again: %v", err)
 		}
 	})
@@ -297,7 +297,7 @@ func TestTheCountOfAPasskeyRises(t *testing.T) {
 					k.Clock.Advance(time.Minute)
 					d.SetCount(c.got)
 					refused := c.copied && strict && !syncable
-					if _, err := k.SignInByPasskey(k.Visitor, d); refused != errors.Is(err, latchkey.ErrInvalidToken) || !refused && err != nil {
+					if _, err := k.SignInByPasskey(k.Visitor, d); refused != errors.Is(err, latchkey.ErrPasskeyRefused) || !refused && err != nil {
 						k.Errorf("%s: %v", what, err)
 					}
 					p := stored(k)
@@ -321,10 +321,10 @@ func TestAPasskeyStaysSyncable(t *testing.T) {
 		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
 		d.Syncable = false
 		changes(k, "a passkey that is syncable no more", func() {
-			if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("a sign-in: %v", err)
 			}
-			if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, challenged(k, account, d))); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, challenged(k, account, d))); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("a step-up: %v", err)
 			}
 		}, "ceremonies", "logs", "failures")
@@ -343,11 +343,11 @@ func TestAPasskeyBecomesSyncableMeanwhile(t *testing.T) {
 		grown.Syncable, grown.Synced = true, true
 		meanwhile := func() { k.Must(kit.Err(k.SignInByPasskey(k.Visitor, &grown))) }
 		atCommit(k, 2, meanwhile, func() {
-			if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, bound)); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, bound)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("a sign-in: %v", err)
 			}
 		})
-		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, stepUp)); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, stepUp)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("a step-up: %v", err)
 		}
 		if p := stored(k); !p.Eligible || !p.Synced {
@@ -381,7 +381,7 @@ func TestAnAnswerNamesTheUserOfItsPasskey(t *testing.T) {
 		} {
 			changes(k, name, func() {
 				answer := edited(k, k.Offered(k.Visitor, of), change)
-				if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
+				if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, answer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 					k.Errorf("a sign-in, %s: %v", name, err)
 				}
 			}, "ceremonies", "logs")
@@ -390,7 +390,7 @@ func TestAnAnswerNamesTheUserOfItsPasskey(t *testing.T) {
 			}
 			changes(k, name, func() {
 				answer := edited(k, challenged(k, ada, of), change)
-				if err := kit.Err(ada.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
+				if err := kit.Err(ada.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 					k.Errorf("a step-up, %s: %v", name, err)
 				}
 			}, "ceremonies", "logs", "failures")
@@ -407,7 +407,7 @@ func TestAnAnswerNamesTheUserOfItsPasskey(t *testing.T) {
 		answer, err := other.Get(open)
 		k.Must(err)
 		changes(k, "a proof by another user", func() {
-			if err := kit.Err(ada.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(ada.FinishPasskeyChallenge(k.Ctx, answer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("a proof by another user: %v", err)
 			}
 		}, "ceremonies", "logs", "failures")
@@ -458,7 +458,7 @@ func TestAPasskeyIsDeletedMeanwhile(t *testing.T) {
 				}
 				want := latchkey.ErrPasskeyUnknown
 				if late {
-					want = latchkey.ErrInvalidToken
+					want = latchkey.ErrPasskeyRefused
 					atCommit(k, 2, deleted, func() {
 						if err := finish(); !errors.Is(err, want) {
 							k.Errorf("%s: %v, want %v", what, err, want)
@@ -628,7 +628,7 @@ func TestPasskeysOfAnotherDomainProveNothing(t *testing.T) {
 			return answer
 		}
 		changes(k, "an answer of another domain", func() {
-			if err := kit.Err(guest.FinishPasskeySession(k.Ctx, old(offer.Options))); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(guest.FinishPasskeySession(k.Ctx, old(offer.Options))); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("a sign-in: %v", err)
 			}
 		}, "ceremonies", "logs", "failures")

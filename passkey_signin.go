@@ -60,7 +60,7 @@ func (c *call) maySignInByPasskey() error { return cmp.Or(c.noPasskeys(), c.enab
 //
 // Errors:
 //   - [ErrArgumentInvalid]: the answer cannot be read.
-//   - [ErrInvalidToken]: the question is unknown, of another ceremony, was answered or has expired; or the answer proves nothing:
+//   - [ErrPasskeyRefused]: the question is unknown, of another ceremony, was answered or has expired; or the answer proves nothing:
 //     it is of another page, names another user than that of the passkey, or the user was not verified.
 //   - [ErrPasskeyUnknown]
 //   - [ErrUserBlocked]: only with a right answer.
@@ -106,7 +106,7 @@ func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer) (*Sess
 			return nil, err
 		}
 		if user == nil || p.Second || !got.Verified {
-			return nil, tx.refuse(ctx, refused{logSessionRefuse, user, errWrongPasskey})
+			return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrPasskeyRefused})
 		}
 		if user.Blocked {
 			return nil, tx.refuse(ctx, refused{logSessionRefuse, user, ErrUserBlocked})
@@ -160,7 +160,7 @@ func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCere
 	case !errors.Is(err, ceremony.ErrRefused):
 		return nil, nil, err
 	}
-	reason := errWrongPasskey
+	reason := ErrPasskeyRefused
 	if unknown {
 		reason = ErrPasskeyUnknown
 	}

@@ -85,7 +85,7 @@ func TestAQuestionToAnAuthenticatorIsAnsweredOnce(t *testing.T) {
 			switch err := <-results; {
 			case err == nil:
 				in++
-			case !errors.Is(err, latchkey.ErrInvalidToken):
+			case !errors.Is(err, latchkey.ErrPasskeyRefused):
 				k.Error(err)
 			}
 		}
@@ -131,16 +131,16 @@ func TestAQuestionIsOfOneCeremonyAndOneSession(t *testing.T) {
 				k.Errorf("%v, want %v", err, want)
 			}
 		}
-		answers(latchkey.ErrInvalidToken, func() error { return kit.Err(account.FinishPasskeyChallenge(k.Ctx, signIn)) })
-		answers(latchkey.ErrInvalidToken, func() error { return kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, stepUp)) })
-		answers(latchkey.ErrInvalidToken, func() error { return kit.Err(other.FinishPasskeyChallenge(k.Ctx, stepUp)) })
+		answers(latchkey.ErrPasskeyRefused, func() error { return kit.Err(account.FinishPasskeyChallenge(k.Ctx, signIn)) })
+		answers(latchkey.ErrPasskeyRefused, func() error { return kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, stepUp)) })
+		answers(latchkey.ErrPasskeyRefused, func() error { return kit.Err(other.FinishPasskeyChallenge(k.Ctx, stepUp)) })
 		k.Must(kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, signIn))) // nobody has used them up
 		stepUpAgain := challenge(account)
 		k.Must(kit.Err(account.FinishPasskeyChallenge(k.Ctx, stepUpAgain)))
 
 		signIn = k.Offered(k.Visitor, d)
 		k.Clock.Advance(5 * time.Minute)
-		answers(latchkey.ErrInvalidToken, func() error { return kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, signIn)) })
+		answers(latchkey.ErrPasskeyRefused, func() error { return kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, signIn)) })
 	})
 }
 
@@ -160,7 +160,7 @@ func TestAWrongAnswerUsesTheQuestionUp(t *testing.T) {
 		right, err := d.Get(start.Options)
 		k.Must(err)
 		for _, answer := range [][]byte{wrong, right} {
-			if _, err := k.Visitor.FinishPasskeySession(k.Ctx, answer); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if _, err := k.Visitor.FinishPasskeySession(k.Ctx, answer); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Error(err)
 			}
 		}
@@ -180,7 +180,7 @@ func TestPasskeysOfABlockedUserSignNobodyIn(t *testing.T) {
 			k.Errorf("a right answer: %v", err)
 		}
 		d.Unverified = true
-		if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("a wrong one: %v", err)
 		}
 	})
@@ -210,7 +210,7 @@ func TestACountThatDoesNotRiseMarksThePasskey(t *testing.T) {
 			k.Forget()
 			d.SetCount(4)
 			_, err := k.SignInByPasskey(k.Visitor, d)
-			if strict != errors.Is(err, latchkey.ErrInvalidToken) || !strict && err != nil {
+			if strict != errors.Is(err, latchkey.ErrPasskeyRefused) || !strict && err != nil {
 				k.Errorf("strict %v: %v", strict, err)
 			}
 			if state().ClonedAt.IsZero() {
@@ -240,7 +240,7 @@ func TestAPasskeyMayComeToBeSynced(t *testing.T) {
 			k.Errorf("%+v", list.Passkeys[0])
 		}
 		d.Syncable, d.Synced = false, false
-		if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("back: %v", err)
 		}
 	})
@@ -260,7 +260,7 @@ func TestASecondFactorSignsNobodyIn(t *testing.T) {
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
 		for _, unverified := range []bool{true, false} {
 			d.Unverified = unverified
-			if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if _, err := k.SignInByPasskey(k.Visitor, d); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("unverified %v: %v", unverified, err)
 			}
 		}
@@ -501,7 +501,7 @@ func TestOpenQuestionsAreBounded(t *testing.T) {
 		for range 5 {
 			k.Must(kit.Err(account.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{})))
 		}
-		if _, err := account.FinishPasskeyChallenge(k.Ctx, first); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if _, err := account.FinishPasskeyChallenge(k.Ctx, first); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("the oldest of six: %v", err)
 		}
 		mine := k.Offered(k.Guest(kit.At("203.0.113.9")), d)

@@ -114,13 +114,13 @@ func TestEachRefusalOfAPasskeyIsInTheLog(t *testing.T) {
 				return kit.Err(account.FinishPasskeyChallenge(k.Ctx, edited(k, challenged(k, account, d), change)))
 			}
 		}
-		logged("an unknown question", "session.refuse by guest for user_invalid_token", func() error { return kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, kit.UnknownAnswer)) })
-		logged("a wrong sign-in", "session.refuse by guest for user_invalid_token", signIn(wrong))
+		logged("an unknown question", "session.refuse by guest for user_passkey_refused", func() error { return kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, kit.UnknownAnswer)) })
+		logged("a wrong sign-in", "session.refuse by guest for user_passkey_refused", signIn(wrong))
 		logged("an unknown passkey", "session.refuse by guest for user_passkey_unknown", signIn(unknown))
-		logged("an unknown question of a step-up", "challenge.refuse by user for user_invalid_token", func() error { return kit.Err(account.FinishPasskeyChallenge(k.Ctx, kit.UnknownAnswer)) })
-		logged("a wrong step-up", "challenge.refuse by user for user_invalid_token", stepUp(wrong))
+		logged("an unknown question of a step-up", "challenge.refuse by user for user_passkey_refused", func() error { return kit.Err(account.FinishPasskeyChallenge(k.Ctx, kit.UnknownAnswer)) })
+		logged("a wrong step-up", "challenge.refuse by user for user_passkey_refused", stepUp(wrong))
 		logged("a step-up by an unknown passkey", "challenge.refuse by user for user_passkey_unknown", stepUp(unknown))
-		logged("a late enrolment", "passkey.refuse by user for user_invalid_token", func() error {
+		logged("a late enrolment", "passkey.refuse by user for user_passkey_refused", func() error {
 			fresh := provenBy(k, d)
 			answer := created(k, fresh, device())
 			k.Clock.Advance(5 * time.Minute)
@@ -158,7 +158,7 @@ func TestWrongAnswersOfAPasskeySlowTheFactor(t *testing.T) {
 			if _, slowed = errors.AsType[*latchkey.ThrottledError](err); slowed {
 				break
 			}
-			if !errors.Is(err, latchkey.ErrInvalidToken) {
+			if !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Fatal(err)
 			}
 		}

@@ -139,7 +139,7 @@ func TestTheLastPasskeyTakesItsTracesAlong(t *testing.T) {
 		account = stepUp(k, account, d)
 		_, other := k.SignIn(kit.Ada)
 		wrong := edited(k, challenged(k, other, d), func(_, response map[string]any) { response["signature"] = "AAAA" })
-		if err := kit.Err(other.FinishPasskeyChallenge(k.Ctx, wrong)); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(other.FinishPasskeyChallenge(k.Ctx, wrong)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Error(err)
 		}
 		k.Must(account.DeletePasskey(k.Ctx, made.ID))
@@ -188,7 +188,7 @@ func TestAQuestionForAFactorIsNoneForAStepUp(t *testing.T) {
 		k.Must(err)
 		full, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
 		k.Must(err)
-		if err := kit.Err(full.FinishPasskeyChallenge(k.Ctx, early)); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if err := kit.Err(full.FinishPasskeyChallenge(k.Ctx, early)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("%v", err)
 		}
 	})
@@ -227,7 +227,7 @@ func TestAUserIsDeletedMeanwhile(t *testing.T) {
 		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
 		answer := k.Offered(k.Visitor, d)
 		atCommit(k, 2, func() { k.Must(k.Users().Delete(k.Ctx, user.ID)) }, func() {
-			if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, answer)); !errors.Is(err, latchkey.ErrInvalidToken) {
+			if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, answer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("%v", err)
 			}
 		})
@@ -253,7 +253,7 @@ func TestASignInIsVerifiedByTheEngineToo(t *testing.T) {
 		d := device()
 		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
 		guest := k.Configured(func(c *latchkey.Config) { c.Passkeys = unverifying{kit.Passkeys} }).Guest(kit.Client)
-		if _, err := k.SignInByPasskey(guest, d); !errors.Is(err, latchkey.ErrInvalidToken) {
+		if _, err := k.SignInByPasskey(guest, d); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("%v", err)
 		}
 	})

@@ -29,7 +29,7 @@ import (
 type Flaw struct {
 	Name string // such as "another origin"
 	// Unreadable says that the answer cannot be read. The engine refuses it with [latchkey.ErrArgumentInvalid], and the question
-	// stays open. It refuses all others with [latchkey.ErrInvalidToken], and the question of the answer is used up.
+	// stays open. It refuses all others with [latchkey.ErrPasskeyRefused], and the question of the answer is used up.
 	Unreadable bool
 
 	change func(*parts)

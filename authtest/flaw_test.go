@@ -21,7 +21,7 @@ func TestFlawsAreRefusedByAnEngine(t *testing.T) {
 	device := authtest.NewDevice(page)
 	wrong := func(f authtest.Flaw, err error) {
 		t.Helper()
-		want := latchkey.ErrInvalidToken
+		want := latchkey.ErrPasskeyRefused
 		if f.Unreadable {
 			want = latchkey.ErrArgumentInvalid
 		}

@@ -62,7 +62,7 @@ func (c *client) passkeys(email, password string) {
 	proof := c.begin("/sessions/passkey", nil, phone.Get)
 	c.signedInBy(c.do("PUT", "/sessions/passkey", "/sessions/passkey", body{"answer": proof}, 200), "passkey")
 	c.do("PUT", "/account/mfa", "/account/mfa", body{"mfa": true}, 200)
-	c.isProblem(c.do("PUT", "/sessions/passkey", "/sessions/passkey", body{"answer": proof}, 401), latchkey.ErrInvalidToken.Type)
+	c.isProblem(c.do("PUT", "/sessions/passkey", "/sessions/passkey", body{"answer": proof}, 401), latchkey.ErrPasskeyRefused.Type)
 	c.forget()
 	proof = c.begin("/sessions/passkey", nil, phone.Get)
 	c.bearer = c.do("PUT", "/sessions/passkey", "/sessions/passkey", body{"answer": proof, "bearer": true}, 200)["secret"].(string)
@@ -125,7 +125,7 @@ func TestARefusedPasskeyIsTold(t *testing.T) {
 	elsewhere := authtest.NewDevice("http://localhost:8081")
 	answer := c.begin("/passkeys", nil, elsewhere.Create)
 	problem := c.do("PUT", "/passkeys", "/passkeys", body{"answer": answer}, 401)
-	c.isProblem(problem, latchkey.ErrInvalidToken.Type)
+	c.isProblem(problem, latchkey.ErrPasskeyRefused.Type)
 	if signal, is := problem["signal"].(body); !is || signal["credentialId"] == "" {
 		t.Errorf("%v", problem)
 	}

@@ -28,7 +28,7 @@ func TestAC044EveryMethodOfAPendingSession(t *testing.T) {
 				k.Errorf("of an unknown challenge: %v", err)
 			}
 		case op.Name == "Account.StartPasskeyChallenge" || op.Name == "Account.FinishPasskeyChallenge":
-			if !errors.Is(err, latchkey.ErrPasskeyNotFound) && !errors.Is(err, latchkey.ErrInvalidToken) {
+			if !errors.Is(err, latchkey.ErrPasskeyNotFound) && !errors.Is(err, latchkey.ErrPasskeyRefused) {
 				k.Errorf("without a passkey: %v", err)
 			}
 		case op.Open:

@@ -198,19 +198,19 @@ var Table = []Operation{
 	{Name: "Guest.StartPasskeySession", Free: true, Quiet: true, Do: func(w *World) error {
 		return kit.Err(w.Visitor.StartPasskeySession(w.Ctx, latchkey.PasskeyOffer{}))
 	}},
-	{Name: "Guest.FinishPasskeySession", Free: true, Keyed: true, Many: true, Anonymous: latchkey.ErrInvalidToken, Do: func(w *World) error {
+	{Name: "Guest.FinishPasskeySession", Free: true, Keyed: true, Many: true, Anonymous: latchkey.ErrPasskeyRefused, Do: func(w *World) error {
 		return kit.Err(w.Visitor.FinishPasskeySession(w.Ctx, w.Offer))
 	}},
 	{Name: "Account.StartPasskeyEnrolment", Quiet: true, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		return kit.Err(w.Account.StartPasskeyEnrolment(w.Ctx, latchkey.PasskeyEnrolment{}))
 	}},
-	{Name: "Account.FinishPasskeyEnrolment", Keyed: true, Many: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
+	{Name: "Account.FinishPasskeyEnrolment", Keyed: true, Many: true, Anonymous: latchkey.ErrPasskeyRefused, Aged: latchkey.ErrChallengeRequired, Do: func(w *World) error {
 		return kit.Err(w.Account.FinishPasskeyEnrolment(w.Ctx, w.Creation, "Telephone"))
 	}},
 	{Name: "Account.StartPasskeyChallenge", Keyed: true, Quiet: true, Open: true, Anonymous: latchkey.ErrPasskeyNotFound, Do: func(w *World) error {
 		return kit.Err(w.Account.StartPasskeyChallenge(w.Ctx))
 	}},
-	{Name: "Account.FinishPasskeyChallenge", Keyed: true, Many: true, Open: true, Anonymous: latchkey.ErrInvalidToken, Aged: latchkey.ErrInvalidToken, Do: func(w *World) error {
+	{Name: "Account.FinishPasskeyChallenge", Keyed: true, Many: true, Open: true, Anonymous: latchkey.ErrPasskeyRefused, Aged: latchkey.ErrPasskeyRefused, Do: func(w *World) error {
 		return kit.Err(w.Account.FinishPasskeyChallenge(w.Ctx, w.Answer))
 	}},
 	{Name: "Account.Passkeys", Quiet: true, Keyed: true, Do: func(w *World) error { return kit.Err(w.Account.Passkeys(w.Ctx)) }},

@@ -316,7 +316,7 @@ func finishKey(w *world, a *actor, s step) string {
 	}
 	line := act(w, a, s, "FinishPasskeyEnrolment", false, "", func(c *credential, h *latchkey.Account) error {
 		made, err := h.FinishPasskeyEnrolment(w.k.Ctx, answer, "")
-		if errors.Is(err, latchkey.ErrInvalidToken) && q.session == c.session {
+		if errors.Is(err, latchkey.ErrPasskeyRefused) && q.session == c.session {
 			q.over = cmp.Or(q.over, "was answered")
 		}
 		if err != nil {
@@ -382,7 +382,7 @@ func enterByKey(w *world, a *actor, s step) string {
 	line := fmt.Sprintf("signs in by a passkey (by PIN: %v): ", !d.Unverified)
 	if err != nil {
 		w.lockedOut(q, k, !d.Unverified, err)
-		if errors.Is(err, latchkey.ErrInvalidToken) || errors.Is(err, latchkey.ErrPasskeyUnknown) || errors.Is(err, latchkey.ErrUserBlocked) {
+		if errors.Is(err, latchkey.ErrPasskeyRefused) || errors.Is(err, latchkey.ErrPasskeyUnknown) || errors.Is(err, latchkey.ErrUserBlocked) {
 			q.over = cmp.Or(q.over, "was answered")
 		}
 		return line + w.told(err)

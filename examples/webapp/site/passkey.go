@@ -25,17 +25,13 @@ func (a *app) passkeyRoutes() {
 	a.mux.Handle("POST /account/passkeys/delete", a.RequireProfile(a.deletePasskey))
 }
 
-// errPasskey is the answer to a passkey that proves nothing.
-var errPasskey = &latchkey.Error{Type: "passkey_not_accepted", Category: latchkey.CategoryUnauthorized, Message: "The passkey was not accepted; please try again"}
-
 // answerOf returns the answer of a device: the JSON of a credential.
 func answerOf(r *http.Request) []byte { return []byte(r.FormValue("credential")) }
 
-// aboutPasskey returns an error with a type of its own for a passkey that proves nothing. The engine's types are also those of links
-// and codes, and of a field.
+// aboutPasskey returns an error about a passkey. An answer that cannot be read is no field that the user has filled.
 func aboutPasskey(err error) error {
-	if errors.Is(err, latchkey.ErrInvalidToken) || web.ProblemOf(err).Argument == "answer" {
-		return errors.Join(errPasskey, err)
+	if web.ProblemOf(err).Argument == "answer" {
+		return errors.Join(latchkey.ErrPasskeyRefused, err)
 	}
 	return err
 }
