@@ -67,10 +67,7 @@ func TestARefusedCopyClaimsNoAccount(t *testing.T) {
 	policy := kit.Documented
 	policy.Factors.RefuseClonedPasskeys = true
 	kit.OnEveryStore(t, policy, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		d.SetCount(10)
 		k.Must(kit.Err(k.SignInByPasskey(k.Visitor, d)))
 		link, err := account.CreateEmailVerification(k.Ctx, kit.VerifyURL)

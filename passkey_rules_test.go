@@ -145,10 +145,7 @@ func TestEachFlawOfAnEnrolmentIsRefused(t *testing.T) {
 // An answer with a flaw makes no session, and is no second factor. It uses the question up if it can be read.
 func TestEachFlawOfAProofIsRefused(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
 		_, pending := k.Owing(k.Visitor)
 		for _, flaw := range authtest.ProofFlaws() {
@@ -417,10 +414,7 @@ func TestAnAnswerNamesTheUserOfItsPasskey(t *testing.T) {
 // An answer without a handle is good in a session, because the session says whose it is.
 func TestAStepUpNeedsNoHandle(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		answer := edited(k, challenged(k, account, d), func(_, response map[string]any) { delete(response, "userHandle") })
 		k.Must(kit.Err(account.FinishPasskeyChallenge(k.Ctx, answer)))
 	})

@@ -207,10 +207,7 @@ func TestARecoveryByMailOwesThePasskey(t *testing.T) {
 // A step-up by a passkey that signs in, without verification of its user, is possession alone.
 func TestAStepUpWithoutVerificationIsNotTheStrongestProof(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		_, d := k.Keyed()
 		k.Clock.Advance(40 * time.Minute)
 		session, err := k.SignInByPasskey(k.Visitor, d)
 		k.Must(err)
@@ -228,10 +225,7 @@ func TestAStepUpWithoutVerificationIsNotTheStrongestProof(t *testing.T) {
 // A user who has signed in by a passkey since the link was opened has shown that the account is theirs, as by the password.
 func TestASignInByAPasskeyClaimsTheAccount(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		link, err := account.CreateEmailVerification(k.Ctx, "https://app.example.org/verify")
 		k.Must(err)
 		m := k.MailOf(link, kit.Ada)

@@ -71,10 +71,7 @@ func TestPasskeyIsTwoFactors(t *testing.T) {
 
 func TestAQuestionToAnAuthenticatorIsAnsweredOnce(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		answer := k.Offered(k.Visitor, d)
 		results := make(chan error)
 		for range 50 {
@@ -147,10 +144,7 @@ func TestAQuestionIsOfOneCeremonyAndOneSession(t *testing.T) {
 // The first answer uses a question up, also a wrong one.
 func TestAWrongAnswerUsesTheQuestionUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		start, err := k.Visitor.StartPasskeySession(k.Ctx, latchkey.PasskeyOffer{Conditional: true})
 		k.Must(err)
 		unverified := *d
@@ -471,9 +465,7 @@ func TestPasskeysCanBeSwitchedOff(t *testing.T) {
 
 func TestPasskeysOfAnotherDomainAreRefusedAtTheStart(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		account, _ := k.Keyed()
 		other, err := passkey.New(passkey.Config{RPID: "example.com", Name: "Example", Origins: []string{"https://example.com"}})
 		k.Must(err)
 		config := latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Passkeys: other, LimiterPerProcess: true}
@@ -490,10 +482,7 @@ func TestPasskeysOfAnotherDomainAreRefusedAtTheStart(t *testing.T) {
 // Strangers cannot make any number of questions, and those of a session are five.
 func TestOpenQuestionsAreBounded(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		start, err := account.StartPasskeyChallenge(k.Ctx)
 		k.Must(err)
 		first, err := d.Get(start.Options)
@@ -523,10 +512,7 @@ func TestOpenQuestionsAreBounded(t *testing.T) {
 // A sign-in by a passkey is a challenge too: its user is not asked for the same device once more.
 func TestASignInByAPasskeyIsFreshForAStepUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		other := k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
 		session, err := k.SignInByPasskey(k.Visitor, d)
 		k.Must(err)
@@ -544,9 +530,7 @@ func TestASignInByAPasskeyIsFreshForAStepUp(t *testing.T) {
 
 func TestAMemberWithAPasskeyHasMFA(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		k.Enrol(account, device(), latchkey.PasskeyEnrolment{})
+		account, _ := k.Keyed()
 		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
 		team, err := account.Teams().Create(k.Ctx, latchkey.NewTeam{Name: "Engines"})
 		k.Must(err)

@@ -307,10 +307,7 @@ func TestAHostWithoutPasskeysHasNoCeremonies(t *testing.T) {
 // The length of a session that the client of the start asks for is that of the session.
 func TestTheLengthOfAPasskeySessionIsOfItsStart(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		_, d := k.Keyed()
 		client := kit.Client
 		client.SessionLength = time.Hour
 		session, err := k.Visitor.FinishPasskeySession(k.Ctx, k.Offered(k.Guest(client), d))
@@ -359,10 +356,7 @@ func TestAStoreWithPasskeysOfTwoDomainsIsRefused(t *testing.T) {
 // A wrong answer is counted, also if its caller hangs up after the comparison.
 func TestAWrongAnswerOfACallerWhoHangsUpIsCounted(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		account, d := k.Keyed()
 		wrong := edited(k, challenged(k, account, d), func(_, response map[string]any) { response["signature"] = "AAAA" })
 		ctx, hangUp := context.WithCancel(k.Ctx)
 		atCommit(k, 2, hangUp, func() {

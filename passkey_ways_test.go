@@ -248,10 +248,7 @@ func (u unverifying) Asserted(kept []byte, said *ceremony.Answer, c ceremony.Cre
 // The engine looks at the verification itself, whatever the relying party makes of it.
 func TestASignInIsVerifiedByTheEngineToo(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.SignUp(kit.Ada)
-		_, account := k.SignIn(kit.Ada)
-		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		_, d := k.Keyed()
 		guest := k.Configured(func(c *latchkey.Config) { c.Passkeys = unverifying{kit.Passkeys} }).Guest(kit.Client)
 		if _, err := k.SignInByPasskey(guest, d); !errors.Is(err, latchkey.ErrPasskeyRefused) {
 			k.Errorf("%v", err)

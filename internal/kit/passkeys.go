@@ -51,3 +51,13 @@ func (k *Kit) SignInByPasskey(g *latchkey.Guest, device *authtest.Device) (*latc
 	k.Helper()
 	return g.FinishPasskeySession(k.Ctx, k.Offered(g, device))
 }
+
+// Keyed returns the account of a new user with a passkey, and its device.
+func (k *Kit) Keyed() (*latchkey.Account, *authtest.Device) {
+	k.Helper()
+	k.SignUp(Ada)
+	_, account := k.SignIn(Ada)
+	device := authtest.NewDevice(Page)
+	k.Enrol(account, device, latchkey.PasskeyEnrolment{})
+	return account, device
+}
