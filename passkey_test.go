@@ -71,7 +71,7 @@ func TestPasskeyIsTwoFactors(t *testing.T) {
 
 func TestAQuestionToAnAuthenticatorIsAnsweredOnce(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		account, d := k.Keyed()
+		_, d := k.Keyed()
 		answer := k.Offered(k.Visitor, d)
 		results := make(chan error)
 		for range 50 {
@@ -144,7 +144,7 @@ func TestAQuestionIsOfOneCeremonyAndOneSession(t *testing.T) {
 // The first answer uses a question up, also a wrong one.
 func TestAWrongAnswerUsesTheQuestionUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		account, d := k.Keyed()
+		_, d := k.Keyed()
 		start, err := k.Visitor.StartPasskeySession(k.Ctx, latchkey.PasskeyOffer{Conditional: true})
 		k.Must(err)
 		unverified := *d
@@ -465,7 +465,7 @@ func TestPasskeysCanBeSwitchedOff(t *testing.T) {
 
 func TestPasskeysOfAnotherDomainAreRefusedAtTheStart(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		account, _ := k.Keyed()
+		k.Keyed()
 		other, err := passkey.New(passkey.Config{RPID: "example.com", Name: "Example", Origins: []string{"https://example.com"}})
 		k.Must(err)
 		config := latchkey.Config{Keys: k.Keys, Hasher: k.Hasher, Passkeys: other, LimiterPerProcess: true}
