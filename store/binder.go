@@ -41,6 +41,9 @@ func (b *Binder) next() *Value {
 	return v
 }
 
+// column describes a column. It is not inlined: it runs once for each column, and would be in the code of each.
+//
+//go:noinline
 func (b *Binder) column(name string, kind Kind, nullable bool) {
 	b.columns = append(b.columns, Column{Name: name, Kind: kind, Nullable: nullable})
 }
