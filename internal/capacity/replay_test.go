@@ -51,8 +51,8 @@ func (recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 func (recorder) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
-// keep adds a batch to the tape of a context, without the statements that make a transaction
-// serializable: those are what the limit does without.
+// keep adds a batch to the tape of a context. Its transaction is at read committed: that it is serializable is what the limit does
+// without.
 func keep(ctx context.Context, b *pgx.Batch) {
 	t, _ := ctx.Value(tapeKey{}).(*tape)
 	if t == nil {
@@ -71,17 +71,15 @@ func keep(ctx context.Context, b *pgx.Batch) {
 			}
 			break
 		}
-		switch {
-		case strings.HasPrefix(q.SQL, "BEGIN"):
-			if t.begun { // a run that is repeated
-				t.batches = t.batches[:t.before]
-			}
-			t.before, t.begun = len(t.batches), true
-			kept.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-		case strings.HasPrefix(q.SQL, "LOCK"), strings.HasPrefix(q.SQL, "SET CONSTRAINTS"), strings.Contains(q.SQL, "schema_version"):
-		default:
+		if !strings.HasPrefix(q.SQL, "BEGIN") {
 			kept.Queue(q.SQL, args...)
+			continue
 		}
+		if t.begun { // a run that is repeated
+			t.batches = t.batches[:t.before]
+		}
+		t.before, t.begun = len(t.batches), true
+		kept.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
 	}
 	t.batches = append(t.batches, kept)
 }
