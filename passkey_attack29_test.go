@@ -6,8 +6,24 @@ import (
 	"time"
 
 	"example.com/latchkey"
+	"example.com/latchkey/authtest"
 	"example.com/latchkey/internal/kit"
+	"example.com/latchkey/oauth"
 )
+
+// exportedAda returns Ada as an export with secrets has her, with a passkey of a device, and empties the store.
+func exportedAda(k *kit.Kit, d *authtest.Device) (ada latchkey.PortableUser) {
+	k.Helper()
+	k.Proven()
+	_, account := k.SignIn(kit.Ada)
+	k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+	k.Must(k.Export(k.Ctx, latchkey.ExportOptions{Secrets: true}, func(p latchkey.Portable) error {
+		ada = *p.User
+		return nil
+	}))
+	k.DeleteAll()
+	return ada
+}
 
 // A page may send an answer twice, for example after a double click. The second answer comes while the first one is being taken.
 // It must not tell the browser to forget the passkey that the first one has made.
@@ -49,16 +65,8 @@ func TestAttackAnAnswerInAnotherSessionForgetsNoPasskey(t *testing.T) {
 // one key for both.
 func TestAttackAPasskeyOfAnotherDomainSignsNobodyIn(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.Proven()
-		_, account := k.SignIn(kit.Ada)
 		d := device()
-		k.Enrol(account, d, latchkey.PasskeyEnrolment{})
-		var ada latchkey.PortableUser
-		k.Must(k.Export(k.Ctx, latchkey.ExportOptions{}, func(p latchkey.Portable) error {
-			ada = *p.User
-			return nil
-		}))
-		k.DeleteAll()
+		ada := exportedAda(k, d)
 		ada.Passkeys[0].RPID = "example.com"
 		engine := k.Configured(func(c *latchkey.Config) { c.PasskeysOfOtherDomains = true })
 		k.Must(kit.Err(engine.Import(k.Ctx, the(person(ada)), trusted)))
@@ -96,5 +104,43 @@ func TestAttackAStolenGuestSessionCannotReplaceTheKey(t *testing.T) {
 		k.Must(kit.Err(stolen.FinishPasskeyEnrolment(k.Ctx, answer, "")))
 		err = stepUp(k, stolen, thief).DeletePasskey(k.Ctx, key.ID)
 		k.Errorf("the passkey of the thief is taken without the key. The thief deletes the key: %v", err)
+	})
+}
+
+// Systems number their rows in each table. An identity and a passkey of a user that both come with the id 1 stay two things: a session
+// of the identity that switches MFA on does not vouch for the passkey.
+func TestAttackAnIdentityDoesNotVouchForAPasskeyOfItsID(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		d := device()
+		ada := exportedAda(k, d)
+		identity := at("acme", "1")
+		identity.ID, identity.Issuer, ada.Passkeys[0].ID = "1", k.Acme.About.Issuer, "1"
+		ada.Identities = []latchkey.PortableIdentity{identity}
+		results, _ := imports(k, trusted, the(person(ada)))
+		if results[0] != "1 "+ada.ID+" created" { // a refusal is an answer too
+			return
+		}
+		session := k.SignInBy(k.Visitor, k.Acme, oauth.Profile{Subject: "1"})
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Must(kit.Err(account.UpdateMFA(k.Ctx, true)))
+		opened, err := k.SignInByPasskey(k.Visitor, d)
+		k.Must(err)
+		if err := kit.Err(k.Visitor.Authenticate(k.Ctx, opened.Secret.Reveal())); !errors.Is(err, latchkey.ErrMoreFactorsRequired) {
+			k.Errorf("the passkey is two factors: %v", err)
+		}
+	})
+}
+
+// An RSA key has 2,048 bits at least, and not about as many.
+func TestAttackAnRSAKeyIsMeasuredInBits(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		ada := exportedAda(k, device())
+		modulus := make([]byte, 256)
+		modulus[0], modulus[255] = 1, 1 // 2,041 bits
+		key := append([]byte{0xa4, 1, 3, 3, 0x39, 1, 0, 0x20, 0x59, 1, 0}, modulus...)
+		ada.Passkeys[0].PublicKey = append(key, 0x21, 0x43, 1, 0, 1)
+		results, _ := imports(k, trusted, the(person(ada)))
+		k.Same("a key of 2,041 bits", results, []string{"1 " + ada.ID + " refused general_argument_invalid"})
 	})
 }
