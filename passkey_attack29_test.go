@@ -1,6 +1,7 @@
 package latchkey_test
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -77,6 +78,36 @@ func TestAttackAPasskeyOfAnotherDomainSignsNobodyIn(t *testing.T) {
 		k.Must(err)
 		if session, err := guest.FinishPasskeySession(k.Ctx, answer); err == nil {
 			k.Errorf("it has signed in, with the factors %v", session.Factors)
+		}
+	})
+}
+
+// It is no proof in a session either, although the session asks for another passkey, of the present domain.
+func TestAttackAPasskeyOfAnotherDomainIsNoStepUp(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		d := device()
+		ada := exportedAda(k, d)
+		ada.Passkeys[0].RPID = "example.com"
+		present := ada.Passkeys[0]
+		present.ID, present.RPID, present.CredentialID = "present", "example.org", []byte("present")
+		ada.Passkeys = append(ada.Passkeys, present)
+		engine := k.Configured(func(c *latchkey.Config) { c.PasskeysOfOtherDomains = true })
+		k.Must(kit.Err(engine.Import(k.Ctx, the(person(ada)), trusted)))
+		session, err := engine.Guest(kit.Client).CreateEmailPasswordSession(k.Ctx, kit.Ada, kit.Password)
+		k.Must(err)
+		account, err := engine.Guest(kit.Client).Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		start, err := account.StartPasskeyChallenge(k.Ctx)
+		k.Must(err)
+		var options map[string]map[string]any
+		k.Must(json.Unmarshal(start.Options, &options))
+		delete(options["publicKey"], "allowCredentials")
+		text, err := json.Marshal(options)
+		k.Must(err)
+		answer, err := d.Get(text)
+		k.Must(err)
+		if proven, err := account.FinishPasskeyChallenge(k.Ctx, answer); err == nil {
+			k.Errorf("the session has the factors %v", proven.Factors)
 		}
 	})
 }
