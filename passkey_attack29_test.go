@@ -64,7 +64,7 @@ func TestAttackAnAnswerInAnotherSessionForgetsNoPasskey(t *testing.T) {
 
 // A passkey of another domain is no way in and proves nothing, also if its holder can sign for the present domain: a program may keep
 // one key for both.
-func TestAttackAPasskeyOfAnotherDomainSignsNobodyIn(t *testing.T) {
+func TestAttackAPasskeyOfAnotherDomainIsNoSignIn(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		d := device()
 		ada := exportedAda(k, d)

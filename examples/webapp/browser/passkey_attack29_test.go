@@ -18,7 +18,7 @@ const slow = `{
 	}
 }`
 
-// Whoever presses the button once more while the next page is late still has the passkey on the device that the site has taken.
+// The button may be pressed once more while the next page is late. The device must still have the passkey that the site has taken.
 func TestAttackASecondPressLosesNoPasskey(t *testing.T) {
 	s := newSite(t)
 	user := s.member(ada)
