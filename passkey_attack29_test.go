@@ -1,6 +1,11 @@
 package latchkey_test
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -173,5 +178,33 @@ func TestAttackAnRSAKeyIsMeasuredInBits(t *testing.T) {
 		ada.Passkeys[0].PublicKey = append(key, 0x21, 0x43, 1, 0, 1)
 		results, _ := imports(k, trusted, the(person(ada)))
 		k.Same("a key of 2,041 bits", results, []string{"1 " + ada.ID + " refused general_argument_invalid"})
+	})
+}
+
+// A program without passkeys, such as the command, cannot look into a key. So a short one that it has taken signs in at no service.
+func TestAttackAShortRSAKeyIsNoSignIn(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		d := device()
+		ada := exportedAda(k, d)
+		private, err := rsa.GenerateKey(rand.Reader, 1024)
+		k.Must(err)
+		key := append([]byte{0xa4, 1, 3, 3, 0x39, 1, 0, 0x20, 0x58, 0x80}, private.N.Bytes()...)
+		ada.Passkeys[0].PublicKey = append(key, 0x21, 0x43, 1, 0, 1)
+		without := k.Configured(func(c *latchkey.Config) { c.Passkeys = nil })
+		k.Must(kit.Err(without.Import(k.Ctx, the(person(ada)), trusted)))
+		answer := edited(k, k.Offered(k.Visitor, d), func(_, response map[string]any) {
+			client, err := base64.RawURLEncoding.DecodeString(response["clientDataJSON"].(string))
+			k.Must(err)
+			data, err := base64.RawURLEncoding.DecodeString(response["authenticatorData"].(string))
+			k.Must(err)
+			of := sha256.Sum256(client)
+			digest := sha256.Sum256(append(data, of[:]...))
+			signature, err := rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, digest[:])
+			k.Must(err)
+			response["signature"] = base64.RawURLEncoding.EncodeToString(signature)
+		})
+		if err := kit.Err(k.Visitor.FinishPasskeySession(k.Ctx, answer)); err == nil {
+			k.Error("an RSA key of 1,024 bits has signed in")
+		}
 	})
 }
