@@ -184,6 +184,13 @@ var (
 	errWrongIDToken   = invalidToken("The ID token is not valid for this service, was used, or is too old")
 )
 
+// errPasskeyLate is an ErrPasskeyRefused for an answer whose question has expired.
+var errPasskeyLate = func() *Error {
+	e := *ErrPasskeyRefused
+	e.Message = "The question to the passkey has expired; try again"
+	return &e
+}()
+
 // invalidToken returns an ErrInvalidToken with another message.
 func invalidToken(message string) *Error {
 	e := *ErrInvalidToken

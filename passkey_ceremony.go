@@ -98,7 +98,8 @@ func (tx *txn) beginCeremony(ctx context.Context, n newCeremony, asked *ceremony
 func challengeDigest(challenge []byte) []byte { return record.CredentialDigest(challenge) }
 
 // claimCeremony deletes the row of a question that is of a kind and of a session, and returns what it keeps. The caller commits
-// that before it compares the answer: the question is answered once. The error for another question commits.
+// that before it compares the answer: the question is answered once. The error for another question commits. A question that has
+// expired is used up too, with errPasskeyLate.
 func (tx *txn) claimCeremony(ctx context.Context, kind, session string, user *record.User, challenge []byte) (*keptOfCeremony, error) {
 	row, err := record.Ceremonies.Find(ctx, tx, record.Ceremonies.Index("digest"), store.Bytes(challengeDigest(challenge)))
 	if err != nil {
@@ -111,7 +112,7 @@ func (tx *txn) claimCeremony(ctx context.Context, kind, session string, user *re
 		return nil, err
 	}
 	if !tx.live(row.Created, row.Expire) {
-		return nil, tx.refuse(ctx, refused{refusalOf(kind), user, ErrPasskeyRefused})
+		return nil, tx.refuse(ctx, refused{refusalOf(kind), user, errPasskeyLate})
 	}
 	text, err := tx.ring.Open(seal.Ceremony, seal.CeremonyPlace(row.ID), row.Sealed)
 	if err != nil {

@@ -32,7 +32,7 @@ type PasskeyEnrolment struct {
 //     policy; or the user has an authenticator or a passkey, and the session has not proven one of them, or
 //     a recovery code, within that window. An anonymous account needs neither.
 //   - [ErrSignUpClosed]: the account is anonymous, and no one may sign up.
-//   - [ErrArgumentInvalid]: the user has ten passkeys.
+//   - [ErrArgumentInvalid]: the user has ten passkeys; or the account is anonymous, and asks for a second factor.
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]
 func (a *Account) StartPasskeyEnrolment(ctx context.Context, e PasskeyEnrolment) (_ *PasskeyCeremony, err error) {
@@ -43,6 +43,9 @@ func (a *Account) StartPasskeyEnrolment(ctx context.Context, e PasskeyEnrolment)
 	return accountChangeOften(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*PasskeyCeremony, error) {
 		if _, err := a.mayEnrolPasskey(ctx, tx, user); err != nil {
 			return nil, err
+		}
+		if n.second && anonymous(user) {
+			return nil, errNoFirstFactor
 		}
 		rows, err := passkeysOf(ctx, tx, user.ID)
 		if err != nil {
@@ -66,6 +69,9 @@ func (a *Account) StartPasskeyEnrolment(ctx context.Context, e PasskeyEnrolment)
 		return tx.beginCeremony(ctx, n, asked)
 	})
 }
+
+// errNoFirstFactor refuses a second factor to an account that has no first one: it would have no way in.
+var errNoFirstFactor = invalid("secondFactor", reason.New(reason.Conflict, "an anonymous account has no first factor"))
 
 // errManyPasskeys refuses one passkey too many.
 var errManyPasskeys = invalid("passkey", reason.New(reason.TooMany, "the user has %d passkeys", maxPasskeys))
@@ -154,7 +160,7 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 	switch {
 	case err == nil:
 		made, err = a.takePasskey(ctx, kept, said, name)
-	case !errors.Is(err, ErrPasskeyRefused): // the question is open
+	case !isLate(err): // the question is open, or another call answers it
 		return nil, err
 	}
 	if _, refused := errors.AsType[*Error](err); !refused {
@@ -165,6 +171,12 @@ func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, nam
 		return nil, err
 	}
 	return nil, c.unknownPasskey(said.Credential, err)
+}
+
+// isLate reports whether an error is that of an answer whose question has expired.
+func isLate(err error) bool {
+	e, is := errors.AsType[*Error](err)
+	return is && e == errPasskeyLate
 }
 
 // takePasskey stores the passkey of an answer.

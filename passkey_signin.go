@@ -131,14 +131,14 @@ func (c *call) enterByPasskey(ctx context.Context, said *ceremony.Answer) (*Sess
 }
 
 // comparePasskey compares an answer with the passkey that it names, which is one of a user if their id is given. It compares as
-// much for an unknown passkey. The refusal is in the log.
+// much for an unknown passkey, and for one of another domain. The refusal is in the log.
 func (c *call) comparePasskey(ctx context.Context, kind string, kept *keptOfCeremony, said *ceremony.Answer, userID string) (*record.Passkey, *ceremony.Asserted, error) {
 	p, err := findPasskey(ctx, c.store, said.Credential)
 	if err != nil {
 		return nil, nil, err
 	}
 	unknown := p == nil
-	foreign := !unknown && userID != "" && p.UserID != userID
+	foreign := !unknown && (userID != "" && p.UserID != userID || c.isElsewhere(p.RPID))
 	owner := userID
 	if !unknown && !foreign {
 		owner = p.UserID

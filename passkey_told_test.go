@@ -550,3 +550,39 @@ func TestAnAnswerMayComeAgainWhileItsQuestionIsOpen(t *testing.T) {
 		k.Must(finish(account, ""))
 	})
 }
+
+// A page may send an answer twice, for example after a double click. The second answer comes while the first one is being taken.
+// It must not tell the browser to forget the passkey that the first one has made.
+func TestATwinOfAnAnswerForgetsNoPasskey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		_, account := k.Anonymous()
+		answer := created(k, account, device())
+		var twin, first error
+		atCommit(k, 2, func() { _, twin = account.FinishPasskeyEnrolment(k.Ctx, answer, "") }, func() {
+			_, first = account.FinishPasskeyEnrolment(k.Ctx, answer, "")
+		})
+		k.Must(first)
+		k.Same("passkeys", k.Rows()["passkeys"], 1)
+		if unknown, told := errors.AsType[*latchkey.UnknownPasskeyError](twin); told {
+			k.Errorf("the browser is told to forget a passkey that was taken: %s", unknown.Signal)
+		}
+	})
+}
+
+// An answer that comes in another session leaves the question open. So the browser is not told to forget the passkey, which the right
+// session can still take.
+func TestAnAnswerInAnotherSessionForgetsNoPasskey(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		_, account := k.SignIn(kit.Ada)
+		_, other := k.SignIn(kit.Ada)
+		answer := created(k, account, device())
+		_, err := other.FinishPasskeyEnrolment(k.Ctx, answer, "")
+		_, told := errors.AsType[*latchkey.UnknownPasskeyError](err)
+		_, err = account.FinishPasskeyEnrolment(k.Ctx, answer, "")
+		k.Must(err)
+		if told {
+			k.Error("the browser is told to forget a passkey that was taken after that")
+		}
+	})
+}

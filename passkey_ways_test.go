@@ -81,11 +81,11 @@ func TestThePasskeysThatAreWaysIn(t *testing.T) {
 		k.Must(err)
 		k.Refuses("a second factor is no way in", latchkey.ErrLastWayIn, func() error { return k.Users().DeleteIdentity(k.Ctx, list.Identities[0].ID) })
 
-		// An account without any way in loses nothing by its second factor.
+		// An account without any way in gets no second factor: it would not be anonymous any more, and still have none.
 		_, none := k.Anonymous()
-		key = device()
-		only = k.Enrol(none, key, latchkey.PasskeyEnrolment{SecondFactor: true})
-		k.Must(at(k.Engine, none, key).DeletePasskey(k.Ctx, only.ID))
+		k.Refuses("a second factor of a guest", latchkey.ErrArgumentInvalid, func() error {
+			return kit.Err(none.StartPasskeyEnrolment(k.Ctx, latchkey.PasskeyEnrolment{SecondFactor: true}))
+		})
 	})
 }
 

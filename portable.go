@@ -132,7 +132,7 @@ type PortableIdentity struct {
 
 // PortablePasskey is a passkey: the public half of a key pair, which is no secret.
 type PortablePasskey struct {
-	ID           string // "" means a fresh one
+	ID           string // "" means a fresh one; not that of an identity of the user
 	CredentialID []byte // of 1 to 1,023 bytes, as the authenticator has made it
 	PublicKey    []byte // in the form of COSE, of at most 2,048 bytes: EdDSA, ES256 or RS256
 	// RPID is the domain to which the passkey is bound. One that is not that of Config.Passkeys is refused, unless
@@ -195,12 +195,13 @@ func (p Portable) size() (n int) {
 	switch {
 	case p.User != nil:
 		u := p.User
-		n = 500 + len(u.Prefs) + 40*len(u.Labels) + 200*len(u.PasswordHistory) + 60*len(u.RecoveryCodes) + 300*len(u.Targets)
+		n = 500 + len(u.Name) + len(u.Prefs) + 40*len(u.Labels) + 200*len(u.PasswordHistory) + 60*len(u.RecoveryCodes) + 300*len(u.Targets)
 		for i := range u.Identities {
 			n += 500 + len(u.Identities[i].Access.Reveal()) + len(u.Identities[i].Refresh.Reveal())
 		}
 		for i := range u.Passkeys {
-			n += 300 + len(u.Passkeys[i].CredentialID) + len(u.Passkeys[i].PublicKey)
+			p := &u.Passkeys[i]
+			n += 300 + len(p.CredentialID) + len(p.PublicKey) + len(p.Name) + len(p.RPID) + 20*len(p.Transports)
 		}
 	case p.Team != nil:
 		n = 200 + len(p.Team.Prefs)

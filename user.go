@@ -126,7 +126,7 @@ func showTarget(t *record.Target) *Target {
 
 // anonymous reports whether a user has no way to sign in again.
 func anonymous(user *record.User) bool {
-	return user.Email == "" && user.Phone == "" && user.Password == nil && user.Providers == "" && user.Passkeys != passkeysFirst && user.Undo.IsZero()
+	return user.Email == "" && user.Phone == "" && user.Password == nil && user.Providers == "" && user.Passkeys == "" && user.Undo.IsZero()
 }
 
 // provenBeside reports whether a user has proven to be somebody beside having an address: by the

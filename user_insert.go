@@ -231,12 +231,12 @@ func (h *haves) conflict(a *arrival) error {
 		if subjects[of] == nil {
 			subjects[of] = make(taken)
 		}
-		if h.identities[i.ID] || h.subjects[of][i.Subject] || !subjects[of].take(i.Subject) || !own.take("identity "+i.ID) {
+		if h.identities[i.ID] || h.subjects[of][i.Subject] || !subjects[of].take(i.Subject) || !own.take("way in "+i.ID) {
 			return ErrIdentityAlreadyExists
 		}
 	}
-	for _, p := range a.passkeys {
-		if h.passkeys[p.ID] || h.credentials[string(p.Digest)] || !own.take("passkey "+p.ID) || !own.take("credential "+string(p.Digest)) {
+	for _, p := range a.passkeys { // a session names the identity or the passkey that has opened it by its id alone
+		if h.passkeys[p.ID] || h.credentials[string(p.Digest)] || !own.take("way in "+p.ID) || !own.take("credential "+string(p.Digest)) {
 			return ErrPasskeyAlreadyExists
 		}
 	}

@@ -1,13 +1,14 @@
 package passkey
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
 
+	"github.com/fxamacker/cbor/v2"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
@@ -209,29 +210,34 @@ func (p *RelyingParty) Enrolled(kept []byte, said *ceremony.Answer) (*ceremony.E
 	}, nil
 }
 
-// TakesKey reports whether a public key is one of those that are asked for. RSA has 2,048 to 4,096 bits.
+// TakesKey reports whether a public key is one of those that are asked for: EdDSA, ES256, or RS256 of 2,048 to 4,096 bits.
 func (p *RelyingParty) TakesKey(key []byte) bool {
 	if len(key) > ceremony.MaxKey || !isAskedFor(key) {
 		return false
 	}
-	parsed, err := webauthncose.ParsePublicKey(key)
-	if err != nil {
-		return false
-	}
-	if k, is := parsed.(webauthncose.RSAPublicKeyData); is {
-		bits := 8 * len(bytes.TrimLeft(k.Modulus, "\x00"))
-		return bits >= 2048 && bits <= 4096
-	}
-	return true
+	_, err := webauthncose.ParsePublicKey(key)
+	return err == nil
 }
 
-// isAskedFor reports whether a public key is for one of the algorithms that are asked for.
+// isAskedFor is the part of TakesKey that the library does not check when it verifies a signature. A key may have come from a
+// program that has no passkeys, which takes any.
 func isAskedFor(key []byte) bool {
 	var head struct {
-		Algorithm int64 `cbor:"3,keyasint"`
+		Algorithm int64           `cbor:"3,keyasint"`
+		First     cbor.RawMessage `cbor:"-1,keyasint"` // the modulus of RSA
 	}
-	is := func(a protocol.CredentialParameter) bool { return int64(a.Algorithm) == head.Algorithm }
-	return webauthncbor.Unmarshal(key, &head) == nil && slices.ContainsFunc(algorithms, is)
+	if webauthncbor.Unmarshal(key, &head) != nil {
+		return false
+	}
+	if head.Algorithm == int64(webauthncose.AlgRS256) {
+		var modulus []byte
+		if webauthncbor.Unmarshal(head.First, &modulus) != nil {
+			return false
+		}
+		size := new(big.Int).SetBytes(modulus).BitLen()
+		return size >= 2048 && size <= 4096
+	}
+	return slices.ContainsFunc(algorithms, func(a protocol.CredentialParameter) bool { return int64(a.Algorithm) == head.Algorithm })
 }
 
 // Asserted verifies the answer to Assert by a passkey, as ReadAssertion has read it. kept is that of the question. A passkey whose authenticator has said that

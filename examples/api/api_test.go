@@ -39,11 +39,7 @@ type client struct {
 func newClient(t *testing.T) *client {
 	t.Helper()
 	const base web.Base = page
-	passkeys, err := newPasskeys(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kit := authtest.New(t, latchkey.Config{RedirectHosts: base.Hosts(), Passkeys: passkeys})
+	kit := authtest.New(t, latchkey.Config{RedirectHosts: base.Hosts(), Passkeys: newPasskeys(base)})
 	api, err := newAPI(kit.Engine, base)
 	if err != nil {
 		t.Fatal(err)

@@ -44,12 +44,8 @@ func run(ctx context.Context, addr string, base web.Base, db string) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	passkeys, err := newPasskeys(base)
-	if err != nil {
-		return err
-	}
 	engine, err := latchkey.New(store, latchkey.Config{
-		Keys: latchkey.Keys{Active: key}, RedirectHosts: base.Hosts(), Passkeys: passkeys,
+		Keys: latchkey.Keys{Active: key}, RedirectHosts: base.Hosts(), Passkeys: newPasskeys(base),
 		Notifier: notify.Func(func(_ context.Context, m notify.Message) error { // to the terminal, in the place of a mail server
 			_, err := fmt.Println(m.Kind, "to", m.To, m.Link.Reveal(), m.Secret.Reveal())
 			return err

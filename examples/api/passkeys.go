@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log"
 	"net/http"
 	"net/url"
 
@@ -9,13 +10,19 @@ import (
 	"example.com/latchkey/web"
 )
 
-// newPasskeys returns the passkeys of a site. They are bound to the host of its address.
-func newPasskeys(base web.Base) (*passkey.RelyingParty, error) {
+// newPasskeys returns the passkeys of a site, which are bound to the host of its address. An address that can have none, such as
+// http://127.0.0.1, has none.
+func newPasskeys(base web.Base) latchkey.RelyingParty {
 	page, err := url.Parse(base.URL("/"))
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	return passkey.New(passkey.Config{RPID: page.Hostname(), Name: "Accounts", Origins: base.Hosts()})
+	passkeys, err := passkey.New(passkey.Config{RPID: page.Hostname(), Name: "Accounts", Origins: base.Hosts()})
+	if err != nil {
+		log.Printf("There are no passkeys: %v", err)
+		return nil
+	}
+	return passkeys
 }
 
 // passkeys adds the routes of passkeys. Each ceremony begins by POST, with options for the browser, and ends by PUT, with the

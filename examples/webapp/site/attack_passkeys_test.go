@@ -107,7 +107,7 @@ func TestAttackAnAnswerOfADeviceIsGoodOnce(t *testing.T) {
 	})
 }
 
-// A new passkey goes to the session that has asked for it. A page that takes none tells the browser to forget it.
+// A new passkey goes to the session that has asked for it, which can still take it after another one has tried.
 func TestAttackANewPasskeyBelongsToTheSessionThatHasAsked(t *testing.T) {
 	onStores(t, func(w *world) {
 		device := authtest.NewDevice(string(base))
@@ -115,7 +115,7 @@ func TestAttackANewPasskeyBelongsToTheSessionThatHasAsked(t *testing.T) {
 		w.must(err)
 		w.unchangedBut("a new passkey in the session of another user", refusals, func() {
 			a := w.post("/account/passkeys/take", w.people[eve], "credential", string(answer))
-			if signals := w.data(a, "data-signals"); a.StatusCode != http.StatusUnauthorized || !strings.Contains(signals, `"signalUnknownCredential":{"`) {
+			if signals := w.data(a, "data-signals"); a.StatusCode != http.StatusUnauthorized || strings.Contains(signals, "signalUnknownCredential") {
 				w.Errorf("%d %s", a.StatusCode, signals)
 			}
 		})

@@ -60,9 +60,11 @@ async function offer(button) {
 // press asks for a passkey because the user wants it, and tells why there is none.
 async function press(button) {
 	says.hidden = true
+	button.disabled = true // also while the next page is late: the question of the button is answered once
 	try {
 		await prove(button, false)
 	} catch (error) {
+		button.disabled = false
 		if (error.name == "AbortError") return // another question has taken its place
 		const sentences = {NotAllowedError: says.dataset.declined, InvalidStateError: says.dataset.there}
 		says.textContent = error instanceof Refused ? error.message : sentences[error.name] ?? says.dataset.failed
