@@ -345,7 +345,7 @@ func TestOutputsHaveTheDocumentedNames(t *testing.T) {
 		{
 			typ:        reflect.TypeFor[latchkey.MFAFactors](),
 			documented: "totp email phone recoveryCode custom",
-			own:        "passkey recoveryCodesLeft helps passwordHelps providerHelps",
+			own:        "passkey recoveryCodesLeft helps strong passwordHelps providerHelps",
 		},
 		{typ: reflect.TypeFor[latchkey.MFAChallenge](), documented: "$id $createdAt userId expire", hidden: "code"},
 		{typ: reflect.TypeFor[latchkey.MFAAuthenticator](), hidden: "secret uri"},

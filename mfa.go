@@ -26,6 +26,10 @@ type MFAFactors struct {
 	// one that owes none they are all that the user has, for a step-up. An account of
 	// [Account.Impersonate], a JWT and the server's scope have no session, and so no factor helps.
 	Helps FactorSet `json:"helps"`
+	// Strong are those of Helps that also serve before a change of factors, such as [Account.DeletePasskey]: the authenticator, a
+	// passkey and a recovery code, if the user has one of the first two, and otherwise all. It is empty for a session that owes a
+	// factor.
+	Strong FactorSet `json:"strong"`
 	// PasswordHelps says that the user of a session that owes a factor would come in by signing in by
 	// password instead, perhaps with a factor beside it, and ProviderHelps the same for a linked
 	// provider. If no factor helps, the page says that.
@@ -98,6 +102,10 @@ func (e *Engine) showHelp(have *MFAFactors, user *record.User, s *record.Check) 
 		Email: have.Email && e.canSendTo(notify.Email, user.Email), Phone: have.Phone && e.canSendTo(notify.SMS, user.Phone),
 	}
 	if !e.owes(s) {
+		have.Strong = have.Helps
+		if e.hasStrong(user) {
+			have.Strong.Email, have.Strong.Phone, have.Strong.Custom = false, false, false
+		}
 		return
 	}
 	can := have.Helps

@@ -130,3 +130,35 @@ func TestConfirmingAnAuthenticatorSaysWhetherItIsInForce(t *testing.T) {
 		})
 	}
 }
+
+// What MFAFactors calls strong is what a change of factors takes, and the rest is not.
+func TestAFactorIsStrongIfAndOnlyIfAChangeOfFactorsTakesIt(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Proven()
+		_, account := k.SignIn(kit.Ada)
+		strong := func() latchkey.FactorSet {
+			k.Helper()
+			factors, err := account.MFAFactors(k.Ctx)
+			k.Must(err)
+			return factors.Strong
+		}
+		k.Same("with a mailbox and a number", strong(), latchkey.FactorSet{Email: true, Phone: true})
+		d := device()
+		made := k.Enrol(account, d, latchkey.PasskeyEnrolment{})
+		k.Must(kit.Err(account.CreateMFARecoveryCodes(k.Ctx)))
+		k.Same("with a passkey", strong(), latchkey.FactorSet{Passkey: true, RecoveryCode: true})
+		k.Clock.Advance(time.Hour)
+		challenge, err := account.CreateMFAChallenge(k.Ctx, latchkey.FactorEmail)
+		k.Must(err)
+		session, err := account.ConfirmMFAChallenge(k.Ctx, challenge.ID, k.Message(challenge.ID, kit.Ada).Secret)
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Refuses("a code by mail", latchkey.ErrChallengeRequired, func() error { return account.DeletePasskey(k.Ctx, made.ID) })
+		session, err = account.FinishPasskeyChallenge(k.Ctx, challenged(k, account, d))
+		k.Must(err)
+		account, err = k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Must(account.DeletePasskey(k.Ctx, made.ID))
+	})
+}

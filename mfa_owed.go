@@ -223,11 +223,15 @@ func (c *call) requireFresh(s *record.Check, need stepUp, within time.Duration) 
 // number is not enough.
 func (c *call) requireStrongest(user *record.User, s *record.Session, need stepUp) error {
 	anyAge := need == freshUnlessOff && c.policy.Factors.EnrolWithoutStepUp && !s.Strong.IsZero()
-	has := user.TOTP || user.Passkeys != "" && c.passkeys != nil
-	if !has || anyAge || c.recent(s.Strong, c.policy.Factors.StepUpWindow) {
+	if !c.hasStrong(user) || anyAge || c.recent(s.Strong, c.policy.Factors.StepUpWindow) {
 		return nil
 	}
 	return ErrChallengeRequired
+}
+
+// hasStrong reports whether a user has a factor that stands above a mailbox and a number.
+func (e *Engine) hasStrong(user *record.User) bool {
+	return user.TOTP || user.Passkeys != "" && e.passkeys != nil
 }
 
 // hasCustom reports whether the host has a factor of its own.

@@ -334,3 +334,21 @@ func TestFailedSignInsLimitThePasskeysOfTheirClient(t *testing.T) {
 		k.Must(kit.Err(own.FinishPasskeyChallenge(k.Ctx, answer))) // the question is open still
 	})
 }
+
+// An identity that waits for a second factor signs nobody in yet, so it does not stand in for the last passkey.
+func TestAPendingIdentityIsNoWayIn(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		d := device()
+		ada := travelling(k, d)
+		pending := at("acme", "1")
+		pending.Pending = true
+		ada.Email, ada.EmailVerified, ada.Phone, ada.PhoneVerified, ada.Targets = "", false, "", false, nil
+		ada.Identities = []latchkey.PortableIdentity{pending}
+		k.Must(kit.Err(k.Import(k.Ctx, the(person(ada)), trusted)))
+		session, err := k.SignInByPasskey(k.Visitor, d)
+		k.Must(err)
+		account, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		k.Refuses("the last way in", latchkey.ErrLastWayIn, func() error { return account.DeletePasskey(k.Ctx, ada.Passkeys[0].ID) })
+	})
+}

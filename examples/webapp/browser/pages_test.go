@@ -195,6 +195,7 @@ var visits = map[string]func(s *site, inspect func(*tab, string)){
 		b.clickPasskey("Sign in with a passkey")
 		b.click("Manage Passkeys")
 		inspect(b, "passkeys")
+		s.Clock.Advance(time.Hour)
 		b.click("Delete Telephone")
 		inspect(b, "factor:passkey")
 		b.clickPasskey("Use a passkey")

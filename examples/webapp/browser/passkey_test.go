@@ -370,7 +370,7 @@ func TestADeviceThatDoesNotVerifyItsUserSignsNobodyIn(t *testing.T) {
 	if status := b.clickPasskey("Sign in with a passkey"); status != 401 {
 		t.Errorf("status %d", status)
 	}
-	b.shows("The passkey was not accepted; please try again.")
+	b.shows("The passkey was not accepted, or")
 	b.unverified(device, false)
 	b.clickPasskey("Sign in with a passkey")
 	b.at("/account")

@@ -64,7 +64,7 @@ func (a *app) showFactors(w http.ResponseWriter, r *http.Request, of web.Challen
 		// An authenticator, a passkey, or another factor in force, is asked for in the place of the password.
 		helps := !factors.TOTP && !factors.Passkey && (!user.MFA || factors.Helps == latchkey.FactorSet{})
 		p.Password = helps && !p.Sent && !user.PasswordUpdate.IsZero() && strings.HasPrefix(r.URL.Path, "/confirm")
-		v.User = user
+		v.User, p.Helps = user, factors.Strong // the page that comes next may change factors
 	}
 	v.Data = p
 	if failed != nil {
