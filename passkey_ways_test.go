@@ -352,3 +352,28 @@ func TestAPendingIdentityIsNoWayIn(t *testing.T) {
 		k.Refuses("the last way in", latchkey.ErrLastWayIn, func() error { return account.DeletePasskey(k.Ctx, ada.Passkeys[0].ID) })
 	})
 }
+
+// A wrong answer of a passkey counts as a failed sign-in of its client address, as a wrong code does.
+func TestAWrongPasskeyCountsAgainstItsClient(t *testing.T) {
+	kit.OnAShare(t, kit.Documented, func(k *kit.Kit) {
+		k.SignUp(kit.Ada)
+		session, _ := k.SignIn(kit.Ada)
+		guest := k.LimitedEngine(nil).Guest(kit.Client)
+		account, err := guest.Authenticate(k.Ctx, session.Secret.Reveal())
+		k.Must(err)
+		fails := func(n int) error {
+			return kit.Err(guest.CreateEmailPasswordSession(k.Ctx, fmt.Sprintf("unknown%d@example.org", n), kit.Password))
+		}
+		for n := range 299 {
+			if err := fails(n); !errors.Is(err, latchkey.ErrInvalidCredentials) {
+				k.Fatalf("failure %d: %v", n, err)
+			}
+		}
+		if err := kit.Err(account.FinishPasskeyChallenge(k.Ctx, kit.UnknownAnswer)); !errors.Is(err, latchkey.ErrPasskeyRefused) {
+			k.Errorf("the wrong answer: %v", err)
+		}
+		if _, is := errors.AsType[*latchkey.ThrottledError](fails(299)); !is {
+			k.Error("the wrong answer is not counted")
+		}
+	})
+}

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +87,9 @@ func (c *call) countedBy(ctx context.Context, l limited, key string, rule rateli
 	return &result, &ThrottledError{RetryAfter: result.Reset.Sub(c.now)}
 }
 
+// wrongSecrets are the answers to a secret, a code or a passkey that proves nothing.
+var wrongSecrets = []error{ErrInvalidCredentials, ErrInvalidToken, ErrTeamInvalidSecret, ErrPasskeyRefused, ErrPasskeyUnknown}
+
 // limitFailures runs a try at signing in, of which a client's network may fail only so
 // many. The try is counted before it begins: otherwise tries at once would pass the limit
 // together. It is given back unless it failed by a wrong secret.
@@ -102,7 +106,7 @@ func limitFailures[T any](ctx context.Context, c *call, try func() (T, error)) (
 		return zero, err
 	}
 	result, err := try()
-	if !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrTeamInvalidSecret) && !errors.Is(err, ErrPasskeyUnknown) {
+	if !slices.ContainsFunc(wrongSecrets, func(wrong error) bool { return errors.Is(err, wrong) }) {
 		c.giveBack(ctx, limitFailuresByClient, network, byNetwork)
 		c.giveBack(ctx, limitFailuresByClient, site, bySite)
 	}
