@@ -234,7 +234,7 @@ type Config struct {
 	// Passkeys of the store stay without it, and are no factors of their users meanwhile.
 	Passkeys RelyingParty
 	// PasskeysOfOtherDomains lets New go on with a store whose passkeys are bound to another domain than that of Passkeys. They
-	// are of no use any more, and users with MFA on who have no other factor cannot sign in until the server helps them.
+	// are of no use any more. A user with MFA on and no other factor cannot sign in until the server helps.
 	PasskeysOfOtherDomains bool
 	// MockNumbers are phone numbers of the host's own, for tests of its apps, with a fixed code
 	// of six digits for each (hidden.New hides it). Nothing is sent to them. In everything else

@@ -152,7 +152,7 @@ func (tx *txn) countPasskeys(ctx context.Context, user *record.User) error {
 	return tx.changeFacts(ctx, user)
 }
 
-// kindsOfPasskeys tells what kinds of passkeys a user has who has these.
+// kindsOfPasskeys returns the kinds of some passkeys, as the row of their user has them.
 func kindsOfPasskeys(rows []*record.Passkey) (kind string) {
 	for _, p := range rows {
 		if !p.Second {

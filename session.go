@@ -439,7 +439,7 @@ func (tx *txn) dropFactors(ctx context.Context, user *record.User, kept string, 
 		s.Factors, s.Strong = strings.Join(left, " "), time.Time{}
 		s.Assumed = strings.Join(slices.DeleteFunc(strings.Fields(s.Assumed), func(f string) bool { return !slices.Contains(left, f) }), " ")
 		tx.noteOwing(s)
-		if owed && !tx.owes(checkOf(s)) { // what it has lost would make it a full one
+		if owed && !tx.owes(checkOf(s)) { // without them it would be a full one
 			if err := tx.endSession(ctx, user, s); err != nil {
 				return err
 			}

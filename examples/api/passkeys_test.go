@@ -32,7 +32,7 @@ func (c *client) begin(path string, in any, device func(options []byte) ([]byte,
 	return answer
 }
 
-// passkeys calls each operation of passkeys, for a user who has no passkey yet.
+// passkeys calls each operation of passkeys, for a user without one.
 func (c *client) passkeys(email, password string) {
 	c.t.Helper()
 	phone := authtest.NewDevice(page)

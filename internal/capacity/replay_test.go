@@ -51,8 +51,8 @@ func (recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 func (recorder) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
-// keep adds a batch to the tape of a context. Its transaction is at read committed: that it is serializable is what the limit does
-// without.
+// keep adds a batch to the tape of a context. Its transaction is at read committed, and that of the engine is
+// serializable.
 func keep(ctx context.Context, b *pgx.Batch) {
 	t, _ := ctx.Value(tapeKey{}).(*tape)
 	if t == nil {

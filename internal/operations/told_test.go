@@ -20,7 +20,7 @@ func state(k *kit.Kit) map[string][]string {
 	all := k.Everything()
 	delete(all, "logs")
 	delete(all, "failures")
-	delete(all, "starts")     // of nobody yet, for minutes
+	delete(all, "starts")     // without a user, for minutes
 	delete(all, "ceremonies") // for minutes
 	delete(all, "handles")    // a name for authenticators, which nothing shows
 	return all

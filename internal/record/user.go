@@ -64,7 +64,7 @@ type User struct {
 	Memberships                            int64     // number of teams whose member the user is
 	Providers                              string    // of the identities by which the user may sign in, separated by spaces
 	EmailProven, PhoneProven               time.Time // since when; zero if the server has said so, if it is not known, or not proven
-	Passkeys                               string    // what kinds of passkeys the user has, separated by spaces: see the engine
+	Passkeys                               string    // the kinds of the user's passkeys: first, second, or empty without one
 	Undo                                   time.Time // until when a former address of the user can be restored; zero if none can
 }
 

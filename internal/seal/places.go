@@ -64,5 +64,5 @@ func PostedPlace(id string) Place { return Place{Table: "starts", Column: "poste
 // StartPlace is the place of what a sign-in by a provider keeps.
 func StartPlace(id string) Place { return Place{Table: "starts", Column: "sealed", Record: id} }
 
-// CeremonyPlace is the place of what the answer of an authenticator is compared with.
+// CeremonyPlace is the place of the state of a ceremony.
 func CeremonyPlace(id string) Place { return Place{Table: "ceremonies", Column: "sealed", Record: id} }

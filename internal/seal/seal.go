@@ -29,7 +29,7 @@ const (
 	RecoveryCode = "rcode"    // seals recovery codes
 	Challenge    = "chcode"   // seals codes of challenges that the host brings to the user
 	Provider     = "provtok"  // seals the tokens of providers
-	Start        = "start"    // seals what a sign-in by a provider keeps until its end
+	Start        = "start"    // seals the state of a sign-in by a provider
 	Ceremony     = "ceremony" // seals what the answer of an authenticator is compared with
 	JWT          = "jwt"      // seeds of the keys that sign JWTs
 	Page         = "page"     // seals the tokens of pages

@@ -45,7 +45,7 @@ func (w *world) prove(device *authtest.Device) {
 	}
 }
 
-// No form about a passkey of another user changes anything, also not that of a user who has just proven their own one.
+// No form about a passkey of another user changes anything, also right after a proof by an own one.
 func TestAttackPasskeysOfOthersAreLeftAlone(t *testing.T) {
 	onStores(t, func(w *world) {
 		id := w.passkey(mia, authtest.NewDevice(string(base)))
