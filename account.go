@@ -116,7 +116,7 @@ func (a *Account) edit(ctx context.Context, refused error, edit func(*record.Use
 
 // User returns the account. It is one read of the store.
 func (a *Account) User(ctx context.Context) (_ *User, err error) {
-	defer a.home().publicError(ctx, "get account", &err)
+	defer a.home().operation(&ctx, "get account").end(&err)
 	return accountRead(ctx, a, func(c *call, user *record.User) (*User, error) { return a.show(ctx, c, user) })
 }
 
@@ -131,7 +131,7 @@ func (a *Account) show(ctx context.Context, c *call, user *record.User) (*User, 
 
 // UpdateName changes the name: 1 to 128 characters.
 func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update name", &err)
+	defer a.home().operation(&ctx, "update name").end(&err)
 	refused := checkName(name)
 	if name == "" {
 		refused = invalid("name", canon.ErrName)
@@ -141,7 +141,7 @@ func (a *Account) UpdateName(ctx context.Context, name string) (_ *User, err err
 
 // Prefs returns the preferences, a JSON object.
 func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
-	defer a.home().publicError(ctx, "get prefs", &err)
+	defer a.home().operation(&ctx, "get prefs").end(&err)
 	return accountRead(ctx, a, func(_ *call, user *record.User) (json.RawMessage, error) { return json.RawMessage(user.Prefs), nil })
 }
 
@@ -152,7 +152,7 @@ func (a *Account) Prefs(ctx context.Context) (_ json.RawMessage, err error) {
 // Errors:
 //   - [ErrArgumentInvalid]: the preferences have another form.
 func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update prefs", &err)
+	defer a.home().operation(&ctx, "update prefs").end(&err)
 	text, refused := checkPrefs(prefs)
 	return a.edit(ctx, refused, func(user *record.User) { user.Prefs = text })
 }
@@ -163,7 +163,7 @@ func (a *Account) UpdatePrefs(ctx context.Context, prefs json.RawMessage) (_ *Us
 // came by an address that the user had not proven, since it may be their own. It takes [Limit],
 // [Offset], cursors, [query.Page] and [query.NoTotal].
 func (a *Account) Logs(ctx context.Context, queries ...Query) (_ *LogList, err error) {
-	defer a.home().publicError(ctx, "list logs", &err)
+	defer a.home().operation(&ctx, "list logs").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ const CurrentSession = "current"
 
 // Sessions returns the live sessions of the user, oldest first.
 func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
-	defer a.home().publicError(ctx, "list sessions", &err)
+	defer a.home().operation(&ctx, "list sessions").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (a *Account) Sessions(ctx context.Context) (_ *SessionList, err error) {
 // Errors:
 //   - [ErrSessionNotFound]: also for another user's session.
 func (a *Account) GetSession(ctx context.Context, id string) (_ *Session, err error) {
-	defer a.home().publicError(ctx, "get session", &err)
+	defer a.home().operation(&ctx, "get session").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -279,7 +279,7 @@ func (a *Account) showOwn(c *call, row *record.Session) (*Session, error) {
 //   - [ErrSessionNotFound]: also for another user's session.
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err error) {
-	defer a.home().publicError(ctx, "update session", &err)
+	defer a.home().operation(&ctx, "update session").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -334,7 +334,7 @@ func (a *Account) ExtendSession(ctx context.Context, id string) (_ *Session, err
 // Errors:
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
-	defer a.home().publicError(ctx, "rotate session", &err)
+	defer a.home().operation(&ctx, "rotate session").end(&err)
 	secret := newSecret()
 	return accountChangeOften(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Session, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, CurrentSession)
@@ -366,7 +366,7 @@ func (a *Account) RotateSession(ctx context.Context) (_ *Session, err error) {
 //   - [ErrSessionNotFound]: also for another user's session.
 //   - [*ThrottledError]: after 100 calls from a client address in an hour.
 func (a *Account) DeleteSession(ctx context.Context, id string) (err error) {
-	defer a.home().publicError(ctx, "delete session", &err)
+	defer a.home().operation(&ctx, "delete session").end(&err)
 	_, err = accountChangeLimited(ctx, a, limitDeleteSession, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		row, err := a.ownSession(ctx, tx.call, tx, id)
 		if err != nil {
@@ -383,7 +383,7 @@ func (a *Account) DeleteSession(ctx context.Context, id string) (err error) {
 // Errors:
 //   - [*ThrottledError]: after 100 calls from a client address in an hour.
 func (a *Account) DeleteSessions(ctx context.Context) (err error) {
-	defer a.home().publicError(ctx, "delete sessions", &err)
+	defer a.home().operation(&ctx, "delete sessions").end(&err)
 	_, err = accountChangeLimited(ctx, a, limitDeleteSessions, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		return none{}, tx.endSessions(ctx, user, "")
 	})

@@ -17,7 +17,7 @@ import (
 //     within the window of the policy.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) Block(ctx context.Context) (_ *User, err error) {
-	defer a.home().publicError(ctx, "block", &err)
+	defer a.home().operation(&ctx, "block").end(&err)
 	return changeFresh(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (*User, error) {
 		return tx.changeUser(ctx, user, func(user *record.User) error {
 			user.Blocked = true

@@ -20,7 +20,7 @@ import (
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [ErrReferenced]: a foreign key of the host's refers to the user.
 func (a *Account) Delete(ctx context.Context) (err error) {
-	defer a.home().publicError(ctx, "delete account", &err)
+	defer a.home().operation(&ctx, "delete account").end(&err)
 	_, err = changeFresh(ctx, a, freshSignIn, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (none, error) {
 		if err := tx.requireStrongest(user, s, freshChallenge); err != nil {
 			return none{}, err

@@ -16,7 +16,7 @@ type Profile struct {
 // Profile returns the account with its roles. It is one read of the store, and another one if
 // the user is a member of a team.
 func (a *Account) Profile(ctx context.Context) (_ *Profile, err error) {
-	defer a.home().publicError(ctx, "get account", &err)
+	defer a.home().operation(&ctx, "get account").end(&err)
 	return accountRead(ctx, a, func(c *call, user *record.User) (*Profile, error) { return a.profile(ctx, c, user) })
 }
 
@@ -35,7 +35,7 @@ func (a *Account) profile(ctx context.Context, c *call, user *record.User) (*Pro
 //
 // Errors: those of Authenticate.
 func (g *Guest) AuthenticateProfile(ctx context.Context, secret string) (_ *Account, _ *Profile, err error) {
-	defer g.home().publicError(ctx, "authenticate", &err)
+	defer g.home().operation(&ctx, "authenticate").end(&err)
 	if err := g.open(); err != nil {
 		return nil, nil, err
 	}

@@ -69,7 +69,7 @@ func (n NewAccount) masked() any {
 //   - [*ThrottledError]: after ten calls from a client address in an hour.
 //   - [ErrBusy]: too many passwords are being hashed.
 func (g *Guest) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err error) {
-	defer g.home().publicError(ctx, "create account", &err)
+	defer g.home().operation(&ctx, "create account").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

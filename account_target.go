@@ -25,7 +25,7 @@ type NewPushTarget struct {
 //     that has ended gives way.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreatePushTarget(ctx context.Context, n NewPushTarget) (_ *Target, err error) {
-	defer a.home().publicError(ctx, "create push target", &err)
+	defer a.home().operation(&ctx, "create push target").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func deviceName(c Client) string {
 // Errors: those of [Account.CreatePushTarget], and:
 //   - [ErrTargetNotFound]: also for a target of another user, and for one of another kind.
 func (a *Account) UpdatePushTarget(ctx context.Context, id, identifier string) (_ *Target, err error) {
-	defer a.home().publicError(ctx, "update push target", &err)
+	defer a.home().operation(&ctx, "update push target").end(&err)
 	return accountChangeOften(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (*Target, error) {
 		t, err := ownPushTarget(ctx, tx, user, id)
 		if err != nil {
@@ -83,7 +83,7 @@ func (a *Account) UpdatePushTarget(ctx context.Context, id, identifier string) (
 // Errors:
 //   - [ErrTargetNotFound]: also for a target of another user, and for one of another kind.
 func (a *Account) DeletePushTarget(ctx context.Context, id string) (err error) {
-	defer a.home().publicError(ctx, "delete push target", &err)
+	defer a.home().operation(&ctx, "delete push target").end(&err)
 	_, err = accountChangeOften(ctx, a, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		t, err := ownPushTarget(ctx, tx, user, id)
 		if err != nil {

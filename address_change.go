@@ -34,7 +34,7 @@ type NewEmailChange struct {
 //   - [ErrSMTPDisabled]
 //   - [*ThrottledError]: also after the messages that an address or a client address may have.
 func (a *Account) CreateEmailChange(ctx context.Context, n NewEmailChange, password string) (_ *Token, err error) {
-	defer a.home().publicError(ctx, "create e-mail change", &err)
+	defer a.home().operation(&ctx, "create e-mail change").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (a *Account) CreateEmailChange(ctx context.Context, n NewEmailChange, passw
 // Errors: those of CreateEmailChange and [Account.UpdatePhone], with [ErrPhoneAlreadyVerified] and
 // [ErrPhoneDisabled].
 func (a *Account) CreatePhoneChange(ctx context.Context, phone, password string) (_ *Token, err error) {
-	defer a.home().publicError(ctx, "create phone change", &err)
+	defer a.home().operation(&ctx, "create phone change").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (tx *txn) takeUnproven(ctx context.Context, user *record.User, by *contact,
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]
 func (a *Account) ConfirmEmailChange(ctx context.Context, secret, undoURL string) (_ *User, err error) {
-	defer a.home().publicError(ctx, "confirm e-mail change", &err)
+	defer a.home().operation(&ctx, "confirm e-mail change").end(&err)
 	return a.confirmChange(ctx, changesEmail, secret, undoURL)
 }
 
@@ -220,7 +220,7 @@ func (a *Account) ConfirmEmailChange(ctx context.Context, secret, undoURL string
 //   - [*ThrottledError]: also after more than ten wrong codes in a row for the number, as for
 //     [Guest.CreateSession].
 func (a *Account) ConfirmPhoneChange(ctx context.Context, secret, undoURL string) (_ *User, err error) {
-	defer a.home().publicError(ctx, "confirm phone change", &err)
+	defer a.home().operation(&ctx, "confirm phone change").end(&err)
 	if len(undoURL) > maxTextURL {
 		return nil, invalid("undoURL", errLongURL)
 	}
@@ -387,7 +387,7 @@ func (tx *txn) linkNotice(undo *newToken, link linkMaker) {
 //     another user's target.
 //   - [*ThrottledError]: as of [Guest.ConfirmRecovery], whose calls count together with these.
 func (g *Guest) RestoreAddress(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "restore address", &err)
+	defer g.home().operation(&ctx, "restore address").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -543,7 +543,7 @@ func (tx *txn) dropLately(ctx context.Context, user *record.User, restored *reco
 // them. It is for a user who has left an address that others read, and for an address that another
 // user shall have at once.
 func (u *Users) ReleaseAddresses(ctx context.Context, id string) (err error) {
-	defer u.home().publicError(ctx, "release addresses", &err)
+	defer u.home().operation(&ctx, "release addresses").end(&err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		none := user.Undo.IsZero()
 		if err := tx.endUndo(ctx, user, func(*record.Token) bool { return true }); err != nil || none {

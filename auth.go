@@ -92,6 +92,7 @@
 //     [Users.CreateTarget], [Account.CreatePushTarget]
 //   - give a user everything that is held about them: [Users.ExportTo]
 //   - hear of events: [Config].OnEvent, [Event.Matches]
+//   - watch the engine: [Config].Observer
 //   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
 //     notify, notify/smtp, notify/sms and notify/templates
 //   - see whether the store answers: [Engine.Ping]
@@ -255,6 +256,9 @@ type Config struct {
 	// that run at once come in any order. A process that dies between a commit and its
 	// events never tells them: only the audit log is complete.
 	OnEvent func(context.Context, Event)
+	// Observer gets what the engine does, for metrics and traces; nil means no observer. Package
+	// otel of this project, a module of its own, has one for OpenTelemetry.
+	Observer Observer
 	// Locator finds the country of a client's address, for sessions and logs; nil means
 	// that no country is known. Package geoip has one.
 	Locator Locator
@@ -336,9 +340,10 @@ func New(s store.Store, c Config) (*Engine, error) {
 	e := &Engine{
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
-		courier: courier.New(c.Notifier, c.SMS, c.Logger, c.Now), mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, otherDomains: c.PasskeysOfOtherDomains, redirects: redirects,
-		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
+		mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, otherDomains: c.PasskeysOfOtherDomains, redirects: redirects,
+		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, observer: c.Observer, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
+	e.courier = courier.New(c.Notifier, c.SMS, c.Logger, c.Now, e.tried)
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

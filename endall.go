@@ -19,7 +19,7 @@ import (
 // Services that check JWTs without asking the engine do not learn of it: their JWTs end by
 // themselves, within an hour.
 func (e *Engine) EndAll(ctx context.Context) (err error) {
-	defer e.publicError(ctx, "end all", &err)
+	defer e.operation(&ctx, "end all").end(&err)
 	c, err := e.maintenance()
 	if err != nil {
 		return err
@@ -37,8 +37,12 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 			{Index: record.Sessions.Primary(), Limit: store.MaxLimit}, {Index: record.Tokens.Primary(), Limit: store.MaxLimit},
 			{Index: record.Challenges.Primary(), Limit: store.MaxLimit}, {Index: record.Starts.Primary(), Limit: store.MaxLimit}, everyInvitation(store.MaxLimit),
 		} {
-			if err := tx.deleteEvery(ctx, q); err != nil {
+			n, err := tx.deleteEvery(ctx, q)
+			if err != nil {
 				return err
+			}
+			if q.Index.Table() == record.Sessions.Table {
+				tx.seen = append(tx.seen, Observation{What: ObservedSessions, Name: "ended", Count: n})
 			}
 		}
 		if err := tx.setEpoch(ctx, epoch); err != nil {
@@ -49,12 +53,13 @@ func (e *Engine) EndAll(ctx context.Context) (err error) {
 	})
 }
 
-// deleteEvery deletes all rows that a query selects.
-func (tx *txn) deleteEvery(ctx context.Context, q store.Query) error {
+// deleteEvery deletes all rows that a query selects, and returns their number.
+func (tx *txn) deleteEvery(ctx context.Context, q store.Query) (gone int, err error) {
 	for {
 		n, err := tx.DeleteRange(ctx, q)
+		gone += n
 		if err != nil || n < store.MaxLimit {
-			return err
+			return gone, err
 		}
 	}
 }

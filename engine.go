@@ -77,6 +77,7 @@ type Engine struct {
 	otherDomains bool         // see Config.PasskeysOfOtherDomains
 	limiter      ratelimit.Limiter
 	onEvent      func(context.Context, Event) // nil if absent
+	observer     Observer                     // nil if absent
 	locator      Locator                      // nil if absent
 	// classifier is the host's; nil means package mailclass.
 	classifier AddressClassifier

@@ -9,6 +9,8 @@ import (
 // commit of the transaction that made it happen. An event holds no secret and no
 // hash.
 type Event struct {
+	// ID stays the same when the event is delivered again.
+	ID string `json:"id"`
 	// Name is one of these, with ids in the place of ID:
 	//
 	//   - users.ID.create, users.ID.delete

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"example.com/latchkey/store"
 )
@@ -57,13 +58,88 @@ func (e *loggedError) Error() string { return e.cause.Error() }
 
 func (e *loggedError) Unwrap() error { return e.cause }
 
+// operation is a call of a public method, from its beginning to its end. Methods defer its end.
+type operation struct {
+	engine *Engine
+	ctx    context.Context
+	name   string
+	began  time.Time // zero without an observer
+}
+
+// operation begins an operation. An observer may give it another context.
+func (e *Engine) operation(ctx *context.Context, name string) operation {
+	o := operation{engine: e, name: name}
+	if e != nil && e.observer != nil {
+		o.began = time.Now()
+		*ctx = e.beginning(*ctx, name)
+	}
+	o.ctx = *ctx
+	return o
+}
+
+// beginning tells the observer that an operation begins.
+func (e *Engine) beginning(ctx context.Context, name string) (within context.Context) {
+	within = ctx
+	defer e.recovered(ctx, "Observer")
+	if c := e.observer.Begin(ctx, name); c != nil {
+		within = c
+	}
+	return within
+}
+
+// end turns the error of an operation into its answer, and tells the observer.
+func (o operation) end(err *error) {
+	if *err != nil {
+		o.engine.publicError(o.ctx, o.name, err)
+	}
+	if o.began.IsZero() {
+		return
+	}
+	outcome := outcomeOf(*err)
+	if way := signIns[o.name]; way != "" && outcome != "" {
+		o.engine.observe(o.ctx, Observation{What: ObservedSignIn, Name: way, Outcome: outcome, Count: 1})
+	}
+	o.engine.observe(o.ctx, Observation{What: ObservedOperation, Name: o.name, Outcome: outcome, Count: 1, Took: time.Since(o.began)})
+}
+
+// observe tells the observer, if there is one.
+func (e *Engine) observe(ctx context.Context, o Observation) {
+	if e.observer == nil {
+		return
+	}
+	defer e.recovered(ctx, "Observer")
+	e.observer.Observe(ctx, o)
+}
+
+// stopwatch returns the time for an observer, the zero time without one.
+func (e *Engine) stopwatch() (began time.Time) {
+	if e.observer != nil {
+		began = time.Now()
+	}
+	return began
+}
+
+// outcomeOf returns the outcome of an operation with an error.
+func outcomeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if own, is := errors.AsType[*Error](err); is {
+		return own.Type
+	}
+	switch {
+	case errors.Is(err, ErrClosed):
+		return "closed"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "canceled"
+	}
+	return "fault"
+}
+
 // publicError turns the error of a public method into its answer: the engine's own errors and those
 // of the host's functions stay as they are, and every other error becomes a fault. It is the one
-// place where faults are logged. Methods defer it.
+// place where faults are logged.
 func (e *Engine) publicError(ctx context.Context, op string, err *error) {
-	if *err == nil {
-		return // before own is allocated
-	}
 	if host, is := errors.AsType[*hostError](*err); is {
 		*err = host.cause
 		return

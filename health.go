@@ -10,7 +10,7 @@ import (
 // Ping makes one read of the store and returns its failure, for the health check of a host. It
 // does not tell whether the store can be written.
 func (e *Engine) Ping(ctx context.Context) (err error) {
-	defer e.publicError(ctx, "ping", &err)
+	defer e.operation(&ctx, "ping").end(&err)
 	if err := e.open(); err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (e *OAuth2Error) Unwrap() error { return e.reason }
 //   - [ErrSignUpClosed]: the person has no account, and no one may sign up; also in the place of
 //     ErrUserAlreadyExists then.
 func (g *Guest) FinishOAuth2(ctx context.Context, cb OAuth2Callback) (_ *OAuth2Result, err error) {
-	defer g.home().publicError(ctx, "finish OAuth2 session", &err)
+	defer g.home().operation(&ctx, "finish OAuth2 session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (g *Guest) FinishOAuth2(ctx context.Context, cb OAuth2Callback) (_ *OAuth2R
 //   - [ErrInvalidToken]: no start of the provider has the state, it has expired, or it has a form
 //     post already. Then it is used up.
 func (g *Guest) PostOAuth2(ctx context.Context, provider string, parameters url.Values) (err error) {
-	defer g.home().publicError(ctx, "post OAuth2 callback", &err)
+	defer g.home().operation(&ctx, "post OAuth2 callback").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return err

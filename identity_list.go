@@ -36,7 +36,7 @@ var identityListing = &listing[record.Identity]{
 //
 // Errors: those of [Users.List], without [ErrQueryTooCostly].
 func (a *Account) Identities(ctx context.Context, queries ...Query) (_ *IdentityList, err error) {
-	defer a.home().publicError(ctx, "list identities", &err)
+	defer a.home().operation(&ctx, "list identities").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (a *Account) Identities(ctx context.Context, queries ...Query) (_ *Identity
 // Errors:
 //   - [ErrIdentityNotFound]: also for another user's identity.
 func (a *Account) GetIdentity(ctx context.Context, id string) (_ *Identity, err error) {
-	defer a.home().publicError(ctx, "get identity", &err)
+	defer a.home().operation(&ctx, "get identity").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (a *Account) GetIdentity(ctx context.Context, id string) (_ *Identity, err 
 //
 // Errors: those of [Users.List].
 func (u *Users) Identities(ctx context.Context, queries ...Query) (_ *IdentityList, err error) {
-	defer u.home().publicError(ctx, "list identities", &err)
+	defer u.home().operation(&ctx, "list identities").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (u *Users) Identities(ctx context.Context, queries ...Query) (_ *IdentityLi
 // Errors:
 //   - [ErrIdentityNotFound]
 func (u *Users) GetIdentity(ctx context.Context, id string) (_ *Identity, err error) {
-	defer u.home().publicError(ctx, "get identity", &err)
+	defer u.home().operation(&ctx, "get identity").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (c *call) getIdentity(ctx context.Context, id, userID string) (*Identity, e
 //   - [ErrChallengeRequired]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) DeleteIdentity(ctx context.Context, id string) (err error) {
-	defer a.home().publicError(ctx, "delete identity", &err)
+	defer a.home().operation(&ctx, "delete identity").end(&err)
 	if err := checkIdentityID(id); err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *Account) DeleteIdentity(ctx context.Context, id string) (err error) {
 //   - [ErrIdentityNotFound]
 //   - [ErrLastWayIn]
 func (u *Users) DeleteIdentity(ctx context.Context, id string) (err error) {
-	defer u.home().publicError(ctx, "delete identity", &err)
+	defer u.home().operation(&ctx, "delete identity").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return err

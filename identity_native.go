@@ -50,7 +50,7 @@ type IDTokenSignIn struct {
 //   - [ErrProviderFailed]: the keys of the provider could not be read.
 //   - those of [Guest.FinishOAuth2] from ErrProviderSubject on, and not as an [*OAuth2Error].
 func (g *Guest) CreateIDTokenSession(ctx context.Context, r IDTokenSignIn) (_ *Session, err error) {
-	defer g.home().publicError(ctx, "create ID token session", &err)
+	defer g.home().operation(&ctx, "create ID token session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (g *Guest) CreateIDTokenSession(ctx context.Context, r IDTokenSignIn) (_ *S
 //   - [ErrChallengeRequired]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) LinkIDToken(ctx context.Context, r IDTokenSignIn) (_ *OAuth2Result, err error) {
-	defer a.home().publicError(ctx, "link ID token", &err)
+	defer a.home().operation(&ctx, "link ID token").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ type OAuth2Start struct {
 //   - [ErrProviderFailed]: the provider cannot be reached.
 //   - [*ThrottledError]: after 50 calls from a client address in an hour.
 func (g *Guest) StartOAuth2(ctx context.Context, r OAuth2Request) (_ *OAuth2Start, err error) {
-	defer g.home().publicError(ctx, "start OAuth2 session", &err)
+	defer g.home().operation(&ctx, "start OAuth2 session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (g *Guest) StartOAuth2(ctx context.Context, r OAuth2Request) (_ *OAuth2Star
 //   - [ErrSignUpClosed]: the account is anonymous, and no one may sign up.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) StartOAuth2(ctx context.Context, r OAuth2Request) (_ *OAuth2Start, err error) {
-	defer a.home().publicError(ctx, "start OAuth2 session", &err)
+	defer a.home().operation(&ctx, "start OAuth2 session").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

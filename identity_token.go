@@ -26,7 +26,7 @@ type ProviderTokens struct {
 //   - [ErrChallengeRequired]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) ProviderTokens(ctx context.Context, identityID string) (_ *ProviderTokens, err error) {
-	defer a.home().publicError(ctx, "get provider tokens", &err)
+	defer a.home().operation(&ctx, "get provider tokens").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (a *Account) ProviderTokens(ctx context.Context, identityID string) (_ *Pro
 // Errors:
 //   - [ErrIdentityNotFound]
 func (u *Users) ProviderTokens(ctx context.Context, identityID string) (_ *ProviderTokens, err error) {
-	defer u.home().publicError(ctx, "get provider tokens", &err)
+	defer u.home().operation(&ctx, "get provider tokens").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err

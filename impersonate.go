@@ -43,7 +43,7 @@ var errOneName = reason.New(reason.Conflict, "the user is named by one of id, e-
 //   - [*ThrottledError]: after 600 changes of the caller in an hour, counted with
 //     [Account.UpdateName] and its like; only the calls that write the line count.
 func (a *Account) Impersonate(ctx context.Context, who ImpersonatedUser) (_ *Account, err error) {
-	defer a.home().publicError(ctx, "impersonate", &err)
+	defer a.home().operation(&ctx, "impersonate").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

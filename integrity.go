@@ -59,6 +59,6 @@ func (e *Engine) tellUnopened(ctx context.Context, u unopened) {
 		return
 	}
 	e.tell(ctx, Event{
-		Name: "integrity." + string(u.value) + ".failed", Time: c.now, UserID: u.userID, Mode: string(modeSystem),
+		ID: newID(), Name: "integrity." + string(u.value) + ".failed", Time: c.now, UserID: u.userID, Mode: string(modeSystem),
 	})
 }

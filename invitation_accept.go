@@ -60,7 +60,7 @@ type Accepted struct {
 //     after 300 failed ones.
 //   - [ErrUserCountExceeded]
 func (g *Guest) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Accepted, err error) {
-	defer g.home().publicError(ctx, "update membership status", &err)
+	defer g.home().operation(&ctx, "update membership status").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -204,7 +204,7 @@ func (tx *txn) nameOfInvited(m *record.Membership) string {
 //   - [ErrTeamInviteMismatch]: the user does not have the address, or another one was invited by
 //     id. The invitation stays open.
 func (a *Account) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Membership, err error) {
-	defer a.home().publicError(ctx, "update membership status", &err)
+	defer a.home().operation(&ctx, "update membership status").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -243,7 +243,7 @@ func (a *Account) AcceptInvitation(ctx context.Context, l InvitationLink) (_ *Me
 //
 // Errors: those of [Guest.AcceptInvitation] that are about the link.
 func (g *Guest) DeclineInvitation(ctx context.Context, l InvitationLink) (err error) {
-	defer g.home().publicError(ctx, "decline invitation", &err)
+	defer g.home().operation(&ctx, "decline invitation").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return err

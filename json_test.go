@@ -41,6 +41,7 @@ const (
 	isInput   = "an input: the host makes it, and a password in it has a mask"
 	isConfig  = "configuration: it stays in the program"
 	isFailure = "an error: a handler encodes the *Error in it"
+	isTold    = "what an observer gets: it makes a number of it"
 	isRecord  = "a record of Import and Export: package transfer writes it, with its secrets"
 )
 
@@ -58,6 +59,8 @@ var notOutputs = map[string]string{
 	"FactorPolicy": isConfig, "MessagePolicy": isConfig, "MemberPolicy": isConfig, "AddressPolicy": isConfig, "GuessingPolicy": isConfig,
 
 	"Error": isFailure, "ThrottledError": isFailure, "MoreFactorsError": isFailure, "UnverifiedEmailError": isFailure, "OAuth2Error": isFailure, "UnknownPasskeyError": isFailure, "RecordError": isFailure,
+
+	"Observation": isTold,
 
 	"Portable": isRecord, "PortableUser": isRecord, "PortableState": isRecord, "PortableAuthenticator": isRecord, "PortableRecoveryCode": isRecord,
 	"PortableIdentity": isRecord, "PortablePasskey": isRecord, "PortableTeam": isRecord, "PortableMembership": isRecord,

@@ -62,7 +62,7 @@ func (e *Engine) KeySet() []byte {
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: after 100 calls of the user in an hour.
 func (a *Account) CreateJWT(ctx context.Context, length time.Duration) (_ Secret, err error) {
-	defer a.home().publicError(ctx, "create JWT", &err)
+	defer a.home().operation(&ctx, "create JWT").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return Secret{}, err

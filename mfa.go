@@ -69,7 +69,7 @@ func (e *Engine) showFactors(ctx context.Context, r store.Reader, user *record.U
 // MFAFactors returns the factors of the user, and which of them help the session. A session that
 // still owes one may ask too.
 func (a *Account) MFAFactors(ctx context.Context) (_ MFAFactors, err error) {
-	defer a.home().publicError(ctx, "list factors", &err)
+	defer a.home().operation(&ctx, "list factors").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return MFAFactors{}, err
@@ -151,7 +151,7 @@ func (e *Engine) leadsOn(s *record.Check, proofs string, can FactorSet) bool {
 //     password. The user gives it first ([Account.ConfirmPassword]).
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) UpdateMFA(ctx context.Context, on bool) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update MFA", &err)
+	defer a.home().operation(&ctx, "update MFA").end(&err)
 	return changeFreshOften(ctx, a, freshUnlessOff, func(ctx context.Context, tx *txn, user *record.User, s *record.Session) (*User, error) {
 		if user.MFA && !on {
 			if err := tx.requireStrongest(user, s, freshUnlessOff); err != nil {
@@ -197,7 +197,7 @@ func (p *Pending) ConfirmMFAChallenge(ctx context.Context, challengeID, otp stri
 
 // DeleteSession signs out.
 func (p *Pending) DeleteSession(ctx context.Context) (err error) {
-	defer p.home().publicError(ctx, "delete session", &err)
+	defer p.home().operation(&ctx, "delete session").end(&err)
 	return p.handle().signOut(ctx)
 }
 

@@ -101,7 +101,7 @@ func showChallenge(row *record.Challenge) *MFAChallenge {
 //     they have proven a factor they are counted apart), or after the messages that an
 //     address may have and ten more, which strangers cannot use up.
 func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFAChallenge, err error) {
-	defer a.home().publicError(ctx, "create challenge", &err)
+	defer a.home().operation(&ctx, "create challenge").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -287,7 +287,7 @@ func challengeParts(row *record.Challenge, code string) []string {
 //     sign-ins of any kind from the client address in an hour, and while the factor is
 //     slowed.
 func (a *Account) ConfirmMFAChallenge(ctx context.Context, challengeID, otp string) (_ *Session, err error) {
-	defer a.home().publicError(ctx, "update challenge", &err)
+	defer a.home().operation(&ctx, "update challenge").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

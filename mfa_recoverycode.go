@@ -142,7 +142,7 @@ func (e *Engine) showRecoveryCodes(ctx context.Context, r store.Reader, userID s
 //     has not answered a challenge by it, or confirmed it, within that window.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
-	defer a.home().publicError(ctx, "create recovery codes", &err)
+	defer a.home().operation(&ctx, "create recovery codes").end(&err)
 	return a.setRecoveryCodes(ctx, freshUnlessOff, false)
 }
 
@@ -153,7 +153,7 @@ func (a *Account) CreateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCod
 //   - [ErrRecoveryCodesNotFound]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) RegenerateMFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
-	defer a.home().publicError(ctx, "update recovery codes", &err)
+	defer a.home().operation(&ctx, "update recovery codes").end(&err)
 	return a.setRecoveryCodes(ctx, freshChallenge, true)
 }
 
@@ -177,7 +177,7 @@ func (a *Account) setRecoveryCodes(ctx context.Context, need stepUp, replace boo
 //
 // Errors: those of [Account.RegenerateMFARecoveryCodes].
 func (a *Account) MFARecoveryCodes(ctx context.Context) (_ *MFARecoveryCodes, err error) {
-	defer a.home().publicError(ctx, "get recovery codes", &err)
+	defer a.home().operation(&ctx, "get recovery codes").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 // ([Account.ConfirmPassword]) within the given time. 0 means the window of
 // the policy. A JWT is never recent, because its age says nothing about its user.
 func (a *Account) RequireRecent(ctx context.Context, within time.Duration) (err error) {
-	defer a.home().publicError(ctx, "require recent", &err)
+	defer a.home().operation(&ctx, "require recent").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ type MFAAuthenticator struct {
 //     one, or a recovery code, within that window.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) CreateMFAAuthenticator(ctx context.Context, n NewMFAAuthenticator) (_ *MFAAuthenticator, err error) {
-	defer a.home().publicError(ctx, "create authenticator", &err)
+	defer a.home().operation(&ctx, "create authenticator").end(&err)
 	if n.Algorithm == "" {
 		n.Algorithm = "SHA1"
 	}
@@ -139,7 +139,7 @@ func findAuthenticator(ctx context.Context, r store.Reader, userID string) (*rec
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]
 func (a *Account) VerifyMFAAuthenticator(ctx context.Context, otp string) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update authenticator", &err)
+	defer a.home().operation(&ctx, "update authenticator").end(&err)
 	ctx, cancel, err := settling(ctx)
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func (tx *txn) claimTOTP(ctx context.Context, user *record.User, code string, co
 //   - [ErrAuthenticatorNotFound]
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) DeleteMFAAuthenticator(ctx context.Context) (err error) {
-	defer a.home().publicError(ctx, "delete authenticator", &err)
+	defer a.home().operation(&ctx, "delete authenticator").end(&err)
 	_, err = changeFresh(ctx, a, freshChallenge, func(ctx context.Context, tx *txn, user *record.User, _ *record.Session) (none, error) {
 		return none{}, tx.deleteAuthenticator(ctx, user, a.session.ID)
 	})

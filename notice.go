@@ -79,3 +79,8 @@ func (c *call) mayNotice(ctx context.Context, n notice) bool {
 	}
 	return n.Channel != notify.SMS || c.limitText(ctx, n.To, r) == nil
 }
+
+// tried tells the observer of a try to send a message.
+func (e *Engine) tried(t courier.Try) {
+	e.observe(context.Background(), Observation{What: ObservedDelivery, Name: string(t.Channel), Outcome: t.Outcome, Count: 1, Took: t.Took, Waited: t.Waited})
+}

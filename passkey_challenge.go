@@ -20,7 +20,7 @@ import (
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]: as of [Account.CreateMFAChallenge].
 func (a *Account) StartPasskeyChallenge(ctx context.Context) (_ *PasskeyCeremony, err error) {
-	defer a.home().publicError(ctx, "start passkey challenge", &err)
+	defer a.home().operation(&ctx, "start passkey challenge").end(&err)
 	c, err := a.beginPasskeyChallenge(ctx)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (a *Account) challengeKind(ctx context.Context, tx *txn) (string, error) {
 //   - [*ThrottledError]: after ten calls of the session in an hour, after 300 failed sign-ins of any kind from the client address
 //     in an hour, and while the factor is slowed.
 func (a *Account) FinishPasskeyChallenge(ctx context.Context, answer []byte) (_ *Session, err error) {
-	defer a.home().publicError(ctx, "finish passkey challenge", &err)
+	defer a.home().operation(&ctx, "finish passkey challenge").end(&err)
 	c, err := a.beginPasskeyChallenge(ctx)
 	if err != nil {
 		return nil, err

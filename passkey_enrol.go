@@ -36,7 +36,7 @@ type PasskeyEnrolment struct {
 //   - [ErrSessionNotFound]: for a JWT.
 //   - [*ThrottledError]
 func (a *Account) StartPasskeyEnrolment(ctx context.Context, e PasskeyEnrolment) (_ *PasskeyCeremony, err error) {
-	defer a.home().publicError(ctx, "start passkey enrolment", &err)
+	defer a.home().operation(&ctx, "start passkey enrolment").end(&err)
 	n := newCeremony{id: newID(), kind: ceremonyEnrol, session: a.SessionID(), second: e.SecondFactor}
 	fresh := make([]byte, 64)
 	_, _ = rand.Read(fresh) // never fails
@@ -135,7 +135,7 @@ func (a *Account) mayEnrolPasskey(ctx context.Context, tx *txn, user *record.Use
 //     verified where that was asked for.
 //   - [ErrPasskeyAlreadyExists]
 func (a *Account) FinishPasskeyEnrolment(ctx context.Context, answer []byte, name string) (_ *Passkey, err error) {
-	defer a.home().publicError(ctx, "finish passkey enrolment", &err)
+	defer a.home().operation(&ctx, "finish passkey enrolment").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

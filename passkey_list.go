@@ -29,7 +29,7 @@ func (c *call) listPasskeys(ctx context.Context, userID string) (*PasskeyList, e
 
 // Passkeys returns the passkeys of the user, oldest first.
 func (a *Account) Passkeys(ctx context.Context) (_ *PasskeyList, err error) {
-	defer a.home().publicError(ctx, "list passkeys", &err)
+	defer a.home().operation(&ctx, "list passkeys").end(&err)
 	c, err := a.beginFor()
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ type PasskeySignals struct {
 // Errors:
 //   - [ErrAuthMethodUnsupported]: the host has no passkeys (Config.Passkeys).
 func (a *Account) PasskeySignals(ctx context.Context) (_ *PasskeySignals, err error) {
-	defer a.home().publicError(ctx, "get passkey signals", &err)
+	defer a.home().operation(&ctx, "get passkey signals").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (a *Account) PasskeySignals(ctx context.Context) (_ *PasskeySignals, err er
 //   - [ErrPasskeyNotFound]: also for another user's passkey.
 //   - [*ThrottledError]
 func (a *Account) RenamePasskey(ctx context.Context, id, name string) (_ *Passkey, err error) {
-	defer a.home().publicError(ctx, "rename passkey", &err)
+	defer a.home().operation(&ctx, "rename passkey").end(&err)
 	if err := checkPasskeyID(id); err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (a *Account) RenamePasskey(ctx context.Context, id, name string) (_ *Passke
 //     authenticator of the user or by a recovery code.
 //   - [ErrSessionNotFound]: for a JWT.
 func (a *Account) DeletePasskey(ctx context.Context, id string) (err error) {
-	defer a.home().publicError(ctx, "delete passkey", &err)
+	defer a.home().operation(&ctx, "delete passkey").end(&err)
 	if err := checkPasskeyID(id); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (tx *txn) keepsWayIn(ctx context.Context, user *record.User, p *record.Pass
 // Errors:
 //   - [ErrUserNotFound]
 func (u *Users) Passkeys(ctx context.Context, userID string) (_ *PasskeyList, err error) {
-	defer u.home().publicError(ctx, "list passkeys", &err)
+	defer u.home().operation(&ctx, "list passkeys").end(&err)
 	return usersRead(ctx, u, userID, func(c *call, user *record.User) (*PasskeyList, error) { return c.listPasskeys(ctx, user.ID) })
 }
 
@@ -186,7 +186,7 @@ func (u *Users) Passkeys(ctx context.Context, userID string) (_ *PasskeyList, er
 //   - [ErrUserNotFound]
 //   - [ErrPasskeyNotFound]
 func (u *Users) DeletePasskey(ctx context.Context, userID, id string) (err error) {
-	defer u.home().publicError(ctx, "delete passkey", &err)
+	defer u.home().operation(&ctx, "delete passkey").end(&err)
 	if err := checkPasskeyID(id); err != nil {
 		return err
 	}

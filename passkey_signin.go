@@ -29,7 +29,7 @@ type PasskeyOffer struct {
 //   - [ErrAuthMethodUnsupported]: the host has no passkeys (Config.Passkeys), or the policy has switched MethodPasskey off.
 //   - [*ThrottledError]: after 300 calls from a client address in an hour.
 func (g *Guest) StartPasskeySession(ctx context.Context, o PasskeyOffer) (_ *PasskeyCeremony, err error) {
-	defer g.home().publicError(ctx, "start passkey session", &err)
+	defer g.home().operation(&ctx, "start passkey session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (c *call) maySignInByPasskey() error { return cmp.Or(c.noPasskeys(), c.enab
 //   - [*ThrottledError]: after 300 calls from a client address in an hour. A signature cannot be guessed, so a passkey signs in also
 //     while wrong passwords from the address are slowed.
 func (g *Guest) FinishPasskeySession(ctx context.Context, answer []byte) (_ *Session, err error) {
-	defer g.home().publicError(ctx, "finish passkey session", &err)
+	defer g.home().operation(&ctx, "finish passkey session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ func (c *call) hashNew(ctx context.Context, user *record.User, password string) 
 	n.text = password
 	// Every former password is compared, and the new one hashed, before the answer:
 	// the time must not tell which former password was guessed.
-	hashes := c.hashes()
+	hashes := c.hashes(ctx)
 	history, err := c.history(ctx, user)
 	if err != nil {
 		return n, err
@@ -144,8 +144,14 @@ func (c *call) hashNew(ctx context.Context, user *record.User, password string) 
 
 // hashes returns the hasher for the client's site, or for its network: they take turns in its
 // queue.
-func (c *call) hashes() hasher.Group {
-	return c.hasher.For(cmp.Or(c.client.site(), c.client.network()))
+func (c *call) hashes(ctx context.Context) hasher.Group {
+	group := c.hasher.For(cmp.Or(c.client.site(), c.client.network()))
+	if c.observer == nil {
+		return group
+	}
+	return group.Timed(func(t hasher.Timing) {
+		c.observe(ctx, Observation{What: ObservedHash, Outcome: outcomeOf(hasherError(t.Err)), Count: 1, Took: t.Took, Waited: t.Waited})
+	})
 }
 
 // verifyHash compares a password with a stored hash: one of package hasher, or one of package
@@ -265,7 +271,7 @@ func (g *guard) checkPassword(ctx context.Context, r store.Reader, password stri
 // password should be hashed anew.
 func (c *call) verifyPassword(ctx context.Context, user *record.User, password string) (right, outdated bool, err error) {
 	var hash []byte
-	hashes := c.hashes()
+	hashes := c.hashes(ctx)
 	if user != nil && user.Password != nil {
 		hash, err = c.ring.Open(seal.PasswordHash, seal.PasswordPlace(user.ID), user.Password)
 		if err != nil { // after the time of a hash, as for other users
@@ -283,7 +289,7 @@ func (c *call) verifyPassword(ctx context.Context, user *record.User, password s
 // too. It returns the zero one while the hasher is busy; a later sign-in tries
 // again.
 func (c *call) upgraded(ctx context.Context, user *record.User, password string) (n passwordHash, err error) {
-	hash, err := c.hashes().Hash(ctx, password)
+	hash, err := c.hashes(ctx).Hash(ctx, password)
 	if errors.Is(err, hasher.ErrBusy) {
 		return n, nil
 	}

@@ -228,7 +228,7 @@ func (a *Account) limitAddressChange(ctx context.Context, c *call, l limited) er
 //   - [ErrPasswordResetRequired]: the policy disables a password after too many guesses.
 //   - [ErrSignUpClosed]: the account is anonymous, and no one may sign up.
 func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update email", &err)
+	defer a.home().operation(&ctx, "update email").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -263,7 +263,7 @@ func (a *Account) UpdateEmail(ctx context.Context, email, password string) (_ *U
 // Errors: those of UpdateEmail, with another one in the place of ErrEmailAlreadyExists:
 //   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has the number.
 func (a *Account) UpdatePhone(ctx context.Context, phone, password string) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update phone", &err)
+	defer a.home().operation(&ctx, "update phone").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -332,7 +332,7 @@ func (p PasswordUpdate) masked() any {
 //   - [ErrBusy]
 //   - [ErrChallengeRequired], [ErrPasswordResetRequired], [ErrSignUpClosed]: as of UpdateEmail.
 func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User, err error) {
-	defer a.home().publicError(ctx, "update password", &err)
+	defer a.home().operation(&ctx, "update password").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err
@@ -361,7 +361,7 @@ func (a *Account) UpdatePassword(ctx context.Context, p PasswordUpdate) (_ *User
 //   - [ErrAuthMethodUnsupported]
 //   - [*ThrottledError]: counted together with the calls of [Guest.CreateAccount].
 func (a *Account) CreateAccount(ctx context.Context, n NewAccount) (_ *User, err error) {
-	defer a.home().publicError(ctx, "create account", &err)
+	defer a.home().operation(&ctx, "create account").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

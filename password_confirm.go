@@ -32,7 +32,7 @@ var errNoPassword = newError(ErrInvalidCredentials.Type, ErrInvalidCredentials.C
 //   - [ErrPasswordResetRequired]: the policy disables a password after too many guesses.
 //   - [ErrBusy]
 func (a *Account) ConfirmPassword(ctx context.Context, password string) (_ *Session, err error) {
-	defer a.home().publicError(ctx, "confirm password", &err)
+	defer a.home().operation(&ctx, "confirm password").end(&err)
 	c, err := a.begin()
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (e *Engine) Import(ctx context.Context, records iter.Seq2[Portable, error],
 			err = errors.Join(source, err)
 		}
 	}()
-	defer e.publicError(ctx, "import", &err)
+	defer e.operation(&ctx, "import").end(&err)
 	in := &importing{engine: e, options: o}
 	defer func() { done = in.done }()
 	defer in.wait() // also after a panic of the iterator

@@ -29,7 +29,7 @@ const exportBytes = 4 << 20
 //
 // Errors: that of fn, and faults, for example a hash that does not open.
 func (e *Engine) Export(ctx context.Context, o ExportOptions, fn func(Portable) error) (err error) {
-	defer e.publicError(ctx, "export", &err)
+	defer e.operation(&ctx, "export").end(&err)
 	c, err := e.Users().begin()
 	if err != nil {
 		return err

@@ -196,7 +196,7 @@ func (c *call) storable(ctx context.Context, text string) (string, error) {
 		return "", invalid("password", err)
 	}
 	for {
-		kept, err := foreign.Wrap(ctx, c.hashes(), h)
+		kept, err := foreign.Wrap(ctx, c.hashes(ctx), h)
 		if errors.Is(err, hasher.ErrBusy) { // people sign in meanwhile
 			select {
 			case <-time.After(busyPause):

@@ -32,7 +32,7 @@ type Resealed struct {
 // the key forgets them, and with them the passwords that were disabled. While machines
 // have different active keys, each key has counts of its own.
 func (e *Engine) Reseal(ctx context.Context) (all Resealed, err error) {
-	defer e.publicError(ctx, "reseal", &err)
+	defer e.operation(&ctx, "reseal").end(&err)
 	c, err := e.maintenance()
 	if err != nil {
 		return all, err

@@ -14,7 +14,7 @@ func (g *Guest) Roles() permission.Roles { return permission.RolesOf(permission.
 // Can reports whether a caller without a session may take an action on a row with these
 // permissions. It reads nothing, and returns an error only after [Engine.Close].
 func (g *Guest) Can(ctx context.Context, action permission.Action, of permission.Set) (may bool, err error) {
-	defer g.home().publicError(ctx, "check permissions", &err)
+	defer g.home().operation(&ctx, "check permissions").end(&err)
 	if err := g.open(); err != nil {
 		return false, err
 	}
@@ -27,7 +27,7 @@ func (g *Guest) Can(ctx context.Context, action permission.Action, of permission
 // and label:NAME for each label. It is one read of the store, and another one if the user is
 // a member of a team.
 func (a *Account) Roles(ctx context.Context) (_ permission.Roles, err error) {
-	defer a.home().publicError(ctx, "get roles", &err)
+	defer a.home().operation(&ctx, "get roles").end(&err)
 	return accountRead(ctx, a, func(c *call, user *record.User) (permission.Roles, error) { return rolesOf(ctx, c.store, user) })
 }
 
@@ -35,7 +35,7 @@ func (a *Account) Roles(ctx context.Context) (_ permission.Roles, err error) {
 // the roles as they are now, as [Account.Roles] does. For several decisions in a row
 // ask [permission.Set.Allows] with the roles of one [Account.Profile].
 func (a *Account) Can(ctx context.Context, action permission.Action, of permission.Set) (may bool, err error) {
-	defer a.home().publicError(ctx, "check permissions", &err)
+	defer a.home().operation(&ctx, "check permissions").end(&err)
 	return accountRead(ctx, a, func(c *call, user *record.User) (bool, error) {
 		roles, err := rolesOf(ctx, c.store, user)
 		return err == nil && of.Allows(action, roles), err
@@ -45,14 +45,14 @@ func (a *Account) Can(ctx context.Context, action permission.Action, of permissi
 // Roles returns the roles of a user, as they would be with a session of theirs: for work that
 // the host does later in a user's name.
 func (u *Users) Roles(ctx context.Context, id string) (_ permission.Roles, err error) {
-	defer u.home().publicError(ctx, "get roles", &err)
+	defer u.home().operation(&ctx, "get roles").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (permission.Roles, error) { return rolesOf(ctx, c.store, user) })
 }
 
 // Can reports true for each action: the server may do everything, whatever the permissions
 // of a row say. It reads nothing, and returns an error only after [Engine.Close].
 func (u *Users) Can(ctx context.Context, action permission.Action, _ permission.Set) (may bool, err error) {
-	defer u.home().publicError(ctx, "check permissions", &err)
+	defer u.home().operation(&ctx, "check permissions").end(&err)
 	if _, err := u.begin(); err != nil {
 		return false, err
 	}

@@ -224,6 +224,7 @@ func (tx *txn) createSession(ctx context.Context, user *record.User, in *signIn)
 	if err := tx.logSession(ctx, logSessionCreate, user, row); err != nil {
 		return nil, err
 	}
+	tx.seen = append(tx.seen, Observation{What: ObservedSignIn, Name: in.provider, Count: 1}, Observation{What: ObservedSessions, Name: "created", Count: 1})
 	shown, err := tx.showSession(row)
 	if err != nil {
 		return nil, err
@@ -319,6 +320,7 @@ func (tx *txn) endSession(ctx context.Context, user *record.User, s *record.Sess
 	if err := tx.deleteSession(ctx, user, s); err != nil {
 		return err
 	}
+	tx.seen = append(tx.seen, Observation{What: ObservedSessions, Name: "ended", Count: 1})
 	return tx.logSession(ctx, logSessionDelete, user, s)
 }
 

@@ -36,7 +36,7 @@ import (
 //   - [ErrBusy]: too many passwords are being checked. Clients wait in turn, and one
 //     client address takes at most half of the places in the queue.
 func (g *Guest) CreateEmailPasswordSession(ctx context.Context, email, password string) (_ *Session, err error) {
-	defer g.home().publicError(ctx, "create e-mail session", &err)
+	defer g.home().operation(&ctx, "create e-mail session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ func (s *passwordAttempt) enter(ctx context.Context, tx *txn, upgrade passwordHa
 //   - [ErrSignUpClosed]
 //   - [ErrAuthMethodUnsupported]
 func (g *Guest) CreateAnonymousSession(ctx context.Context) (_ *Session, err error) {
-	defer g.home().publicError(ctx, "create anonymous session", &err)
+	defer g.home().operation(&ctx, "create anonymous session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

@@ -20,6 +20,16 @@ type Swept struct {
 	Users    int `json:"users"` // anonymous users without a live session
 }
 
+// observed tells the observer what a sweep has deleted.
+func (s *Swept) observed(ctx context.Context, e *Engine) {
+	for _, rows := range []struct {
+		name string
+		n    int
+	}{{"sessions", s.Sessions}, {"tokens", s.Tokens}, {"failures", s.Failures}, {"logs", s.Logs}, {"users", s.Users}} {
+		e.observe(ctx, Observation{What: ObservedSweep, Name: rows.name, Count: rows.n})
+	}
+}
+
 // maintenance is a call of the engine's own.
 func (e *Engine) maintenance() (*call, error) {
 	if err := e.open(); err != nil {
@@ -43,11 +53,12 @@ func (e *Engine) maintenance() (*call, error) {
 //   - [ErrReferenced]: rows of the host refer to rows of another table than users. Everything
 //     else was swept.
 func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
-	defer e.publicError(ctx, "sweep", &err)
+	defer e.operation(&ctx, "sweep").end(&err)
 	c, err := e.maintenance()
 	if err != nil {
 		return swept, err
 	}
+	defer func() { swept.observed(ctx, e) }()
 	if err := c.sweepSessions(ctx, &swept); err != nil {
 		return swept, err
 	}

@@ -212,7 +212,7 @@ var errServerRoles = reason.New(reason.NotAllowed, "the server makes a team with
 //   - [ErrTeamAlreadyExists]: the id is taken, or belonged to a team that was deleted, and the
 //     log of that is still kept (Policy.LogLength). The server may give such an id away.
 func (t *Teams) Create(ctx context.Context, n NewTeam) (_ *Team, err error) {
-	defer t.home().publicError(ctx, "create team", &err)
+	defer t.home().operation(&ctx, "create team").end(&err)
 	if n.ID == "" {
 		n.ID = newID()
 	}
@@ -246,7 +246,7 @@ func (t *Teams) Create(ctx context.Context, n NewTeam) (_ *Team, err error) {
 
 // Get returns a team.
 func (t *Teams) Get(ctx context.Context, id string) (_ *Team, err error) {
-	defer t.home().publicError(ctx, "get team", &err)
+	defer t.home().operation(&ctx, "get team").end(&err)
 	return teamsRead(ctx, t, id, func(_ *call, in *inTeam) (*Team, error) { return showTeam(in.team), nil })
 }
 
@@ -276,7 +276,7 @@ var teamListing = &listing[record.Team]{
 //
 // Errors: those of [Users.List].
 func (t *Teams) List(ctx context.Context, queries ...Query) (_ *TeamList, err error) {
-	defer t.home().publicError(ctx, "list teams", &err)
+	defer t.home().operation(&ctx, "list teams").end(&err)
 	return teamsReadAll(ctx, t, func(c *call, user *record.User) (*TeamList, error) {
 		var found *page[record.Team]
 		if user == nil {
@@ -327,7 +327,7 @@ func teamsOf(ctx context.Context, r store.Reader, user *record.User) (teams []*r
 // Errors:
 //   - [ErrArgumentInvalid]
 func (t *Teams) UpdateName(ctx context.Context, id, name string) (_ *Team, err error) {
-	defer t.home().publicError(ctx, "update team", &err)
+	defer t.home().operation(&ctx, "update team").end(&err)
 	return t.change(ctx, id, checkTeamName(name), "update", func(team *record.Team) { team.Name = name })
 }
 
@@ -354,7 +354,7 @@ func (t *Teams) change(ctx context.Context, id string, refused error, event stri
 
 // Prefs returns the preferences of a team, a JSON object. Every member may read them.
 func (t *Teams) Prefs(ctx context.Context, id string) (_ json.RawMessage, err error) {
-	defer t.home().publicError(ctx, "get team prefs", &err)
+	defer t.home().operation(&ctx, "get team prefs").end(&err)
 	return teamsRead(ctx, t, id, func(_ *call, in *inTeam) (json.RawMessage, error) { return json.RawMessage(in.team.Prefs), nil })
 }
 
@@ -364,7 +364,7 @@ func (t *Teams) Prefs(ctx context.Context, id string) (_ json.RawMessage, err er
 // Errors:
 //   - [ErrArgumentInvalid]: the preferences have another form.
 func (t *Teams) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (_ json.RawMessage, err error) {
-	defer t.home().publicError(ctx, "update team prefs", &err)
+	defer t.home().operation(&ctx, "update team prefs").end(&err)
 	text, refused := checkPrefs(prefs)
 	team, err := t.change(ctx, id, refused, "update.prefs", func(team *record.Team) { team.Prefs = text })
 	if err != nil {
@@ -377,7 +377,7 @@ func (t *Teams) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessag
 // up the writers of an embedded store for as long as that takes. No stranger makes a team of the
 // same id for as long as the log is kept.
 func (t *Teams) Delete(ctx context.Context, id string) (err error) {
-	defer t.home().publicError(ctx, "delete team", &err)
+	defer t.home().operation(&ctx, "delete team").end(&err)
 	_, err = teamsOwn(ctx, t, id, nil, func(ctx context.Context, tx *txn, in *inTeam) (none, error) {
 		return none{}, tx.endTeam(ctx, in.team)
 	})
@@ -391,7 +391,7 @@ func (t *Teams) Delete(ctx context.Context, id string) (err error) {
 //
 // Errors: those of [Users.Logs].
 func (t *Teams) Logs(ctx context.Context, id string, queries ...Query) (_ *LogList, err error) {
-	defer t.home().publicError(ctx, "list team logs", &err)
+	defer t.home().operation(&ctx, "list team logs").end(&err)
 	return teamsRead(ctx, t, id, func(c *call, in *inTeam) (*LogList, error) {
 		people := make(map[string]*record.User)
 		list, err := c.logsUnder(ctx, in.team.Key, queries, func(row *record.Log) {

@@ -44,7 +44,7 @@ import (
 //   - [*ThrottledError]: after ten invitations of a user in an hour, or after the messages that an
 //     address or a client address may have.
 func (t *Teams) CreateMembership(ctx context.Context, teamID string, n NewMembership) (_ *Membership, err error) {
-	defer t.home().publicError(ctx, "create membership", &err)
+	defer t.home().operation(&ctx, "create membership").end(&err)
 	roles, refused := checkTeamRoles(n.Roles)
 	if err := n.check(); err != nil {
 		refused = err
@@ -114,7 +114,7 @@ var memberListing = &listing[record.Membership]{
 //
 // Errors: those of [Users.List].
 func (t *Teams) Memberships(ctx context.Context, teamID string, queries ...Query) (_ *MembershipList, err error) {
-	defer t.home().publicError(ctx, "list memberships", &err)
+	defer t.home().operation(&ctx, "list memberships").end(&err)
 	return teamsRead(ctx, t, teamID, func(c *call, in *inTeam) (*MembershipList, error) {
 		r, err := memberListing.read(&c.policy, queries)
 		if err != nil {
@@ -246,7 +246,7 @@ func (in *inTeam) ownMember(ctx context.Context, r store.Reader, id string, miss
 //   - [ErrMembershipNotFound]
 //   - [ErrMembershipMismatch]: the membership is of another team.
 func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Membership, err error) {
-	defer t.home().publicError(ctx, "get membership", &err)
+	defer t.home().operation(&ctx, "get membership").end(&err)
 	return teamsRead(ctx, t, teamID, func(c *call, in *inTeam) (*Membership, error) {
 		m, err := in.ownMember(ctx, c.store, id, ErrMembershipNotFound)
 		if err != nil {
@@ -279,7 +279,7 @@ func (t *Teams) GetMembership(ctx context.Context, teamID, id string) (_ *Member
 //   - [ErrMembershipMismatch]: the membership is of another team.
 //   - [ErrMembershipDowngradeProhibited]
 func (t *Teams) UpdateMembership(ctx context.Context, teamID, id string, roles []string) (_ *Membership, err error) {
-	defer t.home().publicError(ctx, "update membership", &err)
+	defer t.home().operation(&ctx, "update membership").end(&err)
 	roles, refused := checkTeamRoles(roles)
 	return teamsChange(ctx, t, teamID, refused, func(ctx context.Context, tx *txn, in *inTeam) (*Membership, error) {
 		m, err := in.ownMember(ctx, tx, id, ErrMembershipNotFound)
@@ -380,7 +380,7 @@ func (tx *txn) mayLoseOwner(ctx context.Context, in *inTeam, m *record.Membershi
 //   - [ErrMembershipMismatch]: the membership is of another team.
 //   - [ErrMembershipDeletionProhibited]
 func (t *Teams) DeleteMembership(ctx context.Context, teamID, id string) (err error) {
-	defer t.home().publicError(ctx, "delete membership", &err)
+	defer t.home().operation(&ctx, "delete membership").end(&err)
 	_, err = teamsUpdate(ctx, t, nil, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		in, err := enterTeam(ctx, tx, teamID, user)
 		if errors.Is(err, ErrTeamNotFound) && user != nil {
@@ -447,7 +447,7 @@ func (tx *txn) endMembership(ctx context.Context, in *inTeam, id string) error {
 //
 // Errors: those of [Users.List].
 func (u *Users) Memberships(ctx context.Context, id string, queries ...Query) (_ *MembershipList, err error) {
-	defer u.home().publicError(ctx, "list memberships", &err)
+	defer u.home().operation(&ctx, "list memberships").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*MembershipList, error) {
 		rows, err := membershipsOf(ctx, c.store, user)
 		if err != nil {

@@ -72,7 +72,7 @@ func (c *call) countedBy(ctx context.Context, l limited, key string, rule rateli
 	}
 	result, err := c.take(ctx, c.limitKey(l, key), rule)
 	if err != nil {
-		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
+		c.limiterFailed(ctx, l, err)
 		if limits[l].guesses {
 			return nil, ErrBusy
 		}
@@ -81,6 +81,7 @@ func (c *call) countedBy(ctx context.Context, l limited, key string, rule rateli
 	if result.Allowed {
 		return &result, nil
 	}
+	c.observe(ctx, Observation{What: ObservedThrottled, Name: limits[l].name, Count: 1})
 	if limits[l].alarms {
 		c.alarm(ctx, l, key, result)
 	}
@@ -121,8 +122,14 @@ func (c *call) giveBack(ctx context.Context, l limited, key string, taken *ratel
 	ctx = context.WithoutCancel(ctx)
 	defer c.recovered(ctx, "Limiter")
 	if err := c.limiter.Return(ctx, c.limitKey(l, key), *taken); err != nil {
-		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
+		c.limiterFailed(ctx, l, err)
 	}
+}
+
+// limiterFailed logs that the limiter has failed.
+func (c *call) limiterFailed(ctx context.Context, l limited, cause error) {
+	c.observe(ctx, Observation{What: ObservedLimiter, Name: limits[l].name, Outcome: "fault", Count: 1})
+	c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name, "error", cause)
 }
 
 // errLimiter is the error of a limiter that panicked.
@@ -146,7 +153,7 @@ func (c *call) report(ctx context.Context, r LimitResult) {
 func (c *call) unlimit(ctx context.Context, l limited, key string) {
 	defer c.recovered(ctx, "Limiter")
 	if err := c.limiter.Forget(ctx, c.limitKey(l, key)); err != nil {
-		c.logger.ErrorContext(ctx, "latchkey: the limiter fails", "operation", limits[l].name)
+		c.limiterFailed(ctx, l, err)
 	}
 }
 
@@ -167,7 +174,7 @@ func (c *call) alarm(ctx context.Context, l limited, key string, result ratelimi
 		return
 	}
 	c.tell(context.WithoutCancel(ctx), Event{
-		Name: "limits." + limits[l].name + ".reached", Time: c.now, Mode: string(modeGuest), Client: c.client.silent(),
+		ID: newID(), Name: "limits." + limits[l].name + ".reached", Time: c.now, Mode: string(modeGuest), Client: c.client.silent(),
 		Payload: LimitResult{limits[l].name, result},
 	})
 }

@@ -32,7 +32,7 @@ type Throttled struct {
 // digests. Counts of calls, which Config.Limiter keeps, are not among them. The error of fn
 // ends the list.
 func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err error) {
-	defer e.publicError(ctx, "list throttled", &err)
+	defer e.operation(&ctx, "list throttled").end(&err)
 	c, err := e.maintenance()
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (e *Engine) Throttled(ctx context.Context, fn func(Throttled) error) (err e
 // their own: they are among them if a live session or one of the last 1,000 lines of the log has
 // their address.
 func (u *Users) Throttled(ctx context.Context, id string) (_ []Throttled, err error) {
-	defer u.home().publicError(ctx, "list throttled", &err)
+	defer u.home().operation(&ctx, "list throttled").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) ([]Throttled, error) {
 		guards := []guard{
 			{purpose: failPassword, key: passwordSubject(user)},

@@ -394,7 +394,7 @@ type NewMagicURLToken struct {
 //     address, or 60 messages of any kind to the address. At a client address from which
 //     the user has signed in within 90 days, ten more go to the address if it is proven.
 func (g *Guest) CreateMagicURLToken(ctx context.Context, n NewMagicURLToken) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "create magic URL token", &err)
+	defer g.home().operation(&ctx, "create magic URL token").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -432,7 +432,7 @@ type NewEmailToken struct {
 //   - [*ThrottledError]: after ten calls in an hour for the address, or 60 messages of
 //     any kind to it.
 func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "create e-mail token", &err)
+	defer g.home().operation(&ctx, "create e-mail token").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -456,7 +456,7 @@ func (g *Guest) CreateEmailToken(ctx context.Context, n NewEmailToken) (_ *Token
 // ErrSMTPDisabled. A number to which the policy sends no texts is an invalid one,
 // whether a user has it or not.
 func (g *Guest) CreatePhoneToken(ctx context.Context, userID, phone string) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "create phone token", &err)
+	defer g.home().operation(&ctx, "create phone token").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ type NewRecovery struct {
 //     known client address has ten more.
 //   - [ErrUserNotFound], [ErrUserBlocked]: only if the policy discloses accounts.
 func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "create recovery", &err)
+	defer g.home().operation(&ctx, "create recovery").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (g *Guest) CreateRecovery(ctx context.Context, n NewRecovery) (_ *Token, er
 //     [Guest.ConfirmEmailVerification].
 //   - [ErrBusy]
 func (g *Guest) ConfirmRecovery(ctx context.Context, userID, secret, password string) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "update recovery", &err)
+	defer g.home().operation(&ctx, "update recovery").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

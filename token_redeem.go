@@ -22,7 +22,7 @@ import (
 //   - [ErrArgumentInvalid]
 //   - [ErrInvalidToken]
 func (g *Guest) InspectToken(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "inspect token", &err)
+	defer g.home().operation(&ctx, "inspect token").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func isCustom(text string) bool {
 // token of [Users.CreateToken], is refused and not counted. The secret of a link, and a token
 // of 32 characters or more, is compared as it is.
 func (g *Guest) CreateSession(ctx context.Context, userID, secret string) (_ *Session, err error) {
-	defer g.home().publicError(ctx, "create session", &err)
+	defer g.home().operation(&ctx, "create session").end(&err)
 	c, err := g.begin()
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ import (
 //   - [*ThrottledError]: after ten calls of the user in an hour, or after the messages
 //     that an address or a client address may have.
 func (a *Account) CreateEmailVerification(ctx context.Context, pageURL string) (_ *Token, err error) {
-	defer a.home().publicError(ctx, "create e-mail verification", &err)
+	defer a.home().operation(&ctx, "create e-mail verification").end(&err)
 	return a.sendVerification(ctx, kindEmailVerification, newSecret().Reveal(), func(c *call, secret string) (linkMaker, error) {
 		return c.requiredLinkMaker(pageURL, secret)
 	})
@@ -45,7 +45,7 @@ func (a *Account) CreateEmailVerification(ctx context.Context, pageURL string) (
 //     address, or after the messages that a number, its country or a client address
 //     may have.
 func (a *Account) CreatePhoneVerification(ctx context.Context) (_ *Token, err error) {
-	defer a.home().publicError(ctx, "create phone verification", &err)
+	defer a.home().operation(&ctx, "create phone verification").end(&err)
 	return a.sendVerification(ctx, kindPhoneVerification, codes.OTP(), nil)
 }
 
@@ -153,7 +153,7 @@ func (a *Account) toVerify(ctx context.Context, r store.Reader, by *contact) (*r
 //   - [*ThrottledError]: after ten calls for the user id in an hour, and ten more with
 //     the right secret.
 func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "update e-mail verification", &err)
+	defer g.home().operation(&ctx, "update e-mail verification").end(&err)
 	return g.confirmAddress(ctx, verifiesEmail, userID, secret)
 }
 
@@ -166,7 +166,7 @@ func (g *Guest) ConfirmEmailVerification(ctx context.Context, userID, secret str
 //   - [ErrEmailAlreadyVerified], in the place of [ErrInvalidToken]: the address is verified,
 //     for example by the same link a moment before.
 func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (_ *Token, err error) {
-	defer a.home().publicError(ctx, "update e-mail verification", &err)
+	defer a.home().operation(&ctx, "update e-mail verification").end(&err)
 	return a.confirmAddress(ctx, verifiesEmail, secret)
 }
 
@@ -175,7 +175,7 @@ func (a *Account) ConfirmEmailVerification(ctx context.Context, secret string) (
 //
 // Errors: those of Guest.ConfirmPhoneVerification, and [ErrPhoneAlreadyVerified].
 func (a *Account) ConfirmPhoneVerification(ctx context.Context, secret string) (_ *Token, err error) {
-	defer a.home().publicError(ctx, "update phone verification", &err)
+	defer a.home().operation(&ctx, "update phone verification").end(&err)
 	return a.confirmAddress(ctx, verifiesPhone, secret)
 }
 
@@ -220,7 +220,7 @@ func (a *Account) confirmAddress(ctx context.Context, p *purpose, secret string)
 //   - [*ThrottledError]: after more than ten wrong codes in a row for the number, as
 //     for [Guest.CreateSession].
 func (g *Guest) ConfirmPhoneVerification(ctx context.Context, userID, secret string) (_ *Token, err error) {
-	defer g.home().publicError(ctx, "update phone verification", &err)
+	defer g.home().operation(&ctx, "update phone verification").end(&err)
 	return g.confirmAddress(ctx, verifiesPhone, userID, secret)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
@@ -19,6 +20,7 @@ type txn struct {
 	events  []Event
 	notices []notice
 	after   []func(context.Context) // what else follows
+	seen    []Observation           // told after the commit
 	looks   bool                    // look whether keys are taken before rows are inserted
 	broken  []unopened              // told also if the transaction rolls back
 }
@@ -48,8 +50,10 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 // commit is update without what follows the commit: the caller calls follow. If a key is
 // taken that fn did not look for, fn runs in another transaction, in which it looks.
 func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) (T, error)) (result T, done *txn, refused *refusal, err error) {
+	runs, began := 0, c.stopwatch()
 	for _, looks := range []bool{false, true} {
 		err = c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
+			runs++
 			refused, done = nil, &txn{Tx: s, call: c, by: c.by, looks: looks}
 			result, err = fn(ctx, done)
 			if err != nil && errors.As(err, &refused) {
@@ -60,6 +64,9 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 		if !errors.Is(err, store.ErrExists) {
 			break
 		}
+	}
+	if !began.IsZero() {
+		c.observe(ctx, Observation{What: ObservedTransaction, Outcome: outcomeOf(err), Count: runs, Took: time.Since(began)})
 	}
 	if done != nil {
 		for _, u := range done.broken {
@@ -78,6 +85,9 @@ func (tx *txn) follow(ctx context.Context, result any) {
 		tx.tell(ctx, event)
 	}
 	tx.sendNotices(ctx, tx.notices)
+	for _, o := range tx.seen {
+		tx.observe(ctx, o)
+	}
 	for _, do := range tx.after {
 		do(ctx)
 	}
@@ -123,7 +133,7 @@ func (tx *txn) event(userID, name string, payload any) {
 		return
 	}
 	tx.events = append(tx.events, Event{
-		Name: "users." + userID + "." + name, Time: tx.now, UserID: userID,
+		ID: newID(), Name: "users." + userID + "." + name, Time: tx.now, UserID: userID,
 		ActorID: tx.by.id, Mode: string(tx.by.mode), Client: tx.client.silent(), Payload: payload,
 	})
 }
@@ -134,7 +144,7 @@ func (tx *txn) teamEvent(teamID, name string, payload any) {
 		return
 	}
 	tx.events = append(tx.events, Event{
-		Name: "teams." + teamID + "." + name, Time: tx.now, TeamID: teamID,
+		ID: newID(), Name: "teams." + teamID + "." + name, Time: tx.now, TeamID: teamID,
 		ActorID: tx.by.id, Mode: string(tx.by.mode), Client: tx.client.silent(), Payload: payload,
 	})
 }
@@ -142,7 +152,7 @@ func (tx *txn) teamEvent(teamID, name string, payload any) {
 // tellAll gathers an event that concerns every user.
 func (tx *txn) tellAll(name string) {
 	if tx.onEvent != nil {
-		tx.events = append(tx.events, Event{Name: name, Time: tx.now, Mode: string(tx.by.mode), Client: tx.client.silent()})
+		tx.events = append(tx.events, Event{ID: newID(), Name: name, Time: tx.now, Mode: string(tx.by.mode), Client: tx.client.silent()})
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // Email returns the address that the user must prove, "" if they have none yet, for the page that
 // says where the mail went.
 func (u *Unverified) Email(ctx context.Context) (_ string, err error) {
-	defer u.home().publicError(ctx, "get account", &err)
+	defer u.home().operation(&ctx, "get account").end(&err)
 	return accountRead(ctx, u.handle(), func(_ *call, user *record.User) (string, error) { return user.Email, nil })
 }
 
@@ -36,6 +36,6 @@ func (u *Unverified) UpdateEmail(ctx context.Context, email, password string) er
 
 // DeleteSession signs out.
 func (u *Unverified) DeleteSession(ctx context.Context) (err error) {
-	defer u.home().publicError(ctx, "delete session", &err)
+	defer u.home().operation(&ctx, "delete session").end(&err)
 	return u.handle().signOut(ctx)
 }

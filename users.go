@@ -77,7 +77,7 @@ func (u *Users) edit(ctx context.Context, id string, refused error, edit func(*r
 //   - [ErrUserAlreadyExists]: the id or an address is taken.
 //   - [ErrBusy]
 func (u *Users) Create(ctx context.Context, n NewUser) (_ *User, err error) {
-	defer u.home().publicError(ctx, "create user", &err)
+	defer u.home().operation(&ctx, "create user").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (u *Users) Create(ctx context.Context, n NewUser) (_ *User, err error) {
 
 // Get returns a user. The targets are read after the rest.
 func (u *Users) Get(ctx context.Context, id string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "get user", &err)
+	defer u.home().operation(&ctx, "get user").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*User, error) { return c.show(ctx, user) })
 }
 
@@ -95,7 +95,7 @@ func (u *Users) Get(ctx context.Context, id string) (_ *User, err error) {
 // password, for hosts that move users elsewhere. No other answer holds it. Its
 // bearer can guess at the password without asking the engine.
 func (u *Users) PasswordHash(ctx context.Context, id string) (_ Secret, err error) {
-	defer u.home().publicError(ctx, "get password hash", &err)
+	defer u.home().operation(&ctx, "get password hash").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (Secret, error) {
 		if user.Password == nil {
 			return Secret{}, nil
@@ -115,7 +115,7 @@ func (u *Users) PasswordHash(ctx context.Context, id string) (_ Secret, err erro
 //   - [ErrUserNotFound]
 //   - [ErrReferenced]: a foreign key of the host's refers to the user.
 func (u *Users) Delete(ctx context.Context, id string) (err error) {
-	defer u.home().publicError(ctx, "delete user", &err)
+	defer u.home().operation(&ctx, "delete user").end(&err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.deleteUser(ctx, user)
 	})
@@ -123,7 +123,7 @@ func (u *Users) Delete(ctx context.Context, id string) (err error) {
 
 // UpdateName changes the name: at most 128 characters, or "".
 func (u *Users) UpdateName(ctx context.Context, id, name string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update name", &err)
+	defer u.home().operation(&ctx, "update name").end(&err)
 	return u.edit(ctx, id, checkName(name), func(user *record.User) error {
 		user.Name = name
 		return nil
@@ -139,7 +139,7 @@ func (u *Users) UpdateName(ctx context.Context, id, name string) (_ *User, err e
 //     Policy.Addresses refuses the address, and the user does not have it already.
 //   - [ErrTargetAlreadyExists], [ErrEmailAlreadyExists]: another user has it.
 func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update email", &err)
+	defer u.home().operation(&ctx, "update email").end(&err)
 	var refused error
 	if email != "" {
 		email, refused = checkEmail(email)
@@ -161,7 +161,7 @@ func (u *Users) UpdateEmail(ctx context.Context, id, email string) (_ *User, err
 //   - [ErrArgumentInvalid]
 //   - [ErrTargetAlreadyExists], [ErrPhoneAlreadyExists]: another user has it.
 func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update phone", &err)
+	defer u.home().operation(&ctx, "update phone").end(&err)
 	var refused error
 	if phone != "" {
 		if err := canon.Phone(phone); err != nil {
@@ -185,7 +185,7 @@ func (u *Users) UpdatePhone(ctx context.Context, id, phone string) (_ *User, err
 //     password is against the rules.
 //   - [ErrBusy]
 func (u *Users) UpdatePassword(ctx context.Context, id, password string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update password", &err)
+	defer u.home().operation(&ctx, "update password").end(&err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (c *call) setPassword(ctx context.Context, id, password string) (*User, err
 // user's sessions stay, and are refused with [ErrUserBlocked] until then; so is
 // signing in. With Policy.Sessions.EndOnBlock the sessions end, and so do links and codes.
 func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update status", &err)
+	defer u.home().operation(&ctx, "update status").end(&err)
 	return u.edit(ctx, id, nil, func(user *record.User) error {
 		user.Blocked = !status
 		return nil
@@ -245,7 +245,7 @@ func (u *Users) UpdateStatus(ctx context.Context, id string, status bool) (_ *Us
 // Errors:
 //   - [ErrEmailNotFound]: the user has no address that could be verified.
 func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified bool) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update verification", &err)
+	defer u.home().operation(&ctx, "update verification").end(&err)
 	return u.updateVerification(ctx, id, byEmail, verified)
 }
 
@@ -254,7 +254,7 @@ func (u *Users) UpdateEmailVerification(ctx context.Context, id string, verified
 // Errors:
 //   - [ErrPhoneNotFound]: the user has no number that could be verified.
 func (u *Users) UpdatePhoneVerification(ctx context.Context, id string, verified bool) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update verification", &err)
+	defer u.home().operation(&ctx, "update verification").end(&err)
 	return u.updateVerification(ctx, id, byPhone, verified)
 }
 
@@ -271,7 +271,7 @@ func (u *Users) updateVerification(ctx context.Context, id string, by *contact, 
 
 // UpdateImpersonator sets whether the user may act for others ([Account.Impersonate]).
 func (u *Users) UpdateImpersonator(ctx context.Context, id string, on bool) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update impersonator", &err)
+	defer u.home().operation(&ctx, "update impersonator").end(&err)
 	return u.edit(ctx, id, nil, func(user *record.User) error {
 		user.Impersonator = on
 		return nil
@@ -285,7 +285,7 @@ func (u *Users) UpdateImpersonator(ctx context.Context, id string, on bool) (_ *
 // Errors:
 //   - [ErrArgumentInvalid]
 func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update labels", &err)
+	defer u.home().operation(&ctx, "update labels").end(&err)
 	text, refused := checkLabels(labels)
 	return u.edit(ctx, id, refused, func(user *record.User) error {
 		user.Labels = text
@@ -295,7 +295,7 @@ func (u *Users) UpdateLabels(ctx context.Context, id string, labels []string) (_
 
 // Prefs returns the preferences of a user, a JSON object.
 func (u *Users) Prefs(ctx context.Context, id string) (_ json.RawMessage, err error) {
-	defer u.home().publicError(ctx, "get prefs", &err)
+	defer u.home().operation(&ctx, "get prefs").end(&err)
 	return usersRead(ctx, u, id, func(_ *call, user *record.User) (json.RawMessage, error) { return json.RawMessage(user.Prefs), nil })
 }
 
@@ -305,7 +305,7 @@ func (u *Users) Prefs(ctx context.Context, id string) (_ json.RawMessage, err er
 // Errors:
 //   - [ErrArgumentInvalid]: the preferences have another form.
 func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessage) (_ json.RawMessage, err error) {
-	defer u.home().publicError(ctx, "update prefs", &err)
+	defer u.home().operation(&ctx, "update prefs").end(&err)
 	text, refused := checkPrefs(prefs)
 	shown, err := u.edit(ctx, id, refused, func(user *record.User) error {
 		user.Prefs = text
@@ -322,7 +322,7 @@ func (u *Users) UpdatePrefs(ctx context.Context, id string, prefs json.RawMessag
 //
 // Errors: those of [Users.List], without [ErrQueryTooCostly].
 func (u *Users) Sessions(ctx context.Context, id string, queries ...Query) (_ *SessionList, err error) {
-	defer u.home().publicError(ctx, "list sessions", &err)
+	defer u.home().operation(&ctx, "list sessions").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*SessionList, error) {
 		rows, err := c.liveSessions(ctx, c.store, user.ID)
 		if err != nil {
@@ -359,7 +359,7 @@ var sessionListing = &listing[record.Session]{
 // Errors:
 //   - [ErrUserBlocked]
 func (u *Users) CreateSession(ctx context.Context, id string) (_ *Session, err error) {
-	defer u.home().publicError(ctx, "create session", &err)
+	defer u.home().operation(&ctx, "create user session").end(&err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
@@ -383,7 +383,7 @@ func (u *Users) CreateSession(ctx context.Context, id string) (_ *Session, err e
 // Errors:
 //   - [ErrSessionNotFound]: also for another user's session.
 func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) (err error) {
-	defer u.home().publicError(ctx, "delete session", &err)
+	defer u.home().operation(&ctx, "delete session").end(&err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		if err := checkSessionID(sessionID); err != nil {
 			return err
@@ -398,7 +398,7 @@ func (u *Users) DeleteSession(ctx context.Context, id, sessionID string) (err er
 
 // DeleteSessions ends all sessions of a user.
 func (u *Users) DeleteSessions(ctx context.Context, id string) (err error) {
-	defer u.home().publicError(ctx, "delete sessions", &err)
+	defer u.home().operation(&ctx, "delete sessions").end(&err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.endSessions(ctx, user, "")
 	})
@@ -411,7 +411,7 @@ func (u *Users) DeleteSessions(ctx context.Context, id string) (err error) {
 //   - [ErrArgumentInvalid]
 //   - [ErrQueryInvalid], [ErrCursorNotFound]
 func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (_ *LogList, err error) {
-	defer u.home().publicError(ctx, "list logs", &err)
+	defer u.home().operation(&ctx, "list logs").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*LogList, error) { return c.logs(ctx, user, queries, false) })
 }
 
@@ -425,7 +425,7 @@ func (u *Users) Logs(ctx context.Context, id string, queries ...Query) (_ *LogLi
 // Errors:
 //   - [ErrArgumentInvalid]
 func (u *Users) CreateToken(ctx context.Context, id string, length int, expire time.Duration) (_ *Token, err error) {
-	defer u.home().publicError(ctx, "create token", &err)
+	defer u.home().operation(&ctx, "create token").end(&err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
@@ -477,7 +477,7 @@ const RecentSession = "recent"
 //   - [ErrMoreFactorsRequired]: the session owes a second factor, which other services
 //     could not see.
 func (u *Users) CreateJWT(ctx context.Context, id, sessionID string, length time.Duration) (_ Secret, err error) {
-	defer u.home().publicError(ctx, "create JWT", &err)
+	defer u.home().operation(&ctx, "create JWT").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (Secret, error) {
 		expire, err := jwtExpire(c.now, length)
 		if err != nil {

@@ -108,7 +108,7 @@ func (u *Users) Export(ctx context.Context, id string) (_ json.RawMessage, err e
 //   - [ErrBusy]: the user has changed again and again.
 //   - those of w
 func (u *Users) ExportTo(ctx context.Context, id string, w io.Writer) (err error) {
-	defer u.home().publicError(ctx, "export user", &err)
+	defer u.home().operation(&ctx, "export user").end(&err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return err

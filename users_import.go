@@ -86,7 +86,7 @@ func (u *Users) CreateScryptModifiedUser(ctx context.Context, n HashedUser, o fo
 
 // createHashed makes a user with a hash. malformed says why there is none.
 func (u *Users) createHashed(ctx context.Context, n HashedUser, h foreign.Hash, malformed error) (_ *User, err error) {
-	defer u.home().publicError(ctx, "create user", &err)
+	defer u.home().operation(&ctx, "create user").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (u *Users) createHashed(ctx context.Context, n HashedUser, h foreign.Hash, 
 	if err := c.admitEmail(ctx, drawn.Email); err != nil {
 		return nil, err
 	}
-	kept, err := foreign.Wrap(ctx, c.hashes(), h)
+	kept, err := foreign.Wrap(ctx, c.hashes(ctx), h)
 	if err != nil {
 		return nil, hasherError(err)
 	}

@@ -61,7 +61,7 @@ var userListing = &listing[record.User]{
 //     lacks the attribute of the order.
 //   - [ErrQueryTooCostly]
 func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err error) {
-	defer u.home().publicError(ctx, "list users", &err)
+	defer u.home().operation(&ctx, "list users").end(&err)
 	c, err := u.begin()
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (u *Users) List(ctx context.Context, queries ...Query) (_ *UserList, err er
 // Errors:
 //   - [ErrArgumentInvalid]
 func (u *Users) GetByEmail(ctx context.Context, email string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "get user", &err)
+	defer u.home().operation(&ctx, "get user").end(&err)
 	address, err := checkEmail(email)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (u *Users) GetByEmail(ctx context.Context, email string) (_ *User, err erro
 // Errors:
 //   - [ErrArgumentInvalid]
 func (u *Users) GetByPhone(ctx context.Context, phone string) (_ *User, err error) {
-	defer u.home().publicError(ctx, "get user", &err)
+	defer u.home().operation(&ctx, "get user").end(&err)
 	number, err := checkPhone(phone)
 	if err != nil {
 		return nil, err

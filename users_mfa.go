@@ -12,7 +12,7 @@ import (
 // [Account.UpdateMFA]. Then all their sessions must prove what they owe. Recovery codes that
 // the user has made are void when it is switched on.
 func (u *Users) UpdateMFA(ctx context.Context, id string, on bool) (_ *User, err error) {
-	defer u.home().publicError(ctx, "update MFA", &err)
+	defer u.home().operation(&ctx, "update MFA").end(&err)
 	return u.edit(ctx, id, nil, func(user *record.User) error {
 		user.MFA, user.MFADemanded = on, on
 		return nil
@@ -21,7 +21,7 @@ func (u *Users) UpdateMFA(ctx context.Context, id string, on bool) (_ *User, err
 
 // MFAFactors returns the factors of a user.
 func (u *Users) MFAFactors(ctx context.Context, id string) (_ MFAFactors, err error) {
-	defer u.home().publicError(ctx, "list factors", &err)
+	defer u.home().operation(&ctx, "list factors").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (MFAFactors, error) { return c.showFactors(ctx, c.store, user) })
 }
 
@@ -31,7 +31,7 @@ func (u *Users) MFAFactors(ctx context.Context, id string) (_ MFAFactors, err er
 // Errors:
 //   - [ErrAuthenticatorNotFound]
 func (u *Users) DeleteMFAAuthenticator(ctx context.Context, id string) (err error) {
-	defer u.home().publicError(ctx, "delete authenticator", &err)
+	defer u.home().operation(&ctx, "delete authenticator").end(&err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		return tx.deleteAuthenticator(ctx, user, "")
 	})
@@ -43,7 +43,7 @@ func (u *Users) DeleteMFAAuthenticator(ctx context.Context, id string) (err erro
 // Errors:
 //   - [ErrRecoveryCodesNotFound]
 func (u *Users) MFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
-	defer u.home().publicError(ctx, "get recovery codes", &err)
+	defer u.home().operation(&ctx, "get recovery codes").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*MFARecoveryCodes, error) {
 		return c.showRecoveryCodes(ctx, c.store, user.ID)
 	})
@@ -54,7 +54,7 @@ func (u *Users) MFARecoveryCodes(ctx context.Context, id string) (_ *MFARecovery
 // Errors:
 //   - [ErrRecoveryCodesAlreadyExist]
 func (u *Users) CreateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
-	defer u.home().publicError(ctx, "create recovery codes", &err)
+	defer u.home().operation(&ctx, "create recovery codes").end(&err)
 	return u.setRecoveryCodes(ctx, id, false)
 }
 
@@ -63,7 +63,7 @@ func (u *Users) CreateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARe
 // Errors:
 //   - [ErrRecoveryCodesNotFound]
 func (u *Users) RegenerateMFARecoveryCodes(ctx context.Context, id string) (_ *MFARecoveryCodes, err error) {
-	defer u.home().publicError(ctx, "update recovery codes", &err)
+	defer u.home().operation(&ctx, "update recovery codes").end(&err)
 	return u.setRecoveryCodes(ctx, id, true)
 }
 
@@ -86,7 +86,7 @@ func (u *Users) setRecoveryCodes(ctx context.Context, id string, replace bool) (
 //   - [ErrInvalidToken]: the challenge is unknown, belongs to another user, is for another
 //     factor, was used, or has expired.
 func (u *Users) GetMFAChallenge(ctx context.Context, id, challengeID string) (_ *MFAChallenge, err error) {
-	defer u.home().publicError(ctx, "get challenge", &err)
+	defer u.home().operation(&ctx, "get challenge").end(&err)
 	if err := canon.ID(challengeID); err != nil {
 		return nil, invalid("challengeId", err)
 	}

@@ -129,7 +129,7 @@ func ownTarget(ctx context.Context, r store.Reader, user *record.User, id string
 //   - [ErrTargetAlreadyExists]: the id or the identifier is taken. A push target of a
 //     session that has ended gives way.
 func (u *Users) CreateTarget(ctx context.Context, id string, n NewTarget) (_ *Target, err error) {
-	defer u.home().publicError(ctx, "create target", &err)
+	defer u.home().operation(&ctx, "create target").end(&err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (u *Users) CreateTarget(ctx context.Context, id string, n NewTarget) (_ *Ta
 // Errors:
 //   - [ErrTargetNotFound]: also for a target of another user.
 func (u *Users) GetTarget(ctx context.Context, id, targetID string) (_ *Target, err error) {
-	defer u.home().publicError(ctx, "get target", &err)
+	defer u.home().operation(&ctx, "get target").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*Target, error) {
 		t, err := ownTarget(ctx, c.store, user, targetID)
 		if err != nil {
@@ -166,7 +166,7 @@ func (u *Users) GetTarget(ctx context.Context, id, targetID string) (_ *Target, 
 //
 // Errors: those of [Users.List], without [ErrQueryTooCostly].
 func (u *Users) Targets(ctx context.Context, id string, queries ...Query) (_ *TargetList, err error) {
-	defer u.home().publicError(ctx, "list targets", &err)
+	defer u.home().operation(&ctx, "list targets").end(&err)
 	return usersRead(ctx, u, id, func(c *call, user *record.User) (*TargetList, error) {
 		rows, err := record.TargetsOf(user)
 		if err != nil {
@@ -189,7 +189,7 @@ func (u *Users) Targets(ctx context.Context, id string, queries ...Query) (_ *Ta
 // Errors: those of [Users.CreateTarget], and:
 //   - [ErrTargetNotFound]: also for a target of another user.
 func (u *Users) UpdateTarget(ctx context.Context, id, targetID string, n TargetUpdate) (_ *Target, err error) {
-	defer u.home().publicError(ctx, "update target", &err)
+	defer u.home().operation(&ctx, "update target").end(&err)
 	c, err := u.beginFor(id)
 	if err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func (u *Users) UpdateTarget(ctx context.Context, id, targetID string, n TargetU
 // Errors:
 //   - [ErrTargetNotFound]: also for a target of another user.
 func (u *Users) DeleteTarget(ctx context.Context, id, targetID string) (err error) {
-	defer u.home().publicError(ctx, "delete target", &err)
+	defer u.home().operation(&ctx, "delete target").end(&err)
 	return u.change(ctx, id, func(ctx context.Context, tx *txn, user *record.User) error {
 		t, err := ownTarget(ctx, tx, user, targetID)
 		if err != nil {

@@ -181,11 +181,26 @@ func (h *Hasher) Hashes() int64 { return h.hashes.Load() }
 type Group struct {
 	hasher *Hasher
 	name   string
+	timed  func(Timing) // nil without one
+}
+
+// Timing is how long one hash waited in the queue, and how long it took then. Err is the error
+// with which it did not run.
+type Timing struct {
+	Waited, Took time.Duration
+	Err          error
+}
+
+// Timed returns the group with a function that gets the timing of each of its hashes, on the
+// caller's goroutine.
+func (g Group) Timed(fn func(Timing)) Group {
+	g.timed = fn
+	return g
 }
 
 // For returns the hasher for a group of callers. The methods of Hasher are those of the
 // group "".
-func (h *Hasher) For(group string) Group { return Group{h, group} }
+func (h *Hasher) For(group string) Group { return Group{hasher: h, name: group} }
 
 // Hash is [Hasher.Hash], for the group.
 func (g Group) Hash(ctx context.Context, password string) (string, error) {
@@ -261,7 +276,13 @@ func (g Group) Run(ctx context.Context, memory int64, hash func()) error {
 	if memory < 0 || memory > maxMemory {
 		return ErrFormat
 	}
-	if err := g.hasher.gate.enter(ctx, g.name, memory); err != nil {
+	began := time.Now()
+	err := g.hasher.gate.enter(ctx, g.name, memory)
+	entered := time.Now()
+	if g.timed != nil {
+		defer func() { g.timed(Timing{Waited: entered.Sub(began), Took: time.Since(entered), Err: err}) }()
+	}
+	if err != nil {
 		return err
 	}
 	defer g.hasher.gate.leave(memory)

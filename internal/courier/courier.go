@@ -59,6 +59,21 @@ const (
 // after its context has ended.
 var ErrStuck = errors.New("latchkey: a notifier does not return although its context has ended")
 
+// The outcomes of a [Try] that has not sent its message.
+const (
+	Again   = "again"   // it will be tried again
+	Dropped = "dropped" // it is given up
+	Stale   = "stale"   // its code served no longer, so it was not sent
+)
+
+// Try is one try to send a message. Outcome is "" if it was sent.
+type Try struct {
+	Channel notify.Channel
+	Outcome string
+	Waited  time.Duration // since the message was queued the first time
+	Took    time.Duration
+}
+
 // Counts are the numbers of messages since the courier was made.
 type Counts struct {
 	Waiting int64 // not yet sent, including those to be tried again
@@ -96,6 +111,7 @@ type Courier struct {
 	lanes  map[notify.Channel]*lane
 	report *report
 	now    func() time.Time // of the engine, for the life of codes
+	told   func(Try)        // gets each try; nil without an observer
 	base   context.Context  // of all tries
 	cancel context.CancelFunc
 	group  sync.WaitGroup // workers and waits
@@ -110,9 +126,10 @@ type Courier struct {
 
 // New returns a courier with a notifier for each channel that has one, and
 // starts its workers, which Close ends. It returns nil if no channel has one.
-func New(mail, text notify.Notifier, logger *slog.Logger, now func() time.Time) *Courier {
+// told gets each try that has ended, and may be nil.
+func New(mail, text notify.Notifier, logger *slog.Logger, now func() time.Time, told func(Try)) *Courier {
 	c := &Courier{
-		lanes: make(map[notify.Channel]*lane), report: newReport(logger, now), now: now,
+		lanes: make(map[notify.Channel]*lane), report: newReport(logger, now), now: now, told: told,
 		closing: make(chan struct{}), drained: make(chan struct{}),
 	}
 	c.base, c.cancel = context.WithCancel(context.Background())
@@ -211,9 +228,11 @@ func (c *Courier) try(l *lane, d *Delivery) {
 			c.done(l, d)
 		}
 	}()
+	began := time.Now()
 	if !c.serves(ctx, d) {
 		returned = true
 		c.stale.Add(1)
+		c.tell(d, Stale, began)
 		c.done(l, d)
 		return
 	}
@@ -224,16 +243,26 @@ func (c *Courier) try(l *lane, d *Delivery) {
 	switch {
 	case err == nil:
 		c.sent.Add(1)
+		c.tell(d, "", began)
 	case permanent || d.tries >= maxTries || c.base.Err() != nil || !l.mayRetry(d):
 		c.drop(d, err)
+		c.tell(d, Dropped, began)
 	default:
 		c.retried.Add(1)
 		c.report.failed(d.Message.Channel, err)
+		c.tell(d, Again, began)
 		l.pause(d)
 		c.group.Go(func() { c.later(l, d) })
 		return
 	}
 	c.done(l, d)
+}
+
+// tell tells of a try that has ended.
+func (c *Courier) tell(d *Delivery, outcome string, began time.Time) {
+	if c.told != nil {
+		c.told(Try{Channel: d.Message.Channel, Outcome: outcome, Waited: began.Sub(d.queued), Took: time.Since(began)})
+	}
 }
 
 // serves reports whether the code of a message still serves. A notice has no code.

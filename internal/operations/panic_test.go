@@ -62,6 +62,10 @@ func (panicking) Take(context.Context, ratelimit.Key, ratelimit.Rule, time.Time)
 	panic("no count")
 }
 
+func (panicking) Begin(context.Context, string) context.Context { panic("no start") }
+
+func (panicking) Observe(context.Context, latchkey.Observation) { panic("no sight") }
+
 func (panicking) Notify(context.Context, notify.Message) error { panic("no voice") }
 
 func (panicking) Peek(context.Context, ratelimit.Key, ratelimit.Rule, time.Time) (ratelimit.Result, error) {
@@ -79,7 +83,7 @@ func TestEveryOperationSurvivesPanicsOfTheOtherCallbacks(t *testing.T) {
 			w := operations.NewWorld(k, true, op)
 			engine, err := latchkey.New(k.Store, latchkey.Config{
 				Keys: k.Keys, LimiterPerProcess: true, Hasher: k.Hasher, Now: k.Clock.Now, Locator: panicking{}, Limiter: limiter,
-				AddressClassifier: panicking{},
+				AddressClassifier: panicking{}, Observer: panicking{},
 				Policy: latchkey.Policy{Addresses: latchkey.AddressPolicy{
 					RefuseDisposable: true, RefuseAliased: true, RefuseFree: true, RefuseNotCorporate: true,
 				}},
