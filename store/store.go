@@ -43,6 +43,10 @@
 //     the snapshot. A Tx or a Reader kept after its closure returns [ErrDone].
 //   - InsertAll is Insert of each of the rows. If one of them is refused, none of
 //     them is kept.
+//   - In a numbered index ([IndexOn]), a row that is inserted with 0 in the last column gets a
+//     number there, greater than that of every row in the table with the same values in the
+//     other columns, as far as the commit of that one came before this Update began, or this
+//     Update has inserted it. A row that is inserted with another number keeps it.
 //   - A null never collides in a unique index. A listing by the index has it
 //     before every value. Comparing with a null selects nothing.
 //   - Text compares bytewise.

@@ -27,6 +27,7 @@ type Index struct {
 	name    string
 	columns []int
 	unique  bool
+	numbers bool
 	full    []int // columns, then the other columns of the primary key
 	ordinal int
 }
@@ -43,6 +44,9 @@ func (ix *Index) Columns() []int { return ix.columns }
 
 // Unique reports whether the index is unique.
 func (ix *Index) Unique() bool { return ix.unique }
+
+// Numbered reports whether the store numbers the rows of the index, see [IndexOn].
+func (ix *Index) Numbered() bool { return ix.numbers }
 
 // Order returns the positions of the columns by which a listing by this index
 // is ordered: its own, then those of the primary key.
@@ -141,6 +145,16 @@ func (t *Table) References() []Reference { return t.references }
 // the other table. The caller must not change the slice.
 func (t *Table) Children() []Reference { return t.children }
 
+// Numbered returns the index of the table whose rows the store numbers, nil without one.
+func (t *Table) Numbered() *Index {
+	for _, ix := range t.indexes {
+		if ix.numbers {
+			return ix
+		}
+	}
+	return nil
+}
+
 // Reference returns the reference whose first column has that name. It panics if there is
 // none, like [Table.Index].
 func (t *Table) Reference(column string) *Reference {
@@ -178,6 +192,9 @@ type IndexOn struct {
 	Columns []string
 	Unique  bool
 	Cluster bool
+	// Numbered says that the store numbers the rows in the last column, which holds integers. A
+	// table has at most one such index, and that is not unique.
+	Numbered bool
 }
 
 // RefersTo declares that Columns name a row of Parent's table. Parent must be a
@@ -218,7 +235,13 @@ func newTable(name string, columns []Column, keys Keys) *Table {
 }
 
 func (t *Table) addIndex(on IndexOn) *Index {
-	ix := &Index{table: t, name: on.Name, columns: t.positions(on.Columns), unique: on.Unique, ordinal: -1}
+	ix := &Index{table: t, name: on.Name, columns: t.positions(on.Columns), unique: on.Unique, numbers: on.Numbered, ordinal: -1}
+	if on.Numbered {
+		last := t.columns[ix.columns[len(ix.columns)-1]]
+		if on.Unique || last.Kind != KindInt || last.Nullable || t.Numbered() != nil {
+			panic("store: " + t.name + "." + on.Name + " cannot be numbered")
+		}
+	}
 	for _, c := range ix.columns {
 		if t.columns[c].JSON {
 			panic("store: " + t.name + "." + on.Name + " is over JSON, which has no order")

@@ -14,9 +14,9 @@ const fewRows = 32
 
 // InsertAll is one COPY in binary form, in one round trip. It needs no description
 // of the columns, and so is the same through a pooler. A careful run inserts the rows one by one,
-// and so does a call with few rows.
+// and so does a call with few rows, or with rows that are numbered.
 func (c *caller) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
-	if c.careful || c.batches && len(rows) <= fewRows {
+	if c.careful || c.batches && len(rows) <= fewRows || t.Numbered() != nil {
 		for _, row := range rows {
 			if err := c.Insert(ctx, t, row); err != nil {
 				return err

@@ -287,6 +287,8 @@ func (n names) dialect() sqltext.Dialect {
 		Reference:   " DEFERRABLE INITIALLY IMMEDIATE",
 		NullsFirst:  true,
 		LooksUp:     true,
+		Number:      n.number,
+		Sequence:    func(ix *store.Index) string { return "CREATE SEQUENCE " + n.table(sequence(ix)) },
 		Select:      plain,
 		By:          func(string) string { return "" },
 		Unindexed:   plain,
@@ -299,6 +301,16 @@ func (n names) dialect() sqltext.Dialect {
 			return "jsonb_typeof(" + name + ") = 'array' AND " + name + " ?| ARRAY[" + params + "]::text[]"
 		},
 	}
+}
+
+// sequence returns the name of the sequence that numbers the rows of an index.
+func sequence(ix *store.Index) string { return sqltext.IndexName(ix) + "_number" }
+
+// number returns the next number of a sequence for 0, and every other number as it is. The
+// sequence goes on after the greatest number that it has seen, as in a copy of rows.
+func (n names) number(ix *store.Index, param string) string {
+	s := "'" + n.table(sequence(ix)) + "'"
+	return "CASE WHEN " + param + "::bigint = 0 THEN nextval(" + s + ") WHEN setval(" + s + ", greatest(nextval(" + s + "), " + param + "::bigint)) > 0 THEN " + param + "::bigint END"
 }
 
 func columnType(c store.Column) string {

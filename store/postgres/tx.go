@@ -116,6 +116,10 @@ type caller struct {
 	unchecked []*store.Table // whose new references the server has not looked for
 }
 
+// NumbersRows says that a sequence of the server numbers rows: to look for the greatest number would
+// lock a page of the index, into which other transactions insert.
+func (*caller) NumbersRows() {}
+
 // failure is a failure of a statement that another run may mend. It is zero if
 // another run cannot.
 type failure struct {

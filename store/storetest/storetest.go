@@ -120,7 +120,7 @@ var (
 	byBorn  = parents.Index("born")
 	byLabel = children.Index("label")
 
-	schema = store.NewSchema("storetest", 1, parents.Table, children.Table)
+	schema = store.NewSchema("storetest", 1, parents.Table, children.Table, tickets.Table)
 )
 
 // Run checks every line of the contract against new places of a factory.

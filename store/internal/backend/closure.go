@@ -108,8 +108,45 @@ func (c *closureTx) Insert(ctx context.Context, t *store.Table, row store.Row) e
 		if err := c.shell.checkRow(t, row); err != nil {
 			return err
 		}
+		row, err := numbered(ctx, tx, t, row)
+		if err != nil {
+			return err
+		}
 		return tx.Insert(ctx, t, row)
 	})
+}
+
+// Numbers is a transaction whose backend numbers the rows of numbered indexes by itself.
+type Numbers interface {
+	NumbersRows()
+}
+
+// numbered returns a row with its number in the numbered index of its table. Without it, the
+// row has the number 0, or the table no such index.
+func numbered(ctx context.Context, tx store.Tx, t *store.Table, row store.Row) (store.Row, error) {
+	ix := t.Numbered()
+	if ix == nil {
+		return row, nil
+	}
+	if _, itself := tx.(Numbers); itself {
+		return row, nil
+	}
+	key := ix.Key(row)
+	last := len(key) - 1
+	if key[last].Int() != 0 {
+		return row, nil
+	}
+	greatest, err := tx.List(ctx, store.Query{Index: ix, Equal: key[:last], Descending: true, Limit: 1})
+	if err != nil {
+		return row, err
+	}
+	number := int64(1)
+	if len(greatest) > 0 {
+		number = max(number, ix.Key(greatest[0])[last].Int()+1)
+	}
+	values := row.Values()
+	values[ix.Columns()[last]] = store.Int(number)
+	return store.NewRow(values), nil
 }
 
 func (c *closureTx) InsertAll(ctx context.Context, t *store.Table, rows []store.Row) error {
@@ -122,11 +159,20 @@ func (c *closureTx) InsertAll(ctx context.Context, t *store.Table, rows []store.
 				return err
 			}
 		}
-		switch len(rows) {
-		case 0:
+		switch {
+		case len(rows) == 0:
 			return nil
-		case 1:
-			return tx.Insert(ctx, t, rows[0])
+		case len(rows) == 1 || t.Numbered() != nil:
+			for _, row := range rows {
+				row, err := numbered(ctx, tx, t, row)
+				if err != nil {
+					return err
+				}
+				if err := tx.Insert(ctx, t, row); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		return tx.InsertAll(ctx, t, rows)
 	})

@@ -33,6 +33,11 @@ type Dialect struct {
 	// may read all rows with the leading columns instead, because it knows too little of a young
 	// table.
 	LooksUp bool
+	// Number returns the value of a numbered column for a parameter, which is 0 if the database
+	// is to number the row; nil means that the caller numbers it. Sequence is the statement
+	// that a new table needs for it.
+	Number   func(ix *store.Index, param string) string
+	Sequence func(ix *store.Index) string
 	// LimitSign stands before the parameter of a limit.
 	LimitSign string
 	// By returns the words after the table of a select that name the index to
@@ -162,6 +167,10 @@ func (d Dialect) Insert(t *store.Table, rows int) string {
 	for n := range groups {
 		for i := range places {
 			places[i] = d.Placeholder(n*len(places) + i + 1)
+		}
+		if ix := t.Numbered(); ix != nil && d.Number != nil {
+			last := ix.Columns()[len(ix.Columns())-1]
+			places[last] = d.Number(ix, places[last])
 		}
 		groups[n] = "(" + strings.Join(places, ", ") + ")"
 	}
@@ -567,6 +576,9 @@ func (d Dialect) Create(t *store.Table) []string {
 	}
 	b.WriteString("\n)")
 	out := []string{b.String()}
+	if ix := t.Numbered(); ix != nil && d.Sequence != nil {
+		out = append(out, d.Sequence(ix))
+	}
 	for _, ix := range t.Indexes()[1:] {
 		if ix.Unique() {
 			out = append(out, d.createIndex("UNIQUE INDEX ", ix, IndexName(ix), ix.Columns()))
