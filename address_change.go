@@ -123,6 +123,7 @@ func (a *Account) sendChange(ctx context.Context, c *call, drawn *newToken, link
 			if err := tx.insertToken(ctx, &n); err != nil {
 				return err
 			}
+			tx.sendToken(&n, c.tokenMessage(ctx, &n, nil, link), mocked) // a stranger may have the address: no words of the user's
 			tx.event(user.ID, "changes."+n.ID+".create", n.show())
 			return tx.log(ctx, logVerificationCreate, user)
 		},
@@ -130,7 +131,6 @@ func (a *Account) sendChange(ctx context.Context, c *call, drawn *newToken, link
 	if err != nil {
 		return nil, err
 	}
-	c.deliverToken(drawn, c.tokenMessage(ctx, drawn, nil, link), mocked) // a stranger may have the address: no words of the user's
 	return c.showNewToken(drawn), nil
 }
 

@@ -256,6 +256,10 @@ type Config struct {
 	// that run at once come in any order. A process that dies between a commit and its
 	// events never tells them: only the audit log is complete.
 	OnEvent func(context.Context, Event)
+	// Outbox keeps messages and events in the store until they are delivered; nil means that
+	// they are in the memory of the process: one that dies loses the messages that wait,
+	// and OnEvent alone gets events.
+	Outbox *Outbox
 	// Observer gets what the engine does, for metrics and traces; nil means no observer. Package
 	// otel of this project, a module of its own, has one for OpenTelemetry.
 	Observer Observer
@@ -315,6 +319,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if c.CustomFactor != nil && c.CustomCodes {
 		return nil, errors.New("latchkey: Config has both a CustomFactor and CustomCodes")
 	}
+	if err := c.Outbox.check(); err != nil {
+		return nil, err
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -343,12 +350,16 @@ func New(s store.Store, c Config) (*Engine, error) {
 		mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, otherDomains: c.PasskeysOfOtherDomains, redirects: redirects,
 		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, observer: c.Observer, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
-	e.courier = courier.New(c.Notifier, c.SMS, c.Logger, c.Now, e.tried)
+	report := courier.NewReport(c.Logger, c.Now)
+	e.courier = courier.New(c.Notifier, c.SMS, report, c.Now, e.tried)
 	if err := e.checkKeys(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	if err := e.checkPasskeys(context.Background()); err != nil {
 		return nil, errors.Join(err, e.Close())
+	}
+	if c.Outbox != nil {
+		e.startOutbox(*c.Outbox, report, payloads())
 	}
 	return e, nil
 }
@@ -399,7 +410,12 @@ func (e *Engine) CloseContext(ctx context.Context) error {
 	var revoking, sending error
 	var group sync.WaitGroup
 	group.Go(func() { revoking = e.errands.Close(ctx) })
-	group.Go(func() { sending = e.courier.Close(ctx) })
+	group.Go(func() {
+		// The outbox ends first: what it has handed to the courier comes back to it.
+		kept := make(chan error, 1)
+		go func() { kept <- e.outbox.close(ctx) }()
+		sending = errors.Join(e.courier.Close(ctx), <-kept)
+	})
 	group.Go(func() {
 		short, cancel := context.WithTimeout(ctx, notesTime)
 		defer cancel()

@@ -50,6 +50,15 @@ func (e *Engine) device(ctx context.Context, c Client) (d Device) {
 	return d
 }
 
+// device returns the device of the client of a call. It asks once.
+func (c *call) device(ctx context.Context) Device {
+	if c.seen == nil {
+		d := c.Engine.device(ctx, c.client)
+		c.seen = &d
+	}
+	return *c.seen
+}
+
 // device returns the device that the client's user agent names.
 func (c Client) device() Device {
 	a := agent.Parse(c.UserAgent)

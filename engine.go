@@ -78,6 +78,7 @@ type Engine struct {
 	limiter      ratelimit.Limiter
 	onEvent      func(context.Context, Event) // nil if absent
 	observer     Observer                     // nil if absent
+	outbox       *outbox                      // nil if absent
 	locator      Locator                      // nil if absent
 	// classifier is the host's; nil means package mailclass.
 	classifier AddressClassifier
@@ -116,6 +117,8 @@ type call struct {
 	now    time.Time
 	// session is the id of the session that acts; "" without one.
 	session string
+	// seen is the device of the client, once it was asked for.
+	seen *Device
 }
 
 // recent reports whether a time is within a window before now.

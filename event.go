@@ -11,6 +11,9 @@ import (
 type Event struct {
 	// ID stays the same when the event is delivered again.
 	ID string `json:"id"`
+	// Try counts the deliveries to a [Receiver], from 1. No two of them have the same number. One
+	// may be missing: the process has died before it. It is 0 for OnEvent.
+	Try int `json:"try"`
 	// Name is one of these, with ids in the place of ID:
 	//
 	//   - users.ID.create, users.ID.delete

@@ -57,7 +57,7 @@ func (g *Guest) open() error {
 
 // call returns an operation of an open engine.
 func (g *Guest) call() call {
-	return call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now(), ""}
+	return call{g.engine, g.client, g.server, actor{mode: modeGuest}, g.engine.now(), "", nil}
 }
 
 // Account is the handle of a signed-in user, for their own account. Only
@@ -129,7 +129,7 @@ func (a *Account) beginFor() (*call, error) {
 	if a.acting != nil {
 		by.mode = modeImpersonator
 	}
-	return &call{a.engine, a.client, a.server, by, a.engine.now(), a.session.ID}, nil
+	return &call{a.engine, a.client, a.server, by, a.engine.now(), a.session.ID, nil}, nil
 }
 
 // Format prints the id of the user, and nothing that proves it.
@@ -306,7 +306,7 @@ func (u *Users) begin() (*call, error) {
 	if err := u.engine.open(); err != nil {
 		return nil, err
 	}
-	c := &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now(), ""}
+	c := &call{u.engine, u.client, true, actor{mode: modeServer}, u.engine.now(), "", nil}
 	return c, c.checkSessionLength()
 }
 

@@ -18,6 +18,7 @@ const (
 	sealedHistory      sealed = "history" // of passwords
 	sealedTOTP         sealed = "totp"
 	sealedRecoveryCode sealed = "recoverycode"
+	sealedOutbox       sealed = "outbox"    // a message or an event that waits
 	sealedChallenge    sealed = "challenge" // the code of FactorCustom
 	sealedProvider     sealed = "provider"  // a token of an identity
 )
@@ -49,7 +50,7 @@ func (e *Engine) logUnopened(ctx context.Context, u unopened) {
 // tellUnopened tells the host of a value that was changed or moved. A value whose key the
 // engine lacks is a matter of the configuration, and is only logged.
 func (e *Engine) tellUnopened(ctx context.Context, u unopened) {
-	if e.onEvent == nil || !errors.Is(u.cause, seal.ErrDamaged) {
+	if !e.tellsEvents() || !errors.Is(u.cause, seal.ErrDamaged) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -58,7 +59,7 @@ func (e *Engine) tellUnopened(ctx context.Context, u unopened) {
 	if told, err := c.take(ctx, key, ratelimit.Rule{Calls: 1, Window: integrityWindow}); err != nil || !told.Allowed {
 		return
 	}
-	e.tell(ctx, Event{
+	e.announce(ctx, Event{
 		ID: newID(), Name: "integrity." + string(u.value) + ".failed", Time: c.now, UserID: u.userID, Mode: string(modeSystem),
 	})
 }

@@ -115,6 +115,7 @@ func TestN3DamageIsTold(t *testing.T) {
 					}
 				}
 				want := latchkey.Event{Name: "integrity." + c.event + ".failed", Time: k.Clock.Now(), UserID: user.ID, Mode: "system"}
+				want.ID = told[1].ID
 				k.Same("event", told[1], want)
 			})
 		})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/url"
 
-	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
@@ -128,26 +127,13 @@ func (a *Account) invite(ctx context.Context, teamID string, n NewMembership, ro
 		return nil, err
 	}
 	drawn.page, drawn.named, drawn.roles = page, n, roles
-	made, err := accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*sentInvitation, error) {
+	made, err := accountUpdate(ctx, c, a, (*Account).standing, func(ctx context.Context, tx *txn, user *record.User) (*Membership, error) {
 		return tx.insertInvitation(ctx, teamID, user, drawn)
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.deliverInvitation(made.message, made.silent)
-	return made.shown, nil
-}
-
-// deliverInvitation hands over the message with the link of an invitation.
-func (c *call) deliverInvitation(m notify.Message, null bool) {
-	c.deliver(courier.Delivery{
-		Message: m, Null: null,
-		Serves: func(ctx context.Context) bool {
-			sum, _ := secretDigest(m.Secret.Reveal(), kindInvitation.label)
-			row, err := invitationOf(ctx, c.store, sum[:])
-			return err != nil || row != nil
-		},
-	})
+	return made, nil
 }
 
 // ownTeam returns a team that a user owns.
@@ -239,17 +225,10 @@ func addressOf(user *record.User) string {
 	return cmp.Or(user.Email, user.Phone)
 }
 
-// sentInvitation is an invitation that was made. Silent says that nothing is sent: to a mock
-// number, to an address that is held for another user, and to a blocked user.
-type sentInvitation struct {
-	shown   *Membership
-	message notify.Message
-	silent  bool
-}
-
 // insertInvitation is the one place where invitations are made. It takes the place of the one
-// to the same address.
-func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record.User, n *invitation) (*sentInvitation, error) {
+// to the same address. Nothing is sent to a mock number, to an address that is held for another
+// user, and to a blocked user.
+func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record.User, n *invitation) (*Membership, error) {
 	team, err := ownTeam(ctx, tx, teamID, user)
 	if err != nil {
 		return nil, err
@@ -322,9 +301,11 @@ func (tx *txn) insertInvitation(ctx context.Context, teamID string, user *record
 		return nil, err
 	}
 	_, mocked := tx.mockCode(n.kind.by.channel, n.Destination)
-	made := &sentInvitation{silent: n.silent || mocked || held != "" && !own || own && person.Blocked, message: tx.invitationMessage(n, m, team, user)}
-	made.shown, err = showInvitation(m, team, false)
-	return made, err
+	tx.send(letter{
+		message: tx.invitationMessage(n, m, team, user), null: n.silent || mocked || held != "" && !own || own && person.Blocked,
+		code: code{codeOfInvitation, m.Digest},
+	})
+	return showInvitation(m, team, false)
 }
 
 // openInvitations counts the open invitations of a team, up to as many as it may have.

@@ -56,7 +56,7 @@ var notOutputs = map[string]string{
 	"Client": isInput, // as part of an Event it has an address, a user agent and a locale
 
 	"Config": isConfig, "Key": isConfig, "Keys": isConfig, "Policy": isConfig, "PasswordPolicy": isConfig, "SessionPolicy": isConfig, "Lifetime": isConfig,
-	"FactorPolicy": isConfig, "MessagePolicy": isConfig, "MemberPolicy": isConfig, "AddressPolicy": isConfig, "GuessingPolicy": isConfig,
+	"FactorPolicy": isConfig, "MessagePolicy": isConfig, "MemberPolicy": isConfig, "AddressPolicy": isConfig, "GuessingPolicy": isConfig, "Outbox": isConfig, "Receiver": isConfig,
 
 	"Error": isFailure, "ThrottledError": isFailure, "MoreFactorsError": isFailure, "UnverifiedEmailError": isFailure, "OAuth2Error": isFailure, "UnknownPasskeyError": isFailure, "RecordError": isFailure,
 

@@ -212,7 +212,7 @@ func (c *call) logsUnder(ctx context.Context, key string, queries []Query, hide 
 		at := place{row.IP, row.Agent}
 		device, known := devices[at]
 		if !known {
-			device = c.device(ctx, clientOf(row.IP, row.Agent))
+			device = c.Engine.device(ctx, clientOf(row.IP, row.Agent))
 			devices[at] = device
 		}
 		l := &Log{

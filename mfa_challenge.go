@@ -9,7 +9,6 @@ import (
 
 	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/codes"
-	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/seal"
@@ -122,22 +121,19 @@ func (a *Account) CreateMFAChallenge(ctx context.Context, factor Factor) (_ *MFA
 	if err != nil {
 		return nil, err
 	}
-	user, err := accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (*record.User, error) {
+	_, err = accountUpdate(ctx, c, a, (*Account).standingOrOwing, func(ctx context.Context, tx *txn, user *record.User) (none, error) {
 		if err := a.mayHelp(ctx, tx.call, tx, factor); err != nil {
-			return nil, err
+			return none{}, err
 		}
-		return user, tx.insertChallenge(ctx, user, drawn)
+		return none{}, tx.insertChallenge(ctx, user, drawn)
 	})
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case factor == FactorCustom && c.custom != nil:
+	if factor == FactorCustom && c.custom != nil {
 		if err := c.beginCustom(ctx, drawn.row.UserID, drawn.row.ID); err != nil {
 			return nil, err
 		}
-	case factor.contact() != nil:
-		c.deliverChallenge(&drawn.row, c.challengeMessage(ctx, drawn, user), drawn.mocked)
 	}
 	return showChallenge(&drawn.row), nil
 }
@@ -233,6 +229,9 @@ func (tx *txn) insertChallenge(ctx context.Context, user *record.User, n *newCha
 	if err := record.Challenges.Insert(ctx, tx, &row); err != nil {
 		return err
 	}
+	if n.factor.contact() != nil {
+		tx.send(letter{message: tx.challengeMessage(ctx, n, user), null: n.mocked, proven: true, code: code{codeOfChallenge, []byte(row.ID)}})
+	}
 	tx.event(user.ID, "challenges."+row.ID+".create", showChallenge(&n.row))
 	return tx.log(ctx, logChallengeCreate, user)
 }
@@ -243,17 +242,6 @@ func (c *call) challengeMessage(ctx context.Context, n *newChallenge, user *reco
 		ID: n.row.ID, Kind: notify.Challenge, Channel: n.factor.contact().channel, To: n.row.Destination, Name: user.Name, UserID: user.ID,
 		Secret: hide(n.code), Time: n.row.Created, Expire: n.row.Expire, Client: c.messageClient(ctx), Locale: c.client.Locale,
 	}
-}
-
-// deliverChallenge hands over the message with the code of a challenge.
-func (c *call) deliverChallenge(row *record.Challenge, m notify.Message, null bool) {
-	c.deliver(courier.Delivery{
-		Message: m, Null: null, Proven: true,
-		Serves: func(ctx context.Context) bool {
-			row, err := record.Challenges.Find(ctx, c.store, record.Challenges.Primary(), store.Text(row.ID))
-			return err != nil || row != nil
-		},
-	})
 }
 
 // challengeParts are the parts of the digest of a challenge's code.

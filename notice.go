@@ -1,7 +1,6 @@
 package latchkey
 
 import (
-	"cmp"
 	"context"
 
 	"example.com/latchkey/internal/courier"
@@ -10,7 +9,7 @@ import (
 
 // messageClient returns a message's description of the client.
 func (c *call) messageClient(ctx context.Context) notify.Client {
-	d := c.device(ctx, c.client)
+	d := c.device(ctx)
 	return notify.Client{
 		IP: c.client.IP, UserAgent: c.client.UserAgent, OS: d.OSName, Browser: d.ClientName, Device: d.DeviceName, Country: d.CountryCode,
 	}
@@ -19,7 +18,7 @@ func (c *call) messageClient(ctx context.Context) notify.Client {
 // strangeClient is messageClient, for a message that may go to a stranger: the client's
 // own words are left out, and only names that the engine knows stay.
 func (c *call) strangeClient(ctx context.Context) notify.Client {
-	d := c.device(ctx, c.client)
+	d := c.device(ctx)
 	if d.ClientCode == "" { // the name of an unknown client is its own; that of a system never is
 		d.ClientName = ""
 	}
@@ -36,38 +35,34 @@ type notice struct {
 // sendNotices sends the notices of a transaction after its commit. The addresses of the
 // host's own staff are not shown to users.
 func (c *call) sendNotices(ctx context.Context, notices []notice) {
-	if len(notices) == 0 {
-		return
-	}
-	server := c.by.mode == modeServer
-	var client notify.Client
-	if !server {
-		client = c.messageClient(ctx)
-	}
 	for _, n := range notices {
-		if !server && !c.mayNotice(ctx, n) {
-			continue // the host has an event of it
-		}
-		n.Client, n.Locale = client, c.client.Locale
-		if !n.proven && !server {
-			n.Client = c.strangeClient(ctx)
-		}
-		_, mocked := c.mockCode(n.Channel, n.To)
-		c.deliver(courier.Delivery{Message: n.Message, Null: mocked, Notice: true})
+		if c.mayNotice(ctx, n) {
+			c.deliver(c.noticeLetter(ctx, n))
+		} // otherwise the host has an event of it
 	}
 }
 
-// deliver hands a message to the courier. It is the one place where messages leave. All of a
-// customer's IPv6 addresses are one client to it.
-func (c *call) deliver(d courier.Delivery) {
-	d.From = cmp.Or(c.client.site(), c.client.network())
-	c.courier.Deliver(d)
+// noticeLetter returns the letter of a notice.
+func (c *call) noticeLetter(ctx context.Context, n notice) letter {
+	n.Locale = c.client.Locale
+	switch {
+	case c.by.mode == modeServer:
+	case n.proven:
+		n.Client = c.messageClient(ctx)
+	default:
+		n.Client = c.strangeClient(ctx)
+	}
+	_, mocked := c.mockCode(n.Channel, n.To)
+	return letter{message: n.Message, null: mocked, notice: true, proven: n.proven}
 }
 
 // mayNotice counts a notice among the messages to its address and those that its client
 // has caused. Some of each kind to a proven address pass beyond those, so that a flood hides
 // no theft and one kind does not hide another.
 func (c *call) mayNotice(ctx context.Context, n notice) bool {
+	if c.by.mode == modeServer {
+		return true
+	}
 	r := new(reserve)
 	if n.proven {
 		r = &reserve{rule: limitMessagesNotices, key: func(context.Context) (string, error) { return string(n.Kind) + "\n" + n.To, nil }}

@@ -170,7 +170,7 @@ type signIn struct {
 func (c *call) newSignIn(ctx context.Context, provider, providerUID, factors string) *signIn {
 	in := &signIn{
 		provider: provider, providerUID: providerUID, factors: factors, length: c.client.SessionLength,
-		id: newID(), device: c.device(ctx, c.client).encode(), secret: newSecret(),
+		id: newID(), device: c.device(ctx).encode(), secret: newSecret(),
 	}
 	in.digest = sessionDigest(in.secret)
 	return in

@@ -165,7 +165,7 @@ func (e *Engine) limitKey(l limited, key string) ratelimit.Key {
 
 // alarm tells the host, once a window, that a rule for messages has refused one.
 func (c *call) alarm(ctx context.Context, l limited, key string, result ratelimit.Result) {
-	if c.onEvent == nil {
+	if !c.tellsEvents() {
 		return
 	}
 	window := max(result.Reset.Sub(c.now), time.Second)
@@ -173,7 +173,7 @@ func (c *call) alarm(ctx context.Context, l limited, key string, result ratelimi
 	if err != nil || !told.Allowed {
 		return
 	}
-	c.tell(context.WithoutCancel(ctx), Event{
+	c.announce(context.WithoutCancel(ctx), Event{
 		ID: newID(), Name: "limits." + limits[l].name + ".reached", Time: c.now, Mode: string(modeGuest), Client: c.client.silent(),
 		Payload: LimitResult{limits[l].name, result},
 	})

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/codes"
-	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/reason"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/internal/redirect"
@@ -52,37 +51,38 @@ func (c *call) sendToken(ctx context.Context, r tokenRequest) (*Token, error) {
 	}
 	asked, instead := c.newToken(r.kind, r.destination, r.userID, r.secret), newID()
 	asked.Drawn, asked.Admitted = drawn, c.server
-	made, err := update(ctx, c, func(ctx context.Context, tx *txn) (*sentToken, error) { return tx.makeToken(ctx, *asked, instead) })
+	phrase := ""
+	if r.phrase {
+		phrase = codes.Phrase()
+	}
+	made, err := update(ctx, c, func(ctx context.Context, tx *txn) (*sentToken, error) {
+		made, err := tx.makeToken(ctx, *asked, instead)
+		if err != nil {
+			return nil, err
+		}
+		user := made.user
+		// An unverified address of a blocked user may belong to someone else, so the mail
+		// is sent.
+		blocked := user != nil && user.Blocked && r.kind.by.verified(user)
+		cannot := r.kind.purpose == recovers && (user == nil || !mayRecover(user, c.now)) ||
+			r.kind.purpose == signsIn && user == nil && (made.held || !made.Admitted && c.maySignUp() != nil)
+		message := c.tokenMessage(ctx, &made.newToken, user, r.link)
+		message.Phrase = phrase
+		tx.sendToken(&made.newToken, message, mocked || blocked || cannot)
+		return made, nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	shown := c.showNewToken(&made.newToken)
-	shown.UserID = made.answer
-	if r.phrase {
-		shown.Phrase = codes.Phrase()
-	}
-	user := made.user
-	// An unverified address of a blocked user may belong to someone else, so the mail
-	// is sent.
-	blocked := user != nil && user.Blocked && r.kind.by.verified(user)
-	cannot := r.kind.purpose == recovers && (user == nil || !mayRecover(user, c.now)) ||
-		r.kind.purpose == signsIn && user == nil && (made.held || !made.Admitted && c.maySignUp() != nil)
-	message := c.tokenMessage(ctx, &made.newToken, user, r.link)
-	message.Phrase = shown.Phrase
-	c.deliverToken(&made.newToken, message, mocked || blocked || cannot)
+	shown.UserID, shown.Phrase = made.answer, phrase
 	return shown, nil
 }
 
-// deliverToken hands over the message of a token that was made. If another token takes its
-// slot, or it is used, before the message is sent, the message is not sent.
-func (c *call) deliverToken(n *newToken, m notify.Message, null bool) {
-	c.deliver(courier.Delivery{
-		Message: m, Null: null,
-		Serves: func(ctx context.Context) bool {
-			row, err := record.Tokens.Find(ctx, c.store, record.Tokens.Primary(), store.Text(n.ID))
-			return err != nil || row != nil // a message is rather sent in vain than lost
-		},
-	})
+// sendToken sends the message of a token. If another token takes its slot, or it is used, before
+// the message is sent, the message is not sent.
+func (tx *txn) sendToken(n *newToken, m notify.Message, null bool) {
+	tx.send(letter{message: m, null: null, code: code{codeOfToken, []byte(n.ID)}})
 }
 
 // canAsk refuses tokens of a kind that is switched off, or has no notifier.

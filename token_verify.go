@@ -87,28 +87,28 @@ func (a *Account) sendVerification(ctx context.Context, kind *tokenKind, secret 
 	}
 	drawn := c.newToken(kind, to, user.ID, secret)
 	drawn.UserID = user.ID
-	user, err = update(ctx, c, func(ctx context.Context, tx *txn) (*record.User, error) {
+	err = c.update(ctx, func(ctx context.Context, tx *txn) error {
 		if err := a.mayAct(ctx, c, tx); err != nil {
-			return nil, err
+			return err
 		}
 		user, still, err := a.toVerify(ctx, tx, kind.by)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if still != to {
-			return nil, ErrBusy // the address has changed since the messages to it were counted
+			return ErrBusy // the address has changed since the messages to it were counted
 		}
 		n := *drawn
 		if err := tx.insertToken(ctx, &n); err != nil {
-			return nil, err
+			return err
 		}
+		tx.sendToken(&n, c.tokenMessage(ctx, &n, user, link), mocked)
 		tx.event(user.ID, "verification."+n.ID+".create", n.show())
-		return user, tx.log(ctx, logVerificationCreate, user)
+		return tx.log(ctx, logVerificationCreate, user)
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.deliverToken(drawn, c.tokenMessage(ctx, drawn, user, link), mocked)
 	return c.showNewToken(drawn), nil
 }
 

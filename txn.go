@@ -18,7 +18,9 @@ type txn struct {
 	*call
 	by      actor // may become the user whom a guest proves to be
 	events  []Event
+	letters []letter
 	notices []notice
+	kept    []*queued // letters, notices and events in the outbox
 	after   []func(context.Context) // what else follows
 	seen    []Observation           // told after the commit
 	looks   bool                    // look whether keys are taken before rows are inserted
@@ -56,10 +58,10 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 			runs++
 			refused, done = nil, &txn{Tx: s, call: c, by: c.by, looks: looks}
 			result, err = fn(ctx, done)
-			if err != nil && errors.As(err, &refused) {
-				return nil
+			if err != nil && !errors.As(err, &refused) {
+				return err
 			}
-			return err
+			return done.keep(ctx)
 		})
 		if !errors.Is(err, store.ErrExists) {
 			break
@@ -77,14 +79,36 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	return result, done, refused, err
 }
 
-// follow tells the events and sends the notices of a transaction that is committed.
+// keep is the last part of a transaction: the outbox gets what it causes.
+func (tx *txn) keep(ctx context.Context) (err error) {
+	if tx.outbox == nil {
+		return nil
+	}
+	letters := tx.letters
+	for _, n := range tx.notices {
+		letters = append(letters, tx.noticeLetter(ctx, n))
+	}
+	tx.kept, err = tx.keepAll(ctx, tx.Tx, letters, tx.events, true)
+	return err
+}
+
+// follow tells the events and sends the messages of a transaction that is committed.
 func (tx *txn) follow(ctx context.Context, result any) {
 	ctx = context.WithoutCancel(ctx) // the caller may have gone meanwhile
 	tx.describe(ctx, tx.shown(result)...)
-	for _, event := range tx.events {
-		tx.tell(ctx, event)
+	if tx.onEvent != nil {
+		for _, event := range tx.events {
+			tx.tell(ctx, event)
+		}
 	}
-	tx.sendNotices(ctx, tx.notices)
+	if tx.outbox != nil {
+		tx.offer(tx.kept)
+	} else {
+		for _, l := range tx.letters {
+			tx.deliver(l)
+		}
+		tx.sendNotices(ctx, tx.notices)
+	}
 	for _, o := range tx.seen {
 		tx.observe(ctx, o)
 	}
@@ -126,10 +150,13 @@ func (tx *txn) keyFault(cause error) error {
 	return &loggedError{cause}
 }
 
+// send gathers a letter, to be sent after the commit.
+func (tx *txn) send(l letter) { tx.letters = append(tx.letters, l) }
+
 // event gathers an event of a user. name is the part after the user's id. The
 // receiver owns the payload.
 func (tx *txn) event(userID, name string, payload any) {
-	if tx.onEvent == nil {
+	if !tx.tellsEvents() {
 		return
 	}
 	tx.events = append(tx.events, Event{
@@ -140,7 +167,7 @@ func (tx *txn) event(userID, name string, payload any) {
 
 // teamEvent gathers an event of a team. name is the part after the team's id.
 func (tx *txn) teamEvent(teamID, name string, payload any) {
-	if tx.onEvent == nil {
+	if !tx.tellsEvents() {
 		return
 	}
 	tx.events = append(tx.events, Event{
@@ -151,7 +178,7 @@ func (tx *txn) teamEvent(teamID, name string, payload any) {
 
 // tellAll gathers an event that concerns every user.
 func (tx *txn) tellAll(name string) {
-	if tx.onEvent != nil {
+	if tx.tellsEvents() {
 		tx.events = append(tx.events, Event{ID: newID(), Name: name, Time: tx.now, Mode: string(tx.by.mode), Client: tx.client.silent()})
 	}
 }

@@ -36,6 +36,11 @@ var personal = []struct {
 	{record.Passkeys.Table, byUserID(record.Passkeys.Index("user"))},
 	{record.Handles.Table, byUserID(record.Handles.Primary())},
 	{record.Ceremonies.Table, byUserID(record.Ceremonies.Index("user"))},
+	{record.Outbox.Table, func(user *record.User) []store.Query { // few rows, most of the time
+		q := rowsOf(record.Outbox.Primary())
+		q.Where = []store.Filter{store.Where("user_id", store.OpEqual, store.Text(user.ID))}
+		return []store.Query{q}
+	}},
 	{record.Words.Table, func(user *record.User) []store.Query {
 		return []store.Query{rowsOf(record.Words.Index("row"), "users", user.ID)}
 	}},

@@ -103,8 +103,11 @@ type Message struct {
 	// Sending is when this try began. Words about the time that is left count from it. The
 	// zero time means Time.
 	Sending time.Time
-	Client  Client // that asked
-	Change  Change // of a FactorsChanged; "" for other kinds
+	// Try counts the tries, from 1. With an outbox no two tries have the same number, also in
+	// different processes, and a number may be missing: the process died before that try.
+	Try    int
+	Client Client // that asked
+	Change Change // of a FactorsChanged; "" for other kinds
 	// HasPasskeys says, of a PasswordChanged and of MFASwitchedOn, that the user has passkeys. They stay as they are.
 	HasPasskeys bool
 	// Locale is the language of the client that asked, as the host reported it: a

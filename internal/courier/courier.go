@@ -6,7 +6,6 @@ package courier
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +63,9 @@ const (
 	Again   = "again"   // it will be tried again
 	Dropped = "dropped" // it is given up
 	Stale   = "stale"   // its code served no longer, so it was not sent
+	// Returned is no outcome of a try: the queue had no room, or was closed. Only deliveries of an
+	// outbox have it.
+	Returned = "returned"
 )
 
 // Try is one try to send a message. Outcome is "" if it was sent.
@@ -97,6 +99,11 @@ type Delivery struct {
 	// Serves reports whether the code of the message still serves. It is asked before a try if
 	// the message was tried before, or has waited for a second; nil for notices.
 	Serves func(context.Context) bool
+	// Ended makes it the delivery of an outbox, which is tried once here: it gets the outcome of the
+	// try, or Returned without one, and reports whether the message is given up. Before is the
+	// number of tries before this one. Serves is asked before the try then, whatever the message is.
+	Ended  func(outcome string, cause *notify.Failure) (givenUp bool)
+	Before int
 
 	tries  int
 	queued time.Time // the first time
@@ -109,7 +116,7 @@ type Delivery struct {
 // concurrent use.
 type Courier struct {
 	lanes  map[notify.Channel]*lane
-	report *report
+	report *Report
 	now    func() time.Time // of the engine, for the life of codes
 	told   func(Try)        // gets each try; nil without an observer
 	base   context.Context  // of all tries
@@ -127,9 +134,9 @@ type Courier struct {
 // New returns a courier with a notifier for each channel that has one, and
 // starts its workers, which Close ends. It returns nil if no channel has one.
 // told gets each try that has ended, and may be nil.
-func New(mail, text notify.Notifier, logger *slog.Logger, now func() time.Time, told func(Try)) *Courier {
+func New(mail, text notify.Notifier, report *Report, now func() time.Time, told func(Try)) *Courier {
 	c := &Courier{
-		lanes: make(map[notify.Channel]*lane), report: newReport(logger, now), now: now, told: told,
+		lanes: make(map[notify.Channel]*lane), report: report, now: now, told: told,
 		closing: make(chan struct{}), drained: make(chan struct{}),
 	}
 	c.base, c.cancel = context.WithCancel(context.Background())
@@ -180,12 +187,19 @@ func (c *Courier) Deliver(d Delivery) {
 		if !d.Notice && !d.Proven {
 			room -= provenReserve
 		}
-		d.queued = time.Now()
+		d.queued, d.tries = time.Now(), d.Before
 		evicted, added := c.lanes[d.Message.Channel].add(&d, room)
 		if added && evicted == nil {
 			c.full = false
 			return
 		}
+		if evicted != nil {
+			d = *evicted
+		}
+	}
+	if d.Ended != nil {
+		go d.Ended(Returned, nil) // it may wait for the store
+		return
 	}
 	c.dropped.Add(1)
 	if !c.full { // one log line until there is room again
@@ -216,44 +230,73 @@ func (c *Courier) work(l *lane) {
 // try sends a message once, and decides whether it is tried again.
 func (c *Courier) try(l *lane, d *Delivery) {
 	if d.Null {
+		if d.Ended != nil {
+			d.Ended("", nil)
+		}
 		c.done(l, d)
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.base, tryTime)
 	defer cancel()
-	returned := false
+	returned, began := false, time.Now()
 	defer func() {
 		if !returned { // runtime.Goexit
-			c.drop(d, &notify.Failure{Stage: "notifier", Reason: "ended its goroutine"})
-			c.done(l, d)
+			c.fail(l, d, true, &notify.Failure{Stage: "notifier", Reason: "ended its goroutine"}, began)
 		}
 	}()
-	began := time.Now()
 	if !c.serves(ctx, d) {
 		returned = true
 		c.stale.Add(1)
-		c.tell(d, Stale, began)
-		c.done(l, d)
+		c.end(l, d, Stale, nil, began)
 		return
 	}
-	d.Message.Sending = c.now().UTC()
-	permanent, err := notified(ctx, l.notifier, d.Message)
-	returned = true
 	d.tries++
-	switch {
-	case err == nil:
+	d.Message.Sending, d.Message.Try = c.now().UTC(), d.tries
+	permanent, failure := notified(ctx, l.notifier, d.Message)
+	returned = true
+	if failure == nil {
 		c.sent.Add(1)
-		c.tell(d, "", began)
+		c.end(l, d, "", nil, began)
+		return
+	}
+	c.fail(l, d, permanent, failure, began)
+}
+
+// fail decides whether a message whose try has failed is tried again.
+func (c *Courier) fail(l *lane, d *Delivery, permanent bool, failure *notify.Failure, began time.Time) {
+	switch {
+	case d.Ended != nil:
+		outcome := Again
+		if permanent {
+			outcome = Dropped
+		}
+		if d.Ended(outcome, failure) {
+			c.drop(d, failure)
+			outcome = Dropped
+		} else {
+			c.retried.Add(1)
+			c.report.failed(d.Message.Channel, failure)
+		}
+		c.tell(d, outcome, began)
+		c.done(l, d)
 	case permanent || d.tries >= maxTries || c.base.Err() != nil || !l.mayRetry(d):
-		c.drop(d, err)
+		c.drop(d, failure)
 		c.tell(d, Dropped, began)
+		c.done(l, d)
 	default:
 		c.retried.Add(1)
-		c.report.failed(d.Message.Channel, err)
+		c.report.failed(d.Message.Channel, failure)
 		c.tell(d, Again, began)
 		l.pause(d)
 		c.group.Go(func() { c.later(l, d) })
-		return
+	}
+}
+
+// end ends a delivery that has not failed.
+func (c *Courier) end(l *lane, d *Delivery, outcome string, failure *notify.Failure, began time.Time) {
+	c.tell(d, outcome, began)
+	if d.Ended != nil {
+		d.Ended(outcome, failure)
 	}
 	c.done(l, d)
 }
@@ -267,6 +310,9 @@ func (c *Courier) tell(d *Delivery, outcome string, began time.Time) {
 
 // serves reports whether the code of a message still serves. A notice has no code.
 func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
+	if d.Ended != nil {
+		return d.Serves(ctx)
+	}
 	if d.Message.Expire.IsZero() || d.tries == 0 && time.Since(d.queued) < doubtful {
 		return true
 	}
@@ -285,13 +331,20 @@ func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
 }
 
 // notified calls a notifier. A message whose notifier panicked is not tried again.
-func notified(ctx context.Context, n notify.Notifier, m notify.Message) (permanent bool, err error) {
+func notified(ctx context.Context, n notify.Notifier, m notify.Message) (permanent bool, failure *notify.Failure) {
+	return Called("notifier", func() error { return n.Notify(ctx, m) })
+}
+
+// Called calls a function of the host that takes something, and returns what its error shows. A
+// panic is a permanent failure.
+func Called(who string, take func() error) (permanent bool, failure *notify.Failure) {
 	defer func() {
 		if v := recover(); v != nil {
-			permanent, err = true, &notify.Failure{Stage: "notifier", Reason: "panicked"}
+			permanent, failure = true, &notify.Failure{Stage: who, Reason: "panicked"}
 		}
 	}()
-	if err = n.Notify(ctx, m); err == nil {
+	err := take()
+	if err == nil {
 		return false, nil
 	}
 	permanent = notify.IsPermanent(err)
@@ -387,6 +440,10 @@ func (c *Courier) Close(ctx context.Context) error {
 	}
 	for _, l := range c.lanes {
 		for _, d := range l.empty() {
+			if d.Ended != nil {
+				d.Ended(Returned, nil)
+				continue
+			}
 			c.drop(d, &notify.Failure{Stage: "queue", Reason: "the engine was closed"})
 		}
 	}

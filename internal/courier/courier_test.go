@@ -104,7 +104,7 @@ func run(t *testing.T, mails, texts notify.Notifier, test func(c *Courier, log *
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		log := new(record)
-		c := New(mails, texts, slog.New(slog.NewTextHandler(log, nil)), time.Now, nil)
+		c := New(mails, texts, NewReport(slog.New(slog.NewTextHandler(log, nil)), time.Now), time.Now, nil)
 		test(c, log)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -293,7 +293,7 @@ func TestANullMessageHasNoLine(t *testing.T) {
 func TestLinesCountFromTheLastOne(t *testing.T) {
 	var text bytes.Buffer
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	r := newReport(slog.New(slog.NewTextHandler(&text, nil)), func() time.Time { return now })
+	r := NewReport(slog.New(slog.NewTextHandler(&text, nil)), func() time.Time { return now })
 	f := failure{channel: notify.Email, stage: "login", reason: "535"}
 	for _, step := range []struct {
 		after time.Duration

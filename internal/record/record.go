@@ -9,8 +9,8 @@ package record
 import "example.com/latchkey/store"
 
 // Schema lists all tables of the engine, parents before children.
-var Schema = store.NewSchema("latchkey", 11,
+var Schema = store.NewSchema("latchkey", 12,
 	Addresses.Table, Users.Table, Sessions.Table, Targets.Table, Failures.Table, Logs.Table, Words.Table, Tokens.Table,
 	Authenticators.Table, Challenges.Table, RecoveryCodes.Table, Settings.Table, Teams.Table, Memberships.Table,
-	Identities.Table, Starts.Table, Passkeys.Table, Handles.Table, Ceremonies.Table).
+	Identities.Table, Starts.Table, Passkeys.Table, Handles.Table, Ceremonies.Table, Outbox.Table).
 	Filling(7, fillTargets)

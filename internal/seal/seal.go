@@ -31,6 +31,7 @@ const (
 	Provider     = "provtok"  // seals the tokens of providers
 	Start        = "start"    // seals the state of a sign-in by a provider
 	Ceremony     = "ceremony" // seals what the answer of an authenticator is compared with
+	Outbox       = "outbox"   // seals messages and events that wait
 	JWT          = "jwt"      // seeds of the keys that sign JWTs
 	Page         = "page"     // seals the tokens of pages
 	Check        = "check"    // seals values that tell whether a key is there

@@ -1,0 +1,256 @@
+// Package dispatch runs deliveries that wait in a store. It has a lane for each receiver, asks
+// the lane for deliveries whose time has come, and runs a few of them at once.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// Poll is how often a lane without work looks for some: other processes add to it.
+	Poll = time.Second
+	// A lane whose claims fail waits, twice as long each time, from Poll to claimWaitMost.
+	claimWaitMost = 30 * time.Second
+	// After failsFirst failures in a row a lane that pauses waits before each delivery, from
+	// pauseFirst, twice as long each time, to pauseMost.
+	failsFirst = 5
+	pauseFirst = time.Second
+	pauseMost  = 5 * time.Minute
+	// patience is how long a delivery may take to return after its context has ended.
+	patience = time.Second
+)
+
+// ErrStuck is the answer of Close if a delivery does not return within a second after its context
+// has ended.
+var ErrStuck = errors.New("latchkey: a delivery does not return although its context has ended")
+
+// Work is one delivery.
+type Work interface {
+	// Run delivers. It reports whether that went well.
+	Run(ctx context.Context) (ok bool)
+	// Return gives the delivery back: it is not run.
+	Return()
+}
+
+// Lane is a way out.
+type Lane struct {
+	Name string
+	// Room is how many deliveries run at once.
+	Room int
+	// Pauses says that failures in a row are a failure of the receiver, and not of single
+	// deliveries.
+	Pauses bool
+	// Claim returns up to n deliveries whose time has come, and the wait until the next one, 0 if
+	// there is none.
+	Claim func(ctx context.Context, n int) (works []Work, next time.Duration, err error)
+	// Failed gets the error of a claim.
+	Failed func(err error)
+}
+
+// lane is a lane at work.
+type lane struct {
+	Lane
+	wake chan struct{} // has one place
+
+	mu      sync.Mutex
+	running int
+	fails   int // deliveries in a row
+}
+
+// Dispatcher runs lanes. It is safe for concurrent use.
+type Dispatcher struct {
+	lanes  map[string]*lane
+	base   context.Context // of all deliveries
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+	runs   sync.WaitGroup
+
+	mu      sync.Mutex
+	closing chan struct{}
+	closed  bool
+}
+
+// New starts a dispatcher.
+func New(lanes []Lane) *Dispatcher {
+	d := &Dispatcher{lanes: make(map[string]*lane), closing: make(chan struct{})}
+	d.base, d.cancel = context.WithCancel(context.Background())
+	for _, l := range lanes {
+		d.lanes[l.Name] = &lane{Lane: l, wake: make(chan struct{}, 1)}
+	}
+	for _, l := range d.lanes {
+		d.loops.Go(func() { d.loop(l) })
+	}
+	return d
+}
+
+// Has reports whether there is a lane of that name.
+func (d *Dispatcher) Has(name string) bool { return d.lanes[name] != nil }
+
+// Wake makes a lane look for work.
+func (d *Dispatcher) Wake(name string) {
+	if l := d.lanes[name]; l != nil {
+		l.signal()
+	}
+}
+
+// signal wakes the loop of a lane.
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Free reports whether a lane could run one more delivery now.
+func (d *Dispatcher) Free(name string) bool {
+	l := d.lanes[name]
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running < l.Room && l.fails < failsFirst
+}
+
+// Offer runs a delivery at once, unless the lane has no room or waits.
+func (d *Dispatcher) Offer(name string, w Work) (taken bool) {
+	return d.Free(name) && d.start(d.lanes[name], w)
+}
+
+// start runs a delivery, unless the dispatcher is closed.
+func (d *Dispatcher) start(l *lane, w Work) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	l.mu.Lock()
+	l.running++
+	l.mu.Unlock()
+	d.runs.Go(func() {
+		ok := false
+		defer func() { // also after runtime.Goexit
+			l.mu.Lock()
+			l.running--
+			l.fails++
+			if ok {
+				l.fails = 0
+			}
+			l.mu.Unlock()
+			l.signal()
+		}()
+		ok = w.Run(d.base)
+	})
+	return true
+}
+
+// room returns how many deliveries a lane may claim, and how long it waits before that.
+func (l *lane) room() (n int, pause time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = l.Room - l.running
+	if !l.Pauses || l.fails < failsFirst {
+		return n, 0
+	}
+	if l.running > 0 {
+		return 0, 0
+	}
+	return 1, min(pauseFirst<<min(l.fails-failsFirst, 20), pauseMost)
+}
+
+// loop claims and starts deliveries of a lane until the dispatcher is closed.
+func (d *Dispatcher) loop(l *lane) {
+	broken := 0
+	for {
+		wait := Poll
+		n, pause := l.room()
+		switch {
+		case n <= 0:
+			wait = 0 // until a delivery ends
+		case pause > 0 && !d.sleep(nil, pause):
+			return
+		default:
+			works, next, err := l.Claim(d.base, n)
+			if err != nil {
+				l.Failed(err)
+				wait = min(Poll<<min(broken, 10), claimWaitMost)
+				broken++
+				break
+			}
+			broken = 0
+			for _, w := range works {
+				if !d.start(l, w) {
+					w.Return()
+				}
+			}
+			if len(works) == n {
+				continue
+			}
+			if next > 0 {
+				wait = min(wait, next)
+			}
+			wait = wait*3/4 + rand.N(wait/4+1) // processes do not look at the same time
+		}
+		if !d.sleep(l.wake, wait) {
+			return
+		}
+	}
+}
+
+// sleep waits for a time, 0 for any, or until it is woken. It reports false if the dispatcher is
+// closed.
+func (d *Dispatcher) sleep(wake <-chan struct{}, wait time.Duration) bool {
+	var over <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-over:
+	case <-wake:
+	case <-d.closing:
+		return false
+	}
+	return true
+}
+
+// Close claims nothing more, and waits until what runs has ended or the context ends. Then it
+// cancels the rest.
+//
+// Errors:
+//   - [ErrStuck]
+func (d *Dispatcher) Close(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	if !d.closed {
+		d.closed = true
+		close(d.closing)
+	}
+	d.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		d.loops.Wait()
+		d.runs.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	d.cancel()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-late.C:
+		return ErrStuck
+	}
+}

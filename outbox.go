@@ -1,0 +1,133 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/dispatch"
+	"example.com/latchkey/internal/record"
+)
+
+// Outbox keeps messages and events in the store ([Config].Outbox). They are rows of the
+// transaction that causes them, sealed, because they hold links and codes: what is committed
+// leaves, also if the process dies right after the commit, and what is rolled back does not.
+//
+// The process that has committed a row delivers it at once. It has the row for half a minute and
+// Config.MaxClockStep, a minute and a half by default, and renews that while it is busy with it.
+// If it dies, any process on the store takes the row over after that time. A delivery that has
+// failed is tried again after 1, 4, 16, 64, 256 and 1,024 seconds, and then once an hour. It is
+// given up 72 hours after it was asked for, or at once if the failure is marked by
+// [notify.Permanent]. [Engine.Undelivered] lists what waits and what was given up,
+// [Engine.Requeue] sends it after all, and [Engine.Discard] deletes it. [Engine.Sweep] deletes
+// what was given up 30 days ago.
+//
+// A row is delivered at least once. It comes again if the process dies between the delivery and
+// the deletion of the row, or if it is held up for longer than it has the row. A receiver
+// recognizes it by its id. Try counts the deliveries: no two of them have the same.
+//
+// Right before each delivery the engine looks whether the code or the link in the message
+// still serves: one that has expired, was used or was replaced is not sent. The limits of
+// notices are counted at the first delivery.
+type Outbox struct {
+	// Receivers get events, up to 20. Each has rows, tries and an order of its own, so that one
+	// that fails does not hold up the others. Rows of a receiver that is taken out of the list
+	// are given up by Sweep after 72 hours.
+	Receivers []Receiver
+}
+
+// Receiver gets events from the outbox, at least once. The events of a user, and those of a team,
+// come in the order of their commits: the next one comes when this one was taken or given up. At
+// most four come at once. After five failures in a row the receiver gets one at a time, with
+// a wait of 1 s to 5 minutes before it.
+type Receiver struct {
+	// Name is the receiver's in the store: 1 to 40 of a-z, 0-9 and -. Under another name it is
+	// another receiver, to which the rows of the former do not go.
+	Name string
+	// Events are the patterns of the events that it gets, as in [Event.Matches]; none means
+	// every event.
+	Events []string
+	// Receive takes an event. It returns nil once the event is kept elsewhere. After an error
+	// the event comes again, unless [notify.Permanent] has made the error. The engine logs
+	// the stage and the reason of a [notify.Failure], and the class of every other error. The
+	// context ends after two minutes, or when the engine is closed. It must be safe for
+	// concurrent use. A panic counts as a permanent failure.
+	Receive func(ctx context.Context, e Event) error
+}
+
+// The bounds of the outbox.
+const (
+	maxReceivers = 20
+	// leaseLength and Config.MaxClockStep are how long a process has a row.
+	leaseLength = 30 * time.Second
+	// outboxLife is how long a delivery is tried, and givenUpLife how long the row of one that
+	// was given up stays.
+	outboxLife  = 72 * time.Hour
+	givenUpLife = 30 * 24 * time.Hour
+	// maxOutboxTries is how often a delivery may begin: beyond that, it ends the process each
+	// time.
+	maxOutboxTries = 1000
+)
+
+// eventLane begins the lane of a receiver. The lane of messages is their channel.
+const eventLane = "events/"
+
+var receiverName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// check refuses receivers that cannot work.
+func (o *Outbox) check() error {
+	if o == nil {
+		return nil
+	}
+	if len(o.Receivers) > maxReceivers {
+		return fmt.Errorf("latchkey: Config.Outbox has more than %d receivers", maxReceivers)
+	}
+	for i, r := range o.Receivers {
+		same := func(other Receiver) bool { return other.Name == r.Name }
+		switch {
+		case !receiverName.MatchString(r.Name):
+			return fmt.Errorf("latchkey: Config.Outbox: %q is no name of a receiver", r.Name)
+		case slices.ContainsFunc(o.Receivers[:i], same):
+			return fmt.Errorf("latchkey: Config.Outbox has two receivers %q", r.Name)
+		case r.Receive == nil:
+			return errors.New("latchkey: Config.Outbox: a receiver has no function Receive")
+		}
+	}
+	return nil
+}
+
+// wants reports whether a receiver gets an event.
+func (r *Receiver) wants(e Event) bool {
+	return len(r.Events) == 0 || slices.ContainsFunc(r.Events, e.Matches)
+}
+
+// outbox is the outbox at work.
+type outbox struct {
+	config   Outbox
+	lease    time.Duration
+	lanes    *dispatch.Dispatcher
+	ends     *dispatch.Batch[*ending]
+	report   *courier.Report
+	payloads map[string]func() any // new payloads of events, by the name of their type
+
+	mu       sync.Mutex
+	held     map[*record.Delivery]time.Time // rows that this process has begun, and since when it is sure of them
+	renewing sync.WaitGroup
+	closing  chan struct{}
+}
+
+// ending is what becomes of a row that this process had.
+type ending struct {
+	row     *record.Delivery
+	outcome string // as in package courier, or released
+	cause   string
+	due     time.Time // when it may be claimed again
+}
+
+// released is the outcome of a row whose turn it is not.
+const released = "released"

@@ -1,0 +1,540 @@
+package latchkey
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/dispatch"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+const (
+	// messagesInHand is how many messages of a channel a process has at most, and eventsInHand how
+	// many events of a receiver.
+	messagesInHand = 1000
+	eventsInHand   = 4
+	// receiveTime is how long a receiver may take.
+	receiveTime = 2 * time.Minute
+	// endTime is how long the store may take to note what became of a delivery.
+	endTime = 10 * time.Second
+	// fullWait is how long a message waits for which the queue of its channel had no room.
+	fullWait = 30 * time.Second
+	// endsAtOnce is how many deliveries end in one transaction.
+	endsAtOnce = 100
+)
+
+// startOutbox starts the outbox of an engine.
+func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map[string]func() any) {
+	o := &outbox{
+		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
+		held: make(map[*record.Delivery]time.Time), closing: make(chan struct{}),
+	}
+	o.ends = dispatch.NewBatch(endsAtOnce, e.endRows)
+	lane := func(name string, room int, pauses bool) dispatch.Lane {
+		return dispatch.Lane{
+			Name: name, Room: room, Pauses: pauses,
+			Claim: func(ctx context.Context, n int) ([]dispatch.Work, time.Duration, error) { return e.claim(ctx, name, n) },
+			Failed: func(err error) {
+				if !errors.Is(err, context.Canceled) {
+					e.logger.Error("latchkey: the outbox cannot be read", "lane", name, "error", err)
+				}
+			},
+		}
+	}
+	var lanes []dispatch.Lane
+	for _, channel := range []notify.Channel{notify.Email, notify.SMS} {
+		if e.canSend(channel) {
+			lanes = append(lanes, lane(string(channel), messagesInHand, false))
+		}
+	}
+	for _, r := range config.Receivers {
+		lanes = append(lanes, lane(eventLane+r.Name, eventsInHand, true))
+	}
+	e.outbox = o
+	o.lanes = dispatch.New(lanes)
+	o.renewing.Go(func() { e.renew(o) })
+}
+
+// close ends the outbox: deliveries that have begun go on until the context ends.
+func (o *outbox) close(ctx context.Context) error {
+	if o == nil {
+		return nil
+	}
+	err := o.lanes.Close(ctx)
+	select {
+	case <-o.closing:
+	default:
+		close(o.closing)
+	}
+	o.renewing.Wait()
+	return err
+}
+
+// work is one delivery, or several of one stream one after the other.
+type work struct {
+	*Engine
+	chain []*queued
+	fresh bool // it is not known yet whether the first one is the first of its stream
+}
+
+// offer delivers what a transaction has left in the hands of this process.
+func (e *Engine) offer(all []*queued) {
+	var works []*work
+	for _, w := range all {
+		if w.row.Tries == 0 {
+			e.outbox.lanes.Wake(w.row.Lane)
+			continue
+		}
+		same := func(o *work) bool { return o.chain[0].row.Lane == w.row.Lane && o.chain[0].row.Stream == w.row.Stream }
+		found := false
+		for _, o := range works {
+			if same(o) {
+				o.chain, found = append(o.chain, w), true
+			}
+		}
+		if !found {
+			works = append(works, &work{e, []*queued{w}, true})
+		}
+	}
+	for _, w := range works {
+		for _, one := range w.chain {
+			e.outbox.hold(one.row)
+		}
+		if !e.outbox.lanes.Offer(w.chain[0].row.Lane, w) {
+			go w.Return()
+		}
+	}
+}
+
+// Return gives the rows back. Another call, or another process, takes them.
+func (w *work) Return() {
+	for _, one := range w.chain {
+		w.end(&ending{row: one.row, outcome: released, due: w.now()})
+	}
+}
+
+// Run delivers one after the other, until one fails.
+func (w *work) Run(ctx context.Context) (ok bool) {
+	if w.fresh && !w.isFirst(ctx, w.chain[0].row) {
+		// Its turn comes when the one before it has ended.
+		for _, one := range w.chain {
+			w.end(&ending{row: one.row, outcome: released, due: w.now().Add(dispatch.Poll)})
+		}
+		return true
+	}
+	for i, one := range w.chain {
+		if w.run(ctx, one) {
+			continue
+		}
+		for _, later := range w.chain[i+1:] {
+			w.end(&ending{row: later.row, outcome: released, due: w.now().Add(dispatch.Poll)})
+		}
+		return false
+	}
+	return true
+}
+
+// run delivers one, and notes what became of it.
+func (w *work) run(ctx context.Context, one *queued) (ok bool) {
+	ended := &ending{row: one.row, outcome: courier.Dropped, cause: "receiver: ended its goroutine"}
+	defer func() { w.end(ended) }() // also after runtime.Goexit
+	if one.kept.Message != nil {
+		w.sendKept(ctx, one, ended)
+	} else {
+		w.receiveKept(ctx, one, ended)
+	}
+	return ended.outcome == "" || ended.outcome == courier.Stale
+}
+
+// sendKept hands a message to the courier, and waits for its end.
+func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
+	row, m := one.row, one.kept.Message
+	c := &call{Engine: e, client: Client{IP: m.From}, now: e.now()}
+	if m.Own {
+		c.by.mode = modeServer
+	}
+	l := m.letter()
+	if l.notice && row.Failures == 0 && !c.mayNotice(ctx, notice{l.message, l.proven}) {
+		ended.outcome = courier.Stale // the host has an event of it
+		return
+	}
+	done := make(chan struct{})
+	e.courier.Deliver(courier.Delivery{
+		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1,
+		Serves: func(ctx context.Context) bool { return e.stillMine(ctx, row) && e.now().Before(expiry(row)) && e.serves(ctx, l.code) },
+		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
+			defer close(done)
+			return ended.decide(e.now(), outcome, cause)
+		},
+	})
+	<-done
+}
+
+// expiry is when the code of a message runs out.
+func expiry(row *record.Delivery) time.Time {
+	if row.Expire.IsZero() {
+		return row.Created.Add(outboxLife)
+	}
+	return row.Expire
+}
+
+// receiveKept hands an event to its receiver.
+func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
+	row := one.row
+	name := strings.TrimPrefix(row.Lane, eventLane)
+	began := time.Now()
+	event, err := e.keptEvent(ctx, one.kept.Event)
+	if err != nil {
+		ended.decide(e.now(), courier.Dropped, &notify.Failure{Stage: "outbox", Reason: "the event does not decode"})
+		return
+	}
+	event.Try = int(row.Tries)
+	ctx, cancel := context.WithTimeout(ctx, receiveTime)
+	defer cancel()
+	outcome := ""
+	for _, r := range e.outbox.config.Receivers {
+		if r.Name != name {
+			continue
+		}
+		permanent, failure := courier.Called("receiver", func() error { return r.Receive(ctx, event) })
+		switch {
+		case failure == nil:
+			ended.decide(e.now(), "", nil)
+		default:
+			outcome = courier.Again
+			if permanent {
+				outcome = courier.Dropped
+			}
+			givenUp := ended.decide(e.now(), outcome, failure)
+			outcome = ended.outcome
+			e.outbox.report.Event(name, row.ID, row.Kind, int(row.Tries), givenUp, failure)
+		}
+	}
+	e.observe(ctx, Observation{What: ObservedDelivery, Name: name, Outcome: outcome, Count: 1, Took: time.Since(began), Waited: e.now().Sub(row.Created)})
+}
+
+// keptEvent returns an event as its receiver gets it.
+func (e *Engine) keptEvent(ctx context.Context, k *keptEvent) (Event, error) {
+	event := k.Event
+	if k.Payload == "" {
+		return event, nil
+	}
+	empty := e.outbox.payloads[k.Payload]
+	if empty == nil {
+		return event, errors.New("latchkey: an event with an unknown payload: " + k.Payload)
+	}
+	payload := empty()
+	if err := json.Unmarshal(k.Data, payload); err != nil {
+		return event, err
+	}
+	event.Payload = payload
+	switch p := payload.(type) {
+	case *User:
+		e.describe(ctx, p)
+	case *LimitResult:
+		event.Payload = *p
+	}
+	return event, nil
+}
+
+// decide decides what becomes of a row after an outcome, and reports whether it is given up.
+func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (givenUp bool) {
+	d.outcome, d.cause, d.due = outcome, "", now
+	if cause != nil {
+		d.cause = cause.Stage + ": " + cause.Reason
+	}
+	switch outcome {
+	case courier.Returned:
+		d.outcome, d.due = released, now.Add(fullWait)
+	case courier.Again:
+		d.due = now.Add(backoff(d.row.Failures + 1))
+		if d.due.After(d.row.Created.Add(outboxLife)) {
+			d.outcome = courier.Dropped
+		}
+	}
+	return d.outcome == courier.Dropped
+}
+
+// hold notes that this process has a row, and renews it until the end.
+func (o *outbox) hold(row *record.Delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held[row] = time.Now()
+}
+
+// stillMine reports whether no other process has taken a row over. If the store does not answer,
+// it is taken for ours: it is rather sent twice than lost.
+func (e *Engine) stillMine(ctx context.Context, row *record.Delivery) bool {
+	now, err := record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID), store.Text(row.Lane))
+	return err != nil || now != nil && now.Tries == row.Tries
+}
+
+// isFirst reports whether a row is the first of its stream.
+func (e *Engine) isFirst(ctx context.Context, row *record.Delivery) bool {
+	first, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
+	return err == nil && (len(first) == 0 || first[0].ID == row.ID)
+}
+
+// streamHead returns the first rows of a stream.
+func (e *Engine) streamHead(ctx context.Context, lane, stream string, n int) ([]*record.Delivery, error) {
+	return record.Outbox.List(ctx, e.store, store.Query{Index: record.Outbox.Index("stream"), Equal: []store.Value{store.Text(lane), store.Text(stream)}, Limit: n})
+}
+
+// end notes what became of a row. If the store does not take that, the row comes again.
+func (e *Engine) end(d *ending) {
+	err := e.outbox.ends.Do(d)
+	e.outbox.mu.Lock()
+	delete(e.outbox.held, d.row)
+	e.outbox.mu.Unlock()
+	if err != nil {
+		e.logger.Error("latchkey: the end of a delivery is not noted, so it will come again", "lane", d.row.Lane, "error", err)
+	}
+}
+
+// endRows notes what became of rows, in one transaction. What it reads of other rows it reads before
+// that: a transaction that read a range of the table would be in conflict with all who insert.
+func (e *Engine) endRows(all []*ending) error {
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	var next []*record.Delivery
+	for _, d := range all {
+		if d.row.Stream == "" || d.outcome == released {
+			continue
+		}
+		heads, err := e.streamHead(ctx, d.row.Lane, d.row.Stream, 2)
+		if err != nil {
+			return err
+		}
+		for _, head := range heads {
+			if head.ID != d.row.ID {
+				next = append(next, head)
+				break
+			}
+		}
+	}
+	now := e.now()
+	err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for _, d := range all {
+			if err := d.note(ctx, tx, now); err != nil {
+				return err
+			}
+		}
+		for _, row := range next { // its turn has come, unless somebody has it
+			err := change(ctx, tx, row, func(row *record.Delivery) bool {
+				waits := row.Tries == 0 && row.Due.After(now)
+				row.Due = now
+				return waits
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range next {
+		e.outbox.lanes.Wake(row.Lane)
+	}
+	return nil
+}
+
+// note changes or deletes the row of a delivery that has ended.
+func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
+	if d.outcome == "" || d.outcome == courier.Stale {
+		row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(d.row.ID), store.Text(d.row.Lane))
+		if err != nil || row == nil || row.Tries != d.row.Tries {
+			return err
+		}
+		return record.Outbox.Delete(ctx, tx, store.Text(row.ID), store.Text(row.Lane))
+	}
+	return change(ctx, tx, d.row, func(row *record.Delivery) bool {
+		if row.Tries != d.row.Tries {
+			return false // another process has it
+		}
+		row.Due = d.due
+		switch d.outcome {
+		case released:
+			if row.Failures == 0 {
+				row.Tries = 0 // and nothing has left
+			}
+		case courier.Again:
+			row.Failures++
+			row.Cause = d.cause
+			if !strings.HasPrefix(row.Lane, eventLane) {
+				row.Stream = "" // the messages after it do not wait for it
+			}
+		case courier.Dropped:
+			row.GiveUp(d.cause, now)
+		}
+		return true
+	})
+}
+
+// change changes a row, if it is there and fn says that it has changed something.
+func change(ctx context.Context, tx store.Tx, of *record.Delivery, fn func(*record.Delivery) bool) error {
+	row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(of.ID), store.Text(of.Lane))
+	if err != nil || row == nil || !row.GivenUp.IsZero() || !fn(row) {
+		return err
+	}
+	return record.Outbox.Replace(ctx, tx, row)
+}
+
+// claim takes up to n rows of a lane whose time has come, the first of their streams. It returns
+// the wait until the next one, 0 if there is none.
+func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatch.Work, next time.Duration, err error) {
+	now := e.now()
+	limit := min(2*n+16, 500)
+	rows, err := record.Outbox.List(ctx, e.store, store.Query{
+		Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), Limit: limit,
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	var mine, blocked []*record.Delivery
+	heads := make(map[string]string)
+	for _, row := range rows {
+		if row.Due.After(now) {
+			next = row.Due.Sub(now)
+			break
+		}
+		if len(mine) == n {
+			break
+		}
+		if row.Stream != "" && heads[row.Stream] == "" {
+			first, err := e.streamHead(ctx, lane, row.Stream, 1)
+			if err != nil {
+				return nil, 0, err
+			}
+			if len(first) > 0 {
+				heads[row.Stream] = first[0].ID
+			}
+		}
+		if row.Stream == "" || heads[row.Stream] == row.ID {
+			mine = append(mine, row)
+		} else {
+			blocked = append(blocked, row)
+		}
+	}
+	if len(mine)+len(blocked) == 0 {
+		return nil, next, nil
+	}
+	if len(blocked) > 0 {
+		next = time.Millisecond // there may be more behind them
+	}
+	got, err := e.takeRows(ctx, now, mine, blocked)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, row := range got {
+		e.outbox.hold(row)
+		one := &queued{row: row}
+		if one.kept, err = e.openKept(row); err != nil {
+			e.unopened(row, err)
+			continue
+		}
+		works = append(works, &work{e, []*queued{one}, false})
+	}
+	return works, next, nil
+}
+
+// takeRows takes rows, and puts off those that are not the first of their streams. It returns those
+// that no other process has taken meanwhile.
+func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*record.Delivery) (got []*record.Delivery, err error) {
+	err = e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		got = nil
+		for _, read := range mine {
+			err := change(ctx, tx, read, func(row *record.Delivery) bool {
+				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
+					return false
+				}
+				if row.Tries >= maxOutboxTries {
+					row.GiveUp("outbox: tried too often", now)
+					return true
+				}
+				row.Tries++
+				row.Due = now.Add(e.outbox.lease)
+				got = append(got, row)
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, read := range blocked {
+			err := change(ctx, tx, read, func(row *record.Delivery) bool {
+				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
+					return false
+				}
+				row.Tries = 0
+				row.Due = now.Add(min(max(now.Sub(row.Created)/10, 2*time.Second), 5*time.Minute))
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return got, err
+}
+
+// unopened ends a row that does not open. One whose key this process lacks is left to others.
+func (e *Engine) unopened(row *record.Delivery, cause error) {
+	e.logUnopened(context.Background(), unopened{value: sealedOutbox, userID: row.UserID, cause: cause})
+	d := &ending{row: row, outcome: courier.Dropped, cause: "outbox: the row does not open"}
+	if errors.Is(cause, seal.ErrUnknownKey) {
+		d.outcome, d.due = released, e.now().Add(time.Minute)
+	}
+	e.end(d)
+}
+
+// renew keeps the rows that this process has for longer.
+func (e *Engine) renew(o *outbox) {
+	every := time.NewTicker(leaseLength / 3)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+		case <-o.closing:
+			return
+		}
+		var old []*record.Delivery
+		o.mu.Lock()
+		for row, since := range o.held {
+			if time.Since(since) >= leaseLength/3 {
+				old = append(old, row)
+				o.held[row] = time.Now()
+			}
+		}
+		o.mu.Unlock()
+		if len(old) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), endTime)
+		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			for _, held := range old {
+				err := change(ctx, tx, held, func(row *record.Delivery) bool {
+					row.Due = e.now().Add(o.lease)
+					return row.Tries == held.Tries
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		cancel()
+		if err != nil {
+			e.logger.Error("latchkey: deliveries are not renewed", "error", err)
+		}
+	}
+}
