@@ -1,7 +1,6 @@
 package latchkey
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 
@@ -36,27 +35,6 @@ func (d Device) String() string {
 		return "unknown device"
 	}
 	return strings.Join(words, " ")
-}
-
-// device returns the device of a client.
-func (e *Engine) device(ctx context.Context, c Client) (d Device) {
-	d = c.device()
-	if e.locator != nil && c.IP.IsValid() {
-		defer e.recovered(ctx, "Locator")
-		if code := e.locator.Country(c.IP); len(code) == 2 {
-			d.CountryCode = strings.ToLower(code)
-		}
-	}
-	return d
-}
-
-// device returns the device of the client of a call. It asks once.
-func (c *call) device(ctx context.Context) Device {
-	if c.seen == nil {
-		d := c.Engine.device(ctx, c.client)
-		c.seen = &d
-	}
-	return *c.seen
 }
 
 // device returns the device that the client's user agent names.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,6 +165,27 @@ func (e *Engine) recovered(ctx context.Context, callback string) {
 		e.logger.ErrorContext(ctx, "latchkey: callback panicked", "callback", callback,
 			"panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 	}
+}
+
+// device returns the device of a client.
+func (e *Engine) device(ctx context.Context, c Client) (d Device) {
+	d = c.device()
+	if e.locator != nil && c.IP.IsValid() {
+		defer e.recovered(ctx, "Locator")
+		if code := e.locator.Country(c.IP); len(code) == 2 {
+			d.CountryCode = strings.ToLower(code)
+		}
+	}
+	return d
+}
+
+// device returns the device of the client of a call. It asks once.
+func (c *call) device(ctx context.Context) Device {
+	if c.seen == nil {
+		d := c.Engine.device(ctx, c.client)
+		c.seen = &d
+	}
+	return *c.seen
 }
 
 // mockCode returns the fixed code of a phone number to which nothing is sent.

@@ -18,7 +18,7 @@ type letter struct {
 	// proven says of a notice that the user has proven the address, and of others that the caller
 	// has shown something of the recipient's, which strangers cannot.
 	proven bool
-	code    code
+	code   code
 }
 
 // code names the row to which the secret of a letter belongs. The secret serves no longer when

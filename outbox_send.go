@@ -168,7 +168,9 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 	done := make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
 		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1,
-		Serves: func(ctx context.Context) bool { return e.stillMine(ctx, row) && e.now().Before(expiry(row)) && e.serves(ctx, l.code) },
+		Serves: func(ctx context.Context) bool {
+			return e.stillMine(ctx, row) && e.now().Before(expiry(row)) && e.serves(ctx, l.code)
+		},
 		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
 			defer close(done)
 			return ended.decide(e.now(), outcome, cause)

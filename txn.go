@@ -20,7 +20,7 @@ type txn struct {
 	events  []Event
 	letters []letter
 	notices []notice
-	kept    []*queued // letters, notices and events in the outbox
+	kept    []*queued               // letters, notices and events in the outbox
 	after   []func(context.Context) // what else follows
 	seen    []Observation           // told after the commit
 	looks   bool                    // look whether keys are taken before rows are inserted
