@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,15 +119,13 @@ func (w *work) Return() {
 	for _, one := range w.chain {
 		w.end(&ending{row: one.row, outcome: released, due: w.now()})
 	}
+	w.outbox.lanes.Wake(w.chain[0].row.Lane)
 }
 
 // Run delivers one after the other, until one fails.
 func (w *work) Run(ctx context.Context) (ok bool) {
 	if w.fresh && !w.isFirst(ctx, w.chain[0].row) {
-		// Its turn comes when the one before it has ended.
-		for _, one := range w.chain {
-			w.end(&ending{row: one.row, outcome: released, due: w.now().Add(dispatch.Poll)})
-		}
+		w.Return() // its turn comes when the one before it has ended
 		return true
 	}
 	for i, one := range w.chain {
@@ -134,7 +133,7 @@ func (w *work) Run(ctx context.Context) (ok bool) {
 			continue
 		}
 		for _, later := range w.chain[i+1:] {
-			w.end(&ending{row: later.row, outcome: released, due: w.now().Add(dispatch.Poll)})
+			w.end(&ending{row: later.row, outcome: released, due: w.now()})
 		}
 		return false
 	}
@@ -300,41 +299,16 @@ func (e *Engine) end(d *ending) {
 	}
 }
 
-// endRows notes what became of rows, in one transaction. What it reads of other rows it reads before
-// that: a transaction that read a range of the table would be in conflict with all who insert.
+// endRows notes what became of rows, in one transaction, and then lets the next ones of their streams
+// go on. It looks for these outside of transactions: one that read a range of the table would be in
+// conflict with all who insert.
 func (e *Engine) endRows(all []*ending) error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
-	var next []*record.Delivery
-	for _, d := range all {
-		if d.row.Stream == "" || d.outcome == released {
-			continue
-		}
-		heads, err := e.streamHead(ctx, d.row.Lane, d.row.Stream, 2)
-		if err != nil {
-			return err
-		}
-		for _, head := range heads {
-			if head.ID != d.row.ID {
-				next = append(next, head)
-				break
-			}
-		}
-	}
 	now := e.now()
 	err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		for _, d := range all {
 			if err := d.note(ctx, tx, now); err != nil {
-				return err
-			}
-		}
-		for _, row := range next { // its turn has come, unless somebody has it
-			err := change(ctx, tx, row, func(row *record.Delivery) bool {
-				waits := row.Tries == 0 && row.Due.After(now)
-				row.Due = now
-				return waits
-			})
-			if err != nil {
 				return err
 			}
 		}
@@ -343,10 +317,56 @@ func (e *Engine) endRows(all []*ending) error {
 	if err != nil {
 		return err
 	}
-	for _, row := range next {
+	var freed []*record.Delivery
+	for _, d := range all {
+		if d.row.Stream != "" && d.outcome != released {
+			freed = append(freed, d.row)
+		}
+	}
+	e.advance(ctx, freed)
+	return nil
+}
+
+// advance lets the first rows of the streams of some rows be claimed, unless somebody has them.
+// It comes after a change of a stream, and after a row was put off: so one of the two sees the other.
+func (e *Engine) advance(ctx context.Context, of []*record.Delivery) {
+	var heads []*record.Delivery
+	seen := make(map[string]bool)
+	for _, row := range of {
+		if seen[row.Lane+"\n"+row.Stream] {
+			continue
+		}
+		seen[row.Lane+"\n"+row.Stream] = true
+		head, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
+		if err != nil {
+			return // it is claimed a little later
+		}
+		if len(head) > 0 && head[0].Tries == 0 {
+			heads = append(heads, head[0])
+		}
+	}
+	now := e.now()
+	if slices.ContainsFunc(heads, func(row *record.Delivery) bool { return row.Due.After(now) }) {
+		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			for _, head := range heads {
+				err := change(ctx, tx, head, func(row *record.Delivery) bool {
+					put := row.Tries == 0 && row.Due.After(now)
+					row.Due = now
+					return put
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+	}
+	for _, row := range heads {
 		e.outbox.lanes.Wake(row.Lane)
 	}
-	return nil
 }
 
 // note changes or deletes the row of a delivery that has ended.
@@ -429,12 +449,13 @@ func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatc
 	if len(mine)+len(blocked) == 0 {
 		return nil, next, nil
 	}
-	if len(blocked) > 0 {
-		next = time.Millisecond // there may be more behind them
-	}
 	got, err := e.takeRows(ctx, now, mine, blocked)
 	if err != nil {
 		return nil, 0, err
+	}
+	if len(blocked) > 0 {
+		next = time.Millisecond // there may be more behind them
+		e.advance(ctx, blocked)
 	}
 	for _, row := range got {
 		e.outbox.hold(row)
