@@ -62,13 +62,16 @@ func isPort(u *url.URL, private bool) bool {
 	return err == nil && (n >= 1024 || n == 443 || n == 80 && u.Scheme == "http" || n > 0 && private)
 }
 
-// newTransport returns a transport without a proxy, which would connect in its place. Unless
-// private is set, it connects only to public addresses.
-func newTransport(private bool, roots *x509.CertPool) *http.Transport {
-	dialer := &net.Dialer{}
-	if !private {
-		dialer.ControlContext = dial.Public
+// newDialer returns a dialer that connects only to public addresses, unless private is set.
+func newDialer(private bool) *net.Dialer {
+	if private {
+		return &net.Dialer{}
 	}
+	return &net.Dialer{ControlContext: dial.Public}
+}
+
+// newTransport returns a transport without a proxy, which would connect in the place of the dialer.
+func newTransport(dialer *net.Dialer, roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		ForceAttemptHTTP2: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
@@ -125,13 +128,15 @@ func sign(header http.Header, id string, now time.Time, keys []hidden.Text, body
 // retryAfter reads the header Retry-After, in seconds or as a date (RFC 9110, 10.2.3). It returns at
 // most maxPause, and 0 for a header that it cannot read.
 func retryAfter(text string, now time.Time) time.Duration {
-	var wait time.Duration
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		wait = at.Sub(now)
+	seconds, err := strconv.ParseUint(text, 10, 64) // the greatest number, if the text is a greater one
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(maxPause/time.Second))) * time.Second
 	}
-	return max(0, min(wait, maxPause))
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(at.Sub(now), maxPause))
 }
 
 // stage is how far a request has come. The transport may call its trace from other goroutines, also after

@@ -94,7 +94,7 @@ func (e *Endpoint) note(round int, f *notify.Failure, gone bool, wait time.Durat
 		return nil
 	}
 	s := &e.state
-	if s.Failures == 0 {
+	if s.Failures == 0 || now.Before(s.FailingSince) { // the clock was ahead
 		s.FailingSince = now
 	}
 	s.Failures++

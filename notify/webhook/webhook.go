@@ -18,7 +18,7 @@
 //	User-Agent: latchkey-webhook
 //	webhook-id: 7PNQkVbsy8tZr2LC
 //	webhook-timestamp: 1793113200
-//	webhook-signature: v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+//	webhook-signature: v1,BASE64 v1,BASE64
 //
 //	{
 //	  "type": "users.*.sessions.*.create",
@@ -166,7 +166,7 @@ func New(c Config) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		url: c.URL, label: label, timeout: c.Timeout, setAsideAfter: c.SetAsideAfter, onSetAside: c.OnSetAside, now: c.Now,
-		transport: newTransport(c.AllowPrivate, c.RootCAs), keys: keys,
+		transport: newTransport(newDialer(c.AllowPrivate), c.RootCAs), keys: keys,
 	}
 	if e.timeout == 0 {
 		e.timeout = defaultTimeout
