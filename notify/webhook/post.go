@@ -164,6 +164,8 @@ func (s *stage) failure(err error) *notify.Failure {
 	switch {
 	case errors.Is(err, dial.ErrNotPublic):
 		f.Reason = "address not public"
+	case f.Stage == "tls" && f.Reason == "failed":
+		f.Reason = "handshake failed"
 	case f.Stage == "answer" && f.Reason == "failed":
 		f.Reason = "no valid answer"
 	}

@@ -132,6 +132,9 @@ type Config struct {
 	Now func() time.Time `json:"-" xml:"-"`
 }
 
+// GobEncode fails with [hidden.ErrNotEncoded].
+func (c Config) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
+
 // Endpoint posts events to a URL. It is safe for concurrent use. Printed, logged or encoded as
 // text, it shows the scheme and the host of its URL.
 type Endpoint struct {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +47,7 @@ func newReceiver(t *testing.T, answer http.HandlerFunc) *receiver {
 	t.Helper()
 	r := &receiver{answer: answer}
 	r.Server = httptest.NewUnstartedServer(r)
-	r.EnableHTTP2 = true
+	r.EnableHTTP2, r.Config.ErrorLog = true, log.New(io.Discard, "", 0)
 	r.StartTLS()
 	t.Cleanup(r.Close)
 	return r
