@@ -240,17 +240,39 @@ func TestOddWordsForTheMachineDoNotPass(t *testing.T) {
 	}
 }
 
+// endless is a body without an end. It counts the bytes that are read, and ends after a megabyte so that
+// the test does too.
+type endless struct{ read *int }
+
+func (e endless) Read(p []byte) (int, error) {
+	if *e.read += len(p); *e.read > 1<<20 {
+		return 0, io.EOF
+	}
+	return len(p), nil
+}
+func (endless) Close() error { return nil }
+
 // The body of an answer is read up to a bound, and decides nothing.
 func TestAnEndlessBodyIsNotRead(t *testing.T) {
-	var written atomic.Int64
+	for status, want := range map[int]string{200: "", 400: "400 Bad Request"} {
+		read := 0
+		e := newEndpoint(t, someConfig())
+		e.SetTransport(transport(func(r *http.Request) (*http.Response, error) { return answered(r, status, nil, endless{&read}), nil }))
+		err := e.Receive(t.Context(), event())
+		if _, reason := notify.Seen(err); err != nil && reason != want || (err == nil) != (want == "") || read > 8<<10 {
+			t.Errorf("%d: %v, %d bytes were read", status, err, read)
+		}
+	}
+}
+
+// The connection of an endless body is closed.
+func TestTheConnectionOfAnEndlessBodyIsClosed(t *testing.T) {
 	ended := make(chan struct{})
-	r := newReceiver(t, func(w http.ResponseWriter, r *http.Request) {
+	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		defer close(ended)
-		w.WriteHeader(http.StatusOK)
 		block := make([]byte, 32<<10)
 		for {
-			n, err := w.Write(block)
-			if written.Add(int64(n)); err != nil {
+			if _, err := w.Write(block); err != nil {
 				return
 			}
 		}
@@ -259,8 +281,7 @@ func TestAnEndlessBodyIsNotRead(t *testing.T) {
 	if err := e.Receive(t.Context(), event()); err != nil {
 		t.Error(err)
 	}
-	e.CloseIdleConnections()
-	<-ended // the handler sees that the connection is closed
+	<-ended
 }
 
 func TestAHugeHeaderIsNotRead(t *testing.T) {
@@ -291,6 +312,17 @@ func (s slow) Read([]byte) (int, error) {
 	return 0, s.ctx.Err()
 }
 func (slow) Close() error { return nil }
+
+// closing is a body that notes that it is closed.
+type closing struct {
+	io.ReadCloser
+	closed *bool
+}
+
+func (c closing) Close() error {
+	*c.closed = true
+	return c.ReadCloser.Close()
+}
 
 func someConfig() webhook.Config {
 	return webhook.Config{URL: hidden.New("https://a.example.org/?planted"), Secrets: []hidden.Text{webhook.GenerateSecret()}}
@@ -361,13 +393,16 @@ func TestACancelledCallDoesNotCount(t *testing.T) {
 	})
 }
 
-// A switch to another protocol is no answer, and its connection is not read.
+// A switch to another protocol is no answer. Its connection is closed, and not read.
 func TestASwitchOfProtocolsIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEndpoint(t, someConfig())
+		e, closed := newEndpoint(t, someConfig()), false
 		e.SetTransport(transport(func(r *http.Request) (*http.Response, error) {
-			return answered(r, http.StatusSwitchingProtocols, nil, slow{context.Background()}), nil
+			return answered(r, http.StatusSwitchingProtocols, nil, closing{slow{context.Background()}, &closed}), nil
 		}))
 		checkFailure(t, e.Receive(t.Context(), event()), "answer", "101 Switching Protocols")
+		if !closed {
+			t.Error("the connection stays open")
+		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -191,6 +190,33 @@ func TestARequestFromBeforeAResumeDoesNotCount(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A success from before a Resume does not hide the failures after it.
+func TestASuccessFromBeforeAResumeDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(t, someConfig())
+		status := make(chan int)
+		e.SetTransport(transport(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("webhook-id") == "late" {
+				return answered(r, <-status, nil, http.NoBody), nil
+			}
+			return answered(r, 500, nil, http.NoBody), nil
+		}))
+		ended := make(chan error)
+		go func() {
+			late := event()
+			late.ID = "late"
+			ended <- e.Receive(t.Context(), late)
+		}()
+		synctest.Wait()
+		e.Resume()
+		checkFailure(t, e.Receive(t.Context(), event()), "answer", "500 Internal Server Error")
+		status <- 200
+		if err := <-ended; err != nil || e.State().Failures != 1 {
+			t.Errorf("%v, %+v", err, e.State())
+		}
+	})
 }
 
 // A success that was on its way takes no endpoint back that is set aside.
@@ -389,10 +415,11 @@ func TestDumpsShowNoSecret(t *testing.T) {
 		text, err := json.Marshal(v)
 		fmt.Fprintf(&out, "%s %v\n", text, err)
 	}
-	for _, v := range []any{c, e} {
-		if err := gob.NewEncoder(io.Discard).Encode(v); !errors.Is(err, hidden.ErrNotEncoded) {
-			t.Errorf("%T: %v", v, err)
-		}
+	if err := gob.NewEncoder(&out).Encode(c); !errors.Is(err, hidden.ErrNotEncoded) {
+		t.Error(err)
+	}
+	if err := gob.NewEncoder(&out).Encode(e); err == nil {
+		t.Error("an endpoint is encoded")
 	}
 	key := strings.TrimPrefix(secret.Reveal(), "whsec_")
 	for _, hint := range []string{"planted", key, fmt.Sprintf("%x", "planted"), fmt.Sprintf("%x", key)} {

@@ -136,7 +136,7 @@ type Config struct {
 func (c Config) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
 
 // Endpoint posts events to a URL. It is safe for concurrent use. Printed, logged or encoded as
-// text, it shows the scheme and the host of its URL.
+// text, it shows the scheme and the host of its URL. Package encoding/gob refuses it.
 type Endpoint struct {
 	url           hidden.Text
 	label         string // the scheme and the host of the URL
@@ -276,6 +276,3 @@ func (e *Endpoint) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(e)
 // MarshalText encodes only the scheme and the host of the URL: an endpoint is not meant to be
 // stored.
 func (e *Endpoint) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(e)), nil }
-
-// GobEncode fails with [hidden.ErrNotEncoded].
-func (e *Endpoint) GobEncode() ([]byte, error) { return nil, hidden.ErrNotEncoded }
