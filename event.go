@@ -105,6 +105,29 @@ func (e Event) Matches(pattern string) bool {
 	return true
 }
 
+// Pattern returns the name of the event with * in the place of each id, rule and value, such as
+// users.*.sessions.*.create, limits.*.reached or integrity.*.failed. It selects the event, and
+// every event of the same kind. sessions.all.delete is its own pattern.
+func (e Event) Pattern() string {
+	kind, id := "users.", e.UserID
+	if e.TeamID != "" {
+		kind, id = "teams.", e.TeamID
+	}
+	rest, found := strings.CutPrefix(e.Name, kind+id+".")
+	if !found {
+		parts := strings.Split(e.Name, ".")
+		if len(parts) == 3 && (parts[0] == "limits" || parts[0] == "integrity") {
+			parts[1] = "*"
+		}
+		return strings.Join(parts, ".")
+	}
+	name := eventParts("." + rest)
+	if len(name) >= 4 {
+		name[2] = "*"
+	}
+	return kind + "*" + strings.Join(name, ".")
+}
+
 // eventParts splits the part of a name after the first id. The id of a target may contain
 // periods.
 func eventParts(rest string) []string {

@@ -47,6 +47,30 @@ func TestEventMatches(t *testing.T) {
 	}
 }
 
+// Events of one kind have one pattern, which selects them, whatever their ids are.
+func TestThePatternOfAnEventSelectsItsKind(t *testing.T) {
+	for name, want := range map[string]string{
+		"users.U.x.create": "users.*.create", "users.U.x.delete": "users.*.delete", "users.U.x.update.email": "users.*.update.email", "users.U.x.delete.mfa": "users.*.delete.mfa",
+		"users.U.x.impersonate": "users.*.impersonate", "users.U.x.sessions.S.create": "users.*.sessions.*.create", "users.U.x.targets.a.b.c.update": "users.*.targets.*.update",
+		"teams.T.x.create": "teams.*.create", "teams.T.x.update": "teams.*.update", "teams.T.x.update.prefs": "teams.*.update.prefs",
+		"teams.T.x.memberships.M.create": "teams.*.memberships.*.create", "teams.T.x.memberships.M.update.status": "teams.*.memberships.*.update.status",
+		"limits.magicURL.reached": "limits.*.reached", "integrity.totp.failed": "integrity.*.failed", "sessions.all.delete": "sessions.all.delete",
+	} {
+		e := latchkey.Event{Name: name, UserID: "U.x"}
+		if strings.HasPrefix(name, "teams.") {
+			e = latchkey.Event{Name: name, TeamID: "T.x"}
+		}
+		if got := e.Pattern(); got != want || !e.Matches(got) {
+			t.Errorf("%s has the pattern %q, which matches: %v", name, got, e.Matches(got))
+		}
+	}
+	for _, name := range []string{"", "users.V.create", "x"} { // of no event of the engine
+		if got := (latchkey.Event{Name: name, UserID: "U"}).Pattern(); got != name {
+			t.Errorf("%q has the pattern %q", name, got)
+		}
+	}
+}
+
 func TestEventsOfIDsWithPeriodsMatchTheirPatternsOnly(t *testing.T) {
 	k := authtest.New(t, latchkey.Config{})
 	ctx := context.Background()

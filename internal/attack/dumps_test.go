@@ -33,6 +33,7 @@ import (
 	"example.com/latchkey/notify/sms"
 	"example.com/latchkey/notify/smtp"
 	"example.com/latchkey/notify/templates"
+	"example.com/latchkey/notify/webhook"
 	"example.com/latchkey/oauth"
 	"example.com/latchkey/store/memory"
 )
@@ -221,11 +222,16 @@ func heldByHosts(t *testing.T) []held {
 		t.Fatal(err)
 	}
 	signing := sms.NewSecret()
-	webhook, err := sms.NewWebhook("https://sms.example/"+planted, signing.Reveal(), nil)
+	texting, err := sms.NewWebhook("https://sms.example/"+planted, signing.Reveal(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	signs, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(signing.Reveal(), "whsec_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	posting := webhook.Config{URL: hidden.New("https://a.example.org/" + planted), Secrets: []hidden.Text{signing}}
+	endpoint, err := webhook.New(posting)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,12 +252,12 @@ func heldByHosts(t *testing.T) []held {
 	seed := rootOf(t, key)[2]
 	signer := jws.NewKey([]byte(seed))
 	config := latchkey.Config{
-		Keys: latchkey.Keys{Active: key, Old: []latchkey.Key{old}}, Notifier: mailer, SMS: sms.Notifier(webhook, words),
+		Keys: latchkey.Keys{Active: key, Old: []latchkey.Key{old}}, Notifier: mailer, SMS: sms.Notifier(texting, words),
 		MockNumbers: map[string]latchkey.Secret{kit.Phone: hidden.New("483920")},
 	}
 	return []held{
 		holds(secret, planted), holds(key, roots[0]), holds(latchkey.Keys{Active: key, Old: []latchkey.Key{old}}, roots...),
-		holds(config, append(roots, planted, "483920")...), holds(mail, planted), holds(mailer, planted), holds(webhook, planted, string(signs)), holds(signing, signing.Reveal(), string(signs)),
+		holds(config, append(roots, planted, "483920")...), holds(mail, planted), holds(mailer, planted), holds(texting, planted, string(signs)), holds(posting, planted, signing.Reveal(), string(signs)), holds(endpoint, planted, signing.Reveal(), string(signs)), holds(signing, signing.Reveal(), string(signs)),
 		holds(session, planted), holds(latchkey.SessionList{Total: 1, Sessions: []*latchkey.Session{&session}}, planted), holds(latchkey.Token{ID: "t", Secret: secret}, planted),
 		holds(oauth.Flow{State: secret, Nonce: secret, Verifier: secret, Callback: oauth.Callback{Code: secret}}, planted), holds(oauth.Callback{Code: secret}, planted), holds(oauth.Tokens{Access: secret, Refresh: secret, ID: secret, Answer: secret}, planted),
 		holds(oauth.Grant{Access: secret, Refresh: secret}, planted), holds(oauth.IDToken{Token: secret, Nonce: secret}, planted), holds(oauth.Verified{Claims: secret}, planted),
@@ -418,7 +424,7 @@ func hides(typ reflect.Type, above ...reflect.Type) bool {
 func TestF5EveryTypeWithASecretIsDumped(t *testing.T) {
 	seen := make(map[reflect.Type]bool)
 	for _, root := range []any{
-		latchkey.New, hidden.New, latchkey.ParseKey, smtp.New, sms.NewWebhook, sms.NewSecret, sms.Notifier, templates.New, authtest.New, authtest.NewAuthenticator, new(notify.Outbox),
+		latchkey.New, hidden.New, latchkey.ParseKey, smtp.New, sms.NewWebhook, sms.NewSecret, sms.Notifier, webhook.New, templates.New, authtest.New, authtest.NewAuthenticator, new(notify.Outbox),
 		latchkey.MoreFactorsError{},
 	} {
 		tree(reflect.TypeOf(root), seen)

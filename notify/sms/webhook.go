@@ -3,13 +3,8 @@ package sms
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,11 +13,11 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"example.com/latchkey/hidden"
+	"example.com/latchkey/internal/hooksig"
 	"example.com/latchkey/notify"
 )
 
@@ -44,19 +39,8 @@ type Webhook struct {
 	client *http.Client
 }
 
-const (
-	secretPrefix = "whsec_"
-	keyLength    = 32 // bytes of a new key; keys of 24 to 64 bytes are accepted
-	// tolerance is how far the timestamp of a call may be in the past or the future.
-	tolerance = 5 * time.Minute
-)
-
 // NewSecret returns a new secret for a webhook and its receiver.
-func NewSecret() hidden.Text {
-	key := make([]byte, keyLength)
-	_, _ = rand.Read(key) // never fails
-	return hidden.New(secretPrefix + base64.StdEncoding.EncodeToString(key))
-}
+func NewSecret() hidden.Text { return hooksig.NewSecret() }
 
 // NewWebhook returns a sender that posts to a URL. The URL must be https, unless it
 // leads to this machine. secret is a text of the form of [NewSecret]. client may be nil:
@@ -87,18 +71,17 @@ func local(host string) bool {
 }
 
 func readSecret(secret string) ([]byte, error) {
-	text, found := strings.CutPrefix(secret, secretPrefix)
-	key, err := base64.StdEncoding.DecodeString(text)
-	if !found || err != nil || len(key) < 24 || len(key) > 64 {
-		return nil, errors.New("sms: the secret is not " + secretPrefix + " and 24 to 64 bytes in base64")
+	key, ok := hooksig.Key(secret)
+	if !ok {
+		return nil, errors.New("sms: the secret is not " + hooksig.Form)
 	}
 	return key, nil
 }
 
 // Send posts a text.
 func (w *Webhook) Send(ctx context.Context, t Text) error {
-	if t.ID == "" || strings.Contains(t.ID, ".") { // the period separates the parts of the signed text
-		return notify.Permanent(errors.New("sms: the id is empty, or has a period"))
+	if !hooksig.IsID(t.ID) {
+		return notify.Permanent(errors.New("sms: the id is empty, or has a period, a space or a character that is not ASCII"))
 	}
 	body, err := json.Marshal(struct {
 		To   string `json:"to"`
@@ -113,9 +96,9 @@ func (w *Webhook) Send(ctx context.Context, t Text) error {
 	}
 	stamp := strconv.FormatInt(time.Now().Unix(), 10)
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("webhook-id", t.ID)
-	r.Header.Set("webhook-timestamp", stamp)
-	r.Header.Set("webhook-signature", "v1,"+base64.StdEncoding.EncodeToString(sign([]byte(w.key.Reveal()), t.ID, stamp, body)))
+	r.Header.Set(hooksig.ID, t.ID)
+	r.Header.Set(hooksig.Timestamp, stamp)
+	r.Header.Set(hooksig.Signature, hooksig.Sign([]byte(w.key.Reveal()), t.ID, stamp, body))
 	var handedOver atomic.Bool
 	trace := &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { handedOver.Store(i.Err == nil) }}
 	answer, err := w.client.Do(r.WithContext(httptrace.WithClientTrace(ctx, trace)))
@@ -154,12 +137,6 @@ func isSilence(err error) bool {
 // answered returns the failure that an answer of the receiver is.
 func answered(code int) error { return &notify.Failure{Stage: "webhook", Reason: strconv.Itoa(code)} }
 
-func sign(key []byte, id, stamp string, body []byte) []byte {
-	mac := hmac.New(sha256.New, key)
-	_, _ = fmt.Fprintf(mac, "%s.%s.%s", id, stamp, body)
-	return mac.Sum(nil)
-}
-
 // ErrForged means that a call was not signed with the secret, was changed on its way,
 // or has a timestamp more than five minutes from now.
 var ErrForged = errors.New("sms: the call is forged, changed or too old")
@@ -175,20 +152,8 @@ func Verify(secret string, header http.Header, body []byte, now time.Time) error
 	if err != nil {
 		return err
 	}
-	id, stamp := header.Get("webhook-id"), header.Get("webhook-timestamp")
-	seconds, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || id == "" || strings.Contains(id, ".") {
+	if hooksig.Check([][]byte{key}, header, body, now) != nil {
 		return ErrForged
 	}
-	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
-		return ErrForged
-	}
-	want := sign(key, id, stamp, body)
-	for signature := range strings.FieldsSeq(header.Get("webhook-signature")) { // there are several while a secret is replaced
-		text, found := strings.CutPrefix(signature, "v1,")
-		if got, err := base64.StdEncoding.DecodeString(text); found && err == nil && hmac.Equal(got, want) {
-			return nil
-		}
-	}
-	return ErrForged
+	return nil
 }

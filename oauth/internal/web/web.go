@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"example.com/latchkey/internal/canon"
+	"example.com/latchkey/internal/dial"
 	"example.com/latchkey/internal/strictjson"
 	"example.com/latchkey/oauth"
 )
@@ -59,9 +58,8 @@ func NewClient(private bool, transport http.RoundTripper) *http.Client {
 	}
 	dialer := &net.Dialer{Timeout: CallTime / 2}
 	if !private {
-		dialer.Control = func(_, address string, _ syscall.RawConn) error {
-			at, err := netip.ParseAddrPort(address)
-			if err != nil || !IsPublic(at.Addr()) {
+		dialer.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
+			if dial.Public(ctx, network, address, c) != nil {
 				return ErrAddress
 			}
 			return nil
@@ -72,30 +70,6 @@ func NewClient(private bool, transport http.RoundTripper) *http.Client {
 		MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
 	}
 	return client
-}
-
-// reserved are networks that are not public, beside those that package netip knows.
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
-	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("100:0:0:1::/64"),
-	netip.MustParsePrefix("2001:2::/48"), netip.MustParsePrefix("2001:10::/28"), netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("3fff::/20"), netip.MustParsePrefix("5f00::/16"), netip.MustParsePrefix("fec0::/10"),
-}
-
-// IsPublic reports whether an address is one of the internet. An address that holds an IPv4 address
-// counts as that too.
-func IsPublic(a netip.Addr) bool {
-	a = a.WithZone("").Unmap()
-	if held, _ := canon.HeldIPv4(a); held.IsValid() && !IsPublic(held) {
-		return false
-	}
-	for _, p := range reserved {
-		if p.Contains(a) {
-			return false
-		}
-	}
-	return a.IsGlobalUnicast() && !a.IsPrivate()
 }
 
 // CheckURL refuses an address of a service that is not of https. private allows http.
