@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"go/types"
@@ -43,6 +44,27 @@ func (p *listed) isPublic() bool {
 		}
 	}
 	return true
+}
+
+// otherSystem has neither the system nor the processor for which the API is read.
+var otherSystem = build.Context{GOOS: "plan9", GOARCH: "arm", Compiler: "gc", ReleaseTags: build.Default.ReleaseTags}
+
+// checkSystems refuses a package with a file that belongs to some systems only.
+func (p *listed) checkSystems() error {
+	partial := p.IgnoredGoFiles
+	for _, name := range p.GoFiles {
+		everywhere, err := otherSystem.MatchFile(p.Dir, name)
+		if err != nil {
+			return err
+		}
+		if !everywhere {
+			partial = append(partial, name)
+		}
+	}
+	if len(partial) > 0 {
+		return fmt.Errorf("%s: %s is not of every system, so the API may not be the same on all", p.ImportPath, partial[0])
+	}
+	return nil
 }
 
 // loader checks the types of a module and of its dependencies, from their source and without the
@@ -87,8 +109,8 @@ func (l *loader) public() (public []*listed, err error) {
 		if !p.inModule() || !p.isPublic() {
 			continue
 		}
-		if len(p.IgnoredGoFiles) > 0 {
-			return nil, fmt.Errorf("%s: %s is not of every system, so the API may not be the same on all", p.ImportPath, p.IgnoredGoFiles[0])
+		if err := p.checkSystems(); err != nil {
+			return nil, err
 		}
 		public = append(public, p)
 	}

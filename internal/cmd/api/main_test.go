@@ -164,7 +164,10 @@ func TestAnAdditionIsNoBreak(t *testing.T) {
 		{"a method of an interface with types that hosts cannot name", "\tState() deep.State", "\tState() deep.State\n\tUndo()", "thing: type Engine interface: Undo()"},
 		{"a comparable struct", "\tnotes  []string\n", "", "thing: type Thing struct: comparable"},
 		{"a mark of deprecation", "type Kind string", "// Deprecated: use a string.\ntype Kind string", "thing: type Kind string: deprecated"},
-		{"a mark of deprecation of a method", "\tPut(key", "\t// Deprecated: use Set.\n\tPut(key", "thing: type Store interface: deprecated Put"},
+		{"a mark of deprecation in a group of types", "type Kind string", "type (\n\t// Deprecated: use a string.\n\tKind string\n)", "thing: type Kind string: deprecated"},
+		{"a mark of deprecation in a group of constants", "\tKindLink Kind", "\t// Deprecated: use KindFile.\n\tKindLink Kind", `thing: const KindLink Kind = "link": deprecated`},
+		{"a mark of deprecation of a method of a type", "func (t Thing) String()", "// Deprecated: use Name.\nfunc (t Thing) String()", "thing: func (Thing) String() string: deprecated"},
+		{"a mark of deprecation of a method of an interface", "\tPut(key", "\t// Deprecated: use Set.\n\tPut(key", "thing: type Store interface: deprecated Put"},
 		{"a mark that goes", "// Deprecated: use Open.\n", "", "thing: func Start() *starter: not deprecated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -215,12 +218,17 @@ func TestTheFileHoldsUnderAnotherPathOfTheModule(t *testing.T) {
 }
 
 func TestTheFileHoldsOnEverySystem(t *testing.T) {
-	was := apiOf(t)
+	edits := []edit{
+		thing("type Kind string", "type Kind string\n\nfunc Length() deep.Size { return 0 }"),
+		{"internal/deep/size_linux.go", "", "package deep\n\ntype Size = int64\n"},
+		{"internal/deep/other.go", "", "//go:build !linux\n\npackage deep\n\ntype Size = int32\n"},
+	}
+	was := apiOf(t, edits...)
 	t.Setenv("GOOS", "windows")
 	t.Setenv("GOARCH", "386")
 	t.Setenv("CGO_ENABLED", "1")
-	if apiOf(t) != was {
-		t.Error("the API differs")
+	if is := apiOf(t, edits...); is != was {
+		t.Errorf("the API is\n%s", is)
 	}
 }
 
@@ -230,7 +238,8 @@ func TestTheseModulesAreRefused(t *testing.T) {
 		edit
 		want string
 	}{
-		{"a file of one system", edit{"part/part_windows.go", "", "package part\n"}, "fixture.test/thing/part: part_windows.go is not of every system, so the API may not be the same on all"},
+		{"a file of this system", edit{"part/part_linux.go", "", "package part\n"}, "fixture.test/thing/part: part_linux.go is not of every system, so the API may not be the same on all"},
+		{"a file of another system", edit{"part/part_windows.go", "", "package part\n"}, "fixture.test/thing/part: part_windows.go is not of every system, so the API may not be the same on all"},
 		{"a file with a tag", edit{"part/tagged.go", "", "//go:build never\n\npackage part\n"}, "fixture.test/thing/part: tagged.go is not of every system, so the API may not be the same on all"},
 		{"a field of an internal type", thing("notes  []string", "State  deep.State"), "fixture.test/thing.Thing has a type that no host can name, type fixture.test/thing/internal/deep.State struct{}"},
 		{"a name for an internal type", thing("type Place = Point", "type Place = deep.State"), "fixture.test/thing.Place has a type that no host can name, type fixture.test/thing/internal/deep.State struct{}"},
