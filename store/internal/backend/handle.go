@@ -102,3 +102,14 @@ func (g *Guard) Touch(call func() (broken error)) error {
 	}
 	return nil
 }
+
+// Peek runs call, which reads what calls of the handle have left behind and does not use the
+// connection. It is there after the end of the closure too.
+func (g *Guard) Peek(call func()) error {
+	if err := g.c.lock(); err != nil {
+		return err
+	}
+	defer g.c.mu.Unlock()
+	call()
+	return nil
+}

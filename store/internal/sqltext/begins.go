@@ -2,7 +2,7 @@ package sqltext
 
 import "strings"
 
-// Begins returns the first words of each statement of a text, in capitals, and up to three of
+// Begins returns the first words of each statement of a text, in capitals, and up to four of
 // each. A statement that begins with something else than a word has none.
 func Begins(text string, syntax Syntax) (all [][]string) {
 	s := scanner{text: text, Syntax: syntax}
@@ -48,7 +48,7 @@ func (s *scanner) statement() (words []string, more bool) {
 			s.text = s.text[len("\uFEFF"):]
 		case isLetter(c):
 			word := s.word()
-			if leading && len(words) < 3 {
+			if leading && len(words) < 4 {
 				words = append(words, strings.ToUpper(word))
 			}
 			if strings.EqualFold(word, "E") && s.Syntax == PostgreSQL && strings.HasPrefix(s.text, "'") {
