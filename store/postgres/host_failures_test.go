@@ -36,6 +36,9 @@ func TestAConflictOfTheHostRunsAgain(t *testing.T) {
 			_, err := host.Exec(ctx, b.in("UPDATE @.counters SET n = $1"), n+1)
 			if runs == 1 {
 				wantCode(t, "the first run", err, serializationFailed)
+				if err := b.bake(ctx, host, "late", "ada"); !errors.Is(err, store.ErrAborted) {
+					t.Errorf("a statement after the conflict: %v", err)
+				}
 			}
 			if hides && err != nil {
 				return nil
@@ -332,4 +335,28 @@ func TestFailuresOfTheHostDoNotTouchOtherCallers(t *testing.T) {
 	slices.Sort(good)
 	b.wantKept(strings.Join(append([]string{"owner"}, good...), ",") + " a,loaf " + strings.Join(good, ",loaf "))
 	execute(t, b.address, b.in(fmt.Sprintf("DO $$ BEGIN ASSERT (SELECT n = %d FROM @.counters); END $$", len(good))))
+}
+
+// rewriter panics while pgx prepares a statement.
+type rewriter struct{}
+
+func (rewriter) RewriteQuery(context.Context, *pgx.Conn, string, []any) (string, []any, error) {
+	panic(errHost)
+}
+
+// A panic inside a statement may have left it half done, so Update fails if the host recovers from it.
+func TestAPanicInsideAStatementFailsUpdate(t *testing.T) {
+	b := newBakery(t, Options{})
+	err := b.signUp("ada", func(ctx context.Context, host pgx.Tx) error {
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = host.Exec(ctx, "SELECT 1", rewriter{})
+			t.Error("no panic")
+		}()
+		return nil
+	})
+	if !errors.Is(err, store.ErrAborted) {
+		t.Error(err)
+	}
+	b.wantKept(" ")
 }

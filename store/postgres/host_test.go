@@ -511,3 +511,22 @@ func TestHandlesBelowWrappers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Statements of the host run in the mode of the store, whatever the mode of the pool is. Behind a pooler, a prepared
+// statement would be on another connection the next time.
+func TestStatementsOfTheHostPassAPooler(t *testing.T) {
+	pool := hostPool(t, pgtest.Pooler(t, pgtest.Shared(t)), func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement })
+	b := &bakery{T: t, address: pgtest.Shared(t).Address(), namespace: pgtest.Namespace()}
+	b.Store = overPool(t, pool, Options{Namespace: b.namespace, TransactionPooler: true})
+	var prepared int
+	err := b.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
+		host := b.host(tx)
+		if _, err := host.Exec(ctx, "SELECT $1::int", 1); err != nil {
+			return err
+		}
+		return host.QueryRow(ctx, "SELECT count(*) FROM pg_prepared_statements WHERE name <> $1", "").Scan(&prepared)
+	})
+	if err != nil || prepared != 0 {
+		t.Errorf("%d prepared statements, %v", prepared, err)
+	}
+}

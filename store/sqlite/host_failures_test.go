@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -176,5 +177,79 @@ func TestAFullFileIsNeverTakenForACommit(t *testing.T) {
 	}
 	if !filled {
 		t.Error("the file was never full")
+	}
+}
+
+// A statement that ends the transaction behind the guard is never taken for a commit of the closure.
+func TestATransactionThatTheHostEndsIsAnUnknownOutcome(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "app.db"), Options{Schema: record.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := backend.New(f, record.Schema)
+	for _, ends := range [][]string{{"COMMIT"}, {"ROLLBACK"}, {"ROLLBACK", "BEGIN IMMEDIATE"}} {
+		err := s.Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
+			if _, err := hostTxOf(t, tx).Exec("SELECT 1"); err != nil {
+				return err
+			}
+			for _, end := range ends {
+				if _, err := f.conn.exec(background, end); err != nil {
+					t.Errorf("%s: %v", end, err)
+				}
+			}
+			return nil
+		})
+		if !errors.Is(err, store.ErrUnknownOutcome) {
+			t.Errorf("%s: %v", ends, err)
+		}
+	}
+	insert(t, s, "ada")
+}
+
+// The connection that database/sql has is refused after the closure, also while database/sql does not know yet that
+// the transaction is over.
+func TestTheConnectionOfAHandleIsRefusedAfterItsClosure(t *testing.T) {
+	s, path := bakery(t)
+	var conn hostConn
+	var stmt driver.Stmt
+	err := s.Update(t.Context(), func(ctx context.Context, tx store.Tx) (err error) {
+		hostTxOf(t, tx)
+		h, _ := backend.Lend(tx, func(store.Tx, *backend.Guard) (*hostTx, bool) { return nil, false })
+		conn = hostConn{h}
+		stmt, err = conn.Prepare("INSERT INTO notes (owner) VALUES ('late')")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func() {
+		t.Helper()
+		const text = "INSERT INTO notes (owner) VALUES ('late')"
+		_, err := conn.ExecContext(t.Context(), text, nil)
+		_, asked := conn.QueryContext(t.Context(), text, nil)
+		_, prepared := conn.Prepare(text)
+		_, run := stmt.(driver.StmtExecContext).ExecContext(t.Context(), nil)
+		_, listed := stmt.(driver.StmtQueryContext).QueryContext(t.Context(), nil)
+		for n, err := range []error{err, asked, prepared, run, listed} {
+			if !errors.Is(err, store.ErrDone) {
+				t.Errorf("%d: %v", n, err)
+			}
+		}
+		if err := errors.Join(hostEnd(conn).Rollback(), stmt.Close(), conn.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	use()
+	err = signUp(t, s, "ada", func(ctx context.Context, host *sql.Tx) error {
+		use()
+		return bake(ctx, host, "rye", "ada")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKept(t, path, "ada rye")
+	if got := lookUp(t, path, "SELECT owner FROM notes"); got != "ada" {
+		t.Errorf("notes %s", got)
 	}
 }

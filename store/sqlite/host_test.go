@@ -360,6 +360,9 @@ func TestAForgottenResultHoldsNothingUp(t *testing.T) {
 		t.Error(err)
 	}
 	wantKept(t, path, "user0,user1,user2,user3,user4 user0,user1,user2,user3,user4")
+	if err := s.Close(); err != nil || files(t, path) != "app.db" { // a statement that is open would keep the log
+		t.Error(files(t, path), err)
+	}
 }
 
 func TestAResultIsThatOfTheDriver(t *testing.T) {
