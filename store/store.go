@@ -214,6 +214,29 @@ func IsShared(s Store) bool {
 	return ok && shared.Shared()
 }
 
+// Hosting is a store that says whether a host may run statements of its own in its
+// transactions. The backend's function TxOf gives out the handle. A store that wraps
+// another one forwards the method by [HasHostTransactions], and its transactions are
+// a [WrappedTx].
+type Hosting interface {
+	// HostTransactions reports whether the transactions of Update have such a handle. The
+	// answer is the same for as long as the store is open.
+	HostTransactions() bool
+}
+
+// HasHostTransactions reports whether a store is [Hosting] and says so.
+func HasHostTransactions(s Store) bool {
+	hosting, ok := s.(Hosting)
+	return ok && hosting.HostTransactions()
+}
+
+// WrappedTx is a transaction around another one, such as that of a store that counts
+// calls. The function TxOf of a backend looks through it.
+type WrappedTx interface {
+	Tx
+	Unwrap() Tx
+}
+
 // Query selects rows by an index, in its order.
 type Query struct {
 	Index *Index

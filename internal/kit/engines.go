@@ -74,6 +74,9 @@ type starting struct {
 // Shared implements [store.Shared].
 func (s *starting) Shared() bool { return store.IsShared(s.Store) }
 
+// HostTransactions implements [store.Hosting].
+func (s *starting) HostTransactions() bool { return store.HasHostTransactions(s.Store) }
+
 // List implements [store.Store].
 func (s *starting) List(ctx context.Context, q store.Query) ([]store.Row, error) {
 	if s.blind.Load() {

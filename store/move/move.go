@@ -44,6 +44,12 @@
 // numbers of rows before its stop. A later write of another process, and one that
 // replaces a row after Copy, is not noticed, and is missing from the second store.
 //
+// # Rows of the host
+//
+// A Move moves the tables of the engine. A host that writes rows of its own in the
+// transactions of the store ([store.Hosting]) cannot do so during a move: a Move gives out
+// no handle.
+//
 // # A crash
 //
 // Until the first store is marked, it has everything. After a crash begin anew, with
@@ -244,7 +250,7 @@ func (m *Move) Update(ctx context.Context, fn func(context.Context, store.Tx) er
 		ctx, end := backend.Mark(ctx, m)
 		defer end()
 		if m.switched.Load() { // which does not change while an Update runs
-			return fn(ctx, tx)
+			return fn(ctx, noHost{tx})
 		}
 		return m.note(ctx, u, tx, fn)
 	})
@@ -291,6 +297,13 @@ func (m *Move) Tidy(ctx context.Context) error {
 // Shared implements [store.Shared]. It reports whether one of both stores is shared,
 // because other machines may use the second one after the switch.
 func (m *Move) Shared() bool { return store.IsShared(m.from) || store.IsShared(m.to) }
+
+// HostTransactions implements [store.Hosting]. It reports false, also after the switch: the
+// rows that a host writes in a transaction of the first store would not be moved.
+func (m *Move) HostTransactions() bool { return false }
+
+// noHost is a transaction that gives the host no handle.
+type noHost struct{ store.Tx }
 
 // Close ends a step that runs, as a cancelled context does, and closes both stores. It
 // implements [store.Store].

@@ -13,6 +13,7 @@ import (
 	"example.com/latchkey/store"
 	"example.com/latchkey/store/memory"
 	"example.com/latchkey/store/move"
+	"example.com/latchkey/store/sqlite"
 	"example.com/latchkey/store/storetest"
 )
 
@@ -405,5 +406,27 @@ func TestAMoveChecksAndTidiesTheStoreInUse(t *testing.T) {
 	switched(t, m)
 	must(t, m.Check(ctx))
 	must(t, m.Tidy(ctx))
+	must(t, m.Close())
+}
+
+// The rows of a host are not moved, so a Move gives out no handle, before the switch and after it.
+func TestAMoveHasNoTransactionsOfTheHost(t *testing.T) {
+	from, to := inSQLite(t, bazaar).Store, inSQLite(t, bazaar).Store
+	m := newMove(t, from, to, move.Options{Schema: bazaar})
+	none := func() {
+		t.Helper()
+		if store.HasHostTransactions(m) {
+			t.Error("a Move says yes")
+		}
+		must(t, m.Update(t.Context(), func(_ context.Context, tx store.Tx) error {
+			if _, ok := sqlite.TxOf(tx); ok {
+				t.Error("a handle")
+			}
+			return nil
+		}))
+	}
+	none()
+	switched(t, m)
+	none()
 	must(t, m.Close())
 }

@@ -7,6 +7,14 @@
 // statement and one round trip. The process keeps no rows, so any number of
 // machines may share a database.
 //
+// # Rows of the host in one transaction with ours
+//
+// [TxOf] gives code that runs inside a closure of Update the transaction as a [pgx.Tx]. So a row
+// of the host commits with those of the closure, or not at all. It may refer to a user whom the
+// closure has just added. The host's first statement, and each one after writes of the closure,
+// waits for the answers to these writes, which otherwise travel with the commit. The transaction is
+// serializable, and a closure may run again, with a new handle.
+//
 // # Durability
 //
 // An acknowledged Update is as durable as the server makes its commits: fsync

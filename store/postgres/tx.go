@@ -83,7 +83,7 @@ func (d *database) once(ctx context.Context, careful bool, body func(store.Tx) e
 		c.waiting = append(c.waiting, d.beginTexts...)
 	}
 	err = body(c)
-	if err != nil && c.failed == (failure{}) && (c.written() || len(c.unchecked) > 0) {
+	if err != nil && c.failed == (failure{}) && !c.aborted && (c.written() || len(c.unchecked) > 0) {
 		// The closure may have taken a write for done that will be refused.
 		c.checkNow()
 		if refused := c.flush(); refused != nil {
@@ -111,6 +111,7 @@ type caller struct {
 	careful bool       // a run that sends no batches
 	waiting []deferred // what the server has not been sent yet
 	sent    bool       // the server has answered in this transaction
+	aborted bool       // a statement of the host has failed or has ended the transaction
 
 	late      bool           // the server looks for references when the transaction ends
 	unchecked []*store.Table // whose new references the server has not looked for

@@ -100,6 +100,7 @@ const (
 	serializationFailed = "40001"
 	deadlock            = "40P01"
 	completionUnknown   = "40003"
+	inAborted           = "25P02"
 	planChanged         = "0A000"
 	noSuchStatement     = "26000"
 	duplicateSchema     = "42P06"

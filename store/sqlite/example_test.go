@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"example.com/latchkey"
+	"example.com/latchkey/store"
 	"example.com/latchkey/store/sqlite"
 )
 
@@ -33,12 +35,12 @@ func ExampleOpenWith() {
 		log.Fatal(err)
 	}
 
-	store, err := sqlite.OpenWith(path, sqlite.Options{Prefix: "auth_"})
+	kept, err := sqlite.OpenWith(path, sqlite.Options{Prefix: "auth_"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer store.Close()
-	engine, err := latchkey.New(store, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler)})
+	defer kept.Close()
+	engine, err := latchkey.New(kept, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -70,4 +72,52 @@ func ExampleOpenWith() {
 	// rye Ada ada@example.org <nil>
 	// Rows of the host's own tables refer to this; delete them first (general_referenced)
 	// <nil>
+}
+
+// A row of the host commits with a row of the store, or not at all. The store has a schema of its
+// own here. With the engine, its closures are those of the engine.
+func ExampleTxOf() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "bakery.db")
+	bakery, err := sql.Open("sqlite", path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer bakery.Close()
+	if _, err := bakery.Exec("CREATE TABLE orders (loaf TEXT)"); err != nil {
+		log.Fatal(err)
+	}
+
+	type baker struct{ Name string }
+	bakers := store.Declare("bakers", func(b *baker, to *store.Binder) { to.Text("name", &b.Name) }, store.Keys{Primary: []string{"name"}})
+	s, err := sqlite.OpenWith(path, sqlite.Options{Schema: store.NewSchema("bakery", 1, bakers.Table)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	order := func(name, loaf string) error {
+		return s.Update(context.Background(), func(ctx context.Context, tx store.Tx) error {
+			host, ok := sqlite.TxOf(tx)
+			if !ok {
+				return errors.New("not a transaction of this store")
+			}
+			if _, err := host.ExecContext(ctx, "INSERT INTO orders VALUES (?)", loaf); err != nil {
+				return err
+			}
+			return bakers.Insert(ctx, tx, &baker{name})
+		})
+	}
+	fmt.Println(order("Ada", "rye"))
+	fmt.Println(order("Ada", "oat")) // the name is taken, so there is no order either
+	var orders string
+	err = bakery.QueryRow("SELECT group_concat(loaf) FROM orders").Scan(&orders)
+	fmt.Println(orders, err)
+	// Output:
+	// <nil>
+	// store: key is taken in bakers.primary
+	// rye <nil>
 }

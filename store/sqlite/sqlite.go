@@ -16,6 +16,14 @@
 // ON DELETE CASCADE or SET NULL. One on another table than users holds up more, such as the end
 // of a session. A host should not have one there.
 //
+// # Rows of the host in one transaction with ours
+//
+// [TxOf] gives code that runs inside a closure of Update the transaction as a [database/sql.Tx].
+// So a row of the host commits with those of the closure, or not at all. The host writes to
+// the same file, and it may refer to a user whom the closure has just added. All closures of the
+// process run on one connection after one another, so the host's part should be short, and wait
+// for nothing outside the transaction. A closure may run again, with a new handle.
+//
 // # Long views
 //
 // A View holds a read transaction on one of four connections that no other read

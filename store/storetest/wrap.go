@@ -111,6 +111,9 @@ func (h *Hooked) Count(ctx context.Context, q store.Query) (int, error) {
 // Shared implements [store.Shared].
 func (h *Hooked) Shared() bool { return store.IsShared(h.Store) }
 
+// HostTransactions implements [store.Hosting]. Statements of the host are not reported.
+func (h *Hooked) HostTransactions() bool { return store.HasHostTransactions(h.Store) }
+
 // Update implements [store.Store].
 func (h *Hooked) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {
 	return h.around(Call{Name: "Commit"}, func() error {
@@ -145,6 +148,9 @@ type hookedTx struct {
 	tx     store.Tx // nil outside a transaction
 	failed *error   // nil outside a closure
 }
+
+// Unwrap implements [store.WrappedTx].
+func (t hookedTx) Unwrap() store.Tx { return t.tx }
 
 func (t hookedTx) call(name string, call func() error) error {
 	if t.failed == nil {
@@ -240,6 +246,9 @@ type Twice struct{ store.Store }
 
 // Shared implements [store.Shared].
 func (t Twice) Shared() bool { return store.IsShared(t.Store) }
+
+// HostTransactions implements [store.Hosting].
+func (t Twice) HostTransactions() bool { return store.HasHostTransactions(t.Store) }
 
 // Update implements [store.Store].
 func (t Twice) Update(ctx context.Context, fn func(context.Context, store.Tx) error) error {

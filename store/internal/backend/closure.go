@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"example.com/latchkey/store"
 )
@@ -18,6 +19,9 @@ type closure[R store.Reader] struct {
 	raw    R
 	over   bool
 	failed error
+
+	handle Handle      // of the host, or nil
+	lent   atomic.Bool // a call of the handle runs, and holds mu
 }
 
 // inside runs fn under a marked context. Then it takes the transaction or the
@@ -34,18 +38,48 @@ func inside[R store.Reader](c *closure[R], fn func(context.Context) error) error
 	return c.end()
 }
 
-// end takes the transaction away from the closure and returns the error with
-// which it had failed.
+// end takes the transaction away from the closure, and the handle from the host. It returns
+// the error with which the transaction had failed.
 func (c *closure[R]) end() error {
+	rest, err := c.takeAway()
+	if rest != nil {
+		rest()
+	}
+	return err
+}
+
+func (c *closure[R]) takeAway() (rest func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var none R
 	c.raw, c.over = none, true
-	return c.failed
+	if h := c.handle; h != nil {
+		c.handle = nil
+		rest, err = h.End()
+		if c.failed == nil {
+			c.failed = err
+		}
+	}
+	return rest, c.failed
+}
+
+// lock begins a call. A call that a call of the handle makes, as a callback does, would wait for
+// itself. So a call is refused while one of the handle runs.
+func (c *closure[R]) lock() error {
+	if c.mu.TryLock() {
+		return nil
+	}
+	if c.lent.Load() {
+		return errInUse
+	}
+	c.mu.Lock()
+	return nil
 }
 
 func (c *closure[R]) do(ctx context.Context, call func(R) error) error {
-	c.mu.Lock()
+	if err := c.lock(); err != nil {
+		return err
+	}
 	defer c.mu.Unlock()
 	if c.over {
 		return store.ErrDone
@@ -57,6 +91,9 @@ func (c *closure[R]) do(ctx context.Context, call func(R) error) error {
 	err := c.outer.Err()
 	if err == nil {
 		err = ctx.Err()
+	}
+	if err == nil && c.handle != nil {
+		err = c.handle.Settle()
 	}
 	if err == nil {
 		err = call(c.raw)

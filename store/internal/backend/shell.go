@@ -217,6 +217,12 @@ func (s *Shell) Shared() bool {
 	return ok && shared.Shared()
 }
 
+// HostTransactions implements [store.Hosting]. A driver without the method has none.
+func (s *Shell) HostTransactions() bool {
+	hosting, ok := s.driver.(store.Hosting)
+	return ok && hosting.HostTransactions()
+}
+
 // Close implements [store.Store]. It waits for running calls. A second call
 // returns the same error as the first.
 func (s *Shell) Close() error {
