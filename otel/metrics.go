@@ -19,7 +19,7 @@ const (
 	keyLimit     = attribute.Key("latchkey.limit.name")
 	keyChannel   = attribute.Key("latchkey.delivery.channel")
 	keyOutcome   = attribute.Key("latchkey.delivery.outcome")
-	keyRows      = attribute.Key("latchkey.sweep.rows")
+	keyTable     = attribute.Key("latchkey.sweep.table")
 	keyErrorType = attribute.Key("error.type")
 )
 
@@ -131,7 +131,7 @@ func (m *meters) observe(ctx context.Context, o *latchkey.Observation) {
 	case latchkey.ObservedDelivery:
 		m.delivery(ctx, o)
 	case latchkey.ObservedSweep:
-		m.swept.Add(ctx, int64(o.Count), m.sets.of(keyRows, o.Name, "").add...)
+		m.swept.Add(ctx, int64(o.Count), m.sets.of(keyTable, o.Name, "").add...)
 	}
 }
 

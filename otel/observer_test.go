@@ -182,7 +182,7 @@ func TestEachObservationArrivesUnderItsName(t *testing.T) {
 		},
 		{
 			"a sweep", latchkey.Observation{What: latchkey.ObservedSweep, Name: "tokens", Count: 4},
-			[]string{"latchkey.sweep.deleted{latchkey.sweep.rows=tokens} 4"},
+			[]string{"latchkey.sweep.deleted{latchkey.sweep.table=tokens} 4"},
 		},
 		{"a kind of a later version", latchkey.Observation{What: "later", Name: "name", Outcome: "fault", Count: 1, Took: time.Second}, nil},
 		{"sessions of a later version", latchkey.Observation{What: latchkey.ObservedSessions, Name: "later", Count: 1}, nil},
