@@ -2,6 +2,7 @@ package latchkeyotel
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,12 @@ func newMeters(meter metric.Meter) (m *meters, closing metric.Registration, err 
 	}, checked, last)
 	m.begin()
 	return m, closing, err
+}
+
+// join adds the error of an instrument to those of others, and returns the instrument.
+func join[T any](errs *error, instrument T, err error) T {
+	*errs = errors.Join(*errs, err)
+	return instrument
 }
 
 // begin makes counters begin with zero. A counter that comes with its first event shows a monitor no

@@ -41,7 +41,7 @@ package latchkeyotel
 
 import (
 	"context"
-	"errors"
+
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
@@ -135,9 +135,3 @@ const (
 
 // isCheck reports whether an operation is the check of a session.
 func isCheck(operation string) bool { return operation == checkSession || operation == checkJWT }
-
-// join is errors.Join of the errors of functions that make instruments.
-func join[T any](errs *error, instrument T, err error) T {
-	*errs = errors.Join(*errs, err)
-	return instrument
-}
