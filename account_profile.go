@@ -35,7 +35,7 @@ func (a *Account) profile(ctx context.Context, c *call, user *record.User) (*Pro
 //
 // Errors: those of Authenticate.
 func (g *Guest) AuthenticateProfile(ctx context.Context, secret string) (_ *Account, _ *Profile, err error) {
-	defer g.home().operation(&ctx, "authenticate").end(&err)
+	defer g.home().operation(&ctx, checkSession).end(&err)
 	if err := g.open(); err != nil {
 		return nil, nil, err
 	}

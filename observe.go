@@ -30,7 +30,8 @@ type Observation struct {
 	Outcome string
 	// Count is how many of the kind.
 	Count int
-	// Took is how long it took, and Waited how long it had waited before that.
+	// Took is how long it took, and Waited how long it had waited before that. Zero means that it was
+	// not measured.
 	Took, Waited time.Duration
 }
 
@@ -39,7 +40,9 @@ type Observed string
 
 // The kinds of observations.
 const (
-	// ObservedOperation is a call of a method. Name is the operation.
+	// ObservedOperation is a call of a method. Name is the operation. Two operations are the checks of
+	// sessions, which run on every request of a host: "authenticate" and "authenticate JWT". Each of
+	// them is told of, but only one in 64, chosen at random, has Took.
 	ObservedOperation Observed = "operation"
 	// ObservedSignIn is a try to sign in. Name is the way in, as in Session.Provider. Of a try that
 	// has failed it is email, anonymous, token for any link or code, oauth2 for any provider, or

@@ -194,3 +194,30 @@ func TestTheObserverHearsOfSweeps(t *testing.T) {
 		}
 	})
 }
+
+// The clock is read for a few checks of sessions alone. The chance that no check of so many is timed
+// is below one in 10^20.
+func TestTheObserverHearsOfEveryCheckAndTheTimeOfSome(t *testing.T) {
+	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
+		_, err := k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada"})
+		k.Must(err)
+		o := observed(k, nil)
+		session, err := k.Users().CreateSession(k.Ctx, "ada")
+		k.Must(err)
+		o.of("")
+		const checks = 3000
+		for range checks {
+			_, err := k.Visitor.Authenticate(k.Ctx, session.Secret.Reveal())
+			k.Must(err)
+		}
+		timed := 0
+		for _, s := range o.seen {
+			if s.Took > 0 {
+				timed++
+			}
+		}
+		if len(o.seen) != checks || timed == 0 || timed > checks/10 {
+			k.Errorf("%d checks were told of, %d with a time", len(o.seen), timed)
+		}
+	})
+}

@@ -27,7 +27,7 @@ import (
 //   - [*MoreFactorsError]: the session owes a second factor.
 //   - [*UnverifiedEmailError]: the policy asks for a proven e-mail address.
 func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, err error) {
-	defer g.home().operation(&ctx, "authenticate").end(&err)
+	defer g.home().operation(&ctx, checkSession).end(&err)
 	if err := g.open(); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (g *Guest) Authenticate(ctx context.Context, secret string) (_ *Account, er
 //   - [*MoreFactorsError]: the session owes a second factor.
 //   - [*UnverifiedEmailError]: the policy asks for a proven e-mail address.
 func (g *Guest) AuthenticateJWT(ctx context.Context, token string) (_ *Account, err error) {
-	defer g.home().operation(&ctx, "authenticate JWT").end(&err)
+	defer g.home().operation(&ctx, checkJWT).end(&err)
 	if err := g.open(); err != nil {
 		return nil, err
 	}

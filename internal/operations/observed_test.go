@@ -81,7 +81,8 @@ func TestTheObserverHearsOfEveryOperation(t *testing.T) {
 		for _, s := range seen {
 			if s.What == latchkey.ObservedOperation {
 				ended = append(ended, s.Name)
-				if s.Outcome != "" && op.Name != "Account.CreateAccount" || s.Took <= 0 || s.Count != 1 {
+				timed := s.Took > 0 || strings.HasPrefix(s.Name, "authenticate") // one in some is
+				if s.Outcome != "" && op.Name != "Account.CreateAccount" || !timed || s.Count != 1 {
 					k.Errorf("%+v", s)
 				}
 			}

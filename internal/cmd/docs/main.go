@@ -8,8 +8,9 @@
 //
 // # Pages
 //
-// Each page runs in a new temporary folder, which is a Go module that requires this one. The fenced
-// blocks of the page run in their order. The first line of a block names its language:
+// Each page runs in a new temporary folder, which is a Go module that requires this one, and the
+// module otel if the page imports it. The fenced blocks of the page run in their order. The first line
+// of a block names its language:
 //
 //   - sh: bash runs the block. One process runs all blocks of a page, so that variables and the
 //     folder stay from one block to the next. The page ends with the first command that fails.

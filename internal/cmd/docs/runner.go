@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/semver"
 
 	"example.com/latchkey/internal/pgtest"
 )
@@ -86,7 +87,7 @@ func (r *runner) runPage(ctx context.Context, p page) (done result, err error) {
 	r.pages++
 	at := filepath.Join(r.dir, strconv.Itoa(r.pages))
 	run := &running{page: p, folder: filepath.Join(at, "page"), own: filepath.Join(at, "own")}
-	if err := errors.Join(os.MkdirAll(run.folder, 0o755), os.MkdirAll(run.own, 0o755), r.writeModule(run.folder)); err != nil {
+	if err := errors.Join(os.MkdirAll(run.folder, 0o755), os.MkdirAll(run.own, 0o755), r.writeModule(run.folder, p.text)); err != nil {
 		return done, err
 	}
 	if run.env, err = r.environment(); err != nil {
@@ -124,14 +125,11 @@ func (s step) leave() string {
 	return s.reason
 }
 
-// writeModule makes a folder a Go module that requires the tree. It names every module that the tree
-// requires, so that programs need no other command than go run.
-func (r *runner) writeModule(folder string) error {
-	text, err := os.ReadFile(filepath.Join(r.tree.dir, "go.mod"))
-	if err != nil {
-		return err
-	}
-	mod, err := modfile.Parse("go.mod", text, nil)
+// writeModule makes a folder a Go module that requires the tree, and the modules of their own in the
+// tree that the page imports. It names every module that these require, so that programs need no other
+// command than go run.
+func (r *runner) writeModule(folder, page string) error {
+	mod, sums, err := r.readModule(".")
 	if err != nil {
 		return err
 	}
@@ -139,14 +137,59 @@ func (r *runner) writeModule(folder string) error {
 	if err != nil {
 		return err
 	}
-	if text, err = mod.Format(); err != nil {
-		return err
+	for _, name := range apart {
+		if !strings.Contains(page, `"`+r.tree.path+"/"+name+`"`) {
+			continue
+		}
+		other, otherSums, err := r.readModule(name)
+		if err != nil {
+			return err
+		}
+		sums = append(sums, otherSums...)
+		path := r.tree.path + "/" + name
+		err = errors.Join(requireAll(mod, other), mod.AddRequire(path, "v0.0.0"), mod.AddReplace(path, "", filepath.Join(r.tree.dir, name), ""))
+		if err != nil {
+			return err
+		}
 	}
-	sums, err := os.ReadFile(filepath.Join(r.tree.dir, "go.sum"))
+	text, err := mod.Format()
 	if err != nil {
 		return err
 	}
 	return errors.Join(os.WriteFile(filepath.Join(folder, "go.mod"), text, 0o644), os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o644))
+}
+
+// apart are the folders of the tree that are modules of their own and that pages may import.
+var apart = []string{"otel"}
+
+// readModule reads the files of a module of the tree.
+func (r *runner) readModule(folder string) (mod *modfile.File, sums []byte, err error) {
+	text, err := os.ReadFile(filepath.Join(r.tree.dir, folder, "go.mod"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if mod, err = modfile.Parse("go.mod", text, nil); err != nil {
+		return nil, nil, err
+	}
+	sums, err = os.ReadFile(filepath.Join(r.tree.dir, folder, "go.sum"))
+	return mod, sums, err
+}
+
+// requireAll adds what another module requires. Of two versions it takes the later one, as go run
+// does.
+func requireAll(mod, other *modfile.File) error {
+	have := make(map[string]string)
+	for _, r := range mod.Require {
+		have[r.Mod.Path] = r.Mod.Version
+	}
+	for _, r := range other.Require {
+		if semver.Compare(r.Mod.Version, have[r.Mod.Path]) > 0 {
+			if err := mod.AddRequire(r.Mod.Path, r.Mod.Version); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // environment returns the variables for a page: those of this process without the ones that a program
