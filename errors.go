@@ -138,6 +138,9 @@ var (
 	ErrPasskeyUnknown        = newError("user_passkey_unknown", CategoryUnauthorized, "The passkey is not known here; it may have been deleted")
 	ErrLastWayIn             = newError("user_last_way_in", CategoryConflict, "The user could not sign in any more; set a password or prove an address first")
 
+	ErrDeliveryNotFound = newError("delivery_not_found", CategoryNotFound, "The message or event is not in the outbox")
+	ErrDeliveryUnderWay = newError("delivery_under_way", CategoryConflict, "The message or event is being delivered; try again")
+
 	ErrTeamNotFound      = newError("team_not_found", CategoryNotFound, "The team does not exist")
 	ErrTeamAlreadyExists = newError("team_already_exists", CategoryConflict, "A team with this id exists")
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"example.com/latchkey/internal/record"
@@ -87,16 +86,18 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 		}
 		for _, r := range c.outbox.config.Receivers {
 			if r.wants(e) {
-				all = append(all, &queued{&record.Delivery{ID: e.ID, Lane: eventLane + r.Name, Stream: "of " + e.UserID + "\n" + e.TeamID, Kind: eventKind(e), UserID: e.UserID, Created: e.Time}, k})
+				all = append(all, &queued{&record.Delivery{
+					ID: e.ID + "." + r.Name, Lane: eventLane + r.Name, Stream: "of " + e.UserID + "/" + e.TeamID, Kind: e.Pattern(), UserID: e.UserID, Created: e.Time,
+				}, k})
 			}
 		}
 	}
 	for _, w := range all {
-		w.row.Due = c.now
+		w.row.Queued, w.row.Due = c.now, c.now
 		if mine && c.outbox.lanes.Free(w.row.Lane) {
-			w.row.Due, w.row.Tries = c.now.Add(c.outbox.lease), 1
+			w.row.Due, w.row.Leased, w.row.Tries = c.now.Add(c.outbox.lease), true, 1
 		}
-		w.row.Sealed = c.ring.Seal(seal.Outbox, seal.OutboxPlace(w.row.ID, w.row.Lane), mustKeep(w.kept))
+		w.row.Sealed = c.ring.Seal(seal.Outbox, seal.OutboxPlace(w.row.ID), mustKeep(w.kept))
 		if err := record.Outbox.Insert(ctx, tx, w.row); err != nil {
 			return nil, err
 		}
@@ -137,23 +138,6 @@ func (e *Engine) streamOf(m notify.Message) string {
 	return "to " + hex.EncodeToString(e.ring.Digest("outbox", string(m.Channel), m.To)[:16])
 }
 
-// eventKind returns the name of an event with * in the place of ids, which serves as a pattern.
-func eventKind(e Event) string {
-	kind, id := "users.", e.UserID
-	if e.TeamID != "" {
-		kind, id = "teams.", e.TeamID
-	}
-	rest, found := strings.CutPrefix(e.Name, kind+id)
-	if id == "" || !found {
-		return e.Name
-	}
-	parts := eventParts(rest)
-	if len(parts) >= 4 {
-		parts[2] = "*"
-	}
-	return kind + "*" + strings.Join(parts, ".")
-}
-
 // keptEventOf returns an event as it is kept.
 func keptEventOf(e Event) (kept, error) {
 	k := &keptEvent{Event: e}
@@ -168,7 +152,7 @@ func keptEventOf(e Event) (kept, error) {
 
 // openKept opens what a row holds.
 func (e *Engine) openKept(row *record.Delivery) (k kept, err error) {
-	text, err := e.ring.Open(seal.Outbox, seal.OutboxPlace(row.ID, row.Lane), row.Sealed)
+	text, err := e.ring.Open(seal.Outbox, seal.OutboxPlace(row.ID), row.Sealed)
 	if err != nil {
 		return k, err
 	}

@@ -89,7 +89,7 @@ type work struct {
 func (e *Engine) offer(all []*queued) {
 	var works []*work
 	for _, w := range all {
-		if w.row.Tries == 0 {
+		if !w.row.Leased {
 			e.outbox.lanes.Wake(w.row.Lane)
 			continue
 		}
@@ -181,7 +181,7 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 // expiry is when the code of a message runs out.
 func expiry(row *record.Delivery) time.Time {
 	if row.Expire.IsZero() {
-		return row.Created.Add(outboxLife)
+		return row.Queued.Add(outboxLife)
 	}
 	return row.Expire
 }
@@ -215,7 +215,7 @@ func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 			}
 			givenUp := ended.decide(e.now(), outcome, failure)
 			outcome = ended.outcome
-			e.outbox.report.Event(name, row.ID, row.Kind, int(row.Tries), givenUp, failure)
+			e.outbox.report.Event(name, event.ID, row.Kind, int(row.Tries), givenUp, failure)
 		}
 	}
 	e.observe(ctx, Observation{What: ObservedDelivery, Name: name, Outcome: outcome, Count: 1, Took: time.Since(began), Waited: e.now().Sub(row.Created)})
@@ -256,7 +256,7 @@ func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (g
 		d.outcome, d.due = released, now.Add(fullWait)
 	case courier.Again:
 		d.due = now.Add(backoff(d.row.Failures + 1))
-		if d.due.After(d.row.Created.Add(outboxLife)) {
+		if d.due.After(d.row.Queued.Add(outboxLife)) {
 			d.outcome = courier.Dropped
 		}
 	}
@@ -273,8 +273,8 @@ func (o *outbox) hold(row *record.Delivery) {
 // stillMine reports whether no other process has taken a row over. If the store does not answer,
 // it is taken for ours: it is rather sent twice than lost.
 func (e *Engine) stillMine(ctx context.Context, row *record.Delivery) bool {
-	now, err := record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID), store.Text(row.Lane))
-	return err != nil || now != nil && now.Tries == row.Tries
+	now, err := record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID))
+	return err != nil || now != nil && now.Leased && now.Tries == row.Tries
 }
 
 // isFirst reports whether a row is the first of its stream.
@@ -323,13 +323,20 @@ func (e *Engine) endRows(all []*ending) error {
 			freed = append(freed, d.row)
 		}
 	}
-	e.advance(ctx, freed)
+	e.advance(ctx, freed...)
 	return nil
+}
+
+// wake makes a lane look for work, if there is an outbox.
+func (e *Engine) wake(lane string) {
+	if e.outbox != nil {
+		e.outbox.lanes.Wake(lane)
+	}
 }
 
 // advance lets the first rows of the streams of some rows be claimed, unless somebody has them.
 // It comes after a change of a stream, and after a row was put off: so one of the two sees the other.
-func (e *Engine) advance(ctx context.Context, of []*record.Delivery) {
+func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
 	var heads []*record.Delivery
 	seen := make(map[string]bool)
 	for _, row := range of {
@@ -341,16 +348,16 @@ func (e *Engine) advance(ctx context.Context, of []*record.Delivery) {
 		if err != nil {
 			return // it is claimed a little later
 		}
-		if len(head) > 0 && head[0].Tries == 0 {
+		if len(head) > 0 && !head[0].Leased {
 			heads = append(heads, head[0])
 		}
 	}
 	now := e.now()
-	if slices.ContainsFunc(heads, func(row *record.Delivery) bool { return row.Due.After(now) }) {
+	if slices.ContainsFunc(heads, func(row *record.Delivery) bool { return row.Failures == 0 && row.Due.After(now) }) {
 		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 			for _, head := range heads {
 				err := change(ctx, tx, head, func(row *record.Delivery) bool {
-					put := row.Tries == 0 && row.Due.After(now)
+					put := !row.Leased && row.Failures == 0 && row.Due.After(now)
 					row.Due = now
 					return put
 				})
@@ -365,29 +372,25 @@ func (e *Engine) advance(ctx context.Context, of []*record.Delivery) {
 		}
 	}
 	for _, row := range heads {
-		e.outbox.lanes.Wake(row.Lane)
+		e.wake(row.Lane)
 	}
 }
 
 // note changes or deletes the row of a delivery that has ended.
 func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
 	if d.outcome == "" || d.outcome == courier.Stale {
-		row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(d.row.ID), store.Text(d.row.Lane))
+		row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(d.row.ID))
 		if err != nil || row == nil || row.Tries != d.row.Tries {
 			return err
 		}
-		return record.Outbox.Delete(ctx, tx, store.Text(row.ID), store.Text(row.Lane))
+		return record.Outbox.Delete(ctx, tx, store.Text(row.ID))
 	}
 	return change(ctx, tx, d.row, func(row *record.Delivery) bool {
 		if row.Tries != d.row.Tries {
 			return false // another process has it
 		}
-		row.Due = d.due
+		row.Due, row.Leased = d.due, false
 		switch d.outcome {
-		case released:
-			if row.Failures == 0 {
-				row.Tries = 0 // and nothing has left
-			}
 		case courier.Again:
 			row.Failures++
 			row.Cause = d.cause
@@ -403,7 +406,7 @@ func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
 
 // change changes a row, if it is there and fn says that it has changed something.
 func change(ctx context.Context, tx store.Tx, of *record.Delivery, fn func(*record.Delivery) bool) error {
-	row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(of.ID), store.Text(of.Lane))
+	row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(of.ID))
 	if err != nil || row == nil || !row.GivenUp.IsZero() || !fn(row) {
 		return err
 	}
@@ -455,7 +458,7 @@ func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatc
 	}
 	if len(blocked) > 0 {
 		next = time.Millisecond // there may be more behind them
-		e.advance(ctx, blocked)
+		e.advance(ctx, blocked...)
 	}
 	for _, row := range got {
 		e.outbox.hold(row)
@@ -484,7 +487,7 @@ func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*r
 					return true
 				}
 				row.Tries++
-				row.Due = now.Add(e.outbox.lease)
+				row.Due, row.Leased = now.Add(e.outbox.lease), true
 				got = append(got, row)
 				return true
 			})
@@ -497,7 +500,7 @@ func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*r
 				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
 					return false
 				}
-				row.Tries = 0
+				row.Leased = false
 				row.Due = now.Add(min(max(now.Sub(row.Created)/10, 2*time.Second), 5*time.Minute))
 				return true
 			})
@@ -547,7 +550,7 @@ func (e *Engine) renew(o *outbox) {
 			for _, held := range old {
 				err := change(ctx, tx, held, func(row *record.Delivery) bool {
 					row.Due = e.now().Add(o.lease)
-					return row.Tries == held.Tries
+					return row.Leased && row.Tries == held.Tries
 				})
 				if err != nil {
 					return err

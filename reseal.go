@@ -93,6 +93,7 @@ func (c *call) resealOnce(ctx context.Context) (Resealed, error) {
 		resealTable(ctx, c, record.Authenticators, &out, (*txn).resealAuthenticator),
 		resealTable(ctx, c, record.RecoveryCodes, &out, (*txn).resealRecoveryCode),
 		resealTable(ctx, c, record.Identities, &out, (*txn).resealIdentity),
+		resealTable(ctx, c, record.Outbox, &out, (*txn).resealDelivery),
 	)
 }
 
@@ -233,4 +234,20 @@ func (tx *txn) resealRecoveryCode(ctx context.Context, read *record.RecoveryCode
 	}
 	row.Digest = tx.ring.DigestCode(recoveryParts(row.UserID, codes.PlainRecovery(string(code)))...)
 	return s, record.RecoveryCodes.Replace(ctx, tx, row)
+}
+
+// resealDelivery seals a message or an event anew.
+func (tx *txn) resealDelivery(ctx context.Context, read *record.Delivery) (s sealing, err error) {
+	if tx.ring.Current(read.Sealed) {
+		return s, nil
+	}
+	row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(read.ID))
+	if row == nil || err != nil {
+		return s, err
+	}
+	s.reseal(tx.ring, seal.Outbox, seal.OutboxPlace(row.ID), &row.Sealed)
+	if s.done {
+		err = record.Outbox.Replace(ctx, tx, row)
+	}
+	return s, err
 }

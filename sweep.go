@@ -18,6 +18,8 @@ type Swept struct {
 	Failures int `json:"failures"` // counts of wrong passwords and codes, known clients, and used ID tokens
 	Logs     int `json:"logs"`
 	Users    int `json:"users"` // anonymous users without a live session
+	// Deliveries are messages and events of the outbox that were given up 30 days ago.
+	Deliveries int `json:"deliveries"`
 }
 
 // observed tells the observer what a sweep has deleted.
@@ -25,7 +27,7 @@ func (s *Swept) observed(ctx context.Context, e *Engine) {
 	for _, rows := range []struct {
 		name string
 		n    int
-	}{{"sessions", s.Sessions}, {"tokens", s.Tokens}, {"failures", s.Failures}, {"logs", s.Logs}, {"users", s.Users}} {
+	}{{"sessions", s.Sessions}, {"tokens", s.Tokens}, {"failures", s.Failures}, {"logs", s.Logs}, {"users", s.Users}, {"deliveries", s.Deliveries}} {
 		e.observe(ctx, Observation{What: ObservedSweep, Name: rows.name, Count: rows.n})
 	}
 }
@@ -41,7 +43,7 @@ func (e *Engine) maintenance() (*call, error) {
 // Sweep deletes expired rows: sessions that have expired, were idle too long or are too old;
 // links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong
 // passwords and codes; known clients; used ID tokens; log lines that are older than the policy
-// keeps them; and anonymous users (without address, number and password) whose last session has
+// keeps them; messages and events of the outbox that were given up 30 days ago; and anonymous users (without address, number and password) whose last session has
 // expired, but not those who have signed out, nor those to whom rows of the host refer by a
 // foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A
 // host calls it now and then, for example once a day, on one machine. It works in short batches
@@ -65,6 +67,9 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	if err := c.sweepAhead(ctx, &swept); err != nil {
 		return swept, err
 	}
+	if err := c.sweepOutbox(ctx); err != nil {
+		return swept, err
+	}
 	past := c.now.Add(time.Microsecond) // a row that expires now has expired
 	var referenced error
 	for _, s := range []struct {
@@ -80,6 +85,7 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		{record.Memberships.Index("expire"), past, &swept.Tokens},
 		{record.Failures.Index("expire"), past, &swept.Failures},
 		{record.Logs.Index("created"), c.now.Add(-c.policy.LogLength), &swept.Logs},
+		{record.Outbox.Index("given_up"), c.now.Add(-givenUpLife), &swept.Deliveries},
 	} {
 		n, err := store.Sweep(ctx, c.store, s.index, s.before)
 		*s.count += n
@@ -95,6 +101,35 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 		return swept, cmp.Or(tidier.Tidy(ctx), referenced)
 	}
 	return swept, referenced
+}
+
+// sweepOutbox gives up what has waited for too long and is claimed by no process: its channel or its
+// receiver is in no configuration any more.
+func (c *call) sweepOutbox(ctx context.Context) error {
+	q := store.Query{Index: record.Outbox.Primary(), Limit: batch, Where: []store.Filter{
+		store.Where("queued", store.OpLessThan, store.Time(c.now.Add(-outboxLife))), store.Where("due", store.OpLessThan, store.Time(c.now.Add(-time.Hour))),
+	}}
+	for rows, err := range record.Outbox.Pages(ctx, c.store, q) {
+		if err != nil {
+			return err
+		}
+		err := c.update(ctx, func(ctx context.Context, tx *txn) error {
+			for _, row := range rows {
+				err := change(ctx, tx, row, func(now *record.Delivery) bool {
+					now.GiveUp("outbox: no process delivers it", c.now)
+					return now.Tries == row.Tries
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweepSessions looks at the sessions for which deletion by their expiry is not enough:

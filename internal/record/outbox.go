@@ -9,15 +9,17 @@ import (
 // Delivery is a message or an event that waits in the outbox, or was given up. It has no
 // references, because it outlives the rows that it tells of.
 type Delivery struct {
-	ID       string    // of the message or the event
+	ID       string    // of the message, or of the event with the name of its receiver
 	Lane     string    // a channel, or a receiver of events
 	Stream   string    // deliveries of one stream leave in their order; "" after it was given up
 	Position int64     // in the stream; the store numbers it
 	Kind     string    // of the message, or the name of the event with * for ids
 	UserID   string    // whom it concerns; "" for none
 	Created  time.Time // when it was asked for
-	Due      time.Time // when it may be claimed: until then, a process has it, or it waits for another try; zero after it was given up
-	Tries    int64     // that have begun
+	Queued   time.Time // when it was queued or requeued
+	Due      time.Time // when it may be claimed; zero after it was given up
+	Leased   bool      // a process has it, until Due
+	Tries    int64     // that have begun: no two have the same number
 	Failures int64     // since it was queued or requeued
 	Cause    string    // of the last failure
 	GivenUp  time.Time // zero for one that waits
@@ -33,7 +35,9 @@ func (d *Delivery) bind(b *store.Binder) {
 	b.Text("kind", &d.Kind)
 	b.Text("user_id", &d.UserID)
 	b.Time("created", &d.Created)
+	b.Time("queued", &d.Queued)
 	b.NullTime("due", &d.Due)
+	b.Bool("leased", &d.Leased)
 	b.Int("tries", &d.Tries)
 	b.Int("failures", &d.Failures)
 	b.Text("cause", &d.Cause)
@@ -42,9 +46,9 @@ func (d *Delivery) bind(b *store.Binder) {
 	b.Bytes("sealed", &d.Sealed)
 }
 
-// Outbox is keyed by lane and id: an event waits once for each of its receivers.
+// Outbox is keyed by id. An event has a row for each of its receivers.
 var Outbox = store.Declare("outbox", (*Delivery).bind, store.Keys{
-	Primary: []string{"id", "lane"},
+	Primary: []string{"id"},
 	Indexes: []store.IndexOn{
 		{Name: "due", Columns: []string{"lane", "due"}},
 		{Name: "stream", Columns: []string{"lane", "stream", "position"}, Numbered: true},
@@ -54,5 +58,5 @@ var Outbox = store.Declare("outbox", (*Delivery).bind, store.Keys{
 
 // GiveUp ends the tries of a delivery.
 func (d *Delivery) GiveUp(cause string, now time.Time) {
-	d.Stream, d.Due, d.GivenUp, d.Cause = "", time.Time{}, now, cause
+	d.Stream, d.Due, d.Leased, d.GivenUp, d.Cause = "", time.Time{}, false, now, cause
 }

@@ -10,14 +10,16 @@ CREATE TABLE {s}.{p}outbox (
 	kind text COLLATE "C" NOT NULL,
 	user_id text COLLATE "C" NOT NULL,
 	created timestamptz NOT NULL,
+	queued timestamptz NOT NULL,
 	due timestamptz,
+	leased boolean NOT NULL,
 	tries bigint NOT NULL,
 	failures bigint NOT NULL,
 	cause text COLLATE "C" NOT NULL,
 	given_up timestamptz,
 	expire timestamptz,
 	sealed bytea NOT NULL,
-	PRIMARY KEY (id, lane)
+	PRIMARY KEY (id)
 );
 
 CREATE SEQUENCE {s}.{p}outbox_stream_number;
@@ -26,4 +28,4 @@ CREATE INDEX {p}outbox_due ON {s}.{p}outbox (lane, due NULLS FIRST, id);
 
 CREATE INDEX {p}outbox_stream ON {s}.{p}outbox (lane, stream NULLS FIRST, position, id);
 
-CREATE INDEX {p}outbox_given_up ON {s}.{p}outbox (given_up NULLS FIRST, id, lane);
+CREATE INDEX {p}outbox_given_up ON {s}.{p}outbox (given_up NULLS FIRST, id);

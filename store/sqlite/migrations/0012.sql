@@ -8,18 +8,20 @@ CREATE TABLE {p}outbox (
 	kind TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	created INTEGER NOT NULL,
+	queued INTEGER NOT NULL,
 	due INTEGER,
+	leased INTEGER NOT NULL,
 	tries INTEGER NOT NULL,
 	failures INTEGER NOT NULL,
 	cause TEXT NOT NULL,
 	given_up INTEGER,
 	expire INTEGER,
 	sealed BLOB NOT NULL,
-	PRIMARY KEY (id, lane)
+	PRIMARY KEY (id)
 );
 
 CREATE INDEX {p}outbox_due ON {p}outbox (lane, due, id);
 
 CREATE INDEX {p}outbox_stream ON {p}outbox (lane, stream, position, id);
 
-CREATE INDEX {p}outbox_given_up ON {p}outbox (given_up, id, lane);
+CREATE INDEX {p}outbox_given_up ON {p}outbox (given_up, id);
