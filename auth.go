@@ -91,7 +91,9 @@
 //   - keep the addresses and devices that messages of my own go to:
 //     [Users.CreateTarget], [Account.CreatePushTarget]
 //   - give a user everything that is held about them: [Users.ExportTo]
-//   - hear of events: [Config].OnEvent, [Event.Matches]
+//   - hear of events: [Config].OnEvent, [Event.Matches]; without losing any: [Config].Outbox,
+//     [Engine.Undelivered], [Engine.Requeue], [Engine.Discard], package notify/webhook; inside
+//     the transaction: [Config].InTransaction
 //   - watch the engine: [Config].Observer
 //   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
 //     notify, notify/smtp, notify/sms and notify/templates
@@ -254,8 +256,21 @@ type Config struct {
 	// caller's, but is not cancelled with it. It may use the engine. The engine logs a panic
 	// of it and goes on. The events of one operation come in order; those of operations
 	// that run at once come in any order. A process that dies between a commit and its
-	// events never tells them: only the audit log is complete.
+	// events never tells them: the audit log is complete, and so are the receivers of Outbox.
 	OnEvent func(context.Context, Event)
+	// InTransaction gets every event that belongs to a transaction before its commit, inside of
+	// it, so that a row of the host's own commits with it or not at all. sqlite.TxOf and
+	// postgres.TxOf return the host's handle of the transaction, a *sql.Tx or a pgx.Tx; nothing
+	// else may be done with tx. An error rolls the transaction back, and the operation returns it
+	// as it is. A panic rolls back too; the engine logs it, and the operation fails.
+	//
+	// It must be short, because other writes wait for it on SQLite, and it may run again with the
+	// same change, on PostgreSQL after a conflict with another transaction: so it changes nothing
+	// but by the handle. It must not use the engine ([store.ErrNested]), and not change the
+	// payload. Events of refusals by limits and of damaged values (limits and integrity) belong to
+	// no transaction, and do not come. New refuses it with a store that has no such handles:
+	// bbolt, memory, and a store that is being moved.
+	InTransaction func(ctx context.Context, tx store.Tx, e Event) error
 	// Outbox keeps messages and events in the store until they are delivered; nil means that
 	// they are in the memory of the process: one that dies loses the messages that wait,
 	// and OnEvent alone gets events.
@@ -335,6 +350,9 @@ func New(s store.Store, c Config) (*Engine, error) {
 	if !c.LimiterPerProcess && store.IsShared(s) && ratelimit.IsInProcess(c.Limiter) {
 		return nil, ErrLimiterPerProcess
 	}
+	if c.InTransaction != nil && !store.HasHostTransactions(s) {
+		return nil, errors.New("latchkey: Config.InTransaction needs a store with handles for the host, such as sqlite or postgres")
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -348,7 +366,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, otherDomains: c.PasskeysOfOtherDomains, redirects: redirects,
-		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, observer: c.Observer, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
+		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, inTransaction: c.InTransaction, observer: c.Observer, locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	report := courier.NewReport(c.Logger, c.Now)
 	e.courier = courier.New(c.Notifier, c.SMS, report, c.Now, e.tried)

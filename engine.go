@@ -78,9 +78,11 @@ type Engine struct {
 	otherDomains bool         // see Config.PasskeysOfOtherDomains
 	limiter      ratelimit.Limiter
 	onEvent      func(context.Context, Event) // nil if absent
-	observer     Observer                     // nil if absent
-	outbox       *outbox                      // nil if absent
-	locator      Locator                      // nil if absent
+	// inTransaction is nil if absent.
+	inTransaction func(context.Context, store.Tx, Event) error
+	observer      Observer // nil if absent
+	outbox        *outbox  // nil if absent
+	locator       Locator  // nil if absent
 	// classifier is the host's; nil means package mailclass.
 	classifier AddressClassifier
 	logger     *slog.Logger

@@ -129,7 +129,7 @@ func (e *Engine) announce(ctx context.Context, event Event) {
 
 // tellsEvents reports whether events are told at all.
 func (e *Engine) tellsEvents() bool {
-	return e.onEvent != nil || e.outbox != nil && len(e.outbox.config.Receivers) > 0
+	return e.onEvent != nil || e.inTransaction != nil || e.outbox != nil && len(e.outbox.config.Receivers) > 0
 }
 
 // streamOf returns the stream of a message: the messages to one address leave in their order. The

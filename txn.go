@@ -79,8 +79,15 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	return result, done, refused, err
 }
 
-// keep is the last part of a transaction: the outbox gets what it causes.
+// keep is the last part of a transaction: the host gets its changes, and the outbox what it causes.
 func (tx *txn) keep(ctx context.Context) (err error) {
+	if tx.inTransaction != nil {
+		for _, event := range tx.events {
+			if err := tx.tellHost(ctx, event); err != nil {
+				return err
+			}
+		}
+	}
 	if tx.outbox == nil {
 		return nil
 	}
@@ -90,6 +97,16 @@ func (tx *txn) keep(ctx context.Context) (err error) {
 	}
 	tx.kept, err = tx.keepAll(ctx, tx.Tx, letters, tx.events, true)
 	return err
+}
+
+// errHostPanicked is the error of an InTransaction that panicked.
+var errHostPanicked = errors.New("latchkey: InTransaction panicked")
+
+// tellHost calls the host's InTransaction.
+func (tx *txn) tellHost(ctx context.Context, event Event) (err error) {
+	err = errHostPanicked
+	defer tx.recovered(ctx, "InTransaction")
+	return asHostError(tx.inTransaction(ctx, tx.Tx, event))
 }
 
 // follow tells the events and sends the messages of a transaction that is committed.
