@@ -429,9 +429,13 @@ func (e *Engine) CloseContext(ctx context.Context) error {
 	var group sync.WaitGroup
 	group.Go(func() { revoking = e.errands.Close(ctx) })
 	group.Go(func() {
-		// The outbox ends first: what it has handed to the courier comes back to it.
 		kept := make(chan error, 1)
 		go func() { kept <- e.outbox.close(ctx) }()
+		select { // the outbox ends first, because it hands its messages to the courier
+		case err := <-kept:
+			kept <- err
+		case <-ctx.Done():
+		}
 		sending = errors.Join(e.courier.Close(ctx), <-kept)
 	})
 	group.Go(func() {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/latchkey/internal/courier"
@@ -118,7 +119,9 @@ type outbox struct {
 	mu       sync.Mutex
 	held     map[*record.Delivery]time.Time // rows that this process has begun, and since when it is sure of them
 	renewing sync.WaitGroup
-	closing  chan struct{}
+	ending   atomic.Bool   // it is being closed
+	stop     chan struct{} // closed at the end of the deliveries
+	ended    chan struct{} // closed at the end
 }
 
 // ending is what becomes of a row that this process had.

@@ -35,7 +35,7 @@ const (
 func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map[string]func() any) {
 	o := &outbox{
 		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
-		held: make(map[*record.Delivery]time.Time), closing: make(chan struct{}),
+		held: make(map[*record.Delivery]time.Time), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	o.ends = dispatch.NewBatch(endsAtOnce, e.endRows)
 	lane := func(name string, room int, pauses bool) dispatch.Lane {
@@ -68,12 +68,13 @@ func (o *outbox) close(ctx context.Context) error {
 	if o == nil {
 		return nil
 	}
-	err := o.lanes.Close(ctx)
-	select {
-	case <-o.closing:
-	default:
-		close(o.closing)
+	if o.ending.Swap(true) {
+		<-o.ended
+		return nil
 	}
+	defer close(o.ended)
+	err := o.lanes.Close(ctx)
+	close(o.stop)
 	o.renewing.Wait()
 	return err
 }
@@ -172,7 +173,11 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 		},
 		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
 			defer close(done)
-			return ended.decide(e.now(), outcome, cause)
+			givenUp = ended.decide(e.now(), outcome, cause)
+			if outcome == courier.Returned && e.outbox.ending.Load() {
+				ended.due = e.now() // the next process sends it
+			}
+			return givenUp
 		},
 	})
 	<-done
@@ -249,7 +254,7 @@ func (e *Engine) keptEvent(ctx context.Context, k *keptEvent) (Event, error) {
 func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (givenUp bool) {
 	d.outcome, d.cause, d.due = outcome, "", now
 	if cause != nil {
-		d.cause = cause.Stage + ": " + cause.Reason
+		d.cause = strings.TrimPrefix(cause.Stage+": "+cause.Reason, ": ")
 	}
 	switch outcome {
 	case courier.Returned:
@@ -391,6 +396,8 @@ func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
 		}
 		row.Due, row.Leased = d.due, false
 		switch d.outcome {
+		case released:
+			row.Tries-- // nothing has left under this number
 		case courier.Again:
 			row.Failures++
 			row.Cause = d.cause
@@ -530,7 +537,7 @@ func (e *Engine) renew(o *outbox) {
 	for {
 		select {
 		case <-every.C:
-		case <-o.closing:
+		case <-o.stop:
 			return
 		}
 		var old []*record.Delivery
