@@ -607,7 +607,7 @@ func TestRowsWithoutAReceiverAreGivenUp(t *testing.T) {
 // The limits of notices hold for the outbox too: they are counted at the first delivery.
 func TestNoticesOfTheOutboxAreLimited(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		user := k.Proven()
+		k.Proven()
 		e := kept(k, func(c *latchkey.Config) {
 			once := ratelimit.Rule{Calls: 1, Window: time.Hour}
 			c.Policy.Guessing.Limits = map[string]ratelimit.Rule{"messages": once, "messagesNotices": once}
@@ -626,7 +626,7 @@ func TestNoticesOfTheOutboxAreLimited(t *testing.T) {
 		for range len(e.messages) {
 			got[e.message().To]++
 		}
-		k.Same("notices", got, map[string]int{user.Email: 2, user.Phone: 2})
+		k.Same("notices", got, map[string]int{kit.Ada: 2, kit.Phone: 2})
 	})
 }
 
