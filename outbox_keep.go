@@ -41,8 +41,9 @@ type keptEvent struct {
 
 // queued is a delivery that this process has: its row, and what the row holds.
 type queued struct {
-	row  *record.Delivery
-	kept kept
+	row   *record.Delivery
+	kept  kept
+	fresh bool // this process has just committed it
 }
 
 // mustKeep encodes what a row holds.
@@ -77,7 +78,7 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 		m := l.message
 		all = append(all, &queued{&record.Delivery{
 			ID: m.ID, Lane: string(m.Channel), Stream: c.streamOf(m), Kind: string(m.Kind), UserID: m.UserID, Created: m.Time, Expire: m.Expire,
-		}, c.keptLetter(l)})
+		}, c.keptLetter(l), mine})
 	}
 	for _, e := range events {
 		k, err := keptEventOf(e)
@@ -88,7 +89,7 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 			if r.wants(e) {
 				all = append(all, &queued{&record.Delivery{
 					ID: e.ID + "." + r.Name, Lane: eventLane + r.Name, Stream: "of " + e.UserID + "/" + e.TeamID, Kind: e.Pattern(), UserID: e.UserID, Created: e.Time,
-				}, k})
+				}, k, mine})
 			}
 		}
 	}

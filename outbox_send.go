@@ -27,8 +27,13 @@ const (
 	endTime = 10 * time.Second
 	// fullWait is how long a message waits for which the queue of its channel had no room.
 	fullWait = 30 * time.Second
-	// endsAtOnce is how many deliveries end in one transaction.
+	// endsAtOnce is how many deliveries end in one transaction, and endGather how long the first of
+	// them waits for others: a delivery that has ended is in no hurry.
 	endsAtOnce = 100
+	endGather  = 20 * time.Millisecond
+	// doubtful is how long a message may wait before it is looked at whether it is still ours and
+	// its code still serves.
+	doubtful = time.Second
 )
 
 // startOutbox starts the outbox of an engine.
@@ -37,7 +42,7 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
 		held: make(map[*record.Delivery]time.Time), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
-	o.ends = dispatch.NewBatch(endsAtOnce, e.endRows)
+	o.ends = dispatch.NewBatch(endsAtOnce, endGather, e.endRows)
 	lane := func(name string, room int, pauses bool) dispatch.Lane {
 		return dispatch.Lane{
 			Name: name, Room: room, Pauses: pauses,
@@ -165,11 +170,11 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 		ended.outcome = courier.Stale // the host has an event of it
 		return
 	}
-	done := make(chan struct{})
+	began, done := time.Now(), make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
 		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1,
 		Serves: func(ctx context.Context) bool {
-			return e.stillMine(ctx, row) && e.now().Before(expiry(row)) && e.serves(ctx, l.code)
+			return one.fresh && time.Since(began) < doubtful || e.now().Before(expiry(row)) && e.stillMine(ctx, row) && e.serves(ctx, l.code)
 		},
 		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
 			defer close(done)

@@ -155,6 +155,7 @@ func TestWhatIsCommittedLeavesTheOutbox(t *testing.T) {
 			k.Errorf("%+v", m)
 		}
 		k.Must(kit.Err(k.Visitor.CreateSession(k.Ctx, m.UserID, m.Secret.Reveal())))
+		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 0 })
 		if rows := e.settled(); len(rows) > 0 {
 			k.Errorf("%d rows: %s %s of %s, due %v", len(rows), rows[0].Lane, rows[0].Kind, rows[0].UserID, rows[0].Due)
 		}

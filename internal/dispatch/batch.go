@@ -1,12 +1,16 @@
 package dispatch
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// Batch does things together that are asked for at once: while one batch is under way, the next
-// one gathers. It is safe for concurrent use.
+// Batch does things together that are asked for at about the same time. It is safe for concurrent
+// use.
 type Batch[T any] struct {
-	do  func([]T) error
-	max int
+	do     func([]T) error
+	max    int
+	gather time.Duration
 
 	mu      sync.Mutex
 	busy    bool
@@ -20,8 +24,11 @@ type asked[T any] struct {
 	done  chan struct{}
 }
 
-// NewBatch returns a batch of at most max things, which do does.
-func NewBatch[T any](max int, do func([]T) error) *Batch[T] { return &Batch[T]{do: do, max: max} }
+// NewBatch returns a batch of at most max things, which do does. The first one waits for others for
+// the time gather.
+func NewBatch[T any](max int, gather time.Duration, do func([]T) error) *Batch[T] {
+	return &Batch[T]{do: do, max: max, gather: gather}
+}
 
 // Do does a thing with others, and returns the error of the batch.
 func (b *Batch[T]) Do(thing T) error {
@@ -41,6 +48,7 @@ func (b *Batch[T]) Do(thing T) error {
 // work does all batches that are asked for.
 func (b *Batch[T]) work() {
 	for {
+		time.Sleep(b.gather)
 		b.mu.Lock()
 		n := min(len(b.waiting), b.max)
 		part := b.waiting[:n:n]
