@@ -48,16 +48,18 @@ func (b *Batch[T]) Do(thing T) error {
 // work does all batches that are asked for.
 func (b *Batch[T]) work() {
 	for {
+		b.mu.Lock()
+		b.busy = len(b.waiting) > 0
+		b.mu.Unlock()
+		if !b.busy {
+			return
+		}
 		time.Sleep(b.gather)
 		b.mu.Lock()
 		n := min(len(b.waiting), b.max)
 		part := b.waiting[:n:n]
 		b.waiting = b.waiting[n:]
-		b.busy = n > 0
 		b.mu.Unlock()
-		if n == 0 {
-			return
-		}
 		things := make([]T, n)
 		for i, a := range part {
 			things[i] = a.thing

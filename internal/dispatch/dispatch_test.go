@@ -1,0 +1,313 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// job is a delivery of a test.
+type job struct {
+	run      func(ctx context.Context) bool
+	returned atomic.Bool
+}
+
+func (j *job) Run(ctx context.Context) bool { return j.run(ctx) }
+
+func (j *job) Return() { j.returned.Store(true) }
+
+// source is a lane whose deliveries a test adds.
+type source struct {
+	mu      sync.Mutex
+	waiting []Work
+	claims  []time.Time
+	asked   []int
+	err     error
+	next    time.Duration
+}
+
+func (s *source) add(run func(ctx context.Context) bool) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := &job{run: run}
+	s.waiting = append(s.waiting, j)
+	return j
+}
+
+func (s *source) claim(_ context.Context, n int) ([]Work, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claims, s.asked = append(s.claims, time.Now()), append(s.asked, n)
+	if s.err != nil {
+		return nil, 0, s.err
+	}
+	got := s.waiting[:min(n, len(s.waiting))]
+	s.waiting = s.waiting[len(got):]
+	return slices.Clone(got), s.next, nil
+}
+
+// taken returns the times of the claims so far, and forgets them.
+func (s *source) taken() (claims []time.Time, asked []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	claims, asked = s.claims, s.asked
+	s.claims, s.asked = nil, nil
+	return claims, asked
+}
+
+// run runs a test with a dispatcher of one lane, in a bubble.
+func run(t *testing.T, room int, pauses bool, test func(d *Dispatcher, s *source)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		d := New([]Lane{{Name: "x", Room: room, Pauses: pauses, Claim: s.claim, Failed: func(error) {}}})
+		test(d, s)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := d.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// pass lets time go by.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func TestALaneRunsWhatItsRoomAllows(t *testing.T) {
+	run(t, 2, false, func(d *Dispatcher, s *source) {
+		var running, most atomic.Int64
+		release := make(chan struct{})
+		for range 5 {
+			s.add(func(context.Context) bool {
+				most.Store(max(most.Load(), running.Add(1)))
+				<-release
+				running.Add(-1)
+				return true
+			})
+		}
+		d.Wake("x")
+		pass(Poll)
+		if running.Load() != 2 || d.Free("x") || d.Offer("x", &job{}) {
+			t.Errorf("%d run", running.Load())
+		}
+		close(release)
+		pass(time.Millisecond) // the end of one wakes the lane
+		if most.Load() != 2 || running.Load() != 0 || len(s.waiting) != 0 || !d.Free("x") {
+			t.Errorf("%d at once, %d run, %d wait", most.Load(), running.Load(), len(s.waiting))
+		}
+	})
+}
+
+func TestAnOfferRunsAtOnce(t *testing.T) {
+	run(t, 1, false, func(d *Dispatcher, s *source) {
+		done := false
+		if !d.Offer("x", &job{run: func(context.Context) bool { done = true; return true }}) || d.Offer("another", &job{}) || !d.Has("x") || d.Has("another") {
+			t.Error("the offers")
+		}
+		synctest.Wait()
+		if !done {
+			t.Error("it has not run")
+		}
+	})
+}
+
+// A lane without work looks for some about once a second, and at the time of the next delivery.
+func TestALaneLooksForWork(t *testing.T) {
+	run(t, 1, false, func(d *Dispatcher, s *source) {
+		pass(10 * Poll)
+		if claims, _ := s.taken(); len(claims) < 10 || len(claims) > 14 {
+			t.Errorf("%d claims in ten seconds", len(claims))
+		}
+		s.mu.Lock()
+		s.next = Poll / 10
+		s.mu.Unlock()
+		pass(2 * Poll)
+		s.taken()
+		pass(Poll)
+		if claims, _ := s.taken(); len(claims) < 9 || len(claims) > 14 {
+			t.Errorf("%d claims in a second", len(claims))
+		}
+	})
+}
+
+// Claims that fail wait longer and longer, up to half a minute.
+func TestClaimsThatFailWaitLonger(t *testing.T) {
+	run(t, 1, false, func(d *Dispatcher, s *source) {
+		s.mu.Lock()
+		s.err = errors.New("no store")
+		s.mu.Unlock()
+		pass(2 * Poll)
+		s.taken()
+		pass(5 * time.Minute)
+		claims, _ := s.taken()
+		last := claims[len(claims)-1].Sub(claims[len(claims)-2])
+		if len(claims) > 16 || last > claimWaitMost || last < claimWaitMost/2 {
+			t.Errorf("%d claims in five minutes, the last after %v", len(claims), last)
+		}
+		s.mu.Lock()
+		s.err = nil
+		s.mu.Unlock()
+		pass(claimWaitMost)
+		s.taken()
+		pass(10 * Poll)
+		if claims, _ := s.taken(); len(claims) < 9 {
+			t.Errorf("%d claims in ten seconds", len(claims))
+		}
+	})
+}
+
+// After five failures in a row a lane that pauses has one delivery at a time, with longer and longer waits;
+// another lane goes on.
+func TestALanePausesAfterFailures(t *testing.T) {
+	for _, pauses := range []bool{true, false} {
+		run(t, 4, pauses, func(d *Dispatcher, s *source) {
+			var tries atomic.Int64
+			down := atomic.Bool{}
+			down.Store(true)
+			for range 1000 {
+				s.add(func(context.Context) bool { tries.Add(1); return !down.Load() })
+			}
+			d.Wake("x")
+			pass(time.Minute)
+			if n := tries.Load(); pauses && (n < 8 || n > 14) || !pauses && n != 1000 {
+				t.Errorf("pauses %v: %d tries in a minute", pauses, n)
+			}
+			if pauses && (d.Free("x") || d.Offer("x", &job{})) {
+				t.Error("a lane that waits takes an offer")
+			}
+			before := tries.Load()
+			pass(time.Hour)
+			if n := tries.Load() - before; pauses && (n < 11 || n > 18) {
+				t.Errorf("%d tries in an hour", n)
+			}
+			down.Store(false)
+			pass(pauseMost + time.Second)
+			if n := tries.Load(); n != 1000 {
+				t.Errorf("pauses %v: %d tries in the end", pauses, n)
+			}
+		})
+	}
+}
+
+// A delivery that ends its goroutine counts as failed, and gives its room back.
+func TestADeliveryThatEndsItsGoroutineGivesItsRoomBack(t *testing.T) {
+	run(t, 1, true, func(d *Dispatcher, s *source) {
+		for range failsFirst {
+			s.add(func(context.Context) bool { runtime.Goexit(); return true })
+		}
+		d.Wake("x")
+		pass(10 * time.Second)
+		if len(s.waiting) != 0 || d.Free("x") {
+			t.Errorf("%d wait", len(s.waiting))
+		}
+		s.add(func(context.Context) bool { return true })
+		pass(pauseMost)
+		if !d.Free("x") {
+			t.Error("the lane waits for ever")
+		}
+	})
+}
+
+// Close waits for what runs, cancels it at the end of its context, and starts nothing more.
+func TestCloseEndsDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(source)
+		d := New([]Lane{{Name: "x", Room: 2, Claim: s.claim}})
+		begun := time.Now()
+		quick, cancelled := false, false
+		s.add(func(context.Context) bool { <-time.After(time.Second); quick = true; return true })
+		s.add(func(ctx context.Context) bool { <-ctx.Done(); cancelled = true; return false })
+		d.Wake("x")
+		synctest.Wait()
+		late := s.add(func(context.Context) bool { t.Error("it runs"); return true })
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := d.Close(ctx); err != nil || !quick || !cancelled || time.Since(begun) != 5*time.Second {
+			t.Errorf("%v, %v, %v after %v", err, quick, cancelled, time.Since(begun))
+		}
+		if err := d.Close(ctx); err != nil || d.Offer("x", late) {
+			t.Error("a closed dispatcher takes offers")
+		}
+		if err := (*Dispatcher)(nil).Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseGivesUpOnADeliveryThatIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, release := new(source), make(chan struct{})
+		d := New([]Lane{{Name: "x", Room: 1, Claim: s.claim}})
+		s.add(func(context.Context) bool { <-release; return true })
+		d.Wake("x")
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := d.Close(ctx); err != ErrStuck {
+			t.Error(err)
+		}
+		close(release)
+	})
+}
+
+// What was claimed while the dispatcher is closed is given back.
+func TestWhatIsClaimedTooLateIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late, claiming := &job{run: func(context.Context) bool { t.Error("it runs"); return true }}, make(chan struct{})
+		d := New([]Lane{{Name: "x", Room: 1, Claim: func(context.Context, int) ([]Work, time.Duration, error) {
+			<-claiming
+			return []Work{late}, 0, nil
+		}}})
+		synctest.Wait()
+		closed := make(chan error)
+		go func() { closed <- d.Close(t.Context()) }()
+		synctest.Wait()
+		close(claiming)
+		if err := <-closed; err != nil || !late.returned.Load() {
+			t.Errorf("%v, returned: %v", err, late.returned.Load())
+		}
+	})
+}
+
+// Things that are asked for at about the same time are done together, at most as many as allowed, and each
+// asker gets the error of its batch.
+func TestABatchDoesThingsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		odd := errors.New("odd")
+		b := NewBatch(4, time.Second, func(all []int) error {
+			sizes = append(sizes, len(all))
+			<-time.After(time.Second)
+			if slices.Contains(all, 7) {
+				return odd
+			}
+			return nil
+		})
+		var group sync.WaitGroup
+		var failed atomic.Int64
+		for n := range 10 {
+			group.Go(func() {
+				<-time.After(time.Duration(n) * time.Millisecond)
+				if b.Do(n) != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		group.Wait()
+		if !slices.Equal(sizes, []int{4, 4, 2}) || failed.Load() != 4 {
+			t.Errorf("%v, %d failed", sizes, failed.Load())
+		}
+		if err := b.Do(11); err != nil {
+			t.Error(err)
+		}
+	})
+}
