@@ -49,9 +49,10 @@ func (b *Batch[T]) Do(thing T) error {
 func (b *Batch[T]) work() {
 	for {
 		b.mu.Lock()
-		b.busy = len(b.waiting) > 0
+		idle := len(b.waiting) == 0
+		b.busy = !idle
 		b.mu.Unlock()
-		if !b.busy {
+		if idle {
 			return
 		}
 		time.Sleep(b.gather)
