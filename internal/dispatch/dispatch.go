@@ -165,7 +165,7 @@ func (l *lane) room() (n int, pause time.Duration) {
 // loop claims and starts deliveries of a lane until the dispatcher is closed.
 func (d *Dispatcher) loop(l *lane) {
 	broken := 0
-	for {
+	for !d.isClosed() { // each claim counts as a try
 		wait := Poll
 		n, pause := l.room()
 		switch {
@@ -199,6 +199,13 @@ func (d *Dispatcher) loop(l *lane) {
 			return
 		}
 	}
+}
+
+// isClosed reports whether the dispatcher is closed.
+func (d *Dispatcher) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
 }
 
 // sleep waits for a time, 0 for any, or until it is woken. It reports false if the dispatcher is
