@@ -74,17 +74,21 @@ type Dispatcher struct {
 	closed  bool
 }
 
-// New starts a dispatcher.
+// New returns a dispatcher, which Start starts: claims may use it.
 func New(lanes []Lane) *Dispatcher {
 	d := &Dispatcher{lanes: make(map[string]*lane), closing: make(chan struct{})}
 	d.base, d.cancel = context.WithCancel(context.Background())
 	for _, l := range lanes {
 		d.lanes[l.Name] = &lane{Lane: l, wake: make(chan struct{}, 1)}
 	}
+	return d
+}
+
+// Start lets the lanes look for work.
+func (d *Dispatcher) Start() {
 	for _, l := range d.lanes {
 		d.loops.Go(func() { d.loop(l) })
 	}
-	return d
 }
 
 // Has reports whether there is a lane of that name.

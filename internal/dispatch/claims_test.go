@@ -34,6 +34,7 @@ func TestNothingIsClaimedAfterClose(t *testing.T) {
 			},
 			Failed: func(err error) { t.Error(err) },
 		}})
+		d.Start()
 		synctest.Wait() // for the claim
 		ended := make(chan error)
 		go func() { ended <- d.Close(t.Context()) }()
@@ -44,6 +45,33 @@ func TestNothingIsClaimedAfterClose(t *testing.T) {
 		}
 		if claims != 1 || work.Load() != 1 {
 			t.Errorf("%d claims, %d deliveries given back", claims, work.Load())
+		}
+	})
+}
+
+// A claim may use the dispatcher, so none comes before the caller of New has it.
+func TestNothingIsClaimedBeforeStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		claims := 0
+		d := dispatch.New([]dispatch.Lane{{
+			Name: "lane", Room: 1,
+			Claim: func(context.Context, int) ([]dispatch.Work, time.Duration, error) {
+				claims++
+				return nil, 0, nil
+			},
+			Failed: func(err error) { t.Error(err) },
+		}})
+		synctest.Wait()
+		if claims > 0 {
+			t.Error("there is a claim before Start")
+		}
+		d.Start()
+		synctest.Wait()
+		if claims == 0 {
+			t.Error("there is no claim after Start")
+		}
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
