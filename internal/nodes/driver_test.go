@@ -87,9 +87,7 @@ func (c *cluster) know(about string, holds func(*latchkey.Engine) error) {
 // newCluster starts the nodes.
 func newCluster(t *testing.T, s settings, faults bool) *cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	t.Cleanup(cancel)
-	c := &cluster{T: t, ctx: ctx, faults: faults, mail: make(map[string]chan args)}
+	c := emptyCluster(t, faults)
 	for _, ahead := range clocks {
 		s.Ahead = ahead
 		n := &node{cluster: c, settings: s}
@@ -104,14 +102,22 @@ func newCluster(t *testing.T, s settings, faults bool) *cluster {
 		})
 	}
 	group.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return c
+}
+
+// emptyCluster makes a cluster without nodes. It stops those that it gets.
+func emptyCluster(t *testing.T, faults bool) *cluster {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	t.Cleanup(cancel)
+	c := &cluster{T: t, ctx: ctx, faults: faults, mail: make(map[string]chan args)}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
 			n.stop()
 		}
 	})
-	if t.Failed() {
-		t.FailNow()
-	}
 	return c
 }
 
