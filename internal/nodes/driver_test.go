@@ -10,6 +10,16 @@
 //   - No acknowledged write is missing at the end. A call that ended in a fault has done
 //     nothing. Only one with an unknown outcome may have happened or not.
 //
+// With an outbox they also kill processes over each store that outlives its process, one at a time or of four nodes, and check
+// what is delivered:
+//
+//   - All that an acknowledged call has caused is delivered or given up, unless its code has ended.
+//   - Nothing is delivered that was caused by a call that has failed, or by one that is not in the store.
+//   - A delivery comes again only if it has failed or its process was killed. The numbers of the
+//     deliveries of a message rise.
+//   - The events of a user come in the order of their calls, and so do the messages to an address.
+//   - No code is sent after it has run out, or by a process that was started after the code was used or replaced.
+//
 // LATCHKEY_NODES multiplies the number of operations, for long runs.
 package nodes
 

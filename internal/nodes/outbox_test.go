@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	random "math/rand/v2"
@@ -332,6 +333,8 @@ func (p *posts) empty() {
 		n.settings.Ahead = max(n.settings.Ahead, other.settings.Ahead)
 	}
 	n.settings.Outbox.Clean = true
+	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
+	defer cancel()
 	for range 8 {
 		n.settings.Ahead += n.settings.Outbox.Step + time.Minute
 		p.start(0)
@@ -342,7 +345,7 @@ func (p *posts) empty() {
 				p.Fatal("the outbox is not read: " + a.Text)
 			}
 			select {
-			case <-p.ctx.Done():
+			case <-ctx.Done():
 				p.Fatal("the outbox does not move: " + waits + " wait")
 			case <-time.After(10 * time.Millisecond):
 			}
