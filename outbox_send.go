@@ -65,6 +65,7 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 	}
 	e.outbox = o
 	o.lanes = dispatch.New(lanes)
+	o.lanes.Start()
 	o.renewing.Go(func() { e.renew(o) })
 }
 

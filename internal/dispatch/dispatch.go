@@ -74,17 +74,21 @@ type Dispatcher struct {
 	closed  bool
 }
 
-// New starts a dispatcher.
+// New returns a dispatcher, which Start starts: claims may use it.
 func New(lanes []Lane) *Dispatcher {
 	d := &Dispatcher{lanes: make(map[string]*lane), closing: make(chan struct{})}
 	d.base, d.cancel = context.WithCancel(context.Background())
 	for _, l := range lanes {
 		d.lanes[l.Name] = &lane{Lane: l, wake: make(chan struct{}, 1)}
 	}
+	return d
+}
+
+// Start lets the lanes look for work.
+func (d *Dispatcher) Start() {
 	for _, l := range d.lanes {
 		d.loops.Go(func() { d.loop(l) })
 	}
-	return d
 }
 
 // Has reports whether there is a lane of that name.
@@ -165,7 +169,7 @@ func (l *lane) room() (n int, pause time.Duration) {
 // loop claims and starts deliveries of a lane until the dispatcher is closed.
 func (d *Dispatcher) loop(l *lane) {
 	broken := 0
-	for {
+	for !d.isClosed() { // each claim counts as a try
 		wait := Poll
 		n, pause := l.room()
 		switch {
@@ -204,6 +208,13 @@ func (d *Dispatcher) loop(l *lane) {
 			return
 		}
 	}
+}
+
+// isClosed reports whether the dispatcher is closed.
+func (d *Dispatcher) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
 }
 
 // sleep waits for a time, 0 for any, or until it is woken. It reports false if the dispatcher is

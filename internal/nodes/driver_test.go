@@ -10,6 +10,16 @@
 //   - No acknowledged write is missing at the end. A call that ended in a fault has done
 //     nothing. Only one with an unknown outcome may have happened or not.
 //
+// With an outbox they also kill processes over each store that outlives its process, one at a time or of four nodes, and check
+// what is delivered:
+//
+//   - All that an acknowledged call has caused is delivered or given up, unless its code has ended.
+//   - Nothing is delivered that was caused by a call that has failed, or by one that is not in the store.
+//   - A delivery comes again only if it has failed or its process was killed. The numbers of the
+//     deliveries of a message rise.
+//   - The events of a user come in the order of their calls, and so do the messages to an address.
+//   - No code is sent after it has run out, or by a process that was started after the code was used or replaced.
+//
 // LATCHKEY_NODES multiplies the number of operations, for long runs.
 package nodes
 
@@ -87,9 +97,7 @@ func (c *cluster) know(about string, holds func(*latchkey.Engine) error) {
 // newCluster starts the nodes.
 func newCluster(t *testing.T, s settings, faults bool) *cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	t.Cleanup(cancel)
-	c := &cluster{T: t, ctx: ctx, faults: faults, mail: make(map[string]chan args)}
+	c := emptyCluster(t, faults)
 	for _, ahead := range clocks {
 		s.Ahead = ahead
 		n := &node{cluster: c, settings: s}
@@ -104,14 +112,22 @@ func newCluster(t *testing.T, s settings, faults bool) *cluster {
 		})
 	}
 	group.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return c
+}
+
+// emptyCluster makes a cluster without nodes. It stops those that it gets.
+func emptyCluster(t *testing.T, faults bool) *cluster {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	t.Cleanup(cancel)
+	c := &cluster{T: t, ctx: ctx, faults: faults, mail: make(map[string]chan args)}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
 			n.stop()
 		}
 	})
-	if t.Failed() {
-		t.FailNow()
-	}
 	return c
 }
 

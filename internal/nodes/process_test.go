@@ -23,6 +23,7 @@ import (
 	"example.com/latchkey/hasher"
 	"example.com/latchkey/hasher/hashertest"
 	"example.com/latchkey/hidden"
+	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/ratelimit"
@@ -40,6 +41,9 @@ type settings struct {
 	Key       string
 	Ahead     time.Duration // of the clock
 	Limiter   string        // "" counts and refuses nothing, stored is on the same server, and another text is the address of a Redis
+	Backend   string        // "" is PostgreSQL at Address, and bbolt and sqlite are in Dir
+	Dir       string
+	Outbox    *outbox // nil without one
 }
 
 const settingsEnv = "LATCHKEY_NODE"
@@ -131,18 +135,38 @@ func configOf(s settings, h *hasher.Hasher) (latchkey.Config, error) {
 		return latchkey.Config{}, err
 	}
 	limiter, err := limiterOf(s)
-	return latchkey.Config{
+	c := latchkey.Config{
 		Keys: latchkey.Keys{Active: key}, Hasher: h, Limiter: limiter, LimiterPerProcess: s.Limiter == "", MaxClockStep: maxStep,
 		Now:           func() time.Time { return time.Now().Add(s.Ahead) },
 		RedirectHosts: []string{"app.example.org"},
-	}, err
+	}
+	if s.Outbox != nil {
+		s.Outbox.configure(&c, s.Ahead)
+	}
+	return c, err
+}
+
+// openRows opens the store of a node.
+func openRows(ctx context.Context, s settings) (store.Store, error) {
+	if s.Backend == "" {
+		return postgres.OpenWith(ctx, s.Address, postgres.Options{Namespace: s.Namespace, TransactionPooler: s.Pooler, MaxConns: 8})
+	}
+	for _, b := range kit.Backends {
+		if b.Name == s.Backend {
+			return b.Open(quiet{}, s.Dir)
+		}
+	}
+	return nil, errors.New("no store is called " + s.Backend)
 }
 
 // process is a node from the inside.
 type process struct {
-	engine *latchkey.Engine
-	mu     sync.Mutex
-	out    *json.Encoder
+	engine  *latchkey.Engine
+	rows    store.Store
+	now     func() time.Time
+	journal *journal // nil without an outbox
+	mu      sync.Mutex
+	out     *json.Encoder
 }
 
 // serve answers the requests on the standard input, until it ends. A node ends with the process that started it.
@@ -152,7 +176,7 @@ func serve(text string) error {
 		return err
 	}
 	ctx := context.Background()
-	rows, err := postgres.OpenWith(ctx, s.Address, postgres.Options{Namespace: s.Namespace, TransactionPooler: s.Pooler, MaxConns: 8})
+	rows, err := openRows(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -160,7 +184,14 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
-	p := &process{out: json.NewEncoder(os.Stdout)}
+	p := &process{rows: rows, now: config.Now, out: json.NewEncoder(os.Stdout)}
+	if s.Outbox != nil {
+		if p.journal, err = openJournal(s.Outbox); err != nil {
+			return err
+		}
+		config.Outbox = &latchkey.Outbox{Receivers: p.journal.receivers()}
+		rows = unreliable{rows}
+	}
 	config.Notifier = p
 	config.Logger = slog.New(slog.DiscardHandler) // the driver gets the cause of each fault
 	if p.engine, err = latchkey.New(rows, config); err != nil {
@@ -198,6 +229,11 @@ func (p *process) say(a answer) {
 
 // Notify hands a message to the driver, which is the mailbox of all users.
 func (p *process) Notify(_ context.Context, m notify.Message) error {
+	if p.journal != nil {
+		if err := p.journal.message(m); err != nil {
+			return err
+		}
+	}
 	out := args{"id": m.ID, "user": m.UserID, "secret": m.Secret.Reveal()}
 	if m.MembershipID != "" {
 		link, err := url.Parse(m.Link.Reveal())
@@ -217,8 +253,13 @@ func (p *process) run(ctx context.Context, r request) (args, error) {
 	if r.Args["ip"] != "" {
 		client.IP = netip.MustParseAddr(r.Args["ip"])
 	}
-	c := &caller{engine: p.engine, guest: p.engine.Guest(client), in: r.Args, out: args{}}
+	client.UserAgent, client.Locale = r.Args["mark"], r.Args["mark"]
+	c := &caller{process: p, guest: p.engine.Guest(client), in: r.Args, out: args{}}
+	ctx = rollsBack(ctx, r.Args["fail"])
 	op := operations[r.Op]
+	if op == nil {
+		op = outboxOperations[r.Op]
+	}
 	if op == nil {
 		return nil, errors.New("no operation " + r.Op)
 	}
@@ -228,7 +269,7 @@ func (p *process) run(ctx context.Context, r request) (args, error) {
 
 // caller is one call of a node.
 type caller struct {
-	engine  *latchkey.Engine
+	*process
 	guest   *latchkey.Guest
 	in, out args
 }
