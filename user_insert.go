@@ -411,7 +411,7 @@ func (r *arrivalRows) add(tx *txn, a *arrival) error {
 	for range a.passkeys {
 		r.logs = append(r.logs, tx.logOf(logPasskeyCreate, user))
 	}
-	if tx.onEvent == nil {
+	if !tx.tellsEvents() {
 		return nil
 	}
 	shown, err := showUser(user)
