@@ -29,7 +29,7 @@ func TestUpdateNameChangesNameWordsAndTells(t *testing.T) {
 			k.Fatalf("%d events", len(told))
 		}
 		k.Same("event", told[0], latchkey.Event{
-			Name: "users." + user.ID + ".update.name", Time: k.Clock.Now(), UserID: user.ID, ActorID: user.ID, Mode: "user",
+			ID: told[0].ID, Name: "users." + user.ID + ".update.name", Time: k.Clock.Now(), UserID: user.ID, ActorID: user.ID, Mode: "user",
 			Client: kit.Client, Payload: user,
 		})
 		k.Same("log", k.Logs(), []string{"user.update by user"})

@@ -91,12 +91,14 @@
 //   - keep the addresses and devices that messages of my own go to:
 //     [Users.CreateTarget], [Account.CreatePushTarget]
 //   - give a user everything that is held about them: [Users.ExportTo]
-//   - hear of events: [Config].OnEvent, [Event.Matches]; without losing any: [Config].Outbox,
-//     [Engine.Undelivered], [Engine.Requeue], [Engine.Discard], package notify/webhook; inside
-//     the transaction: [Config].InTransaction
+//   - hear of events: [Config].OnEvent, [Event.Matches]; of each of them, even if a process
+//     dies: [Config].Outbox, [Receiver]; over HTTP: package notify/webhook; inside the
+//     transaction, with rows of my own: [Config].InTransaction
 //   - watch the engine: [Config].Observer
 //   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
-//     notify, notify/smtp, notify/sms and notify/templates
+//     notify, notify/smtp, notify/sms and notify/templates; so that none is lost:
+//     [Config].Outbox; see to what was not delivered: [Engine.Undelivered],
+//     [Engine.Requeue], [Engine.Discard]
 //   - see whether the store answers: [Engine.Ping]
 //   - keep the store small: [Engine.Sweep]; change the key: [Engine.Reseal]
 //   - end the program: [Engine.Close], and then close the store
@@ -211,9 +213,10 @@ type Config struct {
 	// try takes at most two minutes. A message that has waited for a second or was tried
 	// before, and whose code has run out, was used or was replaced meanwhile, is not sent. The
 	// first failure of a kind is logged at once, and then once a minute, with its stage and
-	// its reason ([notify.Failure]). A process that dies loses the messages that wait. Users
-	// ask again for lost links and codes. Notices of changes to an account are lost, and its
-	// log has the line. A notifier that does not want a kind of message returns nil for it.
+	// its reason ([notify.Failure]). Without an Outbox, a process that dies loses the messages
+	// that wait. Users ask again for lost links and codes. Notices of changes to an account are
+	// lost, and its log has the line. With an Outbox, messages for which the queue has no room
+	// wait in the store, and the tries are those of [Outbox]. A notifier that does not want a kind of message returns nil for it.
 	Notifier, SMS notify.Notifier
 	// Issuer is the issuer and the audience of JWTs, for example the URL of the service;
 	// "" means "latchkey". Services that share a key and must not accept each other's
@@ -256,7 +259,7 @@ type Config struct {
 	// caller's, but is not cancelled with it. It may use the engine. The engine logs a panic
 	// of it and goes on. The events of one operation come in order; those of operations
 	// that run at once come in any order. A process that dies between a commit and its
-	// events never tells them: the audit log is complete, and so are the receivers of Outbox.
+	// events never tells them: only the audit log and the receivers of Outbox are complete.
 	OnEvent func(context.Context, Event)
 	// InTransaction gets every event that belongs to a transaction before its commit, inside of
 	// it, so that a row of the host's own commits with it or not at all. sqlite.TxOf and

@@ -33,6 +33,7 @@ var outputs = []reflect.Type{
 	reflect.TypeFor[latchkey.Passkey](), reflect.TypeFor[latchkey.PasskeyList](), reflect.TypeFor[latchkey.PasskeyCeremony](), reflect.TypeFor[latchkey.PasskeySignals](),
 	reflect.TypeFor[latchkey.Throttled](), reflect.TypeFor[latchkey.Swept](), reflect.TypeFor[latchkey.Resealed](), reflect.TypeFor[latchkey.Deliveries](),
 	reflect.TypeFor[latchkey.Imported](), reflect.TypeFor[latchkey.ImportResult](), reflect.TypeFor[latchkey.LimitResult](), reflect.TypeFor[latchkey.Event](),
+	reflect.TypeFor[latchkey.Undelivered](), reflect.TypeFor[latchkey.UndeliveredList](),
 }
 
 // The reasons for which an exported struct is no output.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/latchkey/internal/canon"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/query"
 	"example.com/latchkey/store"
@@ -120,6 +121,9 @@ func (e *Engine) changeDelivery(ctx context.Context, id string, change func(cont
 	if err != nil {
 		return err
 	}
+	if err := checkDeliveryID(id); err != nil {
+		return err
+	}
 	return c.update(ctx, func(ctx context.Context, tx *txn) error {
 		row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(id))
 		switch {
@@ -132,4 +136,18 @@ func (e *Engine) changeDelivery(ctx context.Context, id string, change func(cont
 		}
 		return change(ctx, tx, row)
 	})
+}
+
+// checkDeliveryID checks the id of a row of the outbox: that of a message, or that of an event
+// with the name of its receiver.
+func checkDeliveryID(id string) error {
+	event, receiver, found := strings.Cut(id, ".")
+	err := canon.ID(event)
+	if err == nil && found && !receiverName.MatchString(receiver) {
+		err = canon.ErrID
+	}
+	if err != nil {
+		return invalid("deliveryId", err)
+	}
+	return nil
 }

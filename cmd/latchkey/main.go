@@ -96,6 +96,21 @@
 // identities stay behind. -without-password takes users whose hash is missing or not known: they
 // set a password by recovery.
 //
+// # The outbox
+//
+//	latchkey outbox list
+//	latchkey outbox list -given-up -limit 1000
+//	latchkey outbox requeue 0190b6a0-0000-7000-8000-000000000000
+//	latchkey outbox requeue -all
+//	latchkey outbox discard 0190b6a0-0000-7000-8000-000000000000.crm
+//
+// The outbox (Config.Outbox of the service) has the messages and events that were not delivered
+// yet, and for 30 days those that were given up. outbox list does not show what is in them.
+// outbox requeue only changes the store: the processes of the service deliver within a second or
+// two, and after the next start if none runs. A message whose link or code has run out, was used
+// or was replaced is not sent. With -all, it takes everything that was given up. outbox requeue
+// and outbox discard refuse what a process of the service is delivering.
+//
 // # The store
 //
 //	latchkey check
@@ -114,7 +129,8 @@
 // check looks for damage, and tries the key if there is one. It reads the whole store, or every
 // reference on PostgreSQL. limits shows the identifiers that wrong passwords and codes have
 // slowed, by the policy that its flags name. sweep deletes expired rows, and log lines that
-// are older than -log-days, which is ten years unless it is set. reseal is the third step of a
+// are older than -log-days, which is ten years unless it is set. It also gives up what has waited
+// in the outbox for 72 hours and no process delivers. reseal is the third step of a
 // change of keys, which [example.com/latchkey.Keys] describes. copy copies everything to a new
 // store, and needs no key. The service must not write meanwhile. migrate shows the steps that an
 // upgrade of the tables would take. After migrate -apply, older versions of the service refuse
@@ -128,8 +144,8 @@
 //
 // # Questions
 //
-// user delete, user sign-out, user reset-factors, reseal and overwriting a file ask on the
-// terminal first. With -yes they do not ask. They fail if standard input is no terminal.
+// user delete, user sign-out, user reset-factors, outbox requeue -all, outbox discard, reseal and
+// overwriting a file ask on the terminal first. With -yes they do not ask. They fail if standard input is no terminal.
 //
 // # JSON
 //
@@ -137,8 +153,8 @@
 //
 //	{"error":"The user does not exist","type":"user_not_found","exit":1}
 //
-// user find, user sessions and limits write one object a line, for each user, session or
-// identifier. user export, and export to standard output, write the same as without -json. The
+// user find, user sessions, outbox list and limits write one object a line, for each user,
+// session, delivery or identifier. user export, and export to standard output, write the same as without -json. The
 // other commands write one object. Members that are empty are left out where they say nothing.
 //
 //	key make        {"id","file","key"}: file, or key without a file
@@ -156,9 +172,13 @@
 //	import          {"created","existed","refused","dryRun"}, and for each refused record
 //	                {"line","kind","id","reason","type"} on standard error or in the file of -rejects
 //	export          {"users","teams","memberships","secrets","file"}
+//	outbox list     {"id","to","kind","userId","createdAt","due","expire","tries","failures","cause",
+//	                "givenUpAt"}, and {"more":true} as the last line if there are others
+//	outbox requeue  {"requeued"}
+//	outbox discard  {"id","discarded"}
 //	check           {"store","version","whole","key"}: key is right, unrecorded, or not given
 //	limits          {"kind","subject","failures","last","until","disabled"}
-//	sweep           {"sessions","tokens","failures","logs","users"}
+//	sweep           {"sessions","tokens","failures","logs","users","deliveries"}
 //	reseal          {"rows","left"}: left has a number for each key that still seals
 //	copy            {"rows","to"}: rows has a number for each table
 //	migrate         {"exists","version","to","steps","applied"}
@@ -267,6 +287,9 @@ var commands = []command{
 	{"user export", "USER [FILE|-]", 1, 2, "Write everything that the store holds about a user, as JSON.", userExport},
 	{"import", "FILE|-", 1, 1, "Import users, teams and memberships.", importFile},
 	{"export", "FILE|-", 1, 1, "Export all users, teams and memberships.", exportFile},
+	{"outbox list", "", 0, 0, "List the messages and events that wait in the outbox or were given up.", outboxList},
+	{"outbox requeue", "ID...", 0, 1000, "Have the service deliver messages and events of the outbox after all.", outboxRequeue},
+	{"outbox discard", "ID", 1, 1, "Delete a message or an event of the outbox.", outboxDiscard},
 	{"check", "", 0, 0, "Look for damage in the store, and try the key.", check},
 	{"limits", "[USER]", 0, 1, "Show what wrong passwords and codes have slowed.", limits},
 	{"sweep", "", 0, 0, "Delete what has expired.", sweep},

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
@@ -30,6 +31,7 @@ import (
 	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
 	"example.com/latchkey/transfer"
 )
@@ -223,6 +225,12 @@ func (b *bench) act(ctx context.Context, ts *testscript.TestScript, engine *latc
 				record.Logs.Insert(ctx, tx, &record.Log{ID: "l", UserKey: "k", Event: "user.create", Created: time.Now().UTC().AddDate(0, 0, -100).Truncate(time.Microsecond)}),
 			)
 		})
+	case "outbox": // a mail that was given up, and one that waits after a failure
+		for n, failure := range []error{notify.Permanent(&notify.Failure{Stage: "recipient", Reason: "550"}), &notify.Failure{Stage: "connect", Reason: "timeout"}} {
+			if err := b.leave(ctx, ts, s, fmt.Sprintf("MAIL%d", n+1), failure); err != nil {
+				return err
+			}
+		}
 	case "signs-in": // the password of an imported or added user is right
 		_, err := engine.Guest(client).CreateEmailPasswordSession(ctx, args[1], "correct horse battery")
 		return err
@@ -230,6 +238,22 @@ func (b *bench) act(ctx context.Context, ts *testscript.TestScript, engine *latc
 		return fmt.Errorf("no seed %q", args[0])
 	}
 	return nil
+}
+
+// leave leaves a mail in the outbox of a service whose mail server answers with a failure.
+func (b *bench) leave(ctx context.Context, ts *testscript.TestScript, s store.Store, name string, failure error) error {
+	engine, err := latchkey.New(s, latchkey.Config{
+		Keys: latchkey.Keys{Active: ts.Value("key").(latchkey.Key)}, Hasher: b.hasher, LimiterPerProcess: true, Logger: slog.New(slog.DiscardHandler),
+		Outbox: new(latchkey.Outbox), Notifier: notify.Func(func(context.Context, notify.Message) error { return failure }),
+	})
+	if err != nil {
+		return err
+	}
+	token, err := engine.Guest(latchkey.Client{}).CreateEmailToken(ctx, latchkey.NewEmailToken{Email: "ada@example.org"})
+	if err == nil {
+		ts.Setenv(name, token.ID)
+	}
+	return errors.Join(err, engine.Close())
 }
 
 // newer gives a store the version 99.

@@ -102,11 +102,12 @@ func eachLimit(ctx context.Context, engine *latchkey.Engine, args []string, fn f
 
 // swept is the result of sweep.
 type swept struct {
-	Sessions int `json:"sessions"`
-	Tokens   int `json:"tokens"`
-	Failures int `json:"failures"`
-	Logs     int `json:"logs"`
-	Users    int `json:"users"`
+	Sessions   int `json:"sessions"`
+	Tokens     int `json:"tokens"`
+	Failures   int `json:"failures"`
+	Logs       int `json:"logs"`
+	Users      int `json:"users"`
+	Deliveries int `json:"deliveries"`
 }
 
 // longestLog is the longest time for which a policy keeps lines of the log.
@@ -124,8 +125,8 @@ func sweep(fs *flag.FlagSet) action {
 			if err != nil {
 				return err
 			}
-			t.result(swept(n), "Deleted %d sessions, %d links, codes and invitations, %d counts of wrong answers, %d log lines and %d anonymous users.\n",
-				n.Sessions, n.Tokens, n.Failures, n.Logs, n.Users)
+			t.result(swept(n), "Deleted %d sessions, %d links, codes and invitations, %d counts of wrong answers, %d log lines, %d anonymous users and %d messages and events that were given up.\n",
+				n.Sessions, n.Tokens, n.Failures, n.Logs, n.Users, n.Deliveries)
 			return nil
 		})
 	}

@@ -294,7 +294,7 @@ func TestLinesCountFromTheLastOne(t *testing.T) {
 	var text bytes.Buffer
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r := NewReport(slog.New(slog.NewTextHandler(&text, nil)), func() time.Time { return now })
-	f := failure{channel: notify.Email, stage: "login", reason: "535"}
+	f := failure{to: string(notify.Email), stage: "login", reason: "535"}
 	for _, step := range []struct {
 		after time.Duration
 		want  int
@@ -312,12 +312,12 @@ func TestLinesCountFromTheLastOne(t *testing.T) {
 		t.Errorf("a try and a drop: %d lines", lines)
 	}
 	for n := range 2 * reportKinds {
-		r.count(failure{channel: notify.Email, reason: fmt.Sprint(n)})
+		r.count(failure{to: string(notify.Email), reason: fmt.Sprint(n)})
 	}
-	if n := r.count(failure{channel: notify.SMS, reason: "new"}); n != 1 {
+	if n := r.count(failure{to: notify.SMS, reason: "new"}); n != 1 {
 		t.Errorf("the first of the rest of SMS: %d", n)
 	}
-	if n := r.count(failure{channel: notify.Email, dropped: true, reason: "new"}); n != 1 {
+	if n := r.count(failure{to: string(notify.Email), dropped: true, reason: "new"}); n != 1 {
 		t.Errorf("the first drop of the rest: %d", n)
 	}
 }

@@ -186,15 +186,10 @@ func (d *Dispatcher) loop(l *lane) {
 				break
 			}
 			broken = 0
-			closed := false
 			for _, w := range works {
 				if !d.start(l, w) {
-					closed = true
 					w.Return()
 				}
-			}
-			if closed {
-				return
 			}
 			if len(works) == n {
 				continue

@@ -67,6 +67,7 @@ func run(t *testing.T, room int, pauses bool, test func(d *Dispatcher, s *source
 	synctest.Test(t, func(t *testing.T) {
 		s := new(source)
 		d := New([]Lane{{Name: "x", Room: room, Pauses: pauses, Claim: s.claim, Failed: func(error) {}}})
+		d.Start()
 		test(d, s)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -222,6 +223,7 @@ func TestCloseEndsDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(source)
 		d := New([]Lane{{Name: "x", Room: 2, Claim: s.claim}})
+		d.Start()
 		begun := time.Now()
 		quick, cancelled := false, false
 		s.add(func(context.Context) bool { <-time.After(time.Second); quick = true; return true })
@@ -247,6 +249,7 @@ func TestCloseGivesUpOnADeliveryThatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, release := new(source), make(chan struct{})
 		d := New([]Lane{{Name: "x", Room: 1, Claim: s.claim}})
+		d.Start()
 		s.add(func(context.Context) bool { <-release; return true })
 		d.Wake("x")
 		synctest.Wait()
@@ -256,25 +259,6 @@ func TestCloseGivesUpOnADeliveryThatIsStuck(t *testing.T) {
 			t.Error(err)
 		}
 		close(release)
-	})
-}
-
-// What was claimed while the dispatcher is closed is given back.
-func TestWhatIsClaimedTooLateIsGivenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		late, claiming := &job{run: func(context.Context) bool { t.Error("it runs"); return true }}, make(chan struct{})
-		d := New([]Lane{{Name: "x", Room: 1, Claim: func(context.Context, int) ([]Work, time.Duration, error) {
-			<-claiming
-			return []Work{late}, 0, nil
-		}}})
-		synctest.Wait()
-		closed := make(chan error)
-		go func() { closed <- d.Close(t.Context()) }()
-		synctest.Wait()
-		close(claiming)
-		if err := <-closed; err != nil || !late.returned.Load() {
-			t.Errorf("%v, returned: %v", err, late.returned.Load())
-		}
 	})
 }
 

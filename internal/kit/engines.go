@@ -20,7 +20,7 @@ func (k *Kit) Configured(change func(*latchkey.Config)) *latchkey.Engine {
 	c := latchkey.Config{
 		Keys: k.Keys, Hasher: k.Hasher, Now: k.Clock.Now, Policy: k.Policy, OnEvent: k.Told.Record, Notifier: k.Box, SMS: k.Box,
 		RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys, Logger: slog.New(k.Logged),
-		LimiterPerProcess: true, Outbox: outbox(),
+		LimiterPerProcess: true,
 	}
 	change(&c)
 	return k.startOlder(c)
@@ -34,7 +34,7 @@ func (k *Kit) LimitedEngine(l ratelimit.Limiter) *latchkey.Engine {
 	engine, err := latchkey.New(k.Store, latchkey.Config{
 		Keys: k.Keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Limiter: l, Policy: k.Policy, Logger: slog.New(slog.DiscardHandler),
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys,
-		LimiterPerProcess: true, Outbox: outbox(),
+		LimiterPerProcess: true,
 	})
 	k.Must(err)
 	k.Cleanup(func() { k.Must(engine.Close()) })
@@ -48,7 +48,7 @@ func (k *Kit) WithKeys(keys latchkey.Keys) *latchkey.Engine {
 	return k.startOlder(latchkey.Config{
 		Keys: keys, Hasher: hashertest.New(k.T), Now: k.Clock.Now, Policy: k.Policy,
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys,
-		LimiterPerProcess: true, Outbox: outbox(),
+		LimiterPerProcess: true,
 	})
 }
 

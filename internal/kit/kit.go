@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"reflect"
 	"testing"
 	"time"
@@ -109,7 +108,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 		Logger:  slog.New(k.Logged),
 
 		Notifier: k.Box, SMS: k.Box, RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{k.Acme, k.Other}, Passkeys: Passkeys,
-		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), LimiterPerProcess: true, Outbox: outbox(),
+		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), LimiterPerProcess: true,
 	})
 	k.Must(err)
 	k.Store.Reset() // New has read the keys of the store
@@ -196,12 +195,4 @@ func Eventually(t testing.TB, check func() error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// outbox returns the outbox of the engines of the kit: LATCHKEY_OUTBOX=1 runs the tests with one.
-func outbox() *latchkey.Outbox {
-	if os.Getenv("LATCHKEY_OUTBOX") == "" {
-		return nil
-	}
-	return new(latchkey.Outbox)
 }

@@ -234,6 +234,18 @@ func (k *Kit) Broken() (rules []string) {
 			say("%s is not found by words", id)
 		}
 	}
+	for _, row := range all(record.Outbox.Table) {
+		d := record.Outbox.Record(row)
+		if given := !d.GivenUp.IsZero(); given != d.Due.IsZero() || given && (d.Stream != "" || d.Leased) {
+			say("delivery %s was given up: %v, and may be claimed at %v in the stream %q, leased: %v", d.ID, given, d.Due, d.Stream, d.Leased)
+		}
+		if d.Failures < 0 || d.Failures > d.Tries || d.Leased && d.Tries == 0 {
+			say("delivery %s has counts that cannot be: %+v", d.ID, d)
+		}
+		if len(d.Sealed) == 0 || d.Lane == "" || d.Kind == "" {
+			say("delivery %s has no content, way or kind", d.ID)
+		}
+	}
 	slices.Sort(rules)
 	return rules
 }

@@ -35,6 +35,7 @@ type Operation struct {
 	Acts   bool // it needs a user who may act for others
 	Pushes bool // it needs a push target of the user's first session
 	Teams  bool // it needs a team of the user
+	Queued bool // it needs a message that the outbox has given up
 	// Begun says that it needs sign-ins by a provider that have begun, and Linked an identity of
 	// the user.
 	Begun, Linked bool
@@ -530,6 +531,9 @@ var Table = []Operation{
 	{Name: "Engine.Sweep", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Sweep(w.Ctx)) }},
 	{Name: "Engine.Reseal", Free: true, Quiet: true, Many: true, Do: func(w *World) error { return kit.Err(w.Reseal(w.Ctx)) }},
 	{Name: "Engine.EndAll", Free: true, Do: func(w *World) error { return w.EndAll(w.Ctx) }},
+	{Name: "Engine.Undelivered", Free: true, Quiet: true, Queued: true, Do: func(w *World) error { return kit.Err(w.Engine.Undelivered(w.Ctx)) }},
+	{Name: "Engine.Requeue", Free: true, Quiet: true, Queued: true, Do: func(w *World) error { return w.Requeue(w.Ctx, w.GivenUp) }},
+	{Name: "Engine.Discard", Free: true, Quiet: true, Queued: true, Do: func(w *World) error { return w.Discard(w.Ctx, w.GivenUp) }},
 	{Name: "Engine.Deliveries", Free: true, Quiet: true, Do: func(w *World) error { w.Deliveries(); return nil }},
 	{Name: "Engine.CloseContext", Free: true, Quiet: true, Do: func(*World) error { return nil }},
 	{Name: "Engine.Close", Free: true, Quiet: true, Do: func(*World) error { return nil }}, // each kit ends with Close

@@ -22,6 +22,7 @@ func state(k *kit.Kit) map[string][]string {
 	delete(all, "failures")
 	delete(all, "starts")     // without a user, for minutes
 	delete(all, "ceremonies") // for minutes
+	delete(all, "outbox")     // messages on their way
 	delete(all, "handles")    // a name for authenticators, which nothing shows
 	return all
 }

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -54,6 +55,8 @@ type World struct {
 
 	Invitation latchkey.InvitationLink // of the user, to the team of another one
 
+	GivenUp string // the id of a message in the outbox that was given up
+
 	Team           string // of the user
 	Member, Joined string // the memberships of another user and of the user in it
 }
@@ -93,7 +96,7 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 	w.IDToken = k.Acme.IDToken(oauth.Profile{Subject: "nora", Email: "nora@example.com", EmailVerified: true, Name: "Nora"})
 	w.Handed = &latchkey.Token{UserID: w.User.ID, Secret: hidden.New(kit.UnknownLink)}
 	w.Passkey, w.Offer, w.Creation, w.Answer = "unknown", kit.UnknownAnswer, kit.UnknownEnrolment, kit.UnknownAnswer
-	w.Identity, w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host = "unknown", "unknown", "unknown", "unknown", "unknown", "unknown", k.Users()
+	w.Identity, w.Push, w.Team, w.Member, w.Joined, w.Question, w.Host, w.GivenUp = "unknown", "unknown", "unknown", "unknown", "unknown", "unknown", k.Users(), "unknown"
 	for _, op := range ops {
 		if op.Factors == "host" && w.Question == "unknown" {
 			engine := k.Configured(func(c *latchkey.Config) { c.CustomCodes = true })
@@ -120,6 +123,9 @@ func NewWorld(k *kit.Kit, full bool, ops ...Operation) *World {
 		}
 		if op.Invites && w.Invitation.TeamID == "" {
 			w.invited()
+		}
+		if op.Queued && w.GivenUp == "unknown" {
+			w.giveUp()
 		}
 		if op.Acts {
 			k.Must(kit.Err(k.Users().UpdateImpersonator(k.Ctx, w.User.ID, true)))
@@ -205,6 +211,19 @@ func (w *World) keyed() {
 	w.Must(err)
 	w.Answer, err = device.Get(start.Options)
 	w.Must(err)
+}
+
+// giveUp has an engine with an outbox give a message to another user up.
+func (w *World) giveUp() {
+	w.Helper()
+	engine := w.Configured(func(c *latchkey.Config) {
+		c.Outbox = new(latchkey.Outbox)
+		c.Notifier = notify.Func(func(context.Context, notify.Message) error { return notify.Permanent(errors.New("no such mailbox")) })
+	})
+	token, err := engine.Guest(kit.Client).CreateEmailToken(w.Kit.Ctx, latchkey.NewEmailToken{Email: kit.Bob})
+	w.Must(err)
+	w.Must(engine.Close()) // which waits until it is given up
+	w.GivenUp = token.ID
 }
 
 // found makes the team of the user, with another user in it.

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"example.com/latchkey"
+	"example.com/latchkey/query"
+)
+
+// shownDelivery is a message or an event of the outbox, as -json prints it.
+type shownDelivery struct {
+	ID        string    `json:"id"`
+	To        string    `json:"to"`
+	Kind      string    `json:"kind"`
+	UserID    string    `json:"userId,omitempty"`
+	CreatedAt time.Time `json:"createdAt"`
+	Due       time.Time `json:"due,omitzero"`
+	Expire    time.Time `json:"expire,omitzero"`
+	Tries     int       `json:"tries"`
+	Failures  int       `json:"failures"`
+	Cause     string    `json:"cause,omitempty"`
+	GivenUpAt time.Time `json:"givenUpAt,omitzero"`
+}
+
+// deliveriesAtOnce is the size of a page of the outbox.
+const deliveriesAtOnce = 1000
+
+func outboxList(fs *flag.FlagSet) action {
+	givenUp := fs.Bool("given-up", false, "show only those that were given up, the newest first")
+	limit := fs.Int("limit", 100, "show at most so `MANY`, up to 5000")
+	return func(ctx context.Context, t *tool, _ []string) error {
+		if *limit < 1 || *limit > 5000 {
+			return usagef("-limit is 1 to 5000")
+		}
+		return t.withEngine(ctx, look, latchkey.Policy{}, func(engine *latchkey.Engine) error {
+			page := oldestFirst
+			if *givenUp {
+				page = givenUpFirst
+			}
+			list, err := page(ctx, engine, *limit, "")
+			if err != nil {
+				return err
+			}
+			found, more := list.Undelivered, list.Next != ""
+			if *givenUp && more {
+				next, err := page(ctx, engine, 1, list.Next)
+				if err != nil {
+					return err
+				}
+				more = givenUpOf(next.Undelivered) > 0
+			}
+			if *givenUp {
+				found = found[:givenUpOf(found)]
+			}
+			return t.showDeliveries(found, more)
+		})
+	}
+}
+
+// oldestFirst returns a page of the outbox, the oldest first.
+func oldestFirst(ctx context.Context, engine *latchkey.Engine, limit int, _ string) (*latchkey.UndeliveredList, error) {
+	return engine.Undelivered(ctx, query.Limit(limit), query.NoTotal())
+}
+
+// givenUpFirst returns a page of the outbox: those that were given up, the newest first, and then
+// those that wait. It reads no more rows than it returns.
+func givenUpFirst(ctx context.Context, engine *latchkey.Engine, limit int, token string) (*latchkey.UndeliveredList, error) {
+	queries := []latchkey.Query{query.Limit(limit), query.NoTotal(), query.OrderDesc("givenUpAt")}
+	if token != "" {
+		queries = append(queries, query.Page(token))
+	}
+	return engine.Undelivered(ctx, queries...)
+}
+
+// givenUpOf returns how many of a page were given up. They come first.
+func givenUpOf(page []*latchkey.Undelivered) (n int) {
+	for n < len(page) && !page[n].GivenUpAt.IsZero() {
+		n++
+	}
+	return n
+}
+
+// showDeliveries writes what is in the outbox, one a line.
+func (t *tool) showDeliveries(found []*latchkey.Undelivered, more bool) error {
+	if t.json {
+		for _, u := range found {
+			writeJSON(t.out, shownDelivery(*u))
+		}
+		if more {
+			writeJSON(t.out, map[string]bool{"more": true})
+		}
+		return nil
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(t.out, "Nothing was found.")
+		return nil
+	}
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tTO\tKIND\tUSER\tSINCE\tTRIES\tGIVEN UP\tCAUSE")
+	for _, u := range found {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			plain(u.ID), plain(u.To), plain(u.Kind), plain(u.UserID), stamp(u.CreatedAt), u.Tries, stamp(u.GivenUpAt), plain(u.Cause))
+	}
+	err := table.Flush()
+	if more {
+		fmt.Fprintln(t.out, "There are more. Use -limit.")
+	}
+	return err
+}
+
+func outboxRequeue(fs *flag.FlagSet) action {
+	all := fs.Bool("all", false, "everything that was given up")
+	return func(ctx context.Context, t *tool, args []string) error {
+		if *all == (len(args) > 0) {
+			return usagef("name what to requeue by its IDs, or all that was given up by -all")
+		}
+		return t.withEngine(ctx, change, latchkey.Policy{}, func(engine *latchkey.Engine) (err error) {
+			if *all {
+				if args, err = allGivenUp(ctx, engine); err != nil {
+					return err
+				}
+				if err := t.confirm(ctx, fmt.Sprintf("send all %d messages and events that were given up", len(args))); err != nil {
+					return err
+				}
+			}
+			n, err := requeue(ctx, engine, args, *all)
+			if err == nil || n > 0 {
+				t.result(map[string]int{"requeued": n}, "Requeued %d messages and events.\n", n)
+			}
+			return err
+		})
+	}
+}
+
+// allGivenUp returns the ids of everything that was given up.
+func allGivenUp(ctx context.Context, engine *latchkey.Engine) (ids []string, err error) {
+	for token := ""; ; {
+		list, err := givenUpFirst(ctx, engine, deliveriesAtOnce, token)
+		if err != nil {
+			return nil, err
+		}
+		n := givenUpOf(list.Undelivered)
+		for _, u := range list.Undelivered[:n] {
+			ids = append(ids, u.ID)
+		}
+		if token = list.Next; n < len(list.Undelivered) || token == "" {
+			return ids, nil
+		}
+	}
+}
+
+// requeue requeues by id. It goes on after an id that is refused, and returns how many were
+// requeued. gone says that an id may have left the outbox meanwhile.
+func requeue(ctx context.Context, engine *latchkey.Engine, ids []string, gone bool) (n int, err error) {
+	for _, id := range ids {
+		failure := engine.Requeue(ctx, id)
+		var answer *latchkey.Error
+		switch {
+		case failure == nil:
+			n++
+		case gone && (errors.Is(failure, latchkey.ErrDeliveryNotFound) || errors.Is(failure, latchkey.ErrDeliveryUnderWay)):
+		case errors.As(failure, &answer) && len(ids) > 1:
+			err = errors.Join(err, fmt.Errorf("%s: %w", plain(id), failure))
+		default:
+			return n, errors.Join(err, failure)
+		}
+	}
+	return n, err
+}
+
+func outboxDiscard(*flag.FlagSet) action {
+	return func(ctx context.Context, t *tool, args []string) error {
+		return t.withEngine(ctx, change, latchkey.Policy{}, func(engine *latchkey.Engine) error {
+			if err := t.confirm(ctx, "delete "+plain(args[0])+", which is not delivered then"); err != nil {
+				return err
+			}
+			if err := engine.Discard(ctx, args[0]); err != nil {
+				return err
+			}
+			t.result(map[string]any{"id": args[0], "discarded": true}, "Discarded %s.\n", plain(args[0]))
+			return nil
+		})
+	}
+}
