@@ -375,21 +375,42 @@ var everything = []latchkey.Observation{
 	{What: latchkey.ObservedSweep, Name: "tokens", Count: 1},
 }
 
-// refusing is a MeterProvider whose meter refuses counters.
-type refusing struct{ noop.MeterProvider }
+// refusing is a MeterProvider whose meter refuses an instrument.
+type refusing struct {
+	noop.MeterProvider
+	name string
+}
 
-func (refusing) Meter(string, ...metric.MeterOption) metric.Meter { return refusingMeter{} }
+func (r refusing) Meter(string, ...metric.MeterOption) metric.Meter {
+	return refusingMeter{name: r.name}
+}
 
-type refusingMeter struct{ noop.Meter }
+type refusingMeter struct {
+	noop.Meter
+	name string
+}
 
-func (refusingMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
-	return noop.Int64Counter{}, errRefused
+func (m refusingMeter) answer(name string) error {
+	if name == m.name {
+		return errRefused
+	}
+	return nil
+}
+
+func (m refusingMeter) Int64Counter(name string, _ ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return noop.Int64Counter{}, m.answer(name)
+}
+
+func (m refusingMeter) Int64Histogram(name string, _ ...metric.Int64HistogramOption) (metric.Int64Histogram, error) {
+	return noop.Int64Histogram{}, m.answer(name)
 }
 
 var errRefused = errors.New("refused")
 
 func TestARefusedInstrumentIsAnError(t *testing.T) {
-	if observer, err := latchkeyotel.New(latchkeyotel.Options{MeterProvider: refusing{}}); !errors.Is(err, errRefused) || observer != nil {
-		t.Error(observer, err)
+	for _, name := range []string{"latchkey.session.created", "latchkey.store.commit.updates"} {
+		if observer, err := latchkeyotel.New(latchkeyotel.Options{MeterProvider: refusing{name: name}}); !errors.Is(err, errRefused) || observer != nil {
+			t.Error(name, observer, err)
+		}
 	}
 }
