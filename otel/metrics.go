@@ -26,18 +26,23 @@ const (
 
 // The bounds of histograms, in seconds. An operation takes milliseconds, or some 100 ms if it hashes.
 // A message takes seconds, and may wait for hours. A check takes a microsecond in memory and a
-// millisecond over a network.
+// millisecond over a network. A commit takes as long as the disk.
 var (
 	operationBounds = metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
 	checkBounds     = metric.WithExplicitBucketBoundaries(.000001, .0000025, .000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1)
 	deliveryBounds  = metric.WithExplicitBucketBoundaries(.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
+	commitBounds    = metric.WithExplicitBucketBoundaries(.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5)
 	queueBounds     = metric.WithExplicitBucketBoundaries(.01, .1, 1, 5, 15, 30, 60, 300, 900, 3600, 14400)
 )
 
+// updatesBounds are the bounds of the Updates of a commit, of which the stores allow 256.
+var updatesBounds = metric.WithExplicitBucketBoundaries(1, 2, 4, 8, 16, 32, 64, 128, 256)
+
 // meters are the instruments.
 type meters struct {
-	operations, checkTimes, hashes, hashQueue, transactions, deliveries, deliveryQueue metric.Float64Histogram
-	signIns, refusals, limiter, retries, created, ended, tries, swept                  metric.Int64Counter
+	operations, checkTimes, hashes, hashQueue, transactions, commits, deliveries, deliveryQueue metric.Float64Histogram
+	updates                                                                                     metric.Int64Histogram
+	signIns, refusals, limiter, retries, created, ended, tries, swept                           metric.Int64Counter
 
 	checks    *checks
 	lastSweep atomic.Int64 // Unix time in nanoseconds, 0 before the first one
@@ -60,6 +65,9 @@ func newMeters(meter metric.Meter) (m *meters, closing metric.Registration, err 
 	m.hashes = histogram("latchkey.hash.duration", "Duration of hashing a password, without the queue.", operationBounds)
 	m.hashQueue = histogram("latchkey.hash.queue.duration", "Time of a password in the queue of the hasher.", operationBounds)
 	m.transactions = histogram("latchkey.transaction.duration", "Duration of transactions of the store, with their retries.", operationBounds)
+	m.commits = histogram("latchkey.store.commit.duration", "Duration of transactions of SQLite and bbolt, which several Updates may share, to the end of the commit.", commitBounds)
+	updates, failed := meter.Int64Histogram("latchkey.store.commit.updates", metric.WithUnit("{update}"), metric.WithDescription("Updates of a commit of SQLite or bbolt."), updatesBounds)
+	m.updates = join(&err, updates, failed)
 	m.deliveries = histogram("latchkey.delivery.duration", "Duration of a try to deliver a message or an event.", deliveryBounds)
 	m.deliveryQueue = histogram("latchkey.delivery.queue.duration", "Time from the request of a message or event to a try to deliver it.", queueBounds)
 	m.signIns = counter("latchkey.sign_in.attempts", "{attempt}", "Tries to sign in.")
@@ -140,6 +148,13 @@ func (m *meters) observe(ctx context.Context, o *latchkey.Observation) {
 	case latchkey.ObservedSweep:
 		m.swept.Add(ctx, int64(o.Count), m.sets.of(keyTable, o.Name, "").add...)
 	}
+}
+
+// commit records a commit of a store.
+func (m *meters) commit(updates int, took time.Duration) {
+	ctx := context.Background()
+	m.updates.Record(ctx, int64(updates))
+	m.commits.Record(ctx, took.Seconds())
 }
 
 // operation records an operation. A check of a session is counted already, and has a time if the

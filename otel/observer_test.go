@@ -42,7 +42,7 @@ type point struct {
 // String returns a point as name{attribute=value} count, or count/sum for a histogram.
 func (p point) String() string {
 	text := fmt.Sprintf("%s{%s} %d", p.metric.Name, p.attrs.Encoded(attribute.DefaultEncoder()), p.count)
-	if _, is := p.metric.Data.(metricdata.Histogram[float64]); is {
+	if isHistogram(p.metric) {
 		text += fmt.Sprintf("/%g", p.sum)
 	}
 	return text
@@ -61,6 +61,10 @@ func collect(tb testing.TB, reader sdk.Reader) (points []point) {
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
 					points = append(points, point{m, p.Attributes, int64(p.Count), p.Sum})
+				}
+			case metricdata.Histogram[int64]:
+				for _, p := range data.DataPoints {
+					points = append(points, point{m, p.Attributes, int64(p.Count), float64(p.Sum)})
 				}
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
@@ -195,6 +199,38 @@ func TestEachObservationArrivesUnderItsName(t *testing.T) {
 	}
 }
 
+func TestACommitHasItsUpdatesAndItsTime(t *testing.T) {
+	observer, reader := metered(t)
+	observer.Commit(1, time.Second)
+	observer.Commit(20, 2*time.Second)
+	wantPoints(t, reader, "latchkey.store.commit.updates{} 2/21", "latchkey.store.commit.duration{} 2/3")
+}
+
+// The bounds are the powers of two up to the most Updates of a commit, so that each commit has a
+// finite bucket.
+func TestUpdatesOfACommitHaveBuckets(t *testing.T) {
+	observer, reader := metered(t)
+	for _, updates := range []int{1, 2, 3, 256} {
+		observer.Commit(updates, time.Second)
+	}
+	for _, p := range collect(t, reader) {
+		if data, is := p.metric.Data.(metricdata.Histogram[int64]); is {
+			if got, want := data.DataPoints[0].BucketCounts, []uint64{1, 1, 1, 0, 0, 0, 0, 0, 1, 0}; !slices.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+			return
+		}
+	}
+	t.Error("no metric of updates")
+}
+
+func TestMetricsOfCommitsTakeNoMemory(t *testing.T) {
+	observer, _ := metered(t)
+	if n := testing.AllocsPerRun(1000, func() { observer.Commit(3, time.Millisecond) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // The time of the last sweep tells when one has gone well, and nothing before that.
 func TestTheLastSweepHasATime(t *testing.T) {
 	observer, reader := metered(t)
@@ -315,6 +351,8 @@ func TestWithoutProvidersNothingHappens(t *testing.T) {
 		observer.Observe(within, o)
 	}
 	var none *latchkeyotel.Observer
+	observer.Commit(1, time.Second)
+	none.Commit(1, time.Second)
 	if err := errors.Join(observer.Close(), none.Close()); err != nil {
 		t.Error(err)
 	}
@@ -337,21 +375,42 @@ var everything = []latchkey.Observation{
 	{What: latchkey.ObservedSweep, Name: "tokens", Count: 1},
 }
 
-// refusing is a MeterProvider whose meter refuses counters.
-type refusing struct{ noop.MeterProvider }
+// refusing is a MeterProvider whose meter refuses an instrument.
+type refusing struct {
+	noop.MeterProvider
+	name string
+}
 
-func (refusing) Meter(string, ...metric.MeterOption) metric.Meter { return refusingMeter{} }
+func (r refusing) Meter(string, ...metric.MeterOption) metric.Meter {
+	return refusingMeter{name: r.name}
+}
 
-type refusingMeter struct{ noop.Meter }
+type refusingMeter struct {
+	noop.Meter
+	name string
+}
 
-func (refusingMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
-	return noop.Int64Counter{}, errRefused
+func (m refusingMeter) answer(name string) error {
+	if name == m.name {
+		return errRefused
+	}
+	return nil
+}
+
+func (m refusingMeter) Int64Counter(name string, _ ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return noop.Int64Counter{}, m.answer(name)
+}
+
+func (m refusingMeter) Int64Histogram(name string, _ ...metric.Int64HistogramOption) (metric.Int64Histogram, error) {
+	return noop.Int64Histogram{}, m.answer(name)
 }
 
 var errRefused = errors.New("refused")
 
 func TestARefusedInstrumentIsAnError(t *testing.T) {
-	if observer, err := latchkeyotel.New(latchkeyotel.Options{MeterProvider: refusing{}}); !errors.Is(err, errRefused) || observer != nil {
-		t.Error(observer, err)
+	for _, name := range []string{"latchkey.session.created", "latchkey.store.commit.updates"} {
+		if observer, err := latchkeyotel.New(latchkeyotel.Options{MeterProvider: refusing{name: name}}); !errors.Is(err, errRefused) || observer != nil {
+			t.Error(name, observer, err)
+		}
 	}
 }

@@ -21,6 +21,11 @@
 // and latchkey.session.check.duration has those alone. So its quantiles are those of all checks,
 // and its count is not.
 //
+// The engine does not see the commits of its store. The stores sqlite and bbolt let transactions that
+// wait for one another share a commit, and tell [Observer.Commit] of it:
+//
+//	store, err := sqlite.OpenWith(path, sqlite.Options{OnCommit: observer.Commit})
+//
 // # Spans
 //
 // Each operation has a span of kind internal, such as "latchkey create e-mail session", with its
@@ -41,6 +46,7 @@ package latchkeyotel
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -98,6 +104,14 @@ func (o *Observer) Close() error {
 		return nil
 	}
 	return o.closing.Unregister()
+}
+
+// Commit is for the option OnCommit of the stores sqlite and bbolt. Several stores may have one
+// observer: their numbers add up.
+func (o *Observer) Commit(updates int, took time.Duration) {
+	if o != nil && o.meters != nil {
+		o.meters.commit(updates, took)
+	}
 }
 
 // Begin is for the engine: an operation begins.

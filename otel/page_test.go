@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metricsql"
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,7 @@ func scraped(t *testing.T) (rows []string, names series) {
 	for _, o := range everything {
 		observer.Observe(t.Context(), o)
 	}
+	observer.Commit(1, time.Second)
 	answer := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	families, names := readSeries(answer.Body.String())
@@ -108,8 +110,11 @@ func describe(points []point) (metrics [][]string) {
 }
 
 func isHistogram(m metricdata.Metrics) bool {
-	_, is := m.Data.(metricdata.Histogram[float64])
-	return is
+	switch m.Data.(type) {
+	case metricdata.Histogram[float64], metricdata.Histogram[int64]:
+		return true
+	}
+	return false
 }
 
 func readFile(t *testing.T, name string) string {

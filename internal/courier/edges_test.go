@@ -314,7 +314,7 @@ func TestLinesCountFromTheLastOne(t *testing.T) {
 	for n := range 2 * reportKinds {
 		r.count(failure{to: string(notify.Email), reason: fmt.Sprint(n)})
 	}
-	if n := r.count(failure{to: notify.SMS, reason: "new"}); n != 1 {
+	if n := r.count(failure{to: string(notify.SMS), reason: "new"}); n != 1 {
 		t.Errorf("the first of the rest of SMS: %d", n)
 	}
 	if n := r.count(failure{to: string(notify.Email), dropped: true, reason: "new"}); n != 1 {

@@ -59,6 +59,15 @@ const lockWait = 500 * time.Millisecond
 // Options of [OpenWith]. The zero Options are those of [Open].
 type Options struct {
 	Schema *store.Schema // the tables; nil means the engine's
+	// OnCommit, unless nil, is called after each commit. updates is the number of Updates that
+	// it carried, without those that were rolled back: 1 to 256. took is the time from the beginning of
+	// the transaction to the end of the commit. A commit that failed, or that may have
+	// ([store.ErrUnknownOutcome]), is not told.
+	//
+	// It runs on the one goroutine that writes. The Updates of the commit have their answers by
+	// then, and the next ones wait for it, so it must return at once. It must not call the store,
+	// which would wait for itself. A panic of it is dropped. Close returns after the last call.
+	OnCommit func(updates int, took time.Duration)
 }
 
 // Open opens the file at path and brings its tables up to date. It makes the file
@@ -80,14 +89,14 @@ func OpenWith(path string, o Options) (store.Store, error) {
 	if o.Schema == nil {
 		o.Schema = record.Schema
 	}
-	d, err := openFile(path, o.Schema)
+	d, err := openFile(path, o)
 	if err != nil {
 		return nil, err
 	}
 	return backend.New(d, o.Schema), nil
 }
 
-func openFile(path string, schema *store.Schema) (_ *driver, err error) {
+func openFile(path string, o Options) (_ *driver, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer backend.Caught(&err)
 	if path, err = backend.ResolvePath(path); err != nil {
@@ -103,11 +112,11 @@ func openFile(path string, schema *store.Schema) (_ *driver, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("bbolt: open: %w", err)
 	}
-	d := &driver{db: db, schema: schema, names: bucketNames(schema)}
-	if err := d.migrate(schema); err != nil {
+	d := &driver{db: db, schema: o.Schema, names: bucketNames(o.Schema)}
+	if err := d.migrate(o.Schema); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	d.writer = backend.NewWriter(d.begin)
+	d.writer = backend.NewWriter(d.begin, o.OnCommit)
 	return d, nil
 }
 

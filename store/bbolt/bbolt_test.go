@@ -247,7 +247,7 @@ func TestPanicInCommitDoesNotHang(t *testing.T) {
 
 func TestFaultAfterGoexitIsAnError(t *testing.T) {
 	path, _ := full(t)
-	d, err := openFile(path, record.Schema)
+	d, err := openFile(path, Options{Schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestFaultAfterGoexitIsAnError(t *testing.T) {
 // A closure that fails in a shared batch is undone alone: no other closure runs
 // again because of it.
 func TestFailedClosureCostsNobodyARun(t *testing.T) {
-	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +427,7 @@ func TestDeepDamageIsAnError(t *testing.T) {
 }
 
 func TestSyncIsOn(t *testing.T) {
-	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), record.Schema)
+	d, err := openFile(filepath.Join(t.TempDir(), "test.db"), Options{Schema: record.Schema})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func TestFaultInAViewIsAnError(t *testing.T) {
 	}
 	for name, read := range reads {
 		path, _ := full(t)
-		d, err := openFile(path, record.Schema)
+		d, err := openFile(path, Options{Schema: record.Schema})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,6 +45,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -75,6 +76,15 @@ type Options struct {
 	// failure may undo the last acknowledged ones, so that an ended session is
 	// live again.
 	MayLoseLastCommitsOnPowerLoss bool
+	// OnCommit, unless nil, is called after each commit. updates is the number of Updates that
+	// it carried, without those that were rolled back: 1 to 256. took is the time from the beginning of
+	// the transaction to the end of the commit. The wait for another process comes before that. A
+	// commit that failed, or that may have ([store.ErrUnknownOutcome]), is not told.
+	//
+	// It runs on the one goroutine that writes. The Updates of the commit have their answers by
+	// then, and the next ones wait for it, so it must return at once. It must not call the store,
+	// which would wait for itself. A panic of it is dropped. Close returns after the last call.
+	OnCommit func(updates int, took time.Duration)
 }
 
 // Open opens the file at path and brings its tables up to date. It makes the file
@@ -144,7 +154,7 @@ func openFile(path string, o Options) (*file, error) {
 	if err := f.settle(n); err != nil {
 		return nil, errors.Join(explained(err), f.conn.close())
 	}
-	f.writer = backend.NewWriter(f.begin)
+	f.writer = backend.NewWriter(f.begin, o.OnCommit)
 	return f, nil
 }
 

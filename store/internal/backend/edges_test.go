@@ -42,7 +42,7 @@ func addPicky(word string) func(store.Tx) error {
 // A closure alone whose commit is refused gets the refusal, once.
 func TestARefusedCommitOfOneIsItsAnswer(t *testing.T) {
 	p := &picky{&ledger{}, "bad"}
-	w := NewWriter(p.open)
+	w := NewWriter(p.open, nil)
 	defer w.Close()
 	if err := w.Update(t.Context(), addPicky("bad")); !errors.Is(err, store.ErrReference) || p.commits != 1 {
 		t.Errorf("%v after %d commits", err, p.commits)

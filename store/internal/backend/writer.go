@@ -48,7 +48,8 @@ const maxBatch = 256
 // alone, and the closures that arrive while a batch runs make up the next batch.
 // Every closure succeeds or fails alone.
 type Writer struct {
-	open func(alone bool) (Batch, error)
+	open     func(alone bool) (Batch, error)
+	onCommit func(updates int, took time.Duration) // nil if the host does not want to be told
 
 	mu      sync.Mutex
 	waiting []*request
@@ -59,6 +60,7 @@ type Writer struct {
 	// The state of the writer's goroutine. If runtime.Goexit ends the goroutine,
 	// a new one continues from these fields.
 	batch Batch
+	began time.Time  // of the batch, if onCommit is to be called
 	jobs  []*request // of the batch
 	next  int        // the first of jobs that has not run
 	alone []*request // to run again, each in a batch of its own
@@ -83,9 +85,12 @@ const (
 )
 
 // NewWriter starts a writer that opens its batches with open. [Writer.Close] ends
-// its goroutine.
-func NewWriter(open func(alone bool) (Batch, error)) *Writer {
-	w := &Writer{open: open, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+// its goroutine. After each commit that succeeded, and after the answers to its
+// callers, the writer calls onCommit with the number of closures whose changes were
+// kept and the time from the opening of the batch to the end of the commit. A nil
+// onCommit is not called.
+func NewWriter(open func(alone bool) (Batch, error), onCommit func(updates int, took time.Duration)) *Writer {
+	w := &Writer{open: open, onCommit: onCommit, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -166,7 +171,7 @@ func (w *Writer) run() {
 	ended := false
 	defer func() {
 		if !ended {
-			go w.run() // a closure called runtime.Goexit
+			go w.run() // a closure or onCommit called runtime.Goexit
 		}
 	}()
 	for {
@@ -190,6 +195,9 @@ func (w *Writer) run() {
 func (w *Writer) begin(jobs []*request) {
 	var batch Batch
 	open := func() (err error) {
+		if w.onCommit != nil {
+			w.began = time.Now()
+		}
 		batch, err = w.open(len(jobs) == 1)
 		return err
 	}
@@ -235,9 +243,19 @@ func (w *Writer) finish() {
 	if w.batch == nil {
 		return
 	}
+	updates := 0 // that the commit keeps
+	for _, r := range w.jobs {
+		if !r.failed() {
+			updates++
+		}
+	}
 	var err error
-	if slices.ContainsFunc(w.jobs, func(r *request) bool { return !r.failed() }) {
+	var took time.Duration
+	if updates > 0 {
 		err = safely(w.batch.Commit)
+		if w.onCommit != nil {
+			took = time.Since(w.began)
+		}
 		if errors.Is(err, store.ErrReference) && len(w.jobs) > 1 { // a constraint that is checked at the end
 			w.lose(nil)
 			return
@@ -258,6 +276,19 @@ func (w *Writer) finish() {
 		}
 	}
 	w.batch, w.jobs = nil, nil
+	if updates > 0 && err == nil {
+		w.tell(updates, took)
+	}
+}
+
+// tell calls onCommit, and drops its panic. The batch is over and its callers have
+// their answers, so that neither a panic nor runtime.Goexit can take them away.
+func (w *Writer) tell(updates int, took time.Duration) {
+	if w.onCommit == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	w.onCommit(updates, took)
 }
 
 func (w *Writer) rollback() {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"example.com/latchkey/store"
 )
@@ -76,9 +77,14 @@ func add(word string) func(store.Tx) error {
 }
 
 // together runs closures in one batch, in order, and returns their answers.
-func together(t *testing.T, l *ledger, bodies ...func(store.Tx) error) (answers []error) {
+func together(t *testing.T, l *ledger, bodies ...func(store.Tx) error) []error {
+	return togetherIn(t, l, l.open, nil, bodies...)
+}
+
+// togetherIn is together with the batches of open and with onCommit.
+func togetherIn(t *testing.T, l *ledger, open func(bool) (Batch, error), onCommit func(int, time.Duration), bodies ...func(store.Tx) error) (answers []error) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewWriter(l.open)
+		w := NewWriter(open, onCommit)
 		answers = make([]error, len(bodies))
 		var group sync.WaitGroup
 		held, release := make(chan struct{}), make(chan struct{})
@@ -195,7 +201,7 @@ func TestConcurrentCloseWaitsForTheFirst(t *testing.T) {
 func TestWaitingCallerLeavesWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &ledger{}
-		w := NewWriter(l.open)
+		w := NewWriter(l.open, nil)
 		held, release := make(chan struct{}), make(chan struct{})
 		var group sync.WaitGroup
 		group.Go(func() {
@@ -238,4 +244,57 @@ func TestMoreThanABatch(t *testing.T) {
 	if err := errors.Join(together(t, l, bodies...)...); err != nil || len(l.kept) != maxBatch+50 || l.commits != 2 {
 		t.Errorf("%d kept in %d commits, %v", len(l.kept), l.commits, err)
 	}
+}
+
+// commits notes calls of onCommit.
+type commits []string
+
+func (c *commits) told(updates int, took time.Duration) {
+	*c = append(*c, fmt.Sprint(updates, " in ", took))
+}
+
+func TestACommitThatFailsIsNotTold(t *testing.T) {
+	for name, l := range map[string]*ledger{
+		"an error":        {commitErr: errors.New("disk")},
+		"unknown outcome": {commitErr: store.ErrUnknownOutcome},
+		"a panic":         {panicIn: "commit", shared: true},
+	} {
+		var c commits
+		w := NewWriter(l.open, c.told)
+		if err := w.Update(t.Context(), add("a")); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		w.Close()
+		if c != nil {
+			t.Errorf("%s: told %q", name, c)
+		}
+	}
+}
+
+// A batch whose commit is refused because of one closure runs again, each closure alone.
+func TestCommitsOfALostBatchAreToldOneByOne(t *testing.T) {
+	var c commits
+	p := &picky{&ledger{}, "bad"}
+	answers := togetherIn(t, p.ledger, p.open, c.told, addPicky("a"), addPicky("bad"), addPicky("b"))
+	if answers[0] != nil || !errors.Is(answers[1], store.ErrReference) || answers[2] != nil {
+		t.Errorf("answers %v", answers)
+	}
+	if want := (commits{"1 in 0s", "1 in 0s"}); !slices.Equal(c, want) {
+		t.Errorf("told %q, want %q", c, want)
+	}
+}
+
+func TestTheWaitForAnotherProcessIsNoTimeOfACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c commits
+		l := &ledger{openBusy: 3}
+		w := NewWriter(l.open, c.told)
+		if err := w.Update(t.Context(), func(store.Tx) error { time.Sleep(time.Second); return nil }); err != nil {
+			t.Error(err)
+		}
+		w.Close()
+		if want := (commits{"1 in 1s"}); !slices.Equal(c, want) {
+			t.Errorf("told %q, want %q", c, want)
+		}
+	})
 }
