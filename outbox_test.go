@@ -265,6 +265,23 @@ func TestADeliveryThatFailedComesAgain(t *testing.T) {
 	})
 }
 
+// The first failure of a receiver is in the log at once, with its stage and its reason.
+func TestTheFirstFailureOfAReceiverIsLogged(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		var log bytes.Buffer
+		e := kept(k, func(c *latchkey.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		e.failing(func(string, int) error { return &notify.Failure{Stage: "connect", Reason: "refused"} })
+		for _, id := range []string{"ada", "bob"} {
+			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: id, Email: id + "@example.org"})))
+			e.event()
+		}
+		e.settled()
+		if text := log.String(); strings.Count(text, "an event is not taken") != 1 || !strings.Contains(text, "receiver=ear stage=connect reason=refused") || strings.Contains(text, "example.org") {
+			k.Error(text)
+		}
+	})
+}
+
 // A failure for good, a panic and 72 hours end the tries. What was given up is listed, and is
 // delivered after all if the host wants that.
 func TestWhatIsGivenUpIsListedAndRequeued(t *testing.T) {
