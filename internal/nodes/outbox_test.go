@@ -72,6 +72,9 @@ func newPosts(t *testing.T, s settings, aheads ...time.Duration) *posts {
 	}
 	t.Cleanup(func() { _ = p.journal.Close() })
 	p.cluster = emptyCluster(t, true)
+	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(rounds(2))*time.Minute) // an outbox that is never empty does not end by itself
+	t.Cleanup(cancel)
+	p.ctx = ctx
 	p.gates = make([]sync.RWMutex, len(aheads))
 	for i, ahead := range aheads {
 		s.Ahead = ahead
@@ -333,8 +336,6 @@ func (p *posts) empty() {
 		n.settings.Ahead = max(n.settings.Ahead, other.settings.Ahead)
 	}
 	n.settings.Outbox.Clean = true
-	ctx, cancel := context.WithTimeout(p.ctx, time.Minute)
-	defer cancel()
 	for range 8 {
 		n.settings.Ahead += n.settings.Outbox.Step + time.Minute
 		p.start(0)
@@ -345,7 +346,7 @@ func (p *posts) empty() {
 				p.Fatal("the outbox is not read: " + a.Text)
 			}
 			select {
-			case <-ctx.Done():
+			case <-p.ctx.Done():
 				p.Fatal("the outbox does not move: " + waits + " wait")
 			case <-time.After(10 * time.Millisecond):
 			}
