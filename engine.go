@@ -81,8 +81,11 @@ type Engine struct {
 	// inTransaction is nil if absent.
 	inTransaction func(context.Context, store.Tx, Event) error
 	observer      Observer // nil if absent
-	outbox        *outbox  // nil if absent
-	locator       Locator  // nil if absent
+	// epoch is when the engine was made. The time since then is read from the monotonic clock
+	// alone, which takes about half as long as time.Now.
+	epoch   time.Time
+	outbox  *outbox // nil if absent
+	locator Locator // nil if absent
 	// classifier is the host's; nil means package mailclass.
 	classifier AddressClassifier
 	logger     *slog.Logger

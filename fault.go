@@ -65,12 +65,8 @@ type operation struct {
 	ctx      context.Context
 	name     string
 	observed bool
-	began    time.Duration // since epoch; zero if it is not timed
+	began    time.Duration // since Engine.epoch; zero if it is not timed
 }
-
-// epoch is a time of the start of the process. The time since then is read from the monotonic clock
-// alone, which takes about half as long as time.Now.
-var epoch = time.Now()
 
 // timedChecks is the number of checks of sessions of which one is timed. A check of a session in memory
 // takes less than a microsecond, and two readings of the clock a tenth of that.
@@ -102,7 +98,7 @@ func (o *operation) begin() {
 	defer o.engine.recovered(o.ctx, "Observer")
 	o.observed = true
 	if isTimed(o.name) {
-		o.began = time.Since(epoch)
+		o.began = time.Since(o.engine.epoch)
 	}
 	if within := o.engine.observer.Begin(o.ctx, o.name); within != nil {
 		o.ctx = within
@@ -133,7 +129,7 @@ func (o *operation) tell(outcome string) {
 	defer o.engine.recovered(o.ctx, "Observer")
 	var took time.Duration
 	if o.began != 0 {
-		took = time.Since(epoch) - o.began
+		took = time.Since(o.engine.epoch) - o.began
 	}
 	o.engine.observer.Observe(o.ctx, Observation{What: ObservedOperation, Name: o.name, Outcome: outcome, Count: 1, Took: took})
 }
