@@ -70,8 +70,8 @@ const (
 	// was given up stays.
 	outboxLife  = 72 * time.Hour
 	givenUpLife = 30 * 24 * time.Hour
-	// maxOutboxTries is how often a delivery may begin: beyond that, it ends the process each
-	// time.
+	// maxOutboxTries is how often a delivery may begin, and begin again after each Requeue: one that
+	// does it more often ends the process each time.
 	maxOutboxTries = 1000
 )
 

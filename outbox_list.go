@@ -92,6 +92,9 @@ func (e *Engine) Undelivered(ctx context.Context, queries ...Query) (_ *Undelive
 func (e *Engine) Requeue(ctx context.Context, id string) (err error) {
 	defer e.operation(&ctx, "requeue delivery").end(&err)
 	return e.changeDelivery(ctx, id, func(ctx context.Context, tx *txn, row *record.Delivery) error {
+		if row.Tries > 0 && row.Tries%maxOutboxTries == 0 {
+			row.Tries++
+		}
 		row.Failures, row.Queued, row.Due, row.GivenUp = 0, tx.now, tx.now, time.Time{}
 		tx.after = append(tx.after, func(context.Context) { tx.wake(row.Lane) })
 		return record.Outbox.Replace(ctx, tx, row)

@@ -167,9 +167,12 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 		c.by.mode = modeServer
 	}
 	l := m.letter()
-	if l.notice && row.Failures == 0 && !c.mayNotice(ctx, notice{l.message, l.proven}) {
-		ended.outcome = courier.Stale // the host has an event of it
-		return
+	if l.notice && !row.Counted {
+		if !c.mayNotice(ctx, notice{l.message, l.proven}) {
+			ended.outcome = courier.Stale // the host has an event of it
+			return
+		}
+		row.Counted = true // once, however often the row comes back
 	}
 	began, done := time.Now(), make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
@@ -400,7 +403,7 @@ func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
 		if row.Tries != d.row.Tries {
 			return false // another process has it
 		}
-		row.Due, row.Leased = d.due, false
+		row.Due, row.Leased, row.Counted = d.due, false, d.row.Counted
 		switch d.outcome {
 		case released:
 			row.Tries-- // nothing has left under this number
@@ -411,6 +414,7 @@ func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
 				row.Stream = "" // the messages after it do not wait for it
 			}
 		case courier.Dropped:
+			row.Failures++
 			row.GiveUp(d.cause, now)
 		}
 		return true
@@ -495,7 +499,7 @@ func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*r
 				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
 					return false
 				}
-				if row.Tries >= maxOutboxTries {
+				if row.Tries > 0 && row.Tries%maxOutboxTries == 0 {
 					row.GiveUp("outbox: tried too often", now)
 					return true
 				}

@@ -533,6 +533,29 @@ func TestNoticesOfTheOutboxAreLimited(t *testing.T) {
 	})
 }
 
+// A notice is counted once, however often it is tried.
+func TestANoticeOfTheOutboxIsCountedOnce(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		k.Proven()
+		e := kept(k, func(c *latchkey.Config) {
+			once := ratelimit.Rule{Calls: 1, Window: time.Hour}
+			c.Policy.Guessing.Limits = map[string]ratelimit.Rule{"messages": once, "messagesNotices": once}
+			c.Limiter, c.SMS = ratelimit.NewMemory(0), nil
+			c.Outbox.Receivers = nil
+		})
+		e.failing(func(string, int) error { return errors.New("451") })
+		_, account := k.SignIn(kit.Ada)
+		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another secret", Old: kit.Password})))
+		e.message()
+		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 1 && rows[0].Failures == 1 })
+		for range 2 {
+			k.Must(k.Requeue(k.Ctx, rowsOfOutbox(k)[0].ID))
+			e.message()
+			waits(k, func(rows []*record.Delivery) bool { return len(rows) == 1 && !rows[0].Leased })
+		}
+	})
+}
+
 func TestOutboxesThatCannotWorkAreRefused(t *testing.T) {
 	k := kit.New(t, kit.Open(t, "memory"), kit.Documented)
 	take := func(context.Context, latchkey.Event) error { return nil }

@@ -149,5 +149,13 @@ func TestADeliveryThatNeverEndsIsGivenUp(t *testing.T) {
 		if err != nil || list.Total != 1 || list.Undelivered[0].Cause != "outbox: tried too often" || list.Undelivered[0].GivenUpAt.IsZero() {
 			t.Errorf("%+v, %v", list, err)
 		}
+		// The host may have it tried again.
+		if err := engines[0].Requeue(context.Background(), list.Undelivered[0].ID); err != nil {
+			t.Error(err)
+		}
+		<-time.After(100 * time.Millisecond)
+		if list, err = engines[0].Undelivered(context.Background()); err != nil || list.Undelivered[0].Tries != 1002 || list.Undelivered[0].Failures != 1 {
+			t.Errorf("%+v, %v", list.Undelivered[0], err)
+		}
 	})
 }

@@ -43,9 +43,9 @@ func (e *Engine) maintenance() (*call, error) {
 // Sweep deletes expired rows: sessions that have expired, were idle too long or are too old;
 // links, codes, challenges, invitations and begun sign-ins by providers; counts of wrong
 // passwords and codes; known clients; used ID tokens; log lines that are older than the policy
-// keeps them; messages and events of the outbox that were given up 30 days ago; and anonymous users (without address, number and password) whose last session has
-// expired, but not those who have signed out, nor those to whom rows of the host refer by a
-// foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A
+// keeps them; messages and events of the outbox that were given up 30 days ago; and anonymous
+// users (without address, number and password) whose last session has expired, but not those who
+// have signed out, nor those to whom rows of the host refer by a foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A
 // host calls it now and then, for example once a day, on one machine. It works in short batches
 // that do not hold up other calls. Only disk space depends on it: an expired row is worthless
 // before it is swept. At the end a store that can leaves nothing of deleted rows in its log
@@ -116,8 +116,9 @@ func (c *call) sweepOutbox(ctx context.Context) error {
 		err := c.update(ctx, func(ctx context.Context, tx *txn) error {
 			for _, row := range rows {
 				err := change(ctx, tx, row, func(now *record.Delivery) bool {
+					still := now.Tries == row.Tries && now.Queued.Equal(row.Queued) // and not claimed or requeued since
 					now.GiveUp("outbox: no process delivers it", c.now)
-					return now.Tries == row.Tries
+					return still
 				})
 				if err != nil {
 					return err

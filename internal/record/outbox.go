@@ -25,6 +25,7 @@ type Delivery struct {
 	GivenUp  time.Time // zero for one that waits
 	Expire   time.Time // when its code expires; zero for others
 	Sealed   []byte    // the message or the event
+	Counted  bool      // a notice that the limits have counted
 }
 
 func (d *Delivery) bind(b *store.Binder) {
@@ -44,6 +45,7 @@ func (d *Delivery) bind(b *store.Binder) {
 	b.NullTime("given_up", &d.GivenUp)
 	b.NullTime("expire", &d.Expire)
 	b.Bytes("sealed", &d.Sealed)
+	b.Bool("counted", &d.Counted)
 }
 
 // Outbox is keyed by id. An event has a row for each of its receivers.

@@ -19,6 +19,7 @@ CREATE TABLE {s}.{p}outbox (
 	given_up timestamptz,
 	expire timestamptz,
 	sealed bytea NOT NULL,
+	counted boolean NOT NULL,
 	PRIMARY KEY (id)
 );
 

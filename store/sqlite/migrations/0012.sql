@@ -17,6 +17,7 @@ CREATE TABLE {p}outbox (
 	given_up INTEGER,
 	expire INTEGER,
 	sealed BLOB NOT NULL,
+	counted INTEGER NOT NULL,
 	PRIMARY KEY (id)
 );
 
