@@ -423,7 +423,8 @@ func (e *Engine) Close() error {
 
 // CloseContext ends the engine: every later call of it and of its handles is [ErrClosed].
 // It waits until the waiting messages are sent or given up and the tokens of deleted identities
-// are revoked, or the context ends; then it drops the rest. It does not close the store. It fails
+// are revoked, or the context ends; then it drops the rest. With an outbox it waits for the
+// deliveries that have begun, and the rest stays in the store. It does not close the store. It fails
 // if a revocation has not ended with the context, and if a notifier does not return within a
 // second after its context has ended: that goroutine is left behind.
 func (e *Engine) CloseContext(ctx context.Context) error {

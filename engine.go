@@ -217,7 +217,7 @@ func (e *Engine) canText(number string) bool {
 	return mocked || e.policy.Messages.allowsTexts(number)
 }
 
-// Deliveries counts messages since the engine was made.
+// Deliveries counts messages that this engine has had in hand since it was made.
 type Deliveries struct {
 	Waiting int64 `json:"waiting"` // not yet sent, including those to be tried again
 	Sent    int64 `json:"sent"`

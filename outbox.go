@@ -32,9 +32,9 @@ import (
 // the deletion of the row, or if it is held up for longer than it has the row. A receiver
 // recognizes it by its id. Try counts the deliveries: no two of them have the same.
 //
-// Right before each delivery the engine looks whether the code or the link in the message
-// still serves: one that has expired, was used or was replaced is not sent. The limits of
-// notices are counted at the first delivery.
+// Right before each delivery of a message that was committed more than a second ago, the engine
+// looks whether its code or link still serves: one that has expired, was used or was replaced is
+// not sent. The limits of notices are counted at the first delivery.
 type Outbox struct {
 	// Receivers get events, up to 20. Each has rows, tries and an order of its own, so that one
 	// that fails does not hold up the others. Rows of a receiver that is taken out of the list
