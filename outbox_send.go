@@ -124,7 +124,7 @@ func (e *Engine) offer(all []*queued) {
 // Return gives the rows back. Another call, or another process, takes them.
 func (w *work) Return() {
 	for _, one := range w.chain {
-		w.end(&ending{row: one.row, outcome: released, due: w.now()})
+		_ = w.end(&ending{row: one.row, outcome: released, due: w.now()})
 	}
 	w.outbox.lanes.Wake(w.chain[0].row.Lane)
 }
@@ -140,7 +140,7 @@ func (w *work) Run(ctx context.Context) (ok bool) {
 			continue
 		}
 		for _, later := range w.chain[i+1:] {
-			w.end(&ending{row: later.row, outcome: released, due: w.now()})
+			_ = w.end(&ending{row: later.row, outcome: released, due: w.now()})
 		}
 		return false
 	}
@@ -150,7 +150,11 @@ func (w *work) Run(ctx context.Context) (ok bool) {
 // run delivers one, and notes what became of it.
 func (w *work) run(ctx context.Context, one *queued) (ok bool) {
 	ended := &ending{row: one.row, outcome: courier.Dropped, cause: "receiver: ended its goroutine"}
-	defer func() { w.end(ended) }() // also after runtime.Goexit
+	defer func() { // also after runtime.Goexit
+		if w.end(ended) != nil {
+			ok = false // it will come again, so the next one of its stream waits
+		}
+	}()
 	if one.kept.Message != nil {
 		w.sendKept(ctx, one, ended)
 	} else {
@@ -303,7 +307,7 @@ func (e *Engine) streamHead(ctx context.Context, lane, stream string, n int) ([]
 }
 
 // end notes what became of a row. If the store does not take that, the row comes again.
-func (e *Engine) end(d *ending) {
+func (e *Engine) end(d *ending) error {
 	err := e.outbox.ends.Do(d)
 	e.outbox.mu.Lock()
 	delete(e.outbox.held, d.row)
@@ -311,6 +315,7 @@ func (e *Engine) end(d *ending) {
 	if err != nil {
 		e.logger.Error("latchkey: the end of a delivery is not noted, so it will come again", "lane", d.row.Lane, "error", err)
 	}
+	return err
 }
 
 // endRows notes what became of rows, in one transaction, and then lets the next ones of their streams
@@ -537,7 +542,7 @@ func (e *Engine) unopened(row *record.Delivery, cause error) {
 	if errors.Is(cause, seal.ErrUnknownKey) {
 		d.outcome, d.due = released, e.now().Add(time.Minute)
 	}
-	e.end(d)
+	_ = e.end(d)
 }
 
 // renew keeps the rows that this process has for longer.

@@ -435,6 +435,46 @@ func TestEachReceiverHasItsOwnEvents(t *testing.T) {
 	})
 }
 
+// If the store does not take the end of a delivery, the event comes again, and those of the same
+// transaction after it wait for that.
+func TestAnEndThatIsNotNotedHoldsUpTheNext(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		e := kept(k, nil)
+		var failing atomic.Bool
+		s := &storetest.Hooked{Store: k.Raw, Hook: func(c storetest.Call) error {
+			if failing.Load() && c.Name == "Commit" && !c.Done {
+				return errors.New("no commit")
+			}
+			return nil
+		}}
+		k.Must(k.Close())
+		engine, err := latchkey.New(s, latchkey.Config{
+			Keys: k.Keys, LimiterPerProcess: true, Now: k.Clock.Now, Hasher: k.Hasher, Logger: slog.New(slog.DiscardHandler),
+			Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "ear", Receive: e.Receive}}},
+		})
+		k.Must(err)
+		k.Must(kit.Err(engine.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada", Email: kit.Ada})))
+		k.Must(kit.Err(engine.Users().CreateSession(k.Ctx, "ada")))
+		k.Must(kit.Err(engine.Users().CreateSession(k.Ctx, "ada")))
+		for range 3 {
+			e.event()
+		}
+		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 0 })
+		e.failing(func(string, int) error { failing.Store(true); return nil })
+		k.Must(engine.Users().DeleteSessions(k.Ctx, "ada")) // two events
+		first := e.event()
+		k.Must(engine.Close())
+		e.nothing()
+		failing.Store(false)
+		e.failing(nil)
+		k.Clock.Advance(2 * time.Minute)
+		k.Engine = e.engine(nil)
+		if again, next := e.event(), e.event(); again.ID != first.ID || again.Try != 2 || next.ID == first.ID {
+			k.Errorf("%+v, %+v", again, next)
+		}
+	})
+}
+
 // Close gives back what it has not delivered: the next process delivers it at once.
 func TestCloseGivesRowsBack(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
