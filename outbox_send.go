@@ -325,10 +325,25 @@ func (e *Engine) endRows(all []*ending) error {
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
 	now := e.now()
+	ids := make([]store.Value, len(all))
+	for i, d := range all {
+		ids[i] = store.Text(d.row.ID)
+	}
 	err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
-		for _, d := range all {
-			if err := d.note(ctx, tx, now); err != nil {
-				return err
+		rows, err := record.Outbox.List(ctx, tx, store.Query{
+			Index: record.Outbox.Primary(), Where: []store.Filter{store.Where("id", store.OpEqual, ids...)}, Limit: len(ids),
+		})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			for _, d := range all {
+				if d.row.ID != row.ID {
+					continue
+				}
+				if err := d.note(ctx, tx, row, now); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -395,35 +410,28 @@ func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
 	}
 }
 
-// note changes or deletes the row of a delivery that has ended.
-func (d *ending) note(ctx context.Context, tx store.Tx, now time.Time) error {
-	if d.outcome == "" || d.outcome == courier.Stale {
-		row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(d.row.ID))
-		if err != nil || row == nil || row.Tries != d.row.Tries {
-			return err
-		}
-		return record.Outbox.Delete(ctx, tx, store.Text(row.ID))
+// note changes or deletes the row of a delivery that has ended, unless another process has it.
+func (d *ending) note(ctx context.Context, tx store.Tx, row *record.Delivery, now time.Time) error {
+	if row.Tries != d.row.Tries || !row.GivenUp.IsZero() {
+		return nil
 	}
-	return change(ctx, tx, d.row, func(row *record.Delivery) bool {
-		if row.Tries != d.row.Tries {
-			return false // another process has it
+	row.Due, row.Leased, row.Counted = d.due, false, d.row.Counted
+	switch d.outcome {
+	case "", courier.Stale:
+		return record.Outbox.Delete(ctx, tx, store.Text(row.ID))
+	case released:
+		row.Tries-- // nothing has left under this number
+	case courier.Again:
+		row.Failures++
+		row.Cause = d.cause
+		if !strings.HasPrefix(row.Lane, eventLane) {
+			row.Stream = "" // the messages after it do not wait for it
 		}
-		row.Due, row.Leased, row.Counted = d.due, false, d.row.Counted
-		switch d.outcome {
-		case released:
-			row.Tries-- // nothing has left under this number
-		case courier.Again:
-			row.Failures++
-			row.Cause = d.cause
-			if !strings.HasPrefix(row.Lane, eventLane) {
-				row.Stream = "" // the messages after it do not wait for it
-			}
-		case courier.Dropped:
-			row.Failures++
-			row.GiveUp(d.cause, now)
-		}
-		return true
-	})
+	case courier.Dropped:
+		row.Failures++
+		row.GiveUp(d.cause, now)
+	}
+	return record.Outbox.Replace(ctx, tx, row)
 }
 
 // change changes a row, if it is there and fn says that it has changed something.
