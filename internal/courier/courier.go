@@ -188,7 +188,7 @@ func (c *Courier) Deliver(d Delivery) {
 			room -= provenReserve
 		}
 		d.queued, d.tries = time.Now(), d.Before
-		evicted, added := c.lanes[d.Message.Channel].add(&d, room)
+		evicted, added := c.lanes[d.Message.Channel].add(new(d), room)
 		if added && evicted == nil {
 			c.full = false
 			return
