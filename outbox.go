@@ -44,8 +44,8 @@ type Outbox struct {
 
 // Receiver gets events from the outbox, at least once. The events of a user, and those of a team,
 // come in the order of their commits: the next one comes when this one was taken or given up. At
-// most four come at once. After five failures in a row the receiver gets one at a time, with
-// a wait of 1 s to 5 minutes before it.
+// most four come at once. After five failures in a row the receiver gets one a second, first those
+// that have not failed yet.
 type Receiver struct {
 	// Name is the receiver's in the store: 1 to 40 of a-z, 0-9 and -. Under another name it is
 	// another receiver, to which the rows of the former do not go.
@@ -117,11 +117,17 @@ type outbox struct {
 	payloads map[string]func() any // new payloads of events, by the name of their type
 
 	mu       sync.Mutex
-	held     map[*record.Delivery]time.Time // rows that this process has begun, and since when it is sure of them
+	held     map[*record.Delivery]*holding // rows that this process has
 	renewing sync.WaitGroup
 	ending   atomic.Bool   // it is being closed
 	stop     chan struct{} // closed at the end of the deliveries
 	ended    chan struct{} // closed at the end
+}
+
+// holding is how this process has a row.
+type holding struct {
+	sure time.Time // when the row was taken or renewed last
+	over time.Time // when it is renewed no more; zero for no such time
 }
 
 // ending is what becomes of a row that this process had.

@@ -85,10 +85,14 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 		if err != nil {
 			return nil, err
 		}
+		stream := "" // what concerns no user and no team has no order
+		if e.UserID+e.TeamID != "" {
+			stream = "of " + e.UserID + "/" + e.TeamID
+		}
 		for _, r := range c.outbox.config.Receivers {
 			if r.wants(e) {
 				all = append(all, &queued{&record.Delivery{
-					ID: e.ID + "." + r.Name, Lane: eventLane + r.Name, Stream: "of " + e.UserID + "/" + e.TeamID, Kind: e.Pattern(), UserID: e.UserID, Created: e.Time,
+					ID: e.ID + "." + r.Name, Lane: eventLane + r.Name, Stream: stream, Kind: e.Pattern(), UserID: e.UserID, Created: e.Time,
 				}, k, mine})
 			}
 		}
@@ -98,7 +102,7 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 		if mine && c.outbox.lanes.Free(w.row.Lane) {
 			w.row.Due, w.row.Leased, w.row.Tries = c.now.Add(c.outbox.lease), true, 1
 		}
-		w.row.Sealed = c.ring.Seal(seal.Outbox, seal.OutboxPlace(w.row.ID), mustKeep(w.kept))
+		w.row.Sealed = c.ring.Seal(seal.Outbox, seal.OutboxPlace(w.row.ID, w.row.Lane), mustKeep(w.kept))
 		if err := record.Outbox.Insert(ctx, tx, w.row); err != nil {
 			return nil, err
 		}
@@ -153,7 +157,7 @@ func keptEventOf(e Event) (kept, error) {
 
 // openKept opens what a row holds.
 func (e *Engine) openKept(row *record.Delivery) (k kept, err error) {
-	text, err := e.ring.Open(seal.Outbox, seal.OutboxPlace(row.ID), row.Sealed)
+	text, err := e.ring.Open(seal.Outbox, seal.OutboxPlace(row.ID, row.Lane), row.Sealed)
 	if err != nil {
 		return k, err
 	}

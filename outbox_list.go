@@ -83,7 +83,7 @@ func (e *Engine) Undelivered(ctx context.Context, queries ...Query) (_ *Undelive
 }
 
 // Requeue delivers a message or an event of the outbox at once: one that was given up, or one that
-// waits after a failure. It is tried for 72 hours more, and comes out of its order. A message whose
+// waits after a failure. It is tried for 72 hours more. One that was given up comes out of its order. A message whose
 // link or code has run out, was used or was replaced is not sent.
 //
 // Errors:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ import (
 const (
 	// messagesInHand is how many messages of a channel a process has at most, and eventsInHand how
 	// many events of a receiver.
-	messagesInHand = 1000
+	messagesInHand = 2000 // more than the courier's queue has places: the courier keeps domains apart
 	eventsInHand   = 4
 	// receiveTime is how long a receiver may take.
 	receiveTime = 2 * time.Minute
@@ -31,22 +32,21 @@ const (
 	// them waits for others: a delivery that has ended is in no hurry.
 	endsAtOnce = 100
 	endGather  = 20 * time.Millisecond
-	// doubtful is how long a message may wait before it is looked at whether it is still ours and
-	// its code still serves.
-	doubtful = time.Second
 )
 
 // startOutbox starts the outbox of an engine.
 func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map[string]func() any) {
 	o := &outbox{
 		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
-		held: make(map[*record.Delivery]time.Time), stop: make(chan struct{}), ended: make(chan struct{}),
+		held: make(map[*record.Delivery]*holding), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	o.ends = dispatch.NewBatch(endsAtOnce, endGather, e.endRows)
 	lane := func(name string, room int, pauses bool) dispatch.Lane {
 		return dispatch.Lane{
 			Name: name, Room: room, Pauses: pauses,
-			Claim: func(ctx context.Context, n int) ([]dispatch.Work, time.Duration, error) { return e.claim(ctx, name, n) },
+			Claim: func(ctx context.Context, n int, failing bool) ([]dispatch.Work, time.Duration, error) {
+				return e.claim(ctx, name, n, failing)
+			},
 			Failed: func(err error) {
 				if !errors.Is(err, context.Canceled) {
 					e.logger.Error("latchkey: the outbox cannot be read", "lane", name, "error", err)
@@ -123,34 +123,39 @@ func (e *Engine) offer(all []*queued) {
 
 // Return gives the rows back. Another call, or another process, takes them.
 func (w *work) Return() {
+	if len(w.chain) == 0 {
+		return
+	}
 	for _, one := range w.chain {
 		_ = w.end(&ending{row: one.row, outcome: released, due: w.now()})
 	}
 	w.outbox.lanes.Wake(w.chain[0].row.Lane)
 }
 
-// Run delivers one after the other, until one fails.
+// Run delivers one after the other, until one fails. It gives back those that it has not begun, also
+// after runtime.Goexit.
 func (w *work) Run(ctx context.Context) (ok bool) {
+	begun := 0
+	defer func() { (&work{w.Engine, w.chain[begun:], false}).Return() }()
 	if w.fresh && !w.isFirst(ctx, w.chain[0].row) {
-		w.Return() // its turn comes when the one before it has ended
-		return true
+		return true // its turn comes when the one before it has ended
 	}
-	for i, one := range w.chain {
-		if w.run(ctx, one) {
-			continue
+	for begun < len(w.chain) {
+		begun++
+		if !w.run(ctx, w.chain[begun-1]) {
+			return false
 		}
-		for _, later := range w.chain[i+1:] {
-			_ = w.end(&ending{row: later.row, outcome: released, due: w.now()})
-		}
-		return false
 	}
 	return true
 }
 
 // run delivers one, and notes what became of it.
 func (w *work) run(ctx context.Context, one *queued) (ok bool) {
-	ended := &ending{row: one.row, outcome: courier.Dropped, cause: "receiver: ended its goroutine"}
-	defer func() { // also after runtime.Goexit
+	ended, returned := &ending{row: one.row, outcome: courier.Dropped, cause: "receiver: ended its goroutine"}, false
+	defer func() {
+		if !returned { // runtime.Goexit
+			w.outbox.report.Event(strings.TrimPrefix(one.row.Lane, eventLane), one.row.ID, one.row.Kind, int(one.row.Tries), true, &notify.Failure{Stage: "receiver", Reason: "ended its goroutine"})
+		}
 		if w.end(ended) != nil {
 			ok = false // it will come again, so the next one of its stream waits
 		}
@@ -160,6 +165,7 @@ func (w *work) run(ctx context.Context, one *queued) (ok bool) {
 	} else {
 		w.receiveKept(ctx, one, ended)
 	}
+	returned = true
 	return ended.outcome == "" || ended.outcome == courier.Stale
 }
 
@@ -178,11 +184,11 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 		}
 		row.Counted = true // once, however often the row comes back
 	}
-	began, done := time.Now(), make(chan struct{})
+	done := make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
 		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1,
 		Serves: func(ctx context.Context) bool {
-			return one.fresh && time.Since(began) < doubtful || e.now().Before(expiry(row)) && e.stillMine(ctx, row) && e.serves(ctx, l.code)
+			return e.now().Before(expiry(row)) && (one.fresh || e.stillMine(ctx, row)) && e.serves(ctx, l.code)
 		},
 		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
 			defer close(done)
@@ -210,10 +216,13 @@ func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 	name := strings.TrimPrefix(row.Lane, eventLane)
 	began := time.Now()
 	event, err := e.keptEvent(ctx, one.kept.Event)
-	if err != nil {
-		ended.decide(e.now(), courier.Dropped, &notify.Failure{Stage: "outbox", Reason: "the event does not decode"})
+	if err != nil { // perhaps a newer version of the program has made it
+		failure := &notify.Failure{Stage: "outbox", Reason: "the event is of a kind that this process does not know"}
+		givenUp := ended.decide(e.now(), courier.Again, failure)
+		e.outbox.report.Event(name, event.ID, row.Kind, int(row.Tries), givenUp, failure)
 		return
 	}
+	e.outbox.begin(row, receiveTime+time.Minute)
 	event.Try = int(row.Tries)
 	ctx, cancel := context.WithTimeout(ctx, receiveTime)
 	defer cancel()
@@ -285,7 +294,17 @@ func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (g
 func (o *outbox) hold(row *record.Delivery) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.held[row] = time.Now()
+	o.held[row] = &holding{sure: time.Now()}
+}
+
+// begin notes that a delivery begins that ends within a time. If it does not, its row is renewed no
+// more, and another process takes it over.
+func (o *outbox) begin(row *record.Delivery, within time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if h := o.held[row]; h != nil {
+		h.over = time.Now().Add(within)
+	}
 }
 
 // stillMine reports whether no other process has taken a row over. If the store does not answer,
@@ -298,7 +317,7 @@ func (e *Engine) stillMine(ctx context.Context, row *record.Delivery) bool {
 // isFirst reports whether a row is the first of its stream.
 func (e *Engine) isFirst(ctx context.Context, row *record.Delivery) bool {
 	first, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
-	return err == nil && (len(first) == 0 || first[0].ID == row.ID)
+	return err == nil && (row.Stream == "" || len(first) > 0 && first[0].ID == row.ID)
 }
 
 // streamHead returns the first rows of a stream.
@@ -321,7 +340,8 @@ func (e *Engine) end(d *ending) error {
 // endRows notes what became of rows, in one transaction, and then lets the next ones of their streams
 // go on. It looks for these outside of transactions: one that read a range of the table would be in
 // conflict with all who insert.
-func (e *Engine) endRows(all []*ending) error {
+func (e *Engine) endRows(all []*ending) (err error) {
+	defer caught(&err)
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
 	now := e.now()
@@ -329,7 +349,7 @@ func (e *Engine) endRows(all []*ending) error {
 	for i, d := range all {
 		ids[i] = store.Text(d.row.ID)
 	}
-	err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+	err = e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		rows, err := record.Outbox.List(ctx, tx, store.Query{
 			Index: record.Outbox.Primary(), Where: []store.Filter{store.Where("id", store.OpEqual, ids...)}, Limit: len(ids),
 		})
@@ -445,21 +465,32 @@ func change(ctx context.Context, tx store.Tx, of *record.Delivery, fn func(*reco
 
 // claim takes up to n rows of a lane whose time has come, the first of their streams. It returns
 // the wait until the next one, 0 if there is none.
-func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatch.Work, next time.Duration, err error) {
+func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (works []dispatch.Work, next time.Duration, err error) {
+	defer caught(&err)
 	now := e.now()
-	limit := min(2*n+16, 500)
-	rows, err := record.Outbox.List(ctx, e.store, store.Query{
-		Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), Limit: limit,
-	})
-	if err != nil {
-		return nil, 0, err
+	q := store.Query{Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), Limit: min(2*n+16, 500)}
+	var rows []*record.Delivery
+	if failing {
+		first := q
+		first.To, first.Where = store.Including(store.Time(now)), []store.Filter{store.Where("failures", store.OpEqual, store.Int(0))}
+		if rows, err = record.Outbox.List(ctx, e.store, first); err != nil {
+			return nil, 0, err
+		}
+	}
+	if len(rows) == 0 {
+		if rows, err = record.Outbox.List(ctx, e.store, q); err != nil {
+			return nil, 0, err
+		}
 	}
 	var mine, blocked []*record.Delivery
 	heads := make(map[string]string)
 	for _, row := range rows {
-		if row.Due.After(now) {
-			next = row.Due.Sub(now)
-			break
+		if row.Due.After(now) && !e.farAhead(row.Due, now) {
+			next = max(next, 0)
+			if wait := row.Due.Sub(now); next == 0 || wait < next {
+				next = wait
+			}
+			continue
 		}
 		if len(mine) == n {
 			break
@@ -482,7 +513,7 @@ func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatc
 	if len(mine)+len(blocked) == 0 {
 		return nil, next, nil
 	}
-	got, err := e.takeRows(ctx, now, mine, blocked)
+	got, over, err := e.takeRows(ctx, now, mine, blocked)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -490,11 +521,12 @@ func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatc
 		next = time.Millisecond // there may be more behind them
 		e.advance(ctx, blocked...)
 	}
+	e.advance(ctx, over...)
 	for _, row := range got {
 		e.outbox.hold(row)
 		one := &queued{row: row}
 		if one.kept, err = e.openKept(row); err != nil {
-			e.unopened(row, err)
+			go e.unopened(row, err) // which waits for others that end
 			continue
 		}
 		works = append(works, &work{e, []*queued{one}, false})
@@ -503,10 +535,10 @@ func (e *Engine) claim(ctx context.Context, lane string, n int) (works []dispatc
 }
 
 // takeRows takes rows, and puts off those that are not the first of their streams. It returns those
-// that no other process has taken meanwhile.
-func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*record.Delivery) (got []*record.Delivery, err error) {
+// that no other process has taken meanwhile, and those that were given up.
+func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*record.Delivery) (got, over []*record.Delivery, err error) {
 	err = e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
-		got = nil
+		got, over = nil, nil
 		for _, read := range mine {
 			err := change(ctx, tx, read, func(row *record.Delivery) bool {
 				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
@@ -514,6 +546,7 @@ func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*r
 				}
 				if row.Tries > 0 && row.Tries%maxOutboxTries == 0 {
 					row.GiveUp("outbox: tried too often", now)
+					over = append(over, read)
 					return true
 				}
 				row.Tries++
@@ -540,16 +573,30 @@ func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*r
 		}
 		return nil
 	})
-	return got, err
+	return got, over, err
+}
+
+// farAhead reports whether a time of a row is later than any that the engine sets: the clock was ahead
+// when it was set.
+func (e *Engine) farAhead(due, now time.Time) bool {
+	return due.After(now.Add(time.Hour + e.outbox.lease + e.clockStep))
+}
+
+// caught turns a panic of the host's store into an error.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("latchkey: the store panicked: %T", v)
+	}
 }
 
 // unopened ends a row that does not open. One whose key this process lacks is left to others.
 func (e *Engine) unopened(row *record.Delivery, cause error) {
 	e.logUnopened(context.Background(), unopened{value: sealedOutbox, userID: row.UserID, cause: cause})
-	d := &ending{row: row, outcome: courier.Dropped, cause: "outbox: the row does not open"}
+	d, outcome := &ending{row: row}, courier.Dropped
 	if errors.Is(cause, seal.ErrUnknownKey) {
-		d.outcome, d.due = released, e.now().Add(time.Minute)
+		outcome = courier.Again
 	}
+	d.decide(e.now(), outcome, &notify.Failure{Stage: "outbox", Reason: "the row does not open"})
 	_ = e.end(d)
 }
 
@@ -565,10 +612,10 @@ func (e *Engine) renew(o *outbox) {
 		}
 		var old []*record.Delivery
 		o.mu.Lock()
-		for row, since := range o.held {
-			if time.Since(since) >= leaseLength/3 {
+		for row, h := range o.held {
+			if time.Since(h.sure) >= leaseLength/3 && (h.over.IsZero() || time.Now().Before(h.over)) {
 				old = append(old, row)
-				o.held[row] = time.Now()
+				h.sure = time.Now()
 			}
 		}
 		o.mu.Unlock()

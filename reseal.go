@@ -245,7 +245,7 @@ func (tx *txn) resealDelivery(ctx context.Context, read *record.Delivery) (s sea
 	if row == nil || err != nil {
 		return s, err
 	}
-	s.reseal(tx.ring, seal.Outbox, seal.OutboxPlace(row.ID), &row.Sealed)
+	s.reseal(tx.ring, seal.Outbox, seal.OutboxPlace(row.ID, row.Lane), &row.Sealed)
 	if s.done {
 		err = record.Outbox.Replace(ctx, tx, row)
 	}

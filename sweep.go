@@ -107,7 +107,7 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 // receiver is in no configuration any more.
 func (c *call) sweepOutbox(ctx context.Context) error {
 	q := store.Query{Index: record.Outbox.Primary(), Limit: batch, Where: []store.Filter{
-		store.Where("queued", store.OpLessThan, store.Time(c.now.Add(-outboxLife))), store.Where("due", store.OpLessThan, store.Time(c.now.Add(-time.Hour))),
+		store.Where("queued", store.OpLessThan, store.Time(c.now.Add(-outboxLife))), store.Where("due", store.OpLessThan, store.Time(c.now.Add(-24*time.Hour))),
 	}}
 	for rows, err := range record.Outbox.Pages(ctx, c.store, q) {
 		if err != nil {
@@ -119,6 +119,41 @@ func (c *call) sweepOutbox(ctx context.Context) error {
 					still := now.Tries == row.Tries && now.Queued.Equal(row.Queued) // and not claimed or requeued since
 					now.GiveUp("outbox: no process delivers it", c.now)
 					return still
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		c.advance(ctx, rows...)
+	}
+	return nil
+}
+
+// sweepOutboxAhead brings the times of deliveries back that were set while the clock was ahead.
+func (c *call) sweepOutboxAhead(ctx context.Context) error {
+	far := c.now.Add(time.Hour + leaseLength + 2*c.clockStep)
+	q := store.Query{Index: record.Outbox.Primary(), Limit: batch, Where: []store.Filter{store.Or(
+		store.Where("due", store.OpGreaterThan, store.Time(far)), store.Where("queued", store.OpGreaterThan, store.Time(c.now.Add(c.clockStep))),
+	)}}
+	for rows, err := range record.Outbox.Pages(ctx, c.store, q) {
+		if err != nil {
+			return err
+		}
+		err := c.update(ctx, func(ctx context.Context, tx *txn) error {
+			for _, read := range rows {
+				err := change(ctx, tx, read, func(row *record.Delivery) bool {
+					if row.Due.After(far) {
+						row.Due, row.Leased = c.now, false
+					}
+					if c.ahead(row.Queued, c.now) {
+						row.Queued = c.now
+					}
+					return row.Tries == read.Tries
 				})
 				if err != nil {
 					return err
@@ -226,6 +261,10 @@ func (c *call) sweepAhead(ctx context.Context, swept *Swept) error {
 			}
 			swept.Tokens += gone
 		}
+	}
+	err := c.sweepOutboxAhead(ctx)
+	if err != nil {
+		return err
 	}
 	q := store.Query{Index: record.Sessions.Index("expire"), Limit: batch, Where: later("created", "updated", "touched", "challenged", "owing", "strong", "confirmed")}
 	for rows, err := range record.Sessions.Pages(ctx, c.store, q) {

@@ -310,6 +310,11 @@ func (c *Courier) tell(d *Delivery, outcome string, began time.Time) {
 
 // serves reports whether the code of a message still serves. A notice has no code.
 func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
+	defer func() {
+		if recover() != nil { // of the host's store
+			serves = true
+		}
+	}()
 	if d.Ended != nil {
 		return d.Serves(ctx)
 	}
@@ -322,11 +327,6 @@ func (c *Courier) serves(ctx context.Context, d *Delivery) (serves bool) {
 	if d.Serves == nil {
 		return true
 	}
-	defer func() {
-		if recover() != nil { // of the host's store
-			serves = true
-		}
-	}()
 	return d.Serves(ctx)
 }
 

@@ -24,7 +24,7 @@ func TestNothingIsClaimedAfterClose(t *testing.T) {
 		goOn := make(chan struct{})
 		d := dispatch.New([]dispatch.Lane{{
 			Name: "lane", Room: 1,
-			Claim: func(context.Context, int) ([]dispatch.Work, time.Duration, error) {
+			Claim: func(context.Context, int, bool) ([]dispatch.Work, time.Duration, error) {
 				claims++
 				<-goOn
 				if claims == 100 {
@@ -55,7 +55,7 @@ func TestNothingIsClaimedBeforeStart(t *testing.T) {
 		claims := 0
 		d := dispatch.New([]dispatch.Lane{{
 			Name: "lane", Room: 1,
-			Claim: func(context.Context, int) ([]dispatch.Work, time.Duration, error) {
+			Claim: func(context.Context, int, bool) ([]dispatch.Work, time.Duration, error) {
 				claims++
 				return nil, 0, nil
 			},

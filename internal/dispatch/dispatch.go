@@ -15,11 +15,10 @@ const (
 	Poll = time.Second
 	// A lane whose claims fail waits, twice as long each time, from Poll to claimWaitMost.
 	claimWaitMost = 30 * time.Second
-	// After failsFirst failures in a row a lane that pauses waits before each delivery, from
-	// pauseFirst, twice as long each time, to pauseMost.
+	// After failsFirst failures in a row a lane that pauses has one delivery at a time, and waits for
+	// pause before it. The deliveries themselves wait longer and longer.
 	failsFirst = 5
-	pauseFirst = time.Second
-	pauseMost  = 5 * time.Minute
+	pause      = time.Second
 	// patience is how long a delivery may take to return after its context has ended.
 	patience = time.Second
 )
@@ -45,8 +44,9 @@ type Lane struct {
 	// deliveries.
 	Pauses bool
 	// Claim returns up to n deliveries whose time has come, and the wait until the next one, 0 if
-	// there is none.
-	Claim func(ctx context.Context, n int) (works []Work, next time.Duration, err error)
+	// there is none. failing says that the lane pauses: the first one should be one that has not
+	// failed yet, so that those that fail hold up no others.
+	Claim func(ctx context.Context, n int, failing bool) (works []Work, next time.Duration, err error)
 	// Failed gets the error of a claim.
 	Failed func(err error)
 }
@@ -153,7 +153,7 @@ func (d *Dispatcher) start(l *lane, w Work) bool {
 }
 
 // room returns how many deliveries a lane may claim, and how long it waits before that.
-func (l *lane) room() (n int, pause time.Duration) {
+func (l *lane) room() (n int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n = l.Room - l.running
@@ -163,7 +163,7 @@ func (l *lane) room() (n int, pause time.Duration) {
 	if l.running > 0 {
 		return 0, 0
 	}
-	return 1, min(pauseFirst<<min(l.fails-failsFirst, 20), pauseMost)
+	return 1, pause
 }
 
 // loop claims and starts deliveries of a lane until the dispatcher is closed.
@@ -171,14 +171,14 @@ func (d *Dispatcher) loop(l *lane) {
 	broken := 0
 	for !d.isClosed() { // each claim counts as a try
 		wait := Poll
-		n, pause := l.room()
+		n, before := l.room()
 		switch {
 		case n <= 0:
 			wait = 0 // until a delivery ends
-		case pause > 0 && !d.sleep(nil, pause):
+		case before > 0 && !d.sleep(nil, before):
 			return
 		default:
-			works, next, err := l.Claim(d.base, n)
+			works, next, err := l.Claim(d.base, n, before > 0)
 			if err != nil {
 				l.Failed(err)
 				wait = min(Poll<<min(broken, 10), claimWaitMost)

@@ -40,7 +40,7 @@ func (s *source) add(run func(ctx context.Context) bool) *job {
 	return j
 }
 
-func (s *source) claim(_ context.Context, n int) ([]Work, time.Duration, error) {
+func (s *source) claim(_ context.Context, n int, _ bool) ([]Work, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claims, s.asked = append(s.claims, time.Now()), append(s.asked, n)
@@ -166,8 +166,7 @@ func TestClaimsThatFailWaitLonger(t *testing.T) {
 	})
 }
 
-// After five failures in a row a lane that pauses has one delivery at a time, with longer and longer waits;
-// another lane goes on.
+// After five failures in a row a lane that pauses has one delivery a second; another lane goes on.
 func TestALanePausesAfterFailures(t *testing.T) {
 	for _, pauses := range []bool{true, false} {
 		run(t, 4, pauses, func(d *Dispatcher, s *source) {
@@ -179,19 +178,14 @@ func TestALanePausesAfterFailures(t *testing.T) {
 			}
 			d.Wake("x")
 			pass(time.Minute)
-			if n := tries.Load(); pauses && (n < 8 || n > 14) || !pauses && n != 1000 {
+			if n := tries.Load(); pauses && (n < 50 || n > 70) || !pauses && n != 1000 {
 				t.Errorf("pauses %v: %d tries in a minute", pauses, n)
 			}
 			if pauses && (d.Free("x") || d.Offer("x", &job{})) {
 				t.Error("a lane that waits takes an offer")
 			}
-			before := tries.Load()
-			pass(time.Hour)
-			if n := tries.Load() - before; pauses && (n < 11 || n > 18) {
-				t.Errorf("%d tries in an hour", n)
-			}
 			down.Store(false)
-			pass(pauseMost + time.Second)
+			pass(2 * pause)
 			if n := tries.Load(); n != 1000 {
 				t.Errorf("pauses %v: %d tries in the end", pauses, n)
 			}
@@ -211,7 +205,7 @@ func TestADeliveryThatEndsItsGoroutineGivesItsRoomBack(t *testing.T) {
 			t.Errorf("%d wait", len(s.waiting))
 		}
 		s.add(func(context.Context) bool { return true })
-		pass(pauseMost)
+		pass(2 * pause)
 		if !d.Free("x") {
 			t.Error("the lane waits for ever")
 		}

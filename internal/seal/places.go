@@ -68,4 +68,6 @@ func StartPlace(id string) Place { return Place{Table: "starts", Column: "sealed
 func CeremonyPlace(id string) Place { return Place{Table: "ceremonies", Column: "sealed", Record: id} }
 
 // OutboxPlace is the place of a message or an event that waits.
-func OutboxPlace(id string) Place { return Place{Table: "outbox", Column: "sealed", Record: id} }
+func OutboxPlace(id, lane string) Place {
+	return Place{Table: "outbox", Column: "sealed", Record: id, Owner: lane}
+}
