@@ -118,6 +118,7 @@ type outbox struct {
 
 	mu       sync.Mutex
 	held     map[*record.Delivery]*holding // rows that this process has
+	places   map[string]int                // messages at the courier, by courier.Place
 	renewing sync.WaitGroup
 	ending   atomic.Bool   // it is being closed
 	stop     chan struct{} // closed at the end of the deliveries

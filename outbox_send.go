@@ -22,6 +22,8 @@ const (
 	// many events of a receiver.
 	messagesInHand = 2000 // more than the courier's queue has places: the courier keeps domains apart
 	eventsInHand   = 4
+	// placeInHand is how many messages to one domain, or to one calling code, it has at the courier.
+	placeInHand = 300
 	// receiveTime is how long a receiver may take.
 	receiveTime = 2 * time.Minute
 	// endTime is how long the store may take to note what became of a delivery.
@@ -38,7 +40,7 @@ const (
 func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map[string]func() any) {
 	o := &outbox{
 		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
-		held: make(map[*record.Delivery]*holding), stop: make(chan struct{}), ended: make(chan struct{}),
+		held: make(map[*record.Delivery]*holding), places: make(map[string]int), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	o.ends = dispatch.NewBatch(endsAtOnce, endGather, e.endRows)
 	lane := func(name string, room int, pauses bool) dispatch.Lane {
@@ -184,6 +186,12 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 		}
 		row.Counted = true // once, however often the row comes back
 	}
+	place := courier.Place(l.message)
+	if !e.outbox.enter(place) {
+		ended.decide(e.now(), courier.Returned, nil)
+		return
+	}
+	defer e.outbox.leave(place)
 	done := make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
 		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1,
@@ -295,6 +303,26 @@ func (o *outbox) hold(row *record.Delivery) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held[row] = &holding{sure: time.Now()}
+}
+
+// enter takes one of the places at the courier for a domain.
+func (o *outbox) enter(place string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.places[place] >= placeInHand {
+		return false
+	}
+	o.places[place]++
+	return true
+}
+
+// leave gives a place back.
+func (o *outbox) leave(place string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.places[place]--; o.places[place] == 0 {
+		delete(o.places, place)
+	}
 }
 
 // begin notes that a delivery begins that ends within a time. If it does not, its row is renewed no
@@ -520,6 +548,9 @@ func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (w
 	if len(blocked) > 0 {
 		next = time.Millisecond // there may be more behind them
 		e.advance(ctx, blocked...)
+	}
+	for _, row := range over {
+		e.logger.Error("latchkey: a delivery is given up, because it has begun too often without an end", "delivery", row.ID, "kind", row.Kind, "lane", lane, "tries", row.Tries)
 	}
 	e.advance(ctx, over...)
 	for _, row := range got {

@@ -293,12 +293,12 @@ func TestDomainsAreCountedAsTheyAreRegistered(t *testing.T) {
 		"a@example.org": "example.org", "a@b.example.org": "example.org", "a@s1.s2.tarpit.example": "tarpit.example", "a@shop.co.uk": "shop.co.uk", "a@x.shop.co.uk": "shop.co.uk",
 		"a@mail.shop.com.au": "shop.com.au", "a@example.de": "example.de", "a@mail.example.de": "example.de", "a@x.y.de": "x.y.de", "a@host": "host", "a": "",
 	} {
-		if got := placeOf(notify.Message{Channel: notify.Email, To: to}); got != want {
+		if got := Place(notify.Message{Channel: notify.Email, To: to}); got != want {
 			t.Errorf("%s: %q, want %q", to, got, want)
 		}
 	}
 	for to, want := range map[string]string{"+4915212345678": "49", "+14155550100": "1", "+35312345678": "353", "odd": "odd"} {
-		if got := placeOf(notify.Message{Channel: notify.SMS, To: to}); got != want {
+		if got := Place(notify.Message{Channel: notify.SMS, To: to}); got != want {
 			t.Errorf("%s: %q, want %q", to, got, want)
 		}
 	}

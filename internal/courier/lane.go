@@ -171,7 +171,7 @@ func keysOf(d *Delivery) []key {
 	if d.Null {
 		return nil
 	}
-	to := "to " + placeOf(d.Message)
+	to := "to " + Place(d.Message)
 	if d.From == "" || d.Notice {
 		return []key{{to, domainShare}}
 	}
@@ -179,10 +179,10 @@ func keysOf(d *Delivery) []key {
 	return []key{{to, domainShare}, {from, clientShare}, {from + " " + to, pairShare}}
 }
 
-// placeOf returns the place to which a message goes: the calling code of a number, or the domain of
+// Place returns the place to which a message goes: the calling code of a number, or the domain of
 // a mailbox as it was registered, since one owner has all names below a domain. The lists of
 // such domains (publicsuffix.org) are not used, because the package that has them imports net/http.
-func placeOf(m notify.Message) string {
+func Place(m notify.Message) string {
 	if m.Channel == notify.SMS {
 		if canon.Phone(m.To) != nil {
 			return m.To
