@@ -110,7 +110,7 @@ func TestAReceiverThatComesBackGetsEverything(t *testing.T) {
 			}
 		}
 		<-time.After(6 * time.Hour)
-		if n := tries.Load(); n > 700 { // two processes, one try in five minutes each, after the first ones
+		if n := tries.Load(); n > 200*13 { // seven in the first half hour, and then one an hour
 			t.Errorf("%d tries while it is away", n)
 		}
 		down.Store(false)
