@@ -1,0 +1,176 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/dispatch"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/seal"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+// startOutbox starts the outbox of an engine.
+func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map[string]func() any) {
+	o := &outbox{
+		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
+		held: make(map[*record.Delivery]*holding), places: make(map[string]int), stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	o.ends = dispatch.NewBatch(endsAtOnce, endGather, e.endRows)
+	lane := func(name string, room int, pauses bool) dispatch.Lane {
+		return dispatch.Lane{
+			Name: name, Room: room, Pauses: pauses,
+			Claim: func(ctx context.Context, n int, failing bool) ([]dispatch.Work, time.Duration, error) {
+				return e.claim(ctx, name, n, failing)
+			},
+			Failed: func(err error) {
+				if !errors.Is(err, context.Canceled) {
+					e.logger.Error("latchkey: the outbox cannot be read", "lane", name, "error", err)
+				}
+			},
+		}
+	}
+	var lanes []dispatch.Lane
+	for _, channel := range []notify.Channel{notify.Email, notify.SMS} {
+		if e.canSend(channel) {
+			lanes = append(lanes, lane(string(channel), messagesInHand, false))
+		}
+	}
+	for _, r := range config.Receivers {
+		lanes = append(lanes, lane(eventLane+r.Name, eventsInHand, true))
+	}
+	e.outbox = o
+	o.lanes = dispatch.New(lanes)
+	o.lanes.Start()
+	o.renewing.Go(func() { e.renew(o) })
+}
+
+// claim takes up to n rows of a lane whose time has come, the first of their streams. It returns
+// the wait until the next one, 0 if there is none.
+func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (works []dispatch.Work, next time.Duration, err error) {
+	defer caught(&err)
+	now := e.now()
+	q := store.Query{Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), Limit: min(2*n+16, 500)}
+	var rows []*record.Delivery
+	if failing {
+		first := q
+		first.To, first.Where = store.Including(store.Time(now)), []store.Filter{store.Where("failures", store.OpEqual, store.Int(0))}
+		if rows, err = record.Outbox.List(ctx, e.store, first); err != nil {
+			return nil, 0, err
+		}
+	}
+	if len(rows) == 0 {
+		if rows, err = record.Outbox.List(ctx, e.store, q); err != nil {
+			return nil, 0, err
+		}
+	}
+	var mine, blocked []*record.Delivery
+	heads := make(map[string]string)
+	for _, row := range rows {
+		if row.Due.After(now) && !e.farAhead(row.Due, now) {
+			next = max(next, 0)
+			if wait := row.Due.Sub(now); next == 0 || wait < next {
+				next = wait
+			}
+			continue
+		}
+		if len(mine) == n {
+			break
+		}
+		if row.Stream != "" && heads[row.Stream] == "" {
+			first, err := e.streamHead(ctx, lane, row.Stream, 1)
+			if err != nil {
+				return nil, 0, err
+			}
+			if len(first) > 0 {
+				heads[row.Stream] = first[0].ID
+			}
+		}
+		if row.Stream == "" || heads[row.Stream] == row.ID {
+			mine = append(mine, row)
+		} else {
+			blocked = append(blocked, row)
+		}
+	}
+	if len(mine)+len(blocked) == 0 {
+		return nil, next, nil
+	}
+	got, over, err := e.takeRows(ctx, now, mine, blocked)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(blocked) > 0 {
+		next = time.Millisecond // there may be more behind them
+		e.advance(ctx, blocked...)
+	}
+	for _, row := range over {
+		e.logger.Error("latchkey: a delivery is given up, because it has begun too often without an end", "delivery", row.ID, "kind", row.Kind, "lane", lane, "tries", row.Tries)
+	}
+	e.advance(ctx, over...)
+	for _, row := range got {
+		e.outbox.hold(row)
+		one := &queued{row: row}
+		if one.kept, err = e.openKept(row); err != nil {
+			go e.unopened(row, err) // which waits for others that end
+			continue
+		}
+		works = append(works, &work{e, []*queued{one}, false})
+	}
+	return works, next, nil
+}
+
+// takeRows takes rows, and puts off those that are not the first of their streams. It returns those
+// that no other process has taken meanwhile, and those that were given up.
+func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*record.Delivery) (got, over []*record.Delivery, err error) {
+	err = e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		got, over = nil, nil
+		for _, read := range mine {
+			err := change(ctx, tx, read, func(row *record.Delivery) bool {
+				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
+					return false
+				}
+				if row.Tries > 0 && row.Tries%maxOutboxTries == 0 {
+					row.GiveUp("outbox: tried too often", now)
+					over = append(over, read)
+					return true
+				}
+				row.Tries++
+				row.Due, row.Leased = now.Add(e.outbox.lease), true
+				got = append(got, row)
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, read := range blocked {
+			err := change(ctx, tx, read, func(row *record.Delivery) bool {
+				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
+					return false
+				}
+				row.Leased = false
+				row.Due = now.Add(min(max(now.Sub(row.Created)/10, 2*time.Second), 5*time.Minute))
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return got, over, err
+}
+
+// unopened ends a row that does not open. One whose key this process lacks is left to others.
+func (e *Engine) unopened(row *record.Delivery, cause error) {
+	e.logUnopened(context.Background(), unopened{value: sealedOutbox, userID: row.UserID, cause: cause})
+	d, outcome := &ending{row: row}, courier.Dropped
+	if errors.Is(cause, seal.ErrUnknownKey) {
+		outcome = courier.Again
+	}
+	d.decide(e.now(), outcome, &notify.Failure{Stage: "outbox", Reason: "the row does not open"})
+	_ = e.end(d)
+}

@@ -1,0 +1,315 @@
+package latchkey
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/latchkey/internal/courier"
+	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
+	"example.com/latchkey/store"
+)
+
+const (
+	// messagesInHand is how many messages of a channel a process has at most, and eventsInHand how
+	// many events of a receiver.
+	messagesInHand = 2000 // more than the courier's queue has places: the courier keeps domains apart
+	eventsInHand   = 4
+	// placeInHand is how many messages to one domain, or to one calling code, it has at the courier.
+	placeInHand = 300
+	// receiveTime is how long a receiver may take.
+	receiveTime = 2 * time.Minute
+	// endTime is how long the store may take to note what became of a delivery.
+	endTime = 10 * time.Second
+	// fullWait is how long a message waits for which the queue of its channel had no room.
+	fullWait = 30 * time.Second
+	// endsAtOnce is how many deliveries end in one transaction, and endGather how long the first of
+	// them waits for others: a delivery that has ended is in no hurry.
+	endsAtOnce = 100
+	endGather  = 20 * time.Millisecond
+)
+
+// close ends the outbox: deliveries that have begun go on until the context ends.
+func (o *outbox) close(ctx context.Context) error {
+	if o == nil {
+		return nil
+	}
+	if o.ending.Swap(true) {
+		<-o.ended
+		return nil
+	}
+	defer close(o.ended)
+	err := o.lanes.Close(ctx)
+	close(o.stop)
+	o.renewing.Wait()
+	return err
+}
+
+// decide decides what becomes of a row after an outcome, and reports whether it is given up.
+func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (givenUp bool) {
+	d.outcome, d.cause, d.due = outcome, "", now
+	if cause != nil {
+		d.cause = strings.TrimPrefix(cause.Stage+": "+cause.Reason, ": ")
+	}
+	switch outcome {
+	case courier.Returned:
+		d.outcome, d.due = released, now.Add(fullWait)
+	case courier.Again:
+		d.due = now.Add(backoff(d.row.Failures + 1))
+		if d.due.After(d.row.Queued.Add(outboxLife)) {
+			d.outcome = courier.Dropped
+		}
+	}
+	return d.outcome == courier.Dropped
+}
+
+// hold notes that this process has a row, and renews it until the end.
+func (o *outbox) hold(row *record.Delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held[row] = &holding{sure: time.Now()}
+}
+
+// enter takes one of the places at the courier for a domain.
+func (o *outbox) enter(place string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.places[place] >= placeInHand {
+		return false
+	}
+	o.places[place]++
+	return true
+}
+
+// leave gives a place back.
+func (o *outbox) leave(place string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.places[place]--; o.places[place] == 0 {
+		delete(o.places, place)
+	}
+}
+
+// begin notes that a delivery begins that ends within a time. If it does not, its row is renewed no
+// more, and another process takes it over.
+func (o *outbox) begin(row *record.Delivery, within time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if h := o.held[row]; h != nil {
+		h.over = time.Now().Add(within)
+	}
+}
+
+// stillMine reports whether no other process has taken a row over. If the store does not answer,
+// it is taken for ours: it is rather sent twice than lost.
+func (e *Engine) stillMine(ctx context.Context, row *record.Delivery) bool {
+	now, err := record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID))
+	return err != nil || now != nil && now.Leased && now.Tries == row.Tries
+}
+
+// isFirst reports whether a row is the first of its stream.
+func (e *Engine) isFirst(ctx context.Context, row *record.Delivery) bool {
+	first, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
+	return err == nil && (row.Stream == "" || len(first) > 0 && first[0].ID == row.ID)
+}
+
+// streamHead returns the first rows of a stream.
+func (e *Engine) streamHead(ctx context.Context, lane, stream string, n int) ([]*record.Delivery, error) {
+	return record.Outbox.List(ctx, e.store, store.Query{Index: record.Outbox.Index("stream"), Equal: []store.Value{store.Text(lane), store.Text(stream)}, Limit: n})
+}
+
+// end notes what became of a row. If the store does not take that, the row comes again.
+func (e *Engine) end(d *ending) error {
+	err := e.outbox.ends.Do(d)
+	e.outbox.mu.Lock()
+	delete(e.outbox.held, d.row)
+	e.outbox.mu.Unlock()
+	if err != nil {
+		e.logger.Error("latchkey: the end of a delivery is not noted, so it will come again", "lane", d.row.Lane, "error", err)
+	}
+	return err
+}
+
+// endRows notes what became of rows, in one transaction, and then lets the next ones of their streams
+// go on. It looks for these outside of transactions: one that read a range of the table would be in
+// conflict with all who insert.
+func (e *Engine) endRows(all []*ending) (err error) {
+	defer caught(&err)
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	now := e.now()
+	ids := make([]store.Value, len(all))
+	for i, d := range all {
+		ids[i] = store.Text(d.row.ID)
+	}
+	err = e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		rows, err := record.Outbox.List(ctx, tx, store.Query{
+			Index: record.Outbox.Primary(), Where: []store.Filter{store.Where("id", store.OpEqual, ids...)}, Limit: len(ids),
+		})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			for _, d := range all {
+				if d.row.ID != row.ID {
+					continue
+				}
+				if err := d.note(ctx, tx, row, now); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var freed []*record.Delivery
+	for _, d := range all {
+		if d.row.Stream != "" && d.outcome != released {
+			freed = append(freed, d.row)
+		}
+	}
+	e.advance(ctx, freed...)
+	return nil
+}
+
+// wake makes a lane look for work, if there is an outbox.
+func (e *Engine) wake(lane string) {
+	if e.outbox != nil {
+		e.outbox.lanes.Wake(lane)
+	}
+}
+
+// advance lets the first rows of the streams of some rows be claimed, unless somebody has them.
+// It comes after a change of a stream, and after a row was put off: so one of the two sees the other.
+func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
+	var heads []*record.Delivery
+	seen := make(map[string]bool)
+	for _, row := range of {
+		if seen[row.Lane+"\n"+row.Stream] {
+			continue
+		}
+		seen[row.Lane+"\n"+row.Stream] = true
+		head, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
+		if err != nil {
+			return // it is claimed a little later
+		}
+		if len(head) > 0 && !head[0].Leased {
+			heads = append(heads, head[0])
+		}
+	}
+	now := e.now()
+	if slices.ContainsFunc(heads, func(row *record.Delivery) bool { return row.Failures == 0 && row.Due.After(now) }) {
+		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			for _, head := range heads {
+				err := change(ctx, tx, head, func(row *record.Delivery) bool {
+					put := !row.Leased && row.Failures == 0 && row.Due.After(now)
+					row.Due = now
+					return put
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+	}
+	for _, row := range heads {
+		e.wake(row.Lane)
+	}
+}
+
+// note changes or deletes the row of a delivery that has ended, unless another process has it.
+func (d *ending) note(ctx context.Context, tx store.Tx, row *record.Delivery, now time.Time) error {
+	if row.Tries != d.row.Tries || !row.GivenUp.IsZero() {
+		return nil
+	}
+	row.Due, row.Leased, row.Counted = d.due, false, d.row.Counted
+	switch d.outcome {
+	case "", courier.Stale:
+		return record.Outbox.Delete(ctx, tx, store.Text(row.ID))
+	case released:
+		row.Tries-- // nothing has left under this number
+	case courier.Again:
+		row.Failures++
+		row.Cause = d.cause
+		if !strings.HasPrefix(row.Lane, eventLane) {
+			row.Stream = "" // the messages after it do not wait for it
+		}
+	case courier.Dropped:
+		row.Failures++
+		row.GiveUp(d.cause, now)
+	}
+	return record.Outbox.Replace(ctx, tx, row)
+}
+
+// change changes a row, if it is there and fn says that it has changed something.
+func change(ctx context.Context, tx store.Tx, of *record.Delivery, fn func(*record.Delivery) bool) error {
+	row, err := record.Outbox.Find(ctx, tx, record.Outbox.Primary(), store.Text(of.ID))
+	if err != nil || row == nil || !row.GivenUp.IsZero() || !fn(row) {
+		return err
+	}
+	return record.Outbox.Replace(ctx, tx, row)
+}
+
+// farAhead reports whether a time of a row is later than any that the engine sets: the clock was ahead
+// when it was set.
+func (e *Engine) farAhead(due, now time.Time) bool {
+	return due.After(now.Add(time.Hour + e.outbox.lease + e.clockStep))
+}
+
+// caught turns a panic of the host's store into an error.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("latchkey: the store panicked: %T", v)
+	}
+}
+
+// renew keeps the rows that this process has for longer.
+func (e *Engine) renew(o *outbox) {
+	every := time.NewTicker(leaseLength / 3)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+		case <-o.stop:
+			return
+		}
+		var old []*record.Delivery
+		o.mu.Lock()
+		for row, h := range o.held {
+			if time.Since(h.sure) >= leaseLength/3 && (h.over.IsZero() || time.Now().Before(h.over)) {
+				old = append(old, row)
+				h.sure = time.Now()
+			}
+		}
+		o.mu.Unlock()
+		if len(old) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), endTime)
+		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+			for _, held := range old {
+				err := change(ctx, tx, held, func(row *record.Delivery) bool {
+					row.Due = e.now().Add(o.lease)
+					return row.Leased && row.Tries == held.Tries
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		cancel()
+		if err != nil {
+			e.logger.Error("latchkey: deliveries are not renewed", "error", err)
+		}
+	}
+}
