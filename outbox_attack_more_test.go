@@ -263,7 +263,7 @@ func TestARowOfAStuckReceiverIsTakenOver(t *testing.T) {
 		}
 		synctest.Wait()
 		other := open(func(_ context.Context, e latchkey.Event) error { took <- e; return nil })
-		time.Sleep(100 * time.Hour)
+		<-time.After(100 * time.Hour)
 		if len(took) == 0 {
 			t.Error("the event has not come to the other process within 100 hours")
 		}
@@ -284,7 +284,7 @@ func TestWhatWasTriedTooOftenIsRequeued(t *testing.T) {
 		e.event()
 		waits(k, func(rows []*record.Delivery) bool { return rows[0].Failures == 1 })
 		k.Must(k.Raw.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
-			row := rowsOfOutbox2(ctx, k, tx)[0]
+			row := rowsIn(ctx, k, tx)[0]
 			row.Tries = 1000
 			return record.Outbox.Replace(ctx, tx, row)
 		}))
@@ -324,7 +324,7 @@ func TestSweepGivesNothingUpThatWaitsForItsTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 74 {
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 			if _, err := engine.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -71,7 +71,6 @@ func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (w
 	heads := make(map[string]string)
 	for _, row := range rows {
 		if row.Due.After(now) && !e.farAhead(row.Due, now) {
-			next = max(next, 0)
 			if wait := row.Due.Sub(now); next == 0 || wait < next {
 				next = wait
 			}

@@ -112,9 +112,16 @@ func (e *ear) settled() []*record.Delivery {
 	return rowsOfOutbox(e.k)
 }
 
+// rowsOfOutbox returns the rows of the outbox.
 func rowsOfOutbox(k *kit.Kit) []*record.Delivery {
 	k.Helper()
-	rows, err := record.Outbox.List(k.Ctx, k.Raw, store.Query{Index: record.Outbox.Primary(), Limit: store.MaxLimit})
+	return rowsIn(k.Ctx, k, k.Raw)
+}
+
+// rowsIn is rowsOfOutbox for a reader, such as a transaction.
+func rowsIn(ctx context.Context, k *kit.Kit, r store.Reader) []*record.Delivery {
+	k.Helper()
+	rows, err := record.Outbox.List(ctx, r, store.Query{Index: record.Outbox.Primary(), Limit: store.MaxLimit})
 	k.Must(err)
 	return rows
 }
