@@ -53,57 +53,29 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (works []dispatch.Work, next time.Duration, err error) {
 	defer caught(&err)
 	now := e.now()
-	q := store.Query{Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), Limit: min(2*n+16, 500)}
-	var rows []*record.Delivery
+	var found sorted
 	if failing {
-		first := q
-		first.To, first.Where = store.Including(store.Time(now)), []store.Filter{store.Where("failures", store.OpEqual, store.Int(0))}
-		if rows, err = record.Outbox.List(ctx, e.store, first); err != nil {
-			return nil, 0, err
+		found, err = e.look(ctx, lane, now, n, due(now), store.Where("failures", store.OpEqual, store.Int(0)))
+		if err == nil && len(found.mine) == 0 {
+			blocked := found.blocked
+			found, err = e.look(ctx, lane, now, n, due(now), store.Where("failures", store.OpGreaterThan, store.Int(0)))
+			found.blocked = append(found.blocked, blocked...)
 		}
 	}
-	if len(rows) == 0 {
-		if rows, err = record.Outbox.List(ctx, e.store, q); err != nil {
-			return nil, 0, err
-		}
+	if err == nil && len(found.mine)+len(found.blocked) == 0 {
+		found, err = e.look(ctx, lane, now, n, store.Bound{})
 	}
-	var mine, blocked []*record.Delivery
-	heads := make(map[string]string)
-	for _, row := range rows {
-		if row.Due.After(now) && !e.farAhead(row.Due, now) {
-			if wait := row.Due.Sub(now); next == 0 || wait < next {
-				next = wait
-			}
-			continue
-		}
-		if len(mine) == n {
-			break
-		}
-		if row.Stream != "" && heads[row.Stream] == "" {
-			first, err := e.streamHead(ctx, lane, row.Stream, 1)
-			if err != nil {
-				return nil, 0, err
-			}
-			if len(first) > 0 {
-				heads[row.Stream] = first[0].ID
-			}
-		}
-		if row.Stream == "" || heads[row.Stream] == row.ID {
-			mine = append(mine, row)
-		} else {
-			blocked = append(blocked, row)
-		}
+	if err != nil || len(found.mine)+len(found.blocked) == 0 {
+		return nil, found.next, err
 	}
-	if len(mine)+len(blocked) == 0 {
-		return nil, next, nil
-	}
-	got, over, err := e.takeRows(ctx, now, mine, blocked)
+	next = found.next
+	got, over, err := e.takeRows(ctx, now, found.mine, found.blocked)
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(blocked) > 0 {
+	if len(found.blocked) > 0 {
 		next = time.Millisecond // there may be more behind them
-		e.advance(ctx, blocked...)
+		e.advance(ctx, found.blocked...)
 	}
 	for _, row := range over {
 		e.logger.Error("latchkey: a delivery is given up, because it has begun too often without an end", "delivery", row.ID, "kind", row.Kind, "lane", lane, "tries", row.Tries)
@@ -119,6 +91,64 @@ func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (w
 		works = append(works, &work{e, []*queued{one}, false})
 	}
 	return works, next, nil
+}
+
+// sorted are rows of a lane: those that may be taken, those whose time has come but which are not
+// the first of their streams, and the wait until the time of the next one comes, 0 for none.
+type sorted struct {
+	mine, blocked []*record.Delivery
+	next          time.Duration
+}
+
+// due is the end of a range of rows whose time has come.
+func due(now time.Time) store.Bound { return store.Including(store.Time(now)) }
+
+// look finds up to n rows of a lane that may be taken. It looks at some rows more than that, and at
+// many if none of these is the first of its stream.
+func (e *Engine) look(ctx context.Context, lane string, now time.Time, n int, to store.Bound, where ...store.Filter) (s sorted, err error) {
+	for _, limit := range []int{2*n + 16, blockedAtOnce} {
+		rows, err := record.Outbox.List(ctx, e.store, store.Query{
+			Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), To: to, Where: where, Limit: limit,
+		})
+		if err != nil {
+			return sorted{}, err
+		}
+		if s, err = e.sortOut(ctx, lane, now, n, rows); err != nil || len(s.mine) > 0 || len(s.blocked) < limit {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// sortOut says which rows may be taken, n at most.
+func (e *Engine) sortOut(ctx context.Context, lane string, now time.Time, n int, rows []*record.Delivery) (s sorted, err error) {
+	heads := make(map[string]string)
+	for _, row := range rows {
+		if row.Due.After(now) && !e.farAhead(row.Due, now) {
+			if wait := row.Due.Sub(now); s.next == 0 || wait < s.next {
+				s.next = wait
+			}
+			continue
+		}
+		if len(s.mine) == n {
+			break
+		}
+		if row.Stream != "" && heads[row.Stream] == "" {
+			first, err := e.streamHead(ctx, lane, row.Stream, 1)
+			if err != nil {
+				return sorted{}, err
+			}
+			if len(first) > 0 {
+				heads[row.Stream] = first[0].ID
+			}
+		}
+		if row.Stream == "" || heads[row.Stream] == row.ID {
+			s.mine = append(s.mine, row)
+		} else {
+			s.blocked = append(s.blocked, row)
+		}
+	}
+	return s, nil
 }
 
 // takeRows takes rows, and puts off those that are not the first of their streams. It returns those

@@ -18,6 +18,8 @@ const (
 	// many events of a receiver.
 	messagesInHand = 2000 // more than the courier's queue has places: the courier keeps domains apart
 	eventsInHand   = 4
+	// blockedAtOnce is how many rows that are not the first of their streams a claim puts off at most.
+	blockedAtOnce = 500
 	// placeInHand is how many messages to one domain, or to one calling code, it has at the courier.
 	placeInHand = 300
 	// receiveTime is how long a receiver may take.

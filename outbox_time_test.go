@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,7 @@ import (
 
 	"example.com/latchkey"
 	"example.com/latchkey/hasher/hashertest"
+	"example.com/latchkey/internal/kit"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/notify"
 	"example.com/latchkey/store"
@@ -156,6 +159,50 @@ func TestADeliveryThatNeverEndsIsGivenUp(t *testing.T) {
 		<-time.After(100 * time.Millisecond)
 		if list, err = engines[0].Undelivered(context.Background()); err != nil || list.Undelivered[0].Tries != 1002 || list.Undelivered[0].Failures != 1 {
 			t.Errorf("%+v, %v", list.Undelivered[0], err)
+		}
+	})
+}
+
+// Many events of a user behind one that is refused do not keep that one from its next try.
+func TestManyEventsBehindOneThatFailsDoNotHoldItUp(t *testing.T) {
+	const behind = 3000
+	var mu sync.Mutex
+	var tries []time.Duration
+	var order []string
+	var done chan struct{}
+	var began time.Time
+	c := latchkey.Config{Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "crm", Receive: func(_ context.Context, e latchkey.Event) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if since := time.Since(began); since < 40*time.Minute {
+			tries = append(tries, since.Round(time.Minute))
+			return errors.New("500")
+		}
+		if order = append(order, e.Pattern()); len(order) == behind+1 {
+			close(done)
+		}
+		return nil
+	}}}}, LimiterPerProcess: true}
+	inTime(t, 1, c, func(_ store.Store, engines []*latchkey.Engine) {
+		began, done = time.Now(), make(chan struct{})
+		users := engines[0].Users()
+		if _, err := users.Create(context.Background(), latchkey.NewUser{UserID: "ada", Email: kit.Ada}); err != nil {
+			t.Fatal(err)
+		}
+		for n := range behind {
+			if _, err := users.UpdateLabels(context.Background(), "ada", []string{fmt.Sprint("l", n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-done
+		mu.Lock()
+		defer mu.Unlock()
+		// It waits for 1, 4, 16, 64, 256 and 1,024 seconds.
+		if want := []time.Duration{0, 0, 0, 0, time.Minute, 6 * time.Minute, 23 * time.Minute}; !slices.Equal(tries, want) {
+			t.Errorf("the first event is tried after %v", tries)
+		}
+		if order[0] != "users.*.create" {
+			t.Errorf("the first event that is taken is %s", order[0])
 		}
 	})
 }
