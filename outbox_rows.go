@@ -109,8 +109,12 @@ func (o *outbox) begin(row *record.Delivery, within time.Duration) {
 // it is taken for ours: it is rather sent twice than lost.
 func (e *Engine) stillMine(ctx context.Context, row *record.Delivery) bool {
 	now, err := record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID))
-	return err != nil || now != nil && now.Leased && now.Tries == row.Tries
+	return err != nil || now != nil && has(now, row)
 }
+
+// has reports whether the process that took a row has it still. Another process may have given it
+// back since, so that its number is the same again.
+func has(row, taken *record.Delivery) bool { return row.Leased && row.Tries == taken.Tries }
 
 // isFirst reports whether a row is the first of its stream.
 func (e *Engine) isFirst(ctx context.Context, row *record.Delivery) bool {
@@ -230,7 +234,7 @@ func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
 
 // note changes or deletes the row of a delivery that has ended, unless another process has it.
 func (d *ending) note(ctx context.Context, tx store.Tx, row *record.Delivery, now time.Time) error {
-	if row.Tries != d.row.Tries || !row.GivenUp.IsZero() {
+	if !has(row, d.row) || !row.GivenUp.IsZero() {
 		return nil
 	}
 	row.Due, row.Leased, row.Counted = d.due, false, d.row.Counted
@@ -301,7 +305,7 @@ func (e *Engine) renew(o *outbox) {
 			for _, held := range old {
 				err := change(ctx, tx, held, func(row *record.Delivery) bool {
 					row.Due = e.now().Add(o.lease)
-					return row.Leased && row.Tries == held.Tries
+					return has(row, held)
 				})
 				if err != nil {
 					return err

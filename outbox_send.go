@@ -147,6 +147,10 @@ func expiry(row *record.Delivery) time.Time {
 func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 	row := one.row
 	name := strings.TrimPrefix(row.Lane, eventLane)
+	if !one.fresh && !e.stillMine(ctx, row) {
+		ended.outcome = courier.Stale // another process has it
+		return
+	}
 	began := time.Now()
 	event, err := e.keptEvent(ctx, one.kept.Event)
 	if err != nil { // perhaps a newer version of the program has made it
