@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -15,10 +16,6 @@ import (
 type checks struct {
 	shards []shard // of those that went well
 	passed [2]metric.ObserveOption
-	// near gives a goroutine the shard that its processor had last, so that processors seldom write
-	// to the same line of the cache. That takes less time than a random number.
-	near sync.Pool
-	next atomic.Uint32
 
 	mu sync.Mutex
 	// failed has the counts of the others. A new key makes a new map.
@@ -39,13 +36,12 @@ type shard struct {
 	_ [112]byte
 }
 
-// maxShards bounds the memory of the counts.
+// maxShards bounds the memory of the counts to 8 KiB.
 const maxShards = 64
 
 func newChecks() *checks {
-	c := &checks{shards: make([]shard, min(runtime.GOMAXPROCS(0), maxShards))}
+	c := &checks{shards: make([]shard, min(4*runtime.GOMAXPROCS(0), maxShards))}
 	c.failed.Store(new(map[check]*count))
-	c.near.New = func() any { return &c.shards[c.next.Add(1)%uint32(len(c.shards))] }
 	for i, name := range []string{checkSession, checkJWT} {
 		c.passed[i] = metric.WithAttributeSet(operationSet(name, ""))
 	}
@@ -62,9 +58,17 @@ func (c *checks) add(name, outcome string) {
 	if name == checkJWT {
 		i = 1
 	}
-	near := c.near.Get().(*shard)
-	near.n[i].Add(1)
-	c.near.Put(near)
+	c.near().n[i].Add(1)
+}
+
+// near returns the shard of a goroutine, so that processors seldom write to the same line of the
+// cache. Two goroutines have different stacks, and the address of a variable there takes less time
+// than a random number or a pool. It does not matter that a stack moves.
+func (c *checks) near() *shard {
+	var here byte
+	const golden = 0x9E3779B9 // 2^32 / φ: spreads addresses that differ in few bits
+	spread := uint32(uintptr(unsafe.Pointer(&here))>>11) * golden
+	return &c.shards[uint64(spread)*uint64(len(c.shards))>>32]
 }
 
 // failure returns the count of a name and an outcome.
