@@ -265,7 +265,10 @@ type Config struct {
 	// it, so that a row of the host's own commits with it or not at all. sqlite.TxOf and
 	// postgres.TxOf return the host's handle of the transaction, a *sql.Tx or a pgx.Tx; nothing
 	// else may be done with tx. An error rolls the transaction back, and the operation returns it
-	// as it is. A panic rolls back too; the engine logs it, and the operation fails.
+	// as it is. The engine does not log that error, and the outcome of its observation is fault
+	// unless it is an [Error]. A panic rolls back too; the engine logs it, and the operation fails.
+	//
+	// The context has the values of the caller's context, so a host can pass it the fields of a form.
 	//
 	// It must be short, because other writes wait for it on SQLite, and it may run again with the
 	// same change, on PostgreSQL after a conflict with another transaction: so it changes nothing

@@ -73,7 +73,9 @@ type Event struct {
 // Matches reports whether a pattern selects the event. A pattern is the name of
 // an event with * in the place of any id, rule or value; it may be whole, lack its last part, or
 // end with the first or the second id. users.*.sessions.*.create, users.*.sessions.* and
-// users.* all select the creation of a session, and teams.* everything about teams.
+// users.* all select the creation of a session, and teams.* everything about teams. The names
+// that begin with limits, integrity and sessions are selected only by a whole pattern, such as
+// limits.*.reached. A pattern of another form selects no event.
 func (e Event) Matches(pattern string) bool {
 	kind, id := "users.", e.UserID
 	if e.TeamID != "" {

@@ -19,14 +19,16 @@ type Observer interface {
 	Observe(ctx context.Context, o Observation)
 }
 
-// Observation is one thing that has happened, or several of a kind. [Observed] says what each
-// field means.
+// Observation is one thing that has happened, or several of a kind. [ObservedOperation] and the
+// constants beside it say what each field means.
 type Observation struct {
 	What Observed
 	// Name is one of a few: it serves as the attribute of a metric.
 	Name string
 	// Outcome is "" if it went well. Otherwise it is the type of an [Error], such as
 	// user_invalid_credentials, or fault, canceled (the caller has gone) or closed (the engine).
+	// An error of [Config].InTransaction has an outcome by the same rule. Deliveries have outcomes
+	// of their own ([ObservedDelivery]).
 	Outcome string
 	// Count is how many of the kind.
 	Count int

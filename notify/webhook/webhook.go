@@ -37,7 +37,8 @@
 //	}
 //
 // data is the event as encoding/json writes it, so a Go program may decode it into a
-// [latchkey.Event]. The payload has neither secrets nor hashes, but it has the addresses of users.
+// [latchkey.Event]. Its payload is a map then, and decodes by itself into a [latchkey.User] or
+// another subject. The payload has neither secrets nor hashes, but it has the addresses of users.
 //
 // type is [latchkey.Event.Pattern]: it is the same for every event of a kind, so that the
 // receiver can compare it with a constant. data.name has the ids.
