@@ -3,6 +3,8 @@ package latchkey
 import (
 	"strings"
 	"time"
+
+	"example.com/latchkey/internal/canon"
 )
 
 // Event tells that something has happened. [Config].OnEvent gets it after the
@@ -73,9 +75,8 @@ type Event struct {
 // Matches reports whether a pattern selects the event. A pattern is the name of
 // an event with * in the place of any id, rule or value; it may be whole, lack its last part, or
 // end with the first or the second id. users.*.sessions.*.create, users.*.sessions.* and
-// users.* all select the creation of a session, and teams.* everything about teams. The names
-// that begin with limits, integrity and sessions are selected only by a whole pattern, such as
-// limits.*.reached. A pattern of another form selects no event.
+// users.* all select the creation of a session, teams.* everything about teams, and limits.* every
+// rule that was reached. A pattern of another form selects no event.
 func (e Event) Matches(pattern string) bool {
 	kind, id := "users.", e.UserID
 	if e.TeamID != "" {
@@ -83,7 +84,7 @@ func (e Event) Matches(pattern string) bool {
 	}
 	if !strings.HasPrefix(e.Name, kind) {
 		parts, want := strings.Split(e.Name, "."), strings.Split(pattern, ".")
-		return len(parts) == 3 && len(want) == 3 && want[0] == parts[0] && want[2] == parts[2] && (want[1] == parts[1] || want[1] == "*")
+		return len(parts) == 3 && (len(want) == 2 || len(want) == 3 && want[2] == parts[2]) && want[0] == parts[0] && (want[1] == parts[1] || want[1] == "*")
 	}
 	// An id may contain periods.
 	rest, found := strings.CutPrefix(e.Name, kind+id)
@@ -138,4 +139,55 @@ func eventParts(rest string) []string {
 		parts = []string{parts[0], parts[1], strings.Join(parts[2:last], "."), parts[last]}
 	}
 	return parts
+}
+
+// eventNames are the patterns of all events, as in Event.Name.
+var eventNames = []string{
+	"users.*.create", "users.*.delete", "users.*.delete.mfa", "users.*.impersonate",
+	"users.*.update.email", "users.*.update.impersonator", "users.*.update.labels", "users.*.update.mfa", "users.*.update.name",
+	"users.*.update.password", "users.*.update.phone", "users.*.update.prefs", "users.*.update.status", "users.*.update.verification",
+	"users.*.sessions.*.create", "users.*.sessions.*.update", "users.*.sessions.*.delete",
+	"users.*.tokens.*.create",
+	"users.*.verification.*.create", "users.*.verification.*.update",
+	"users.*.recovery.*.create", "users.*.recovery.*.update",
+	"users.*.changes.*.create", "users.*.changes.*.update",
+	"users.*.challenges.*.create",
+	"users.*.targets.*.create", "users.*.targets.*.update", "users.*.targets.*.delete",
+	"users.*.identities.*.create", "users.*.identities.*.delete",
+	"users.*.passkeys.*.create", "users.*.passkeys.*.update", "users.*.passkeys.*.delete",
+	"teams.*.create", "teams.*.update", "teams.*.update.prefs", "teams.*.delete",
+	"teams.*.memberships.*.create", "teams.*.memberships.*.update", "teams.*.memberships.*.update.status", "teams.*.memberships.*.delete",
+	"sessions.all.delete", "limits.*.reached", "integrity.*.failed",
+}
+
+// selectsAny reports whether there is an event that a pattern selects. Its first id may contain
+// periods, so that every split is tried.
+func selectsAny(pattern string) bool {
+	parts := strings.Split(pattern, ".")
+	for n := 2; n <= len(parts); n++ {
+		first, second := strings.Join(parts[1:n], "."), "*"
+		if first != "*" && canon.ID(first) != nil {
+			continue
+		}
+		if rest := eventParts("." + strings.Join(parts[n:], ".")); len(rest) > 2 {
+			second = rest[2]
+		}
+		for _, name := range eventNames {
+			around := strings.SplitN(name, "*", 3)
+			e := Event{Name: strings.Join(around, first)}
+			if len(around) == 3 {
+				e.Name = around[0] + first + around[1] + second + around[2]
+			}
+			switch {
+			case strings.HasPrefix(name, "users."):
+				e.UserID = first
+			case strings.HasPrefix(name, "teams."):
+				e.TeamID = first
+			}
+			if e.Matches(pattern) {
+				return true
+			}
+		}
+	}
+	return false
 }

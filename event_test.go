@@ -33,6 +33,7 @@ func TestEventMatches(t *testing.T) {
 		},
 		"teams.T.x.memberships.M.update": {"teams.*.memberships.*.update": true, "teams.*.memberships.*.update.status": false, "teams.*.memberships.*": true, "teams.*.update": false},
 		"teams.T.x.update.prefs":         {"teams.*.update.prefs": true, "teams.*.update": true, "teams.*": true, "teams.*.memberships.*": false},
+		"limits.R.reached":               {"limits.*": true, "limits.R": true, "limits.*.reached": true, "limits.S": false, "limits": false, "limits.*.failed": false, "limits.*.reached.x": false, "integrity.*": false},
 		"users.U.create":                 {"users.*.create": true, "users.*": true, "users.U.delete": false},
 	} {
 		for pattern, want := range cases {

@@ -26,5 +26,8 @@ func Compared(ctx context.Context) (compared bool, err error) {
 	return compare(ctx, func() (bool, error) { return true, nil })
 }
 
+// EventNames are eventNames.
+func EventNames() []string { return eventNames }
+
 // ForgetPayloads makes an engine one that is older than the payloads of events.
 func ForgetPayloads(e *Engine) { e.outbox.payloads = nil }

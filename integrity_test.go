@@ -158,7 +158,7 @@ func TestN3EmptyValuesAreNoDamage(t *testing.T) {
 func TestN3EventMatches(t *testing.T) {
 	for _, e := range []latchkey.Event{{Name: "integrity.totp.failed", UserID: "a.b"}, {Name: "integrity.totp.failed"}} {
 		for pattern, want := range map[string]bool{
-			"integrity.totp.failed": true, "integrity.*.failed": true, "integrity.password.failed": false, "integrity.*": false, "users.*": false, "": false, "a.b": false, "limits.*.failed": false,
+			"integrity.totp.failed": true, "integrity.*.failed": true, "integrity.password.failed": false, "integrity.*": true, "integrity.password": false, "users.*": false, "": false, "a.b": false, "limits.*.failed": false,
 		} {
 			if e.Matches(pattern) != want {
 				t.Errorf("%+v matches %q: %v", e, pattern, !want)

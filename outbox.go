@@ -13,6 +13,7 @@ import (
 	"example.com/latchkey/internal/courier"
 	"example.com/latchkey/internal/dispatch"
 	"example.com/latchkey/internal/record"
+	"example.com/latchkey/notify"
 )
 
 // Outbox keeps messages and events in the store ([Config].Outbox). They are rows of the
@@ -47,11 +48,12 @@ type Outbox struct {
 // most four come at once. After five failures in a row the receiver gets one a second, first those
 // that have not failed yet.
 type Receiver struct {
-	// Name is the receiver's in the store: 1 to 40 of a-z, 0-9 and -. Under another name it is
-	// another receiver, to which the rows of the former do not go.
+	// Name is the receiver's in the store: 1 to 40 of a-z, 0-9 and -, the first one of them no -. It
+	// is not email and not sms. Under another name it is another receiver, to which the rows of the
+	// former do not go.
 	Name string
 	// Events are the patterns of the events that it gets, as in [Event.Matches]; none means
-	// every event.
+	// every event. [New] refuses a pattern that selects no event.
 	Events []string
 	// Receive takes an event. It returns nil once the event is kept elsewhere. After an error
 	// the event comes again, unless [notify.Permanent] has made the error. The engine logs
@@ -75,10 +77,11 @@ const (
 	maxOutboxTries = 1000
 )
 
-// eventLane begins the lane of a receiver. The lane of messages is their channel.
-const eventLane = "events/"
+// isChannel reports whether a lane is that of messages: their channel. The others are the names of
+// receivers.
+func isChannel(lane string) bool { return lane == string(notify.Email) || lane == string(notify.SMS) }
 
-var receiverName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+var receiverName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 // check refuses receivers that cannot work.
 func (o *Outbox) check() error {
@@ -91,12 +94,17 @@ func (o *Outbox) check() error {
 	for i, r := range o.Receivers {
 		same := func(other Receiver) bool { return other.Name == r.Name }
 		switch {
-		case !receiverName.MatchString(r.Name):
-			return fmt.Errorf("latchkey: Config.Outbox: %q is no name of a receiver", r.Name)
+		case !receiverName.MatchString(r.Name) || isChannel(r.Name):
+			return fmt.Errorf("latchkey: Config.Outbox: the name %q of a receiver is not 1 to 40 of a-z, 0-9 and -, or begins with -, or is email or sms", r.Name)
 		case slices.ContainsFunc(o.Receivers[:i], same):
 			return fmt.Errorf("latchkey: Config.Outbox has two receivers %q", r.Name)
 		case r.Receive == nil:
 			return errors.New("latchkey: Config.Outbox: a receiver has no function Receive")
+		}
+		for _, pattern := range r.Events {
+			if !selectsAny(pattern) {
+				return fmt.Errorf("latchkey: Config.Outbox: the receiver %q names the events %q, and no event has such a name", r.Name, pattern)
+			}
 		}
 	}
 	return nil

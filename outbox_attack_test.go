@@ -182,7 +182,7 @@ func TestAnEventIsNotMovedToAnotherReceiver(t *testing.T) {
 		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 1 && rows[0].Failures == 1 })
 		k.Must(k.Raw.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
 			row := rowsIn(ctx, k, tx)[0]
-			row.Lane = "events/other"
+			row.Lane = "other"
 			return record.Outbox.Replace(ctx, tx, row)
 		}))
 		k.Clock.Advance(time.Second)

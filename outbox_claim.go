@@ -40,7 +40,7 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 		}
 	}
 	for _, r := range config.Receivers {
-		lanes = append(lanes, lane(eventLane+r.Name, eventsInHand, true))
+		lanes = append(lanes, lane(r.Name, eventsInHand, true))
 	}
 	e.outbox = o
 	o.lanes = dispatch.New(lanes)

@@ -92,7 +92,7 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 		for _, r := range c.outbox.config.Receivers {
 			if r.wants(e) {
 				all = append(all, &queued{&record.Delivery{
-					ID: e.ID + "." + r.Name, Lane: eventLane + r.Name, Stream: stream, Kind: e.Pattern(), UserID: e.UserID, Created: e.Time,
+					ID: e.ID + "." + r.Name, Lane: r.Name, Stream: stream, Kind: e.Pattern(), UserID: e.UserID, Created: e.Time,
 				}, k, mine})
 			}
 		}

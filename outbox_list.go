@@ -45,6 +45,7 @@ var undeliveredListing = &listing[record.Delivery]{
 	attributes: map[string]attribute{
 		query.ID:        {column: "id", unique: record.Outbox.Primary(), index: record.Outbox.Primary()},
 		query.CreatedAt: {column: "created"},
+		"to":            {column: "lane"},
 		"kind":          {column: "kind"},
 		"userId":        {column: "user_id"},
 		"due":           {column: "due"},
@@ -54,8 +55,8 @@ var undeliveredListing = &listing[record.Delivery]{
 }
 
 // Undelivered returns a page of what waits in the outbox and of what was given up, the oldest
-// first. It takes the queries of [Users.List], without Search, over $id, $createdAt, kind, userId, due,
-// failures and givenUpAt; query.IsNotNull("givenUpAt") selects what was given up.
+// first. It takes the queries of [Users.List], without Search, over $id, $createdAt, to, kind, userId,
+// due, failures and givenUpAt; query.IsNotNull("givenUpAt") selects what was given up.
 //
 // Errors: those of [Users.List].
 func (e *Engine) Undelivered(ctx context.Context, queries ...Query) (_ *UndeliveredList, err error) {
@@ -75,7 +76,7 @@ func (e *Engine) Undelivered(ctx context.Context, queries ...Query) (_ *Undelive
 	list := &UndeliveredList{Total: p.total, Undelivered: make([]*Undelivered, len(p.rows)), Pages: p.pages}
 	for i, row := range p.rows {
 		list.Undelivered[i] = &Undelivered{
-			ID: row.ID, To: strings.TrimPrefix(row.Lane, eventLane), Kind: row.Kind, UserID: row.UserID, CreatedAt: row.Created, Due: row.Due, Expire: row.Expire,
+			ID: row.ID, To: row.Lane, Kind: row.Kind, UserID: row.UserID, CreatedAt: row.Created, Due: row.Due, Expire: row.Expire,
 			Tries: int(row.Tries), Failures: int(row.Failures), Cause: row.Cause, GivenUpAt: row.GivenUp,
 		}
 	}

@@ -246,7 +246,7 @@ func (d *ending) note(ctx context.Context, tx store.Tx, row *record.Delivery, no
 	case courier.Again:
 		row.Failures++
 		row.Cause = d.cause
-		if !strings.HasPrefix(row.Lane, eventLane) {
+		if isChannel(row.Lane) {
 			row.Stream = "" // the messages after it do not wait for it
 		}
 	case courier.Dropped:

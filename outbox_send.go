@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"example.com/latchkey/internal/courier"
@@ -81,7 +80,7 @@ func (w *work) run(ctx context.Context, one *queued) (ok bool) {
 	ended, returned := &ending{row: one.row, outcome: courier.Dropped, cause: "receiver: ended its goroutine"}, false
 	defer func() {
 		if !returned { // runtime.Goexit
-			w.outbox.report.Event(strings.TrimPrefix(one.row.Lane, eventLane), one.row.ID, one.row.Kind, int(one.row.Tries), true, &notify.Failure{Stage: "receiver", Reason: "ended its goroutine"})
+			w.outbox.report.Event(one.row.Lane, one.row.ID, one.row.Kind, int(one.row.Tries), true, &notify.Failure{Stage: "receiver", Reason: "ended its goroutine"})
 		}
 		if w.end(ended) != nil {
 			ok = false // it will come again, so the next one of its stream waits
@@ -146,7 +145,7 @@ func expiry(row *record.Delivery) time.Time {
 // receiveKept hands an event to its receiver.
 func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 	row := one.row
-	name := strings.TrimPrefix(row.Lane, eventLane)
+	name := row.Lane
 	if !one.fresh && !e.stillMine(ctx, row) {
 		ended.outcome = courier.Stale // another process has it
 		return

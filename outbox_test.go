@@ -423,7 +423,7 @@ func TestEachReceiverHasItsOwnEvents(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		other := &ear{k: k, events: make(chan latchkey.Event, 100)}
 		e := kept(k, func(c *latchkey.Config) {
-			c.Outbox.Receivers[0].Events = []string{"users.*.update.*", "users.*.update"}
+			c.Outbox.Receivers[0].Events = []string{"users.*.update"}
 			c.Outbox.Receivers = append(c.Outbox.Receivers, latchkey.Receiver{Name: "other", Events: []string{"users.*.create"}, Receive: other.Receive})
 		})
 		other.failing(func(string, int) error { return errors.New("never") })
@@ -608,9 +608,12 @@ func TestOutboxesThatCannotWorkAreRefused(t *testing.T) {
 		many[i] = latchkey.Receiver{Name: fmt.Sprint("r", i), Receive: take}
 	}
 	for want, receivers := range map[string][]latchkey.Receiver{
-		"is no name":          {{Name: "", Receive: take}},
-		`"A" is no name`:      {{Name: "A", Receive: take}},
-		"is no name of":       {{Name: strings.Repeat("a", 41), Receive: take}},
+		`the name "" of`:      {{Name: "", Receive: take}},
+		`the name "A" of`:     {{Name: "A", Receive: take}},
+		`the name "-a" of`:    {{Name: "-a", Receive: take}},
+		`the name "email" of`: {{Name: "email", Receive: take}},
+		`the name "sms" of`:   {{Name: "sms", Receive: take}},
+		"is not 1 to 40":      {{Name: strings.Repeat("a", 41), Receive: take}},
 		"two receivers":       {{Name: "a", Receive: take}, {Name: "a", Receive: take}},
 		"no function Receive": {{Name: "a"}},
 		"more than 20":        many,
@@ -618,6 +621,33 @@ func TestOutboxesThatCannotWorkAreRefused(t *testing.T) {
 		_, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Outbox: &latchkey.Outbox{Receivers: receivers}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// A pattern that no event has is a slip of the host's, and would lose the events that it means.
+func TestPatternsThatSelectNoEventAreRefused(t *testing.T) {
+	k := kit.New(t, kit.Open(t, "memory"), kit.Documented)
+	refused := func(pattern string) bool {
+		receiver := latchkey.Receiver{Name: "crm", Events: []string{pattern}, Receive: func(context.Context, latchkey.Event) error { return nil }}
+		engine, err := latchkey.New(k.Store, latchkey.Config{Keys: k.Keys, Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{receiver}}})
+		if err == nil {
+			k.Must(engine.Close())
+		}
+		return err != nil
+	}
+	for _, pattern := range append(latchkey.EventNames(),
+		"users.*", "users.a.b", "users.a.b.create", "users.*.sessions.*", "users.a.b.sessions.s.x.create", "users.*.update", "teams.t.memberships.*", "limits.*", "limits.magicURL.reached", "integrity.totp", "sessions.all") {
+		if refused(pattern) {
+			t.Errorf("%q is refused", pattern)
+		}
+	}
+	for _, pattern := range []string{
+		"", "*", "users", "users.", "nonsense", "user.*.create", "users.*.creat", "users.*.verification", "users.*.update.*", "users.*.sessions", "users.*.sessions.*.creat",
+		"users.**", "users.a b.create", "teams.*.sessions.*", "teams.*.update.name", "limits", "limits.*.failed", "sessions.all.create", "users.*.create ", "Users.*.create",
+	} {
+		if !refused(pattern) {
+			t.Errorf("%q is taken", pattern)
 		}
 	}
 }

@@ -40,6 +40,19 @@ func TestDocsHaveEveryVersionOfTheSchema(t *testing.T) {
 	checkRows(t, readRows(t, "stability.md", "The history of the tables"), []int{0, 1, 2}, want)
 }
 
+// The page has every event, and each selects itself.
+func TestDocsHaveEveryEvent(t *testing.T) {
+	var documented []string
+	holders := strings.NewReplacer("ID", "*", "RULE", "*", "VALUE", "*")
+	for _, row := range readRows(t, "log.md", "Events for the host") {
+		documented = append(documented, holders.Replace(row[0]))
+	}
+	names := slices.Sorted(slices.Values(latchkey.EventNames()))
+	if slices.Sort(documented); !slices.Equal(documented, names) {
+		t.Errorf("the page has\n%q\nand the engine\n%q", documented, names)
+	}
+}
+
 // An event about a row of a user has its kind, the id of the row and its verb: "tokens."+id+".create".
 func TestDocsHaveTheEventsOfRows(t *testing.T) {
 	var documented []string

@@ -49,7 +49,7 @@ func TestTheOutboxGetsTheEventsOfEveryOperation(t *testing.T) {
 			rows, err := record.Outbox.List(k.Ctx, k.Raw, store.Query{Index: record.Outbox.Primary(), Limit: store.MaxLimit}) // whose turn had not come
 			k.Must(err)
 			for _, row := range rows {
-				if row.Lane == "events/all" {
+				if row.Lane == "all" {
 					got = append(got, row.Kind)
 				}
 			}
