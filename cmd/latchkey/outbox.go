@@ -5,7 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"example.com/latchkey"
@@ -57,7 +57,7 @@ func outboxList(fs *flag.FlagSet) action {
 			if *givenUp {
 				found = found[:givenUpOf(found)]
 			}
-			return t.showDeliveries(found, more)
+			return deliveries.write(t, found, more)
 		})
 	}
 }
@@ -85,32 +85,14 @@ func givenUpOf(page []*latchkey.Undelivered) (n int) {
 	return n
 }
 
-// showDeliveries writes what is in the outbox, one a line.
-func (t *tool) showDeliveries(found []*latchkey.Undelivered, more bool) error {
-	if t.json {
-		for _, u := range found {
-			writeJSON(t.out, shownDelivery(*u))
-		}
-		if more {
-			writeJSON(t.out, map[string]bool{"more": true})
-		}
-		return nil
-	}
-	if len(found) == 0 {
-		fmt.Fprintln(t.out, "Nothing was found.")
-		return nil
-	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tTO\tKIND\tUSER\tSINCE\tTRIES\tGIVEN UP\tCAUSE")
-	for _, u := range found {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			plain(u.ID), plain(u.To), plain(u.Kind), plain(u.UserID), stamp(u.CreatedAt), u.Tries, stamp(u.GivenUpAt), plain(u.Cause))
-	}
-	err := table.Flush()
-	if more {
-		fmt.Fprintln(t.out, "There are more. Use -limit.")
-	}
-	return err
+// deliveries are the rows of outbox list.
+var deliveries = rows[*latchkey.Undelivered]{
+	none:    "Nothing was found.",
+	heading: []string{"ID", "TO", "KIND", "USER", "SINCE", "TRIES", "GIVEN UP", "CAUSE"},
+	columns: func(u *latchkey.Undelivered) []string {
+		return []string{u.ID, u.To, u.Kind, u.UserID, stamp(u.CreatedAt), strconv.Itoa(u.Tries), stamp(u.GivenUpAt), u.Cause}
+	},
+	object: func(u *latchkey.Undelivered) any { return shownDelivery(*u) },
 }
 
 func outboxRequeue(fs *flag.FlagSet) action {
