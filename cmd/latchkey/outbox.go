@@ -38,33 +38,43 @@ func outboxList(fs *flag.FlagSet) action {
 			return usagef("-limit is 1 to 5000")
 		}
 		return t.withEngine(ctx, look, latchkey.Policy{}, func(engine *latchkey.Engine) error {
-			page := oldestFirst
+			list := oldest
 			if *givenUp {
-				page = givenUpFirst
+				list = lastGivenUp
 			}
-			list, err := page(ctx, engine, *limit, "")
+			found, more, err := list(ctx, engine, *limit)
 			if err != nil {
 				return err
-			}
-			found, more := list.Undelivered, list.Next != ""
-			if *givenUp && more {
-				next, err := page(ctx, engine, 1, list.Next)
-				if err != nil {
-					return err
-				}
-				more = givenUpOf(next.Undelivered) > 0
-			}
-			if *givenUp {
-				found = found[:givenUpOf(found)]
 			}
 			return deliveries.write(t, found, more)
 		})
 	}
 }
 
-// oldestFirst returns a page of the outbox, the oldest first.
-func oldestFirst(ctx context.Context, engine *latchkey.Engine, limit int, _ string) (*latchkey.UndeliveredList, error) {
-	return engine.Undelivered(ctx, query.Limit(limit), query.NoTotal())
+// oldest returns the oldest of the outbox. more says that there are others.
+func oldest(ctx context.Context, engine *latchkey.Engine, limit int) (found []*latchkey.Undelivered, more bool, err error) {
+	list, err := engine.Undelivered(ctx, query.Limit(limit), query.NoTotal())
+	if err != nil {
+		return nil, false, err
+	}
+	return list.Undelivered, list.Next != "", nil
+}
+
+// lastGivenUp returns those that were given up last. more says that there are others.
+func lastGivenUp(ctx context.Context, engine *latchkey.Engine, limit int) (found []*latchkey.Undelivered, more bool, err error) {
+	list, err := givenUpFirst(ctx, engine, limit, "")
+	if err != nil {
+		return nil, false, err
+	}
+	found = list.Undelivered[:givenUpOf(list.Undelivered)]
+	if len(found) < len(list.Undelivered) || list.Next == "" {
+		return found, false, nil
+	}
+	next, err := givenUpFirst(ctx, engine, 1, list.Next)
+	if err != nil {
+		return nil, false, err
+	}
+	return found, givenUpOf(next.Undelivered) > 0, nil
 }
 
 // givenUpFirst returns a page of the outbox: those that were given up, the newest first, and then
