@@ -25,6 +25,7 @@
 //	  "timestamp": "2026-10-27T15:00:00Z",
 //	  "data": {
 //	    "id": "7PNQkVbsy8tZr2LC",
+//	    "try": 1,
 //	    "name": "users.ada.sessions.s1.create",
 //	    "time": "2026-10-27T15:00:00Z",
 //	    "userId": "ada",
