@@ -112,6 +112,14 @@ func (e *ear) settled() []*record.Delivery {
 	return rowsOfOutbox(e.k)
 }
 
+// empties closes the engine of the kit, and fails the test if the outbox has a row then.
+func (e *ear) empties() {
+	e.k.Helper()
+	if rows := e.settled(); len(rows) > 0 {
+		e.k.Errorf("%d rows: %s %s of %s, due %v", len(rows), rows[0].Lane, rows[0].Kind, rows[0].UserID, rows[0].Due)
+	}
+}
+
 // rowsOfOutbox returns the rows of the outbox.
 func rowsOfOutbox(k *kit.Kit) []*record.Delivery {
 	k.Helper()
