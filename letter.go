@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// letter is a message on its way. A null letter is sent to nobody, and costs the same.
+// letter is a message on its way. A null letter is not sent, and costs the same.
 type letter struct {
 	message notify.Message
 	null    bool

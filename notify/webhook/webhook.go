@@ -150,7 +150,7 @@ type Endpoint struct {
 	mu    sync.Mutex
 	keys  []hidden.Text
 	state State
-	round int // counts the calls of Resume: what began before one says nothing about the time after it
+	round int // counts the calls of Resume: a request from before one says nothing about the time after it
 }
 
 // New returns an endpoint. It neither resolves the name of the URL nor connects.
