@@ -26,5 +26,5 @@ func Compared(ctx context.Context) (compared bool, err error) {
 	return compare(ctx, func() (bool, error) { return true, nil })
 }
 
-// ForgetPayloads makes an engine one that is older than the payloads of events.
+// ForgetPayloads makes an engine behave as one that is older than the payloads of events.
 func ForgetPayloads(e *Engine) { e.outbox.payloads = nil }

@@ -65,8 +65,7 @@ func TestUsersWhoseEventsAreRefusedHoldUpNoOther(t *testing.T) {
 	})
 }
 
-// An event that this process cannot decode, because a newer one has made it, is left to that one. If it
-// is given up, the log says so.
+// An event that this process cannot decode, because a newer process has made it, is left to the newer one.
 func TestAnEventOfANewerProcessIsNotGivenUpByAnOlderOne(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := kept(k, nil)
@@ -187,7 +186,7 @@ func TestAGoexitInsideTheTransactionRollsBack(t *testing.T) {
 	})
 }
 
-// What the host answers is its own, also if it is an error that the engine knows, and nothing stays of it.
+// An operation returns the error of the host, also if it is one that the engine knows, and changes nothing.
 func TestTheHostAnswersWithErrorsThatTheEngineKnows(t *testing.T) {
 	onHostStores(t, func(k *kit.Kit, l *ledger) {
 		k.Engine = k.Configured(func(c *latchkey.Config) {
@@ -280,8 +279,8 @@ func TestARowOfAStuckReceiverIsTakenOver(t *testing.T) {
 	})
 }
 
-// What was given up because it was tried too often is delivered when the host requeues it, and the log says that
-// it was given up.
+// An event that was given up because it was tried too often is delivered when the host requeues it. The log says
+// that it was given up.
 func TestWhatWasTriedTooOftenIsRequeued(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := kept(k, nil)

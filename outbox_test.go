@@ -45,7 +45,7 @@ func TestWhatIsCommittedLeavesTheOutbox(t *testing.T) {
 	})
 }
 
-// What a transaction that is rolled back would cause is not in the outbox.
+// The messages and events of a transaction that is rolled back are not in the outbox.
 func TestWhatIsRolledBackDoesNotLeave(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()
@@ -75,7 +75,7 @@ func TestWhatIsRolledBackDoesNotLeave(t *testing.T) {
 	})
 }
 
-// The row shows neither the address nor the code, and does not open in another place.
+// The row shows neither the address nor the code.
 func TestTheOutboxIsSealed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := kept(k, nil)
@@ -159,8 +159,8 @@ func TestTheFirstFailureOfAReceiverIsLogged(t *testing.T) {
 	})
 }
 
-// A failure for good, a panic and 72 hours end the tries. What was given up is listed, and is
-// delivered after all if the host wants that.
+// A permanent failure, a panic and 72 hours end the tries. An event that was given up is listed, and is
+// delivered if the host requeues it.
 func TestWhatIsGivenUpIsListedAndRequeued(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := kept(k, nil)
@@ -406,7 +406,7 @@ func TestEnginesAtOnceDeliverOnce(t *testing.T) {
 	})
 }
 
-// Each receiver gets the events that its patterns select, and none holds up another one.
+// Each receiver gets the events that its patterns select, and does not hold up another one.
 func TestEachReceiverHasItsOwnEvents(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		other := &ear{k: k, events: make(chan latchkey.Event, 100)}

@@ -29,7 +29,7 @@ func TestAConflictOfTheHostRunsAgain(t *testing.T) {
 			if err := host.QueryRow(ctx, b.in("SELECT n FROM @.counters")).Scan(&n); err != nil {
 				return err
 			}
-			if runs == 1 { // another one changes what this run has read
+			if runs == 1 { // another session changes the row that this run has read
 				execute(t, b.address, b.in("UPDATE @.counters SET n = 7"))
 			}
 			_, err := host.Exec(ctx, b.in("UPDATE @.counters SET n = $1"), n+1)
@@ -68,7 +68,7 @@ func TestAConflictOfTheHostAtTheCommitRunsAgain(t *testing.T) {
 				between()
 			}
 			if n < 2 {
-				return nil // somebody has to stay
+				return nil // one baker stays
 			}
 			_, err := host.Exec(ctx, b.in("DELETE FROM @.shifts WHERE baker = $1"), baker)
 			return err

@@ -121,7 +121,7 @@ func TestARowOfTheHostCommitsWithOurs(t *testing.T) {
 	wantKept(t, path, "ada rye")
 }
 
-// The closure sees what the host has written, goes on after it, and gets the same handle again.
+// The closure goes on after the host has written, and gets the same handle again.
 func TestTheClosureGoesOnAfterTheHost(t *testing.T) {
 	s, path := bakery(t)
 	err := s.Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
@@ -225,7 +225,7 @@ func TestAHandleIsRefusedAfterItsClosure(t *testing.T) {
 		_ = stmt.Close()
 	}
 	use("after the closure")
-	for rows.Next() { // what it has read, at most
+	for rows.Next() { // the rows that it has read, at most
 	}
 	_ = rows.Close()
 	if _, ok := TxOf(kept); ok {
@@ -443,8 +443,8 @@ func TestStatementsThatEndTheTransactionAreRefused(t *testing.T) {
 	wantKept(t, path, "ada ")
 }
 
-// A statement of the host is not interrupted, because that could undo the work of others. A context that has ended
-// already lets none begin.
+// A statement of the host is not interrupted, because that could undo the work of other callers. After the end of its
+// context no statement begins.
 func TestTheContextIsLookedAtBeforeAStatement(t *testing.T) {
 	s, path := bakery(t)
 	err := signUp(t, s, "ada", func(ctx context.Context, host *sql.Tx) error {
