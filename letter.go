@@ -15,8 +15,8 @@ type letter struct {
 	message notify.Message
 	null    bool
 	notice  bool // the recipient has not asked for it
-	// proven says of a notice that the user has proven the address, and of others that the caller
-	// has shown something of the recipient's, which strangers cannot.
+	// proven means of a notice that the user has proven the address. Of another letter it means that
+	// the caller has shown a proof of the recipient's, which strangers cannot.
 	proven bool
 	code   code
 }

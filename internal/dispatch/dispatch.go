@@ -35,7 +35,7 @@ type Work interface {
 	Return()
 }
 
-// Lane is a way out.
+// Lane is the way to a receiver.
 type Lane struct {
 	Name string
 	// Room is how many deliveries run at once.
@@ -58,7 +58,7 @@ type lane struct {
 
 	mu      sync.Mutex
 	running int
-	fails   int // deliveries in a row
+	fails   int // deliveries in a row that have failed
 }
 
 // Dispatcher runs lanes. It is safe for concurrent use.
