@@ -91,13 +91,15 @@
 //   - keep the addresses and devices that messages of my own go to:
 //     [Users.CreateTarget], [Account.CreatePushTarget]
 //   - give a user everything that is held about them: [Users.ExportTo]
-//   - hear of events: [Config].OnEvent, [Event.Matches]; of each of them, even if a process
-//     dies: [Config].Outbox, [Receiver]; over HTTP: package notify/webhook; inside the
-//     transaction, with rows of my own: [Config].InTransaction
+//   - hear of events: [Config].OnEvent, [Event.Matches]
+//   - get every event, even if a process dies: [Config].Outbox, [Receiver]
+//   - post events to a URL: package notify/webhook
+//   - commit rows of my own with a change: [Config].InTransaction
 //   - watch the engine: [Config].Observer
 //   - send the messages: [Config].Notifier and SMS, [Engine.Deliveries]; packages
-//     notify, notify/smtp, notify/sms and notify/templates; so that none is lost:
-//     [Config].Outbox; see to what was not delivered: [Engine.Undelivered],
+//     notify, notify/smtp, notify/sms and notify/templates
+//   - lose no message: [Config].Outbox
+//   - see to the messages and events that were not delivered: [Engine.Undelivered],
 //     [Engine.Requeue], [Engine.Discard]
 //   - see whether the store answers: [Engine.Ping]
 //   - keep the store small: [Engine.Sweep]; change the key: [Engine.Reseal]
@@ -216,7 +218,8 @@ type Config struct {
 	// its reason ([notify.Failure]). Without an Outbox, a process that dies loses the messages
 	// that wait. Users ask again for lost links and codes. Notices of changes to an account are
 	// lost, and its log has the line. With an Outbox, messages for which the queue has no room
-	// wait in the store, and the tries are those of [Outbox]. A notifier that does not want a kind of message returns nil for it.
+	// wait in the store, and the tries are those of [Outbox]. A notifier that does not want a kind of
+	// message returns nil for it.
 	Notifier, SMS notify.Notifier
 	// Issuer is the issuer and the audience of JWTs, for example the URL of the service;
 	// "" means "latchkey". Services that share a key and must not accept each other's
@@ -263,26 +266,28 @@ type Config struct {
 	OnEvent func(context.Context, Event)
 	// InTransaction gets every event that belongs to a transaction before its commit, inside of
 	// it, so that a row of the host's own commits with it or not at all. sqlite.TxOf and
-	// postgres.TxOf return the host's handle of the transaction, a *sql.Tx or a pgx.Tx; nothing
-	// else may be done with tx. An error rolls the transaction back, and the operation returns it
-	// as it is. The engine does not log that error, and the outcome of its observation is fault
-	// unless it is an [Error]. A panic rolls back too; the engine logs it, and the operation fails.
+	// postgres.TxOf return the host's handle of the transaction, a *sql.Tx or a pgx.Tx. The host
+	// uses tx for nothing else. The context has the values of the caller's context, so a host can
+	// pass it the fields of a form. Nil means that no function is called.
 	//
-	// The context has the values of the caller's context, so a host can pass it the fields of a form.
+	// An error rolls the transaction back, and the operation returns it as it is. The engine does not
+	// log that error, and the outcome of its observation is host unless it is an [Error]. A panic
+	// rolls back too: the engine logs it, and the operation fails with a fault.
 	//
-	// It must be short, because other writes wait for it on SQLite, and it may run again with the
-	// same change, on PostgreSQL after a conflict with another transaction: so it changes nothing
-	// but by the handle. It must not use the engine ([store.ErrNested]), and not change the
-	// payload. Events of refusals by limits and of damaged values (limits and integrity) belong to
-	// no transaction, and do not come. New refuses it with a store that has no such handles:
-	// bbolt, memory, and a store that is being moved.
+	// It must be short, because other writes wait for it on SQLite. It may run again with the same
+	// change, on PostgreSQL after a conflict with another transaction. So it changes nothing but by
+	// the handle. It must neither use the engine ([store.ErrNested]) nor change the payload. The
+	// events of refusals by limits and of damaged values (limits and integrity) belong to no
+	// transaction, and do not come. New refuses it with a store that has no such handles: bbolt,
+	// memory, and a store that is being moved.
 	InTransaction func(ctx context.Context, tx store.Tx, e Event) error
-	// Outbox keeps messages and events in the store until they are delivered; nil means that
-	// they are in the memory of the process: one that dies loses the messages that wait,
-	// and OnEvent alone gets events.
+	// Outbox keeps messages and events in the store until they are delivered. Nil means that
+	// messages wait in the memory of the process, which loses them if it dies, and that OnEvent
+	// alone gets events.
 	Outbox *Outbox
-	// Observer gets what the engine does, for metrics and traces; nil means no observer. Package
-	// otel of this project, a module of its own, has one for OpenTelemetry.
+	// Observer hears of operations, sign-ins, deliveries and the like, for metrics and traces. Nil
+	// means no observer. Package otel of this project, a module of its own, has one for
+	// OpenTelemetry.
 	Observer Observer
 	// Locator finds the country of a client's address, for sessions and logs; nil means
 	// that no country is known. Package geoip has one.
@@ -428,8 +433,8 @@ func (e *Engine) Close() error {
 // It waits until the waiting messages are sent or given up and the tokens of deleted identities
 // are revoked, or the context ends; then it drops the rest. With an outbox it waits for the
 // deliveries that have begun, and the rest stays in the store. It does not close the store. It fails
-// if a revocation has not ended with the context, and if a notifier does not return within a
-// second after its context has ended: that goroutine is left behind.
+// if a revocation has not ended with the context, and if a notifier or a receiver does not return
+// within a second after its context has ended: that goroutine is left behind.
 func (e *Engine) CloseContext(ctx context.Context) error {
 	e.closed.Store(true)
 	var revoking, sending error

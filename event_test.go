@@ -48,7 +48,7 @@ func TestEventMatches(t *testing.T) {
 	}
 }
 
-// Events of one kind have one pattern, which selects them, whatever their ids are.
+// Events of one kind have one pattern, which selects them with any ids.
 func TestThePatternOfAnEventSelectsItsKind(t *testing.T) {
 	for name, want := range map[string]string{
 		"users.U.x.create": "users.*.create", "users.U.x.delete": "users.*.delete", "users.U.x.update.email": "users.*.update.email", "users.U.x.delete.mfa": "users.*.delete.mfa",

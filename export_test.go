@@ -29,5 +29,5 @@ func Compared(ctx context.Context) (compared bool, err error) {
 // EventNames are eventNames.
 func EventNames() []string { return eventNames }
 
-// ForgetPayloads makes an engine one that is older than the payloads of events.
+// ForgetPayloads makes an engine behave as one that is older than the payloads of events.
 func ForgetPayloads(e *Engine) { e.outbox.payloads = nil }

@@ -60,27 +60,22 @@ func (l *ledger) run(k *kit.Kit, lite, large string) {
 // lines returns the lines of the ledger.
 func (l *ledger) lines(k *kit.Kit) (lines []string) {
 	k.Helper()
-	k.Must(k.Raw.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error {
-		lines = nil
-		if host, is := sqlite.TxOf(tx); is {
-			rows, err := host.QueryContext(ctx, "SELECT line FROM "+l.table+" ORDER BY n")
-			if err != nil {
-				return err
-			}
-			for rows.Next() {
-				var line string
-				if err := rows.Scan(&line); err != nil {
-					return err
-				}
-				lines = append(lines, line)
-			}
-			return rows.Err()
+	query := "SELECT line FROM " + l.table + " ORDER BY n"
+	k.Must(k.Raw.Update(k.Ctx, func(ctx context.Context, tx store.Tx) (err error) {
+		var rows interface {
+			Next() bool
+			Scan(into ...any) error
+			Err() error
 		}
-		host, _ := postgres.TxOf(tx)
-		rows, err := host.Query(ctx, "SELECT line FROM "+l.table+" ORDER BY n")
+		if host, is := sqlite.TxOf(tx); is {
+			rows, err = host.QueryContext(ctx, query)
+		} else if host, is := postgres.TxOf(tx); is {
+			rows, err = host.Query(ctx, query)
+		}
 		if err != nil {
 			return err
 		}
+		lines = nil
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {

@@ -10,13 +10,13 @@ import (
 	"example.com/latchkey/store"
 )
 
-// letter is a message on its way. A null letter is sent to nobody, and costs the same.
+// letter is a message on its way. A null letter is not sent, and costs the same.
 type letter struct {
 	message notify.Message
 	null    bool
 	notice  bool // the recipient has not asked for it
-	// proven says of a notice that the user has proven the address, and of others that the caller
-	// has shown something of the recipient's, which strangers cannot.
+	// proven means of a notice that the user has proven the address. Of another letter it means that
+	// the caller has shown a proof of the recipient's, which strangers cannot.
 	proven bool
 	code   code
 }

@@ -131,7 +131,7 @@ func TestConfirmingAnAuthenticatorSaysWhetherItIsInForce(t *testing.T) {
 	}
 }
 
-// What MFAFactors calls strong is what a change of factors takes, and the rest is not.
+// A change of factors takes the factors that MFAFactors calls strong, and no others.
 func TestAFactorIsStrongIfAndOnlyIfAChangeOfFactorsTakesIt(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()

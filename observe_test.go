@@ -14,7 +14,7 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// observer keeps what it is told.
+// observer keeps the observations that it gets.
 type observer struct {
 	mu   sync.Mutex
 	seen []latchkey.Observation
@@ -28,7 +28,7 @@ func (o *observer) Observe(_ context.Context, seen latchkey.Observation) {
 	o.seen = append(o.seen, seen)
 }
 
-// of returns what was observed of a kind, without times, and forgets everything.
+// of returns the observations of a kind, without times, and forgets all of them.
 func (o *observer) of(what latchkey.Observed) (seen []latchkey.Observation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -121,7 +121,7 @@ func TestTheObserverHearsOfRefusalsByRule(t *testing.T) {
 	})
 }
 
-// A hash tells its time, and one without a place in the queue that it had none.
+// The observer hears of the time of a hash, and of a hash that found no place in the queue.
 func TestTheObserverHearsOfHashes(t *testing.T) {
 	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
 		user := k.SignUp("ada@example.org")
@@ -148,7 +148,7 @@ func TestTheObserverHearsOfHashes(t *testing.T) {
 	})
 }
 
-// A transaction that runs again counts its runs, and one that is rolled back has the type of the answer.
+// A transaction that runs again counts its runs. One that is rolled back has the type of the answer.
 func TestTheObserverHearsOfTransactions(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		o := observed(k, nil)

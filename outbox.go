@@ -17,21 +17,22 @@ import (
 )
 
 // Outbox keeps messages and events in the store ([Config].Outbox). They are rows of the
-// transaction that causes them, sealed, because they hold links and codes: what is committed
-// leaves, also if the process dies right after the commit, and what is rolled back does not.
+// transaction that causes them. The rows are sealed, because they hold links and codes. The rows of
+// a committed transaction are delivered, also if the process dies right after the commit. A
+// transaction that is rolled back leaves no row.
 //
 // The process that has committed a row delivers it at once. It has the row for half a minute and
-// Config.MaxClockStep, a minute and a half by default, and renews that while it is busy with it.
-// If it dies, any process on the store takes the row over after that time. A delivery that has
+// Config.MaxClockStep, a minute and a half by default, and renews that while it delivers. If the
+// process dies, another one on the store takes the row over after that time. A delivery that has
 // failed is tried again after 1, 4, 16, 64, 256 and 1,024 seconds, and then once an hour. It is
 // given up 72 hours after it was asked for, or at once if the failure is marked by
-// [notify.Permanent]. [Engine.Undelivered] lists what waits and what was given up,
-// [Engine.Requeue] sends it after all, and [Engine.Discard] deletes it. [Engine.Sweep] deletes
-// what was given up 30 days ago.
+// [notify.Permanent]. [Engine.Undelivered] lists the deliveries that wait and those that were given
+// up. [Engine.Requeue] has one tried again, and [Engine.Discard] deletes one. [Engine.Sweep]
+// deletes those that were given up 30 days ago.
 //
-// A row is delivered at least once. It comes again if the process dies between the delivery and
-// the deletion of the row, or if it is held up for longer than it has the row. A receiver
-// recognizes it by its id. Try counts the deliveries: no two of them have the same.
+// A row is delivered at least once. It is delivered again if the process dies between the delivery
+// and the deletion of the row, or is held up for longer than it has the row. A receiver recognizes
+// the row by its id. Try counts the deliveries: no two of them have the same number.
 //
 // Right before each delivery of a message that was committed more than a second ago, the engine
 // looks whether its code or link still serves: one that has expired, was used or was replaced is
@@ -48,12 +49,12 @@ type Outbox struct {
 // most four come at once. After five failures in a row the receiver gets one a second, first those
 // that have not failed yet.
 type Receiver struct {
-	// Name is the receiver's in the store: 1 to 40 of a-z, 0-9 and -, the first one of them no -. It
-	// is not email and not sms. Under another name it is another receiver, to which the rows of the
-	// former do not go.
+	// Name is the name of the receiver in the store: 1 to 40 characters of a-z, 0-9 and -, the first
+	// one not -, and neither email nor sms. A receiver under a new name does not get the rows of its
+	// former name.
 	Name string
-	// Events are the patterns of the events that it gets, as in [Event.Matches]; none means
-	// every event. [New] refuses a pattern that selects no event.
+	// Events are the patterns of the events that it gets, as in [Event.Matches]. An empty list
+	// means every event. [New] refuses a pattern that selects no event.
 	Events []string
 	// Receive takes an event. It returns nil once the event is kept elsewhere. After an error
 	// the event comes again, unless [notify.Permanent] has made the error. The engine logs
@@ -72,8 +73,8 @@ const (
 	// was given up stays.
 	outboxLife  = 72 * time.Hour
 	givenUpLife = 30 * 24 * time.Hour
-	// maxOutboxTries is how often a delivery may begin, and begin again after each Requeue: one that
-	// does it more often ends the process each time.
+	// maxOutboxTries is how often a delivery may begin, and as often again after each Requeue. One
+	// that begins more often ends its process each time.
 	maxOutboxTries = 1000
 )
 
@@ -136,10 +137,10 @@ type outbox struct {
 // holding is how this process has a row.
 type holding struct {
 	sure time.Time // when the row was taken or renewed last
-	over time.Time // when it is renewed no more; zero for no such time
+	over time.Time // from when on it is not renewed; zero means that it always is
 }
 
-// ending is what becomes of a row that this process had.
+// ending is the end of a delivery of this process.
 type ending struct {
 	row     *record.Delivery
 	outcome string // as in package courier, or released
@@ -147,5 +148,5 @@ type ending struct {
 	due     time.Time // when it may be claimed again
 }
 
-// released is the outcome of a row whose turn it is not.
+// released is the outcome of a row that goes back without a delivery.
 const released = "released"

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,44 +24,48 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
+// picky returns the configuration of a host whose receiver refuses the events of users whose id begins with odd, and the
+// number of those that it has taken.
+func picky() (c latchkey.Config, taken *atomic.Int64) {
+	taken = new(atomic.Int64)
+	c.Outbox = &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "crm", Receive: func(_ context.Context, e latchkey.Event) error {
+		if strings.HasPrefix(e.UserID, "odd") {
+			return errors.New("500")
+		}
+		taken.Add(1)
+		return nil
+	}}}}
+	return c, taken
+}
+
+// signUpOdd makes users whose events picky refuses, and one more.
+func signUpOdd(t *testing.T, engine *latchkey.Engine, odd int) {
+	t.Helper()
+	ids := []string{"bob"}
+	for n := range odd {
+		ids = append(ids, fmt.Sprint("odd", n))
+	}
+	slices.Reverse(ids) // the one more is the last
+	for _, id := range ids {
+		if _, err := engine.Users().Create(context.Background(), latchkey.NewUser{UserID: id, Email: id + "@example.org"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Users whose events the receiver refuses do not hold up the events of others for hours.
 func TestUsersWhoseEventsAreRefusedHoldUpNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		took := make(chan latchkey.Event, 1)
-		engine, err := latchkey.New(memory.Open(), latchkey.Config{
-			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true, Logger: slog.New(slog.DiscardHandler),
-			Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "crm", Receive: func(_ context.Context, e latchkey.Event) error {
-				if strings.HasPrefix(e.UserID, "odd") {
-					return errors.New("500") // the CRM does not like the user's name
-				}
-				took <- e
-				return nil
-			}}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := range 60 {
-			if _, err := engine.Users().Create(t.Context(), latchkey.NewUser{UserID: fmt.Sprint("odd", n), Email: fmt.Sprintf("odd%d@example.org", n)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		began := time.Now()
-		if _, err := engine.Users().Create(t.Context(), latchkey.NewUser{UserID: "bob", Email: kit.Bob}); err != nil {
-			t.Fatal(err)
-		}
-		<-took
-		if waited := time.Since(began); waited > 10*time.Minute {
-			t.Errorf("the event of another user has waited for %v", waited)
-		}
-		if err := engine.Close(); err != nil {
-			t.Error(err)
+	c, taken := picky()
+	inTime(t, 1, c, func(_ store.Store, engines []*latchkey.Engine) {
+		signUpOdd(t, engines[0], 60)
+		<-time.After(10 * time.Minute)
+		if taken.Load() == 0 {
+			t.Error("the event of another user has waited for ten minutes")
 		}
 	})
 }
 
-// An event that this process cannot decode, because a newer one has made it, is left to that one. If it
-// is given up, the log says so.
+// An event that this process cannot decode, because a newer process has made it, is left to the newer one.
 func TestAnEventOfANewerProcessIsNotGivenUpByAnOlderOne(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := kept(k, nil)
@@ -181,7 +186,7 @@ func TestAGoexitInsideTheTransactionRollsBack(t *testing.T) {
 	})
 }
 
-// What the host answers is its own, also if it is an error that the engine knows, and nothing stays of it.
+// An operation returns the error of the host, also if it is one that the engine knows, and changes nothing.
 func TestTheHostAnswersWithErrorsThatTheEngineKnows(t *testing.T) {
 	onHostStores(t, func(k *kit.Kit, l *ledger) {
 		k.Engine = k.Configured(func(c *latchkey.Config) {
@@ -274,8 +279,8 @@ func TestARowOfAStuckReceiverIsTakenOver(t *testing.T) {
 	})
 }
 
-// What was given up because it was tried too often is delivered when the host requeues it, and the log says that
-// it was given up.
+// An event that was given up because it was tried too often is delivered when the host requeues it. The log says
+// that it was given up.
 func TestWhatWasTriedTooOftenIsRequeued(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := kept(k, nil)
@@ -300,39 +305,20 @@ func TestWhatWasTriedTooOftenIsRequeued(t *testing.T) {
 
 // Sweep gives nothing up that a live lane has not tried yet.
 func TestSweepGivesNothingUpThatWaitsForItsTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		took := make(chan latchkey.Event, 1)
-		engine, err := latchkey.New(memory.Open(), latchkey.Config{
-			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true, Logger: slog.New(slog.DiscardHandler),
-			Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "crm", Receive: func(_ context.Context, e latchkey.Event) error {
-				if strings.HasPrefix(e.UserID, "odd") {
-					return errors.New("500")
-				}
-				took <- e
-				return nil
-			}}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := range 1000 {
-			if _, err := engine.Users().Create(t.Context(), latchkey.NewUser{UserID: fmt.Sprint("odd", n), Email: fmt.Sprintf("odd%d@example.org", n)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := engine.Users().Create(t.Context(), latchkey.NewUser{UserID: "bob", Email: kit.Bob}); err != nil {
-			t.Fatal(err)
-		}
+	c, taken := picky()
+	inTime(t, 1, c, func(_ store.Store, engines []*latchkey.Engine) {
+		engine := engines[0]
+		signUpOdd(t, engine, 1000)
 		for range 74 {
 			<-time.After(time.Hour)
-			if _, err := engine.Sweep(t.Context()); err != nil {
+			if _, err := engine.Sweep(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if len(took) == 0 {
+		if taken.Load() == 0 {
 			t.Error("the event of another user has not come within 74 hours")
 		}
-		list, err := engine.Undelivered(t.Context(), query.IsNotNull("givenUpAt"), query.Equal("failures", 0))
+		list, err := engine.Undelivered(context.Background(), query.IsNotNull("givenUpAt"), query.Equal("failures", 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,9 +330,6 @@ func TestSweepGivesNothingUpThatWaitsForItsTurn(t *testing.T) {
 		}
 		if untried > 0 {
 			t.Errorf("at least %d events are given up without a try", untried)
-		}
-		if err := engine.Close(); err != nil {
-			t.Error(err)
 		}
 	})
 }

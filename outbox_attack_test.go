@@ -54,7 +54,7 @@ func TestTheEventsAfterAGoexitOfAReceiverAreDelivered(t *testing.T) {
 	})
 }
 
-// A row whose key is in no process any more is given up after 72 hours, and the events of its user go on.
+// A row whose key every process lacks is given up after 72 hours, and the events of its user go on.
 func TestARowWithoutAKeyIsGivenUp(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Tampered = true
@@ -78,7 +78,7 @@ func TestARowWithoutAKeyIsGivenUp(t *testing.T) {
 	})
 }
 
-// What was put off while the clock was a year ahead does not wait for a year.
+// An event that was put off while the clock was a year ahead does not wait for a year.
 func TestADeliveryOfAClockThatWasAheadComes(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada", Email: kit.Ada})))
@@ -168,7 +168,7 @@ func TestANoticeThatIsRequeuedIsNotCountedAgain(t *testing.T) {
 	})
 }
 
-// A row that is put into another lane is not delivered there: what is in it was meant for another receiver.
+// A row that is put into another lane is not delivered there, because its content was for another receiver.
 func TestAnEventIsNotMovedToAnotherReceiver(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Tampered = true

@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/store/memory"
 )
 
-// The event of a new user goes to a receiver also without Config.OnEvent, however the user is made.
+// The event of a new user goes to a receiver also without Config.OnEvent, after a sign-up and from the server.
 func TestAReceiverHearsOfANewUser(t *testing.T) {
 	key := latchkey.GenerateKey()
 	active, err := latchkey.ParseKey(key.Reveal())

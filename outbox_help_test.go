@@ -12,7 +12,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// ear is a receiver and a notifier that says what it has got, and may fail.
+// ear is a receiver and a notifier that keeps its events and messages, and may fail.
 type ear struct {
 	k        *kit.Kit
 	events   chan latchkey.Event
@@ -72,7 +72,7 @@ func (e *ear) message() notify.Message {
 	}
 }
 
-// nothing fails the test if something has come.
+// nothing fails the test if an event or a message has come.
 func (e *ear) nothing() {
 	e.k.Helper()
 	select {
@@ -84,7 +84,7 @@ func (e *ear) nothing() {
 	}
 }
 
-// kept gives the kit an engine with an outbox, whose receivers, one by default, and notifiers are an ear.
+// kept gives the kit an engine with an outbox. An ear is its receiver and its notifiers.
 func kept(k *kit.Kit, change func(*latchkey.Config)) *ear {
 	k.Helper()
 	e := &ear{k: k, events: make(chan latchkey.Event, 1000), messages: make(chan notify.Message, 1000)}
@@ -105,11 +105,19 @@ func (e *ear) engine(change func(*latchkey.Config)) *latchkey.Engine {
 	})
 }
 
-// settled closes the engine of the kit, and returns what is left in the outbox.
+// settled closes the engine of the kit, and returns the rows that are left in the outbox.
 func (e *ear) settled() []*record.Delivery {
 	e.k.Helper()
 	e.k.Must(e.k.Close())
 	return rowsOfOutbox(e.k)
+}
+
+// empties closes the engine of the kit, and fails the test if the outbox has a row then.
+func (e *ear) empties() {
+	e.k.Helper()
+	if rows := e.settled(); len(rows) > 0 {
+		e.k.Errorf("%d rows: %s %s of %s, due %v", len(rows), rows[0].Lane, rows[0].Kind, rows[0].UserID, rows[0].Due)
+	}
 }
 
 // rowsOfOutbox returns the rows of the outbox.

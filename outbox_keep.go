@@ -14,7 +14,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// kept is what a row of the outbox holds, sealed: a message or an event.
+// kept is the content of a row of the outbox, which is sealed: a message or an event.
 type kept struct {
 	Message *keptMessage `json:",omitzero"`
 	Event   *keptEvent   `json:",omitzero"`
@@ -39,14 +39,14 @@ type keptEvent struct {
 	Data    json.RawMessage
 }
 
-// queued is a delivery that this process has: its row, and what the row holds.
+// queued is a delivery that this process has: its row, and the content of the row.
 type queued struct {
 	row   *record.Delivery
 	kept  kept
 	fresh bool // this process has just committed it
 }
 
-// mustKeep encodes what a row holds.
+// mustKeep encodes the content of a row.
 func mustKeep(k kept) []byte {
 	text, err := json.Marshal(k)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *call) keptLetter(l letter) kept {
 	return kept{Message: m}
 }
 
-// letter returns the letter.
+// letter returns the letter that was kept.
 func (m *keptMessage) letter() letter {
 	message := notify.Message(m.messageFields)
 	message.Secret, message.Link = hide(m.Secret), hide(m.Link)
@@ -85,7 +85,7 @@ func (c *call) keepAll(ctx context.Context, tx store.Tx, letters []letter, event
 		if err != nil {
 			return nil, err
 		}
-		stream := "" // what concerns no user and no team has no order
+		stream := "" // an event without a user and a team has no order
 		if e.UserID+e.TeamID != "" {
 			stream = "of " + e.UserID + "/" + e.TeamID
 		}
@@ -155,7 +155,7 @@ func keptEventOf(e Event) (kept, error) {
 	return kept{Event: k}, err
 }
 
-// openKept opens what a row holds.
+// openKept opens the content of a row.
 func (e *Engine) openKept(row *record.Delivery) (k kept, err error) {
 	text, err := e.ring.Open(seal.Outbox, seal.OutboxPlace(row.ID, row.Lane), row.Sealed)
 	if err != nil {
@@ -164,7 +164,7 @@ func (e *Engine) openKept(row *record.Delivery) (k kept, err error) {
 	return k, json.Unmarshal(text, &k)
 }
 
-// backoff is how long a delivery waits after some failures.
+// backoff returns the wait after a number of failures, of which there is at least one.
 func backoff(failures int64) time.Duration {
 	return min(time.Second<<(2*min(failures-1, 10)), time.Hour)
 }

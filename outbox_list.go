@@ -11,15 +11,15 @@ import (
 	"example.com/latchkey/store"
 )
 
-// Undelivered is a message or an event that waits in the outbox, or was given up. What is in it is
-// not shown.
+// Undelivered is a message or an event that waits in the outbox, or was given up. Its content is not
+// shown.
 type Undelivered struct {
-	ID string `json:"$id"` // of the message; of an event its id, a period and the name of the receiver
+	ID string `json:"$id"` // of the message, or of the event with a period and the name of the receiver
 	// To is email, sms, or the name of a [Receiver].
 	To string `json:"to"`
 	// Kind is that of the message (package notify), or the pattern of the event ([Event.Pattern]).
 	Kind      string    `json:"kind"`
-	UserID    string    `json:"userId"` // whom it concerns; "" for none. That of a link or a code is the id that it is redeemed with
+	UserID    string    `json:"userId"` // of the user it is about, or "". A link or a code has the id that it is redeemed with
 	CreatedAt time.Time `json:"$createdAt"`
 	// Due is when it may be tried next. Until then a process has it, or it waits after a failure.
 	Due      time.Time `json:"due,omitzero"`
@@ -31,7 +31,7 @@ type Undelivered struct {
 	GivenUpAt time.Time `json:"givenUpAt,omitzero"` // zero for one that waits
 }
 
-// UndeliveredList is a page of what waits in the outbox or was given up.
+// UndeliveredList is a page of the outbox.
 type UndeliveredList struct {
 	Total       int            `json:"total"` // as of [UserList]
 	Undelivered []*Undelivered `json:"undelivered"`
@@ -54,9 +54,9 @@ var undeliveredListing = &listing[record.Delivery]{
 	},
 }
 
-// Undelivered returns a page of what waits in the outbox and of what was given up, the oldest
-// first. It takes the queries of [Users.List], without Search, over $id, $createdAt, to, kind, userId,
-// due, failures and givenUpAt; query.IsNotNull("givenUpAt") selects what was given up.
+// Undelivered returns a page of the messages and events that wait in the outbox or were given up, the
+// oldest first. It takes the queries of [Users.List], without Search, over $id, $createdAt, to, kind,
+// userId, due, failures and givenUpAt. query.IsNotNull("givenUpAt") selects those that were given up.
 //
 // Errors: those of [Users.List].
 func (e *Engine) Undelivered(ctx context.Context, queries ...Query) (_ *UndeliveredList, err error) {
@@ -84,8 +84,8 @@ func (e *Engine) Undelivered(ctx context.Context, queries ...Query) (_ *Undelive
 }
 
 // Requeue delivers a message or an event of the outbox at once: one that was given up, or one that
-// waits after a failure. It is tried for 72 hours more. One that was given up comes out of its order. A message whose
-// link or code has run out, was used or was replaced is not sent.
+// waits after a failure. It is tried for 72 hours more. One that was given up comes out of its order.
+// A message whose link or code has run out, was used or was replaced is not sent.
 //
 // Errors:
 //   - [ErrDeliveryNotFound]

@@ -47,8 +47,8 @@ func inTime(t *testing.T, engines int, c latchkey.Config, test func(s store.Stor
 	})
 }
 
-// A process that is busy with a delivery for longer than it has the row renews that: no other one delivers
-// it meanwhile.
+// A process renews the row of a delivery that takes longer than it has the row, so that no other process
+// delivers it meanwhile.
 func TestALongDeliveryIsNotTakenOver(t *testing.T) {
 	var deliveries atomic.Int64
 	c := latchkey.Config{Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "slow", Receive: func(ctx context.Context, e latchkey.Event) error {
@@ -67,7 +67,7 @@ func TestALongDeliveryIsNotTakenOver(t *testing.T) {
 	})
 }
 
-// A receiver has two minutes, and what it did not take by then comes again.
+// A receiver has two minutes. An event that it has not taken by then comes again.
 func TestAReceiverHasTwoMinutes(t *testing.T) {
 	var tries atomic.Int64
 	c := latchkey.Config{Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "stuck", Receive: func(ctx context.Context, e latchkey.Event) error {
@@ -92,8 +92,8 @@ func TestAReceiverHasTwoMinutes(t *testing.T) {
 	})
 }
 
-// A receiver that is away for a while gets everything when it is back: its lane pauses, and what failed
-// comes again by its own wait.
+// A receiver that is away for a while gets every event when it is back. Its lane pauses meanwhile, and each
+// event that has failed comes again after a wait of its own.
 func TestAReceiverThatComesBackGetsEverything(t *testing.T) {
 	var down atomic.Bool
 	var taken, tries atomic.Int64

@@ -125,8 +125,8 @@ func (a *Account) mayEnrolPasskey(ctx context.Context, tx *txn, user *record.Use
 // one, which a lost device may lose. The user gets a notice.
 //
 // The question is used up by its first answer, whatever that is worth. If a passkey was made and can be taken no more, the error is
-// an [*UnknownPasskeyError], of which the page tells the browser. What is refused before that, for example a name, leaves the
-// question open: the page sends the same answer once more.
+// an [*UnknownPasskeyError], of which the page tells the browser. A refusal before that, for example of the name, leaves the question
+// open: the page sends the same answer once more.
 //
 // Errors: those of [Account.StartPasskeyEnrolment], and
 //   - [ErrArgumentInvalid]: the name, or the answer cannot be read.

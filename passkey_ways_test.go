@@ -335,7 +335,7 @@ func TestFailedSignInsLimitThePasskeysOfTheirClient(t *testing.T) {
 	})
 }
 
-// An identity that waits for a second factor signs nobody in yet, so it does not stand in for the last passkey.
+// An identity that waits for a second factor does not sign its user in yet, so it does not stand in for the last passkey.
 func TestAPendingIdentityIsNoWayIn(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		d := device()

@@ -19,7 +19,7 @@ var (
 	addedColumn = regexp.MustCompile(`(?m)^ALTER TABLE \{p\}(\w+) ADD COLUMN (\w+)`)
 )
 
-// The history says what each version of the tables has added.
+// The history names the tables and columns that each version has added.
 func TestDocsHaveEveryVersionOfTheSchema(t *testing.T) {
 	var want []string
 	for version := 1; version <= latchkey.Schema().Version(); version++ {

@@ -22,7 +22,7 @@ type Swept struct {
 	Deliveries int `json:"deliveries"`
 }
 
-// observed tells the observer what a sweep has deleted.
+// observed tells the observer the numbers of the deleted rows.
 func (s *Swept) observed(ctx context.Context, e *Engine) {
 	for _, rows := range []struct {
 		name string
@@ -45,8 +45,10 @@ func (e *Engine) maintenance() (*call, error) {
 // passwords and codes; known clients; used ID tokens; log lines that are older than the policy
 // keeps them; messages and events of the outbox that were given up 30 days ago; and anonymous
 // users (without address, number and password) whose last session has expired, but not those who
-// have signed out, nor those to whom rows of the host refer by a foreign key. It also deletes what was made while the clock was ahead (Config.MaxClockStep). A
-// host calls it now and then, for example once a day, on one machine. It works in short batches
+// have signed out, nor those to whom rows of the host refer by a foreign key. It also deletes rows
+// that were made while the clock was ahead (Config.MaxClockStep). It gives up messages and events
+// that have waited in the outbox for 72 hours, and that no process has claimed for a day. A host
+// calls it now and then, for example once a day, on one machine. It works in short batches
 // that do not hold up other calls. Only disk space depends on it: an expired row is worthless
 // before it is swept. At the end a store that can leaves nothing of deleted rows in its log
 // ([store.Tidier]). After an error the counts are those of the rows that are gone.
@@ -103,8 +105,8 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 	return swept, referenced
 }
 
-// sweepOutbox gives up what has waited for too long and is claimed by no process: its channel or its
-// receiver is in no configuration any more.
+// sweepOutbox gives up deliveries that have waited for too long and that no process claims: their
+// channel or their receiver is in no configuration any more.
 func (c *call) sweepOutbox(ctx context.Context) error {
 	q := store.Query{Index: record.Outbox.Primary(), Limit: batch, Where: []store.Filter{
 		store.Where("queued", store.OpLessThan, store.Time(c.now.Add(-outboxLife))), store.Where("due", store.OpLessThan, store.Time(c.now.Add(-24*time.Hour))),

@@ -21,7 +21,7 @@ type txn struct {
 	letters []letter
 	notices []notice
 	kept    []*queued               // letters, notices and events in the outbox
-	after   []func(context.Context) // what else follows
+	after   []func(context.Context) // called after the commit
 	seen    []Observation           // told after the commit
 	looks   bool                    // look whether keys are taken before rows are inserted
 	broken  []unopened              // told also if the transaction rolls back
@@ -79,7 +79,8 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 	return result, done, refused, err
 }
 
-// keep is the last part of a transaction: the host gets its changes, and the outbox what it causes.
+// keep is the last part of a transaction: the host gets its events, and the outbox its messages and
+// events.
 func (tx *txn) keep(ctx context.Context) (err error) {
 	if tx.inTransaction != nil {
 		for _, event := range tx.events {

@@ -44,9 +44,9 @@
 //   - InsertAll is Insert of each of the rows. If one of them is refused, none of
 //     them is kept.
 //   - In a numbered index ([IndexOn]), a row that is inserted with 0 in the last column gets a
-//     number there, greater than that of every row in the table with the same values in the
-//     other columns, as far as the commit of that one came before this Update began, or this
-//     Update has inserted it. A row that is inserted with another number keeps it.
+//     number there. It is greater than the numbers of certain rows with the same values in the
+//     other columns: those whose commit came before this Update began, and those that this
+//     Update has inserted. A row that is inserted with another number keeps it.
 //   - A null never collides in a unique index. A listing by the index has it
 //     before every value. Comparing with a null selects nothing.
 //   - Text compares bytewise.

@@ -105,11 +105,11 @@
 //	latchkey outbox discard 0190b6a0-0000-7000-8000-000000000000.crm
 //
 // The outbox (Config.Outbox of the service) has the messages and events that were not delivered
-// yet, and for 30 days those that were given up. outbox list does not show what is in them.
+// yet, and for 30 days those that were given up. outbox list does not show their content.
 // outbox requeue only changes the store: the processes of the service deliver within a second or
 // two, and after the next start if none runs. A message whose link or code has run out, was used
 // or was replaced is not sent. With -all, it takes everything that was given up. outbox requeue
-// and outbox discard refuse what a process of the service is delivering.
+// and outbox discard refuse a message or an event that a process of the service is delivering.
 //
 // # The store
 //
@@ -129,8 +129,9 @@
 // check looks for damage, and tries the key if there is one. It reads the whole store, or every
 // reference on PostgreSQL. limits shows the identifiers that wrong passwords and codes have
 // slowed, by the policy that its flags name. sweep deletes expired rows, and log lines that
-// are older than -log-days, which is ten years unless it is set. It also gives up what has waited
-// in the outbox for 72 hours and no process delivers. reseal is the third step of a
+// are older than -log-days, which is ten years unless it is set. It also gives up messages and
+// events that have waited in the outbox for 72 hours without a process that delivers them. reseal
+// is the third step of a
 // change of keys, which [example.com/latchkey.Keys] describes. copy copies everything to a new
 // store, and needs no key. The service must not write meanwhile. migrate shows the steps that an
 // upgrade of the tables would take. After migrate -apply, older versions of the service refuse

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"example.com/latchkey"
@@ -38,33 +38,43 @@ func outboxList(fs *flag.FlagSet) action {
 			return usagef("-limit is 1 to 5000")
 		}
 		return t.withEngine(ctx, look, latchkey.Policy{}, func(engine *latchkey.Engine) error {
-			page := oldestFirst
+			list := oldest
 			if *givenUp {
-				page = givenUpFirst
+				list = lastGivenUp
 			}
-			list, err := page(ctx, engine, *limit, "")
+			found, more, err := list(ctx, engine, *limit)
 			if err != nil {
 				return err
 			}
-			found, more := list.Undelivered, list.Next != ""
-			if *givenUp && more {
-				next, err := page(ctx, engine, 1, list.Next)
-				if err != nil {
-					return err
-				}
-				more = givenUpOf(next.Undelivered) > 0
-			}
-			if *givenUp {
-				found = found[:givenUpOf(found)]
-			}
-			return t.showDeliveries(found, more)
+			return deliveries.write(t, found, more)
 		})
 	}
 }
 
-// oldestFirst returns a page of the outbox, the oldest first.
-func oldestFirst(ctx context.Context, engine *latchkey.Engine, limit int, _ string) (*latchkey.UndeliveredList, error) {
-	return engine.Undelivered(ctx, query.Limit(limit), query.NoTotal())
+// oldest returns the oldest of the outbox. more says that there are others.
+func oldest(ctx context.Context, engine *latchkey.Engine, limit int) (found []*latchkey.Undelivered, more bool, err error) {
+	list, err := engine.Undelivered(ctx, query.Limit(limit), query.NoTotal())
+	if err != nil {
+		return nil, false, err
+	}
+	return list.Undelivered, list.Next != "", nil
+}
+
+// lastGivenUp returns those that were given up last. more says that there are others.
+func lastGivenUp(ctx context.Context, engine *latchkey.Engine, limit int) (found []*latchkey.Undelivered, more bool, err error) {
+	list, err := givenUpFirst(ctx, engine, limit, "")
+	if err != nil {
+		return nil, false, err
+	}
+	found = list.Undelivered[:givenUpOf(list.Undelivered)]
+	if len(found) < len(list.Undelivered) || list.Next == "" {
+		return found, false, nil
+	}
+	next, err := givenUpFirst(ctx, engine, 1, list.Next)
+	if err != nil {
+		return nil, false, err
+	}
+	return found, givenUpOf(next.Undelivered) > 0, nil
 }
 
 // givenUpFirst returns a page of the outbox: those that were given up, the newest first, and then
@@ -85,32 +95,14 @@ func givenUpOf(page []*latchkey.Undelivered) (n int) {
 	return n
 }
 
-// showDeliveries writes what is in the outbox, one a line.
-func (t *tool) showDeliveries(found []*latchkey.Undelivered, more bool) error {
-	if t.json {
-		for _, u := range found {
-			writeJSON(t.out, shownDelivery(*u))
-		}
-		if more {
-			writeJSON(t.out, map[string]bool{"more": true})
-		}
-		return nil
-	}
-	if len(found) == 0 {
-		fmt.Fprintln(t.out, "Nothing was found.")
-		return nil
-	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tTO\tKIND\tUSER\tSINCE\tTRIES\tGIVEN UP\tCAUSE")
-	for _, u := range found {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			plain(u.ID), plain(u.To), plain(u.Kind), plain(u.UserID), stamp(u.CreatedAt), u.Tries, stamp(u.GivenUpAt), plain(u.Cause))
-	}
-	err := table.Flush()
-	if more {
-		fmt.Fprintln(t.out, "There are more. Use -limit.")
-	}
-	return err
+// deliveries are the rows of outbox list.
+var deliveries = rows[*latchkey.Undelivered]{
+	none:    "Nothing was found.",
+	heading: []string{"ID", "TO", "KIND", "USER", "SINCE", "TRIES", "GIVEN UP", "CAUSE"},
+	columns: func(u *latchkey.Undelivered) []string {
+		return []string{u.ID, u.To, u.Kind, u.UserID, stamp(u.CreatedAt), strconv.Itoa(u.Tries), stamp(u.GivenUpAt), u.Cause}
+	},
+	object: func(u *latchkey.Undelivered) any { return shownDelivery(*u) },
 }
 
 func outboxRequeue(fs *flag.FlagSet) action {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"unicode"
 	"unicode/utf16"
 
@@ -183,6 +184,45 @@ func plain(text string) string {
 		}
 		return '?'
 	}, text)
+}
+
+// rows says how a command writes some of a kind, one a line.
+type rows[T any] struct {
+	none    string                 // the text for a person if there are none
+	heading []string               // of the columns for a person
+	columns func(of T) []string    // the texts of a line for a person
+	object  func(of T) (shown any) // the line in JSON
+}
+
+// write writes a list. more says that there are others beyond it.
+func (r rows[T]) write(t *tool, list []T, more bool) error {
+	if t.json {
+		for _, of := range list {
+			writeJSON(t.out, r.object(of))
+		}
+		if more {
+			writeJSON(t.out, map[string]bool{"more": true})
+		}
+		return nil
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(t.out, r.none)
+		return nil
+	}
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, strings.Join(r.heading, "\t"))
+	for _, of := range list {
+		var line []string
+		for _, text := range r.columns(of) {
+			line = append(line, plain(text))
+		}
+		fmt.Fprintln(table, strings.Join(line, "\t"))
+	}
+	err := table.Flush()
+	if more {
+		fmt.Fprintln(t.out, "There are more. Use -limit.")
+	}
+	return err
 }
 
 // isTerminal reports whether a stream is a terminal.

@@ -91,8 +91,7 @@ func userFind(fs *flag.FlagSet) action {
 			if err != nil {
 				return err
 			}
-			t.showUsers(found, more)
-			return nil
+			return foundUsers.write(t, found, more)
 		})
 	}
 }
@@ -120,30 +119,12 @@ func search(ctx context.Context, users *latchkey.Users, text string, limit int) 
 	return found[:min(len(found), limit)], more, nil
 }
 
-// showUsers writes users, one a line.
-func (t *tool) showUsers(found []*latchkey.User, more bool) {
-	if t.json {
-		for _, u := range found {
-			writeJSON(t.out, showUser(u))
-		}
-		if more {
-			writeJSON(t.out, map[string]bool{"more": true})
-		}
-		return
-	}
-	if len(found) == 0 {
-		fmt.Fprintln(t.out, "No user was found.")
-		return
-	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tE-MAIL\tPHONE\tNAME\tSTATE")
-	for _, u := range found {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", plain(u.ID), plain(u.Email), plain(u.Phone), plain(u.Name), state(u))
-	}
-	_ = table.Flush()
-	if more {
-		fmt.Fprintln(t.out, "There are more. Use -limit.")
-	}
+// foundUsers are the rows of user find.
+var foundUsers = rows[*latchkey.User]{
+	none:    "No user was found.",
+	heading: []string{"ID", "E-MAIL", "PHONE", "NAME", "STATE"},
+	columns: func(u *latchkey.User) []string { return []string{u.ID, u.Email, u.Phone, u.Name, state(u)} },
+	object:  func(u *latchkey.User) any { return showUser(u) },
 }
 
 // state tells in a word whether a user is blocked.
@@ -357,6 +338,18 @@ type shownSession struct {
 	Country   string    `json:"country,omitempty"`
 }
 
+// sessionsOf are the rows of user sessions.
+var sessionsOf = rows[*latchkey.Session]{
+	none:    "The user has no session.",
+	heading: []string{"ID", "SINCE", "UNTIL", "BY", "ADDRESS", "DEVICE"},
+	columns: func(s *latchkey.Session) []string {
+		return []string{s.ID, stamp(s.CreatedAt), stamp(s.Expire), s.Provider, s.IP, s.Device.String()}
+	},
+	object: func(s *latchkey.Session) any {
+		return shownSession{s.ID, s.CreatedAt, s.Expire, s.Provider, s.Factors, s.IP, s.Device.String(), s.Device.CountryCode}
+	},
+}
+
 func userSessions(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
 		return t.withUser(ctx, look, args[0], func(users *latchkey.Users, u *latchkey.User) error {
@@ -364,22 +357,7 @@ func userSessions(*flag.FlagSet) action {
 			if err != nil {
 				return err
 			}
-			if t.json {
-				for _, s := range list.Sessions {
-					writeJSON(t.out, shownSession{s.ID, s.CreatedAt, s.Expire, s.Provider, s.Factors, s.IP, s.Device.String(), s.Device.CountryCode})
-				}
-				return nil
-			}
-			if len(list.Sessions) == 0 {
-				fmt.Fprintln(t.out, "The user has no session.")
-				return nil
-			}
-			table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "ID\tSINCE\tUNTIL\tBY\tADDRESS\tDEVICE")
-			for _, s := range list.Sessions {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, stamp(s.CreatedAt), stamp(s.Expire), plain(s.Provider), s.IP, plain(s.Device.String()))
-			}
-			return table.Flush()
+			return sessionsOf.write(t, list.Sessions, false)
 		})
 	}
 }

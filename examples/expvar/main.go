@@ -1,4 +1,4 @@
-// Expvar counts what an engine does in variables of package expvar, with the standard library alone.
+// Expvar counts the operations of an engine in variables of package expvar, with the standard library alone.
 //
 //	go run ./examples/expvar
 //

@@ -13,8 +13,8 @@ import (
 	"example.com/latchkey/notify"
 )
 
-// A message that takes the place of another one in a full queue is sent, and the other one is not: each delivery
-// ends once, with what has become of it.
+// A message that takes the place of another one in a full queue is sent, and the other one is not. Each delivery
+// ends once, with its outcome.
 func TestTheMessageThatTakesAPlaceIsSent(t *testing.T) {
 	for _, outbox := range []bool{false, true} {
 		t.Run(fmt.Sprint("outbox ", outbox), func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestTheMessageThatTakesAPlaceIsSent(t *testing.T) {
 	}
 }
 
-// A panic of the host's store while it is asked whether a code still serves ends no process, as without an outbox.
+// If the host's store panics when the courier asks whether a code still serves, the process goes on, as without an outbox.
 func TestAPanicOfServesIsCaughtForAnOutboxToo(t *testing.T) {
 	c := &Courier{now: time.Now}
 	d := &Delivery{Serves: func(context.Context) bool { panic("the store of the host") }, Ended: func(string, *notify.Failure) bool { return false }}

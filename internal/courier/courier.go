@@ -101,7 +101,7 @@ type Delivery struct {
 	Serves func(context.Context) bool
 	// Ended makes it the delivery of an outbox, which is tried once here: it gets the outcome of the
 	// try, or Returned without one, and reports whether the message is given up. Before is the
-	// number of tries before this one. Serves is asked before the try then, whatever the message is.
+	// number of tries before this one. Serves is asked before the try then, of notices too.
 	Ended  func(outcome string, cause *notify.Failure) (givenUp bool)
 	Before int
 
@@ -335,12 +335,12 @@ func notified(ctx context.Context, n notify.Notifier, m notify.Message) (permane
 	return Called("notifier", func() error { return n.Notify(ctx, m) })
 }
 
-// Called calls a function of the host that takes something, and returns what its error shows. A
-// panic is a permanent failure.
-func Called(who string, take func() error) (permanent bool, failure *notify.Failure) {
+// Called calls a function of the host, and returns its failure without the text of its error. A panic
+// is a permanent failure of the given stage.
+func Called(stage string, take func() error) (permanent bool, failure *notify.Failure) {
 	defer func() {
 		if v := recover(); v != nil {
-			permanent, failure = true, &notify.Failure{Stage: who, Reason: "panicked"}
+			permanent, failure = true, &notify.Failure{Stage: stage, Reason: "panicked"}
 		}
 	}()
 	err := take()
@@ -348,8 +348,8 @@ func Called(who string, take func() error) (permanent bool, failure *notify.Fail
 		return false, nil
 	}
 	permanent = notify.IsPermanent(err)
-	stage, reason := notify.Seen(err) // in here, because the methods of the error are the host's too
-	return permanent, &notify.Failure{Stage: stage, Reason: reason}
+	seen, reason := notify.Seen(err) // in here, because the methods of the error are the host's too
+	return permanent, &notify.Failure{Stage: seen, Reason: reason}
 }
 
 // later puts a message back into the queue after a wait.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// AC-075: an address of the host's own network is none of the internet, however it is written.
+// AC-075: an address of the host's own network is not one of the internet, in any notation.
 func TestAC075IsPublic(t *testing.T) {
 	for address, want := range map[string]bool{
 		"1.1.1.1": true, "8.8.8.8": true, "93.184.215.14": true, "100.63.255.255": true, "100.128.0.1": true, "172.15.255.255": true, "172.32.0.1": true, "169.253.0.1": true, "198.17.255.255": true, "198.20.0.1": true, "223.255.255.255": true,
@@ -31,7 +31,7 @@ func TestAC075IsPublic(t *testing.T) {
 	}
 }
 
-// The check is that of the address of the connection, with its port.
+// Public checks the address of the connection, which has a port.
 func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 	for address, want := range map[string]error{
 		"8.8.8.8:443": nil, "[2606:4700::1111]:443": nil,

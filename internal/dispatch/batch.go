@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Batch does things together that are asked for at about the same time. It is safe for concurrent
-// use.
+// Batch gathers calls that come at about the same time into one. It is safe for concurrent use.
 type Batch[T any] struct {
 	do     func([]T) error
 	max    int
@@ -17,7 +16,7 @@ type Batch[T any] struct {
 	waiting []*asked[T]
 }
 
-// asked is one thing that waits.
+// asked is a call of Do that waits.
 type asked[T any] struct {
 	thing T
 	err   error

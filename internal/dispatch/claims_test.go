@@ -16,8 +16,8 @@ type returned struct{ atomic.Int64 }
 func (*returned) Run(context.Context) bool { return true }
 func (r *returned) Return()                { r.Add(1) }
 
-// A claim that is under way when the dispatcher is closed gives back what it gets, and no other follows: each counts as a
-// try of its deliveries, and too many give them up.
+// A claim that is under way when the dispatcher is closed gives its deliveries back, and no other claim follows. Each claim
+// counts as a try of its deliveries, and too many tries give a delivery up.
 func TestNothingIsClaimedAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		work, claims := new(returned), 0
@@ -49,7 +49,7 @@ func TestNothingIsClaimedAfterClose(t *testing.T) {
 	})
 }
 
-// A claim may use the dispatcher, so none comes before the caller of New has it.
+// A claim may use the dispatcher, so the first one comes after the caller of New has it.
 func TestNothingIsClaimedBeforeStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		claims := 0

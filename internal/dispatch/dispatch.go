@@ -35,7 +35,7 @@ type Work interface {
 	Return()
 }
 
-// Lane is a way out.
+// Lane is the way to a receiver.
 type Lane struct {
 	Name string
 	// Room is how many deliveries run at once.
@@ -43,8 +43,8 @@ type Lane struct {
 	// Pauses says that failures in a row are a failure of the receiver, and not of single
 	// deliveries.
 	Pauses bool
-	// Claim returns up to n deliveries whose time has come, and the wait until the next one, 0 if
-	// there is none. failing says that the lane pauses: the first one should be one that has not
+	// Claim returns up to n deliveries whose time has come, and the wait until the next one, 0
+	// without a next one. failing says that the lane pauses: the first one should be one that has not
 	// failed yet, so that those that fail hold up no others.
 	Claim func(ctx context.Context, n int, failing bool) (works []Work, next time.Duration, err error)
 	// Failed gets the error of a claim.
@@ -58,7 +58,7 @@ type lane struct {
 
 	mu      sync.Mutex
 	running int
-	fails   int // deliveries in a row
+	fails   int // deliveries in a row that have failed
 }
 
 // Dispatcher runs lanes. It is safe for concurrent use.
@@ -230,8 +230,8 @@ func (d *Dispatcher) sleep(wake <-chan struct{}, wait time.Duration) bool {
 	return true
 }
 
-// Close claims nothing more, and waits until what runs has ended or the context ends. Then it
-// cancels the rest.
+// Close ends the claims, and waits until the deliveries that run have ended or the context ends. Then
+// it cancels the rest.
 //
 // Errors:
 //   - [ErrStuck]

@@ -166,7 +166,7 @@ func TestClaimsThatFailWaitLonger(t *testing.T) {
 	})
 }
 
-// After five failures in a row a lane that pauses has one delivery a second; another lane goes on.
+// After five failures in a row a lane that pauses has one delivery a second. Another lane goes on.
 func TestALanePausesAfterFailures(t *testing.T) {
 	for _, pauses := range []bool{true, false} {
 		run(t, 4, pauses, func(d *Dispatcher, s *source) {
@@ -212,7 +212,7 @@ func TestADeliveryThatEndsItsGoroutineGivesItsRoomBack(t *testing.T) {
 	})
 }
 
-// Close waits for what runs, cancels it at the end of its context, and starts nothing more.
+// Close waits for the deliveries that run, cancels them at the end of its context, and starts no others.
 func TestCloseEndsDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(source)
@@ -256,8 +256,8 @@ func TestCloseGivesUpOnADeliveryThatIsStuck(t *testing.T) {
 	})
 }
 
-// Things that are asked for at about the same time are done together, at most as many as allowed, and each
-// asker gets the error of its batch.
+// Calls that come at about the same time are done together, at most as many as allowed. Each caller gets the
+// error of its batch.
 func TestABatchDoesThingsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int

@@ -30,7 +30,7 @@ func TestTheSignatureIsThatOfTheSpecification(t *testing.T) {
 	}
 }
 
-// The library of the specification takes what Sign makes, and Check takes what it makes.
+// The library of the specification takes the signatures of Sign, and Check takes those of the library.
 func TestTheLibraryOfTheSpecificationAgrees(t *testing.T) {
 	secret := NewSecret().Reveal()
 	other, err := standardwebhooks.NewWebhook(secret)

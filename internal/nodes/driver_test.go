@@ -11,10 +11,10 @@
 //     nothing. Only one with an unknown outcome may have happened or not.
 //
 // With an outbox they also kill processes over each store that outlives its process, one at a time or of four nodes, and check
-// what is delivered:
+// the deliveries:
 //
-//   - All that an acknowledged call has caused is delivered or given up, unless its code has ended.
-//   - Nothing is delivered that was caused by a call that has failed, or by one that is not in the store.
+//   - The messages and events of an acknowledged call are delivered or given up, unless their code has ended.
+//   - A call that has failed, or that is not in the store, causes no delivery.
 //   - A delivery comes again only if it has failed or its process was killed. The numbers of the
 //     deliveries of a message rise.
 //   - The events of a user come in the order of their calls, and so do the messages to an address.

@@ -102,7 +102,7 @@ func (j *journal) add(e entry) error {
 	return err
 }
 
-// deliver notes a delivery, and lets it end as it likes.
+// deliver notes a delivery, and lets it end at random.
 func (j *journal) deliver(e entry) error {
 	e.What, e.Run, e.How = delivered, j.run, taken
 	if !j.clean {
@@ -145,8 +145,8 @@ func number(mark string) int {
 	return n
 }
 
-// mark is the text that a call leaves in all that it causes: as the client's locale it is in
-// messages, and as its user agent in events.
+// mark is the text that a call leaves in its messages and events: the client's locale is in messages,
+// and its user agent is in events.
 func mark(number int) string { return "x-" + strconv.Itoa(number) }
 
 func (j *journal) message(m notify.Message) error {
@@ -188,7 +188,7 @@ type failing struct{}
 
 var errRolledBack = errors.New("rolled back by the test")
 
-// rollsBack makes a call lose its nth transaction; "" loses none.
+// rollsBack makes a call lose its nth transaction. "" rolls no transaction back.
 func rollsBack(ctx context.Context, nth string) context.Context {
 	n, err := strconv.Atoi(nth)
 	if err != nil {

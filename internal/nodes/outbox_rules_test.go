@@ -116,7 +116,7 @@ func (e entry) row() string {
 	return e.ID + "." + e.Lane
 }
 
-// tries checks the deliveries of each row: their numbers rise, and one comes after another only if that has
+// tries checks the deliveries of each row. Their numbers rise. One comes after another only if the other has
 // failed, or if its process was killed.
 func (h *history) tries() {
 	again := 0
@@ -167,8 +167,8 @@ func (h *history) tries() {
 	}
 }
 
-// order checks the order of the events of a user or a team, which come only after the end of those before,
-// and of the messages to an address, of which one that has failed lets the next ones pass.
+// order checks the order of the events of a user or a team, and of the messages to an address. An event comes
+// after the end of the one before. A message that has failed lets the next ones pass.
 func (h *history) order() {
 	last := make(map[string]int)
 	for i, e := range h.entries {
@@ -218,7 +218,7 @@ func (h *history) ends() {
 	h.Logf("%d links and codes were sent, %d were ended", sent, len(over))
 }
 
-// none checks that all that was delivered was caused by a call that has happened.
+// none checks that each delivery was caused by a call that has happened.
 func (h *history) none(rows store.Reader, engine *latchkey.Engine) {
 	ctx := context.Background()
 	names := make(map[string]int)
@@ -266,7 +266,7 @@ func (h *history) none(rows store.Reader, engine *latchkey.Engine) {
 	}
 }
 
-// complete checks that all that a call has caused was delivered, if the call was acknowledged.
+// complete checks that the messages and events of each acknowledged call were delivered.
 func (h *history) complete() {
 	counts := make(map[outcome]int)
 	events, messages, excused := 0, 0, 0
@@ -306,8 +306,8 @@ func (h *history) complete() {
 	}
 }
 
-// whole checks that a call of a killed process has all of its effects or none: if its change is in the store, what it
-// has caused was delivered.
+// whole checks that a call of a killed process has all of its effects or no effect: if its change is in the store, its
+// messages and events were delivered.
 func (h *history) whole(rows store.Reader, engine *latchkey.Engine) {
 	tokens := make(map[string]bool)
 	for q := (store.Query{Index: record.Tokens.Primary(), Limit: store.MaxLimit}); ; {
@@ -350,8 +350,8 @@ func (h *history) whole(rows store.Reader, engine *latchkey.Engine) {
 	h.Logf("%d calls of killed processes have changed the store", changed)
 }
 
-// has reports whether a delivery of a call was taken, or given up. Those of a message may also have ended after a failure,
-// because its code serves no longer, if that may be.
+// has reports whether a delivery of a call was taken, or given up. With ends, a message may also have ended after a failure,
+// because its code serves no longer.
 func (h *history) has(d *deed, is func(entry) bool, ends bool) bool {
 	for _, id := range h.caused[d.number] {
 		places := h.of[id]

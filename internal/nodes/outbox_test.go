@@ -20,7 +20,7 @@ import (
 	"example.com/latchkey/internal/pgtest"
 )
 
-// posts are nodes with an outbox, and what the test knows of their calls.
+// posts are nodes with an outbox, and the calls that the test has made.
 type posts struct {
 	*cluster
 	journal *journal
@@ -150,7 +150,7 @@ func (p *posts) work(r *random.Rand) {
 		m := members[r.IntN(len(members))]
 		switch how := p.act(r, m); {
 		case how == unknown, m.gone:
-			// What comes of a call without an answer may come after the next call.
+			// The effects of a call without an answer may come after the next call.
 			members = slices.DeleteFunc(members, func(other *member) bool { return other == m })
 		case how == refused && m.session != "" && r.IntN(2) == 0:
 			m.session = "" // it may have ended
@@ -325,8 +325,8 @@ func (p *posts) replace(i int) {
 	p.start(i)
 }
 
-// empty lets processes deliver what is left, without failures. Each has a clock that is further
-// ahead: deliveries that have failed wait for up to an hour.
+// empty lets processes deliver the rows that are left, without failures. Each process has a clock that is
+// further ahead, because deliveries that have failed wait for up to an hour.
 func (p *posts) empty() {
 	for _, n := range p.nodes {
 		n.stop()
@@ -376,7 +376,7 @@ func (p *posts) entries() (all []entry) {
 	return all
 }
 
-// A process is killed 50 times, and the next one delivers what it has left.
+// A process is killed 50 times, and the next one delivers the rows that it has left.
 func TestKillWhileDelivering(t *testing.T) {
 	for _, backend := range []string{"bbolt", "sqlite", "postgres"} {
 		t.Run(backend, func(t *testing.T) {
@@ -395,7 +395,7 @@ func TestKillWhileDelivering(t *testing.T) {
 }
 
 // Four nodes deliver at once, and one after the other is killed and started again. Their clocks run twenty
-// times as fast, so that the living ones take over within the test what the dead ones had.
+// times as fast, so that the living ones take the rows of the dead ones over within the test.
 func TestFourNodesOfWhichSomeAreKilledDeliverAll(t *testing.T) {
 	t.Parallel()
 	s := settings{Address: pgtest.Shared(t).Address(), Namespace: pgtest.Namespace(), Outbox: &outbox{Rate: 20, Step: 3 * time.Minute}}

@@ -13,7 +13,7 @@ import (
 	"example.com/latchkey/internal/operations"
 )
 
-// observer keeps what it is told.
+// observer keeps the observations that it gets.
 type observer struct {
 	mu    sync.Mutex
 	begun []string
@@ -39,8 +39,8 @@ func (o *observer) Observe(ctx context.Context, seen latchkey.Observation) {
 	}
 }
 
-// take returns the names of the operations that have begun, and what was observed, and
-// forgets them.
+// take returns the names of the operations that have begun, and the observations, and forgets
+// them.
 func (o *observer) take() (begun []string, seen []latchkey.Observation, lost int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -14,7 +14,7 @@ type Delivery struct {
 	Stream   string    // deliveries of one stream leave in their order; "" after it was given up
 	Position int64     // in the stream; the store numbers it
 	Kind     string    // of the message, or the name of the event with * for ids
-	UserID   string    // whom it concerns; "" for none
+	UserID   string    // of the user it is about, or ""
 	Created  time.Time // when it was asked for
 	Queued   time.Time // when it was queued or requeued
 	Due      time.Time // when it may be claimed; zero after it was given up

@@ -80,8 +80,8 @@ func newTransport(dialer *net.Dialer, roots *x509.CertPool) *http.Transport {
 }
 
 // post sends a request. It returns nil for an answer of 2xx, the status of any answer, and the time
-// for which the receiver asks not to be called. A redirect is an answer as any other: the
-// transport follows none.
+// for which the receiver asks not to be called. A redirect is an answer as any other: the transport
+// does not follow it.
 func (e *Endpoint) post(ctx context.Context, id string, keys []hidden.Text, body []byte) (status int, wait time.Duration, failure *notify.Failure) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()

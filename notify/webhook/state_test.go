@@ -155,7 +155,7 @@ func TestTheReportMayPanicAndResume(t *testing.T) {
 	checkSetAside(t, e.Receive(t.Context(), event()), "answer", "410 Gone")
 }
 
-// A request that has begun before a Resume says nothing about the time after it.
+// A request that has begun before a Resume does not change the state after it.
 func TestARequestFromBeforeAResumeDoesNotCount(t *testing.T) {
 	for _, status := range []int{410, 200} {
 		synctest.Test(t, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestASuccessFromBeforeAResumeDoesNotCount(t *testing.T) {
 	})
 }
 
-// A success that was on its way takes no endpoint back that is set aside.
+// A late success does not take back an endpoint that is set aside.
 func TestALateSuccessTakesNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(t, someConfig())
@@ -318,7 +318,7 @@ func TestAClockThatWasAheadHidesNoFailures(t *testing.T) {
 	checkSetAside(t, e.Receive(t.Context(), event()), "answer", "500 Internal Server Error")
 }
 
-// Everything may be called at once.
+// All methods may be called at once.
 func TestAnEndpointIsSafeForConcurrentUse(t *testing.T) {
 	r := newReceiver(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.Header.Get("webhook-id"), "0") {

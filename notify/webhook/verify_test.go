@@ -31,8 +31,8 @@ func TestVerifyTakesTheExampleOfTheSpecification(t *testing.T) {
 	}
 }
 
-// Verify takes what the library of the specification signs, by any of the secrets and beside any other
-// signature, and nothing else.
+// Verify takes a request that the library of the specification has signed, with any of the secrets and
+// beside other signatures. It refuses every other request.
 func TestVerifyTakesOnlyWhatASecretHasSigned(t *testing.T) {
 	secret, other := webhook.GenerateSecret(), webhook.GenerateSecret()
 	library, err := standardwebhooks.NewWebhook(secret.Reveal())

@@ -25,6 +25,7 @@
 //	  "timestamp": "2026-10-27T15:00:00Z",
 //	  "data": {
 //	    "id": "7PNQkVbsy8tZr2LC",
+//	    "try": 1,
 //	    "name": "users.ada.sessions.s1.create",
 //	    "time": "2026-10-27T15:00:00Z",
 //	    "userId": "ada",
@@ -150,7 +151,7 @@ type Endpoint struct {
 	mu    sync.Mutex
 	keys  []hidden.Text
 	state State
-	round int // counts the calls of Resume: what began before one says nothing about the time after it
+	round int // counts the calls of Resume: a request from before one says nothing about the time after it
 }
 
 // New returns an endpoint. It neither resolves the name of the URL nor connects.

@@ -254,7 +254,7 @@ func TestAnEventThatCannotBeSentFailsForGood(t *testing.T) {
 	}
 }
 
-// New refuses what does not work, or is not safe.
+// New refuses configurations that do not work or are not safe.
 func TestNewRefuses(t *testing.T) {
 	good := webhook.Config{URL: hidden.New("https://a.example.org/x?y=z"), Secrets: []hidden.Text{webhook.GenerateSecret()}}
 	for want, configs := range map[error][]func(*webhook.Config){

@@ -30,8 +30,8 @@ func outboxEngine(t *testing.T, s store.Store, key latchkey.Key, now func() time
 	return e
 }
 
-// What waits in the outbox moves along: what waited before the copy, what came during the move, and
-// what came after the switch. The events of a user keep their order.
+// The events that wait in the outbox move along: those from before the copy, those that came during the
+// move, and those from after the switch. The events of a user keep their order.
 func TestAMoveKeepsTheOutbox(t *testing.T) {
 	for name, makers := range map[string][2]func(testing.TB, *store.Schema) place{
 		"SQLite to PostgreSQL": {inSQLite, inPostgres},

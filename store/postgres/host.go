@@ -216,7 +216,7 @@ type hostTx struct {
 // closed says that an inner transaction has ended.
 func (t *hostTx) closed() bool { return t.over || t.n > 0 && t.n <= t.released }
 
-// run runs a statement of the host. What waits goes to the server before it.
+// run runs a statement of the host. The writes that wait go to the server before it.
 func (t *hostTx) run(ctx context.Context, call func(context.Context) error) error {
 	bound, done := t.bound(ctx)
 	defer done()

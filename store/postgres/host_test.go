@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +16,6 @@ import (
 	"example.com/latchkey/internal/pgtest"
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/store"
-	"example.com/latchkey/store/memory"
-	"example.com/latchkey/store/storetest"
 )
 
 // bakery is a store beside a table of a host, whose loaves belong to users.
@@ -74,19 +71,32 @@ func (b *bakery) signUp(id string, do func(ctx context.Context, host pgx.Tx) err
 	})
 }
 
-// wantKept compares the users and the loaves.
-func (b *bakery) wantKept(want string) {
+// lookUp reads a row outside of the store.
+func (b *bakery) lookUp(query string, into ...any) {
 	b.Helper()
 	conn, err := pgx.Connect(limited(b), b.address)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer conn.Close(limited(b))
+	if err := conn.QueryRow(limited(b), query).Scan(into...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// kept returns the users and the loaves.
+func (b *bakery) kept() string {
+	b.Helper()
 	var users, loaves string
-	err = conn.QueryRow(limited(b), b.in(`SELECT (SELECT coalesce(string_agg(id, ',' ORDER BY id COLLATE "C"), '') FROM @.users),
-		(SELECT coalesce(string_agg(name, ',' ORDER BY name COLLATE "C"), '') FROM @.loaves)`)).Scan(&users, &loaves)
-	if err != nil || users+" "+loaves != want {
-		b.Errorf("%q, want %q; %v", users+" "+loaves, want, err)
+	b.lookUp(b.in(`SELECT (SELECT coalesce(string_agg(id, ',' ORDER BY id COLLATE "C"), '') FROM @.users),
+		(SELECT coalesce(string_agg(name, ',' ORDER BY name COLLATE "C"), '') FROM @.loaves)`), &users, &loaves)
+	return users + " " + loaves
+}
+
+func (b *bakery) wantKept(want string) {
+	b.Helper()
+	if got := b.kept(); got != want {
+		b.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -162,48 +172,6 @@ func TestTheClosureGoesOnAfterTheHost(t *testing.T) {
 			b.Error("the write after the host is lost")
 		}
 	})
-}
-
-func TestARowOfTheHostRollsBackWithOurs(t *testing.T) {
-	b := newBakery(t, Options{})
-	for name, end := range map[string]func(tx store.Tx) error{
-		"an error": func(store.Tx) error { return errHost },
-		"a panic":  func(store.Tx) error { panic(errHost) },
-		"the end of the goroutine": func(store.Tx) error {
-			runtime.Goexit()
-			return nil
-		},
-		"a hidden error of ours": func(tx store.Tx) error {
-			_ = record.Users.Insert(t.Context(), tx, person("ada", "ada"))
-			return nil
-		},
-		"a late refusal of ours": func(tx store.Tx) error { return record.Users.Insert(t.Context(), tx, person("eve", "ada")) },
-		"Rollback":               func(tx store.Tx) error { return b.host(tx).Rollback(t.Context()) },
-	} {
-		done := make(chan error, 1)
-		go func() {
-			err := errors.New("the goroutine has ended")
-			defer func() {
-				if v := recover(); v != nil {
-					err = v.(error)
-				}
-				done <- err
-			}()
-			err = b.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
-				if err := record.Users.Insert(ctx, tx, person("ada", "ada")); err != nil {
-					return err
-				}
-				if err := b.bake(ctx, b.host(tx), "rye", "ada"); err != nil {
-					return err
-				}
-				return end(tx)
-			})
-		}()
-		if err := <-done; err == nil {
-			t.Errorf("after %s Update has succeeded", name)
-		}
-		b.wantKept(" ")
-	}
 }
 
 // After a failed statement the transaction can only roll back. An error that the host hides is
@@ -340,43 +308,6 @@ func TestAnInnerTransactionEndsWithTheNextCallOfTheClosure(t *testing.T) {
 	b.wantKept("ada rye")
 }
 
-func TestCommitOfTheHostCommitsNothing(t *testing.T) {
-	b := newBakery(t, Options{})
-	for _, want := range []error{errHost, nil} {
-		err := b.signUp("ada", func(ctx context.Context, host pgx.Tx) error {
-			if err := b.bake(ctx, host, "rye", "ada"); err != nil {
-				return err
-			}
-			if err := host.Commit(ctx); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "the store commits") {
-				t.Errorf("Commit: %v", err)
-			}
-			b.wantKept(" ")
-			return want
-		})
-		if !errors.Is(err, want) {
-			t.Errorf("%v, want %v", err, want)
-		}
-	}
-	b.wantKept("ada rye")
-}
-
-func TestRollbackOfTheHostFailsUpdate(t *testing.T) {
-	b := newBakery(t, Options{})
-	err := b.Update(limited(t), func(ctx context.Context, tx store.Tx) error {
-		if err := b.host(tx).Rollback(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := record.Users.Insert(ctx, tx, person("ada", "ada")); !errors.Is(err, store.ErrAborted) {
-			t.Errorf("a call after it: %v", err)
-		}
-		return nil
-	})
-	if !errors.Is(err, store.ErrAborted) || !strings.Contains(err.Error(), "Rollback") {
-		t.Error(err)
-	}
-	b.wantKept(" ")
-}
-
 func TestStatementsThatEndTheTransactionAreRefused(t *testing.T) {
 	b := newBakery(t, Options{})
 	err := b.signUp("ada", func(ctx context.Context, host pgx.Tx) error {
@@ -489,30 +420,6 @@ func TestTheHandleIsATransactionOfPgx(t *testing.T) {
 		}
 		b.wantKept("ada a,b,c")
 	})
-}
-
-func TestHandlesBelowWrappers(t *testing.T) {
-	b := newBakery(t, Options{})
-	plain := b.Store
-	for name, wrapped := range map[string]store.Store{"plain": plain, "hooked": storetest.Count(plain), "twice": storetest.Twice{Store: storetest.Count(plain)}} {
-		b.Store = wrapped
-		if !store.HasHostTransactions(wrapped) {
-			t.Errorf("%s: says no", name)
-		}
-		if err := b.signUp(name, func(ctx context.Context, host pgx.Tx) error { return b.bake(ctx, host, name, name) }); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	b.wantKept("hooked,plain,twice hooked,plain,twice")
-	err := memory.Open().Update(t.Context(), func(ctx context.Context, tx store.Tx) error {
-		if _, ok := TxOf(tx); ok {
-			t.Error("a handle of a store in memory")
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // Statements of the host run in the mode of the store, whatever the mode of the pool is. Behind a pooler, a prepared

@@ -236,7 +236,7 @@ func (b *hostBatch) shut(because error) (broken error) {
 	if b.rows != nil {
 		broken = b.rows.shut(because)
 	}
-	err := b.raw.Close() // which calls what the host has left with the queries
+	err := b.raw.Close() // which calls the functions that the host has given to its queries
 	b.done()
 	b.open = nil
 	b.err = err

@@ -109,7 +109,7 @@ func (h *hostTx) End() (rest func(), err error) {
 	return h.rest, err
 }
 
-// rest ends the objects of database/sql. It waits for none of them: the host may hold a row.
+// rest ends the objects of database/sql. It does not wait for them: the host may hold a row.
 func (h *hostTx) rest() {
 	h.end()
 	_ = h.db.Close()

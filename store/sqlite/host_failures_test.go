@@ -6,11 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -26,11 +23,14 @@ var rollsBack = []string{
 	"INSERT INTO traps VALUES (1)",
 }
 
+// layTrap makes a trigger that rolls back.
+var layTrap = []string{"CREATE TABLE traps (id INTEGER)", "CREATE TRIGGER trap BEFORE INSERT ON traps BEGIN SELECT RAISE(ROLLBACK, 'trapped'); END"}
+
 // laidTraps makes a trigger that rolls back, and two loaves.
 func laidTraps(t *testing.T) (s store.Store, path string) {
 	t.Helper()
 	s, path = bakery(t)
-	execute(t, path, "CREATE TABLE traps (id INTEGER)", "CREATE TRIGGER trap BEFORE INSERT ON traps BEGIN SELECT RAISE(ROLLBACK, 'trapped'); END")
+	execute(t, path, layTrap...)
 	err := signUp(t, s, "owner", func(ctx context.Context, host *sql.Tx) error {
 		return errors.Join(bake(ctx, host, "a", "owner"), bake(ctx, host, "b", "owner"))
 	})
@@ -88,55 +88,6 @@ func testRollsBack(t *testing.T, text string) {
 		t.Errorf("%s: the others: %v", text, err)
 	}
 	wantKept(t, path, "ada,bob,owner,zoe a,b,loaf of ada,loaf of zoe")
-}
-
-// Many callers at once, some of whom fail in all the ways. Each fails or commits alone, and whole.
-func TestFailuresOfTheHostDoNotTouchOtherCallers(t *testing.T) {
-	s, path := laidTraps(t)
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	var good []string
-	for n := range 120 {
-		group.Go(func() {
-			id, way := fmt.Sprintf("user%03d", n), rand.N(6)
-			defer func() {
-				if v := recover(); v != nil && way != 4 {
-					t.Error(v)
-				}
-			}()
-			err := signUp(t, s, id, func(ctx context.Context, host *sql.Tx) error {
-				if err := bake(ctx, host, "loaf "+id, id); err != nil {
-					return err
-				}
-				switch way {
-				case 0: // a taken key, which fails the closure
-					return bake(ctx, host, "a", id)
-				case 1: // a taken key, which the host takes well
-					_ = bake(ctx, host, "a", id)
-				case 2:
-					_, _ = host.ExecContext(ctx, rollsBack[n%len(rollsBack)])
-				case 3:
-					_ = host.Rollback()
-				case 4:
-					panic(errHost)
-				}
-				return nil
-			})
-			if succeeds := way == 1 || way == 5; succeeds != (err == nil) {
-				t.Errorf("way %d: %v", way, err)
-			} else if succeeds {
-				mu.Lock()
-				defer mu.Unlock()
-				good = append(good, id)
-			}
-		})
-	}
-	group.Wait()
-	slices.Sort(good)
-	wantKept(t, path, strings.Join(append([]string{"owner"}, good...), ",")+" a,b,loaf "+strings.Join(good, ",loaf "))
-	if err := s.(store.Checker).Check(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 // The disk is full in a statement of the host. SQLite may roll the transaction back then.

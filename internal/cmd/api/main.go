@@ -8,7 +8,7 @@
 //
 // The command works on the module of the current folder. The API is that of every package that a host
 // can import: all but commands and those below internal, cmd and examples. It is read for linux/amd64
-// without cgo, whatever the system of the command is. The command refuses a package with files that
+// without cgo, on every system. The command refuses a package with files that
 // belong to some systems only.
 //
 // # The file
@@ -36,7 +36,7 @@
 // The path of the module is written as the name of its root package, so that the file holds after the
 // module was renamed.
 //
-// # What is a break
+// # Breaks
 //
 // All changes are breaks but these: a new declaration, a new field, a new method of a type or of an
 // interface with unexported methods, a type that becomes comparable, and a mark of deprecation.

@@ -16,7 +16,7 @@ var writeGolden = flag.Bool("write-golden", false, "write the API of the fixture
 const tree = "../../.."
 
 // openFolders reads the folders of a tree, so that go test runs the tests again after a new file in
-// one of them: it does not see what the go command reads.
+// one of them. It does not see the files that the go command reads.
 func openFolders(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -283,7 +283,7 @@ func TestAFileThatIsNoAPIIsRefused(t *testing.T) {
 	}
 }
 
-// written returns a folder with the fixture, whose file is written, and edits after that.
+// written returns a folder with the fixture and its api.txt, after some edits.
 func written(t *testing.T, edits ...edit) string {
 	t.Helper()
 	before := fixture(t)

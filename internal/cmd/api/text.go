@@ -103,8 +103,8 @@ func (w *writer) union(t *types.Union) string {
 	return strings.Join(terms, " | ")
 }
 
-// function writes a function or a method, and reports whether a host can use it: none of its types may be of
-// a package that a host cannot import.
+// function writes a function or a method, and reports whether a host can use it: a host can import the packages of all
+// its types.
 func (w *writer) function(name string, t *types.Signature) (line string, forHosts bool) {
 	inner := &writer{surface: w.surface, pkg: w.pkg}
 	line = name + inner.signature(t)

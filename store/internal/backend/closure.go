@@ -158,8 +158,9 @@ type Numbers interface {
 	NumbersRows()
 }
 
-// numbered returns a row with its number in the numbered index of its table. Without it, the
-// row has the number 0, or the table no such index.
+// numbered returns a row with the next number in the numbered index of its table. The row stays
+// as it is if it has a number, if the table has no such index, or if the backend numbers rows by
+// itself.
 func numbered(ctx context.Context, tx store.Tx, t *store.Table, row store.Row) (store.Row, error) {
 	ix := t.Numbered()
 	if ix == nil {

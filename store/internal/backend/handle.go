@@ -10,8 +10,8 @@ import (
 // Handle is the host's own handle to the transaction of a closure. The closure calls its
 // methods while no other call runs.
 type Handle interface {
-	// Settle ends what the host has left open. It comes before each call of the closure on
-	// its transaction. After an error the transaction can only roll back.
+	// Settle ends the results and statements that the host has left open. It comes before each
+	// call of the closure on its transaction. After an error the transaction can only roll back.
 	Settle() error
 	// End takes the connection away from the host. It comes once, at the end of the closure,
 	// also after a panic. After an error the transaction can only roll back. rest, unless nil,
@@ -103,7 +103,7 @@ func (g *Guard) Touch(call func() (broken error)) error {
 	return nil
 }
 
-// Peek runs call, which reads what calls of the handle have left behind and does not use the
+// Peek runs call, which reads the results of former calls of the handle and does not use the
 // connection. It is there after the end of the closure too.
 func (g *Guard) Peek(call func()) error {
 	if err := g.c.lock(); err != nil {

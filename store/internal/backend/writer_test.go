@@ -271,7 +271,7 @@ func TestACommitThatFailsIsNotTold(t *testing.T) {
 	}
 }
 
-// A batch whose commit is refused because of one closure runs again, each closure alone.
+// If the commit of a batch is refused because of one closure, each closure runs again, alone.
 func TestCommitsOfALostBatchAreToldOneByOne(t *testing.T) {
 	var c commits
 	p := &picky{&ledger{}, "bad"}

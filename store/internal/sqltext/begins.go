@@ -3,7 +3,7 @@ package sqltext
 import "strings"
 
 // Begins returns the first words of each statement of a text, in capitals, and up to four of
-// each. A statement that begins with something else than a word has none.
+// each. A statement that does not begin with a word has no words.
 func Begins(text string, syntax Syntax) (all [][]string) {
 	s := scanner{text: text, Syntax: syntax}
 	for {
