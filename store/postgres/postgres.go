@@ -315,10 +315,12 @@ func (n names) dialect() sqltext.Dialect {
 func sequence(ix *store.Index) string { return sqltext.IndexName(ix) + "_number" }
 
 // number returns the next number of a sequence for 0, and every other number as it is. The
-// sequence goes on after the greatest number that it has seen, as in a copy of rows.
+// sequence goes on after the greatest number that it has seen, as in a copy of rows. It steps there:
+// setval could set it back behind numbers that others have drawn meanwhile.
 func (n names) number(ix *store.Index, param string) string {
-	s := "'" + n.table(sequence(ix)) + "'"
-	return "CASE WHEN " + param + "::bigint = 0 THEN nextval(" + s + ") WHEN setval(" + s + ", greatest(nextval(" + s + "), " + param + "::bigint)) > 0 THEN " + param + "::bigint END"
+	s, given := n.table(sequence(ix)), param+"::bigint"
+	next := "nextval('" + s + "')"
+	return "CASE WHEN " + given + " = 0 THEN " + next + " WHEN (SELECT count(" + next + ") FROM generate_series(1, " + given + " - (SELECT last_value FROM " + s + ") + 1)) >= 0 THEN " + given + " END"
 }
 
 func columnType(c store.Column) string {

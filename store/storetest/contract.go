@@ -54,6 +54,7 @@ var contract = []struct {
 	{"InsertAllHasOneWinner", insertAllWinner},
 	{"RowsAreNumberedInTheirOrder", numberedInOrder},
 	{"ANumberThatIsGivenStays", numbersThatAreGiven},
+	{"NumbersThatAreGivenSetNoOthersBack", numbersThatAreGivenAtOnce},
 	{"NumbersRiseAmongUpdatesAtOnce", numberedAtOnce},
 	{"NullsNeverCollide", nullsNeverCollide},
 	{"NullsAreListedFirst", nullsFirst},

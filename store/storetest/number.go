@@ -98,6 +98,36 @@ func numbersThatAreGiven(s *suite) {
 	}
 }
 
+// Rows that come with small numbers of their own, as from another store, do not set the numbers of others
+// back.
+func numbersThatAreGivenAtOnce(s *suite) {
+	s.must(s.update(func(ctx context.Context, tx store.Tx) error {
+		return tickets.Insert(ctx, tx, &ticket{ID: "first", Queue: "a", Number: 1000})
+	}))
+	const callers, each = 8, 25
+	var group sync.WaitGroup
+	for caller := range callers {
+		group.Go(func() {
+			for n := range each {
+				given := 0
+				if caller%2 == 0 {
+					given = 1 + caller*each + n
+				}
+				err := s.update(func(ctx context.Context, tx store.Tx) error {
+					return tickets.Insert(ctx, tx, &ticket{ID: fmt.Sprintf("%d-%d", caller, n), Queue: "a", Number: int64(given)})
+				})
+				if err != nil {
+					s.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if _, numbers := s.queue("a"); len(numbers) != 1+callers*each || numbers[callers/2*each] != 1000 {
+		s.Errorf("%v", numbers)
+	}
+}
+
 // Each of several callers sees its own tickets in the order in which it has issued them, and a
 // ticket that was issued before a call began stands before that of the call.
 func numberedAtOnce(s *suite) {
