@@ -107,17 +107,30 @@ func (o *operation) begin() {
 
 // end turns the error of an operation into its answer, and tells the observer.
 func (o operation) end(err *error) {
-	if *err != nil {
-		o.engine.publicError(o.ctx, o.name, err)
-	}
-	if !o.observed {
-		return
+	if o.observed {
+		if v := recover(); v != nil { // of the host's store
+			o.ended("fault")
+			panic(v)
+		}
 	}
 	if *err == nil {
-		o.tell("")
+		if o.observed {
+			o.tell("")
+		}
 		return
 	}
 	outcome := outcomeOf(*err)
+	o.engine.publicError(o.ctx, o.name, err)
+	if outcome == "fault" {
+		outcome = outcomeOf(*err) // it may be an answer now
+	}
+	if o.observed {
+		o.ended(outcome)
+	}
+}
+
+// ended tells the observer that an operation has failed.
+func (o *operation) ended(outcome string) {
 	if way := signIns[o.name]; way != "" {
 		o.engine.observe(o.ctx, Observation{What: ObservedSignIn, Name: way, Outcome: outcome, Count: 1})
 	}
@@ -164,6 +177,9 @@ func outcomeOf(err error) string {
 		return "closed"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "canceled"
+	}
+	if _, is := errors.AsType[*hostError](err); is {
+		return "host"
 	}
 	return "fault"
 }

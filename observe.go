@@ -26,9 +26,9 @@ type Observation struct {
 	// Name is one of a few: it serves as the attribute of a metric.
 	Name string
 	// Outcome is "" if it went well. Otherwise it is the type of an [Error], such as
-	// user_invalid_credentials, or fault, canceled (the caller has gone) or closed (the engine).
-	// An error of [Config].InTransaction has an outcome by the same rule. Deliveries have outcomes
-	// of their own ([ObservedDelivery]).
+	// user_invalid_credentials, or fault, canceled (the caller has gone), closed (the engine), or host:
+	// any other error of [Config].InTransaction, or of the function that takes an export. A panic of
+	// the store is a fault. Deliveries have outcomes of their own ([ObservedDelivery]).
 	Outcome string
 	// Count is how many of the kind.
 	Count int
@@ -57,8 +57,9 @@ const (
 	// ObservedHash is the hash of a password. Waited is its time in the queue. The Outcome
 	// general_busy says that there was no place for it. Name is "".
 	ObservedHash Observed = "hash"
-	// ObservedTransaction is a transaction of the store. Count is how often its closure ran, Name
-	// is "". The outcome of one that an answer has rolled back is the type of the answer.
+	// ObservedTransaction is a transaction of the store that belongs to an operation. Those of the
+	// deliveries of an [Outbox] are not told. Count is how often its closure ran, Name is "". The
+	// outcome of one that an answer has rolled back is the type of the answer.
 	ObservedTransaction Observed = "transaction"
 	// ObservedSessions are sessions. Name is created or ended; an expired one is not ended but
 	// swept.

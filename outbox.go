@@ -125,13 +125,15 @@ type outbox struct {
 	report   *courier.Report
 	payloads map[string]func() any // new payloads of events, by the name of their type
 
-	mu       sync.Mutex
-	held     map[*record.Delivery]*holding // rows that this process has
-	places   map[string]int                // messages at the courier, by courier.Place
-	renewing sync.WaitGroup
-	ending   atomic.Bool   // it is being closed
-	stop     chan struct{} // closed at the end of the deliveries
-	ended    chan struct{} // closed at the end
+	mu     sync.Mutex
+	held   map[*record.Delivery]*holding // rows that this process has
+	places map[string]int                // messages at the courier, by courier.Place
+	beside int                           // goroutines of aside
+	ending atomic.Bool                   // it is being closed
+	stop   chan struct{}                 // closed at the end of the deliveries
+	left   *sync.Cond                    // one of aside has ended
+	ended  chan struct{}                 // closed at the end
+	failed error                         // of close
 }
 
 // holding is how this process has a row.

@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"example.com/latchkey/internal/courier"
@@ -19,6 +20,7 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
 		held: make(map[*record.Delivery]*holding), places: make(map[string]int), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
+	o.left = sync.NewCond(&o.mu)
 	o.ends = dispatch.NewBatch(endsAtOnce, endGather, e.endRows)
 	lane := func(name string, room int, pauses bool) dispatch.Lane {
 		return dispatch.Lane{
@@ -45,7 +47,7 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 	e.outbox = o
 	o.lanes = dispatch.New(lanes)
 	o.lanes.Start()
-	o.renewing.Go(func() { e.renew(o) })
+	o.aside(func() { e.renew(o) })
 }
 
 // claim takes up to n rows of a lane whose time has come, the first of their streams. It returns
@@ -77,15 +79,12 @@ func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (w
 		next = time.Millisecond // there may be more behind them
 		e.advance(ctx, found.blocked...)
 	}
-	for _, row := range over {
-		e.logger.Error("latchkey: a delivery is given up, because it has begun too often without an end", "delivery", row.ID, "kind", row.Kind, "lane", lane, "tries", row.Tries)
-	}
-	e.advance(ctx, over...)
+	e.gaveUp(ctx, "latchkey: a delivery is given up, because it has begun too often without an end", over)
 	for _, row := range got {
 		e.outbox.hold(row)
 		one := &queued{row: row}
 		if one.kept, err = e.openKept(row); err != nil {
-			go e.unopened(row, err) // which waits for others that end
+			e.outbox.aside(func() { e.unopened(row, err) }) // which waits for others that end
 			continue
 		}
 		works = append(works, &work{e, []*queued{one}, false})
@@ -193,6 +192,16 @@ func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*r
 	return got, over, err
 }
 
+// gaveUp logs and tells that deliveries were given up without a try, and lets the next ones of their
+// streams go on.
+func (e *Engine) gaveUp(ctx context.Context, line string, all []*record.Delivery) {
+	for _, row := range all {
+		e.logger.ErrorContext(ctx, line, "delivery", row.ID, "kind", row.Kind, "to", row.Lane, "tries", row.Tries)
+		e.observe(ctx, Observation{What: ObservedDelivery, Name: row.Lane, Outcome: courier.Dropped, Count: 1})
+	}
+	e.advance(ctx, all...)
+}
+
 // unopened ends a row that does not open. One whose key this process lacks is left to others.
 func (e *Engine) unopened(row *record.Delivery, cause error) {
 	e.logUnopened(context.Background(), unopened{value: sealedOutbox, userID: row.UserID, cause: cause})
@@ -201,5 +210,6 @@ func (e *Engine) unopened(row *record.Delivery, cause error) {
 		outcome = courier.Again
 	}
 	d.decide(e.now(), outcome, &notify.Failure{Stage: "outbox", Reason: "the row does not open"})
+	e.observe(context.Background(), Observation{What: ObservedDelivery, Name: row.Lane, Outcome: d.outcome, Count: 1})
 	_ = e.end(d)
 }

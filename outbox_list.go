@@ -111,9 +111,7 @@ func (e *Engine) Discard(ctx context.Context, id string) (err error) {
 	defer e.operation(&ctx, "discard delivery").end(&err)
 	return e.changeDelivery(ctx, id, func(ctx context.Context, tx *txn, row *record.Delivery) error {
 		tx.after = append(tx.after, func(ctx context.Context) {
-			if row.Stream != "" {
-				tx.advance(ctx, row)
-			}
+			tx.advance(ctx, row)
 		})
 		return record.Outbox.Delete(ctx, tx, store.Text(row.ID))
 	})
@@ -135,7 +133,7 @@ func (e *Engine) changeDelivery(ctx context.Context, id string, change func(cont
 			return err
 		case row == nil:
 			return ErrDeliveryNotFound
-		case row.GivenUp.IsZero() && row.Leased && row.Due.After(tx.now):
+		case row.GivenUp.IsZero() && row.Leased && row.Due.After(tx.now) && !tx.farAhead(row.Due, tx.now):
 			return ErrDeliveryUnderWay
 		}
 		return change(ctx, tx, row)

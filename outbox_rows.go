@@ -28,7 +28,7 @@ const (
 	endTime = 10 * time.Second
 	// fullWait is how long a message waits for which the queue of its channel had no room.
 	fullWait = 30 * time.Second
-	// endsAtOnce is how many deliveries end in one transaction, and endGather how long the first of
+	// endsAtOnce is how many deliveries end, or are renewed, in one transaction, and endGather how long the first of
 	// them waits for others: a delivery that has ended is in no hurry.
 	endsAtOnce = 100
 	endGather  = 20 * time.Millisecond
@@ -40,14 +40,38 @@ func (o *outbox) close(ctx context.Context) error {
 		return nil
 	}
 	if o.ending.Swap(true) {
-		<-o.ended
-		return nil
+		select {
+		case <-o.ended:
+			return o.failed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	defer close(o.ended)
-	err := o.lanes.Close(ctx)
+	o.failed = o.lanes.Close(ctx)
 	close(o.stop)
-	o.renewing.Wait()
-	return err
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.beside > 0 { // for no longer than the store may take
+		o.left.Wait()
+	}
+	return o.failed
+}
+
+// aside runs a function on a goroutine for which close waits.
+func (o *outbox) aside(do func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.beside++
+	go func() {
+		defer func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.beside--
+			o.left.Broadcast()
+		}()
+		do()
+	}()
 }
 
 // decide decides what becomes of a row after an outcome, and reports whether it is given up.
@@ -108,8 +132,14 @@ func (o *outbox) begin(row *record.Delivery, within time.Duration) {
 // stillMine reports whether no other process has taken a row over. If the store does not answer,
 // it is taken for ours: it is rather sent twice than lost.
 func (e *Engine) stillMine(ctx context.Context, row *record.Delivery) bool {
-	now, err := record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID))
+	now, err := e.present(ctx, row)
 	return err != nil || now != nil && has(now, row)
+}
+
+// present reads a row as it is now, nil if it is gone.
+func (e *Engine) present(ctx context.Context, row *record.Delivery) (now *record.Delivery, err error) {
+	defer caught(&err)
+	return record.Outbox.Find(ctx, e.store, record.Outbox.Primary(), store.Text(row.ID))
 }
 
 // has reports whether the process that took a row has it still. Another process may have given it
@@ -123,7 +153,8 @@ func (e *Engine) isFirst(ctx context.Context, row *record.Delivery) bool {
 }
 
 // streamHead returns the first rows of a stream.
-func (e *Engine) streamHead(ctx context.Context, lane, stream string, n int) ([]*record.Delivery, error) {
+func (e *Engine) streamHead(ctx context.Context, lane, stream string, n int) (rows []*record.Delivery, err error) {
+	defer caught(&err)
 	return record.Outbox.List(ctx, e.store, store.Query{Index: record.Outbox.Index("stream"), Equal: []store.Value{store.Text(lane), store.Text(stream)}, Limit: n})
 }
 
@@ -175,7 +206,7 @@ func (e *Engine) endRows(all []*ending) (err error) {
 	}
 	var freed []*record.Delivery
 	for _, d := range all {
-		if d.row.Stream != "" && d.outcome != released {
+		if d.outcome != released {
 			freed = append(freed, d.row)
 		}
 	}
@@ -196,7 +227,7 @@ func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
 	var heads []*record.Delivery
 	seen := make(map[string]bool)
 	for _, row := range of {
-		if seen[row.Lane+"\n"+row.Stream] {
+		if row.Stream == "" || seen[row.Lane+"\n"+row.Stream] {
 			continue
 		}
 		seen[row.Lane+"\n"+row.Stream] = true
@@ -208,28 +239,35 @@ func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
 			heads = append(heads, head[0])
 		}
 	}
-	now := e.now()
-	if slices.ContainsFunc(heads, func(row *record.Delivery) bool { return row.Failures == 0 && row.Due.After(now) }) {
-		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
-			for _, head := range heads {
-				err := change(ctx, tx, head, func(row *record.Delivery) bool {
-					put := !row.Leased && row.Failures == 0 && row.Due.After(now)
-					row.Due = now
-					return put
-				})
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return
-		}
+	if e.advanceRows(ctx, heads) != nil {
+		return
 	}
 	for _, row := range heads {
 		e.wake(row.Lane)
 	}
+}
+
+// advanceRows is the transaction of advance.
+func (e *Engine) advanceRows(ctx context.Context, heads []*record.Delivery) (err error) {
+	defer caught(&err)
+	now := e.now()
+	waits := func(row *record.Delivery) bool { return !row.Leased && row.Failures == 0 && row.Due.After(now) }
+	if !slices.ContainsFunc(heads, waits) {
+		return nil
+	}
+	return e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for _, head := range heads {
+			err := change(ctx, tx, head, func(row *record.Delivery) bool {
+				put := waits(row)
+				row.Due = now
+				return put
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // note changes or deletes the row of a delivery that has ended, unless another process has it.
@@ -267,8 +305,11 @@ func change(ctx context.Context, tx store.Tx, of *record.Delivery, fn func(*reco
 
 // farAhead reports whether a time of a row is later than any that the engine sets: the clock was ahead
 // when it was set.
-func (e *Engine) farAhead(due, now time.Time) bool {
-	return due.After(now.Add(time.Hour + e.outbox.lease + e.clockStep))
+func (e *Engine) farAhead(due, now time.Time) bool { return due.After(e.farthest(now)) }
+
+// farthest is the latest time that the engine sets in a row.
+func (e *Engine) farthest(now time.Time) time.Time {
+	return now.Add(time.Hour + leaseLength + 2*e.clockStep)
 }
 
 // caught turns a panic of the host's store into an error.
@@ -297,25 +338,29 @@ func (e *Engine) renew(o *outbox) {
 			}
 		}
 		o.mu.Unlock()
-		if len(old) == 0 {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), endTime)
-		err := e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
-			for _, held := range old {
-				err := change(ctx, tx, held, func(row *record.Delivery) bool {
-					row.Due = e.now().Add(o.lease)
-					return has(row, held)
-				})
-				if err != nil {
-					return err
-				}
+		for part := range slices.Chunk(old, endsAtOnce) {
+			if err := e.renewRows(part); err != nil {
+				e.logger.Error("latchkey: deliveries are not renewed", "error", err)
 			}
-			return nil
-		})
-		cancel()
-		if err != nil {
-			e.logger.Error("latchkey: deliveries are not renewed", "error", err)
 		}
 	}
+}
+
+// renewRows is a transaction of renew.
+func (e *Engine) renewRows(all []*record.Delivery) (err error) {
+	defer caught(&err)
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	return e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
+		for _, held := range all {
+			err := change(ctx, tx, held, func(row *record.Delivery) bool {
+				row.Due = e.now().Add(e.outbox.lease)
+				return has(row, held)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

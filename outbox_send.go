@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"example.com/latchkey/internal/courier"
-	"example.com/latchkey/internal/record"
+	"example.com/latchkey/internal/dispatch"
 	"example.com/latchkey/notify"
 )
 
@@ -42,7 +42,7 @@ func (e *Engine) offer(all []*queued) {
 			e.outbox.hold(one.row)
 		}
 		if !e.outbox.lanes.Offer(w.chain[0].row.Lane, w) {
-			go w.Return()
+			e.outbox.aside(w.Return) // which waits for others that end
 		}
 	}
 }
@@ -60,30 +60,31 @@ func (w *work) Return() {
 
 // Run delivers one after the other, until one fails. It gives back those that it has not begun, also
 // after runtime.Goexit.
-func (w *work) Run(ctx context.Context) (ok bool) {
+func (w *work) Run(ctx context.Context) (all dispatch.Result) {
 	begun := 0
 	defer func() { (&work{w.Engine, w.chain[begun:], false}).Return() }()
+	all = dispatch.Nothing
 	if w.fresh && !w.isFirst(ctx, w.chain[0].row) {
-		return true // its turn comes when the one before it has ended
+		return all // its turn comes when the one before it has ended
 	}
-	for begun < len(w.chain) {
+	for begun < len(w.chain) && all != dispatch.Failed {
 		begun++
-		if !w.run(ctx, w.chain[begun-1]) {
-			return false
+		if one := w.run(ctx, w.chain[begun-1]); one != dispatch.Nothing {
+			all = one
 		}
 	}
-	return true
+	return all
 }
 
 // run delivers one, and notes what became of it.
-func (w *work) run(ctx context.Context, one *queued) (ok bool) {
+func (w *work) run(ctx context.Context, one *queued) (result dispatch.Result) {
 	ended, returned := &ending{row: one.row, outcome: courier.Dropped, cause: "receiver: ended its goroutine"}, false
 	defer func() {
 		if !returned { // runtime.Goexit
 			w.outbox.report.Event(one.row.Lane, one.row.ID, one.row.Kind, int(one.row.Tries), true, &notify.Failure{Stage: "receiver", Reason: "ended its goroutine"})
 		}
 		if w.end(ended) != nil {
-			ok = false // it will come again, so the next one of its stream waits
+			result = dispatch.Failed // it will come again, so the next one of its stream waits
 		}
 	}()
 	if one.kept.Message != nil {
@@ -92,7 +93,13 @@ func (w *work) run(ctx context.Context, one *queued) (ok bool) {
 		w.receiveKept(ctx, one, ended)
 	}
 	returned = true
-	return ended.outcome == "" || ended.outcome == courier.Stale
+	switch ended.outcome {
+	case "":
+		return dispatch.Went
+	case courier.Stale:
+		return dispatch.Nothing
+	}
+	return dispatch.Failed
 }
 
 // sendKept hands a message to the courier, and waits for its end.
@@ -118,9 +125,9 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 	defer e.outbox.leave(place)
 	done := make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
-		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1,
+		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1, Waited: c.now.Sub(row.Created),
 		Serves: func(ctx context.Context) bool {
-			return e.now().Before(expiry(row)) && (one.fresh || e.stillMine(ctx, row)) && e.serves(ctx, l.code)
+			return (row.Expire.IsZero() || e.now().Before(row.Expire)) && (one.fresh || e.stillMine(ctx, row)) && e.serves(ctx, l.code)
 		},
 		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
 			defer close(done)
@@ -134,14 +141,6 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 	<-done
 }
 
-// expiry is when the code of a message runs out.
-func expiry(row *record.Delivery) time.Time {
-	if row.Expire.IsZero() {
-		return row.Queued.Add(outboxLife)
-	}
-	return row.Expire
-}
-
 // receiveKept hands an event to its receiver.
 func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 	row := one.row
@@ -150,7 +149,10 @@ func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 		ended.outcome = courier.Stale // another process has it
 		return
 	}
-	began := time.Now()
+	began, waited := time.Now(), e.now().Sub(row.Created)
+	defer func() {
+		e.observe(ctx, Observation{What: ObservedDelivery, Name: name, Outcome: ended.outcome, Count: 1, Took: time.Since(began), Waited: waited})
+	}()
 	event, err := e.keptEvent(ctx, one.kept.Event)
 	if err != nil { // perhaps a newer version of the program has made it
 		failure := &notify.Failure{Stage: "outbox", Reason: "the event is of a kind that this process does not know"}
@@ -162,7 +164,6 @@ func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 	event.Try = int(row.Tries)
 	ctx, cancel := context.WithTimeout(ctx, receiveTime)
 	defer cancel()
-	outcome := ""
 	for _, r := range e.outbox.config.Receivers {
 		if r.Name != name {
 			continue
@@ -172,16 +173,14 @@ func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 		case failure == nil:
 			ended.decide(e.now(), "", nil)
 		default:
-			outcome = courier.Again
+			outcome := courier.Again
 			if permanent {
 				outcome = courier.Dropped
 			}
 			givenUp := ended.decide(e.now(), outcome, failure)
-			outcome = ended.outcome
 			e.outbox.report.Event(name, event.ID, row.Kind, int(row.Tries), givenUp, failure)
 		}
 	}
-	e.observe(ctx, Observation{What: ObservedDelivery, Name: name, Outcome: outcome, Count: 1, Took: time.Since(began), Waited: e.now().Sub(row.Created)})
 }
 
 // keptEvent returns an event as its receiver gets it.

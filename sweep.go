@@ -115,30 +115,33 @@ func (c *call) sweepOutbox(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err := c.update(ctx, func(ctx context.Context, tx *txn) error {
+		over, err := update(ctx, c, func(ctx context.Context, tx *txn) (over []*record.Delivery, err error) {
 			for _, row := range rows {
 				err := change(ctx, tx, row, func(now *record.Delivery) bool {
 					still := now.Tries == row.Tries && now.Queued.Equal(row.Queued) // and not claimed or requeued since
 					now.GiveUp("outbox: no process delivers it", c.now)
+					if still {
+						over = append(over, row)
+					}
 					return still
 				})
 				if err != nil {
-					return err
+					return nil, err
 				}
 			}
-			return nil
+			return over, nil
 		})
 		if err != nil {
 			return err
 		}
-		c.advance(ctx, rows...)
+		c.gaveUp(ctx, "latchkey: a delivery is given up, because no process has delivered it for 72 hours", over)
 	}
 	return nil
 }
 
 // sweepOutboxAhead brings the times of deliveries back that were set while the clock was ahead.
 func (c *call) sweepOutboxAhead(ctx context.Context) error {
-	far := c.now.Add(time.Hour + leaseLength + 2*c.clockStep)
+	far := c.farthest(c.now)
 	q := store.Query{Index: record.Outbox.Primary(), Limit: batch, Where: []store.Filter{store.Or(
 		store.Where("due", store.OpGreaterThan, store.Time(far)), store.Where("queued", store.OpGreaterThan, store.Time(c.now.Add(c.clockStep))),
 	)}}

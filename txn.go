@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type txn struct {
 	seen    []Observation           // told after the commit
 	looks   bool                    // look whether keys are taken before rows are inserted
 	broken  []unopened              // told also if the transaction rolls back
+	panic   func()                  // logs the panic of the host's function, after the transaction
 }
 
 // refusal is an error that commits: the transaction has recorded why it refuses,
@@ -52,6 +54,9 @@ func update[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 // commit is update without what follows the commit: the caller calls follow. If a key is
 // taken that fn did not look for, fn runs in another transaction, in which it looks.
 func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) (T, error)) (result T, done *txn, refused *refusal, err error) {
+	if c.locator != nil {
+		c.device(ctx) // for sessions and messages: no function of the host's but InTransaction runs inside
+	}
 	runs, began := 0, c.stopwatch()
 	for _, looks := range []bool{false, true} {
 		err = c.store.Update(ctx, func(ctx context.Context, s store.Tx) (err error) {
@@ -74,6 +79,9 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 		for _, u := range done.broken {
 			c.logUnopened(ctx, u)
 			c.tellUnopened(ctx, u)
+		}
+		if done.panic != nil {
+			done.panic()
 		}
 	}
 	return result, done, refused, err
@@ -106,7 +114,12 @@ var errHostPanicked = errors.New("latchkey: InTransaction panicked")
 // tellHost calls the host's InTransaction.
 func (tx *txn) tellHost(ctx context.Context, event Event) (err error) {
 	err = errHostPanicked
-	defer tx.recovered(ctx, "InTransaction")
+	defer func() {
+		if v := recover(); v != nil {
+			stack := debug.Stack()
+			tx.panic = func() { tx.logPanic(ctx, "InTransaction", v, stack) }
+		}
+	}()
 	return asHostError(tx.inTransaction(ctx, tx.Tx, event))
 }
 

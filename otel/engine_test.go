@@ -95,7 +95,7 @@ func allowed() map[attribute.Key][]string {
 		"latchkey.delivery.channel": {"email"},
 		"latchkey.delivery.outcome": {"sent", "again", "dropped", "stale"},
 		"latchkey.sweep.table":      {"sessions", "tokens", "failures", "logs", "users", "deliveries"},
-		"error.type":                {"general_unauthorized_scope", "user_invalid_credentials", "general_rate_limit_exceeded", "fault", "canceled", "closed"},
+		"error.type":                {"general_unauthorized_scope", "user_invalid_credentials", "general_rate_limit_exceeded", "fault", "host", "canceled", "closed"},
 		// Numbers, of spans alone.
 		"latchkey.transaction.runs": nil, "latchkey.hash.queue.duration": nil,
 	}

@@ -12,7 +12,7 @@
 //
 // The page docs/observing.md lists the metrics with their units and attributes, alerts on them, and a
 // dashboard. The attribute error.type is the type of the [latchkey.Error] that an operation has
-// answered with, such as user_invalid_credentials, or fault, canceled or closed. It is absent if all
+// answered with, such as user_invalid_credentials, or fault, host, canceled or closed. It is absent if all
 // went well. So latchkey.operation.duration counts refusals by their type as well.
 //
 // The checks of sessions run on every request of a host: [latchkey.Guest.Authenticate],

@@ -71,7 +71,7 @@ func TestAnOperationHasASpanBelowThatOfTheHost(t *testing.T) {
 
 // Only a fault is an error of the service.
 func TestTheStatusIsErrorForAFaultAlone(t *testing.T) {
-	for outcome, want := range map[string]string{"": "Unset", "user_invalid_credentials": "Unset", "canceled": "Unset", "closed": "Unset", "fault": "Error"} {
+	for outcome, want := range map[string]string{"": "Unset", "user_invalid_credentials": "Unset", "canceled": "Unset", "closed": "Unset", "host": "Unset", "fault": "Error"} {
 		observer, recorder, _ := traced(t, false)
 		operate(observer, t.Context(), "create account", outcome, latchkey.Observation{What: latchkey.ObservedTransaction, Outcome: outcome, Count: 1})
 		for _, span := range recorder.Ended() {

@@ -72,7 +72,7 @@ const (
 type Try struct {
 	Channel notify.Channel
 	Outcome string
-	Waited  time.Duration // since the message was queued the first time
+	Waited  time.Duration // since the message was asked for
 	Took    time.Duration
 }
 
@@ -104,6 +104,8 @@ type Delivery struct {
 	// number of tries before this one. Serves is asked before the try then, of notices too.
 	Ended  func(outcome string, cause *notify.Failure) (givenUp bool)
 	Before int
+	// Waited is how long an outbox had it before.
+	Waited time.Duration
 
 	tries  int
 	queued time.Time // the first time
@@ -304,7 +306,7 @@ func (c *Courier) end(l *lane, d *Delivery, outcome string, failure *notify.Fail
 // tell tells of a try that has ended.
 func (c *Courier) tell(d *Delivery, outcome string, began time.Time) {
 	if c.told != nil {
-		c.told(Try{Channel: d.Message.Channel, Outcome: outcome, Waited: began.Sub(d.queued), Took: time.Since(began)})
+		c.told(Try{Channel: d.Message.Channel, Outcome: outcome, Waited: d.Waited + began.Sub(d.queued), Took: time.Since(began)})
 	}
 }
 
@@ -433,10 +435,11 @@ func (c *Courier) Close(ctx context.Context) error {
 	}()
 	patience := time.NewTimer(closingPatience)
 	defer patience.Stop()
+	var err error
 	select {
 	case <-ended:
 	case <-patience.C:
-		return ErrStuck
+		err = ErrStuck
 	}
 	for _, l := range c.lanes {
 		for _, d := range l.empty() {
@@ -447,5 +450,5 @@ func (c *Courier) Close(ctx context.Context) error {
 			c.drop(d, &notify.Failure{Stage: "queue", Reason: "the engine was closed"})
 		}
 	}
-	return nil
+	return err
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -64,10 +65,24 @@ func (b *Batch[T]) work() {
 		for i, a := range part {
 			things[i] = a.thing
 		}
-		err := b.do(things)
+		err := b.call(things)
 		for _, a := range part {
 			a.err = err
 			close(a.done)
 		}
 	}
+}
+
+// errEnded is the error of a batch whose function has ended its goroutine.
+var errEnded = errors.New("latchkey: a batch has ended its goroutine")
+
+// call calls the function of the batch, on a goroutine of its own: the host's store may end that.
+func (b *Batch[T]) call(things []T) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errEnded
+		defer func() { done <- err }()
+		err = b.do(things)
+	}()
+	return <-done
 }

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,8 +14,8 @@ import (
 // returned counts how often a delivery is given back.
 type returned struct{ atomic.Int64 }
 
-func (*returned) Run(context.Context) bool { return true }
-func (r *returned) Return()                { r.Add(1) }
+func (*returned) Run(context.Context) dispatch.Result { return dispatch.Went }
+func (r *returned) Return()                           { r.Add(1) }
 
 // A claim that is under way when the dispatcher is closed gives its deliveries back, and no other claim follows. Each claim
 // counts as a try of its deliveries, and too many tries give a delivery up.
@@ -74,4 +75,22 @@ func TestNothingIsClaimedBeforeStart(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A batch whose function ends its goroutine fails, and the next one is done.
+func TestABatchThatEndsItsGoroutineFails(t *testing.T) {
+	ends := true
+	b := dispatch.NewBatch(10, 0, func([]int) error {
+		if ends {
+			runtime.Goexit()
+		}
+		return nil
+	})
+	if err := b.Do(1); err == nil {
+		t.Error("it goes well")
+	}
+	ends = false
+	if err := b.Do(2); err != nil {
+		t.Error(err)
+	}
 }

@@ -11,14 +11,17 @@ import (
 )
 
 const (
-	// Poll is how often a lane without work looks for some: other processes add to it.
-	Poll = time.Second
-	// A lane whose claims fail waits, twice as long each time, from Poll to claimWaitMost.
+	// poll is how often a lane without work looks for some: other processes add to it.
+	poll = time.Second
+	// A lane whose claims fail waits, twice as long each time, from poll to claimWaitMost.
 	claimWaitMost = 30 * time.Second
 	// After failsFirst failures in a row a lane that pauses has one delivery at a time, and waits for
 	// pause before it. The deliveries themselves wait longer and longer.
 	failsFirst = 5
 	pause      = time.Second
+	// claimMost is how many deliveries a claim brings at most. The other places are for those that are
+	// offered meanwhile.
+	claimMost = 100
 	// patience is how long a delivery may take to return after its context has ended.
 	patience = time.Second
 )
@@ -27,10 +30,20 @@ const (
 // has ended.
 var ErrStuck = errors.New("latchkey: a delivery does not return although its context has ended")
 
+// Result is what became of a delivery.
+type Result int
+
+// The results.
+const (
+	Failed  Result = iota
+	Went           // well
+	Nothing        // was delivered: it was not its turn, or it was too late
+)
+
 // Work is one delivery.
 type Work interface {
-	// Run delivers. It reports whether that went well.
-	Run(ctx context.Context) (ok bool)
+	// Run delivers.
+	Run(ctx context.Context) Result
 	// Return gives the delivery back: it is not run.
 	Return()
 }
@@ -56,9 +69,9 @@ type lane struct {
 	Lane
 	wake chan struct{} // has one place
 
-	mu      sync.Mutex
-	running int
-	fails   int // deliveries in a row that have failed
+	mu    sync.Mutex
+	taken int // places: of deliveries that run, and of those that a claim may bring
+	fails int // deliveries in a row that have failed
 }
 
 // Dispatcher runs lanes. It is safe for concurrent use.
@@ -91,9 +104,6 @@ func (d *Dispatcher) Start() {
 	}
 }
 
-// Has reports whether there is a lane of that name.
-func (d *Dispatcher) Has(name string) bool { return d.lanes[name] != nil }
-
 // Wake makes a lane look for work.
 func (d *Dispatcher) Wake(name string) {
 	if l := d.lanes[name]; l != nil {
@@ -117,71 +127,92 @@ func (d *Dispatcher) Free(name string) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.running < l.Room && l.fails < failsFirst
+	return l.free()
 }
+
+func (l *lane) free() bool { return l.taken < l.Room && l.fails < failsFirst }
 
 // Offer runs a delivery at once, unless the lane has no room or waits.
 func (d *Dispatcher) Offer(name string, w Work) (taken bool) {
-	return d.Free(name) && d.start(d.lanes[name], w)
+	l := d.lanes[name]
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	free := l.free()
+	if free {
+		l.taken++
+	}
+	l.mu.Unlock()
+	return free && d.start(l, w)
 }
 
-// start runs a delivery, unless the dispatcher is closed.
+// start runs a delivery, which has a place already, unless the dispatcher is closed.
 func (d *Dispatcher) start(l *lane, w Work) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
+		l.leave(1)
 		return false
 	}
-	l.mu.Lock()
-	l.running++
-	l.mu.Unlock()
 	d.runs.Go(func() {
-		ok := false
+		result := Failed
 		defer func() { // also after runtime.Goexit
 			l.mu.Lock()
-			l.running--
-			l.fails++
-			if ok {
+			switch result {
+			case Failed:
+				l.fails++
+			case Went:
 				l.fails = 0
 			}
 			l.mu.Unlock()
+			l.leave(1)
 			l.signal()
 		}()
-		ok = w.Run(d.base)
+		result = w.Run(d.base)
 	})
 	return true
 }
 
-// room returns how many deliveries a lane may claim, and how long it waits before that.
-func (l *lane) room() (n int, wait time.Duration) {
+// enter takes places for the deliveries of a claim, and returns how long to wait before that.
+func (l *lane) enter() (n int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n = l.Room - l.running
-	if !l.Pauses || l.fails < failsFirst {
-		return n, 0
+	n = min(l.Room-l.taken, claimMost)
+	if l.Pauses && l.fails >= failsFirst {
+		if n, wait = 1, pause; l.taken > 0 {
+			n = 0
+		}
 	}
-	if l.running > 0 {
-		return 0, 0
-	}
-	return 1, pause
+	l.taken += n
+	return n, wait
+}
+
+// leave gives places back.
+func (l *lane) leave(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken -= n
 }
 
 // loop claims and starts deliveries of a lane until the dispatcher is closed.
 func (d *Dispatcher) loop(l *lane) {
 	broken := 0
 	for !d.isClosed() { // each claim counts as a try
-		wait := Poll
-		n, before := l.room()
+		wait := poll
+		n, before := l.enter()
 		switch {
 		case n <= 0:
 			wait = 0 // until a delivery ends
 		case before > 0 && !d.sleep(nil, before):
+			l.leave(n)
 			return
 		default:
 			works, next, err := l.Claim(d.base, n, before > 0)
+			l.leave(n - len(works))
 			if err != nil {
 				l.Failed(err)
-				wait = min(Poll<<min(broken, 10), claimWaitMost)
+				wait = min(poll<<min(broken, 10), claimWaitMost)
 				broken++
 				break
 			}

@@ -14,13 +14,21 @@ import (
 
 // job is a delivery of a test.
 type job struct {
-	run      func(ctx context.Context) bool
+	run      func(ctx context.Context) Result
 	returned atomic.Bool
 }
 
-func (j *job) Run(ctx context.Context) bool { return j.run(ctx) }
+func (j *job) Run(ctx context.Context) Result { return j.run(ctx) }
 
 func (j *job) Return() { j.returned.Store(true) }
+
+// ok returns the result of a delivery that went well, or has failed.
+func ok(well bool) Result {
+	if well {
+		return Went
+	}
+	return Failed
+}
 
 // source is a lane whose deliveries a test adds.
 type source struct {
@@ -32,7 +40,7 @@ type source struct {
 	next    time.Duration
 }
 
-func (s *source) add(run func(ctx context.Context) bool) *job {
+func (s *source) add(run func(ctx context.Context) Result) *job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j := &job{run: run}
@@ -88,15 +96,15 @@ func TestALaneRunsWhatItsRoomAllows(t *testing.T) {
 		var running, most atomic.Int64
 		release := make(chan struct{})
 		for range 5 {
-			s.add(func(context.Context) bool {
+			s.add(func(context.Context) Result {
 				most.Store(max(most.Load(), running.Add(1)))
 				<-release
 				running.Add(-1)
-				return true
+				return Went
 			})
 		}
 		d.Wake("x")
-		pass(Poll)
+		pass(poll)
 		if running.Load() != 2 || d.Free("x") || d.Offer("x", &job{}) {
 			t.Errorf("%d run", running.Load())
 		}
@@ -111,7 +119,7 @@ func TestALaneRunsWhatItsRoomAllows(t *testing.T) {
 func TestAnOfferRunsAtOnce(t *testing.T) {
 	run(t, 1, false, func(d *Dispatcher, s *source) {
 		done := false
-		if !d.Offer("x", &job{run: func(context.Context) bool { done = true; return true }}) || d.Offer("another", &job{}) || !d.Has("x") || d.Has("another") {
+		if !d.Offer("x", &job{run: func(context.Context) Result { done = true; return Went }}) || d.Offer("another", &job{}) {
 			t.Error("the offers")
 		}
 		synctest.Wait()
@@ -124,16 +132,16 @@ func TestAnOfferRunsAtOnce(t *testing.T) {
 // A lane without work looks for some about once a second, and at the time of the next delivery.
 func TestALaneLooksForWork(t *testing.T) {
 	run(t, 1, false, func(d *Dispatcher, s *source) {
-		pass(10 * Poll)
+		pass(10 * poll)
 		if claims, _ := s.taken(); len(claims) < 10 || len(claims) > 14 {
 			t.Errorf("%d claims in ten seconds", len(claims))
 		}
 		s.mu.Lock()
-		s.next = Poll / 10
+		s.next = poll / 10
 		s.mu.Unlock()
-		pass(2 * Poll)
+		pass(2 * poll)
 		s.taken()
-		pass(Poll)
+		pass(poll)
 		if claims, _ := s.taken(); len(claims) < 9 || len(claims) > 14 {
 			t.Errorf("%d claims in a second", len(claims))
 		}
@@ -146,7 +154,7 @@ func TestClaimsThatFailWaitLonger(t *testing.T) {
 		s.mu.Lock()
 		s.err = errors.New("no store")
 		s.mu.Unlock()
-		pass(2 * Poll)
+		pass(2 * poll)
 		s.taken()
 		pass(5 * time.Minute)
 		claims, _ := s.taken()
@@ -159,7 +167,7 @@ func TestClaimsThatFailWaitLonger(t *testing.T) {
 		s.mu.Unlock()
 		pass(claimWaitMost)
 		s.taken()
-		pass(10 * Poll)
+		pass(10 * poll)
 		if claims, _ := s.taken(); len(claims) < 9 {
 			t.Errorf("%d claims in ten seconds", len(claims))
 		}
@@ -174,7 +182,7 @@ func TestALanePausesAfterFailures(t *testing.T) {
 			down := atomic.Bool{}
 			down.Store(true)
 			for range 1000 {
-				s.add(func(context.Context) bool { tries.Add(1); return !down.Load() })
+				s.add(func(context.Context) Result { tries.Add(1); return ok(!down.Load()) })
 			}
 			d.Wake("x")
 			pass(time.Minute)
@@ -193,18 +201,79 @@ func TestALanePausesAfterFailures(t *testing.T) {
 	}
 }
 
+// A delivery that was offered while a claim is under way does not run beside those of the claim, if that
+// is more than the room.
+func TestOffersDuringAClaimFillTheRoomAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, most atomic.Int64
+		work := func() *job {
+			return &job{run: func(context.Context) Result {
+				most.Store(max(most.Load(), running.Add(1)))
+				<-time.After(time.Second)
+				running.Add(-1)
+				return Went
+			}}
+		}
+		var d *Dispatcher
+		offered := 0
+		d = New([]Lane{{Name: "x", Room: 4, Claim: func(_ context.Context, n int, _ bool) (works []Work, _ time.Duration, _ error) {
+			for range 4 {
+				if d.Offer("x", work()) {
+					offered++
+				}
+			}
+			for range n {
+				works = append(works, work())
+			}
+			return works, 0, nil
+		}}, {Name: "wide", Room: 2000, Claim: func(_ context.Context, n int, _ bool) (works []Work, _ time.Duration, _ error) {
+			if n > claimMost || !d.Offer("wide", &job{run: func(context.Context) Result { <-time.After(time.Second); return Went }}) {
+				t.Errorf("a claim of %d leaves no room", n)
+			}
+			return nil, 0, nil
+		}}})
+		d.Start()
+		pass(10 * time.Second)
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if most.Load() > 4 || offered > 0 {
+			t.Errorf("%d at once, %d were offered", most.Load(), offered)
+		}
+	})
+}
+
+// Work that delivers nothing, because it is not its turn, neither ends a pause nor is a failure.
+func TestWorkThatDeliversNothingDoesNotCount(t *testing.T) {
+	run(t, 1, true, func(d *Dispatcher, s *source) {
+		for n := range 2 * failsFirst {
+			s.add(func(context.Context) Result {
+				if n%2 == 0 {
+					return Failed
+				}
+				return Nothing
+			})
+		}
+		d.Wake("x")
+		pass(10 * time.Second)
+		if len(s.waiting) != 0 || d.Free("x") {
+			t.Error("failures with nothing between them do not pause the lane")
+		}
+	})
+}
+
 // A delivery that ends its goroutine counts as failed, and gives its room back.
 func TestADeliveryThatEndsItsGoroutineGivesItsRoomBack(t *testing.T) {
 	run(t, 1, true, func(d *Dispatcher, s *source) {
 		for range failsFirst {
-			s.add(func(context.Context) bool { runtime.Goexit(); return true })
+			s.add(func(context.Context) Result { runtime.Goexit(); return Went })
 		}
 		d.Wake("x")
 		pass(10 * time.Second)
 		if len(s.waiting) != 0 || d.Free("x") {
 			t.Errorf("%d wait", len(s.waiting))
 		}
-		s.add(func(context.Context) bool { return true })
+		s.add(func(context.Context) Result { return Went })
 		pass(2 * pause)
 		if !d.Free("x") {
 			t.Error("the lane waits for ever")
@@ -220,11 +289,11 @@ func TestCloseEndsDeliveries(t *testing.T) {
 		d.Start()
 		begun := time.Now()
 		quick, cancelled := false, false
-		s.add(func(context.Context) bool { <-time.After(time.Second); quick = true; return true })
-		s.add(func(ctx context.Context) bool { <-ctx.Done(); cancelled = true; return false })
+		s.add(func(context.Context) Result { <-time.After(time.Second); quick = true; return Went })
+		s.add(func(ctx context.Context) Result { <-ctx.Done(); cancelled = true; return Failed })
 		d.Wake("x")
 		synctest.Wait()
-		late := s.add(func(context.Context) bool { t.Error("it runs"); return true })
+		late := s.add(func(context.Context) Result { t.Error("it runs"); return Went })
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if err := d.Close(ctx); err != nil || !quick || !cancelled || time.Since(begun) != 5*time.Second {
@@ -244,7 +313,7 @@ func TestCloseGivesUpOnADeliveryThatIsStuck(t *testing.T) {
 		s, release := new(source), make(chan struct{})
 		d := New([]Lane{{Name: "x", Room: 1, Claim: s.claim}})
 		d.Start()
-		s.add(func(context.Context) bool { <-release; return true })
+		s.add(func(context.Context) Result { <-release; return Went })
 		d.Wake("x")
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
