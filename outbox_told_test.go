@@ -99,6 +99,8 @@ type watchLog struct {
 	*watch
 }
 
+func (watchLog) Enabled(context.Context, slog.Level) bool { return true }
+
 func (w watchLog) Handle(context.Context, slog.Record) error { w.note("Logger"); return nil }
 
 // Other writes wait for a transaction, so that nothing of the host's runs there but InTransaction.
