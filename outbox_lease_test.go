@@ -114,3 +114,48 @@ func TestAMessageOfAStuckNotifierIsTakenOver(t *testing.T) {
 		}
 	})
 }
+
+// A receiver that ignores its context holds the events of one transaction up for a bounded time, and not the first of them alone.
+func TestTheEventsBehindAStuckOneAreTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.Open()
+		keys := latchkey.Keys{Active: latchkey.GenerateKey()}
+		release, took := make(chan struct{}), make(chan latchkey.Event, 10)
+		open := func(receive func(context.Context, latchkey.Event) error) *latchkey.Engine {
+			engine, err := latchkey.New(s, latchkey.Config{
+				Keys: keys, LimiterPerProcess: true, Logger: slog.New(slog.DiscardHandler), Hasher: hashertest.New(t),
+				Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "crm", Events: []string{"users.*.sessions.*.delete"}, Receive: receive}}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return engine
+		}
+		stuck := open(func(context.Context, latchkey.Event) error { <-release; return nil })
+		ctx := t.Context()
+		if _, err := stuck.Users().Create(ctx, latchkey.NewUser{UserID: "ada", Email: kit.Ada}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := stuck.Users().CreateSession(ctx, "ada"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stuck.Users().DeleteSessions(ctx, "ada"); err != nil { // two events in one transaction
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		other := open(func(_ context.Context, e latchkey.Event) error { took <- e; return nil })
+		<-time.After(71 * time.Hour)
+		if len(took) != 2 {
+			t.Errorf("another process has got %d of two events within 71 hours", len(took))
+		}
+		close(release)
+		if err := stuck.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
