@@ -167,13 +167,9 @@ func (e *Engine) tell(ctx context.Context, event Event) {
 // it may hold anything.
 func (e *Engine) recovered(ctx context.Context, callback string) {
 	if v := recover(); v != nil {
-		e.logPanic(ctx, callback, v, debug.Stack())
+		e.logger.ErrorContext(ctx, "latchkey: callback panicked", "callback", callback,
+			"panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 	}
-}
-
-// logPanic logs the panic of a callback.
-func (e *Engine) logPanic(ctx context.Context, callback string, v any, stack []byte) {
-	e.logger.ErrorContext(ctx, "latchkey: callback panicked", "callback", callback, "panic", fmt.Sprintf("%T", v), "stack", string(stack))
 }
 
 // device returns the device of a client.

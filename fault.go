@@ -52,6 +52,16 @@ func asHostError(err error) error {
 	return &hostError{err}
 }
 
+// hostPanic is a panic of the host's InTransaction. Its value is not kept: it may hold anything.
+type hostPanic struct {
+	kind  string // the type of the value
+	stack []byte
+}
+
+func (p *hostPanic) Error() string {
+	return "latchkey: InTransaction panicked with a value of type " + p.kind
+}
+
 // loggedError is an error that the engine has logged with more than an operation tells.
 type loggedError struct{ cause error }
 
@@ -215,5 +225,9 @@ func (e *Engine) logFault(ctx context.Context, op string, err error) {
 	if ctx.Err() != nil {
 		level = slog.LevelDebug
 	}
-	e.logger.Log(context.WithoutCancel(ctx), level, "latchkey: an operation has failed", "operation", op, "error", errors.Unwrap(err))
+	attrs := []any{"operation", op, "error", errors.Unwrap(err)}
+	if p, is := errors.AsType[*hostPanic](err); is {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	e.logger.Log(context.WithoutCancel(ctx), level, "latchkey: an operation has failed", attrs...)
 }

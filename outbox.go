@@ -127,7 +127,7 @@ type outbox struct {
 
 	mu     sync.Mutex
 	held   map[*record.Delivery]*holding // rows that this process has
-	places map[string]int                // messages at the courier, by courier.Place
+	places map[route]int                 // messages at the courier
 	beside int                           // goroutines of aside
 	ending atomic.Bool                   // it is being closed
 	stop   chan struct{}                 // closed at the end of the deliveries
@@ -139,7 +139,14 @@ type outbox struct {
 // holding is how this process has a row.
 type holding struct {
 	sure time.Time // when the row was taken or renewed last
-	over time.Time // from when on it is not renewed; zero means that it always is
+	over time.Time // when it is renewed no more
+}
+
+// route is where messages go that hold one another up: a domain or a calling code, as of
+// courier.Place. Notices and proven messages do not wait for others.
+type route struct {
+	to             string
+	notice, proven bool
 }
 
 // ending is the end of a delivery of this process.

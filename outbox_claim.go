@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +17,13 @@ import (
 
 // startOutbox starts the outbox of an engine.
 func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map[string]func() any) {
+	config.Receivers = slices.Clone(config.Receivers) // the host may change its own
+	for i := range config.Receivers {
+		config.Receivers[i].Events = slices.Clone(config.Receivers[i].Events)
+	}
 	o := &outbox{
 		config: config, lease: leaseLength + e.clockStep, report: report, payloads: payloads,
-		held: make(map[*record.Delivery]*holding), places: make(map[string]int), stop: make(chan struct{}), ended: make(chan struct{}),
+		held: make(map[*record.Delivery]*holding), places: make(map[route]int), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	o.left = sync.NewCond(&o.mu)
 	o.ends = dispatch.NewBatch(endsAtOnce, endGather, e.endRows)

@@ -1,7 +1,6 @@
 package latchkey_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -10,30 +9,6 @@ import (
 	"example.com/latchkey/internal/record"
 	"example.com/latchkey/ratelimit"
 )
-
-// A notice has no code that runs out. If no process has run for 72 hours, it is sent, or it is given up with a row that the host can
-// list and requeue. It does not vanish.
-func TestANoticeThatWasLateIsNotLost(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.Proven()
-		e := kept(k, func(c *latchkey.Config) { c.Outbox.Receivers, c.SMS = nil, nil })
-		e.failing(func(string, int) error { return errors.New("away") })
-		_, account := k.SignIn(kit.Ada)
-		k.Must(kit.Err(account.UpdatePassword(k.Ctx, latchkey.PasswordUpdate{New: "another secret", Old: kit.Password})))
-		e.message()
-		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 1 && rows[0].Failures == 1 })
-		k.Must(k.Close()) // a process that ends, and no other for four days
-		e.failing(nil)
-		k.Clock.Advance(4 * 24 * time.Hour)
-		k.Logged.Take()
-		k.Engine = e.engine(func(c *latchkey.Config) { c.Outbox.Receivers, c.SMS = nil, nil })
-		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 0 || !rows[0].GivenUp.IsZero() })
-		k.Must(k.Close())
-		if rows := rowsOfOutbox(k); len(rows) == 0 && len(e.messages) == 0 {
-			k.Errorf("the notice is gone: it was not sent, no row tells of it, and the log says %q", k.Logged.Take())
-		}
-	})
-}
 
 // A notice whose first process has died during the delivery is sent by another one: it is counted among the messages to its address
 // once, as after a failure.

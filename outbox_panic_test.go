@@ -3,8 +3,6 @@ package latchkey_test
 import (
 	"context"
 	"log/slog"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -46,19 +44,14 @@ func (p *panicky) Update(ctx context.Context, fn func(context.Context, store.Tx)
 
 // A panic of the host's store beside a delivery does not end the process.
 func TestAPanicOfTheStoreBesideADeliveryEndsNoProcess(t *testing.T) {
-	const which = "LATCHKEY_TEST_PANIC"
-	if os.Getenv(which) == "" {
-		for _, where := range []string{"stream", "renew"} {
-			child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-			child.Env = append(os.Environ(), which+"="+where)
-			if out, err := child.CombinedOutput(); err != nil {
-				t.Errorf("%s: %v: %.300s", where, err, out)
-			}
-		}
-		return
+	for _, where := range []string{"stream", "renew"} {
+		t.Run(where, func(t *testing.T) { panicsBeside(t, where) })
 	}
+}
+
+func panicsBeside(t *testing.T, where string) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &panicky{Store: memory.Open(), lists: os.Getenv(which) == "stream", renews: os.Getenv(which) == "renew", busy: make(chan struct{})}
+		s := &panicky{Store: memory.Open(), lists: where == "stream", renews: where == "renew", busy: make(chan struct{})}
 		engine, err := latchkey.New(s, latchkey.Config{
 			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, LimiterPerProcess: true, Logger: slog.New(slog.DiscardHandler), Hasher: hashertest.New(t),
 			Outbox: &latchkey.Outbox{Receivers: []latchkey.Receiver{{Name: "crm", Receive: func(context.Context, latchkey.Event) error {

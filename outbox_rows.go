@@ -20,8 +20,11 @@ const (
 	eventsInHand   = 4
 	// blockedAtOnce is how many rows that are not the first of their streams a claim puts off at most.
 	blockedAtOnce = 500
-	// placeInHand is how many messages to one domain, or to one calling code, it has at the courier.
+	// placeInHand is how many messages to one domain, or to one calling code, it has at the courier:
+	// of notices, of other messages to somebody who has shown something, and of the others.
 	placeInHand = 300
+	// handTime is how long it renews a row whose delivery has not begun, because others are before it.
+	handTime = 15 * time.Minute
 	// receiveTime is how long a receiver may take.
 	receiveTime = 2 * time.Minute
 	// endTime is how long the store may take to note what became of a delivery.
@@ -92,30 +95,32 @@ func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (g
 	return d.outcome == courier.Dropped
 }
 
-// hold notes that this process has a row, and renews it until the end.
+// hold notes that this process has a row, and renews it until the end, or until its delivery has not
+// begun for long.
 func (o *outbox) hold(row *record.Delivery) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.held[row] = &holding{sure: time.Now()}
+	now := time.Now()
+	o.held[row] = &holding{sure: now, over: now.Add(handTime)}
 }
 
 // enter takes one of the places at the courier for a domain.
-func (o *outbox) enter(place string) bool {
+func (o *outbox) enter(to route) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.places[place] >= placeInHand {
+	if o.places[to] >= placeInHand {
 		return false
 	}
-	o.places[place]++
+	o.places[to]++
 	return true
 }
 
 // leave gives a place back.
-func (o *outbox) leave(place string) {
+func (o *outbox) leave(to route) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.places[place]--; o.places[place] == 0 {
-		delete(o.places, place)
+	if o.places[to]--; o.places[to] == 0 {
+		delete(o.places, to)
 	}
 }
 
@@ -127,6 +132,12 @@ func (o *outbox) begin(row *record.Delivery, within time.Duration) {
 	if h := o.held[row]; h != nil {
 		h.over = time.Now().Add(within)
 	}
+}
+
+// sure reports whether no other process has taken a delivery over. A row that this process has just
+// committed is its own until the time in it. After that the store says it.
+func (e *Engine) sure(ctx context.Context, one *queued) bool {
+	return one.fresh && e.now().Before(one.row.Due) || e.stillMine(ctx, one.row)
 }
 
 // stillMine reports whether no other process has taken a row over. If the store does not answer,
@@ -332,7 +343,7 @@ func (e *Engine) renew(o *outbox) {
 		var old []*record.Delivery
 		o.mu.Lock()
 		for row, h := range o.held {
-			if time.Since(h.sure) >= leaseLength/3 && (h.over.IsZero() || time.Now().Before(h.over)) {
+			if time.Since(h.sure) >= leaseLength/3 && time.Now().Before(h.over) {
 				old = append(old, row)
 				h.sure = time.Now()
 			}

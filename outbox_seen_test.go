@@ -93,24 +93,6 @@ func TestTheObserverHearsOfAnEventThatIsGivenUpByGoexit(t *testing.T) {
 	}
 }
 
-// What the host refuses in the transaction is no fault: the caller has got the host's answer.
-func TestARefusalOfTheHostIsNotObservedAsAFault(t *testing.T) {
-	onHostStores(t, func(k *kit.Kit, l *ledger) {
-		seen := new(observer)
-		l.refuse = func(latchkey.Event) error { return errors.New("the plan has two seats") }
-		engine := k.Configured(func(c *latchkey.Config) { c.InTransaction, c.Observer = l.write, seen })
-		_, err := engine.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada", Email: kit.Ada})
-		if err == nil || latchkey.IsFault(err) || len(k.Logged.Take()) > 0 {
-			k.Fatal(err)
-		}
-		for _, o := range seen.seen {
-			if o.Outcome == "fault" {
-				k.Errorf("%s %q has the outcome fault", o.What, o.Name)
-			}
-		}
-	})
-}
-
 // A panic of the host in the transaction is one fault, and has one line in the log.
 func TestAPanicInsideTheTransactionIsLoggedOnce(t *testing.T) {
 	onHostStores(t, func(k *kit.Kit, l *ledger) {

@@ -110,24 +110,26 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 		c.by.mode = modeServer
 	}
 	l := m.letter()
-	if l.notice && !row.Counted {
+	if l.notice && !row.Counted && row.Tries == 1 { // once, also if a process dies before it notes that
 		if !c.mayNotice(ctx, notice{l.message, l.proven}) {
 			ended.outcome = courier.Stale // the host has an event of it
 			return
 		}
-		row.Counted = true // once, however often the row comes back
+		row.Counted = true // however often the row comes back
 	}
-	place := courier.Place(l.message)
-	if !e.outbox.enter(place) {
+	to := route{courier.Place(l.message), l.notice, l.proven}
+	if !e.outbox.enter(to) {
 		ended.decide(e.now(), courier.Returned, nil)
 		return
 	}
-	defer e.outbox.leave(place)
+	defer e.outbox.leave(to)
 	done := make(chan struct{})
 	e.courier.Deliver(courier.Delivery{
 		Message: l.message, Null: l.null, Notice: l.notice, Proven: l.proven, From: c.client.sender(), Before: int(row.Tries) - 1, Waited: c.now.Sub(row.Created),
 		Serves: func(ctx context.Context) bool {
-			return (row.Expire.IsZero() || e.now().Before(row.Expire)) && (one.fresh || e.stillMine(ctx, row)) && e.serves(ctx, l.code)
+			e.outbox.begin(row, courier.TryTime+time.Minute)
+			until := l.message.Expire // sealed, unlike that of the row
+			return (until.IsZero() || e.now().Before(until)) && e.sure(ctx, one) && e.serves(ctx, l.code)
 		},
 		Ended: func(outcome string, cause *notify.Failure) (givenUp bool) {
 			defer close(done)
@@ -145,7 +147,7 @@ func (e *Engine) sendKept(ctx context.Context, one *queued, ended *ending) {
 func (e *Engine) receiveKept(ctx context.Context, one *queued, ended *ending) {
 	row := one.row
 	name := row.Lane
-	if !one.fresh && !e.stillMine(ctx, row) {
+	if !e.sure(ctx, one) {
 		ended.outcome = courier.Stale // another process has it
 		return
 	}

@@ -632,7 +632,7 @@ func TestPatternsThatSelectNoEventAreRefused(t *testing.T) {
 	}
 	for _, pattern := range []string{
 		"", "*", "users", "users.", "nonsense", "user.*.create", "users.*.creat", "users.*.verification", "users.*.update.*", "users.*.sessions", "users.*.sessions.*.creat",
-		"users.**", "users.a b.create", "teams.*.sessions.*", "teams.*.update.name", "limits", "limits.*.failed", "sessions.all.create", "users.*.create ", "Users.*.create",
+		"users.**", "users.a b.create", "users.create.*", "users.*.*.*.create", "users.*.session.*.create", "users.*.sessions.create.*", "USERS.*.create", "teams.*.sessions.*", "teams.*.update.name", "limits", "limits.*.failed", "sessions.all.create", "users.*.create ", "Users.*.create",
 	} {
 		if !refused(pattern) {
 			t.Errorf("%q is taken", pattern)

@@ -106,7 +106,8 @@ func (e *Engine) Sweep(ctx context.Context) (swept Swept, err error) {
 }
 
 // sweepOutbox gives up deliveries that have waited for too long and that no process claims: their
-// channel or their receiver is in no configuration any more.
+// channel or their receiver is in no configuration any more. Those of this engine's own lanes wait
+// for their turn.
 func (c *call) sweepOutbox(ctx context.Context) error {
 	q := store.Query{Index: record.Outbox.Primary(), Limit: batch, Where: []store.Filter{
 		store.Where("queued", store.OpLessThan, store.Time(c.now.Add(-outboxLife))), store.Where("due", store.OpLessThan, store.Time(c.now.Add(-24*time.Hour))),
@@ -117,6 +118,9 @@ func (c *call) sweepOutbox(ctx context.Context) error {
 		}
 		over, err := update(ctx, c, func(ctx context.Context, tx *txn) (over []*record.Delivery, err error) {
 			for _, row := range rows {
+				if c.outbox != nil && c.outbox.lanes.Has(row.Lane) {
+					continue
+				}
 				err := change(ctx, tx, row, func(now *record.Delivery) bool {
 					still := now.Tries == row.Tries && now.Queued.Equal(row.Queued) // and not claimed or requeued since
 					now.GiveUp("outbox: no process delivers it", c.now)
@@ -194,7 +198,7 @@ func (c *call) sweepSessions(ctx context.Context, swept *Swept) error {
 			continue
 		}
 		err := c.sweepBatch(ctx, over, swept)
-		if errors.Is(err, store.ErrReference) { // one of their users cannot be deleted: the others can
+		if isKept(err) { // one of their users cannot be deleted: the others can
 			err = c.sweepOneByOne(ctx, over, swept)
 		}
 		if err != nil {
@@ -202,6 +206,13 @@ func (c *call) sweepSessions(ctx context.Context, swept *Swept) error {
 		}
 	}
 	return nil
+}
+
+// isKept reports whether the host keeps a row: its own rows refer to that, or InTransaction refuses
+// the deletion.
+func isKept(err error) bool {
+	_, refused := errors.AsType[*hostError](err)
+	return refused || errors.Is(err, store.ErrReference)
 }
 
 // sweepBatch deletes sessions that are over, in one transaction.
@@ -221,13 +232,13 @@ func (c *call) sweepBatch(ctx context.Context, over []*record.Session, swept *Sw
 	return err
 }
 
-// sweepOneByOne is sweepBatch with a transaction for each session. A user to whom rows of the
-// host refer stays. Their session is swept with all others that have expired.
+// sweepOneByOne is sweepBatch with a transaction for each session. A user whom the host keeps stays.
+// Their session is swept with all others that have expired.
 func (c *call) sweepOneByOne(ctx context.Context, over []*record.Session, swept *Swept) error {
 	for _, s := range over {
 		switch err := c.sweepBatch(ctx, []*record.Session{s}, swept); {
-		case errors.Is(err, store.ErrReference):
-			c.logger.WarnContext(ctx, "latchkey: an anonymous user or its session is not swept, because rows of the host refer to it", "user", s.UserID)
+		case isKept(err):
+			c.logger.WarnContext(ctx, "latchkey: an anonymous user or its session is not swept, because rows of the host refer to it, or InTransaction refuses that", "user", s.UserID)
 		case err != nil:
 			return err
 		}

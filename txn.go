@@ -3,6 +3,7 @@ package latchkey
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -26,7 +27,6 @@ type txn struct {
 	seen    []Observation           // told after the commit
 	looks   bool                    // look whether keys are taken before rows are inserted
 	broken  []unopened              // told also if the transaction rolls back
-	panic   func()                  // logs the panic of the host's function, after the transaction
 }
 
 // refusal is an error that commits: the transaction has recorded why it refuses,
@@ -80,9 +80,6 @@ func commit[T any](ctx context.Context, c *call, fn func(context.Context, *txn) 
 			c.logUnopened(ctx, u)
 			c.tellUnopened(ctx, u)
 		}
-		if done.panic != nil {
-			done.panic()
-		}
 	}
 	return result, done, refused, err
 }
@@ -108,16 +105,12 @@ func (tx *txn) keep(ctx context.Context) (err error) {
 	return err
 }
 
-// errHostPanicked is the error of an InTransaction that panicked.
-var errHostPanicked = errors.New("latchkey: InTransaction panicked")
-
-// tellHost calls the host's InTransaction.
+// tellHost calls the host's InTransaction. A panic of it is a fault, which is logged after the
+// transaction.
 func (tx *txn) tellHost(ctx context.Context, event Event) (err error) {
-	err = errHostPanicked
 	defer func() {
 		if v := recover(); v != nil {
-			stack := debug.Stack()
-			tx.panic = func() { tx.logPanic(ctx, "InTransaction", v, stack) }
+			err = &hostPanic{fmt.Sprintf("%T", v), debug.Stack()}
 		}
 	}()
 	return asHostError(tx.inTransaction(ctx, tx.Tx, event))

@@ -39,8 +39,8 @@ const (
 	overdueAfter = time.Minute
 	// maxTries is how often a message is tried, the first time included.
 	maxTries = 6
-	// tryTime is how long one try may take.
-	tryTime = 2 * time.Minute
+	// TryTime is how long one try may take.
+	TryTime = 2 * time.Minute
 	// firstWait is the wait before the second try. Each later wait is four times
 	// as long: 1 s, 4 s, 16 s, 64 s, 256 s.
 	firstWait = time.Second
@@ -238,7 +238,7 @@ func (c *Courier) try(l *lane, d *Delivery) {
 		c.done(l, d)
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.base, tryTime)
+	ctx, cancel := context.WithTimeout(c.base, TryTime)
 	defer cancel()
 	returned, began := false, time.Now()
 	defer func() {
@@ -427,6 +427,7 @@ func (c *Courier) Close(ctx context.Context) error {
 	case <-c.drained:
 	case <-ctx.Done():
 	}
+	c.dropAll() // so that an outbox has time to note what has not begun
 	c.cancel()
 	ended := make(chan struct{})
 	go func() {
@@ -441,6 +442,12 @@ func (c *Courier) Close(ctx context.Context) error {
 	case <-patience.C:
 		err = ErrStuck
 	}
+	c.dropAll() // the messages that waited after a failure
+	return err
+}
+
+// dropAll gives up the messages in the queues. An outbox gets its own back.
+func (c *Courier) dropAll() {
 	for _, l := range c.lanes {
 		for _, d := range l.empty() {
 			if d.Ended != nil {
@@ -450,5 +457,4 @@ func (c *Courier) Close(ctx context.Context) error {
 			c.drop(d, &notify.Failure{Stage: "queue", Reason: "the engine was closed"})
 		}
 	}
-	return err
 }

@@ -261,7 +261,7 @@ func TestATryEndsWithItsTime(t *testing.T) {
 	run(t, b, nil, func(c *Courier, log *record) {
 		free = make(chan struct{})
 		c.Deliver(mail("slow", "ada@example.org", ""))
-		<-time.After(tryTime - time.Second)
+		<-time.After(TryTime - time.Second)
 		if n := c.Counts(); n.Retried != 0 {
 			t.Errorf("before: %+v", n)
 		}

@@ -21,6 +21,8 @@ func TestAC075IsPublic(t *testing.T) {
 		"::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::ffff:169.254.169.254": false, "::ffff:0.0.0.0": false, "::127.0.0.1": false, "::10.0.0.1": false, "::ffff:0:127.0.0.1": false, "::ffff:0:10.0.0.1": false,
 		"64:ff9b::7f00:1": false, "64:ff9b::a00:1": false, "64:ff9b::a9fe:a9fe": false, "64:ff9b::": false, "64:ff9b:1::7f00:1": false, "2002:7f00:1::": false, "2002:a00:1::1": false, "2002:a9fe:a9fe::": false, "2002:c0a8:1::": false,
 		"2001:0:808:808:0:0:80ff:fffe": false, "2001:0:808:808:0:0:f5ff:fffe": false,
+		"2606:4700::5efe:10.0.0.1": false, "2606:4700::200:5efe:127.0.0.1": false, "2606:4700::200:5efe:8.8.8.8": true, "fe80::5efe:8.8.8.8": false,
+		"2001:20::1": false, "200::1": false, "4000::1": false,
 	} {
 		if got := IsPublic(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: %v", address, got)

@@ -104,6 +104,9 @@ func (d *Dispatcher) Start() {
 	}
 }
 
+// Has reports whether there is a lane of that name.
+func (d *Dispatcher) Has(name string) bool { return d.lanes[name] != nil }
+
 // Wake makes a lane look for work.
 func (d *Dispatcher) Wake(name string) {
 	if l := d.lanes[name]; l != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,8 +35,11 @@ import (
 //   - Commit does nothing and returns [store.ErrInvalid]: the store commits after the closure.
 //     After Rollback, Update fails with [store.ErrAborted].
 //   - A statement that begins with BEGIN, START, COMMIT, END, ABORT, ROLLBACK, SAVEPOINT, RELEASE
-//     or PREPARE TRANSACTION is [store.ErrInvalid] and changes nothing. This finds mistakes. It
-//     is no defence against a hostile host.
+//     or PREPARE is [store.ErrInvalid] and changes nothing. So is one that would outlast the
+//     transaction, because the connection serves others then: SET without LOCAL, RESET, DISCARD,
+//     LISTEN, a temporary table without ON COMMIT DROP, and a cursor WITH HOLD. COPY FROM STDIN has
+//     the method CopyFrom. This finds mistakes, and not all: set_config needs true as its last
+//     argument. It is no defence against a hostile host.
 //   - Statements run in the mode of the store, so that they pass a pooler of transactions too.
 //     SendBatch uses the mode of the pool.
 //   - Rows and batches that the host leaves open are closed by the next call on tx, and by the
@@ -182,7 +186,28 @@ func (h *host) bound(ctx context.Context) (context.Context, func()) {
 }
 
 // refusedWords begin the statements that are not the host's to run.
-var refusedWords = []string{"BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
+var refusedWords = []string{"BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PREPARE"}
+
+// outlasts reports whether a statement leaves something on the connection: a setting, a temporary
+// table, a cursor, a subscription. words begin it, and text has it with its neighbours.
+func outlasts(words []string, text string) bool {
+	has := func(part string) bool { return strings.Contains(strings.ToUpper(text), part) }
+	second := ""
+	if len(words) > 1 {
+		second = words[1]
+	}
+	switch words[0] {
+	case "SET":
+		return second != "LOCAL" && second != "TRANSACTION" && second != "CONSTRAINTS"
+	case "RESET", "DISCARD", "LISTEN", "UNLISTEN", "DEALLOCATE", "LOAD":
+		return true
+	case "CREATE":
+		return slices.ContainsFunc(words, func(word string) bool { return word == "TEMP" || word == "TEMPORARY" }) && !has("ON COMMIT DROP")
+	case "DECLARE":
+		return has("WITH HOLD")
+	}
+	return false
+}
 
 // permitted refuses a text with a statement that is not the host's to run.
 func permitted(text string) error {
@@ -192,8 +217,12 @@ func permitted(text string) error {
 		case len(words) == 0:
 		case function && words[0] == "END":
 			function = false
-		case slices.Contains(refusedWords, words[0]), words[0] == "PREPARE" && slices.Contains(words, "TRANSACTION"):
+		case slices.Contains(refusedWords, words[0]):
 			return fmt.Errorf("postgres: %w: %s is not for the host in a transaction of the store", store.ErrInvalid, words[0])
+		case words[0] == "COPY" && strings.Contains(strings.ToUpper(text), "STDIN"):
+			return fmt.Errorf("postgres: %w: COPY FROM STDIN needs the method CopyFrom", store.ErrInvalid)
+		case outlasts(words, text):
+			return fmt.Errorf("postgres: %w: this %s would outlast the transaction, on a connection that serves others then", store.ErrInvalid, words[0])
 		case words[0] == "CREATE":
 			function = slices.Contains(words, "FUNCTION") || slices.Contains(words, "PROCEDURE")
 		}

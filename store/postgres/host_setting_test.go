@@ -17,7 +17,6 @@ func TestASettingOfTheHostEndsWithTheTransaction(t *testing.T) {
 	for _, text := range []string{
 		"SET default_transaction_read_only = on",
 		"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-		"SELECT set_config('default_transaction_read_only', 'on', false)",
 		"SET statement_timeout = 1",
 		"SET ROLE pg_monitor",
 		"SET synchronous_commit = off",

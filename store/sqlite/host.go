@@ -30,8 +30,8 @@ import (
 //   - Commit does nothing and returns [store.ErrInvalid]: the store commits after the closure.
 //     After Rollback, Update fails with [store.ErrAborted].
 //   - A statement that begins with BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE, ATTACH,
-//     DETACH, VACUUM or PRAGMA is [store.ErrInvalid] and changes nothing. This finds mistakes.
-//     It is no defence against a hostile host.
+//     DETACH, VACUUM, PRAGMA or CREATE TEMP is [store.ErrInvalid] and changes nothing. This finds
+//     mistakes. It is no defence against a hostile host.
 //   - A query reads all its rows at once into memory. So the host may change rows while it
 //     goes through the result, and a result that it forgets to close holds nothing up.
 //   - A context is looked at before a statement begins. A statement that has begun is not
@@ -169,6 +169,8 @@ func permitted(text string) error {
 			trigger = false
 		case slices.Contains(refusedWords, words[0]):
 			return fmt.Errorf("sqlite: %w: %s is not for the host in a transaction of the store", store.ErrInvalid, words[0])
+		case words[0] == "CREATE" && len(words) > 1 && (words[1] == "TEMP" || words[1] == "TEMPORARY"):
+			return fmt.Errorf("sqlite: %w: what is temporary would outlast the transaction, on the connection of the store", store.ErrInvalid)
 		case words[0] == "CREATE" && slices.Contains(words, "TRIGGER"):
 			trigger = true
 		}
