@@ -99,16 +99,16 @@
 // # The outbox
 //
 //	latchkey outbox list
-//	latchkey outbox list -given-up -limit 1000
+//	latchkey outbox list -given-up -limit 1000 -to crm
 //	latchkey outbox requeue 0190b6a0-0000-7000-8000-000000000000
-//	latchkey outbox requeue -all
+//	latchkey outbox requeue -all -to crm
 //	latchkey outbox discard 0190b6a0-0000-7000-8000-000000000000.crm
 //
 // The outbox (Config.Outbox of the service) has the messages and events that were not delivered
 // yet, and for 30 days those that were given up. outbox list does not show their content.
 // outbox requeue only changes the store: the processes of the service deliver within a second or
 // two, and after the next start if none runs. A message whose link or code has run out, was used
-// or was replaced is not sent. With -all, it takes everything that was given up. outbox requeue
+// or was replaced is not sent. With -all, it takes everything that was given up, and with -to that to one channel or receiver. outbox requeue
 // and outbox discard refuse a message or an event that a process of the service is delivering.
 //
 // # The store
@@ -176,7 +176,7 @@
 //	outbox list     {"id","to","kind","userId","createdAt","due","expire","tries","failures","cause",
 //	                "givenUpAt"}, and {"more":true} as the last line if there are others
 //	outbox requeue  {"requeued"}
-//	outbox discard  {"id","discarded"}
+//	outbox discard  {"discarded"}
 //	check           {"store","version","whole","key"}: key is right, unrecorded, or not given
 //	limits          {"kind","subject","failures","last","until","disabled"}
 //	sweep           {"sessions","tokens","failures","logs","users","deliveries"}
@@ -290,7 +290,7 @@ var commands = []command{
 	{"export", "FILE|-", 1, 1, "Export all users, teams and memberships.", exportFile},
 	{"outbox list", "", 0, 0, "List the messages and events that wait in the outbox or were given up.", outboxList},
 	{"outbox requeue", "ID...", 0, 1000, "Have the service deliver messages and events of the outbox after all.", outboxRequeue},
-	{"outbox discard", "ID", 1, 1, "Delete a message or an event of the outbox.", outboxDiscard},
+	{"outbox discard", "ID...", 1, 1000, "Delete messages and events of the outbox.", outboxDiscard},
 	{"check", "", 0, 0, "Look for damage in the store, and try the key.", check},
 	{"limits", "[USER]", 0, 1, "Show what wrong passwords and codes have slowed.", limits},
 	{"sweep", "", 0, 0, "Delete what has expired.", sweep},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,6 +33,7 @@ const deliveriesAtOnce = 1000
 
 func outboxList(fs *flag.FlagSet) action {
 	givenUp := fs.Bool("given-up", false, "show only those that were given up, the newest first")
+	to := toFlag(fs)
 	limit := fs.Int("limit", 100, "show at most so `MANY`, up to 5000")
 	return func(ctx context.Context, t *tool, _ []string) error {
 		if *limit < 1 || *limit > 5000 {
@@ -42,7 +44,7 @@ func outboxList(fs *flag.FlagSet) action {
 			if *givenUp {
 				list = lastGivenUp
 			}
-			found, more, err := list(ctx, engine, *limit)
+			found, more, err := list(ctx, engine, *limit, only(*to))
 			if err != nil {
 				return err
 			}
@@ -51,9 +53,22 @@ func outboxList(fs *flag.FlagSet) action {
 	}
 }
 
+// toFlag is the flag for those to a channel or a receiver.
+func toFlag(fs *flag.FlagSet) *string {
+	return fs.String("to", "", "only those to `NAME`: email, sms, or a receiver of events")
+}
+
+// only returns the queries for those to a channel or a receiver, "" for all.
+func only(to string) []latchkey.Query {
+	if to == "" {
+		return nil
+	}
+	return []latchkey.Query{query.Equal("to", to), query.Walk()}
+}
+
 // oldest returns the oldest of the outbox. more says that there are others.
-func oldest(ctx context.Context, engine *latchkey.Engine, limit int) (found []*latchkey.Undelivered, more bool, err error) {
-	list, err := engine.Undelivered(ctx, query.Limit(limit), query.NoTotal())
+func oldest(ctx context.Context, engine *latchkey.Engine, limit int, of []latchkey.Query) (found []*latchkey.Undelivered, more bool, err error) {
+	list, err := engine.Undelivered(ctx, append(of, query.Limit(limit), query.NoTotal())...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -61,8 +76,8 @@ func oldest(ctx context.Context, engine *latchkey.Engine, limit int) (found []*l
 }
 
 // lastGivenUp returns those that were given up last. more says that there are others.
-func lastGivenUp(ctx context.Context, engine *latchkey.Engine, limit int) (found []*latchkey.Undelivered, more bool, err error) {
-	list, err := givenUpFirst(ctx, engine, limit, "")
+func lastGivenUp(ctx context.Context, engine *latchkey.Engine, limit int, of []latchkey.Query) (found []*latchkey.Undelivered, more bool, err error) {
+	list, err := givenUpFirst(ctx, engine, limit, "", of)
 	if err != nil {
 		return nil, false, err
 	}
@@ -70,7 +85,7 @@ func lastGivenUp(ctx context.Context, engine *latchkey.Engine, limit int) (found
 	if len(found) < len(list.Undelivered) || list.Next == "" {
 		return found, false, nil
 	}
-	next, err := givenUpFirst(ctx, engine, 1, list.Next)
+	next, err := givenUpFirst(ctx, engine, 1, list.Next, of)
 	if err != nil {
 		return nil, false, err
 	}
@@ -78,9 +93,9 @@ func lastGivenUp(ctx context.Context, engine *latchkey.Engine, limit int) (found
 }
 
 // givenUpFirst returns a page of the outbox: those that were given up, the newest first, and then
-// those that wait. It reads no more rows than it returns.
-func givenUpFirst(ctx context.Context, engine *latchkey.Engine, limit int, token string) (*latchkey.UndeliveredList, error) {
-	queries := []latchkey.Query{query.Limit(limit), query.NoTotal(), query.OrderDesc("givenUpAt")}
+// those that wait. It reads no more rows than it returns, unless it returns only some.
+func givenUpFirst(ctx context.Context, engine *latchkey.Engine, limit int, token string, of []latchkey.Query) (*latchkey.UndeliveredList, error) {
+	queries := append(slices.Clone(of), query.Limit(limit), query.NoTotal(), query.OrderDesc("givenUpAt"))
 	if token != "" {
 		queries = append(queries, query.Page(token))
 	}
@@ -107,22 +122,26 @@ var deliveries = rows[*latchkey.Undelivered]{
 
 func outboxRequeue(fs *flag.FlagSet) action {
 	all := fs.Bool("all", false, "everything that was given up")
+	to := toFlag(fs)
 	return func(ctx context.Context, t *tool, args []string) error {
 		if *all == (len(args) > 0) {
 			return usagef("name what to requeue by its IDs, or all that was given up by -all")
 		}
+		if *to != "" && !*all {
+			return usagef("-to goes with -all")
+		}
 		return t.withEngine(ctx, change, latchkey.Policy{}, func(engine *latchkey.Engine) (err error) {
 			if *all {
-				if args, err = allGivenUp(ctx, engine); err != nil {
+				if args, err = allGivenUp(ctx, engine, only(*to)); err != nil {
 					return err
 				}
-				if err := t.confirm(ctx, fmt.Sprintf("send all %d messages and events that were given up", len(args))); err != nil {
+				if err := t.confirm(ctx, "send "+counted(len(args))+" that were given up"); err != nil {
 					return err
 				}
 			}
-			n, err := requeue(ctx, engine, args, *all)
+			n, err := each(args, *all, func(id string) error { return engine.Requeue(ctx, id) })
 			if err == nil || n > 0 {
-				t.result(map[string]int{"requeued": n}, "Requeued %d messages and events.\n", n)
+				t.result(map[string]int{"requeued": n}, "Requeued %s.\n", counted(n))
 			}
 			return err
 		})
@@ -130,9 +149,9 @@ func outboxRequeue(fs *flag.FlagSet) action {
 }
 
 // allGivenUp returns the ids of everything that was given up.
-func allGivenUp(ctx context.Context, engine *latchkey.Engine) (ids []string, err error) {
+func allGivenUp(ctx context.Context, engine *latchkey.Engine, of []latchkey.Query) (ids []string, err error) {
 	for token := ""; ; {
-		list, err := givenUpFirst(ctx, engine, deliveriesAtOnce, token)
+		list, err := givenUpFirst(ctx, engine, deliveriesAtOnce, token, of)
 		if err != nil {
 			return nil, err
 		}
@@ -146,11 +165,11 @@ func allGivenUp(ctx context.Context, engine *latchkey.Engine) (ids []string, err
 	}
 }
 
-// requeue requeues by id. It goes on after an id that is refused, and returns how many were
-// requeued. gone says that an id may have left the outbox meanwhile.
-func requeue(ctx context.Context, engine *latchkey.Engine, ids []string, gone bool) (n int, err error) {
+// each does something to deliveries by id. It goes on after an id that is refused, and returns how
+// many it has done. gone says that an id may have left the outbox meanwhile.
+func each(ids []string, gone bool, do func(id string) error) (n int, err error) {
 	for _, id := range ids {
-		failure := engine.Requeue(ctx, id)
+		failure := do(id)
 		var answer *latchkey.Error
 		switch {
 		case failure == nil:
@@ -168,14 +187,22 @@ func requeue(ctx context.Context, engine *latchkey.Engine, ids []string, gone bo
 func outboxDiscard(*flag.FlagSet) action {
 	return func(ctx context.Context, t *tool, args []string) error {
 		return t.withEngine(ctx, change, latchkey.Policy{}, func(engine *latchkey.Engine) error {
-			if err := t.confirm(ctx, "delete "+plain(args[0])+", which is not delivered then"); err != nil {
+			if err := t.confirm(ctx, "delete "+counted(len(args))+" without delivering"); err != nil {
 				return err
 			}
-			if err := engine.Discard(ctx, args[0]); err != nil {
-				return err
+			n, err := each(args, false, func(id string) error { return engine.Discard(ctx, id) })
+			if err == nil || n > 0 {
+				t.result(map[string]int{"discarded": n}, "Discarded %s.\n", counted(n))
 			}
-			t.result(map[string]any{"id": args[0], "discarded": true}, "Discarded %s.\n", plain(args[0]))
-			return nil
+			return err
 		})
 	}
+}
+
+// counted returns a number of deliveries for a person.
+func counted(n int) string {
+	if n == 1 {
+		return "1 message or event"
+	}
+	return strconv.Itoa(n) + " messages and events"
 }
