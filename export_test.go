@@ -28,3 +28,10 @@ func Compared(ctx context.Context) (compared bool, err error) {
 
 // ForgetPayloads makes an engine one that is older than the payloads of events.
 func ForgetPayloads(e *Engine) { e.outbox.payloads = nil }
+
+// HeldDeliveries returns how many rows of the outbox an engine has.
+func HeldDeliveries(e *Engine) int {
+	e.outbox.mu.Lock()
+	defer e.outbox.mu.Unlock()
+	return len(e.outbox.held)
+}
