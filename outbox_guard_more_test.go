@@ -388,6 +388,72 @@ func TestTheEventsOfATransactionHoldUpNoOther(t *testing.T) {
 	})
 }
 
+// An event of a team holds up no event of another team.
+func TestTheEventsOfATeamHoldUpNoOtherTeam(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		got, release := make(chan string, 10), make(chan struct{})
+		kept(k, func(c *latchkey.Config) {
+			c.Outbox.Receivers[0].Receive = func(_ context.Context, event latchkey.Event) error {
+				got <- event.Pattern()
+				<-release
+				return nil
+			}
+		})
+		for range 2 {
+			k.Must(kit.Err(k.Teams().Create(k.Ctx, latchkey.NewTeam{Name: "Engines"})))
+		}
+		comes(k, func() bool { return len(got) == 2 })
+		close(release)
+	})
+}
+
+// A message that is given up counts as dropped.
+func TestAMessageThatIsGivenUpIsCounted(t *testing.T) {
+	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
+		e := kept(k, func(c *latchkey.Config) { c.Outbox.Receivers = nil })
+		e.failing(func(string, int) error { return notify.Permanent(&notify.Failure{Stage: "answer", Reason: "550"}) })
+		k.Must(kit.Err(k.Visitor.CreateEmailToken(k.Ctx, latchkey.NewEmailToken{Email: kit.Ada})))
+		e.message()
+		e.settled()
+		if n := k.Deliveries(); n.Dropped != 1 || n.Retried != 0 {
+			k.Errorf("%+v", n)
+		}
+	})
+}
+
+// The observer hears of each try of a receiver, and what became of it.
+func TestTheObserverHearsOfReceivers(t *testing.T) {
+	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
+		for _, try := range []struct {
+			queued  time.Duration // before now
+			answer  error
+			outcome string
+		}{
+			{0, errors.New("no"), "again"},
+			{73 * time.Hour, errors.New("no"), "dropped"},
+			{0, notify.Permanent(errors.New("no")), "dropped"},
+			{0, nil, ""},
+		} {
+			o := new(observer)
+			e := &ear{k: k, events: make(chan latchkey.Event, 10)}
+			e.failing(func(string, int) error { return try.answer })
+			maker := e.over(quiet, func(c *latchkey.Config) {
+				c.Outbox.Receivers[0].Receive = func(context.Context, latchkey.Event) error { return errors.New("no") }
+			})
+			k.Must(kit.Err(maker.Users().Create(k.Ctx, latchkey.NewUser{})))
+			k.Must(maker.Close())
+			edit(k, func(_ int, row *record.Delivery) {
+				row.Failures, row.Queued, row.Due = 0, k.Clock.Now().Add(-try.queued), k.Clock.Now()
+			})
+			engine := e.over(quiet, func(c *latchkey.Config) { c.Observer = o })
+			e.event()
+			k.Must(engine.Close())
+			o.want(k, latchkey.ObservedDelivery, latchkey.Observation{Name: "ear", Outcome: try.outcome, Count: 1})
+			edit(k, func(_ int, row *record.Delivery) { row.ID = "" })
+		}
+	})
+}
+
 // If the places of a receiver are taken between a commit and what follows it, the row is given back, and comes
 // when there is a place.
 func TestARowWithoutAPlaceIsGivenBack(t *testing.T) {

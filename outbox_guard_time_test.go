@@ -323,6 +323,36 @@ func TestADeliveryComesAtItsTime(t *testing.T) {
 	})
 }
 
+// A receiver that fails gets one event a second after the fifth failure, first those that have not failed
+// yet.
+func TestAReceiverThatFailsGetsOneEventASecond(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		var tries atomic.Int64
+		var bob atomic.Int64
+		engine := b.engine(func(_ context.Context, e latchkey.Event) error {
+			tries.Add(1)
+			if e.UserID == "bob" {
+				bob.Add(1)
+			}
+			return errors.New("no")
+		}, quiet)
+		for n := range 300 {
+			b.user(engine, fmt.Sprint("u", n))
+		}
+		goesBy(time.Minute)
+		if n := tries.Load(); n < 50 || n > 80 {
+			b.Errorf("%d tries in a minute", n)
+		}
+		goesBy(10 * time.Minute) // all have failed, and most wait for their turn again
+		b.user(engine, "bob")
+		goesBy(5 * time.Second)
+		if bob.Load() == 0 {
+			b.Error("the event of another user waits")
+		}
+		b.must(engine.Close())
+	})
+}
+
 // Addresses that refuse messages do not hold up those to others.
 func TestMessagesThatFailHoldUpNoOther(t *testing.T) {
 	inBubble(t, func(b *bubble) {
