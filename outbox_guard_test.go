@@ -405,7 +405,7 @@ func TestWhatWaitsForItsTurnIsPutOff(t *testing.T) {
 				}
 				edit(k, func(n int, row *record.Delivery) {
 					if n == 0 {
-						row.Leased = false
+						row.Leased, row.Failures = false, 1 // it waits after a failure
 					}
 				})
 				k.Must(engine.Discard(k.Ctx, rows[0].ID))
