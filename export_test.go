@@ -31,3 +31,10 @@ func EventNames() []string { return eventNames }
 
 // ForgetPayloads makes an engine behave as one that is older than the payloads of events.
 func ForgetPayloads(e *Engine) { e.outbox.payloads = nil }
+
+// HeldDeliveries returns how many rows of the outbox an engine has.
+func HeldDeliveries(e *Engine) int {
+	e.outbox.mu.Lock()
+	defer e.outbox.mu.Unlock()
+	return len(e.outbox.held)
+}
