@@ -76,7 +76,7 @@ func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (w
 		return nil, found.next, err
 	}
 	next = found.next
-	got, over, err := e.takeRows(ctx, now, found.mine, found.blocked)
+	got, over, err := e.takeRows(ctx, found.mine, found.blocked)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -88,10 +88,12 @@ func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (w
 	for _, row := range got {
 		e.outbox.hold(row)
 		one := &queued{row: row}
-		if one.kept, err = e.openKept(row); err != nil {
-			e.outbox.aside(func() { e.unopened(row, err) }) // which waits for others that end
+		kept, failed := e.openKept(row)
+		if failed != nil {
+			e.outbox.aside(func() { e.unopened(row, failed) }) // which waits for others that end
 			continue
 		}
+		one.kept = kept
 		works = append(works, &work{e, []*queued{one}, false})
 	}
 	return works, next, nil
@@ -117,7 +119,7 @@ func (e *Engine) look(ctx context.Context, lane string, now time.Time, n int, to
 		if err != nil {
 			return sorted{}, err
 		}
-		if s, err = e.sortOut(ctx, lane, now, n, rows); err != nil || len(s.mine) > 0 || len(s.blocked) < limit {
+		if s, err = e.sortOut(ctx, lane, n, rows); err != nil || len(s.mine) > 0 || len(s.blocked) < limit {
 			return s, err
 		}
 	}
@@ -125,7 +127,8 @@ func (e *Engine) look(ctx context.Context, lane string, now time.Time, n int, to
 }
 
 // sortOut says which rows may be taken, n at most.
-func (e *Engine) sortOut(ctx context.Context, lane string, now time.Time, n int, rows []*record.Delivery) (s sorted, err error) {
+func (e *Engine) sortOut(ctx context.Context, lane string, n int, rows []*record.Delivery) (s sorted, err error) {
+	now := e.now() // after the rows were read: a lease of then is not far ahead of an older time
 	heads := make(map[string]string)
 	for _, row := range rows {
 		if row.Due.After(now) && !e.farAhead(row.Due, now) {
@@ -138,7 +141,7 @@ func (e *Engine) sortOut(ctx context.Context, lane string, now time.Time, n int,
 			break
 		}
 		if row.Stream != "" && heads[row.Stream] == "" {
-			first, err := e.streamHead(ctx, lane, row.Stream, 1)
+			first, err := e.streamHead(ctx, lane, row.Stream)
 			if err != nil {
 				return sorted{}, err
 			}
@@ -157,9 +160,10 @@ func (e *Engine) sortOut(ctx context.Context, lane string, now time.Time, n int,
 
 // takeRows takes rows, and puts off those that are not the first of their streams. It returns those
 // that no other process has taken meanwhile, and those that were given up.
-func (e *Engine) takeRows(ctx context.Context, now time.Time, mine, blocked []*record.Delivery) (got, over []*record.Delivery, err error) {
+func (e *Engine) takeRows(ctx context.Context, mine, blocked []*record.Delivery) (got, over []*record.Delivery, err error) {
 	err = e.store.Update(ctx, func(ctx context.Context, tx store.Tx) error {
 		got, over = nil, nil
+		now := e.now()
 		for _, read := range mine {
 			err := change(ctx, tx, read, func(row *record.Delivery) bool {
 				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {

@@ -249,24 +249,6 @@ func TestNoticesOfAClientAreLimited(t *testing.T) {
 	})
 }
 
-// A notice that has waited for 72 hours without a process is not sent any more.
-func TestANoticeOfThreeDaysAgoIsNotSent(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		user := k.Proven()
-		e := kept(k, func(c *latchkey.Config) { c.SMS, c.Outbox.Receivers = nil, nil })
-		e.failing(func(string, int) error { return errors.New("451") })
-		k.Must(kit.Err(k.Users().UpdatePassword(k.Ctx, user.ID, "another secret")))
-		e.message()
-		e.settled()
-		e.failing(nil)
-		k.Clock.Advance(72 * time.Hour)
-		engine := e.over(quiet, nil)
-		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 0 })
-		k.Must(engine.Close())
-		e.nothing()
-	})
-}
-
 // limitsReached makes the rule for messages of a client refuse two clients, and returns the ear of the receiver.
 func limitsReached(k *kit.Kit, change func(*latchkey.Config)) *ear {
 	k.Helper()

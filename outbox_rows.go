@@ -159,14 +159,17 @@ func has(row, taken *record.Delivery) bool { return row.Leased && row.Tries == t
 
 // isFirst reports whether a row is the first of its stream.
 func (e *Engine) isFirst(ctx context.Context, row *record.Delivery) bool {
-	first, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
-	return err == nil && (row.Stream == "" || len(first) > 0 && first[0].ID == row.ID)
+	if row.Stream == "" {
+		return true
+	}
+	first, err := e.streamHead(ctx, row.Lane, row.Stream)
+	return err == nil && len(first) > 0 && first[0].ID == row.ID
 }
 
-// streamHead returns the first rows of a stream.
-func (e *Engine) streamHead(ctx context.Context, lane, stream string, n int) (rows []*record.Delivery, err error) {
+// streamHead returns the first row of a stream, if there is one.
+func (e *Engine) streamHead(ctx context.Context, lane, stream string) (rows []*record.Delivery, err error) {
 	defer caught(&err)
-	return record.Outbox.List(ctx, e.store, store.Query{Index: record.Outbox.Index("stream"), Equal: []store.Value{store.Text(lane), store.Text(stream)}, Limit: n})
+	return record.Outbox.List(ctx, e.store, store.Query{Index: record.Outbox.Index("stream"), Equal: []store.Value{store.Text(lane), store.Text(stream)}, Limit: 1})
 }
 
 // end notes what became of a row. If the store does not take that, the row comes again.
@@ -242,7 +245,7 @@ func (e *Engine) advance(ctx context.Context, of ...*record.Delivery) {
 			continue
 		}
 		seen[row.Lane+"\n"+row.Stream] = true
-		head, err := e.streamHead(ctx, row.Lane, row.Stream, 1)
+		head, err := e.streamHead(ctx, row.Lane, row.Stream)
 		if err != nil {
 			return // it is claimed a little later
 		}

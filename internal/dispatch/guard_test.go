@@ -86,7 +86,7 @@ func (a *asks) lane(t *testing.T, room int, pauses bool, test func(t *testing.T)
 func (a *asks) fails(t *testing.T) {
 	t.Helper()
 	for range failsFirst {
-		if !a.d.Offer("x", &job{run: func(context.Context) bool { return false }}) {
+		if !a.d.Offer("x", &job{run: func(context.Context) Result { return Failed }}) {
 			t.Fatal("the lane takes no offer")
 		}
 		synctest.Wait()
@@ -119,11 +119,11 @@ func TestALaneThatPausesHasOneDeliveryAtATime(t *testing.T) {
 		a.fails(t)
 		a.answer(func(n int) (all []Work) {
 			for range n {
-				all = append(all, &job{run: func(context.Context) bool {
+				all = append(all, &job{run: func(context.Context) Result {
 					most.Store(max(most.Load(), running.Add(1)))
 					defer running.Add(-1)
 					<-release
-					return false
+					return Failed
 				}})
 			}
 			return all
@@ -142,7 +142,7 @@ func TestAWakeDoesNotEndAPause(t *testing.T) {
 	a := new(asks)
 	a.lane(t, 4, true, func(t *testing.T) {
 		a.fails(t)
-		pass(pause + Poll) // in the next pause
+		pass(pause + poll) // in the next pause
 		claims := len(a.claims())
 		for range 10 {
 			a.d.Wake("x")
@@ -167,9 +167,9 @@ func TestTheWaitsOfClaimsThatFailBeginAnew(t *testing.T) {
 		a.answer(nil, nil)
 		pass(claimWaitMost)
 		a.answer(nil, broken)
-		pass(Poll)
+		pass(poll)
 		claims := len(a.claims())
-		pass(Poll)
+		pass(poll)
 		if len(a.claims()) == claims {
 			t.Error("the second failure waits for longer than the first one did")
 		}
@@ -180,7 +180,7 @@ func TestTheWaitsOfClaimsThatFailBeginAnew(t *testing.T) {
 func TestALaneDoesNotWaitForALateDelivery(t *testing.T) {
 	a := &asks{next: time.Hour}
 	a.lane(t, 1, false, func(t *testing.T) {
-		pass(10 * Poll)
+		pass(10 * poll)
 		if len(a.claims()) < 10 {
 			t.Errorf("%d claims in ten seconds", len(a.claims()))
 		}
@@ -192,13 +192,13 @@ func TestALaneDoesNotWaitForALateDelivery(t *testing.T) {
 func TestTheWaitsOfALaneDiffer(t *testing.T) {
 	a := new(asks)
 	a.lane(t, 1, false, func(t *testing.T) {
-		pass(20 * Poll)
+		pass(20 * poll)
 		waits := make(map[time.Duration]bool)
 		claims := a.claims()
 		for i := range claims[1:] {
 			wait := claims[i+1].Sub(claims[i])
 			waits[wait] = true
-			if wait < Poll*3/4 || wait > Poll {
+			if wait < poll*3/4 || wait > poll {
 				t.Errorf("a wait of %v", wait)
 			}
 		}
@@ -212,7 +212,7 @@ func TestTheWaitsOfALaneDiffer(t *testing.T) {
 func TestCloseDoesNotWaitForIdleLanes(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, a *asks){
 		"idle":    func(*testing.T, *asks) {},
-		"pausing": func(t *testing.T, a *asks) { a.fails(t); pass(pause + Poll) },
+		"pausing": func(t *testing.T, a *asks) { a.fails(t); pass(pause + poll) },
 		"broken":  func(_ *testing.T, a *asks) { a.answer(nil, errors.New("no store")); pass(2 * time.Minute) },
 	} {
 		a := new(asks)
@@ -231,7 +231,7 @@ func TestCloseHasPatienceForASecond(t *testing.T) {
 	a := new(asks)
 	a.lane(t, 1, false, func(t *testing.T) {
 		release := make(chan struct{})
-		a.d.Offer("x", &job{run: func(context.Context) bool { <-release; return true }})
+		a.d.Offer("x", &job{run: func(context.Context) Result { <-release; return Went }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()

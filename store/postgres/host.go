@@ -220,9 +220,9 @@ func permitted(text string) error {
 		case slices.Contains(refusedWords, words[0]):
 			return fmt.Errorf("postgres: %w: %s is not for the host in a transaction of the store", store.ErrInvalid, words[0])
 		case words[0] == "COPY" && strings.Contains(strings.ToUpper(text), "STDIN"):
-			return fmt.Errorf("postgres: %w: COPY FROM STDIN needs the method CopyFrom", store.ErrInvalid)
+			return fmt.Errorf("postgres: %w: COPY FROM STDIN is not for the host as a text: CopyFrom does it", store.ErrInvalid)
 		case outlasts(words, text):
-			return fmt.Errorf("postgres: %w: this %s would outlast the transaction, on a connection that serves others then", store.ErrInvalid, words[0])
+			return fmt.Errorf("postgres: %w: this %s is not for the host: it would outlast the transaction, on a connection that serves others then", store.ErrInvalid, words[0])
 		case words[0] == "CREATE":
 			function = slices.Contains(words, "FUNCTION") || slices.Contains(words, "PROCEDURE")
 		}

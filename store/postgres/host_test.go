@@ -315,6 +315,8 @@ func TestStatementsThatEndTheTransactionAreRefused(t *testing.T) {
 			"BEGIN", "start transaction", "COMMIT", "END", "Abort", "ROLLBACK TO a", "SAVEPOINT a", "RELEASE a", "PREPARE TRANSACTION 'a'", "COMMIT PREPARED 'a'",
 			" \n-- a; b\n/* a /* ; */ ; */ COMMIT", "; COMMIT", "SELECT ';''; COMMIT'; COMMIT", `SELECT E'\'; SELECT 1'; COMMIT`, "SELECT $a$;$$;$a$; COMMIT", `SELECT 1 AS ";"; COMMIT`,
 			"CREATE TABLE a (n int); END", "SELECT '{1,2}'::int[]; COMMIT", "SELECT 1 -- a\r; COMMIT",
+			"PREPARE a AS SELECT 1", "DEALLOCATE a", "SET statement_timeout = 1", "set session characteristics as transaction read only", "SELECT 1; RESET ALL", "LISTEN a", "DISCARD TEMP",
+			"CREATE TEMP TABLE a (n int)", "CREATE LOCAL TEMPORARY TABLE a (n int)", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "copy a from stdin",
 		} {
 			_, err := host.Exec(ctx, text)
 			_, asked := host.Query(ctx, text)
@@ -338,7 +340,8 @@ func TestStatementsThatEndTheTransactionAreRefused(t *testing.T) {
 		}
 		for _, text := range []string{
 			"SELECT '; COMMIT'", "SELECT $$; COMMIT$$", `SELECT E'\'; COMMIT'`, `SELECT 1 AS "; COMMIT"`, "SELECT 1 /* /* */ ; COMMIT */", "SELECT 1 -- ; COMMIT",
-			"PREPARE a AS SELECT 1", "DEALLOCATE a", "SELECT 1; SELECT 2", "DO $$ BEGIN NULL; END $$",
+			"SELECT 1; SELECT 2", "SET LOCAL statement_timeout = 0", "SET CONSTRAINTS ALL DEFERRED", "SELECT set_config('latchkey.user', 'ada', true)",
+			"CREATE TEMP TABLE scratch (n int) ON COMMIT DROP", "DECLARE c CURSOR FOR SELECT 1", "DO $$ BEGIN NULL; END $$",
 		} {
 			if _, err := host.Exec(ctx, text); err != nil {
 				t.Errorf("%s: %v", text, err)
