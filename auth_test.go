@@ -46,7 +46,7 @@ func pass(d time.Duration) {
 
 func TestMessagesAreTriedAgainAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, box := memory.Open(), new(notify.Outbox)
+		s, box := memory.Open(), new(notify.Mailbox)
 		engine, err := latchkey.New(s, latchkey.Config{
 			Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: box, Logger: slog.New(slog.DiscardHandler),
 			Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),

@@ -24,7 +24,7 @@ func TestLocaleOfAClientIsKeptShort(t *testing.T) {
 		if err := kit.Err(host.Engine.Guest(client).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: kit.Ada})); err != nil {
 			t.Fatal(err)
 		}
-		if m, err := host.Outbox.Next(t.Context(), kit.Ada); err != nil || m.Locale != want {
+		if m, err := host.Mailbox.Next(t.Context(), kit.Ada); err != nil || m.Locale != want {
 			t.Errorf("%q: %q, %v", locale, m.Locale, err)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 type site struct {
 	engine *latchkey.Engine
 	clock  *authtest.Clock
-	outbox notify.Outbox
+	outbox notify.Mailbox
 	guest  *latchkey.Guest
 }
 

@@ -226,7 +226,7 @@ func ExampleConfig_onEvent() {
 // A visitor signs in by a code that comes by e-mail. An address without an account gets
 // one.
 func ExampleGuest_CreateEmailToken() {
-	var outbox notify.Outbox // a host sends mail
+	var outbox notify.Mailbox // a host sends mail
 	s := memory.Open()
 	engine, err := latchkey.New(s, latchkey.Config{Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: &outbox})
 	if err != nil {

@@ -97,7 +97,7 @@ func TestTheEndOfALongLocaleIsNotLookedAt(t *testing.T) {
 	if err := kit.Err(host.Engine.Guest(client).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: kit.Ada})); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := host.Outbox.Next(t.Context(), kit.Ada); err != nil || m.Locale != "" {
+	if m, err := host.Mailbox.Next(t.Context(), kit.Ada); err != nil || m.Locale != "" {
 		t.Errorf("%q, %v", m.Locale, err)
 	}
 }
@@ -107,7 +107,7 @@ func TestACancelledInvitationIsNotSent(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		var down atomic.Bool
 		down.Store(true)
-		box := new(notify.Outbox)
+		box := new(notify.Mailbox)
 		failing := notify.Func(func(ctx context.Context, m notify.Message) error {
 			if down.Load() {
 				return errors.New("451")

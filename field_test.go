@@ -137,7 +137,7 @@ func TestAReplacedCodeIsNotSent(t *testing.T) {
 			kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 				var down atomic.Bool
 				down.Store(true)
-				box := new(notify.Outbox)
+				box := new(notify.Mailbox)
 				failing := notify.Func(func(ctx context.Context, m notify.Message) error {
 					if down.Load() {
 						return errors.New("451")
@@ -175,7 +175,7 @@ func TestOneClientHoldsUpNobodyElsesMail(t *testing.T) {
 	for name, tarpit := range map[string]string{"one domain": "tarpit.example", "many domains": "tarpit%d.example"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, box := memory.Open(), new(notify.Outbox)
+				s, box := memory.Open(), new(notify.Mailbox)
 				mail := notify.Func(func(ctx context.Context, m notify.Message) error {
 					if !strings.Contains(m.To, "tarpit") {
 						return box.Notify(ctx, m)
@@ -390,7 +390,7 @@ func TestACheckDoesNotWaitForTheLockOfARow(t *testing.T) {
 // Close does not wait for long for a note that waits for another process.
 func TestCloseWaitsForNoNoteOfAUse(t *testing.T) {
 	path, s := openFile(t)
-	clock, box := authtest.NewClock(), new(notify.Outbox)
+	clock, box := authtest.NewClock(), new(notify.Mailbox)
 	engine, session := engineOfAda(t, s, latchkey.Config{Now: clock.Now, Notifier: box})
 	box.Fail(errors.New("not now"))
 	if err := kit.Err(engine.Guest(kit.Client).CreateEmailToken(t.Context(), latchkey.NewEmailToken{Email: kit.Bob})); err != nil {

@@ -29,7 +29,7 @@ func FuzzCallback(f *testing.F) {
 	acme := kit.NewProvider("acme")
 	var log bytes.Buffer
 	engine, err := latchkey.New(s, latchkey.Config{
-		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: new(notify.Outbox), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: new(notify.Mailbox), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)), RedirectHosts: []string{"app.example.org"}, Providers: []oauth.Provider{acme, kit.NewProvider("other")},
 	})
 	if err != nil {

@@ -51,6 +51,7 @@ type listing[T any] struct {
 	// of its words in the table of words; "" if they are not there.
 	texts func(*T) []string
 	words string
+	id    func(string) error // checks an id, for a cursor; nil if it has the form of a user's
 }
 
 // Pages are the tokens of the pages beside a page of a listing, "" where there is none.
@@ -150,7 +151,7 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 			return invalid("queries", reason.New(reason.OutOfRange, "offset is not 0 to 2^30"))
 		}
 	case query.MethodCursorAfter, query.MethodCursorBefore, query.MethodPage:
-		return r.readCursor(method, values[0].(string))
+		return l.readCursor(r, method, values[0].(string))
 	case query.MethodWalk:
 		r.walk = true
 	case query.MethodNoTotal:
@@ -174,14 +175,18 @@ func (l *listing[T]) readOne(r *request, p *Policy, q Query) error {
 }
 
 // readCursor reads the id of a cursor, or the token of a page.
-func (r *request) readCursor(m query.Method, text string) error {
+func (l *listing[T]) readCursor(r *request, m query.Method, text string) error {
+	check := checkUserID
+	if l.id != nil {
+		check = l.id
+	}
 	switch {
 	case text == "" || len(text) > query.MaxLength:
 		return ErrQueryInvalid
 	case m == query.MethodPage:
 		r.page = text
 		return nil
-	case checkUserID(text) != nil: // every id has that form
+	case check(text) != nil:
 		return ErrQueryInvalid
 	case m == query.MethodCursorAfter:
 		r.after = text

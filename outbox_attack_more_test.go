@@ -93,12 +93,17 @@ func TestRequeueAndDiscardRaceWithDeliveries(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		var mu sync.Mutex
 		seen := make(map[string]int)
+		ended, gone := make(map[string]bool), make(map[string]bool) // with or without a delivery, and by Discard
 		var calm atomic.Bool
 		e := kept(k, func(c *latchkey.Config) {})
 		receive := func(_ context.Context, e latchkey.Event) error {
 			mu.Lock()
 			defer mu.Unlock()
 			seen[fmt.Sprint(e.ID, " ", e.Try)]++
+			ended[e.ID+".ear"] = true
+			if gone[e.ID+".ear"] {
+				k.Errorf("%s comes after it was discarded, as try %d", e.ID, e.Try)
+			}
 			if calm.Load() || rand.N(3) > 0 {
 				return nil
 			}
@@ -125,7 +130,14 @@ func TestRequeueAndDiscardRaceWithDeliveries(t *testing.T) {
 						return
 					}
 					for _, u := range list.Undelivered {
-						err := engine.Requeue(k.Ctx, u.ID)
+						var err error
+						if rand.N(4) > 0 {
+							err = engine.Requeue(k.Ctx, u.ID)
+						} else if err = engine.Discard(k.Ctx, u.ID); err == nil {
+							mu.Lock()
+							ended[u.ID], gone[u.ID] = true, true
+							mu.Unlock()
+						}
 						if err != nil && !errors.Is(err, latchkey.ErrDeliveryNotFound) && !errors.Is(err, latchkey.ErrDeliveryUnderWay) {
 							k.Error(err)
 						}
@@ -144,7 +156,7 @@ func TestRequeueAndDiscardRaceWithDeliveries(t *testing.T) {
 		comes(k, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
-			return len(seen) >= 12
+			return len(ended) >= 12
 		})
 		close(stop)
 		group.Wait()

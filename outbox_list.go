@@ -40,7 +40,7 @@ type UndeliveredList struct {
 
 // undeliveredListing lists rows of the outbox.
 var undeliveredListing = &listing[record.Delivery]{
-	name: "undelivered", rows: record.Outbox,
+	name: "undelivered", rows: record.Outbox, id: checkDeliveryID,
 	usual: order{attribute: attribute{column: "id", unique: record.Outbox.Primary(), index: record.Outbox.Primary()}},
 	attributes: map[string]attribute{
 		query.ID:        {column: "id", unique: record.Outbox.Primary(), index: record.Outbox.Primary()},

@@ -94,19 +94,6 @@ func TestTheOutboxIsSealed(t *testing.T) {
 	})
 }
 
-// An address that nobody has costs a row too, and nothing is sent.
-func TestAMessageToNobodyHasARowToo(t *testing.T) {
-	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
-		k.Proven()
-		e := kept(k, nil)
-		k.Store.Reset()
-		k.Must(kit.Err(k.Visitor.CreateRecovery(k.Ctx, latchkey.NewRecovery{Email: "nobody@example.org", URL: kit.RecoverURL})))
-		e.empties()
-		e.nothing()
-		k.Must(k.Raw.Update(k.Ctx, func(ctx context.Context, tx store.Tx) error { return nil }))
-	})
-}
-
 // A delivery that has failed comes again after its wait, with the same id and the next number.
 func TestADeliveryThatFailedComesAgain(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
@@ -199,12 +186,22 @@ func TestWhatIsGivenUpIsListedAndRequeued(t *testing.T) {
 			}
 		}
 		k.Same("causes", causes, map[string]int{"users.*.create: answer: 410": 2, "users.*.update.name: receiver: panicked": 1, "users.*.update.labels: failed": 1})
+		page, err := k.Undelivered(k.Ctx, query.Equal("to", "ear"), query.CursorAfter(list.Undelivered[0].ID), query.Limit(2))
+		k.Must(err)
+		if len(page.Undelivered) != 2 || page.Undelivered[0].ID != list.Undelivered[1].ID {
+			k.Errorf("after the first one: %+v", page.Undelivered)
+		}
+		if other, err := k.Undelivered(k.Ctx, query.Equal("to", "email")); err != nil || other.Total != 0 {
+			k.Errorf("%+v, %v", other, err)
+		}
+		k.Refuses("no id", latchkey.ErrQueryInvalid, func() error { return kit.Err(k.Undelivered(k.Ctx, query.CursorAfter("a b"))) })
 		e.failing(nil)
 		again := list.Undelivered[0]
 		k.Must(k.Requeue(k.Ctx, again.ID))
 		if event := e.event(); event.ID+".ear" != again.ID || event.Try != again.Tries+1 {
 			k.Errorf("%+v, %+v", event, again)
 		}
+		waits(k, func(rows []*record.Delivery) bool { return len(rows) == 3 })
 		k.Must(k.Discard(k.Ctx, list.Undelivered[1].ID))
 		k.Refuses("one that is gone", latchkey.ErrDeliveryNotFound, func() error { return k.Discard(k.Ctx, list.Undelivered[1].ID) })
 		k.Refuses("an unknown one", latchkey.ErrDeliveryNotFound, func() error { return k.Requeue(k.Ctx, "nothing") })
@@ -276,9 +273,10 @@ func TestTheEventsOfAUserComeInTheirOrder(t *testing.T) {
 			k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: id, Email: id + "@example.org"})))
 		}
 		e := kept(k, nil)
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		e.failing(func(id string, try int) error {
-			if down && id == "users.*.update.labels" {
+			if down.Load() && id == "users.*.update.labels" {
 				return errors.New("not now")
 			}
 			return nil
@@ -297,9 +295,7 @@ func TestTheEventsOfAUserComeInTheirOrder(t *testing.T) {
 			}
 		}
 		e.nothing()
-		e.mu.Lock()
-		down = false
-		e.mu.Unlock()
+		down.Store(false)
 		waits(k, func(rows []*record.Delivery) bool {
 			return slices.ContainsFunc(rows, func(row *record.Delivery) bool { return row.Failures == 1 && !row.Leased })
 		})

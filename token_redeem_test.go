@@ -169,7 +169,7 @@ func TestBlockedSquatterDoesNotHoldTheAddress(t *testing.T) {
 func FuzzRedeem(f *testing.F) {
 	s := memory.Open()
 	engine, err := latchkey.New(s, latchkey.Config{
-		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: new(notify.Outbox), Logger: slog.New(slog.DiscardHandler),
+		Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Notifier: new(notify.Mailbox), Logger: slog.New(slog.DiscardHandler),
 		Limiter: ratelimit.ReportOnly(ratelimit.NewMemory(0)),
 	})
 	if err != nil {

@@ -50,7 +50,7 @@ type Kit struct {
 	*latchkey.Engine
 	Clock   *Clock
 	Events  *Events
-	Outbox  *notify.Outbox  // holds the mails and text messages
+	Mailbox *notify.Mailbox // holds the mails and text messages
 	Visitor *latchkey.Guest // at [Client]
 
 	t         testing.TB
@@ -67,12 +67,12 @@ type Kit struct {
 // Events go to the kit's recorder and then to c.OnEvent.
 func New(t testing.TB, c latchkey.Config) *Kit {
 	t.Helper()
-	k := &Kit{Clock: NewClock(), Events: new(Events), Outbox: new(notify.Outbox), t: t}
+	k := &Kit{Clock: NewClock(), Events: new(Events), Mailbox: new(notify.Mailbox), t: t}
 	if c.Notifier == nil {
-		c.Notifier = k.Outbox
+		c.Notifier = k.Mailbox
 	}
 	if c.SMS == nil {
-		c.SMS = k.Outbox
+		c.SMS = k.Mailbox
 	}
 	if c.Keys.Active.IsZero() {
 		c.Keys.Active = latchkey.GenerateKey()
@@ -186,13 +186,13 @@ func (k *Kit) Mail(to string) notify.Message {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), mailTime)
 	defer cancel()
-	m, err := k.Outbox.Next(ctx, to)
+	m, err := k.Mailbox.Next(ctx, to)
 	if err == nil {
 		return m
 	}
 	came := "nothing"
 	var all []string
-	for _, other := range k.Outbox.All() {
+	for _, other := range k.Mailbox.All() {
 		all = append(all, string(other.Kind)+" to "+other.To)
 	}
 	if len(all) > 0 {

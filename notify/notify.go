@@ -10,7 +10,7 @@
 //		...
 //
 // The engine calls Notify after the change that the message reports is committed.
-// It does so on its own goroutines, and tries again if the call fails. [Outbox]
+// It does so on its own goroutines, and tries again if the call fails. [Mailbox]
 // keeps messages for tests.
 package notify
 
@@ -186,71 +186,71 @@ func Permanent(err error) error { return permanent{err} }
 // IsPermanent reports whether err was marked by [Permanent].
 func IsPermanent(err error) bool { return errors.Is(err, errPermanent) }
 
-// Outbox is a [Notifier] that keeps messages, for tests. The zero Outbox is ready
+// Mailbox is a [Notifier] that keeps messages, for tests. The zero Mailbox is ready
 // to use. It is safe for concurrent use.
-type Outbox struct {
+type Mailbox struct {
 	mu   sync.Mutex
 	all  []Message
 	err  error
 	more chan struct{} // closed when a message comes
 }
 
-// Notify keeps a message, or returns the error that was set by [Outbox.Fail].
-func (o *Outbox) Notify(_ context.Context, m Message) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err != nil {
-		return o.err
+// Notify keeps a message, or returns the error that was set by [Mailbox.Fail].
+func (b *Mailbox) Notify(_ context.Context, m Message) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
 	}
-	o.all = append(o.all, m)
-	if o.more != nil {
-		close(o.more)
-		o.more = nil
+	b.all = append(b.all, m)
+	if b.more != nil {
+		close(b.more)
+		b.more = nil
 	}
 	return nil
 }
 
 // Fail makes Notify return err for every later message, until Fail is called with
 // nil.
-func (o *Outbox) Fail(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.err = err
+func (b *Mailbox) Fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
 }
 
 // All returns the messages in the order in which they came.
-func (o *Outbox) All() []Message {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.all)
+func (b *Mailbox) All() []Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.all)
 }
 
 // Take returns the messages in the order in which they came, and removes them from the
 // outbox.
-func (o *Outbox) Take() []Message {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	all := o.all
-	o.all = nil
+func (b *Mailbox) Take() []Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.all
+	b.all = nil
 	return all
 }
 
 // Next returns the oldest message to an address, and removes it from the outbox. If
 // there is no such message, Next waits for one until the context ends.
-func (o *Outbox) Next(ctx context.Context, to string) (Message, error) {
+func (b *Mailbox) Next(ctx context.Context, to string) (Message, error) {
 	for {
-		o.mu.Lock()
-		if i := slices.IndexFunc(o.all, func(m Message) bool { return m.To == to }); i >= 0 {
-			m := o.all[i]
-			o.all = slices.Delete(o.all, i, i+1)
-			o.mu.Unlock()
+		b.mu.Lock()
+		if i := slices.IndexFunc(b.all, func(m Message) bool { return m.To == to }); i >= 0 {
+			m := b.all[i]
+			b.all = slices.Delete(b.all, i, i+1)
+			b.mu.Unlock()
 			return m, nil
 		}
-		if o.more == nil {
-			o.more = make(chan struct{})
+		if b.more == nil {
+			b.more = make(chan struct{})
 		}
-		more := o.more
-		o.mu.Unlock()
+		more := b.more
+		b.mu.Unlock()
 		select {
 		case <-more:
 		case <-ctx.Done():

@@ -169,7 +169,7 @@ func (h *host) mustReset(email string) []*http.Cookie {
 	must(err)
 	_, err = h.Visitor.RestoreAddress(ctx, account.UserID(), h.Mail(email).Secret.Reveal())
 	must(err)
-	h.Outbox.Take()
+	h.Mailbox.Take()
 	_, err = h.Visitor.CreateMagicURLToken(ctx, latchkey.NewMagicURLToken{Email: email, URL: base.URL("/link")})
 	must(err)
 	link := h.Mail(email)

@@ -72,13 +72,13 @@ func main() {
 type tour struct {
 	options
 	guest  *latchkey.Guest
-	outbox *notify.Outbox
+	outbox *notify.Mailbox
 	in     *bufio.Scanner
 	out    io.Writer
 }
 
 func run(ctx context.Context, o options, in io.Reader, out io.Writer) (err error) {
-	t := tour{options: o, outbox: new(notify.Outbox), in: bufio.NewScanner(in), out: out}
+	t := tour{options: o, outbox: new(notify.Mailbox), in: bufio.NewScanner(in), out: out}
 	config := latchkey.Config{
 		Keys:          latchkey.Keys{Active: latchkey.GenerateKey()},
 		Notifier:      t.outbox,

@@ -378,7 +378,7 @@ func TestAttackStrangersFillTheQueueOfMessages(t *testing.T) {
 // slowMail is a notifier that waits.
 type slowMail struct {
 	open chan struct{}
-	box  *notify.Outbox
+	box  *notify.Mailbox
 }
 
 func (h *slowMail) Notify(ctx context.Context, m notify.Message) error {

@@ -235,7 +235,7 @@ func heldByHosts(t *testing.T) []held {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outbox := new(notify.Outbox)
+	outbox := new(notify.Mailbox)
 	if err := outbox.Notify(t.Context(), message); err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func hides(typ reflect.Type, above ...reflect.Type) bool {
 func TestF5EveryTypeWithASecretIsDumped(t *testing.T) {
 	seen := make(map[reflect.Type]bool)
 	for _, root := range []any{
-		latchkey.New, hidden.New, latchkey.ParseKey, smtp.New, sms.NewWebhook, sms.NewSecret, sms.Notifier, webhook.New, templates.New, authtest.New, authtest.NewAuthenticator, new(notify.Outbox),
+		latchkey.New, hidden.New, latchkey.ParseKey, smtp.New, sms.NewWebhook, sms.NewSecret, sms.Notifier, webhook.New, templates.New, authtest.New, authtest.NewAuthenticator, new(notify.Mailbox),
 		latchkey.MoreFactorsError{},
 	} {
 		tree(reflect.TypeOf(root), seen)

@@ -40,7 +40,7 @@ type Kit struct {
 	Clock   *authtest.Clock
 	Told    *authtest.Events // the events that the engine has sent
 	Logged  *Logged          // what the engine has logged
-	Box     *notify.Outbox   // the messages that the engine has sent
+	Box     *notify.Mailbox   // the messages that the engine has sent
 	Visitor *latchkey.Guest  // a guest of the engine at [Client]
 	// Acme and Other are the providers of the engines of the kit.
 	Acme, Other *Provider
@@ -94,7 +94,7 @@ func New(t *testing.T, s store.Store, policy latchkey.Policy) *Kit {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	k := &Kit{
 		T: t, Store: storetest.Count(s), Keys: latchkey.Keys{Active: latchkey.GenerateKey()}, Ctx: ctx,
-		Clock: authtest.NewClock(), Told: new(authtest.Events), Logged: new(Logged), Box: new(notify.Outbox),
+		Clock: authtest.NewClock(), Told: new(authtest.Events), Logged: new(Logged), Box: new(notify.Mailbox),
 		Raw: s, Hasher: hashertest.New(t), Policy: policy, seen: make(map[string]bool),
 		Acme: NewProvider("acme"), Other: NewProvider("other"),
 	}

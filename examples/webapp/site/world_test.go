@@ -48,7 +48,7 @@ type world struct {
 	store  store.Store
 	engine *latchkey.Engine
 	clock  *authtest.Clock
-	outbox *notify.Outbox
+	outbox *notify.Mailbox
 	site   http.Handler
 	issuer *authtest.Issuer // nil without another service
 
@@ -95,7 +95,7 @@ func openSQLite(t *testing.T) store.Store {
 func newWorld(t *testing.T, s store.Store, issuer *authtest.Issuer) *world {
 	t.Helper()
 	w := &world{
-		T: t, store: s, clock: authtest.NewClock(), outbox: new(notify.Outbox), issuer: issuer,
+		T: t, store: s, clock: authtest.NewClock(), outbox: new(notify.Mailbox), issuer: issuer,
 		members: map[string]string{}, users: map[string]string{}, people: map[string]cookies{}, apps: map[string]*authtest.Authenticator{}, device: authtest.NewDevice(string(base)), secrets: map[string]bool{}, told: map[string]bool{},
 	}
 	logger := slog.New(slog.NewTextHandler(logWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug}))
