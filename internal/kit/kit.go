@@ -40,7 +40,7 @@ type Kit struct {
 	Clock   *authtest.Clock
 	Told    *authtest.Events // the events that the engine has sent
 	Logged  *Logged          // what the engine has logged
-	Box     *notify.Mailbox   // the messages that the engine has sent
+	Box     *notify.Mailbox  // the messages that the engine has sent
 	Visitor *latchkey.Guest  // a guest of the engine at [Client]
 	// Acme and Other are the providers of the engines of the kit.
 	Acme, Other *Provider
