@@ -34,9 +34,9 @@ import (
 // and the deletion of the row, or is held up for longer than it has the row. A receiver recognizes
 // the row by its id. Try counts the deliveries: no two of them have the same number.
 //
-// Right before each delivery of a message that was committed more than a second ago, the engine
-// looks whether its code or link still serves: one that has expired, was used or was replaced is
-// not sent. The limits of notices are counted at the first delivery.
+// Right before each delivery of a message, the engine looks whether its code or link still serves:
+// one that has expired, was used or was replaced is not sent. The limits of notices are counted at
+// the first delivery.
 type Outbox struct {
 	// Receivers get events, up to 20. Each has rows, tries and an order of its own, so that one
 	// that fails does not hold up the others. Rows of a receiver that is taken out of the list
@@ -45,8 +45,9 @@ type Outbox struct {
 }
 
 // Receiver gets events from the outbox, at least once. The events of a user, and those of a team,
-// come in the order of their commits: the next one comes when this one was taken or given up. At
-// most four come at once. After five failures in a row the receiver gets one a second, first those
+// come in the order of their commits: the next one comes when this one was taken or given up. On
+// PostgreSQL, those of transactions at once that are not in conflict come in any order. At most four
+// come at once. After five failures in a row the receiver gets one a second, first those
 // that have not failed yet.
 type Receiver struct {
 	// Name is the name of the receiver in the store: 1 to 40 characters of a-z, 0-9 and -, the first
