@@ -59,18 +59,18 @@ func (e *Engine) startOutbox(config Outbox, report *courier.Report, payloads map
 // the wait until the next one, 0 if there is none.
 func (e *Engine) claim(ctx context.Context, lane string, n int, failing bool) (works []dispatch.Work, next time.Duration, err error) {
 	defer caught(&err)
-	now := e.now()
 	var found sorted
 	if failing {
-		found, err = e.look(ctx, lane, now, n, due(now), store.Where("failures", store.OpEqual, store.Int(0)))
+		due := store.Including(store.Time(e.now()))
+		found, err = e.look(ctx, lane, n, due, store.Where("failures", store.OpEqual, store.Int(0)))
 		if err == nil && len(found.mine) == 0 {
 			blocked := found.blocked
-			found, err = e.look(ctx, lane, now, n, due(now), store.Where("failures", store.OpGreaterThan, store.Int(0)))
+			found, err = e.look(ctx, lane, n, due, store.Where("failures", store.OpGreaterThan, store.Int(0)))
 			found.blocked = append(found.blocked, blocked...)
 		}
 	}
 	if err == nil && len(found.mine)+len(found.blocked) == 0 {
-		found, err = e.look(ctx, lane, now, n, store.Bound{})
+		found, err = e.look(ctx, lane, n, store.Bound{})
 	}
 	if err != nil || len(found.mine)+len(found.blocked) == 0 {
 		return nil, found.next, err
@@ -106,12 +106,9 @@ type sorted struct {
 	next          time.Duration
 }
 
-// due is the end of a range of rows whose time has come.
-func due(now time.Time) store.Bound { return store.Including(store.Time(now)) }
-
 // look finds up to n rows of a lane that may be taken. It looks at some rows more than that, and at
 // many if none of these is the first of its stream.
-func (e *Engine) look(ctx context.Context, lane string, now time.Time, n int, to store.Bound, where ...store.Filter) (s sorted, err error) {
+func (e *Engine) look(ctx context.Context, lane string, n int, to store.Bound, where ...store.Filter) (s sorted, err error) {
 	for _, limit := range []int{2*n + 16, blockedAtOnce} {
 		rows, err := record.Outbox.List(ctx, e.store, store.Query{
 			Index: record.Outbox.Index("due"), Equal: []store.Value{store.Text(lane)}, From: store.Including(store.Micros(0)), To: to, Where: where, Limit: limit,
