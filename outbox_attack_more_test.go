@@ -320,7 +320,7 @@ func TestSweepGivesNothingUpThatWaitsForItsTurn(t *testing.T) {
 	c, taken := picky()
 	inTime(t, 1, c, func(_ store.Store, engines []*latchkey.Engine) {
 		engine := engines[0]
-		signUpOdd(t, engine, 1000)
+		signUpOdd(t, engine, 200)
 		for range 74 {
 			<-time.After(time.Hour)
 			if _, err := engine.Sweep(context.Background()); err != nil {

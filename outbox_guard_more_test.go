@@ -460,6 +460,9 @@ func TestARowWithoutAPlaceIsGivenBack(t *testing.T) {
 						k.Error(err)
 					}
 				}
+				waits(k, func(rows []*record.Delivery) bool { // until these have the places
+					return !slices.ContainsFunc(rows, func(row *record.Delivery) bool { return !row.Leased && row.UserID != "ada" })
+				})
 			}
 		})
 		k.Must(kit.Err(k.Users().Create(k.Ctx, latchkey.NewUser{UserID: "ada", Email: kit.Ada})))

@@ -19,8 +19,7 @@ const (
 	// pause before it. The deliveries themselves wait longer and longer.
 	failsFirst = 5
 	pause      = time.Second
-	// claimMost is how many deliveries a claim brings at most. The other places are for those that are
-	// offered meanwhile.
+	// claimMost is how many deliveries a claim brings at most.
 	claimMost = 100
 	// patience is how long a delivery may take to return after its context has ended.
 	patience = time.Second
@@ -177,11 +176,12 @@ func (d *Dispatcher) start(l *lane, w Work) bool {
 	return true
 }
 
-// enter takes places for the deliveries of a claim, and returns how long to wait before that.
+// enter takes the half of the free places for the deliveries of a claim, and returns how long to wait
+// before that. The other half is for deliveries that are offered meanwhile.
 func (l *lane) enter() (n int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n = min(l.Room-l.taken, claimMost)
+	n = min((l.Room-l.taken+1)/2, claimMost)
 	if l.Pauses && l.fails >= failsFirst {
 		if n, wait = 1, pause; l.taken > 0 {
 			n = 0
