@@ -377,7 +377,7 @@ func New(s store.Store, c Config) (*Engine, error) {
 		store: s, policy: policy, ring: ring, hasher: c.Hasher, clock: c.Now, clockStep: c.MaxClockStep, decoy: newUser(newID(), time.Time{}),
 		app: app, custom: c.CustomFactor, customCodes: c.CustomCodes, issuer: issuer, jwtKey: jwtKey, jwts: jwts,
 		mocks: maps.Clone(c.MockNumbers), providers: providers, passkeys: c.Passkeys, otherDomains: c.PasskeysOfOtherDomains, redirects: redirects,
-		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, inTransaction: c.InTransaction, observer: c.Observer, epoch: time.Now(), locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
+		errands: errands.New(), notes: errands.New(), touching: new(sync.Map), limiter: c.Limiter, onEvent: c.OnEvent, inTransaction: c.InTransaction, observer: c.Observer, beginsChecks: beginsChecks(c.Observer), epoch: time.Now(), locator: c.Locator, classifier: c.AddressClassifier, logger: c.Logger,
 	}
 	report := courier.NewReport(c.Logger, c.Now)
 	e.courier = courier.New(c.Notifier, c.SMS, report, c.Now, e.tried)

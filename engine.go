@@ -81,6 +81,8 @@ type Engine struct {
 	// inTransaction is nil if absent.
 	inTransaction func(context.Context, store.Tx, Event) error
 	observer      Observer // nil if absent
+	// beginsChecks says that the observer hears of the beginnings of checks of sessions.
+	beginsChecks bool
 	// epoch is when the engine was made. The time since then is read from the monotonic clock
 	// alone, which takes about half as long as time.Now.
 	epoch   time.Time

@@ -82,37 +82,47 @@ type operation struct {
 // takes less than a microsecond, and two readings of the clock a tenth of that.
 const timedChecks = 64
 
-// isTimed reports whether an operation is timed.
-func isTimed(name string) bool {
-	return name != checkSession && name != checkJWT || rand.Uint32()%timedChecks == 0
-}
-
 // The operations that run on every request.
 const (
 	checkSession = "authenticate"
 	checkJWT     = "authenticate JWT"
 )
 
+// isCheck reports whether an operation runs on every request.
+func isCheck(name string) bool { return name == checkSession || name == checkJWT }
+
 // operation begins an operation. An observer may give it another context.
 func (e *Engine) operation(ctx *context.Context, name string) operation {
-	o := operation{engine: e, ctx: *ctx, name: name}
+	o := operation{engine: e, name: name}
 	if e != nil && e.observer != nil {
-		o.begin()
-		*ctx = o.ctx
+		o.observed = true
+		*ctx, o.began = e.begin(*ctx, name)
 	}
+	o.ctx = *ctx
 	return o
 }
 
-// begin tells the observer that an operation begins.
-func (o *operation) begin() {
-	defer o.engine.recovered(o.ctx, "Observer")
-	o.observed = true
-	if isTimed(o.name) {
-		o.began = time.Since(o.engine.epoch)
+// begin tells the observer that an operation begins. It returns the context of the operation and, if
+// that is timed, the time.
+func (e *Engine) begin(ctx context.Context, name string) (within context.Context, began time.Duration) {
+	check := isCheck(name)
+	if !check || rand.Uint32()%timedChecks == 0 {
+		began = time.Since(e.epoch)
 	}
-	if within := o.engine.observer.Begin(o.ctx, o.name); within != nil {
-		o.ctx = within
+	if check && !e.beginsChecks {
+		return ctx, began
 	}
+	return e.beginWithin(ctx, name), began
+}
+
+// beginWithin returns the context that the observer gives an operation.
+func (e *Engine) beginWithin(ctx context.Context, name string) (within context.Context) {
+	within = ctx
+	defer e.recovered(ctx, "Observer")
+	if its := e.observer.Begin(ctx, name); its != nil {
+		within = its
+	}
+	return within
 }
 
 // end turns the error of an operation into its answer, and tells the observer.
@@ -125,7 +135,7 @@ func (o operation) end(err *error) {
 	}
 	if *err == nil {
 		if o.observed {
-			o.tell("")
+			o.engine.tellEnd(o.ctx, o.name, "", o.began)
 		}
 		return
 	}
@@ -144,17 +154,17 @@ func (o *operation) ended(outcome string) {
 	if way := signIns[o.name]; way != "" {
 		o.engine.observe(o.ctx, Observation{What: ObservedSignIn, Name: way, Outcome: outcome, Count: 1})
 	}
-	o.tell(outcome)
+	o.engine.tellEnd(o.ctx, o.name, outcome, o.began)
 }
 
-// tell tells the observer that an operation has ended.
-func (o *operation) tell(outcome string) {
-	defer o.engine.recovered(o.ctx, "Observer")
+// tellEnd tells the observer that an operation has ended.
+func (e *Engine) tellEnd(ctx context.Context, name, outcome string, began time.Duration) {
+	defer e.recovered(ctx, "Observer")
 	var took time.Duration
-	if o.began != 0 {
-		took = time.Since(o.engine.epoch) - o.began
+	if began != 0 {
+		took = time.Since(e.epoch) - began
 	}
-	o.engine.observer.Observe(o.ctx, Observation{What: ObservedOperation, Name: o.name, Outcome: outcome, Count: 1, Took: took})
+	e.observer.Observe(ctx, Observation{What: ObservedOperation, Name: name, Outcome: outcome, Count: 1, Took: took})
 }
 
 // observe tells the observer, if there is one.

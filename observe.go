@@ -12,11 +12,20 @@ import (
 type Observer interface {
 	// Begin is told that an operation begins, and returns the context in which it goes on. A
 	// tracer puts its span there. The name of the operation is that of a fault's text, such as
-	// "create e-mail session".
+	// "create e-mail session". It is not told of the checks of sessions ([CheckObserver]).
 	Begin(ctx context.Context, operation string) context.Context
 	// Observe is told what has happened. The observation of an operation is its last one, and
 	// has the context that Begin has returned.
 	Observe(ctx context.Context, o Observation)
+}
+
+// CheckObserver is an [Observer] that can have Begin called for the checks of sessions too,
+// "authenticate" and "authenticate JWT". They run on every request of a host, and take less than a
+// microsecond over a store in memory.
+type CheckObserver interface {
+	Observer
+	// BeginsChecks is asked once, by [New].
+	BeginsChecks() bool
 }
 
 // Observation is one thing that has happened, or several of a kind. [ObservedOperation] and the
@@ -81,4 +90,10 @@ var signIns = map[string]string{
 	"finish OAuth2 session":    "oauth2",
 	"finish passkey session":   "passkey",
 	"create session":           "token",
+}
+
+// beginsChecks reports whether an observer hears of the beginnings of checks of sessions.
+func beginsChecks(o Observer) bool {
+	c, is := o.(CheckObserver)
+	return is && c.BeginsChecks()
 }

@@ -42,6 +42,44 @@ func (o *observer) of(what latchkey.Observed) (seen []latchkey.Observation) {
 	return seen
 }
 
+// beginner keeps the names of the operations that begin.
+type beginner struct {
+	observer
+	begun  []string
+	checks bool
+}
+
+func (b *beginner) Begin(ctx context.Context, name string) context.Context {
+	b.begun = append(b.begun, name)
+	return ctx
+}
+
+func (b *beginner) BeginsChecks() bool { return b.checks }
+
+// Begin hears of the checks of sessions only if the observer asks for that. Observe hears of them anyway.
+func TestBeginHearsOfChecksIfItIsToldSo(t *testing.T) {
+	for _, checks := range []bool{false, true} {
+		k := kit.New(t, kit.Open(t, "memory"), kit.Documented)
+		session, account := k.SignIn(k.SignUp(kit.Ada).Email)
+		token, err := account.CreateJWT(k.Ctx, 0)
+		k.Must(err)
+		b := &beginner{checks: checks}
+		k.Engine = k.Configured(func(c *latchkey.Config) { c.Observer = b })
+		g := k.Guest(kit.Client)
+		k.Must(kit.Err(g.Authenticate(k.Ctx, session.Secret.Reveal())))
+		k.Must(kit.Err(g.AuthenticateJWT(k.Ctx, token.Reveal())))
+		k.Must(kit.Err(k.Users().Get(k.Ctx, session.UserID)))
+		want := []string{"get user"}
+		if checks {
+			want = []string{"authenticate", "authenticate JWT", "get user"}
+		}
+		k.Same("begun", b.begun, want)
+		if seen := b.of(latchkey.ObservedOperation); len(seen) != 3 {
+			k.Errorf("%+v", seen)
+		}
+	}
+}
+
 // observed gives the kit an engine with an observer.
 func observed(k *kit.Kit, change func(*latchkey.Config)) *observer {
 	o := new(observer)

@@ -76,7 +76,7 @@ type Observer struct {
 	closing metric.Registration
 }
 
-var _ latchkey.Observer = (*Observer)(nil)
+var _ latchkey.CheckObserver = (*Observer)(nil)
 
 // New makes an observer. Engines of one process may share it: their numbers add up. It fails if the
 // MeterProvider refuses an instrument.
@@ -113,6 +113,9 @@ func (o *Observer) Commit(updates int, took time.Duration) {
 		o.meters.commit(updates, took)
 	}
 }
+
+// BeginsChecks is for the engine: checks of sessions have spans.
+func (o *Observer) BeginsChecks() bool { return o.checks && o.tracer != nil }
 
 // Begin is for the engine: an operation begins.
 func (o *Observer) Begin(ctx context.Context, operation string) context.Context {

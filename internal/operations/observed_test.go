@@ -23,6 +23,9 @@ type observer struct {
 
 type begun struct{}
 
+// BeginsChecks makes Begin hear of the checks of sessions.
+func (*observer) BeginsChecks() bool { return true }
+
 func (o *observer) Begin(ctx context.Context, operation string) context.Context {
 	o.mu.Lock()
 	defer o.mu.Unlock()
