@@ -163,7 +163,7 @@ func (e *Engine) takeRows(ctx context.Context, mine, blocked []*record.Delivery)
 		now := e.now()
 		for _, read := range mine {
 			err := change(ctx, tx, read, func(row *record.Delivery) bool {
-				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
+				if !isAsRead(row, read) {
 					return false
 				}
 				if row.Tries > 0 && row.Tries%maxOutboxTries == 0 {
@@ -182,7 +182,7 @@ func (e *Engine) takeRows(ctx context.Context, mine, blocked []*record.Delivery)
 		}
 		for _, read := range blocked {
 			err := change(ctx, tx, read, func(row *record.Delivery) bool {
-				if row.Tries != read.Tries || !row.Due.Equal(read.Due) {
+				if !isAsRead(row, read) {
 					return false
 				}
 				row.Leased = false
@@ -196,6 +196,11 @@ func (e *Engine) takeRows(ctx context.Context, mine, blocked []*record.Delivery)
 		return nil
 	})
 	return got, over, err
+}
+
+// isAsRead reports whether no process has claimed, put off or moved a row since it was read.
+func isAsRead(row, read *record.Delivery) bool {
+	return row.Tries == read.Tries && row.Due.Equal(read.Due) && row.Lane == read.Lane
 }
 
 // gaveUp logs and tells that deliveries were given up without a try, and lets the next ones of their
