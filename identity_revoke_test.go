@@ -79,9 +79,8 @@ func TestARevocationThatFailsChangesNothing(t *testing.T) {
 // A provider that has no way to take tokens back has not failed: the log says nothing.
 func TestAProviderWithoutRevocationHasNotFailed(t *testing.T) {
 	for failure, want := range map[error]bool{errors.ErrUnsupported: false, errors.New("no line"): true} {
-		var log bytes.Buffer
 		kit.OneByOne(t, keepsTokens, func(k *kit.Kit) {
-			log.Reset()
+			var log bytes.Buffer // the stores run at once
 			k.Acme.RevokeErr = failure
 			engine := k.Configured(func(c *latchkey.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 			session := k.SignInBy(engine.Guest(kit.Client), k.Acme, acmeAda)
