@@ -96,23 +96,15 @@ func (e *Engine) operation(ctx *context.Context, name string) operation {
 	o := operation{engine: e, name: name}
 	if e != nil && e.observer != nil {
 		o.observed = true
-		*ctx, o.began = e.begin(*ctx, name)
+		if !isCheck(name) || rand.Uint32()%timedChecks == 0 {
+			o.began = time.Since(e.epoch)
+		}
+		if e.beginsChecks || !isCheck(name) {
+			*ctx = e.beginWithin(*ctx, name)
+		}
 	}
 	o.ctx = *ctx
 	return o
-}
-
-// begin tells the observer that an operation begins. It returns the context of the operation and, if
-// that is timed, the time.
-func (e *Engine) begin(ctx context.Context, name string) (within context.Context, began time.Duration) {
-	check := isCheck(name)
-	if !check || rand.Uint32()%timedChecks == 0 {
-		began = time.Since(e.epoch)
-	}
-	if check && !e.beginsChecks {
-		return ctx, began
-	}
-	return e.beginWithin(ctx, name), began
 }
 
 // beginWithin returns the context that the observer gives an operation.
