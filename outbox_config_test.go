@@ -27,7 +27,7 @@ func TestTheReceiversAreThoseOfNew(t *testing.T) {
 	})
 }
 
-// The time at which a code runs out is that of the sealed message: who writes to the store without the key does not
+// The time at which a code runs out is that of the sealed message: an attacker who writes to the store without the key does not
 // have a code sent after its time.
 func TestACodeIsNotSentAfterTheTimeThatIsSealed(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

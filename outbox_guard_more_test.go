@@ -21,7 +21,7 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// What is requeued is tried for 72 hours more, with the waits of a new one.
+// A delivery that is requeued is tried for 72 hours more, with the waits of a new one.
 func TestWhatIsRequeuedIsTriedForItsWholeTime(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := waiting(k, 1)
@@ -209,7 +209,7 @@ func TestTheStreamOfAMessageShowsNoAddress(t *testing.T) {
 	})
 }
 
-// The limits do not hold for notices of what the server does.
+// The limits do not hold for notices of changes by the server.
 func TestNoticesOfTheServerAreNotLimited(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		user := k.Proven()
@@ -284,7 +284,7 @@ func TestAReceiverHearsOfLimits(t *testing.T) {
 	})
 }
 
-// Events that concern no user and no team have no order: none holds up another.
+// Events without a user and a team have no order: they do not hold up one another.
 func TestEventsOfNobodyHoldUpNoOther(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		got, release := make(chan latchkey.Event, 10), make(chan struct{})
@@ -403,7 +403,7 @@ func TestAMessageThatIsGivenUpIsCounted(t *testing.T) {
 	})
 }
 
-// The observer hears of each try of a receiver, and what became of it.
+// The observer hears of each try of a receiver, and of its outcome.
 func TestTheObserverHearsOfReceivers(t *testing.T) {
 	kit.OneByOne(t, kit.Documented, func(k *kit.Kit) {
 		for _, try := range []struct {
@@ -553,7 +553,7 @@ func TestTheHostNeedsNoOnEvent(t *testing.T) {
 	})
 }
 
-// Sweep keeps what was given up for 30 days, and no longer.
+// Sweep keeps deliveries that were given up for 30 days, and no longer.
 func TestSweepKeepsWhatWasGivenUpForThirtyDays(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := waiting(k, 1)
@@ -573,7 +573,7 @@ func TestSweepKeepsWhatWasGivenUpForThirtyDays(t *testing.T) {
 	})
 }
 
-// What was requeued while the clock was ahead is tried for 72 hours from now, and not until then.
+// A delivery that was requeued while the clock was ahead is tried for 72 hours from now, and not until then.
 func TestSweepBringsTheTimesOfAClockThatWasAheadBack(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := waiting(k, 3)
@@ -597,7 +597,7 @@ func TestSweepBringsTheTimesOfAClockThatWasAheadBack(t *testing.T) {
 	})
 }
 
-// Reseal keeps what a process has noted in a row after it was listed.
+// Reseal keeps the changes of a row after it was listed.
 func TestResealOfTheOutboxDoesNotUndoAChange(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := waiting(k, 1)

@@ -313,7 +313,7 @@ func TestSweepLeavesARowThatWasChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// Sweep gives up what no process has tried for a day, and not what a process still tries.
+// Sweep gives up deliveries that no process has tried for a day, and leaves those that a process still tries.
 func TestSweepLeavesWhatAProcessTries(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := waiting(k, 2)
@@ -417,7 +417,7 @@ func TestWhatWaitsForItsTurnIsPutOff(t *testing.T) {
 	}
 }
 
-// What was given up does not hold up what waits, however much that is.
+// Deliveries that were given up do not hold up those that wait, however many they are.
 func TestWhatWasGivenUpHoldsUpNoOther(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		e := waiting(k, 30)

@@ -21,13 +21,13 @@ const (
 	// blockedAtOnce is how many rows that are not the first of their streams a claim puts off at most.
 	blockedAtOnce = 500
 	// placeInHand is how many messages to one domain, or to one calling code, it has at the courier:
-	// of notices, of other messages to somebody who has shown something, and of the others.
+	// of notices, of other messages that are proven (courier.Delivery), and of the others.
 	placeInHand = 300
 	// handTime is how long it renews a row whose delivery has not begun, because others are before it.
 	handTime = 15 * time.Minute
 	// receiveTime is how long a receiver may take.
 	receiveTime = 2 * time.Minute
-	// endTime is how long the store may take to note what became of a delivery.
+	// endTime is how long the store may take to note the end of a delivery.
 	endTime = 10 * time.Second
 	// fullWait is how long a message waits for which the queue of its channel had no room.
 	fullWait = 30 * time.Second
@@ -77,7 +77,7 @@ func (o *outbox) aside(do func()) {
 	}()
 }
 
-// decide decides what becomes of a row after an outcome, and reports whether it is given up.
+// decide sets the state of a row after an outcome, and reports whether it is given up.
 func (d *ending) decide(now time.Time, outcome string, cause *notify.Failure) (givenUp bool) {
 	d.outcome, d.cause, d.due = outcome, "", now
 	if cause != nil {
@@ -172,7 +172,7 @@ func (e *Engine) streamHead(ctx context.Context, lane, stream string) (rows []*r
 	return record.Outbox.List(ctx, e.store, store.Query{Index: record.Outbox.Index("stream"), Equal: []store.Value{store.Text(lane), store.Text(stream)}, Limit: 1})
 }
 
-// end notes what became of a row. If the store does not take that, the row comes again.
+// end notes the end of a delivery in its row. If the store does not take that, the row comes again.
 func (e *Engine) end(d *ending) error {
 	err := e.outbox.ends.Do(d)
 	e.outbox.mu.Lock()
@@ -184,9 +184,9 @@ func (e *Engine) end(d *ending) error {
 	return err
 }
 
-// endRows notes what became of rows, in one transaction, and then lets the next ones of their streams
+// endRows notes the ends of deliveries in one transaction, and then lets the next ones of their streams
 // go on. It looks for these outside of transactions: one that read a range of the table would be in
-// conflict with all who insert.
+// conflict with all inserts.
 func (e *Engine) endRows(all []*ending) (err error) {
 	defer caught(&err)
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)

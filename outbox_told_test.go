@@ -23,7 +23,7 @@ import (
 	"example.com/latchkey/store/storetest"
 )
 
-// What InTransaction refuses is the host's answer: its outcome is host, or the type of its error.
+// An error of InTransaction is the host's answer: its outcome is host, or the type of its error.
 func TestARefusalOfTheHostIsNoFaultOfTheEngine(t *testing.T) {
 	onHostStores(t, func(k *kit.Kit, l *ledger) {
 		k.SignUp(kit.Ada)

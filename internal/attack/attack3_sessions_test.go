@@ -86,7 +86,7 @@ func TestAttack3AnExtensionAheadOfTheClockLengthensNothing(t *testing.T) {
 	})
 }
 
-// What was refused because it was made ahead of the clock stays refused when that time comes.
+// A row that was refused because it was made ahead of the clock stays refused when that time comes.
 func TestAttack3WhatWasRefusedAsAheadDoesNotComeBack(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		k.Proven()
@@ -122,7 +122,7 @@ func TestAttack3WhatWasRefusedAsAheadDoesNotComeBack(t *testing.T) {
 	})
 }
 
-// The codes that are shown are those that the session may see: what changes between the check
+// The codes that are shown are those that the session may see: a change between the check
 // and the read is checked again.
 func TestAttack3RecoveryCodesAreReadWithTheProofTheyAskFor(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
@@ -154,7 +154,7 @@ func TestAttack3RecoveryCodesAreReadWithTheProofTheyAskFor(t *testing.T) {
 	})
 }
 
-// Who reads the mailbox, and nothing else, does not get guesses of their own at the
+// A thief who reads the mailbox alone does not get guesses of their own at the
 // authenticator from each network at which they have answered a code by mail: a client is known
 // where the user has proven the factor (SECURITY.md), and not another one. 100 wrong codes in a
 // row disable it (N-08).
@@ -236,7 +236,7 @@ func TestAttack3AMailboxBuysNoGuessesAtThePassword(t *testing.T) {
 	})
 }
 
-// Who has the password does not end the sign-in of the owner before its second factor is shown.
+// A thief with the password does not end the sign-in of the owner before its second factor is shown.
 func TestAttack3ThePasswordAloneEndsNoPendingSignInOfTheOwner(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {
 		_, app := withTOTP(k)
@@ -304,7 +304,7 @@ func TestAttack3TwoNewSecretsAtOnceMakeOne(t *testing.T) {
 	}
 }
 
-// What was sent to an address is void once the user has left it, also if they come back to it.
+// A link that was sent to an address is void once the user has left it, also if they come back to it.
 // (Holds.)
 func TestAttack3WhatWasSentBeforeTheAddressWasLeftStaysVoid(t *testing.T) {
 	kit.OnEveryStore(t, kit.Documented, func(k *kit.Kit) {

@@ -29,7 +29,7 @@ import (
 	"example.com/latchkey/ratelimit"
 )
 
-// hideMe is in texts of an issuer that are shown to nobody.
+// hideMe is in texts of an issuer that are never shown.
 const hideMe = "hide-me"
 
 // federation is an engine on the store of a kit that signs users in by an issuer. The issuer is

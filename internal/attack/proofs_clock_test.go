@@ -9,7 +9,7 @@ import (
 	"example.com/latchkey/internal/kit"
 )
 
-// What was made while the clock was ahead is not good after it has come back: G-2.
+// A row that was made while the clock was ahead is not good after it has come back: G-2.
 func TestG2WhatWasMadeAheadOfTheClockIsNotGood(t *testing.T) {
 	policy := latchkey.Policy{Sessions: latchkey.SessionPolicy{Length: 30 * 24 * time.Hour}}
 	kit.OnEveryStore(t, policy, func(k *kit.Kit) {

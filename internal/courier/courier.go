@@ -427,7 +427,7 @@ func (c *Courier) Close(ctx context.Context) error {
 	case <-c.drained:
 	case <-ctx.Done():
 	}
-	c.dropAll() // so that an outbox has time to note what has not begun
+	c.dropAll() // so that an outbox has time to take back the messages that have not begun
 	c.cancel()
 	ended := make(chan struct{})
 	go func() {

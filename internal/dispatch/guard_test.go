@@ -24,7 +24,7 @@ type asks struct {
 	failed  []error
 }
 
-// answer sets what the claims return from now on.
+// answer sets the answer of the claims from now on.
 func (a *asks) answer(works func(n int) []Work, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -38,7 +38,7 @@ func (a *asks) claims() []time.Time {
 	return slices.Clone(a.at)
 }
 
-// asked returns what the claims were told of failures.
+// asked returns for each claim whether the lane was failing.
 func (a *asks) asked() []bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,7 +93,7 @@ func (a *asks) fails(t *testing.T) {
 	}
 }
 
-// A lane that pauses asks first for what has not failed yet, and another lane does not.
+// A lane that pauses asks first for deliveries that have not failed yet, and another lane does not.
 func TestALaneThatPausesAsksForWhatHasNotFailed(t *testing.T) {
 	for _, pauses := range []bool{true, false} {
 		a := new(asks)
@@ -242,7 +242,7 @@ func TestCloseHasPatienceForASecond(t *testing.T) {
 	})
 }
 
-// A lane that does not exist is woken in vain, and one that is woken often does not hold up who wakes it.
+// A lane that does not exist is woken in vain, and one that is woken often does not hold up the caller.
 func TestAWakeNeverWaits(t *testing.T) {
 	a := new(asks)
 	a.lane(t, 1, false, func(t *testing.T) {

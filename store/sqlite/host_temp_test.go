@@ -10,7 +10,7 @@ import (
 	"example.com/latchkey/store"
 )
 
-// What the host makes for itself on the connection of the store ends with its transaction: it neither hides a table of the
+// A temporary table of the host does not outlast its transaction: it neither hides a table of the
 // engine from later callers nor is in the way of the next run.
 func TestATemporaryTableOfTheHostEndsWithTheTransaction(t *testing.T) {
 	s, path := bakery(t)
